@@ -1,0 +1,108 @@
+"""The command line: parse, call, print. Libraries are imported inside commands, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Evaluate a loss at very many points, in parallel, and keep the one answer that matters.",
+)
+
+SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file (TOML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; may be repeated.", show_default=False),
+]
+
+
+@app.command()
+def sweep(
+    file: SweepFile,
+    overrides: Overrides = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Slots to evaluate in.", show_default="one a CPU")] = None,
+    executor: Annotated[str | None, typer.Option(help="auto, serial or ray.", show_default="auto")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster to join.", show_default="RAY_ADDRESS, else a local Ray")
+    ] = None,
+    state_dir: Annotated[Path, typer.Option(help="Where sweeps keep their journals and files.")] = Path(".optitrip"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set what is there aside and start over.")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on although code, data or libraries changed.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no messages.")] = False,
+) -> None:
+    """Run a sweep, or go on with it, or show its result."""
+    from json import dumps
+
+    from rich.console import Console
+
+    from optitrip.console import LiveLine, Silent, summary
+    from optitrip.launch import Options, launch, stop_on_sigterm
+    from optitrip.spec import read
+
+    said = list(overrides or [])
+    said += [f"run.workers={workers}"] if workers is not None else []
+    said += [f"run.executor={executor}"] if executor is not None else []
+    spec = read(file, said)
+    options = Options(state_dir, address, fresh, accept_changes)
+    errors = Console(stderr=True, highlight=False)
+    live = LiveLine(errors)
+    with stop_on_sigterm(), live.shown():
+        outcome = launch(spec, options, Silent() if quiet else live)
+    if json:
+        print(dumps(outcome.to_json()))
+    else:
+        Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(summary(outcome))
+    if outcome.first_failure and not quiet:
+        errors.print(outcome.first_failure.lstrip(), markup=False)
+    raise typer.Exit(outcome.exit_status)
+
+
+@app.command()
+def check(file: SweepFile, overrides: Overrides = None) -> None:
+    """Validate a sweep file and print its plan; nothing that it names is imported."""
+    from optitrip.describe import description
+    from optitrip.spec import read
+
+    print(description(read(file, overrides or [])))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="To listen on, at 127.0.0.1.")] = 5000,
+) -> None:
+    """Show the sweeps of this directory in MLflow's web page."""
+    from optitrip.tracking.mlflow_ui import serve
+
+    raise typer.Exit(serve(port))
+
+
+def main() -> NoReturn:
+    """The console script: exceptions become a message and an exit status."""
+    from optitrip.errors import InputError, NoAnswer, Stopped
+
+    try:
+        app()
+    except InputError as error:
+        fail(str(error), 2)
+    except NoAnswer as error:
+        fail(f"no answer: {error}", 1)
+    except Stopped as error:
+        fail(str(error), error.status)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    raise SystemExit(0)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise SystemExit(status)

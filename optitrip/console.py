@@ -1,0 +1,139 @@
+"""What a person sees: a live line while a sweep runs, messages, and a short table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from optitrip.driver.outcome import Outcome
+from optitrip.driver.watch import Written
+from optitrip.methods import Method
+from optitrip.telling import show
+
+PIPED_SECONDS = 10.0
+"""Between lines where there is no terminal to redraw one on."""
+SHOWN_VARIABLES = 12
+
+
+class LiveLine:
+    """Progress in the words of the loop that all this began with: attempt, loss, min loss.
+
+    Args:
+        console: of stderr.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._searching = False
+        self._said_at = time.monotonic()
+
+    def stage(self, method: Method, found: int) -> None:
+        self._searching = method.kind == "search"
+        if not self._searching:
+            return
+        self._items, self._done, self._new = method.items, 0, 0
+        self._loss, self._min_loss, self._min_index = float("nan"), float("inf"), -1
+        self._begun: float | None = None
+        if 0 < found < method.items:
+            self.say(f"resuming: {found:,} of {method.items:,} candidates are in the journal")
+        elif found == method.items:
+            self.say("finished before: this is what the journal holds")
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        if not self._searching:
+            return
+        for part, _ in written:
+            columns = part.columns
+            self._done += len(part.items)
+            if new and self._begun is None:
+                self._begun = time.monotonic()  # the first part's own time is unknown here, so the rate starts after it
+            elif new:
+                self._new += len(part.items)
+            finite = columns["loss"][np.isfinite(columns["loss"])]
+            self._loss = float(finite[-1]) if len(finite) else self._loss
+            if len(columns["best_loss"]) and (columns["best_loss"][0], columns["best_index"][0]) < (
+                self._min_loss,
+                self._min_index,
+            ):
+                self._min_loss, self._min_index = float(columns["best_loss"][0]), int(columns["best_index"][0])
+        if self._live is None and new and time.monotonic() - self._said_at > PIPED_SECONDS:
+            self._said_at = time.monotonic()
+            self._console.print(self._line())
+
+    def say(self, message: str) -> None:
+        self._console.print(Text(message))
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Keep the line on the terminal; where stderr is none, a plain line appears now and then instead."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._line, console=self._console, refresh_per_second=4, transient=True) as live:
+            self._live = live
+            yield
+
+    def _line(self) -> Text:
+        if not self._searching or not self._done:
+            return Text("")
+        line = f"Attempt {self._done:,} | Loss {self._loss:.4f} | MinLoss {self._min_loss:.4f} at {self._min_index:,}"
+        took = time.monotonic() - self._begun if self._begun is not None else 0.0
+        if self._new and took > 0:
+            rate = self._new / took
+            line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {clock((self._items - self._done) / rate)} left"
+        return Text(line, no_wrap=True, overflow="crop")
+
+
+class Silent:
+    """Says nothing; for --quiet."""
+
+    def stage(self, method: Method, found: int) -> None: ...
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def summary(outcome: Outcome) -> Table:
+    """The short table at the end."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+
+    def row(name: str, value: str) -> None:
+        table.add_row(name, Text(value))
+
+    row(f"{outcome.name}-{outcome.identity}", outcome.status)
+    failures = ", ".join(f"{count:,} {kind}" for kind, count in outcome.failures.items())
+    row("candidates", f"{outcome.items:,}" + (f" ({outcome.failed:,} failed: {failures})" if outcome.failed else ""))
+    if outcome.best:
+        row("min loss", f"{outcome.best.loss:.8g} at candidate {outcome.best.index:,}")
+        for name, values in list(outcome.best.values.items())[:SHOWN_VARIABLES]:
+            row(f"  {name}", show(values[0]))
+    for name, value in outcome.report.items():
+        percent = f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.6g}"
+        row(name.replace("_", " "), percent)
+    phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in outcome.phases.items() if seconds >= 0.05)
+    row("seconds", f"{outcome.seconds:.1f} ({phases})" if phases else f"{outcome.seconds:.1f}")
+    if outcome.items_per_second is not None:
+        row("rate", f"{outcome.items_per_second:,.0f} candidates a second, {outcome.evaluated:,} evaluated now")
+    row("files", outcome.state_dir)
+    if outcome.mlflow:
+        row("MLflow", f"experiment {outcome.mlflow['experiment']}, run {outcome.mlflow['run_id']}")
+        row("", "optitrip ui shows it")
+    return table

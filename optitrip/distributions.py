@@ -1,0 +1,246 @@
+"""Distributions: inverse CDFs from the open unit interval to values. To add one, add a class and its line in the table.
+
+Every distribution takes u in (0, 1) as float64 and works in float64; the cast to a variable's dtype comes last, so a
+value may round to a bound: bounds are closed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from optitrip.part import Array
+
+Number = int | float
+
+
+class Distribution(Protocol):
+    """A frozen description with the inverse of its CDF."""
+
+    drawn: ClassVar[bool]
+    """Whether values depend on u: a constant's do not, so nothing is drawn for it."""
+
+    def values(self, unit: Array) -> Array:
+        """Map u in (0, 1) to values, elementwise; `unit` may be used up as scratch."""
+        ...
+
+
+def finite(value: object, what: str) -> float:
+    """A finite float.
+
+    Raises:
+        ValueError: for anything else, bools included.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{what} must be a finite number, was {value!r}")
+    return float(value)
+
+
+def pair(given: object, names: str) -> tuple[Any, Any]:
+    """The two entries of a list.
+
+    Raises:
+        ValueError: if `given` is not a list of two.
+    """
+    if not isinstance(given, list | tuple) or len(given) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        raise ValueError(f"wanted [{names}], was {given!r}")
+    return tuple(given)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def ascending(given: object) -> tuple[float, float]:
+    """Two finite numbers, the first below the second."""
+    first, second = pair(given, "low, high")
+    low, high = finite(first, "low"), finite(second, "high")
+    if not low < high:
+        raise ValueError(f"low must be below high, was [{first!r}, {second!r}]")
+    if not math.isfinite(high - low):
+        raise ValueError(f"high - low must be finite, was [{first!r}, {second!r}]")
+    return low, high
+
+
+def ndtri(unit: Array) -> Array:
+    """The inverse of the standard normal's CDF, in place."""
+    from scipy import special  # 0.3 s, which `optitrip check` need not pay
+
+    return special.ndtri(unit, out=unit)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Mean and standard deviation."""
+
+    mean: float
+    deviation: float
+    drawn: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, given: object) -> Normal:
+        first, second = pair(given, "mean, standard deviation")
+        mean, deviation = finite(first, "mean"), finite(second, "standard deviation")
+        if deviation <= 0:
+            raise ValueError(f"standard deviation must be above 0, was {second!r}")
+        return cls(mean, deviation)
+
+    def values(self, unit: Array) -> Array:
+        normal = ndtri(unit)
+        normal *= self.deviation
+        normal += self.mean
+        return normal
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """exp of a normal with this mean and standard deviation."""
+
+    mean: float
+    deviation: float
+    drawn: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, given: object) -> LogNormal:
+        normal = Normal.parse(given)
+        return cls(normal.mean, normal.deviation)
+
+    def values(self, unit: Array) -> Array:
+        normal = Normal(self.mean, self.deviation).values(unit)
+        return np.exp(normal, out=normal)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Between low and high."""
+
+    low: float
+    high: float
+    drawn: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, given: object) -> Uniform:
+        return cls(*ascending(given))
+
+    def values(self, unit: Array) -> Array:
+        unit *= self.high - self.low
+        unit += self.low
+        return np.clip(unit, self.low, self.high, out=unit)
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Its logarithm is uniform between those of low and high, both above 0."""
+
+    low: float
+    high: float
+    drawn: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, given: object) -> LogUniform:
+        low, high = ascending(given)
+        if low <= 0:
+            raise ValueError(f"low must be above 0 for a logarithm, was {low!r}")
+        return cls(low, high)
+
+    def values(self, unit: Array) -> Array:
+        exponent = Uniform(math.log(self.low), math.log(self.high)).values(unit)
+        return np.clip(np.exp(exponent, out=exponent), self.low, self.high, out=exponent)
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number from low to high, both included."""
+
+    low: int
+    high: int
+    drawn: ClassVar[bool] = True
+
+    WIDEST: ClassVar[int] = 2**48
+    """With 2^52 values of u, this many integers are still drawn evenly to one part in sixteen."""
+
+    @classmethod
+    def parse(cls, given: object) -> Integer:
+        low, high = pair(given, "low, high")
+        for value in (low, high):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ValueError(f"wanted [low, high] as integers, was {given!r}")
+        if low > high:
+            raise ValueError(f"low must not be above high, was {given!r}")
+        if high - low >= cls.WIDEST or max(abs(low), abs(high)) >= 2**62:
+            raise ValueError(f"at most 2^48 integers of size up to 2^62 can be drawn evenly, was {given!r}")
+        return cls(low, high)
+
+    def values(self, unit: Array) -> Array:
+        count = self.high - self.low + 1
+        unit *= count
+        return np.minimum(unit.astype(np.int64), count - 1) + self.low
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some strings, numbers or booleans, each as likely."""
+
+    options: tuple[str | Number | bool, ...]
+    drawn: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, given: object) -> Choice:
+        if not isinstance(given, list) or not given:
+            raise ValueError(f"wanted a list of one option or more, was {given!r}")
+        options: list[Any] = given
+        for option in options:
+            if not isinstance(option, str | int | float):
+                raise ValueError(f"an option must be a string, a number or a boolean, was {option!r}")
+        return cls(tuple(options))
+
+    def values(self, unit: Array) -> Array:
+        unit *= len(self.options)
+        index = np.minimum(unit.astype(np.int64), len(self.options) - 1)
+        return table(self.options)[index]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Always the same value."""
+
+    value: Any
+    drawn: ClassVar[bool] = False
+
+    @classmethod
+    def parse(cls, given: object) -> Constant:
+        if isinstance(given, list):
+            numbers = table(given)  # pyright: ignore[reportUnknownArgumentType]
+            if numbers.dtype == object:
+                raise ValueError(f"a list must be a regular array of entries of one type, was {given!r}")
+            return cls(tuple_of(given))
+        if not isinstance(given, str | int | float):
+            raise ValueError(f"wanted a number, a string, a boolean or a list, was {given!r}")
+        return cls(given)
+
+    def values(self, unit: Array) -> Array:
+        constant = table(self.value)
+        shape = (*unit.shape[:1], *constant.shape) if constant.ndim else unit.shape
+        return np.broadcast_to(constant, shape)
+
+
+def tuple_of(nested: Any) -> Any:
+    return tuple(tuple_of(entry) for entry in nested) if isinstance(nested, list) else nested  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def table(options: Any) -> Array:
+    """An array of the options: of their own type where they share one, else of objects, so that 1 does not turn to '1'."""
+    entries: list[Any] = np.asarray(options, dtype=object).ravel().tolist()
+    types = {type(entry) for entry in entries}
+    return np.asarray(options) if len(types) == 1 and types <= {str, int, float, bool} else np.asarray(options, object)
+
+
+DISTRIBUTIONS: dict[str, Callable[[object], Distribution]] = {
+    "normal": Normal.parse,
+    "log_normal": LogNormal.parse,
+    "uniform": Uniform.parse,
+    "log_uniform": LogUniform.parse,
+    "integer": Integer.parse,
+    "choice": Choice.parse,
+    "constant": Constant.parse,
+}

@@ -1,0 +1,85 @@
+"""What the answer depends on beside the sweep file: recorded with a sweep, compared when it is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+import optitrip
+from optitrip.methods.draws import Draws
+from optitrip.objective import Objective
+from optitrip.spec import Sweep
+
+WITNESSES = (0, 1, 999_983)
+"""Candidates whose values are hashed: a sampler or distribution that changed shows here. Their number is free of N."""
+
+
+def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> dict[str, Any]:
+    """Block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
+    digest = getattr(objective.loss, "digest", None)
+    return {
+        "block": objective.offers.block,
+        "data": str(digest()) if callable(digest) else None,
+        "modules": modules(paths),
+        "versions": {
+            "python": ".".join(platform.python_version_tuple()[:2]),
+            "optitrip": optitrip.__version__,
+            "numpy": version("numpy"),
+            "scipy": version("scipy"),
+        },
+        "machine": {
+            "processor": platform.machine(),
+            "blas": sorted({f"{i['internal_api']} {i.get('architecture', '')}" for i in threadpool_info()}),
+        },
+        "witness": witness(Draws(sweep.space, sweep.seed, sweep.method.sampler)),
+    }
+
+
+def modules(paths: Sequence[str]) -> dict[str, str]:
+    """Hashes of the sources of imported modules below the import paths, installed packages and optitrip excepted."""
+    roots = [Path(path).resolve() for path in paths]
+    excluded = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(optitrip.__file__).resolve().parent]
+    hashes: dict[str, str] = {}
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name == "__main__" or not file or not Path(file).is_file():
+            continue
+        source = Path(file).resolve()
+        ours = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
+        if ours and not any(source.is_relative_to(other) for other in excluded):
+            hashes[name] = hashlib.blake2b(source.read_bytes(), digest_size=8).hexdigest()
+    return hashes
+
+
+def witness(draws: Draws) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for index in WITNESSES:
+        for name, values in sorted(draws.point(index).items()):
+            digest.update(name.encode())
+            digest.update(repr(values.tolist()).encode() if values.dtype == object else values.tobytes())
+    return digest.hexdigest()
+
+
+def git(folder: Path) -> dict[str, str]:
+    """Commit and branch of the repository around a folder, and whether it differs from the commit; empty without one."""
+
+    def ask(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+
+    try:
+        return {
+            "commit": ask("rev-parse", "HEAD"),
+            "branch": ask("rev-parse", "--abbrev-ref", "HEAD"),
+            "dirty": str(bool(ask("status", "--porcelain", "--untracked-files=no"))).lower(),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}

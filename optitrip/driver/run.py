@@ -1,0 +1,189 @@
+"""The one loop: stages from the route, slices to the executor, parts to the journal, results back to the route."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from optitrip.driver import plan
+from optitrip.driver.journal import Journal, missing
+from optitrip.driver.phases import Phases
+from optitrip.driver.watch import Watch
+from optitrip.errors import NoAnswer, Stopped
+from optitrip.executors import Done, Executor, Failed
+from optitrip.methods import Method, merged
+from optitrip.part import Failures
+from optitrip.routes import Route
+
+WAIT_SECONDS = 0.2
+HOPELESS = 100
+"""A stage whose first this many items all failed ends: the mistake is in the loss, and more of it tells nothing."""
+SLOW_BLOCK_SECONDS = 2.0
+
+
+class Crew:
+    """The executor of a sweep, begun when the first slice is to be evaluated, and perhaps exchanged for a larger one.
+
+    Args:
+        begin: makes the executor to begin with.
+        grow: given the estimated seconds that are left in this process, makes a larger executor or returns None.
+        objective: to be loaded into either.
+    """
+
+    def __init__(
+        self, begin: Callable[[], Executor], objective: Any, grow: Callable[[float], Executor | None] | None = None
+    ) -> None:
+        self._begin, self._objective, self._grow = begin, objective, grow
+        self._executor: Executor | None = None
+
+    def executor(self) -> Executor:
+        if self._executor is None:
+            self._executor = self._begin()
+            self._executor.load(self._objective)
+        return self._executor
+
+    def larger(self, seconds_left: float) -> Executor | None:
+        """Another executor to go on with, asked for once; None to go on as it is."""
+        grow, self._grow = self._grow, None
+        larger = grow(seconds_left) if grow else None
+        if larger is None:
+            return None
+        self.close()
+        larger.load(self._objective)
+        self._executor = larger
+        return larger
+
+    @property
+    def may_grow(self) -> bool:
+        return self._grow is not None
+
+    def close(self) -> None:
+        if self._executor is not None:
+            self._executor.close()
+            self._executor = None
+
+
+class Driver:
+    """Runs a route to its end."""
+
+    def __init__(self, crew: Crew, block: int, journal: Journal, watch: Watch, phases: Phases) -> None:
+        self._crew, self._block, self._journal, self._watch, self._phases = crew, block, journal, watch, phases
+        self._next_ticket = 0
+        self._slow_said = False
+        self.evaluated: dict[str, int] = {}
+        """Items evaluated by this run, by kind of stage; those of earlier runs do not count."""
+
+    def run(self, route: Route) -> Any:
+        """Run all stages.
+
+        Returns:
+            What the route returns.
+
+        Raises:
+            NoAnswer: from the route, or because importing or preparing raised in a worker.
+            Stopped: because workers kept dying.
+        """
+        result: Any = None
+        number = 0
+        while True:
+            try:
+                method = route.send(result)
+            except StopIteration as end:
+                return end.value
+            with self._phases.time(method.kind):
+                result = self._stage(number, method)
+            number += 1
+
+    def _stage(self, number: int, method: Method) -> Any:
+        digest = method.digest()
+        tiles = self._journal.tiling(number, digest, method.items)
+        gaps = missing(tiles, method.items)
+        self._watch.stage(method, sum(map(len, tiles)))
+        hopeless = Hopeless(method)
+        for found in self._journal.parts(number, digest, tiles):
+            self._watch.parts([found], new=False)
+            hopeless.see(found[0].items, found[0].failures)
+        if gaps:
+            self._evaluate(number, method, digest, gaps, hopeless)
+            tiles = self._journal.tiling(number, digest, method.items)
+        if missing(tiles, method.items):
+            raise RuntimeError(f"stage {number} ({method.kind}) lacks {missing(tiles, method.items)} of {method.items}")
+        whole = merged([part for part, _ in self._journal.parts(number, digest, tiles)], method.merge)
+        return method.result(whole)
+
+    def _evaluate(
+        self, number: int, method: Method, digest: bytes, gaps: Sequence[range], hopeless: Hopeless
+    ) -> None:
+        executor = self._crew.executor()
+        executor.stage(number, method)
+        state = plan.begin(gaps, self._block, self._next_ticket)
+        events: list[plan.Event] = []
+        while True:
+            state, actions = plan.step(state, [*events, plan.Slots(executor.slots)])
+            for action in actions:
+                if isinstance(action, plan.Abort):
+                    raise NoAnswer(action.reason) if action.users_fault else Stopped(action.reason)
+                executor.submit(action.ticket, number, action.items)
+            self._next_ticket = state.next_ticket
+            if state.complete:
+                return
+            told = {outcome.ticket: outcome for outcome in executor.wait(WAIT_SECONDS)}
+            outcomes = [outcome for ticket, outcome in told.items() if ticket in state.flying]
+            self._journal_parts(number, method, digest, outcomes, hopeless)
+            events = list(outcomes)
+            if self._crew.may_grow and state.largest and state.pace is not None:
+                left = state.seconds_left or 0.0
+                if state.largest * state.pace >= WAIT_SECONDS and (larger := self._crew.larger(left)):
+                    events += [Failed(t, "lost", "another executor took over") for t in state.flying if t not in told]
+                    executor = larger
+                    executor.stage(number, method)
+
+    def _journal_parts(
+        self, number: int, method: Method, digest: bytes, outcomes: Sequence[Done | Failed], hopeless: Hopeless
+    ) -> None:
+        done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
+        if not done:
+            return
+        now = time.time_ns() // 1_000_000
+        different = self._journal.write(number, digest, [(d.part, d.seconds) for d in done], now)
+        for items in different:
+            self._watch.say(f"items {items.start} to {items.stop - 1} gave other losses than before: not deterministic")
+        self.evaluated[method.kind] = self.evaluated.get(method.kind, 0) + sum(len(d.part.items) for d in done)
+        self._watch.parts([(d.part, now) for d in done], new=True)
+        for outcome in done:
+            blocks = -(-len(outcome.part.items) // self._block)
+            if self._block > 1 and outcome.seconds / blocks > SLOW_BLOCK_SECONDS and not self._slow_said:
+                self._slow_said = True
+                self._watch.say(
+                    f"a block of {self._block} candidates takes {outcome.seconds / blocks:.1f} s; a smaller "
+                    "[objective] block would spread better over workers"
+                )
+            hopeless.see(outcome.part.items, outcome.part.failures)
+
+
+class Hopeless:
+    """Ends a stage whose first items all failed."""
+
+    def __init__(self, method: Method) -> None:
+        self._first = range(min(HOPELESS, method.items)) if method.items > HOPELESS else range(0)
+        self._failed = 0
+        self._failures = Failures()
+
+    def see(self, items: range, failures: Failures) -> None:
+        """Count a part.
+
+        Raises:
+            NoAnswer: once every one of the first items is known to have failed.
+        """
+        if not self._first or items.start >= self._first.stop:
+            return
+        within = range(items.start, min(items.stop, self._first.stop))
+        if not failures.cover(within):
+            self._first = range(0)
+            return
+        self._failed += len(within)
+        if items.start == 0:
+            self._failures = failures
+        if self._failed == len(self._first):
+            raise NoAnswer(f"the first {self._failed} items all failed", self._failures)

@@ -1,0 +1,70 @@
+"""The directory of a sweep: its journal and its files, under a name that holds the identity."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from optitrip.driver import files
+from optitrip.driver.journal import Journal
+from optitrip.errors import InputError
+from optitrip.spec import Sweep, differences
+
+JOURNAL, ESSENCE = "journal.sqlite", "identity.json"
+
+
+class StateDir:
+    """`<root>/<name>-<identity>/`, made if it is not there.
+
+    Raises:
+        InputError: if it cannot be made or written, or belongs to another sweep.
+    """
+
+    def __init__(self, root: Path, sweep: Sweep, *, fresh: bool = False) -> None:
+        self.path = root / sweep.label
+        self.differs: str | None = None
+        """How the sweep differs from the latest of the same name, if it is new."""
+        try:
+            if fresh and self.path.exists():
+                self._set_aside()
+            if not self.path.exists():
+                self.differs = difference(root, sweep)
+            self.path.mkdir(parents=True, exist_ok=True)
+            essence = self.path / ESSENCE
+            if not essence.exists():
+                files.replace(essence, files.json_bytes(sweep.essence))
+            elif changed := differences(json.loads(essence.read_bytes()), plain(sweep.essence)):
+                raise InputError(f"{self.path} belongs to another sweep; it differs in {'; '.join(changed)}")
+            files.replace(self.path / files.SWEEP_FILE, sweep.text.encode())
+        except OSError as error:
+            raise InputError(
+                f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
+                "--state-dir names another place"
+            ) from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"{self.path / ESSENCE}: damaged: {error}; --fresh sets the directory aside") from None
+        self.journal = Journal(self.path / JOURNAL)
+
+    def _set_aside(self) -> None:
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
+            number += 1
+        self.path.rename(aside)
+
+
+def difference(root: Path, sweep: Sweep) -> str | None:
+    """One line on the latest other sweep of the same name."""
+    others = [path for path in root.glob(f"{sweep.name}-*/{ESSENCE}") if ".old-" not in path.parent.name]
+    for latest in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            changed = differences(json.loads(latest.read_bytes()), plain(sweep.essence))
+        except json.JSONDecodeError:
+            continue
+        return f"a new sweep: it differs from {latest.parent.name} in {'; '.join(changed)}"
+    return None
+
+
+def plain(essence: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(essence, default=str))

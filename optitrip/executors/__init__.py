@@ -1,0 +1,60 @@
+"""Executors: where slices are evaluated. They know nothing of what a method does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from optitrip.part import Part
+
+
+@dataclass(frozen=True)
+class Done:
+    """A slice that was evaluated."""
+
+    ticket: int
+    part: Part
+    seconds: float
+    worker: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A slice that was not: its worker died under it, it was lost before it began, or preparing it raised."""
+
+    ticket: int
+    kind: Literal["died", "lost", "raised"]
+    message: str
+
+
+class Executor(Protocol):
+    """Evaluates slices of a stage, each under a ticket, and returns what became of them in any order."""
+
+    @property
+    def slots(self) -> int:
+        """How many slices can run now; may change between calls of `wait`."""
+        ...
+
+    def load(self, objective: Any) -> None:
+        """Bring the objective to the workers; it travels once."""
+        ...
+
+    def stage(self, number: int, method: Any) -> None:
+        """Bring a method to the workers; it travels once."""
+        ...
+
+    def submit(self, ticket: int, stage: int, items: range) -> None:
+        """Queue a slice; slices of one worker run in order of submission."""
+        ...
+
+    def cancel(self, ticket: int) -> None:
+        """Forget a slice; if it runs already its outcome is dropped."""
+        ...
+
+    def wait(self, timeout: float) -> list[Done | Failed]:
+        """Outcomes since the last call; waits up to `timeout` seconds for the first."""
+        ...
+
+    def close(self) -> None:
+        """Let everything go."""
+        ...

@@ -1,0 +1,34 @@
+"""What must be in the environment before Ray is imported. This file imports nothing of Ray."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+
+
+def ray_installed() -> bool:
+    """Ray has no wheels for Macs with Intel processors nor for Windows on ARM."""
+    return importlib.util.find_spec("ray") is not None
+
+
+def joins_cluster(address: str | None) -> bool:
+    """Whether there is a cluster to join: by argument, by RAY_ADDRESS, or around us as a Ray job."""
+    return bool(address or os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
+
+
+def prepare(address: str | None) -> None:
+    """Set what Ray reads when it is imported; a user's own settings win."""
+    # Reports are off for `ray.init` anyway; this keeps them off in the processes it starts.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A warning about a future default, printed on machines without a GPU.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if joins_cluster(address):
+        return
+    # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    if "RAY_AUTH_MODE" not in os.environ:
+        # Ray turns token authentication on for a local cluster. A token of its own keeps it on, without the warning and
+        # without the file that Ray would leave in the home directory.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -1,0 +1,134 @@
+"""Loading "module:name" into an objective, and every mistake that can be made on the way."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from optitrip.errors import InputError, nearest
+from optitrip.objective import Objective
+from optitrip.spec import ObjectiveTable, Sweep
+
+
+def import_paths(folder: Path) -> tuple[str, ...]:
+    """Where modules are looked up before the installed packages: the sweep file's folder, the working directory."""
+    return tuple(dict.fromkeys([str(folder), str(Path.cwd())]))
+
+
+def use_import_paths(paths: Sequence[str]) -> None:
+    """Put the paths first in this process, as the interpreter does with a script's folder."""
+    sys.path[:] = [*paths, *(entry for entry in sys.path if entry not in paths)]
+    importlib.invalidate_caches()
+
+
+def load(sweep: Sweep) -> Objective:
+    """Import and build the objective of a sweep in this process, and check its parameters against the space.
+
+    Raises:
+        InputError: if the module cannot be imported, has no such name, the arguments do not fit, building it raised,
+            the result is no loss, or it takes other parameters than the space has.
+    """
+    use_import_paths(import_paths(sweep.folder))
+    table = sweep.objective
+    named = find(table.reference, sweep.folder)
+    objective = Objective(build(named, table), table.reference, table.block)
+    loss: Any = objective.loss
+    if not callable(loss) and not objective.offers.losses:
+        raise InputError(
+            f"{table.reference} is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
+        )
+    check_parameters(loss if callable(loss) else loss.losses, table.reference, sweep.space.names)
+    return objective
+
+
+def find(reference: str, folder: Path) -> Any:
+    """The object that `module:name` names."""
+    module_name, _, attribute = reference.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            looked = ", ".join(import_paths(folder))
+            raise InputError(
+                f"objective {reference}: there is no module {error.name!r} in {looked} or among the installed packages"
+            ) from None
+        raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
+    except (Exception, SystemExit) as error:
+        raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            public = [known for known in dir(found) if not known.startswith("_")]
+            hint = nearest(name, public) if len(public) <= 20 else f"it has {len(public)} other names"
+            raise InputError(f"objective {reference}: {module_name} has no {name!r}; {hint}")
+        found = getattr(found, name)
+    return found
+
+
+def build(named: Any, table: ObjectiveTable) -> Any:
+    """The loss: a class or factory called with the arguments, or a function with the arguments bound to it."""
+    if not callable(named):
+        if table.arguments or table.make:
+            raise InputError(f"objective {table.reference} is a {type(named).__name__}, which takes no arguments")
+        return named
+    is_function = table.loss is not None and not inspect.isclass(named)
+    check_arguments(named, table, partially=is_function)
+    if is_function:
+        return partial(named, **table.arguments) if table.arguments else named
+    try:
+        return named(**table.arguments)
+    except InputError as error:
+        raise InputError(f"objective {table.reference}: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise InputError(raised(f"objective {table.reference}: building it raised", error)) from None
+
+
+def check_arguments(named: Callable[..., Any], table: ObjectiveTable, *, partially: bool) -> None:
+    signature = signature_of(named)
+    if signature is None:
+        return
+    try:
+        (signature.bind_partial if partially else signature.bind)(**table.arguments)
+    except TypeError as error:
+        raise InputError(
+            f"objective {table.reference}: the arguments do not fit: {error}; "
+            f"it takes {signature}, [objective.arguments] has {', '.join(table.arguments) or 'none'}"
+        ) from None
+
+
+def check_parameters(call: Callable[..., Any], reference: str, names: Sequence[str]) -> None:
+    signature = signature_of(call)
+    if signature is None:
+        return
+    try:
+        signature.bind(**dict.fromkeys(names))
+    except TypeError as error:
+        takes = ", ".join(str(parameter) for parameter in signature.parameters.values()) or "none"
+        raise InputError(
+            f"objective {reference} takes other parameters than the space has: {error}\n"
+            f"  the objective takes: {takes}\n  the space has:       {', '.join(names)}"
+        ) from None
+
+
+def signature_of(call: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature, or None for the few callables of C that have none."""
+    try:
+        return inspect.signature(call)
+    except (TypeError, ValueError):
+        return None
+
+
+def raised(what: str, error: BaseException) -> str:
+    """The user's own traceback, without the frames that led to it."""
+    trace = error.__traceback__
+    while trace and trace.tb_next and (
+        trace.tb_frame.f_code.co_filename == __file__ or "importlib" in trace.tb_frame.f_code.co_filename
+    ):
+        trace = trace.tb_next
+    lines = traceback.format_exception(type(error), error, trace)
+    return f"{what}:\n{''.join(lines).rstrip()}"

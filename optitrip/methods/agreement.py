@@ -1,0 +1,76 @@
+"""Agreement: candidates evaluated by the batch and by the plain call, which must give the same loss.
+
+A fast step of the ladder that differs from the plain loss is the user's bug that no one would ever see; so once a sweep
+two candidates pay for both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optitrip.methods.draws import Draws, digest_of
+from optitrip.objective import Objective
+from optitrip.part import Failures, Part, adjacent
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A candidate whose two losses differ by more than is allowed."""
+
+    index: int
+    batched: float
+    plain: float
+    allowed: float
+
+
+@dataclass(frozen=True, eq=False)
+class AgreementResult:
+    disagreements: tuple[Disagreement, ...]
+    failures: Failures
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The first `items` candidates, both ways."""
+
+    draws: Draws
+    items: int = 2
+    kind: str = "agreement"
+
+    def digest(self) -> bytes:
+        return digest_of(self.kind, {"draws": self.draws.describe()})
+
+    def prepare(self, objective: Objective) -> Objective:
+        return objective
+
+    def evaluate(self, context: Objective, items: range) -> Part:
+        batched, failures = context.evaluate(self.draws.values, items)
+        plain, _ = context.evaluate_plainly(self.draws.values, items)
+        both = np.isfinite(batched) & np.isfinite(plain)
+        allowed = [
+            context.allowed_difference(plain[row], self.draws.values, items[row : row + 1]) if both[row] else 0.0
+            for row in range(len(items))
+        ]
+        # A candidate that fails both ways is the search's to record; one that fails in the batch only, ours.
+        ours = failures if np.isfinite(plain[~np.isfinite(batched)]).any() else Failures()
+        return Part(items, {"batched": batched, "plain": plain, "allowed": np.array(allowed)}, ours)
+
+    def merge(self, left: Part, right: Part) -> Part:
+        columns = {name: np.concatenate([left.columns[name], right.columns[name]]) for name in left.columns}
+        return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+
+    def result(self, whole: Part) -> AgreementResult:
+        rows = zip(*(whole.columns[name].tolist() for name in ("batched", "plain", "allowed")), strict=True)
+        found = [
+            Disagreement(index, batched, plain, allowed)
+            for index, (batched, plain, allowed) in zip(whole.items, rows, strict=True)
+            if not agree(batched, plain, allowed)
+        ]
+        return AgreementResult(tuple(found), whole.failures)
+
+
+def agree(batched: float, plain: float, allowed: float) -> bool:
+    """Whether two losses are as near as is allowed; two that are NaN, or the same infinity, agree."""
+    return bool(np.isclose(batched, plain, rtol=0, atol=allowed, equal_nan=True))

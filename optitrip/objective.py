@@ -1,0 +1,266 @@
+"""The evaluation ladder: what an objective offers, and how a range of items is evaluated by the best step there is.
+
+A batched objective is always called with a full block. Item n sits at place n mod block, and a place that is not wanted
+(outside the range) holds a copy of a wanted item: BLAS rounds by shape and by place, but not by what stands in the
+other places. So any range can be evaluated, and a poison item left out, with the others' bits unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optitrip.part import INFINITE, INVALID, NAN, RAISED, Array, Failures, Record
+from optitrip.space import arguments
+
+Draw = Callable[[range], dict[str, Array]]
+"""Read-only values of a range of items by name, each with leading axis `len(items)`; it can be called for any range."""
+
+Call = Callable[[list[int]], Array]
+
+PLAIN_BLOCK, BATCH_BLOCK = 1, 256
+NUMBERS_AT_ONCE = 2**20
+"""Numbers drawn at a time: long ranges, since a new Philox costs 8 us, but few enough for the cache and the memory."""
+BISECTIONS = 64
+"""Calls spent on halving a block that raises; what is left then is called one by one."""
+MESSAGE_KEPT, TRACEBACK_KEPT = 2_000, 8_000
+
+Problems = list[tuple[str, Record]]
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What a loaded objective offers; all that a route may know of it."""
+
+    losses: bool = False
+    gradient: bool = False
+    report: bool = False
+    block: int = PLAIN_BLOCK
+
+
+class Objective:
+    """A loss with its ladder.
+
+    Args:
+        loss: the user's object: callable, or with `losses`, or both; `gradient`, `report`, `block`, `digest` and
+            `tolerance` are found by presence.
+        name: as in the sweep file, for messages.
+        block: in place of the objective's own block.
+    """
+
+    def __init__(self, loss: Any, name: str = "loss", block: int | None = None) -> None:
+        self.loss = loss
+        self.name = name
+        batched = callable(getattr(loss, "losses", None))
+        self.offers = Offers(
+            losses=batched,
+            gradient=callable(getattr(loss, "gradient", None)),
+            report=callable(getattr(loss, "report", None)),
+            block=block or getattr(loss, "block", None) or (BATCH_BLOCK if batched else PLAIN_BLOCK),
+        )
+
+    def evaluate(self, draw: Draw, items: range) -> tuple[Array, Failures]:
+        """Losses of a range by the best step there is.
+
+        Returns:
+            Losses, float64 of shape (len(items),), NaN where there is none, and the failures by index.
+        """
+        return self._evaluate(draw, items, self._batch if self.offers.losses else self._one_by_one)
+
+    def evaluate_plainly(self, draw: Draw, items: range) -> tuple[Array, Failures]:
+        """The same by the plain call, or by batches of one where the objective is batched only."""
+        return self._evaluate(draw, items, self._one_by_one)
+
+    def allowed_difference(self, loss: float, draw: Draw, items: range) -> float:
+        """How far a batched and a plain loss may differ: the objective's relative `tolerance`; without one
+        64 eps max(|f|, 1) for losses in float64, else 1e-5 relative."""
+        tolerance = getattr(self.loss, "tolerance", None)
+        if tolerance is None:
+            raw = np.asarray(self.loss.losses(**self._full(draw(items), [0], items.start % self.offers.block)))
+            if raw.dtype == np.float64:
+                return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
+            tolerance = 1e-5
+        return float(tolerance) * abs(loss)
+
+    def report(self, values: Mapping[str, Array]) -> dict[str, float]:
+        """The objective's extra figures of one point, given as a batch of one.
+
+        Raises:
+            TypeError: if it returns anything but a dict of numbers.
+        """
+        figures = self.loss.report(**arguments(values, 0))
+        if not isinstance(figures, dict):
+            raise TypeError(f"report must return a dict of numbers, returned {shortly(figures)}")
+        return {str(name): number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+    def gradient(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """The objective's analytic gradient at one point, given as a batch of one: names and shapes of the point.
+
+        Raises:
+            TypeError: if names or shapes differ.
+        """
+        point = arguments(values, 0)
+        given = self.loss.gradient(**point)
+        if not isinstance(given, dict) and len(point) == 1:
+            given = {next(iter(point)): given}
+        wanted = {name: np.shape(value) for name, value in point.items()}
+        found: Any = {name: np.shape(value) for name, value in given.items()} if isinstance(given, dict) else given  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if found != wanted:
+            raise TypeError(f"gradient must return arrays of shapes {wanted}, returned {found}")
+        return {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
+
+    def _evaluate(
+        self, draw: Draw, items: range, step: Callable[[dict[str, Array], range, Array, Problems], None]
+    ) -> tuple[Array, Failures]:
+        losses = np.full(len(items), np.nan)
+        problems: Problems = []
+        for chunk in self._chunks(draw, items):
+            out = losses[chunk.start - items.start : chunk.stop - items.start]
+            step(draw(chunk), chunk, out, problems)
+        return losses, found_failures(losses, items, problems)
+
+    def _chunks(self, draw: Draw, items: range) -> Iterator[range]:
+        """Cut a range into stretches of whole blocks, but for the ends, that are drawn at once."""
+        first = draw(items[:1])
+        row = sum(column.size for column in first.values())
+        block = self.offers.block
+        step = max(1, NUMBERS_AT_ONCE // max(1, row) // block) * block
+        start = items.start
+        while start < items.stop:
+            stop = min(items.stop, (start // step + 1) * step)
+            yield range(start, stop)
+            start = stop
+
+    def _one_by_one(self, values: dict[str, Array], items: range, out: Array, problems: Problems) -> None:
+        call = self.loss if callable(self.loss) else self._batch_of_one
+        for row, index in enumerate(items):
+            try:
+                given = call(**arguments(values, row))
+                out[row] = given if type(given) is float else number(given)
+            except NotANumber as error:
+                problems.append((INVALID, Record(index, "TypeError", str(error), "")))
+            except (Exception, SystemExit) as error:
+                problems.append((RAISED, recorded(index, error)))
+
+    def _batch_of_one(self, **point: Any) -> float:
+        given = np.asarray(self.loss.losses(**{name: np.asarray(value)[np.newaxis] for name, value in point.items()}))
+        return float(batch(given, 1)[0])
+
+    def _batch(self, values: dict[str, Array], items: range, out: Array, problems: Problems) -> None:
+        block = self.offers.block
+        start = items.start
+        while start < items.stop:
+            stop = min(items.stop, (start // block + 1) * block)
+            rows = list(range(start - items.start, stop - items.start))
+            self._settle(values, rows, items, out, problems)
+            start = stop
+
+    def _settle(
+        self, values: dict[str, Array], rows: list[int], items: range, out: Array, problems: Problems
+    ) -> None:
+        """Evaluate the wanted rows of one block, halving the set of wanted rows whenever the batch raises.
+
+        What fails is what raises with copies of itself in every place, however the block was cut; so a bound on the
+        calls may change the order of calls only, never give up on a block.
+        """
+        first_place = (items.start + rows[0]) % self.offers.block
+        pending, calls = [rows], 0
+        while pending:
+            group = pending.pop()
+            if len(group) > 1 and calls >= BISECTIONS:
+                pending.extend([row] for row in reversed(group))
+                continue
+            calls += 1
+            try:
+                given = self.loss.losses(**self._full(values, group, first_place + group[0] - rows[0]))
+            except (Exception, SystemExit) as error:
+                if len(group) == 1:
+                    problems.append((RAISED, recorded(items[group[0]], error)))
+                else:
+                    half = len(group) // 2
+                    pending += [group[half:], group[:half]]
+                continue
+            places = slice(first_place + group[0] - rows[0], first_place + group[-1] - rows[0] + 1)
+            try:
+                out[group[0] : group[-1] + 1] = batch(np.asarray(given), self.offers.block)[places]
+            except NotANumber as error:
+                problems.extend((INVALID, Record(items[row], "TypeError", str(error), "")) for row in group)
+
+    def _full(self, values: dict[str, Array], rows: list[int], first_place: int) -> dict[str, Array]:
+        """A full block with consecutive `rows` from `first_place` on and copies of the first of them elsewhere."""
+        block = self.offers.block
+        if len(rows) == block:
+            return {name: column[rows[0] : rows[-1] + 1] for name, column in values.items()}
+        places = np.full(block, rows[0])
+        places[first_place : first_place + len(rows)] = rows
+        full = {name: column[places] for name, column in values.items()}
+        for column in full.values():
+            column.flags.writeable = False
+        return full
+
+
+class NotANumber(TypeError):
+    """The objective returned something that is no loss."""
+
+
+def number(given: Any) -> float:
+    """A loss as a float: any real scalar, 0-d arrays of NumPy and torch included.
+
+    Raises:
+        NotANumber: for booleans, strings, complex numbers, arrays with axes, None and the like.
+    """
+    unwanted = isinstance(given, bool | np.bool_ | str | bytes | complex | np.complexfloating)
+    if unwanted or getattr(given, "ndim", 0) != 0 or not (hasattr(given, "__float__") or hasattr(given, "__index__")):
+        raise NotANumber(f"a loss must be one real number, was {shortly(given)}")
+    return float(given)
+
+
+def batch(given: Array, block: int) -> Array:
+    """The losses of a block as float64, shape (block,).
+
+    Raises:
+        NotANumber: for another shape, or entries that are no real numbers.
+    """
+    if given.shape != (block,) or given.dtype.kind not in "fiu":
+        raise NotANumber(
+            f"losses must return {block} real numbers for {block} candidates, shape ({block},); "
+            f"returned {given.dtype} of shape {given.shape}"
+        )
+    return given.astype(np.float64)
+
+
+def found_failures(losses: Array, items: range, problems: Problems) -> Failures:
+    """The failures of a range: those met on the way, and every loss that is not finite."""
+    kinds = {record.index: kind for kind, record in problems}
+    for row in np.flatnonzero(~np.isfinite(losses)).tolist():
+        index = items[row]
+        if index not in kinds:
+            kind = NAN if math.isnan(losses[row]) else INFINITE
+            kinds[index] = kind
+            problems.append((kind, Record(index, "float", f"the loss was {losses[row]}", "")))
+    return Failures.of(kinds, problems)
+
+
+def recorded(index: int, error: BaseException) -> Record:
+    """An exception as it was raised, without the frames of this file: they differ with the way an item was reached."""
+    trace = error.__traceback__
+    while trace and trace.tb_next and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    try:
+        message = str(error)
+    except Exception as broken:  # an exception whose own __str__ raises
+        message = f"(its message could not be read: {type(broken).__name__})"
+    lines = "".join(traceback.format_exception(type(error), error, trace))
+    return Record(index, type(error).__qualname__, message[:MESSAGE_KEPT], lines[-TRACEBACK_KEPT:])
+
+
+def shortly(given: Any) -> str:
+    """A value for a message: its type, and its shape or its text."""
+    shape = getattr(given, "shape", None)
+    kind = type(given).__name__
+    return f"{kind} of shape {tuple(shape)}" if shape is not None else f"{kind} {str(given)[:80]!r}"

@@ -1,0 +1,151 @@
+"""What a worker returns for a slice: its range of items, a few small columns, and the failures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+RECORDS_KEPT = 10
+"""Full records kept of each kind of failure; beyond them only the index is."""
+
+RAISED, NAN, INFINITE, INVALID = "raised", "nan", "infinite", "invalid"
+"""Kinds of failure: an exception; a loss of NaN; a loss of plus or minus infinity; something that is no number."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One failure in full, in the objective's own words."""
+
+    index: int
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Which items failed: by kind the disjoint, ascending runs [lo, hi) of indices, and the first records."""
+
+    runs: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict[str, tuple[tuple[int, int], ...]])
+    records: Mapping[str, tuple[Record, ...]] = field(default_factory=dict[str, tuple[Record, ...]])
+
+    @classmethod
+    def of(cls, kinds: Mapping[int, str], records: Iterable[tuple[str, Record]] = ()) -> Failures:
+        """Failures of single items; `kinds` maps index to kind. Records beyond the first ten of a kind are dropped."""
+        runs: dict[str, list[tuple[int, int]]] = {}
+        for index in sorted(kinds):
+            mine = runs.setdefault(kinds[index], [])
+            if mine and mine[-1][1] == index:
+                mine[-1] = (mine[-1][0], index + 1)
+            else:
+                mine.append((index, index + 1))
+        kept: dict[str, list[Record]] = {}
+        for kind, record in sorted(records, key=lambda pair: pair[1].index):
+            mine_kept = kept.setdefault(kind, [])
+            if len(mine_kept) < RECORDS_KEPT:
+                mine_kept.append(record)
+        return cls({k: tuple(v) for k, v in runs.items()}, {k: tuple(v) for k, v in kept.items()})
+
+    @property
+    def count(self) -> int:
+        return sum(hi - lo for runs in self.runs.values() for lo, hi in runs)
+
+    def counts(self) -> dict[str, int]:
+        return {kind: sum(hi - lo for lo, hi in runs) for kind, runs in sorted(self.runs.items())}
+
+    def first(self) -> tuple[str, Record] | None:
+        """The kind and record of the lowest index that has a record."""
+        pairs = [(kind, records[0]) for kind, records in self.records.items() if records]
+        return min(pairs, key=lambda pair: pair[1].index, default=None)
+
+    def cover(self, items: range) -> bool:
+        """Whether every index of `items` failed."""
+        within = sum(
+            max(0, min(hi, items.stop) - max(lo, items.start)) for runs in self.runs.values() for lo, hi in runs
+        )
+        return within == len(items)
+
+    def then(self, later: Failures) -> Failures:
+        """These failures, followed by those of higher indices."""
+        runs = dict(self.runs)
+        for kind, more in later.runs.items():
+            mine = runs.get(kind, ())
+            if mine and more and mine[-1][1] == more[0][0]:
+                runs[kind] = (*mine[:-1], (mine[-1][0], more[0][1]), *more[1:])
+            else:
+                runs[kind] = (*mine, *more)
+        records = dict(self.records)
+        for kind, extra in later.records.items():
+            records[kind] = (*records.get(kind, ()), *extra)[:RECORDS_KEPT]
+        return Failures(runs, records)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        table = {
+            "runs": dict(self.runs),
+            "records": {kind: [vars(record) for record in records] for kind, records in self.records.items()},
+        }
+        return json.dumps(table, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Failures:
+        table = json.loads(data)
+        return cls(
+            {kind: tuple((lo, hi) for lo, hi in runs) for kind, runs in table["runs"].items()},
+            {kind: tuple(Record(**record) for record in records) for kind, records in table["records"].items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The outcome of a range of items.
+
+    `columns` are named arrays whose lengths the method defines; the points themselves are never among them. Two parts
+    are the same when their bytes are: compare `columns_bytes()`, since NaN equals nothing and -0.0 equals 0.0.
+    """
+
+    items: range
+    columns: Mapping[str, Array]
+    failures: Failures = field(default_factory=Failures)
+
+    def columns_bytes(self) -> bytes:
+        """The columns, to the bit: one line of JSON (name, dtype, shape of each), then the raw bytes.
+
+        Not `np.savez`: a zip file carries time stamps, so equal columns would not give equal bytes.
+        """
+        named = sorted(self.columns.items())
+        head = [[name, column.dtype.str, list(column.shape)] for name, column in named]
+        return b"".join(
+            [json.dumps(head, separators=(",", ":")).encode(), b"\n", *(column.tobytes() for _, column in named)]
+        )
+
+    @classmethod
+    def from_bytes(cls, items: range, columns: bytes, failures: bytes) -> Part:
+        head, _, body = columns.partition(b"\n")
+        read: dict[str, Array] = {}
+        place = 0
+        for name, code, shape in json.loads(head):
+            count = math.prod(shape)
+            dtype = np.dtype(code)
+            read[name] = np.frombuffer(body, dtype, count, place).reshape(shape)
+            place += count * dtype.itemsize
+        return cls(items, read, Failures.from_bytes(failures))
+
+
+def adjacent(left: Part, right: Part) -> range:
+    """The joined range of two parts.
+
+    Raises:
+        ValueError: if `right` does not begin where `left` ends.
+    """
+    if left.items.stop != right.items.start:
+        raise ValueError(f"parts {left.items} and {right.items} are not adjacent")
+    return range(left.items.start, right.items.stop)

@@ -1,0 +1,31 @@
+"""Samplers: for any range of items, points of the open unit cube. One file each; to add one, add a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from optitrip.part import Array
+from optitrip.samplers.random import Random
+
+
+class Sampler(Protocol):
+    """Points of (0, 1)^d by index. A sampler is frozen and pure."""
+
+    name: str
+
+    def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+        """Draw the points of `items`.
+
+        Args:
+            seed: of the sweep.
+            sizes: the number of coordinates of each variable, by name.
+            items: consecutive indices.
+
+        Returns:
+            For each name a float64 array of shape (len(items), sizes[name]) in the open interval (0, 1).
+        """
+        ...
+
+
+SAMPLERS: dict[str, Sampler] = {"random": Random()}

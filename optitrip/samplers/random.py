@@ -1,0 +1,61 @@
+"""The random sampler: Philox 4x64-10 used as a counter, so that row n depends on (seed, name, n) alone.
+
+J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC '11.
+
+NumPy promises the bits of the Philox bit generator across versions, but not those of `standard_normal` or `random`; so
+only raw words are taken from it, and the way from a word to a number is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from optitrip.part import Array
+
+WORDS_PER_COUNT = 4
+
+
+def stream_key(seed: int, purpose: str, name: str) -> int:
+    """The 128-bit Philox key of a stream: blake2b-128, read little-endian, of the JSON `[seed, purpose, name]`."""
+    text = json.dumps([seed, purpose, name], separators=(",", ":"), ensure_ascii=False)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+
+
+def words(key: int, start: int, count: int) -> Array:
+    """Words `start` to `start + count` of the stream of `key`, uint64, shape (count,)."""
+    group, skip = divmod(start, WORDS_PER_COUNT)
+    philox = np.random.Philox(key=key, counter=group)
+    return philox.random_raw(skip + count)[skip:]
+
+
+def open_unit(raw: Array) -> Array:
+    """Map 64-bit words to float64 in the open interval (0, 1): u = ((word >> 12) + 0.5) / 2^52.
+
+    The more usual (word >> 11) / 2^53 + 2^-54 rounds to 1 for the highest words. `raw` is used up as scratch.
+    """
+    raw >>= np.uint64(12)
+    unit = raw.astype(np.float64)
+    unit += 0.5
+    unit *= 2.0**-52
+    return unit
+
+
+@dataclass(frozen=True)
+class Random:
+    """Independent uniform points; row n of a variable starts at word n * size of its own stream."""
+
+    name: str = "random"
+    purpose: str = "candidate"
+
+    def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+        return {
+            name: open_unit(
+                words(stream_key(seed, self.purpose, name), items.start * size, len(items) * size)
+            ).reshape(len(items), size)
+            for name, size in sizes.items()
+        }

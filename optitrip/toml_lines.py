@@ -1,0 +1,128 @@
+"""Mistakes in a TOML file, told with file, line and key. `tomllib` gives lines for syntax errors only."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from optitrip.errors import InputError, nearest
+
+if typing.TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+BARE_OR_QUOTED = r"""(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)"""
+KEYS = rf"{BARE_OR_QUOTED}(?:\s*\.\s*{BARE_OR_QUOTED})*"
+HEADER = re.compile(rf"^\s*\[{{1,2}}\s*({KEYS})\s*\]")
+ASSIGNMENT = re.compile(rf"^\s*({KEYS})\s*=")
+
+KeyPath = tuple[str | int, ...]
+
+
+class Lines:
+    """Where the keys of a TOML file stand."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.overridden: dict[KeyPath, str] = {}
+        self._lines: dict[KeyPath, int] = {}
+        table: KeyPath = ()
+        quote = ""
+        for number, line in enumerate(text.splitlines(), 1):
+            if not quote:
+                if header := HEADER.match(line):
+                    table = self._split(header[1])
+                    self._lines.setdefault(table, number)
+                elif key := ASSIGNMENT.match(line):
+                    self._lines.setdefault((*table, *self._split(key[1])), number)
+            for mark in re.findall(r'"""|\'\'\'', line):
+                quote = "" if mark == quote else quote or mark
+
+    @staticmethod
+    def _split(dotted: str) -> KeyPath:
+        return tuple(key.strip("\"'") for key in re.findall(BARE_OR_QUOTED, dotted))
+
+    @staticmethod
+    def syntax(path: Path, message: str) -> str:
+        """A syntax error of `tomllib`, whose message ends in its place."""
+        place = re.search(r"\(at line (\d+), column (\d+)\)", message)
+        if not place:
+            return f"{path}: not TOML: {message}"
+        return f"{path}:{place[1]}:{place[2]}: not TOML: {message[: place.start()].strip()}"
+
+    def at(self, key: KeyPath, message: str) -> str:
+        """A message with the place of the key, or of the nearest table around it, before it."""
+        dotted = ".".join(str(part) for part in key)
+        for end in range(len(key), 0, -1):
+            if key[:end] in self.overridden:
+                return f"--set {self.overridden[key[:end]]}: {dotted}: {message}"
+        for end in range(len(key), 0, -1):
+            if key[:end] in self._lines:
+                return f"{self.path}:{self._lines[key[:end]]}: {dotted}: {message}"
+        return f"{self.path}:1: {dotted}: {message}" if dotted else f"{self.path}: {message}"
+
+
+def override(tables: dict[str, Any], given: str, lines: Lines) -> None:
+    """Apply one `--set key.path=value` to the tables.
+
+    Raises:
+        InputError: if it has no `=`, an empty key, a parent that is no table, or names a variable that is not there.
+    """
+    dotted, equals, right = given.partition("=")
+    keys = [key.strip() for key in dotted.split(".")]
+    if not equals or not all(keys):
+        raise InputError(f"--set {given}: wanted key=value, e.g. --set method.candidates=500")
+    try:
+        value = tomllib.loads(f"value = {right}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = right.strip()
+    if keys[0] == "space" and len(keys) > 1 and keys[1] not in tables.get("space", {}):
+        known = list(tables.get("space", {}))
+        raise InputError(f"--set {given}: space has no variable {keys[1]!r}; {nearest(keys[1], known)}")
+    table: Any = tables
+    for depth, key in enumerate(keys[:-1], 1):
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {given}: {'.'.join(keys[:depth])} is {table!r}, not a table")
+    table[keys[-1]] = value
+    lines.overridden[tuple(keys)] = given
+
+
+def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines) -> str:
+    """One mistake that pydantic found, as a line of ours."""
+    path: KeyPath = detail["loc"]
+    kind, given = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        known = list(_fields_at(model, path[:-1]))
+        return lines.at(path, f"unknown key; {nearest(str(path[-1]), known)}")
+    if kind == "missing":
+        field = _fields_at(model, path[:-1])[str(path[-1])]
+        return lines.at(path, f"is missing; wanted {_plain_type(field)}")
+    if kind == "string_pattern_mismatch" and "pattern" in detail.get("ctx", {}):
+        wanted = 'wanted "module:name"' if ":" in detail["ctx"]["pattern"] else "wanted letters, digits, . _ -"  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        return lines.at(path, f"was {given!r}, {wanted}")
+    if kind == "model_type" or kind == "dict_type":
+        return lines.at(path, f"was {given!r}, wanted a table")
+    wanted = re.sub(r"^Input should be (a valid )?", "", detail["msg"])
+    return lines.at(path, f"was {given!r}, wanted {wanted}")
+
+
+def _fields_at(model: type[BaseModel], path: KeyPath) -> dict[str, Any]:
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation
+        model = typing.cast(type[BaseModel], annotation)
+    return {name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _plain_type(annotation: Any) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "a table"
+    if typing.get_origin(annotation) is typing.Literal:
+        return " or ".join(repr(choice) for choice in typing.get_args(annotation))
+    return {int: "a whole number", str: "a string", dict: "a table"}.get(
+        typing.get_origin(annotation) or annotation, "a value"
+    )

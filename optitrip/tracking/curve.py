@@ -1,0 +1,51 @@
+"""The points of a search's curve: thinned losses and record lows, from parts in order of items. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from optitrip.methods.search import kept_indices
+from optitrip.part import Part
+
+POINTS = 1_000
+
+
+class Point(NamedTuple):
+    """A metric: the step is the index of a candidate, the time that at which its part was written (ms since 1970).
+
+    With the time of the journal, sending a point twice leaves one: MLflow knows it by key, step, time and value.
+    """
+
+    key: str
+    value: float
+    step: int
+    time: int
+
+
+class Curve:
+    """Turns the parts of a search into points, at most about a thousand losses however many candidates."""
+
+    def __init__(self, items: int) -> None:
+        self._stride = 1 << max(0, (items - 1).bit_length() - POINTS.bit_length() + 1)
+        self._floor = float("inf")
+
+    def points(self, part: Part, time: int) -> list[Point]:
+        """The points of the next part."""
+        columns = part.columns
+        index = kept_indices(part.items)
+        chosen = (index % self._stride == 0) & np.isfinite(columns["loss"])
+        points = [
+            Point("loss", loss, step, time)
+            for step, loss in zip(index[chosen].tolist(), columns["loss"][chosen].tolist(), strict=True)
+        ]
+        for step, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True):
+            if loss < self._floor:
+                self._floor = loss
+                points.append(Point("loss/best", loss, step, time))
+        return points
+
+    def end(self, items: int, time: int) -> list[Point]:
+        """The last point of the running minimum, so that its line reaches the last candidate."""
+        return [Point("loss/best", self._floor, items - 1, time)] if np.isfinite(self._floor) else []

@@ -1,0 +1,43 @@
+"""Pictures of a result."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from optitrip.methods.search import SearchResult
+
+DOTS = 20_000
+
+
+def losses_png(result: SearchResult, title: str) -> bytes:
+    """Losses by index as dots, and the running minimum as a line; at most about twenty thousand dots."""
+    from matplotlib.figure import Figure  # not pyplot: no global figures, no display
+
+    finite = np.isfinite(result.loss)
+    index, loss = result.index[finite], result.loss[finite]
+    stride = 1 + len(index) // DOTS
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    label = f"loss (every {stride:,}. shown)" if stride > 1 else "loss"
+    axes.plot(index[::stride], loss[::stride], ".", markersize=2, color="0.65", label=label, rasterized=True)
+    steps = np.append(result.low_index, result.items - 1)
+    lows = np.append(result.low_loss, result.low_loss[-1])
+    axes.step(steps, lows, where="post", color="C3", label="smallest so far")
+    axes.plot(result.best_index[0], result.best_loss[0], "o", color="C3", markersize=5)
+    best = f"{result.best_loss[0]:.6g} at {int(result.best_index[0]):,}"
+    axes.annotate(
+        best, (result.best_index[0], result.best_loss[0]), (0, 8), textcoords="offset points", ha="center", va="bottom",
+        color="C3", bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
+    )  # fmt: skip
+    if len(loss):
+        low, high = loss.min(), np.quantile(loss, 0.995)
+        room = 0.08 * (high - low) or 1.0
+        axes.set_ylim(low - room, high + room)
+    axes.set(xlabel="candidate", ylabel="loss", title=title)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.legend(loc="upper right", framealpha=0.9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
