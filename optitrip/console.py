@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,6 +21,8 @@ from optitrip.telling import show
 PIPED_SECONDS = 10.0
 """Between lines where there is no terminal to redraw one on."""
 SHOWN_VARIABLES = 12
+RECENT_PARTS = 20
+"""From which the rate is told: an average over all would count the start of Ray for minutes."""
 
 
 class LiveLine:
@@ -39,9 +42,9 @@ class LiveLine:
         self._searching = method.kind == "search"
         if not self._searching:
             return
-        self._items, self._done, self._new = method.items, 0, 0
+        self._items, self._done = method.items, 0
         self._loss, self._min_loss, self._min_index = float("nan"), float("inf"), -1
-        self._begun: float | None = None
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
         if 0 < found < method.items:
             self.say(f"resuming: {found:,} of {method.items:,} candidates are in the journal")
         elif found == method.items:
@@ -53,10 +56,8 @@ class LiveLine:
         for part, _ in written:
             columns = part.columns
             self._done += len(part.items)
-            if new and self._begun is None:
-                self._begun = time.monotonic()  # the first part's own time is unknown here, so the rate starts after it
-            elif new:
-                self._new += len(part.items)
+            if new:
+                self._recent.append((time.monotonic(), self._done))
             finite = columns["loss"][np.isfinite(columns["loss"])]
             self._loss = float(finite[-1]) if len(finite) else self._loss
             if len(columns["best_loss"]) and (columns["best_loss"][0], columns["best_index"][0]) < (
@@ -72,7 +73,7 @@ class LiveLine:
         self._console.print(Text(message))
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def shown(self) -> Generator[None]:
         """Keep the line on the terminal; where stderr is none, a plain line appears now and then instead."""
         if not self._console.is_terminal:
             yield
@@ -85,9 +86,9 @@ class LiveLine:
         if not self._searching or not self._done:
             return Text("")
         line = f"Attempt {self._done:,} | Loss {self._loss:.4f} | MinLoss {self._min_loss:.4f} at {self._min_index:,}"
-        took = time.monotonic() - self._begun if self._begun is not None else 0.0
-        if self._new and took > 0:
-            rate = self._new / took
+        if len(self._recent) > 1 and self._recent[-1][0] > self._recent[0][0]:
+            (since, before), (until, now) = self._recent[0], self._recent[-1]
+            rate = (now - before) / (until - since)
             line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {clock((self._items - self._done) / rate)} left"
         return Text(line, no_wrap=True, overflow="crop")
 

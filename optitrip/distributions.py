@@ -229,7 +229,7 @@ def tuple_of(nested: Any) -> Any:
 
 
 def table(options: Any) -> Array:
-    """An array of the options: of their own type where they share one, else of objects, so that 1 does not turn to '1'."""
+    """An array of the options: of the type they share, else of objects, so that 1 does not turn to '1'."""
     entries: list[Any] = np.asarray(options, dtype=object).ravel().tolist()
     types = {type(entry) for entry in entries}
     return np.asarray(options) if len(types) == 1 and types <= {str, int, float, bool} else np.asarray(options, object)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -214,11 +214,11 @@ def keep(folder: Path, sweep: Sweep, found: Found) -> tuple[Best, list[Path]]:
 
 
 @contextmanager
-def stop_on_sigterm() -> Iterator[None]:
+def stop_on_sigterm() -> Generator[None]:
     """Turn SIGTERM into `Stopped`, so that a sweep ends in order."""
     import signal
 
-    def stop(number: int, frame: object) -> None:
+    def stop(number: int, _frame: object) -> None:
         raise Stopped("stopped by SIGTERM", 128 + number)
 
     before = signal.signal(signal.SIGTERM, stop)

@@ -126,8 +126,10 @@ def signature_of(call: Callable[..., Any]) -> inspect.Signature | None:
 def raised(what: str, error: BaseException) -> str:
     """The user's own traceback, without the frames that led to it."""
     trace = error.__traceback__
-    while trace and trace.tb_next and (
-        trace.tb_frame.f_code.co_filename == __file__ or "importlib" in trace.tb_frame.f_code.co_filename
+    while (
+        trace
+        and trace.tb_next
+        and (trace.tb_frame.f_code.co_filename == __file__ or "importlib" in trace.tb_frame.f_code.co_filename)
     ):
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)

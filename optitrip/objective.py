@@ -160,9 +160,7 @@ class Objective:
             self._settle(values, rows, items, out, problems)
             start = stop
 
-    def _settle(
-        self, values: dict[str, Array], rows: list[int], items: range, out: Array, problems: Problems
-    ) -> None:
+    def _settle(self, values: dict[str, Array], rows: list[int], items: range, out: Array, problems: Problems) -> None:
         """Evaluate the wanted rows of one block, halving the set of wanted rows whenever the batch raises.
 
         What fails is what raises with copies of itself in every place, however the block was cut; so a bound on the

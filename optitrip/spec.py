@@ -1,4 +1,4 @@
-"""A sweep file -> a frozen Sweep, or an error that names file, line and key. Nothing that the file names is imported."""
+"""A sweep file -> a frozen Sweep, or an error that names file, line and key. Nothing that a file names is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from optitrip.errors import InputError, Invalid
 from optitrip.space import Space
@@ -108,7 +108,7 @@ class Sweep:
 
     @cached_property
     def identity(self) -> str:
-        """Eight hexadecimal digits of the essence; equal sweeps have equal identities whatever their files look like."""
+        """Eight hexadecimal digits of the essence: equal sweeps have equal ones, whatever their files look like."""
         text = json.dumps(self.essence, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
@@ -176,11 +176,10 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         raise InputError(lines.at(("space", *error.path), error.message)) from None
     name = file.name or path.stem
     try:
-        File.__pydantic_validator__.validate_assignment(file.model_copy(), "name", name)
+        TypeAdapter(Name).validate_python(name)
     except ValidationError:
-        raise InputError(
-            lines.at((), f"the file's stem {name!r} cannot be a sweep's name; wanted name = \"…\" of letters, digits, . _ -")
-        ) from None
+        wanted = 'wanted a line name = "..." of letters, digits, . _ -'
+        raise InputError(lines.at((), f"the file's stem {name!r} cannot be a sweep's name; {wanted}")) from None
     said = "".join(f"\n# --set {given}" for given in overrides)
     return Sweep(
         name=name,

@@ -12,6 +12,8 @@ from optitrip.driver.outcome import Outcome
 from optitrip.methods.draws import Draws
 from optitrip.part import Array, Failures
 
+SHOWN_ENTRIES = 8
+
 
 def figures(answer: Outcome) -> dict[str, float]:
     """The end figures for MLflow."""
@@ -53,6 +55,7 @@ def show(value: Any) -> str:
     """A value for a reader, in a line or two."""
     if isinstance(value, np.ndarray) and value.ndim:
         array: Array = value
-        text = np.array2string(array, precision=4, threshold=8, edgeitems=2).replace("\n", "")
-        return f"{text} of shape {array.shape}"
+        if array.size > SHOWN_ENTRIES and array.dtype.kind in "fiu":
+            return f"array of shape {array.shape}, from {array.min():.4g} to {array.max():.4g}"
+        return np.array2string(array, threshold=SHOWN_ENTRIES, edgeitems=2).replace("\n", "")
     return reprlib.repr(value.item() if isinstance(value, np.generic | np.ndarray) else value)

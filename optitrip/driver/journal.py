@@ -1,7 +1,7 @@
 """The durable record of finished parts; the only source of the result.
 
-SQLite with a rollback journal: one writer, transactions, and a crash leaves the last commit. Floats are kept as raw bytes,
-because SQLite's REAL stores NaN as NULL and returns -0.0 as 0.0.
+SQLite with a rollback journal: one writer, transactions, and a crash leaves the last commit. Floats are kept as raw
+bytes, because SQLite's REAL stores NaN as NULL and returns -0.0 as 0.0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sqlite3
 import time
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class Journal:
             self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Generator[None]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -128,7 +128,9 @@ class Journal:
                 key,
             ).fetchone()
             if checksum(*key, columns, failures) != crc:
-                raise InputError(f"{self.path}: the row of stage {stage}, items {tile}, is damaged; --fresh starts over")
+                raise InputError(
+                    f"{self.path}: the row of stage {stage}, items {tile}, is damaged; --fresh starts over"
+                )
             yield Part.from_bytes(tile, columns, failures), written
 
     def empty(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -16,7 +16,7 @@ class Phases:
         self._since = time.perf_counter()
 
     @contextmanager
-    def time(self, phase: str) -> Iterator[None]:
+    def time(self, phase: str) -> Generator[None]:
         self._book()
         self.seconds.setdefault(phase, 0.0)
         self._stack.append(phase)

@@ -116,9 +116,7 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
             if deaths[items] >= DEATHS_ALLOWED:
                 reason = f"{deaths[items]} workers died over items {items.start} to {items.stop - 1}: {event.message}"
                 aborts.append(Abort(reason, users_fault=False))
-    state = replace(
-        state, flying=flying, deaths=deaths, again=tuple(again), pace=pace, largest=largest, slots=slots
-    )
+    state = replace(state, flying=flying, deaths=deaths, again=tuple(again), pace=pace, largest=largest, slots=slots)
     return (state, aborts) if aborts else _hand_out(state)
 
 

@@ -69,7 +69,7 @@ def witness(draws: Draws) -> str:
 
 
 def git(folder: Path) -> dict[str, str]:
-    """Commit and branch of the repository around a folder, and whether it differs from the commit; empty without one."""
+    """Commit and branch of the repository around a folder, and whether files differ from it; empty without one."""
 
     def ask(*words: str) -> str:
         command = ["git", "-C", str(folder), *words]

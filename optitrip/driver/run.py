@@ -112,9 +112,7 @@ class Driver:
         whole = merged([part for part, _ in self._journal.parts(number, digest, tiles)], method.merge)
         return method.result(whole)
 
-    def _evaluate(
-        self, number: int, method: Method, digest: bytes, gaps: Sequence[range], hopeless: Hopeless
-    ) -> None:
+    def _evaluate(self, number: int, method: Method, digest: bytes, gaps: Sequence[range], hopeless: Hopeless) -> None:
         executor = self._crew.executor()
         executor.stage(number, method)
         state = plan.begin(gaps, self._block, self._next_ticket)

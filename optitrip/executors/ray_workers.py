@@ -1,7 +1,7 @@
 """Ray workers: one actor a slot. The only file that imports Ray's core; `ray_environment.prepare` comes before it.
 
-Ray's own retries stay off: they would repeat a slice that kills its worker for ever, unseen. The driver's plan owns every
-retry; here a lost actor is replaced, and that is all.
+Ray's own retries stay off: they would repeat a slice that kills its worker for ever, unseen. The driver's plan owns
+every retry; here a lost actor is replaced, and that is all.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import joins_cluster
 from optitrip.executors.worker import Worker
 from optitrip.loading import use_import_paths
+
 
 def connect(address: str | None, slots: int | None) -> None:
     """Start a local Ray or join a cluster; a Ray that this process has is used as it is.
@@ -108,7 +109,7 @@ class RayWorkers:
             self._hire()
 
     def _hire(self) -> None:
-        actor = self._make()
+        actor: Any = self._make()
         self._starting[actor.ready.remote()] = actor
 
     @property
@@ -174,7 +175,7 @@ class RayWorkers:
         return [Done(self._forget(call), part, seconds, self._names[actor])]
 
     def _bury(self, actor: Any, message: str) -> list[Done | Failed]:
-        """What was queued at a lost actor. Its slices ran in order, so only the first had begun; finished ones count."""
+        """What was queued at a lost actor. Slices run in order, so only the first unfinished one had begun."""
         outcomes: list[Done | Failed] = []
         began = True
         for call in self._queues.pop(actor):

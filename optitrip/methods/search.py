@@ -63,9 +63,7 @@ class Search:
     kind: str = "search"
 
     def digest(self) -> bytes:
-        return digest_of(
-            self.kind, {"draws": self.draws.describe(), "best": self.best, "keep_all": self.keep_all}
-        )
+        return digest_of(self.kind, {"draws": self.draws.describe(), "best": self.best, "keep_all": self.keep_all})
 
     def prepare(self, objective: Objective) -> Objective:
         return objective

@@ -29,7 +29,7 @@ class Images:
     def digest(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.train_pixels, self.train_labels, self.test_pixels, self.test_labels):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 

@@ -52,4 +52,3 @@ def search(method: Search, offers: Offers) -> Route:
     if offers.report:
         report = yield Report(method.draws, int(result.best_index[0]))
     return Found(result, report, method.draws)
-

@@ -12,7 +12,10 @@ from optitrip.samplers.random import Random
 class Sampler(Protocol):
     """Points of (0, 1)^d by index. A sampler is frozen and pure."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its word in sweep files."""
+        ...
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
         """Draw the points of `items`.

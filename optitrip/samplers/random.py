@@ -54,8 +54,8 @@ class Random:
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
         return {
-            name: open_unit(
-                words(stream_key(seed, self.purpose, name), items.start * size, len(items) * size)
-            ).reshape(len(items), size)
+            name: open_unit(words(stream_key(seed, self.purpose, name), items.start * size, len(items) * size)).reshape(
+                len(items), size
+            )
             for name, size in sizes.items()
         }

@@ -28,12 +28,12 @@ def losses_png(result: SearchResult, title: str) -> bytes:
     axes.plot(result.best_index[0], result.best_loss[0], "o", color="C3", markersize=5)
     best = f"{result.best_loss[0]:.6g} at {int(result.best_index[0]):,}"
     axes.annotate(
-        best, (result.best_index[0], result.best_loss[0]), (0, 8), textcoords="offset points", ha="center", va="bottom",
+        best, (result.best_index[0], result.best_loss[0]), (0, -8), textcoords="offset points", ha="center", va="top",
         color="C3", bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
     )  # fmt: skip
     if len(loss):
         low, high = loss.min(), np.quantile(loss, 0.995)
-        room = 0.08 * (high - low) or 1.0
+        room = 0.1 * (high - low) or 1.0
         axes.set_ylim(low - room, high + room)
     axes.set(xlabel="candidate", ylabel="loss", title=title)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

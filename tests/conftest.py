@@ -1,0 +1,32 @@
+"""What all tests share. Ray starts once a session, and only if a test asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+# Derandomised: every run tests the same examples. Deadlines are off, because the machine's speed is no law.
+settings.register_profile(
+    "laws", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("laws")
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A local Ray with four logical CPUs for all tests."""
+    from optitrip.executors.ray_environment import prepare
+
+    prepare(None)
+    import ray
+
+    from optitrip.executors.ray_workers import connect
+
+    connect(None, 4)
+    yield
+    ray.shutdown()
