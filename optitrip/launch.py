@@ -122,8 +122,10 @@ def launch(sweep: Sweep, options: Options, watch: Watch) -> Outcome:
     finally:
         with phases.time("shutdown"):
             crew.close()
+    if driver.evaluated and crew.may_grow:
+        watch.say("evaluated in this process: it took less time than Ray takes to start")
     with phases.time("files"):
-        best, written = keep(state.path, sweep, found)
+        best, written = keep(state.path, sweep, found, again=not driver.evaluated)
     reported = found.report.failures if found.report else Failures()
     failures = found.search.failures
     answer = outcome(
@@ -200,17 +202,20 @@ def muster(
     return Crew(Serial, objective)
 
 
-def keep(folder: Path, sweep: Sweep, found: Found) -> tuple[Best, list[Path]]:
-    """Write the winner, the losses and their picture."""
+def keep(folder: Path, sweep: Sweep, found: Found, *, again: bool) -> tuple[Best, list[Path]]:
+    """Write the winner, the losses and their picture; `again` says that nothing is new since the files were written."""
     result = found.search
     index, loss = int(result.best_index[0]), float(result.best_loss[0])
     values = found.draws.point(index)
+    best = Best(loss, index, values, str(folder / files.BEST))
+    written = [folder / name for name in (files.SWEEP_FILE, files.BEST, files.LOSSES, files.PICTURE)]
+    if again and all(file.exists() for file in written) and files.items_told(folder) == result.items:
+        return best, written
     files.replace(folder / files.BEST, files.best_bytes(values))
     files.replace(folder / files.LOSSES, files.losses_bytes(result))
     title = f"{sweep.name}: {result.items:,} candidates"
     files.replace(folder / files.PICTURE, losses_png(result, title))
-    names = (files.SWEEP_FILE, files.BEST, files.LOSSES, files.PICTURE)
-    return Best(loss, index, values, str(folder / files.BEST)), [folder / name for name in names]
+    return best, written
 
 
 @contextmanager

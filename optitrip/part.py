@@ -6,12 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 RECORDS_KEPT = 10
 """Full records kept of each kind of failure; beyond them only the index is."""
@@ -52,7 +53,7 @@ class Failures:
             mine_kept = kept.setdefault(kind, [])
             if len(mine_kept) < RECORDS_KEPT:
                 mine_kept.append(record)
-        return cls({k: tuple(v) for k, v in runs.items()}, {k: tuple(v) for k, v in kept.items()})
+        return cls(sorted_tuples(runs), sorted_tuples(kept))
 
     @property
     def count(self) -> int:
@@ -85,7 +86,7 @@ class Failures:
         records = dict(self.records)
         for kind, extra in later.records.items():
             records[kind] = (*records.get(kind, ()), *extra)[:RECORDS_KEPT]
-        return Failures(runs, records)
+        return Failures(sorted_tuples(runs), sorted_tuples(records))
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -102,6 +103,11 @@ class Failures:
             {kind: tuple((lo, hi) for lo, hi in runs) for kind, runs in table["runs"].items()},
             {kind: tuple(Record(**record) for record in records) for kind, records in table["records"].items()},
         )
+
+
+def sorted_tuples(by_kind: Mapping[str, Iterable[T]]) -> dict[str, tuple[T, ...]]:
+    """In the order of kinds, so that no one can see in which order they were met."""
+    return {kind: tuple(by_kind[kind]) for kind in sorted(by_kind)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,3 +48,11 @@ def losses_bytes(result: SearchResult) -> bytes:
 
 def json_bytes(table: Mapping[str, Any]) -> bytes:
     return (json.dumps(table, indent=2) + "\n").encode()
+
+
+def items_told(folder: Path) -> int | None:
+    """How many candidates the result file in a folder covers; None without a readable one."""
+    try:
+        return json.loads((folder / RESULT).read_bytes())["items"]
+    except (OSError, ValueError, KeyError):
+        return None

@@ -54,8 +54,8 @@ class Actor:
 
     def __init__(self, paths: Sequence[str]) -> None:
         use_import_paths(paths)
-        self._worker: Worker | None = None
-        self._method: tuple[str, Any] | None = None
+        self._objective: Any = None
+        self._method: Any = None
 
     def ready(self) -> str:
         return f"{ray.util.get_node_ip_address()}:{os.getpid()}"
@@ -63,11 +63,14 @@ class Actor:
     def evaluate(self, objective: list[Any], method: list[Any], lo: int, hi: int) -> tuple[Any, float]:
         """Evaluate a slice. The references come inside lists: a bare one would be unpickled before the import paths are
         set, and a module of the user's would not be found."""
-        if self._worker is None:
+        if self._objective != objective[0]:
+            self._worker = None  # two data sets may not fit side by side
             self._worker = Worker(ray.get(objective[0]))
-        if self._method is None or self._method[0] != method[0].hex():
-            self._method = (method[0].hex(), ray.get(method[0]))
-        return self._worker.evaluate(self._method[1], range(lo, hi))
+            self._objective = objective[0]
+        if self._method != method[0]:
+            self._slices_of = ray.get(method[0])
+            self._method = method[0]
+        return self._worker.evaluate(self._slices_of, range(lo, hi))
 
 
 class RayWorkers:
@@ -135,10 +138,10 @@ class RayWorkers:
         self._tickets[call] = ticket
 
     def cancel(self, ticket: int) -> None:
-        for call, its in list(self._tickets.items()):
-            if its == ticket:
-                self._forget(call)
-                ray.cancel(call)
+        # Not `ray.cancel`: where it takes a call out of an actor's queue before it is sent, the actor waits 30 s for the
+        # gap in its order (RAY_actor_scheduling_queue_max_reorder_wait_seconds). A slice is a second or two.
+        for call in [call for call, its in self._tickets.items() if its == ticket]:
+            self._forget(call)
 
     def wait(self, timeout: float) -> list[Done | Failed]:
         pending = [*self._tickets, *self._starting]

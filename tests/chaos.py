@@ -1,0 +1,58 @@
+"""An executor that does its work right and everything else wrong, by a seed."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from optitrip.executors import Done, Failed
+from optitrip.executors.worker import Worker
+
+
+class Chaos:
+    """Delivers in any order, repeats, invents tickets, loses and kills slices, and changes its number of slots."""
+
+    def __init__(self, seed: int, trouble: float = 0.1) -> None:
+        self.random = random.Random(seed)
+        self.trouble = trouble
+        self.slots = self.random.randint(1, 5)
+        self.queue: dict[int, tuple[int, range]] = {}
+        self.methods: dict[int, Any] = {}
+        self.past: list[Done | Failed] = []
+        self.deaths: dict[range, int] = {}
+
+    def load(self, objective: Any) -> None:
+        self.worker = Worker(objective)
+
+    def stage(self, number: int, method: Any) -> None:
+        self.methods[number] = method
+
+    def submit(self, ticket: int, stage: int, items: range) -> None:
+        assert ticket not in self.queue
+        self.queue[ticket] = (stage, items)
+
+    def cancel(self, ticket: int) -> None:
+        self.queue.pop(ticket, None)
+
+    def wait(self, timeout: float) -> list[Done | Failed]:
+        del timeout
+        outcomes: list[Done | Failed] = []
+        for ticket in self.random.sample(sorted(self.queue), k=self.random.randint(0, len(self.queue))):
+            stage, items = self.queue.pop(ticket)
+            fate = self.random.random()
+            if fate < self.trouble and self.deaths.get(items, 0) < 2:
+                self.deaths[items] = self.deaths.get(items, 0) + 1
+                outcomes.append(Failed(ticket, "died", "killed"))
+            elif fate < 2 * self.trouble:
+                outcomes.append(Failed(ticket, "lost", "gone"))
+            else:
+                part, _ = self.worker.evaluate(self.methods[stage], items)
+                outcomes.append(Done(ticket, part, self.random.uniform(1e-4, 0.3), "chaos"))
+        self.past += outcomes
+        outcomes += self.random.sample(self.past, k=min(len(self.past), self.random.randint(0, 4)))
+        self.random.shuffle(outcomes)
+        self.slots = max(1, self.slots + self.random.randint(-1, 1))
+        return outcomes
+
+    def close(self) -> None:
+        self.queue.clear()

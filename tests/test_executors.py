@@ -1,0 +1,171 @@
+"""What every executor must do, and what Ray workers must survive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
+from optitrip.errors import InputError
+from optitrip.executors import Done, Executor, Failed
+from optitrip.executors.serial import Serial
+from optitrip.objective import Objective
+from test_laws import ITEMS, REFERENCE, go
+
+Make = Callable[[], Executor]
+
+
+def ray_workers(count: int = 2) -> Executor:
+    from optitrip.executors.ray_workers import RayWorkers
+
+    return RayWorkers(count, paths=[HERE])
+
+
+@pytest.fixture(params=["serial", "ray"])
+def make(request: pytest.FixtureRequest) -> Make:
+    if request.param == "ray":
+        request.getfixturevalue("local_ray")
+        return ray_workers
+    return Serial
+
+
+@pytest.fixture
+def executor(make: Make) -> Iterator[Executor]:
+    one = make()
+    yield one
+    one.close()
+
+
+def outcomes(executor: Executor, count: int) -> list[Done | Failed]:
+    found: list[Done | Failed] = []
+    end = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < end:
+        found += executor.wait(0.5)
+    return found
+
+
+def ready(executor: Executor) -> None:
+    end = time.monotonic() + 60
+    while not executor.slots and time.monotonic() < end:
+        executor.wait(0.1)
+
+
+def test_each_ticket_has_one_outcome_with_its_part(executor: Executor) -> None:
+    """Slices come back under their tickets with the bits of an evaluation on the spot."""
+    one = search(ITEMS)
+    executor.load(LOSSES["batched"])
+    executor.stage(3, one)
+    ready(executor)
+    ranges = {7: range(0, 11), 9: range(11, 100), 8: range(250, 300)}
+    for ticket, items in ranges.items():
+        executor.submit(ticket, 3, items)
+    done = {outcome.ticket: outcome for outcome in outcomes(executor, 3)}
+    assert done.keys() == ranges.keys()
+    for ticket, items in ranges.items():
+        outcome = done[ticket]
+        assert isinstance(outcome, Done)
+        assert bits(outcome.part) == bits(one.evaluate(LOSSES["batched"], items))
+        assert outcome.seconds > 0
+
+
+def test_a_cancelled_slice_has_no_outcome(executor: Executor) -> None:
+    """What is cancelled is forgotten."""
+    executor.load(LOSSES["scalar"])
+    executor.stage(0, search(ITEMS))
+    ready(executor)
+    for ticket in range(3):
+        executor.submit(ticket, 0, range(ticket, ticket + 1))
+    executor.cancel(1)
+    assert {outcome.ticket for outcome in outcomes(executor, 2)} == {0, 2}
+    assert executor.wait(0.2) == []
+
+
+def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -> None:
+    """A method that cannot be prepared is the kind of failure that ends a sweep, with its message."""
+
+    class Unprepared:
+        def digest(self) -> bytes:
+            return b"u"
+
+        def prepare(self, objective: Any) -> None:
+            raise RuntimeError("no scores at this point")
+
+    executor.load(LOSSES["scalar"])
+    executor.stage(0, Unprepared())
+    ready(executor)
+    executor.submit(0, 0, range(2))
+    (outcome,) = outcomes(executor, 1)
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "raised"
+    assert "no scores at this point" in outcome.message
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised() -> None:
+    """The worker's own reason reaches the user."""
+    one = ray_workers(1)
+    one.load(Objective(CannotPrepare()))
+    one.stage(0, search(ITEMS))
+    ready(one)
+    one.submit(0, 0, range(2))
+    (outcome,) = outcomes(one, 1)
+    one.close()
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "raised"
+    assert "this worker lacks the simulator" in outcome.message
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_an_objective_that_cannot_travel_is_refused() -> None:
+    """What cannot be pickled is told before anything starts, with what to do."""
+    import threading
+
+    lock = threading.Lock()
+    one = ray_workers(1)
+    with pytest.raises(InputError, match="cannot travel to Ray workers"):
+        one.load(Objective(lambda x, k, c: float(bool(lock))))
+    one.close()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
+    """Law 1: SIGKILL of a worker in its slice changes no bit; the worker is replaced."""
+    marker = tmp_path / "killed"
+    assert go(Objective(KillsOnce(str(marker))), make=ray_workers)[0] == REFERENCE["scalar"]
+    assert marker.exists()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_only_the_slice_that_had_begun_counts_as_a_death(tmp_path: Path) -> None:
+    """Slices queued behind a killed one are lost, which counts against nobody."""
+    one = ray_workers(1)
+    one.load(Objective(KillsOnce(str(tmp_path / "killed"))))
+    one.stage(0, search(ITEMS))
+    ready(one)
+    for ticket in range(3):
+        one.submit(ticket, 0, range(100 * ticket, 100 * ticket + 100))
+    found = outcomes(one, 3)
+    one.close()
+    assert [(o.ticket, o.kind) for o in found if isinstance(o, Failed)] == [(0, "died"), (1, "lost"), (2, "lost")]
+
+
+def test_the_objective_finds_read_only_arrays(make: Make) -> None:
+    """Law 8, on workers too: parameters cannot be written to."""
+    executor = make()
+    executor.load(Objective(writes))
+    executor.stage(0, search(ITEMS))
+    ready(executor)
+    executor.submit(0, 0, range(10))
+    (outcome,) = outcomes(executor, 1)
+    executor.close()
+    assert isinstance(outcome, Done)
+    assert outcome.part.failures.counts() == {"raised": 10}
+
+
+def writes(x: Any, k: int, c: float) -> float:
+    x[0] = 0
+    return scalar(x, k, c)

@@ -1,0 +1,149 @@
+"""The journal: what was written comes back to the bit, and a tiling counts nothing twice."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from examples import bits
+from optitrip.driver.journal import Journal, missing
+from optitrip.errors import InputError
+from optitrip.part import Failures, Part, Record
+
+DIGEST = b"d" * 16
+
+
+def part(lo: int, hi: int, value: float = 1.0) -> Part:
+    odd = np.array([np.nan, -0.0, np.inf, value])
+    failures = Failures.of({lo: "raised"}, [("raised", Record(lo, "E", "m", "t"))])
+    return Part(range(lo, hi), {"loss": odd, "best_index": np.array([lo])}, failures)
+
+
+def write(journal: Journal, *parts: Part, stage: int = 0, digest: bytes = DIGEST) -> list[range]:
+    return journal.write(stage, digest, [(one, 0.5) for one in parts], written=1234)
+
+
+def test_parts_come_back_to_the_bit(tmp_path: Path) -> None:
+    """NaN, -0.0 and infinity survive, after closing and opening too."""
+    journal = Journal(tmp_path / "j")
+    write(journal, part(0, 5), part(5, 9))
+    journal.close()
+    found = list(Journal(tmp_path / "j").parts(0, DIGEST, [range(0, 5), range(5, 9)]))
+    assert [bits(one) for one, _ in found] == [bits(part(0, 5)), bits(part(5, 9))]
+    assert [time for _, time in found] == [1234, 1234]
+
+
+def longest_chain(rows: set[tuple[int, int]], items: int) -> list[range]:
+    """DESIGN's words: the chain from 0 that takes at each point the longest row not past N."""
+    chain, at = list[range](), 0
+    while at < items:
+        here = [hi for lo, hi in rows if lo == at and hi <= items]
+        if here:
+            chain.append(range(at, max(here)))
+            at = max(here)
+        else:
+            at += 1
+    return chain
+
+
+ROWS = st.sets(st.tuples(st.integers(0, 30), st.integers(1, 12)).map(lambda pair: (pair[0], pair[0] + pair[1])))
+
+
+@given(rows=ROWS, items=st.integers(1, 35))
+def test_a_tiling_is_the_longest_chain(rows: set[tuple[int, int]], items: int) -> None:
+    """Overlapping rows never count twice, and work is what the chain lacks."""
+    journal = Journal(Path(":memory:"))
+    write(journal, *(part(lo, hi) for lo, hi in sorted(rows)))
+    tiles = journal.tiling(0, DIGEST, items)
+    assert tiles == longest_chain(rows, items)
+    gaps = missing(tiles, items)
+    assert sorted([n for tile in tiles for n in tile] + [n for gap in gaps for n in gap]) == list(range(items))
+
+
+@given(rows=ROWS, items=st.integers(1, 35), data=st.data())
+def test_filling_the_gaps_in_any_pieces_completes_the_tiling(
+    rows: set[tuple[int, int]], items: int, data: st.DataObject
+) -> None:
+    """A stage is finished exactly when its rows tile [0, N)."""
+    journal = Journal(Path(":memory:"))
+    write(journal, *(part(lo, hi) for lo, hi in sorted(rows)))
+    for gap in missing(journal.tiling(0, DIGEST, items), items):
+        assert missing(journal.tiling(0, DIGEST, items), items)
+        cut = data.draw(st.integers(gap.start, gap.stop))
+        write(journal, *(part(a, b) for a, b in ((gap.start, cut), (cut, gap.stop)) if a < b))
+    assert missing(journal.tiling(0, DIGEST, items), items) == []
+
+
+def test_rows_of_another_stage_or_method_are_not_found(tmp_path: Path) -> None:
+    """A route replayed with another method at a stage finds nothing there; the old rows stay."""
+    journal = Journal(tmp_path / "j")
+    write(journal, part(0, 5))
+    assert journal.tiling(1, DIGEST, 5) == []
+    assert journal.tiling(0, b"e" * 16, 5) == []
+    write(journal, part(0, 5), digest=b"e" * 16)
+    assert journal.tiling(0, DIGEST, 5) == [range(0, 5)]
+
+
+def test_the_same_part_twice_is_one_and_another_outcome_is_told(tmp_path: Path) -> None:
+    """Duplicates are harmless; a different outcome means that the objective is not deterministic, and the first stays."""
+    journal = Journal(tmp_path / "j")
+    assert write(journal, part(0, 5)) == []
+    assert write(journal, part(0, 5)) == []
+    assert write(journal, part(0, 5, value=2.0)) == [range(0, 5)]
+    assert [bits(one) for one, _ in journal.parts(0, DIGEST, [range(0, 5)])] == [bits(part(0, 5))]
+
+
+@pytest.mark.parametrize("column", ["columns", "failures"])
+def test_a_damaged_row_is_refused(tmp_path: Path, column: str) -> None:
+    """One flipped bit that SQLite does not see is an error, never an answer."""
+    journal = Journal(tmp_path / "j")
+    write(journal, part(0, 5))
+    journal.close()
+    with sqlite3.connect(tmp_path / "j") as database:
+        data = bytearray(database.execute(f"SELECT {column} FROM part").fetchone()[0])
+        data[-3] ^= 16
+        database.execute(f"UPDATE part SET {column} = ?", (bytes(data),))
+    with pytest.raises(InputError, match="damaged"):
+        list(Journal(tmp_path / "j").parts(0, DIGEST, [range(0, 5)]))
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 30, None])
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """Neither another database nor any other file is written to."""
+    file = tmp_path / "j"
+    if content is None:
+        with sqlite3.connect(file) as database:
+            database.execute("PRAGMA user_version = 7")
+    else:
+        file.write_bytes(content)
+    before = file.read_bytes()
+    with pytest.raises(InputError, match="journal"):
+        Journal(file)
+    assert file.read_bytes() == before
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    """A transaction that is broken off is rolled back, and the journal can be written on."""
+    journal = Journal(tmp_path / "j")
+    broken = Part(range(5, 6), {"loss": None})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(AttributeError):
+        write(journal, part(0, 5), broken)
+    assert journal.tiling(0, DIGEST, 10) == []
+    write(journal, part(0, 5))
+    assert journal.tiling(0, DIGEST, 10) == [range(0, 5)]
+
+
+def test_facts_are_kept(tmp_path: Path) -> None:
+    """Facts come back as they were set, and a journal keeps its own name."""
+    journal = Journal(tmp_path / "j")
+    name = journal.get("journal")
+    journal.set(a=[1, {"b": None}], mlflow="x")
+    journal.close()
+    again = Journal(tmp_path / "j")
+    assert (again.get("a"), again.get("mlflow"), again.get("nothing")) == ([1, {"b": None}], "x", None)
+    assert again.get("journal") == name

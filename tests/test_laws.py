@@ -1,0 +1,280 @@
+"""The laws of DESIGN section 5, over whole runs: routes, driver, journal and every executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chaos import Chaos
+from examples import HERE, LOSSES, bits, draws, result_bits, search
+from optitrip.driver import plan
+from optitrip.driver.journal import Journal
+from optitrip.driver.phases import Phases
+from optitrip.driver.run import Crew, Driver
+from optitrip.driver.watch import Watchers, Written
+from optitrip.errors import NoAnswer
+from optitrip.executors import Executor
+from optitrip.executors.serial import Serial
+from optitrip.methods import Method
+from optitrip.methods.draws import Draws
+from optitrip.objective import Objective
+from optitrip.routes import single
+from optitrip.space import Space
+
+ITEMS = 300
+MEMORY = Path(":memory:")
+
+
+class Interrupted(Exception):
+    """Stands for a crash."""
+
+
+class Crash:
+    """A watcher at which the driver dies after so many parts."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def stage(self, method: Method, found: int) -> None: ...
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        self.left -= len(written) if new else 0
+        if self.left < 0:
+            raise Interrupted
+
+    def say(self, message: str) -> None: ...
+
+
+def go(
+    loss: str | Objective,
+    items: int = ITEMS,
+    make: Callable[[], Executor] = Serial,
+    journal: Journal | None = None,
+    watch: Any = None,
+    seed: int = 5,
+) -> tuple[bytes, dict[str, int]]:
+    """A whole run of the route of a search: its answer, to the bit, and the items evaluated by kind of stage."""
+    objective = LOSSES[loss] if isinstance(loss, str) else loss
+    crew = Crew(make, objective)
+    driver = Driver(crew, objective.offers.block, journal or Journal(MEMORY), watch or Watchers(), Phases())
+    try:
+        found = driver.run(single.search(search(items, seed=seed), objective.offers))
+    finally:
+        crew.close()
+    report = result_bits(found.report) if found.report else b""
+    return result_bits(found.search) + report, driver.evaluated
+
+
+REFERENCE = {loss: go(loss)[0] for loss in LOSSES}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32))
+def test_same_answer_in_any_order_and_with_any_faults(loss: str, seed: int) -> None:
+    """Law 1: slicing, order of arrival, duplicates, stale outcomes, deaths and losses change no bit."""
+    assert go(loss, make=lambda: Chaos(seed))[0] == REFERENCE[loss]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32), after=st.lists(st.integers(0, 12), max_size=3))
+def test_same_answer_after_any_crashes(loss: str, seed: int, after: list[int]) -> None:
+    """Law 1: a driver that dies and is started again, with other slices each time, gives the same bits."""
+    journal = Journal(MEMORY)
+    for number, parts in enumerate(after):
+        try:
+            go(loss, make=lambda n=number: Chaos(seed + n), journal=journal, watch=Crash(parts))
+        except Interrupted:
+            continue
+    assert go(loss, make=lambda: Chaos(seed - 1), journal=journal)[0] == REFERENCE[loss]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@settings(max_examples=25)
+@given(sizes=st.lists(st.integers(1, ITEMS), min_size=1, max_size=5), seed=st.integers(0, 2**32))
+def test_prefix(loss: str, sizes: list[int], seed: int) -> None:
+    """Law 2: raising and lowering N, across the border where losses thin out and with the report behind it, gives what
+    a sweep of that size alone gives."""
+    journal = Journal(MEMORY)
+    for items in sizes:
+        assert go(loss, items, make=lambda: Chaos(seed), journal=journal)[0] == go(loss, items)[0]
+
+
+def test_raising_n_runs_only_the_new_candidates() -> None:
+    """Law 2: what was evaluated once is never evaluated again, whether N rises or falls to a border of slices."""
+    journal = Journal(MEMORY)
+    assert go("scalar", 200, journal=journal)[1] == {"search": 200}
+    assert go("scalar", 300, journal=journal)[1] == {"search": 100}
+    assert go("scalar", 200, journal=journal)[1] == {}
+    assert go("scalar", 300, journal=journal)[1] == {}
+
+
+def test_a_changed_winner_is_reported_anew_and_an_old_one_is_found_again() -> None:
+    """The report's key holds the winner; raising N until another wins runs one report, lowering it again none."""
+    journal = Journal(MEMORY)
+    first = go("batched", 16, journal=journal)[1]
+    assert first == {"agreement": 2, "search": 16, "report": 1}
+    more = go("batched", ITEMS, journal=journal)[1]
+    assert more == {"search": ITEMS - 16, "report": 1}
+    assert go("batched", 16, journal=journal)[1] == {}
+
+
+@settings(max_examples=30)
+@given(order=st.permutations(["x", "k", "z", "c"]), present=st.sets(st.sampled_from(["x", "k", "z", "c"]), min_size=1))
+def test_named_streams(order: list[str], present: set[str]) -> None:
+    """Law 3: adding, removing or reordering variables moves no other variable's values."""
+    entries: dict[str, Any] = {
+        "x": {"shape": [3], "normal": [0, 1]},
+        "k": {"integer": [1, 9]},
+        "z": {"choice": ["a", "b"]},
+        "c": 2.5,
+    }
+    whole = Draws(Space.parse(entries), 5).values(range(7, 20))
+    some = Draws(Space.parse({name: entries[name] for name in order if name in present}), 5).values(range(7, 20))
+    assert {name: values.tolist() for name, values in some.items()} == {name: whole[name].tolist() for name in present}
+
+
+def test_an_incomplete_stage_is_never_finished() -> None:
+    """Law 4: if a part is missing from the journal at the end of a stage, there is no answer."""
+
+    class Forgetful(Journal):
+        def write(self, stage: int, digest: bytes, parts: Any, written: int) -> list[range]:
+            return super().write(stage, digest, [p for p in parts if 100 not in p[0].items], written)
+
+    with pytest.raises(RuntimeError, match="lacks"):
+        go("scalar", journal=Forgetful(MEMORY))
+
+
+def test_nothing_is_silent() -> None:
+    """Law 5: every exception, NaN, infinity and non-number is recorded with its index, and only those."""
+    journal = Journal(MEMORY)
+    go("troubled", journal=journal)
+    digest = search(ITEMS).digest()
+    recorded: dict[int, str] = {}
+    for part, _ in journal.parts(0, digest, journal.tiling(0, digest, ITEMS)):
+        for kind, runs in part.failures.runs.items():
+            recorded |= {n: kind for lo, hi in runs for n in range(lo, hi)}
+    expected: dict[int, str] = {}
+    user: Any = LOSSES["troubled"].loss
+    for n in range(ITEMS):
+        point = draws().point(n)
+        try:
+            value = user(x=point["x"][0], k=int(point["k"][0]), c=2.5)
+        except ValueError:
+            expected[n] = "raised"
+            continue
+        if isinstance(value, str):
+            expected[n] = "invalid"
+        elif not np.isfinite(value):
+            expected[n] = "nan" if np.isnan(value) else "infinite"
+    assert recorded == expected
+    assert set(expected.values()) == {"raised", "invalid", "nan", "infinite"}
+
+
+def test_durable_first(tmp_path: Path) -> None:
+    """Law 6: a watcher is told of a part only when another process could read it from the journal."""
+    journal = Journal(tmp_path / "journal")
+    checked: list[range] = []
+
+    class Looks(Crash):
+        def parts(self, written: Sequence[Written], *, new: bool) -> None:
+            other = Journal(tmp_path / "journal")
+            for part, time in written:
+                digest = search(ITEMS).digest()
+                assert [(bits(p), t) for p, t in other.parts(0, digest, [part.items])] == [(bits(part), time)]
+                checked.append(part.items)
+            other.close()
+
+    go("scalar", journal=journal, watch=Looks(0), make=lambda: Chaos(3))
+    assert sorted(n for items in checked for n in items) == list(range(ITEMS))
+
+
+def test_parameters_are_untouched() -> None:
+    """Law 8: a loss that writes to its parameters fails, by index, and spoils nothing for others."""
+
+    def writes(x: Any, k: int, c: float) -> float:
+        if k > 4:
+            x += 1
+        return float(x.sum())
+
+    def reads(x: Any, k: int, c: float) -> float:
+        return float("nan") if k > 4 else float(x.sum())
+
+    one = search(ITEMS)
+    wrote = one.result(one.evaluate(Objective(writes), range(ITEMS)))
+    read = one.result(one.evaluate(Objective(reads), range(ITEMS)))
+    assert wrote.loss.tobytes() == read.loss.tobytes()
+    assert wrote.failures.runs["raised"] == read.failures.runs["nan"]
+    assert wrote.failures.records["raised"][0].type == "ValueError"
+
+
+def test_a_loss_whose_first_hundred_all_fail_ends_early() -> None:
+    """A broken loss does not cost a whole sweep, and its first traceback is in the reason."""
+
+    def broken(x: Any, k: int, c: float) -> float:
+        raise KeyError("weights")
+
+    with pytest.raises(NoAnswer, match="first 100 items all failed") as caught:
+        go(Objective(broken), 100_000)
+    failures = caught.value.failures
+    assert failures is not None
+    first = failures.first()
+    assert first is not None
+    assert first[1].index == 0
+    assert "KeyError: 'weights'" in first[1].traceback
+
+
+def test_a_batch_that_differs_from_the_plain_call_ends_the_sweep() -> None:
+    """The ladder never switches silently: both values are named."""
+
+    class Wrong:
+        block = 4
+
+        def __call__(self, x: Any, k: int, c: float) -> float:
+            return 1.0
+
+        def losses(self, x: Any, k: Any, c: Any) -> Any:
+            return np.full(len(k), 1.0 + 1e-9)
+
+    with pytest.raises(NoAnswer, match=r"losses gives 1\.000000001 where the plain call gives 1\.0"):
+        go(Objective(Wrong()))
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3])
+def ray_workers(request: pytest.FixtureRequest, local_ray: None) -> Iterator[Executor]:
+    """Workers that outlive a run: a new actor takes two seconds."""
+    del local_ray
+    from optitrip.executors.ray_workers import RayWorkers
+
+    class Lasting(RayWorkers):
+        def close(self) -> None: ...
+
+    executor = Lasting(request.param, paths=[HERE])
+    yield executor
+    RayWorkers.close(executor)
+
+
+@pytest.mark.parametrize("target", [0.001, 0.02, 1.0])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_same_answer_on_ray(loss: str, target: float, ray_workers: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 1: 1, 2 and 3 Ray workers with several slice sizes give the bits of the serial executor."""
+    monkeypatch.setattr(plan, "TARGET_SECONDS", target)
+    monkeypatch.setattr(plan, "SHORTEST_SECONDS", target / 10)
+    assert go(loss, make=lambda: ray_workers)[0] == REFERENCE[loss]
+
+
+@settings(max_examples=10)
+@given(sizes=st.lists(st.integers(1, ITEMS), min_size=1, max_size=3), loss=st.sampled_from(sorted(LOSSES)))
+def test_prefix_on_ray_and_serial_in_turn(sizes: list[int], loss: str, ray_workers: Executor) -> None:
+    """Laws 1 and 2: a sweep of which some was done in this process and some on workers is the sweep of either."""
+    journal = Journal(MEMORY)
+    for turn, items in enumerate([*sizes, ITEMS]):
+        answer = go(loss, items, make=Serial if turn % 2 else lambda: ray_workers, journal=journal)[0]
+        assert answer == go(loss, items)[0]

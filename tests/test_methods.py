@@ -1,0 +1,140 @@
+"""The laws of every method: parts merge exactly, digests tell methods apart, nothing of a point travels."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from examples import LOSSES, METHODS, SPACE, bits, draws, scalar, search
+from optitrip.methods import merged
+from optitrip.methods.draws import Draws
+from optitrip.methods.report import Report
+from optitrip.methods.search import Search, kept_indices
+from optitrip.objective import Objective
+
+ITEMS = 150
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("method", ["search", "agreement"])
+@given(cuts=st.sets(st.integers(1, ITEMS - 1), max_size=12))
+def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str, cuts: set[int]) -> None:
+    """evaluate(a + b) == merge(evaluate(a), evaluate(b)), to the bit."""
+    one = METHODS[method](ITEMS)
+    context = one.prepare(LOSSES[loss])
+    edges = [0, *sorted(cuts), ITEMS]
+    if LOSSES[loss].offers.losses or method == "search":
+        parts = [one.evaluate(context, range(lo, hi)) for lo, hi in zip(edges, edges[1:], strict=False)]
+        assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(ITEMS)))
+
+
+@given(grouping=st.permutations(range(5)))
+def test_merging_is_associative(grouping: list[int]) -> None:
+    """The order in which neighbours are joined changes nothing."""
+    one = search(ITEMS)
+    context = LOSSES["troubled"]
+    edges = [0, 1, 49, 50, 77, 120, ITEMS]
+    parts = [one.evaluate(context, range(lo, hi)) for lo, hi in zip(edges, edges[1:], strict=False)]
+    for join in grouping:
+        place = min(join, len(parts) - 2)
+        parts[place : place + 2] = [one.merge(parts[place], parts[place + 1])]
+    assert bits(parts[0]) == bits(one.evaluate(context, range(ITEMS)))
+
+
+def test_merging_parts_that_are_not_neighbours_is_refused() -> None:
+    """A gap or an overlap between parts is a mistake of the caller, never a silent answer."""
+    one = search(ITEMS)
+    left, right = (one.evaluate(LOSSES["scalar"], r) for r in (range(0, 10), range(11, 20)))
+    with pytest.raises(ValueError, match="not adjacent"):
+        one.merge(left, right)
+
+
+@given(data=st.data(), keep_all=st.integers(1, 40), items=st.integers(1, 2_000))
+def test_what_is_kept_depends_on_the_index_alone(data: st.DataObject, keep_all: int, items: int) -> None:
+    """All below the border, then every 2^(j+1)-th in [2^j, 2^(j+1)) times it; a range keeps its share of that."""
+    naive = [n for n in range(items) if n < keep_all or n % (2 << ((n // keep_all).bit_length() - 1)) == 0]
+    assert kept_indices(range(items), keep_all).tolist() == naive
+    lo = data.draw(st.integers(0, items))
+    hi = data.draw(st.integers(lo, items))
+    assert kept_indices(range(lo, hi), keep_all).tolist() == [n for n in naive if lo <= n < hi]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_search_finds_what_the_plain_loop_finds(loss: str) -> None:
+    """Best, record lows, kept losses and failures, against the loop that everything started from."""
+    one = search(ITEMS, keep_all=32, best=5)
+    found = one.result(one.evaluate(LOSSES[loss], range(ITEMS)))
+    user: Any = LOSSES[loss].loss
+    losses, min_loss, lows = [], float("inf"), []
+    for n in range(ITEMS):
+        point = draws().point(n)
+        try:
+            value = float(user(x=point["x"][0], k=int(point["k"][0]), c=2.5))
+        except (ValueError, FloatingPointError):
+            value = float("nan")
+        losses.append(value)
+        if np.isfinite(value) and value < min_loss:
+            min_loss = value
+            lows.append(n)
+    finite = [n for n in range(ITEMS) if np.isfinite(losses[n])]
+    assert found.low_index.tolist() == lows
+    assert found.best_index.tolist() == sorted(finite, key=lambda n: losses[n])[:5]
+    np.testing.assert_allclose(found.loss, [losses[n] for n in found.index], rtol=1e-13)
+    assert found.failures.count == ITEMS - len(finite)
+
+
+def test_ties_go_to_the_lowest_index() -> None:
+    """Equal losses rank by index, and a tie is no new record low."""
+    one = Search(draws(), 100, best=3)
+    result = one.result(one.evaluate(Objective(lambda x, k, c: float(k > 4)), range(100)))
+    low = [n for n in range(100) if int(draws().point(n)["k"][0]) <= 4]
+    assert result.best_index.tolist() == low[:3]
+    assert result.low_index.tolist() == sorted({0, low[0]})
+
+
+def test_nan_and_infinity_never_win() -> None:
+    """Losses that are not finite are recorded and lose to any number."""
+    ways = [float("nan"), float("-inf"), float("inf"), 5.0]
+    objective = Objective(lambda x, k, c: ways[int(k) % 4])
+    one = Search(draws(), 60)
+    result = one.result(one.evaluate(objective, range(60)))
+    assert set(result.best_loss) == {5.0}
+    assert set(result.low_loss) == {5.0}
+    ks = draws().values(range(60))["k"]
+    assert result.failures.counts() == {"nan": sum(ks % 4 == 0), "infinite": sum((ks % 4 == 1) | (ks % 4 == 2))}
+
+
+def test_digests_tell_apart_all_but_the_number_of_items() -> None:
+    """Raising N finds what is there; any other change of a method finds nothing."""
+    other_space = Draws(type(SPACE)(SPACE.variables[:2]), 5)
+    digests = [
+        search(10).digest(),
+        search(10, keep_all=51).digest(),
+        search(10, best=5).digest(),
+        search(10, seed=6).digest(),
+        Search(other_space, 10, 4, 50).digest(),
+        Report(draws(), 0).digest(),
+        Report(draws(), 1).digest(),
+        METHODS["agreement"](2).digest(),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert search(10).digest() == search(99).digest()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_small_however_many_items_it_has(method: str) -> None:
+    """Points are never shipped: a method pickles to a few hundred bytes, and comes back equal."""
+    one = METHODS[method](10**12)
+    assert len(pickle.dumps(one)) < 2_000
+    assert pickle.loads(pickle.dumps(one)) == one
+
+
+def test_the_search_of_a_part_is_as_small_as_its_kept_losses() -> None:
+    """Past the border a part holds order statistics, not a number for each candidate."""
+    part = search(1_000, keep_all=1).evaluate(Objective(scalar), range(512, 1_000))
+    assert sum(column.size for column in part.columns.values()) < 30
