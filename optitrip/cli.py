@@ -46,7 +46,8 @@ def sweep(
     from rich.console import Console
 
     from optitrip.console import LiveLine, Silent, summary
-    from optitrip.launch import Options, launch, stop_on_sigterm
+    from optitrip.launch import Options, launch
+    from optitrip.signals import stop_on_sigterm
     from optitrip.spec import read
 
     said = list(overrides or [])
@@ -81,9 +82,12 @@ def ui(
     port: Annotated[int, typer.Option(help="To listen on, at 127.0.0.1.")] = 5000,
 ) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
+    from optitrip.signals import stop_on_sigterm
     from optitrip.tracking.mlflow_ui import serve
 
-    raise typer.Exit(serve(port))
+    with stop_on_sigterm():
+        status = serve(port)
+    raise typer.Exit(status)
 
 
 def main() -> NoReturn:

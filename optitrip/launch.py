@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -180,6 +179,7 @@ def muster(
 
     def ray() -> Executor:
         with phases.time("ray"):
+            watch.say("joining a Ray cluster" if joins_cluster(options.address) else "starting Ray")
             prepare(options.address)
             from optitrip.executors.ray_workers import RayWorkers
 
@@ -216,18 +216,3 @@ def keep(folder: Path, sweep: Sweep, found: Found, *, again: bool) -> tuple[Best
     title = f"{sweep.name}: {result.items:,} candidates"
     files.replace(folder / files.PICTURE, losses_png(result, title))
     return best, written
-
-
-@contextmanager
-def stop_on_sigterm() -> Generator[None]:
-    """Turn SIGTERM into `Stopped`, so that a sweep ends in order."""
-    import signal
-
-    def stop(number: int, _frame: object) -> None:
-        raise Stopped("stopped by SIGTERM", 128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -90,7 +90,7 @@ def test_rows_of_another_stage_or_method_are_not_found(tmp_path: Path) -> None:
 
 
 def test_the_same_part_twice_is_one_and_another_outcome_is_told(tmp_path: Path) -> None:
-    """Duplicates are harmless; a different outcome means that the objective is not deterministic, and the first stays."""
+    """Duplicates are harmless; another outcome means that the objective is not deterministic, and the first stays."""
     journal = Journal(tmp_path / "j")
     assert write(journal, part(0, 5)) == []
     assert write(journal, part(0, 5)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -332,7 +333,7 @@ OTHERS = {
     "too few": ("def f(x, y, z=1): return x", "", "loss", ["'y'", "takes: x, y, z=1", "has:       x"]),
     "too many": ("def f(): return 1", "", "loss", ["'x'", "takes: none", "has:       x"]),
     "another": ("def f(X): return X", "", "loss", ["takes: X", "has:       x"]),
-    "with arguments": ("def f(X, a): return X", "a = 1", "loss", ["takes: X, *, a=1", "has:       x"]),
+    "with arguments": ("def f(X, a): return X", "a = 1", "loss", ["takes: X", "has:       x"]),
     "a class": ("class f:\n    def __call__(self, X): pass", "", "loss", ["takes: X", "has:       x"]),
     "batched only": ("class f:\n    def losses(self, X): pass", "", "loss", ["takes: X", "has:       x"]),
     "made": ("def f(): return lambda X: X", "", "make", ["takes: X", "has:       x"]),
@@ -367,4 +368,21 @@ def test_a_variable_that_is_also_an_argument_is_refused(here: Path) -> None:
     """Nothing silent: the file would give one parameter two values."""
     name = module(here, "def f(x, a): return x * a")
     said = refused(here, f"{name}:f", arguments="a = 2", space="x = 1\na = { normal = [0, 1] }")
-    assert "a" in said.replace(name, "")
+    assert re.search(r"\ba\b", said.replace(name, ""))
+
+
+def test_arguments_do_not_hide_the_batches_of_an_object(here: Path) -> None:
+    """Nothing switches silently: an object with batches keeps them when arguments are bound, or is refused."""
+    name = module(here, "class C:\n    def __call__(self, x, a): return x\n    losses = __call__\nf = C()")
+    try:
+        loaded = objective(here, f"{name}:f", "a = 2")
+    except InputError:
+        return
+    assert loaded.offers.losses
+
+
+@pytest.mark.parametrize("block", ["-3", "2.5", "'64'", "lambda self: 4"])
+def test_a_block_that_is_no_number_of_candidates_is_refused(here: Path, block: str) -> None:
+    """The object's own block is checked as the file's is, before the first batch fails."""
+    name = module(here, f"class f:\n    block = {block}\n    def losses(self, x): return x")
+    assert "block" in refused(here, f"{name}:f")

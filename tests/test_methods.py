@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str,
     context = one.prepare(LOSSES[loss])
     edges = [0, *sorted(cuts), ITEMS]
     if LOSSES[loss].offers.losses or method == "search":
-        parts = [one.evaluate(context, range(lo, hi)) for lo, hi in zip(edges, edges[1:], strict=False)]
+        parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
         assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(ITEMS)))
 
 
@@ -39,7 +40,7 @@ def test_merging_is_associative(grouping: list[int]) -> None:
     one = search(ITEMS)
     context = LOSSES["troubled"]
     edges = [0, 1, 49, 50, 77, 120, ITEMS]
-    parts = [one.evaluate(context, range(lo, hi)) for lo, hi in zip(edges, edges[1:], strict=False)]
+    parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
     for join in grouping:
         place = min(join, len(parts) - 2)
         parts[place : place + 2] = [one.merge(parts[place], parts[place + 1])]

@@ -15,7 +15,11 @@ from optitrip.part import RECORDS_KEPT, Array, Failures, Part, Record, adjacent
 KINDS = ["raised", "nan", "infinite", "invalid"]
 
 indices = st.integers(0, 60)
-kinds_by_index = st.dictionaries(indices, st.sampled_from(KINDS), max_size=50)
+few = st.dictionaries(indices, st.sampled_from(KINDS), max_size=50)
+many = st.lists(st.sampled_from(["", "nan", "nan", "raised"]), min_size=61, max_size=61).map(
+    lambda kinds: {n: kind for n, kind in enumerate(kinds) if kind}
+)
+kinds_by_index = few | many
 cuts = st.lists(st.integers(0, 61), max_size=6)
 
 

@@ -105,8 +105,10 @@ def test_other_variables_move_nothing(order: list[str], kept: int, start: int) -
     assert all(some[name].tobytes() == whole[name].tobytes() for name in some)
 
 
-STREAMS = [(0, "candidate", "a"), (1, "candidate", "a"), (-1, "candidate", "a"), (0, "direction", "a")]
-STREAMS += [(0, "candidate", "b"), (0, "candidate", "A"), (0, "candidate", "a1"), (10, "candidate", "a")]
+STREAMS = [
+    (0, "candidate", "a"), (1, "candidate", "a"), (-1, "candidate", "a"), (0, "direction", "a"),
+    (0, "candidate", "b"), (0, "candidate", "A"), (0, "candidate", "a1"), (10, "candidate", "a"),
+]  # fmt: skip
 
 
 def draw(stream: tuple[int, str, str], count: int) -> Array:

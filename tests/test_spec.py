@@ -242,6 +242,19 @@ def test_a_wrong_override_is_blamed_itself(tmp_path: Path, override: str, said: 
     assert "bad.toml" not in message
 
 
+def test_an_override_of_a_space_that_is_no_table_is_told(tmp_path: Path) -> None:
+    """What the file gives in place of the table is named, as for any other table."""
+    said = mistake(tmp_path, "space = 3\n", "space.x=1")
+    assert "--set space.x=1:" in said
+    assert "space is 3, not a table" in said
+
+
+def test_an_override_below_a_number_that_the_file_leaves_out_is_blamed_itself(tmp_path: Path) -> None:
+    """The file has no seed, so the mistake is the override's."""
+    said = mistake(tmp_path, changed("seed = 3\n", ""), "seed.x=3")
+    assert said.startswith("--set seed.x=3: seed: was {'x': 3}, wanted")
+
+
 def changed(old: str, new: str) -> str:
     assert PLAIN.count(old) == 1, old
     return PLAIN.replace(old, new)

@@ -64,7 +64,7 @@ class Actor:
         """Evaluate a slice. The references come inside lists: a bare one would be unpickled before the import paths are
         set, and a module of the user's would not be found."""
         if self._objective != objective[0]:
-            self._worker = None  # two data sets may not fit side by side
+            self._worker: Any = None  # two data sets may not fit side by side
             self._worker = Worker(ray.get(objective[0]))
             self._objective = objective[0]
         if self._method != method[0]:
@@ -138,8 +138,8 @@ class RayWorkers:
         self._tickets[call] = ticket
 
     def cancel(self, ticket: int) -> None:
-        # Not `ray.cancel`: where it takes a call out of an actor's queue before it is sent, the actor waits 30 s for the
-        # gap in its order (RAY_actor_scheduling_queue_max_reorder_wait_seconds). A slice is a second or two.
+        # Not `ray.cancel`: where it takes a call out of an actor's queue before it is sent, the actor waits 30 s for
+        # the gap in its order (RAY_actor_scheduling_queue_max_reorder_wait_seconds). A slice is a second or two.
         for call in [call for call, its in self._tickets.items() if its == ticket]:
             self._forget(call)
 

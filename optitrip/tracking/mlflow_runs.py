@@ -30,6 +30,8 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""Without it MLflow's page opens in its view of language models, with a chat beside every run."""
 BATCH, PAUSE_SECONDS, PARAM_LENGTH = 1_000, 1.0, 500
 
 
@@ -84,14 +86,14 @@ class MlflowRun:
         del message
 
     def finish(
-        self, state: str, status: str, figures: Mapping[str, float], step: int, files: Sequence[Path], note: str
+        self, state: str, status: str, figures: Mapping[str, float], files: Sequence[Path], note: str
     ) -> dict[str, str] | None:
         """Deliver what is left, the end figures and the files.
 
         Args:
             state: finished, stopped or failed, for the tag.
             status: MLflow's word for it.
-            figures: end figures, logged at `step`.
+            figures: end figures, logged at step 0, so that the page draws bars; the newest one counts.
             files: to be kept as artifacts.
             note: Markdown, shown at the top of the run's page.
 
@@ -107,7 +109,7 @@ class MlflowRun:
             client = self._connect()
             self._send(client, self._undelivered)
             now = time.time_ns() // 1_000_000
-            self._send(client, [Point(key, value, step, now) for key, value in figures.items()])
+            self._send(client, [Point(key, value, 0, now) for key, value in figures.items()])
             for file in files:
                 client.log_artifact(self._run_id, str(file))
             for key, value in {"optitrip.state": state, "mlflow.note.content": note}.items():
@@ -181,7 +183,7 @@ class MlflowRun:
         if self.uri.startswith("sqlite:///"):
             location = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts" / self.experiment).as_uri()
         try:
-            return client.create_experiment(self.experiment, artifact_location=location)
+            return client.create_experiment(self.experiment, artifact_location=location, tags=MODEL_TRAINING)
         except MlflowException:  # another sweep made it meanwhile, or its name is that of a deleted one
             found = client.get_experiment_by_name(self.experiment)
             if found is None:

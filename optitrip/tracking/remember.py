@@ -41,7 +41,7 @@ def remember(
     word: str,
     status: str,
     ends: Mapping[str, float],
-    step: int,
+    items: int,
     written: list[Path],
     text: str,
     phases: Phases,
@@ -51,7 +51,7 @@ def remember(
     if tracker is None:
         return state.journal.get("mlflow")
     with phases.time("mlflow"):
-        where = tracker.finish(word, status, ends, step, written, text)
+        where = tracker.finish(word, status, ends, written, text)
     if where is None:
         reason = str(tracker.error).strip().splitlines()[0] if str(tracker.error).strip() else repr(tracker.error)
         watch.say(
@@ -59,7 +59,7 @@ def remember(
             "the same command delivers it later."
         )
     else:
-        state.journal.set(mlflow=where, delivered=step if word == "finished" else None)
+        state.journal.set(mlflow=where, delivered=items if word == "finished" else None)
     return where
 
 
