@@ -35,9 +35,13 @@ def finite(value: object, what: str) -> float:
     Raises:
         ValueError: for anything else, bools included.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError(f"{what} must be a finite number, was {value!r}")
-    return float(value)
+    return number
 
 
 def pair(given: object, names: str) -> tuple[Any, Any]:
@@ -64,7 +68,7 @@ def ascending(given: object) -> tuple[float, float]:
 
 def ndtri(unit: Array) -> Array:
     """The inverse of the standard normal's CDF, in place."""
-    from scipy import special  # 0.3 s, which `optitrip check` need not pay
+    from scipy import special  # 0.3 s, which a space without normals need not pay
 
     return special.ndtri(unit, out=unit)
 
@@ -192,6 +196,8 @@ class Choice:
         for option in options:
             if not isinstance(option, str | int | float):
                 raise ValueError(f"an option must be a string, a number or a boolean, was {option!r}")
+            if isinstance(option, float) and not math.isfinite(option):
+                raise ValueError(f"an option was {option!r}, which is not finite")
         return cls(tuple(options))
 
     def values(self, unit: Array) -> Array:
@@ -232,7 +238,10 @@ def table(options: Any) -> Array:
     """An array of the options: of the type they share, else of objects, so that 1 does not turn to '1'."""
     entries: list[Any] = np.asarray(options, dtype=object).ravel().tolist()
     types = {type(entry) for entry in entries}
-    return np.asarray(options) if len(types) == 1 and types <= {str, int, float, bool} else np.asarray(options, object)
+    same = np.asarray(options) if len(types) == 1 and types <= {str, int, float, bool} else None
+    if same is None or (types == {int} and same.dtype.kind != "i"):  # NumPy turns large integers to floats
+        return np.asarray(options, object)
+    return same
 
 
 DISTRIBUTIONS: dict[str, Callable[[object], Distribution]] = {

@@ -139,7 +139,16 @@ def launch(sweep: Sweep, options: Options, watch: Watch) -> Outcome:
         exit_status=3 if failures.count or reported.count else 0,
     )
     where = remember(
-        tracker, state, "finished", "FINISHED", figures(answer), answer.items, written, note(answer), phases, watch
+        tracker,
+        state,
+        "finished",
+        "FINISHED",
+        figures(answer),
+        answer.items,
+        written,
+        note(answer, sweep.overrides),
+        phases,
+        watch,
     )
     state.journal.close()
     answer = replace(answer, mlflow=where, seconds=time.perf_counter() - begun, phases=dict(phases.seconds))

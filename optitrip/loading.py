@@ -38,12 +38,20 @@ def load(sweep: Sweep) -> Objective:
     table = sweep.objective
     named = find(table.reference, sweep.folder)
     objective = Objective(build(named, table), table.reference, table.block)
+    shared = [name for name in table.arguments if name in sweep.space.names]
+    if table.loss and not inspect.isclass(named) and shared:
+        raise InputError(
+            f"objective {table.reference}: {', '.join(shared)} is both in [objective.arguments] and in [space]; "
+            "it can be bound or varied, not both"
+        )
     loss: Any = objective.loss
     if not callable(loss) and not objective.offers.losses:
         raise InputError(
             f"{table.reference} is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
         )
-    check_parameters(loss if callable(loss) else loss.losses, table.reference, sweep.space.names)
+    for call in (loss, getattr(loss, "losses", None)):
+        if callable(call):
+            check_parameters(call, table.reference, sweep.space.names)
     return objective
 
 
@@ -64,17 +72,20 @@ def find(reference: str, folder: Path) -> Any:
     for name in attribute.split("."):
         if not hasattr(found, name):
             public = [known for known in dir(found) if not known.startswith("_")]
-            hint = nearest(name, public) if len(public) <= 20 else f"it has {len(public)} other names"
-            raise InputError(f"objective {reference}: {module_name} has no {name!r}; {hint}")
+            raise InputError(f"objective {reference}: {module_name} has no {name!r}; {nearest(name, public)}")
         found = getattr(found, name)
     return found
 
 
 def build(named: Any, table: ObjectiveTable) -> Any:
     """The loss: a class or factory called with the arguments, or a function with the arguments bound to it."""
-    if not callable(named):
+    offers = any(hasattr(named, step) for step in ("losses", "gradient", "report")) and not inspect.isclass(named)
+    if not callable(named) or (offers and not table.make):
         if table.arguments or table.make:
-            raise InputError(f"objective {table.reference} is a {type(named).__name__}, which takes no arguments")
+            raise InputError(
+                f"objective {table.reference} is a {type(named).__name__}, made already, which takes no arguments; "
+                "name its class, or a factory with make ="
+            )
         return named
     is_function = table.loss is not None and not inspect.isclass(named)
     check_arguments(named, table, partially=is_function)
@@ -126,11 +137,12 @@ def signature_of(call: Callable[..., Any]) -> inspect.Signature | None:
 def raised(what: str, error: BaseException) -> str:
     """The user's own traceback, without the frames that led to it."""
     trace = error.__traceback__
-    while (
-        trace
-        and trace.tb_next
-        and (trace.tb_frame.f_code.co_filename == __file__ or "importlib" in trace.tb_frame.f_code.co_filename)
-    ):
+    while trace and trace.tb_next and leads_there(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)
     return f"{what}:\n{''.join(lines).rstrip()}"
+
+
+def leads_there(file: str) -> bool:
+    """Whether a frame's file is ours or Python's own import machinery."""
+    return file in (__file__, importlib.__file__) or file.startswith("<frozen importlib")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.errors import InputError
 from optitrip.part import INFINITE, INVALID, NAN, RAISED, Array, Failures, Record
 from optitrip.space import arguments
 
@@ -23,7 +24,7 @@ Draw = Callable[[range], dict[str, Array]]
 
 Call = Callable[[list[int]], Array]
 
-PLAIN_BLOCK, BATCH_BLOCK = 1, 256
+PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
 NUMBERS_AT_ONCE = 2**20
 """Numbers drawn at a time: long ranges, since a new Philox costs 8 us, but few enough for the cache and the memory."""
 BISECTIONS = 64
@@ -51,17 +52,23 @@ class Objective:
             `tolerance` are found by presence.
         name: as in the sweep file, for messages.
         block: in place of the objective's own block.
+
+    Raises:
+        InputError: if the object's own block is no number of candidates.
     """
 
     def __init__(self, loss: Any, name: str = "loss", block: int | None = None) -> None:
         self.loss = loss
         self.name = name
+        own = getattr(loss, "block", None)
+        if own is not None and (isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= LARGEST_BLOCK):
+            raise InputError(f"{name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
         batched = callable(getattr(loss, "losses", None))
         self.offers = Offers(
             losses=batched,
             gradient=callable(getattr(loss, "gradient", None)),
             report=callable(getattr(loss, "report", None)),
-            block=block or getattr(loss, "block", None) or (BATCH_BLOCK if batched else PLAIN_BLOCK),
+            block=block or own or (BATCH_BLOCK if batched else PLAIN_BLOCK),
         )
 
     def evaluate(self, draw: Draw, items: range) -> tuple[Array, Failures]:
@@ -148,7 +155,7 @@ class Objective:
                 problems.append((RAISED, recorded(index, error)))
 
     def _batch_of_one(self, **point: Any) -> float:
-        given = np.asarray(self.loss.losses(**{name: np.asarray(value)[np.newaxis] for name, value in point.items()}))
+        given = self.loss.losses(**{name: np.asarray(value)[np.newaxis] for name, value in point.items()})
         return float(batch(given, 1)[0])
 
     def _batch(self, values: dict[str, Array], items: range, out: Array, problems: Problems) -> None:
@@ -185,7 +192,7 @@ class Objective:
                 continue
             places = slice(first_place + group[0] - rows[0], first_place + group[-1] - rows[0] + 1)
             try:
-                out[group[0] : group[-1] + 1] = batch(np.asarray(given), self.offers.block)[places]
+                out[group[0] : group[-1] + 1] = batch(given, self.offers.block)[places]
             except NotANumber as error:
                 problems.extend((INVALID, Record(items[row], "TypeError", str(error), "")) for row in group)
 
@@ -212,18 +219,27 @@ def number(given: Any) -> float:
     Raises:
         NotANumber: for booleans, strings, complex numbers, arrays with axes, None and the like.
     """
-    unwanted = isinstance(given, bool | np.bool_ | str | bytes | complex | np.complexfloating)
-    if unwanted or getattr(given, "ndim", 0) != 0 or not (hasattr(given, "__float__") or hasattr(given, "__index__")):
+    scalar = given[()] if isinstance(given, np.ndarray) and given.ndim == 0 else given
+    unwanted = isinstance(scalar, bool | np.bool_ | str | bytes | complex | np.complexfloating)
+    real = hasattr(scalar, "__float__") or hasattr(scalar, "__index__")
+    if unwanted or not real or getattr(scalar, "ndim", 0) != 0:
         raise NotANumber(f"a loss must be one real number, was {shortly(given)}")
-    return float(given)
+    try:
+        return float(scalar)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise NotANumber(f"a loss must be one real number, was {shortly(given)}: {error}") from None
 
 
-def batch(given: Array, block: int) -> Array:
+def batch(returned: Any, block: int) -> Array:
     """The losses of a block as float64, shape (block,).
 
     Raises:
         NotANumber: for another shape, or entries that are no real numbers.
     """
+    try:
+        given = np.asarray(returned)
+    except Exception as error:  # ragged lists, or the user's own __array__
+        raise NotANumber(f"losses must return an array, returned {shortly(returned)}: {error}") from None
     if given.shape != (block,) or given.dtype.kind not in "fiu":
         raise NotANumber(
             f"losses must return {block} real numbers for {block} candidates, shape ({block},); "
@@ -247,7 +263,7 @@ def found_failures(losses: Array, items: range, problems: Problems) -> Failures:
 def recorded(index: int, error: BaseException) -> Record:
     """An exception as it was raised, without the frames of this file: they differ with the way an item was reached."""
     trace = error.__traceback__
-    while trace and trace.tb_next and trace.tb_frame.f_code.co_filename == __file__:
+    while trace and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
     try:
         message = str(error)

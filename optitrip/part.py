@@ -128,6 +128,8 @@ class Part:
         Not `np.savez`: a zip file carries time stamps, so equal columns would not give equal bytes.
         """
         named = sorted(self.columns.items())
+        if any(column.dtype.hasobject for _, column in named):
+            raise TypeError(f"columns hold numbers, not objects: {[name for name, _ in named]}")
         head = [[name, column.dtype.str, list(column.shape)] for name, column in named]
         return b"".join(
             [json.dumps(head, separators=(",", ":")).encode(), b"\n", *(column.tobytes() for _, column in named)]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optitrip.distributions import DISTRIBUTIONS, Constant, Distribution, table
+from optitrip.distributions import DISTRIBUTIONS, Choice, Constant, Distribution, table
 from optitrip.errors import Invalid, nearest
 from optitrip.part import Array
 
@@ -101,7 +101,8 @@ class Variable:
 
     def _check_extremes(self) -> None:
         """No u, not even the outermost, may give an infinite value or one that the dtype cannot hold."""
-        extremes = np.array([[2.0**-53], [1 - 2.0**-53]])
+        count = len(self.distribution.options) if isinstance(self.distribution, Choice) else 1
+        extremes = np.array([2.0**-53, *((np.arange(count) + 0.5) / count), 1 - 2.0**-53])[:, np.newaxis]
         with np.errstate(over="ignore", under="ignore"):
             values = self.distribution.values(extremes)
             if values.dtype.kind == "f":

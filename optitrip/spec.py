@@ -93,7 +93,8 @@ class Sweep:
     folder: Path
     """Of the sweep file: modules and relative paths are looked up here."""
     text: str
-    """The sweep file as it was written, with the overrides as a comment below it."""
+    """The sweep file as it was written, with the overrides as comments below it."""
+    overrides: tuple[str, ...] = ()
 
     @cached_property
     def essence(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class Sweep:
     @cached_property
     def identity(self) -> str:
         """Eight hexadecimal digits of the essence: equal sweeps have equal ones, whatever their files look like."""
-        text = json.dumps(self.essence, sort_keys=True, separators=(",", ":"), default=str)
+        text = json.dumps(self.essence, sort_keys=True, separators=(",", ":"), default=repr)
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
@@ -134,7 +135,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [
         f"{key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}"
         for key in sorted(before.keys() | after.keys())
-        if json.dumps(before.get(key), default=str) != json.dumps(after.get(key), default=str)
+        if json.dumps(before.get(key), default=repr) != json.dumps(after.get(key), default=repr)
     ]
 
 
@@ -191,4 +192,5 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         tracking=file.tracking,
         folder=path.resolve().parent,
         text=text + said + ("\n" if said else ""),
+        overrides=tuple(overrides),
     )

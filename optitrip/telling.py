@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import reprlib
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,14 +27,15 @@ def figures(answer: Outcome) -> dict[str, float]:
     return {name: value for name, value in table.items() if np.isfinite(value)}
 
 
-def note(answer: Outcome) -> str:
+def note(answer: Outcome, overrides: Sequence[str] = ()) -> str:
     """The description of the run's page, in Markdown."""
     lines = [f"**{answer.name}**: {answer.items:,} candidates, {answer.failed:,} failed", "", "| | |", "|---|---|"]
     if answer.best:
         lines.append(f"| smallest loss | {answer.best.loss:.8g} at candidate {answer.best.index:,} |")
         lines += [f"| {name} | `{show(values[0])}` |" for name, values in answer.best.values.items()]
     lines += [f"| {name.replace('_', ' ')} | {value:.6g} |" for name, value in answer.report.items()]
-    lines += ["", f"Same answer again: `optitrip sweep {files.SWEEP_FILE}` (artifacts)."]
+    command = " ".join(["optitrip sweep", files.SWEEP_FILE, *(f"--set {shlex.quote(one)}" for one in overrides)])
+    lines += ["", f"The same answer again: `{command}`, with the file from the artifacts."]
     return "\n".join(lines)
 
 

@@ -17,30 +17,42 @@ if typing.TYPE_CHECKING:
 
 BARE_OR_QUOTED = r"""(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)"""
 KEYS = rf"{BARE_OR_QUOTED}(?:\s*\.\s*{BARE_OR_QUOTED})*"
-HEADER = re.compile(rf"^\s*\[{{1,2}}\s*({KEYS})\s*\]")
+HEADER = re.compile(rf"^\s*(\[{{1,2}})\s*({KEYS})\s*\]")
 ASSIGNMENT = re.compile(rf"^\s*({KEYS})\s*=")
+STRING_OR_COMMENT = re.compile(
+    r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*""", re.DOTALL
+)
 
 KeyPath = tuple[str | int, ...]
 
 
 class Lines:
-    """Where the keys of a TOML file stand."""
+    """Where the keys of a TOML file stand; the file is known to be TOML."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.overridden: dict[KeyPath, str] = {}
         self._lines: dict[KeyPath, int] = {}
-        table: KeyPath = ()
-        quote = ""
-        for number, line in enumerate(text.splitlines(), 1):
-            if not quote:
-                if header := HEADER.match(line):
-                    table = self._split(header[1])
-                    self._lines.setdefault(table, number)
-                elif key := ASSIGNMENT.match(line):
-                    self._lines.setdefault((*table, *self._split(key[1])), number)
-            for mark in re.findall(r'"""|\'\'\'', line):
-                quote = "" if mark == quote else quote or mark
+        masked = STRING_OR_COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+        table, depth = KeyPath(), 0
+        counts: dict[KeyPath, int] = {}
+        for number, (line, bare) in enumerate(zip(text.split("\n"), masked.split("\n"), strict=True), 1):
+            header, key = HEADER.match(line), ASSIGNMENT.match(line)
+            if depth == 0 and header and bare[header.start(1)] == "[":
+                table = self._split(header[2])
+                self._record(table, number)
+                if header[1] == "[[":
+                    counts[table] = counts.get(table, -1) + 1
+                    table = (*table, counts[table])
+                    self._record(table, number)
+                continue
+            if depth == 0 and key and bare[key.end() - 1] == "=":
+                self._record((*table, *self._split(key[1])), number)
+            depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
+
+    def _record(self, key: KeyPath, number: int) -> None:
+        for end in range(1, len(key) + 1):
+            self._lines.setdefault(key[:end], number)
 
     @staticmethod
     def _split(dotted: str) -> KeyPath:
@@ -60,6 +72,10 @@ class Lines:
         for end in range(len(key), 0, -1):
             if key[:end] in self.overridden:
                 return f"--set {self.overridden[key[:end]]}: {dotted}: {message}"
+        if key not in self._lines:
+            for overridden, given in self.overridden.items():
+                if key and overridden[: len(key)] == key:
+                    return f"--set {given}: {dotted}: {message}"
         for end in range(len(key), 0, -1):
             if key[:end] in self._lines:
                 return f"{self.path}:{self._lines[key[:end]]}: {dotted}: {message}"
@@ -80,8 +96,9 @@ def override(tables: dict[str, Any], given: str, lines: Lines) -> None:
         value = tomllib.loads(f"value = {right}")["value"]
     except tomllib.TOMLDecodeError:
         value = right.strip()
-    if keys[0] == "space" and len(keys) > 1 and keys[1] not in tables.get("space", {}):
-        known = list(tables.get("space", {}))
+    space = tables.get("space", {})
+    if keys[0] == "space" and len(keys) > 1 and isinstance(space, dict) and keys[1] not in space:
+        known = [str(name) for name in space]
         raise InputError(f"--set {given}: space has no variable {keys[1]!r}; {nearest(keys[1], known)}")
     table: Any = tables
     for depth, key in enumerate(keys[:-1], 1):
@@ -107,7 +124,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines) -> str:
         return lines.at(path, f"was {given!r}, {wanted}")
     if kind == "model_type" or kind == "dict_type":
         return lines.at(path, f"was {given!r}, wanted a table")
-    wanted = re.sub(r"^Input should be (a valid )?", "", detail["msg"])
+    wanted = re.sub(r"^(Input should be (a valid )?|String should have )", "", detail["msg"])
     return lines.at(path, f"was {given!r}, wanted {wanted}")
 
 

@@ -67,4 +67,4 @@ def difference(root: Path, sweep: Sweep) -> str | None:
 
 def plain(essence: dict[str, Any]) -> dict[str, Any]:
     """As it comes back from JSON."""
-    return json.loads(json.dumps(essence, default=str))
+    return json.loads(json.dumps(essence, default=repr))

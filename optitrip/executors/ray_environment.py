@@ -21,6 +21,9 @@ def prepare(address: str | None) -> None:
     """Set what Ray reads when it is imported; a user's own settings win."""
     # Reports are off for `ray.init` anyway; this keeps them off in the processes it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # With logs kept from the driver, what is left is Ray's own comments on lost workers; they would go to stdout, into
+    # the result. The driver says itself what became of a worker.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     # A warning about a future default, printed on machines without a GPU.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if joins_cluster(address):

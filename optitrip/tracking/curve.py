@@ -9,7 +9,8 @@ import numpy as np
 from optitrip.methods.search import kept_indices
 from optitrip.part import Part
 
-POINTS = 1_000
+POINTS_LOG2 = 10
+"""At most 1,024 losses: what MLflow's chart draws at once."""
 
 
 class Point(NamedTuple):
@@ -28,7 +29,7 @@ class Curve:
     """Turns the parts of a search into points, at most about a thousand losses however many candidates."""
 
     def __init__(self, items: int) -> None:
-        self._stride = 1 << max(0, (items - 1).bit_length() - POINTS.bit_length() + 1)
+        self._stride = 1 << max(0, (items - 1).bit_length() - POINTS_LOG2)
         self._floor = float("inf")
 
     def points(self, part: Part, time: int) -> list[Point]:

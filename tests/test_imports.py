@@ -1,0 +1,112 @@
+"""Imports point down, importing is cheap, and each heavy library lives in its adapter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import optitrip
+
+PACKAGE = Path(optitrip.__file__).parent
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+ADAPTERS = {
+    "ray": {"executors/ray_workers.py"},
+    "mlflow": {"tracking/mlflow_runs.py"},
+    "typer": {"cli.py"},
+    "matplotlib": {"tracking/figures.py"},
+    "pyarrow": {"driver/files.py"},
+    "rich": {"console.py", "cli.py"},
+}
+LAYERS = [
+    {"part", "errors", "signals"},
+    {"distributions", "samplers"},
+    {"space"},
+    {"toml_lines", "spec", "objective", "objectives"},
+    {"loading", "methods"},
+    {"executors"},
+    {"routes", "describe"},
+    {"driver"},
+    {"telling"},
+    {"tracking"},
+    {"launch", "console"},
+    {"cli"},
+]
+"""From the ground up; a module may import from its own layer and those before it."""
+PURE = {"part", "distributions", "samplers", "space", "objective", "objectives", "methods", "routes"}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file names in an import, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+def layer(name: str) -> int:
+    found = [number for number, names in enumerate(LAYERS) if name in names]
+    assert len(found) == 1, f"{name} has no layer"
+    return found[0]
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    """What lies below never reaches up, and heavy libraries are imported by their adapters only."""
+    mine = part_of(path)
+    names = imported(path)
+    for library, adapters in ADAPTERS.items():
+        if any(name == library or name.startswith(f"{library}.") for name in names):
+            assert str(path.relative_to(PACKAGE)) in adapters, f"{path.name} imports {library}"
+    if mine in ("__init__", "cli"):
+        return
+    above = {name for name in names if name.startswith("optitrip.") and layer(name.split(".")[1]) > layer(mine)}
+    assert not above
+    if mine in PURE:
+        impure = {"time", "datetime", "random", "threading", "subprocess", "os", "secrets"}
+        assert not {name for name in names if name.split(".")[0] in impure}
+    if mine == "executors":
+        assert not {name for name in names if name.startswith(("optitrip.methods", "optitrip.driver"))}
+    if mine == "tracking":
+        assert not {name for name in names if name.startswith("optitrip.executors")}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules in a fresh interpreter after some code."""
+    script = f"{code}\nimport sys; print(' '.join(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import optitrip", {"ray", "mlflow", "matplotlib", "numpy", "scipy", "typer"}),
+        ("import optitrip.cli", {"ray", "mlflow", "matplotlib", "numpy", "scipy", "rich", "pydantic", "pyarrow"}),
+        ("import optitrip.objectives, optitrip.methods.search", {"ray", "mlflow", "typer", "matplotlib", "sklearn"}),
+        ("import optitrip.launch", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
+        ("import optitrip.executors.worker", {"mlflow", "typer", "matplotlib"}),
+    ],
+)
+def test_a_fresh_interpreter_stays_light(code: str, absent: set[str]) -> None:
+    """`optitrip --help` is instant because it imports next to nothing; workers never import mlflow."""
+    assert not loaded_by(code) & absent
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_imports_alone(path: Path) -> None:
+    """No import cycle hides behind an order of imports."""
+    name = ".".join(("optitrip", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+    if path.name == "ray_workers.py":
+        pytest.skip("imports Ray, which the executor tests do")
+    subprocess.run([sys.executable, "-c", f"import {name}"], check=True, capture_output=True)

@@ -1,0 +1,258 @@
+"""MLflow: one tidy run a sweep, the same whatever the order of arrival, and never a cost to the sweep."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import socket
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from examples import LOSSES, search
+from optitrip.driver.watch import InOrder, Watch
+from optitrip.launch import Options, launch
+from optitrip.methods import merged
+from optitrip.spec import Sweep, read
+from optitrip.tracking.curve import Curve, Point
+
+SWEEP = """
+seed = 3
+[objective]
+loss = "tracked_loss:loss"
+[space]
+x = { normal = [0, 1] }
+y = { uniform = [-1, 1] }
+[method]
+use = "search"
+candidates = 40
+[run]
+executor = "serial"
+"""
+LOSS = "def loss(x, y):\n    return x * x + y if y < 0.9 else float('nan')\n"
+
+
+class Lines:
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def stage(self, method: Any, found: int) -> None: ...
+
+    def parts(self, written: Sequence[Any], *, new: bool) -> None: ...
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a sweep file in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "tracked.toml").write_text(SWEEP)
+    (tmp_path / "tracked_loss.py").write_text(LOSS)
+    return tmp_path
+
+
+def run(*overrides: str, watch: Watch | None = None) -> Any:
+    return launch(read(Path("tracked.toml"), overrides), Options(), watch or Lines())
+
+
+def stored(folder: Path) -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
+    """The only run, its metrics by key as (step, value), and its artifacts, as MLflow's own client reads them."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("optitrip")
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+    metrics = {
+        key: [(m.step, m.value) for m in client.get_metric_history(found.info.run_id, key)]
+        for key in found.data.metrics
+    }
+    return found, metrics, [file.path for file in client.list_artifacts(found.info.run_id)]
+
+
+def test_a_sweep_is_one_run_with_all_that_matters(folder: Path) -> None:
+    """Params of the frozen sweep, curves at step = index, end figures, files, tags."""
+    outcome = run()
+    found, metrics, artifacts = stored(folder)
+    assert outcome.mlflow["run_id"] == found.info.run_id
+    assert outcome.mlflow["tracking_uri"] == f"sqlite:///{folder / 'mlflow.db'}"
+    assert found.info.status == "FINISHED"
+    assert found.info.run_name == f"tracked-{outcome.identity}"
+    assert artifacts == ["best.npz", "losses.parquet", "losses.png", "sweep.toml"]
+    assert found.data.params["objective.loss"] == "tracked_loss:loss"
+    assert found.data.params["seed"] == "3"
+    assert found.data.params["space.x"] == "{'normal': [0.0, 1.0]}"
+    assert not [key for key in found.data.params if "candidates" in key]
+    tags = found.data.tags
+    assert tags["optitrip.candidates"] == "40"
+    assert tags["optitrip.identity"] == outcome.identity
+    assert tags["optitrip.state"] == "finished"
+    assert f"at candidate {outcome.best.index:,}" in tags["mlflow.note.content"]
+    assert metrics["failed"] == [(0, outcome.failed)]
+    assert outcome.failed > 0
+    assert outcome.exit_status == 3
+    losses = dict(metrics["loss"])
+    assert len(losses) == 40 - outcome.failed
+    assert min(losses.values()) == outcome.best.loss
+    lows = metrics["loss/best"]
+    assert lows[-2:] == [(outcome.best.index, outcome.best.loss), (39, outcome.best.loss)]
+    assert all(losses[step] == value for step, value in lows[:-1])
+
+
+def test_extending_goes_on_in_the_same_run(folder: Path) -> None:
+    """A raised N keeps the run, adds to its curves without repeating them, and leaves its params."""
+    first = run()
+    once = stored(folder)[1]
+    second = run("method.candidates=90")
+    found, metrics, _ = stored(folder)
+    assert first.mlflow["run_id"] == second.mlflow["run_id"] == found.info.run_id
+    assert found.data.tags["optitrip.candidates"] == "90"
+    assert metrics["loss"][: len(once["loss"])] == once["loss"]
+    steps = [step for step, _ in metrics["loss"]]
+    assert steps == sorted(set(steps))
+    assert max(steps) > 40
+
+
+def test_a_finished_sweep_is_told_once(folder: Path) -> None:
+    """Asking again shows the result and writes nothing to MLflow."""
+    run()
+    before = (folder / "mlflow.db").read_bytes()
+    again = run()
+    assert (folder / "mlflow.db").read_bytes() == before
+    assert again.evaluated == 0
+    assert again.mlflow is not None
+
+
+def test_mlflow_down_costs_a_line_and_is_made_up_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 7: a server that is not there changes neither answer nor exit status; the same command delivers later."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        closed = taken.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed}")
+    lines = Lines()
+    outcome = run(watch=lines)
+    assert outcome.mlflow is None
+    assert outcome.best is not None
+    assert any("could not be told" in line and "delivers it later" in line for line in lines.said)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    later = run()
+    assert later.evaluated == 0
+    found, metrics, artifacts = stored(folder)
+    assert found.info.run_id == later.mlflow["run_id"]
+    assert len(metrics["loss"]) == 40 - outcome.failed
+    assert len(artifacts) == 4
+
+
+def test_a_locked_store_costs_nothing_but_a_line(folder: Path) -> None:
+    """Law 7: a store that someone else damaged is the sweep's answer's least concern."""
+    (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
+    lines = Lines()
+    outcome = run(watch=lines)
+    assert outcome.best is not None
+    assert any("could not be told" in line for line in lines.said)
+
+
+def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:
+    """What a user deletes in MLflow's page does not stop the sweep from being tracked when it goes on."""
+    from mlflow import MlflowClient
+
+    first = run()
+    MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").delete_run(first.mlflow["run_id"])
+    second = run("method.candidates=60")
+    assert second.mlflow["run_id"] != first.mlflow["run_id"]
+    assert len(stored(folder)[1]["loss"]) == 60 - second.failed
+
+
+def test_no_tracking_where_none_is_wanted(folder: Path) -> None:
+    """`[tracking] use = "none"` leaves no store behind."""
+    assert run("tracking.use=none").mlflow is None
+    assert not (folder / "mlflow.db").exists()
+
+
+def test_the_result_files_hold_the_answer(folder: Path) -> None:
+    """best.npz, losses.parquet and result.json say what the outcome says."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    outcome = run()
+    state = Path(outcome.state_dir)
+    with np.load(state / "best.npz", allow_pickle=False) as best:
+        x, y = float(best["x"]), float(best["y"])
+    assert x * x + y == outcome.best.loss
+    table = pq.read_table(state / "losses.parquet")
+    losses = table["loss"].to_numpy()
+    assert table["index"].to_pylist() == list(range(40))
+    assert int(np.nanargmin(losses)) == outcome.best.index
+    assert int(np.isnan(losses).sum()) == outcome.failed
+    assert json.loads((state / "result.json").read_text()) == outcome.to_json()
+    assert (state / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+@given(cuts=st.sets(st.integers(1, 149), max_size=10), seed=st.integers(0, 2**32))
+def test_curves_do_not_depend_on_slices_or_order(cuts: set[int], seed: int) -> None:
+    """Whatever the order of arrival, the points are those of the whole, in order of index."""
+    one = search(150, keep_all=10**6)
+    edges = [0, *sorted(cuts), 150]
+    parts = [one.evaluate(LOSSES["troubled"], range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
+    whole = Curve(150).points(merged(parts, one.merge), 1)
+    random.Random(seed).shuffle(parts)
+    curve, order, points = Curve(150), InOrder(), list[Point]()
+    for part in parts:
+        for ready, time in order.push([(part, 1)]):
+            points += curve.points(ready, time)
+    assert sorted(points) == sorted(whole)
+    assert len(set(points)) == len(points)
+
+
+def test_curves_stay_short_however_many_candidates() -> None:
+    """At most about a thousand losses: the stride is a power of two, so a longer sweep keeps the points it has."""
+    for items in (10, 1_000, 1_024, 10_000, 300_000, 10**9):
+        stride = Curve(items)._stride
+        assert stride & (stride - 1) == 0
+        assert items / stride <= 1_100
+    assert Curve(1_000)._stride == 1
+
+
+def test_metrics_are_dated_by_the_journal(folder: Path) -> None:
+    """A point sent twice is one point: its time is that of the journal row, not of the sending."""
+    outcome = run()
+    state = Path(outcome.state_dir)
+    with sqlite3.connect(state / "journal.sqlite") as journal:
+        times = {row[0] for row in journal.execute("SELECT written FROM part")}
+        journal.execute("UPDATE meta SET value = 'null' WHERE key = 'delivered'")
+    run()
+    with sqlite3.connect(folder / "mlflow.db") as store:
+        rows = store.execute("SELECT step, timestamp FROM metrics WHERE key = 'loss'").fetchall()
+    assert {time for _, time in rows} <= times
+    assert len({step for step, _ in rows}) == len(rows)
+
+
+def test_secrets_of_the_environment_are_not_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part of the environment reaches the store."""
+    monkeypatch.setenv("OPTITRIP_TEST_SECRET", "sentinel-6f1b")
+    run()
+    assert b"sentinel-6f1b" not in (folder / "mlflow.db").read_bytes()
+    assert os.environ["OPTITRIP_TEST_SECRET"]
+
+
+def test_the_sweep_can_be_had_from_the_artifacts(folder: Path) -> None:
+    """The kept file with the overrides that the run's description names is the same sweep."""
+    outcome = run("space.x.normal=[0, 2]")
+    kept = Path(outcome.state_dir) / "sweep.toml"
+    assert kept.read_text().endswith("\n# --set space.x.normal=[0, 2]\n")
+    again: Sweep = read(kept, ["space.x.normal=[0, 2]", "name=tracked"])
+    assert again.label == f"tracked-{outcome.identity}"
+    found, _, _ = stored(folder)
+    assert "optitrip sweep sweep.toml --set 'space.x.normal=[0, 2]'" in found.data.tags["mlflow.note.content"]
