@@ -41,30 +41,32 @@ def sweep(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no messages.")] = False,
 ) -> None:
     """Run a sweep, or go on with it, or show its result."""
+    from contextlib import redirect_stdout
     from json import dumps
 
     from rich.console import Console
 
     from optitrip.console import LiveLine, Silent, summary
     from optitrip.launch import Options, launch
-    from optitrip.signals import stop_on_sigterm
+    from optitrip.signals import stop_signals
     from optitrip.spec import read
 
     said = list(overrides or [])
     said += [f"run.workers={workers}"] if workers is not None else []
     said += [f"run.executor={executor}"] if executor is not None else []
     spec = read(file, said)
-    options = Options(state_dir, address, fresh, accept_changes)
     errors = Console(stderr=True, highlight=False)
     live = LiveLine(errors)
-    with stop_on_sigterm(), live.shown():
+    # What the loss prints is no result, so it goes where messages go.
+    with stop_signals() as stop, live.shown(), redirect_stdout(sys.stderr):
+        options = Options(state_dir, address, fresh, accept_changes, stop.heed)
         outcome = launch(spec, options, Silent() if quiet else live)
     if json:
         print(dumps(outcome.to_json()))
     else:
         Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(summary(outcome))
     if outcome.first_failure and not quiet:
-        errors.print(outcome.first_failure.lstrip(), markup=False)
+        errors.print(outcome.first_failure.lstrip(), markup=False, soft_wrap=True)
     raise typer.Exit(outcome.exit_status)
 
 
@@ -82,12 +84,9 @@ def ui(
     port: Annotated[int, typer.Option(help="To listen on, at 127.0.0.1.")] = 5000,
 ) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
-    from optitrip.signals import stop_on_sigterm
     from optitrip.tracking.mlflow_ui import serve
 
-    with stop_on_sigterm():
-        status = serve(port)
-    raise typer.Exit(status)
+    raise typer.Exit(serve(port))
 
 
 def main() -> NoReturn:

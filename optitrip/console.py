@@ -67,10 +67,10 @@ class LiveLine:
                 self._min_loss, self._min_index = float(columns["best_loss"][0]), int(columns["best_index"][0])
         if self._live is None and new and time.monotonic() - self._said_at > PIPED_SECONDS:
             self._said_at = time.monotonic()
-            self._console.print(self._line())
+            self._console.print(self._line(), soft_wrap=True)
 
     def say(self, message: str) -> None:
-        self._console.print(Text(message))
+        self._console.print(Text(message), soft_wrap=True)
 
     @contextmanager
     def shown(self) -> Generator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Options:
     address: str | None = None
     fresh: bool = False
     accept_changes: bool = False
+    heed: Callable[[], None] = lambda: None
+    """Called between slices; raises `Stopped` if someone asked to stop."""
 
 
 class Progress:
@@ -85,7 +87,7 @@ def launch(sweep: Sweep, options: Options, watch: Watch) -> Outcome:
     tracker = track(sweep, state)
     watchers = Watchers(progress, watch, *([tracker] if tracker else []))
     crew = muster(sweep, options, objective, paths, watch, phases)
-    driver = Driver(crew, objective.offers.block, state.journal, watchers, phases)
+    driver = Driver(crew, objective.offers.block, state.journal, watchers, phases, options.heed)
 
     def outcome(status: Status, **more: Any) -> Outcome:
         evaluated = driver.evaluated.get("search", 0)

@@ -1,4 +1,4 @@
-"""Signals become exceptions, so that what was begun is ended in order."""
+"""SIGINT and SIGTERM as a request to stop."""
 
 from __future__ import annotations
 
@@ -9,15 +9,40 @@ from contextlib import contextmanager
 from optitrip.errors import Stopped
 
 
+class StopRequest:
+    """Whether someone asked to stop.
+
+    A first signal only leaves a note, which the loop reads between slices: an exception raised from a handler would
+    come out of the middle of anything, and Ray's C code turns it into a SystemError. A second signal raises.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def note(self, number: int, _frame: object) -> None:
+        """The signal handler."""
+        if self._number:
+            raise KeyboardInterrupt
+        self._number = number
+
+    def heed(self) -> None:
+        """Go on if nobody asked to stop.
+
+        Raises:
+            Stopped: with exit status 128 + the signal's number.
+        """
+        if self._number:
+            raise Stopped(f"stopped by {signal.Signals(self._number).name}", 128 + self._number)
+
+
 @contextmanager
-def stop_on_sigterm() -> Generator[None]:
-    """Within it, SIGTERM raises `Stopped`, as Ctrl-C raises KeyboardInterrupt."""
-
-    def stop(number: int, _frame: object) -> None:
-        raise Stopped("stopped by SIGTERM", 128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
+def stop_signals() -> Generator[StopRequest]:
+    """Within it, SIGINT and SIGTERM are requests to stop."""
+    request = StopRequest()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, request.note) for number in numbers]
     try:
-        yield
+        yield request
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

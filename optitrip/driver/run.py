@@ -19,7 +19,7 @@ from optitrip.routes import Route
 WAIT_SECONDS = 0.2
 HOPELESS = 100
 """A stage whose first this many items all failed ends: the mistake is in the loss, and more of it tells nothing."""
-SLOW_BLOCK_SECONDS = 2.0
+SLOW_BLOCK_SECONDS, BLOCKS_TIMED = 2.0, 5
 
 
 class Crew:
@@ -67,10 +67,20 @@ class Crew:
 class Driver:
     """Runs a route to its end."""
 
-    def __init__(self, crew: Crew, block: int, journal: Journal, watch: Watch, phases: Phases) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        block: int,
+        journal: Journal,
+        watch: Watch,
+        phases: Phases,
+        heed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._crew, self._block, self._journal, self._watch, self._phases = crew, block, journal, watch, phases
+        self._heed = heed
+        """Called between slices; raises `Stopped` if someone asked to stop."""
         self._next_ticket = 0
-        self._slow_said = False
+        self._block_seconds: list[float] = []
         self.evaluated: dict[str, int] = {}
         """Items evaluated by this run, by kind of stage; those of earlier runs do not count."""
 
@@ -82,7 +92,7 @@ class Driver:
 
         Raises:
             NoAnswer: from the route, or because importing or preparing raised in a worker.
-            Stopped: because workers kept dying.
+            Stopped: because workers kept dying, or someone asked to.
         """
         result: Any = None
         number = 0
@@ -126,6 +136,7 @@ class Driver:
             self._next_ticket = state.next_ticket
             if state.complete:
                 return
+            self._heed()
             told = {outcome.ticket: outcome for outcome in executor.wait(WAIT_SECONDS)}
             outcomes = [outcome for ticket, outcome in told.items() if ticket in state.flying]
             self._journal_parts(number, method, digest, outcomes, hopeless)
@@ -150,14 +161,19 @@ class Driver:
         self.evaluated[method.kind] = self.evaluated.get(method.kind, 0) + sum(len(d.part.items) for d in done)
         self._watch.parts([(d.part, now) for d in done], new=True)
         for outcome in done:
-            blocks = -(-len(outcome.part.items) // self._block)
-            if self._block > 1 and outcome.seconds / blocks > SLOW_BLOCK_SECONDS and not self._slow_said:
-                self._slow_said = True
-                self._watch.say(
-                    f"a block of {self._block} candidates takes {outcome.seconds / blocks:.1f} s; a smaller "
-                    "[objective] block would spread better over workers"
-                )
             hopeless.see(outcome.part.items, outcome.part.failures)
+            if self._block > 1 and len(self._block_seconds) < BLOCKS_TIMED:
+                self._time_block(outcome)
+
+    def _time_block(self, outcome: Done) -> None:
+        """Tell once if even the fastest of the first blocks takes long."""
+        self._block_seconds.append(outcome.seconds / -(-len(outcome.part.items) // self._block))
+        fastest = min(self._block_seconds)
+        if len(self._block_seconds) == BLOCKS_TIMED and fastest > SLOW_BLOCK_SECONDS:
+            self._watch.say(
+                f"a block of {self._block} candidates takes {fastest:.1f} s; a smaller [objective] block would spread "
+                "better over workers"
+            )
 
 
 class Hopeless:

@@ -15,8 +15,9 @@ from optitrip.errors import InputError
 from optitrip.objectives import images
 from optitrip.part import Array
 
-ROWS = 512
-"""Images a chunk: fixed, because BLAS rounds by shape; measured best or near it for digits and CIFAR-10."""
+SMALL, LARGE = (64, 512), (32, 4096)
+"""Candidates a block and images a chunk, below and from a thousand features on: fixed, because BLAS rounds by shape.
+Measured best, or within 2 % of it, for digits and CIFAR-10, where larger blocks would take longer than two seconds."""
 
 
 class Softmax:
@@ -33,8 +34,6 @@ class Softmax:
     Raises:
         InputError: for unknown or missing data, or an argument out of range.
     """
-
-    block = 64
 
     def __init__(
         self,
@@ -58,6 +57,7 @@ class Softmax:
         self.x = self._features(loaded.train_pixels[order])
         self.labels = loaded.train_labels[order]
         self.test_pixels, self.test_labels = loaded.test_pixels, loaded.test_labels
+        self.block, self._rows = SMALL if self.x.shape[1] < 1_000 else LARGE
         self._digest = loaded.digest()
 
     @property
@@ -82,11 +82,11 @@ class Softmax:
         n = len(W)
         weights = np.ascontiguousarray(W.transpose(1, 0, 2), dtype=self.x.dtype).reshape(self.classes * n, -1)
         total = np.zeros(n)
-        product = np.empty((self.classes * n, ROWS), self.x.dtype)
-        scratch, right = np.empty((2, n, ROWS), self.x.dtype)
-        for start in range(0, len(self.x), ROWS):
-            rows = self.x[start : start + ROWS]
-            if len(rows) < ROWS:
+        product = np.empty((self.classes * n, self._rows), self.x.dtype)
+        scratch, right = np.empty((2, n, self._rows), self.x.dtype)
+        for start in range(0, len(self.x), self._rows):
+            rows = self.x[start : start + self._rows]
+            if len(rows) < self._rows:
                 product, scratch, right = (np.empty((len(a), len(rows)), a.dtype) for a in (product, scratch, right))
             scores = np.matmul(weights, rows.T, out=product).reshape(self.classes, n, len(rows))
             scores -= np.maximum.reduce(scores, axis=0, out=scratch)
@@ -106,13 +106,13 @@ class Softmax:
         self._check_shape(W.shape)
         total = np.zeros(W.shape)
         weights = np.asarray(W, self.x.dtype)
-        for start in range(0, len(self.x), ROWS):
-            rows = self.x[start : start + ROWS]
+        for start in range(0, len(self.x), self._rows):
+            rows = self.x[start : start + self._rows]
             scores = rows @ weights.T
             scores -= scores.max(axis=1, keepdims=True)
             np.exp(scores, out=scores)
             scores /= scores.sum(axis=1, keepdims=True)
-            scores[np.arange(len(rows)), self.labels[start : start + ROWS]] -= 1
+            scores[np.arange(len(rows)), self.labels[start : start + self._rows]] -= 1
             total += scores.T @ rows
         return total / len(self.x) + 2 * self.l2 * np.asarray(W, np.float64)
 

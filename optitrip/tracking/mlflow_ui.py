@@ -12,7 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from optitrip.errors import InputError
+from optitrip.errors import InputError, Stopped
+from optitrip.signals import stop_signals
 from optitrip.tracking.mlflow_runs import QUIET, tracking_uri
 
 START_SECONDS = 120
@@ -42,7 +43,7 @@ def serve(port: int) -> int:
     print(f"starting MLflow's server on {uri} ...", file=sys.stderr, flush=True)
     # One worker: four of them, MLflow's default, take half a minute to start on two cores.
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    with tempfile.TemporaryFile() as output:
+    with stop_signals() as stop, tempfile.TemporaryFile() as output:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
             env={**QUIET, **LEAN, **os.environ},
@@ -53,18 +54,21 @@ def serve(port: int) -> int:
         try:
             end = time.monotonic() + START_SECONDS
             while server.poll() is None and not listening(port) and time.monotonic() < end:
+                stop.heed()
                 time.sleep(0.2)
             if listening(port):
                 print(f"http://127.0.0.1:{port}/{PAGE} shows your sweeps; Ctrl-C ends it", file=sys.stderr, flush=True)
-            status = server.wait()
-        except KeyboardInterrupt:
+            while server.poll() is None:
+                stop.heed()
+                time.sleep(0.2)
+        except Stopped:
             return 0
         finally:
             end_all(server)
         output.seek(0)
         lines = output.read().decode(errors="replace").splitlines()[-LINES_SHOWN:]
         print("\n".join(lines), file=sys.stderr)
-        return status
+        return server.returncode
 
 
 def end_all(server: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,403 @@
+"""The command as a person meets it: what it prints, where, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OPTITRIP = [sys.executable, "-c", "from optitrip.cli import main; main()"]
+
+FILE = """
+seed = 1
+[objective]
+loss = "cli_loss:{name}"
+[space]
+x = {{ normal = [0, 1] }}
+[method]
+use = "search"
+candidates = {candidates}
+[run]
+executor = "{executor}"
+[tracking]
+use = "none"
+"""
+LOSSES = """
+import os, time
+
+def good(x): return (x - 1) ** 2
+def some(x):
+    if x > 1: raise ValueError(f"{x} is too much")
+    return x * x
+def none(x): raise KeyError("weights")
+def nans(x): return float("nan")
+def slow(x):
+    time.sleep(0.005)
+    return (x - 1) ** 2
+def other(y): return y
+def loud(x):
+    print("from the loss")
+    return x * x
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cli_loss.py").write_text(LOSSES)
+    return tmp_path
+
+
+def sweep_file(folder: Path, name: str, candidates: int = 50, executor: str = "serial") -> Path:
+    path = folder / "trial.toml"
+    path.write_text(FILE.format(name=name, candidates=candidates, executor=executor))
+    return path
+
+
+def optitrip(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **environment}
+    environment.pop("MLFLOW_TRACKING_URI", None) if "MLFLOW_TRACKING_URI" not in environment else None
+    return subprocess.run([*OPTITRIP, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=240)
+
+
+def test_a_finished_sweep(folder: Path) -> None:
+    """Exit status 0, a short table on stdout, nothing of a traceback."""
+    sweep_file(folder, "good")
+    done = optitrip(folder, "sweep", "trial.toml")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"min loss +\d", done.stdout)
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_one_object_and_all_of_stdout(folder: Path) -> None:
+    """DESIGN section 8's object."""
+    sweep_file(folder, "good")
+    done = optitrip(folder, "sweep", "trial.toml", "--json", "--quiet")
+    answer = json.loads(done.stdout)
+    assert {"name", "identity", "status", "items", "failed", "seconds", "phases", "items_per_second", "best"} <= set(
+        answer
+    )
+    assert {"report", "state_dir", "mlflow"} <= set(answer)
+    assert answer["status"] == "finished"
+    assert answer["items"] == 50
+    assert set(answer["best"]) == {"loss", "index", "file"}
+    assert (folder / answer["best"]["file"]).exists()
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["--json"], []])
+def test_piped_output_has_no_control_codes(folder: Path, words: list[str]) -> None:
+    """Nothing but text in a file or a pipe."""
+    sweep_file(folder, "good", candidates=2_000)
+    done = optitrip(folder, "sweep", "trial.toml", *words)
+    for stream in (done.stdout, done.stderr):
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", stream)
+
+
+def test_output_is_ascii_where_the_stream_is_not_utf_8(folder: Path) -> None:
+    """A terminal without UTF-8 gets the table too."""
+    sweep_file(folder, "good")
+    done = optitrip(folder, "sweep", "trial.toml", PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+
+
+def test_the_live_line_on_a_terminal(folder: Path) -> None:
+    """In the words of the original loop, within 80 columns, and gone at the end."""
+    sweep_file(folder, "slow", candidates=400)
+    mine, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stdout=subprocess.DEVNULL, stderr=theirs,
+        env={**os.environ, "COLUMNS": "80", "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    while child.poll() is None or select.select([mine], [], [], 0)[0]:
+        if select.select([mine], [], [], 0.2)[0]:
+            try:
+                seen += os.read(mine, 65_536)
+            except OSError:  # the other end is closed
+                break
+    assert child.wait() == 0
+    os.close(mine)
+    text = seen.decode()
+    lines = re.findall(r"Attempt [\d,]+ \| Loss [\d.]+ \| MinLoss [\d.]+ at \d+ \| [\d,]+/s \| \d+:\d\d left", text)
+    assert lines
+    assert all(len(line) <= 80 for line in lines)
+    assert text.rstrip().endswith("\x1b[2K")
+
+
+def test_failures_are_counted_told_and_set_the_exit_status(folder: Path) -> None:
+    """Exit status 3, counts by kind, the first exception as it was raised with its index and parameters."""
+    sweep_file(folder, "some")
+    done = optitrip(folder, "sweep", "trial.toml")
+    assert done.returncode == 3
+    assert re.search(r"\(\d+ failed: \d+ raised\)", done.stdout)
+    found = re.search(r"candidate (\d+) \(raised\), with\n  x = ([\d.]+)", done.stderr)
+    assert found
+    assert f"ValueError: {found[2]} is too much" in done.stderr
+    assert 'cli_loss.py", line 6, in some' in done.stderr
+    assert "optitrip" not in done.stderr.replace(str(folder), "")
+
+
+@pytest.mark.parametrize(("name", "said"), [("none", "KeyError: 'weights'"), ("nans", "the loss was nan")])
+@pytest.mark.parametrize("candidates", [50, 100_000])
+def test_if_all_fail_there_is_no_answer(folder: Path, name: str, said: str, candidates: int) -> None:
+    """Exit status 1, with the first traceback and its parameters; a long sweep ends early."""
+    sweep_file(folder, name, candidates)
+    done = optitrip(folder, "sweep", "trial.toml")
+    assert done.returncode == 1
+    assert "no answer" in done.stderr
+    assert said in done.stderr
+    assert re.search(r"candidate 0 \(\w+\), with\n  x = ", done.stderr)
+    assert "optitrip/" not in done.stderr
+
+
+BAD: dict[str, tuple[list[str], list[str]]] = {
+    "missing file": (["nowhere.toml"], ["nowhere.toml: no such file"]),
+    "zero candidates": (["trial.toml", "--set", "method.candidates=0"], ["method.candidates", "was 0"]),
+    "unknown set key": (["trial.toml", "--set", "method.candidate=5"], ["did you mean candidates?"]),
+    "unknown executor": (["trial.toml", "--executor", "rya"], ["executor", "'rya'", "'ray'"]),
+    "no module": (["trial.toml", "--set", "objective.loss=absent_module:f"], ["no module 'absent_module'"]),
+    "no name": (["trial.toml", "--set", "objective.loss=cli_loss:goood"], ["did you mean good?"]),
+    "not callable": (["trial.toml", "--set", "objective.loss=cli_loss:os"], ["module"]),
+    "other parameters": (
+        ["trial.toml", "--set", "objective.loss=cli_loss:other"],
+        ["takes:", "y", "the space has:", "x"],
+    ),
+    "no such folder": (["trial.toml", "--state-dir", "/proc/nothing"], ["state directory", "/proc/nothing"]),
+    "cluster": (["trial.toml", "--executor", "ray", "--address", "ray://host:1"], ["Ray Client is not supported"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_told_before_anything_starts(folder: Path, case: str) -> None:
+    """Exit status 2, a message without a traceback, and nothing left behind."""
+    sweep_file(folder, "good")
+    words, said = BAD[case]
+    done = optitrip(folder, "sweep", *words)
+    assert done.returncode == 2, done.stderr
+    assert [part for part in said if part not in done.stderr] == []
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (folder / "mlflow.db").exists()
+
+
+def test_missing_data_is_told_with_where_to_get_it(tmp_path: Path) -> None:
+    """Exit status 2 and the page of the data set."""
+    done = optitrip(tmp_path, "sweep", str(ROOT / "sweeps" / "cifar10_random.toml"))
+    assert done.returncode == 2
+    assert "data_batch_1.bin: no such file" in done.stderr
+    assert "cifar.html" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_prints_the_plan_without_importing(folder: Path) -> None:
+    """Even a module that would raise is only named."""
+    (folder / "cli_loss.py").write_text("raise SystemExit('imported')")
+    sweep_file(folder, "good")
+    done = optitrip(folder, "check", "trial.toml")
+    assert done.returncode == 0
+    assert "search: 50 candidates" in done.stdout
+    assert f"imports cli_loss for good, found in {folder}" in done.stdout
+
+
+def test_a_killed_sweep_goes_on_to_the_same_answer(folder: Path) -> None:
+    """SIGKILL in the middle; the same command resumes, and its files are those of a sweep never killed, to the bit."""
+    sweep_file(folder, "slow", candidates=600)
+    whole = json.loads(optitrip(folder, "sweep", "trial.toml", "--json", "--state-dir", "whole").stdout)
+    child = subprocess.Popen(
+        [*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    journal = folder / ".optitrip" / f"trial-{whole['identity']}" / "journal.sqlite"
+    wait_for_parts(journal)
+    child.kill()
+    child.wait()
+    resumed = optitrip(folder, "sweep", "trial.toml", "--json")
+    answer = json.loads(resumed.stdout)
+    assert re.search(r"resuming: [\d,]+ of 600 candidates", resumed.stderr)
+    assert 0 < answer["evaluated"] < 600
+    assert answer["best"]["loss"] == whole["best"]["loss"]
+    for name in ("best.npz", "losses.parquet"):
+        assert (folder / whole["state_dir"] / name).read_bytes() == (folder / answer["state_dir"] / name).read_bytes()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_sweep_says_how_to_go_on(folder: Path, number: int, status: int) -> None:
+    """One line, exit status 128 + the signal, and what is journaled stays."""
+    sweep_file(folder, "slow", candidates=100_000)
+    child = subprocess.Popen([*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    wait_for_parts(next_journal(folder))
+    child.send_signal(number)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == status
+    assert re.search(r"[\d,]+ of 100,000 candidates are kept; smallest loss so far .* The same command goes on", said)
+    assert "Traceback" not in said
+
+
+def next_journal(folder: Path) -> Path:
+    end = time.monotonic() + 60
+    while not (found := list(folder.glob(".optitrip/*/journal.sqlite"))) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found[0]
+
+
+def wait_for_parts(journal: Path) -> None:
+    """Until a few slices are durable."""
+    import sqlite3
+
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            with sqlite3.connect(journal) as database:
+                if database.execute("SELECT count(*) FROM part").fetchone()[0] >= 3:
+                    return
+        except sqlite3.Error:
+            pass
+        time.sleep(0.05)
+
+
+def test_changed_code_is_shown_and_must_be_accepted(folder: Path) -> None:
+    """What the answer depends on beside the file: a changed module is named, and never mixed in unseen."""
+    sweep_file(folder, "good")
+    assert optitrip(folder, "sweep", "trial.toml").returncode == 0
+    (folder / "cli_loss.py").write_text(LOSSES + "\n# changed\n")
+    refused = optitrip(folder, "sweep", "trial.toml")
+    assert refused.returncode == 2
+    assert "modules.cli_loss" in refused.stderr
+    assert "--accept-changes" in refused.stderr
+    assert optitrip(folder, "sweep", "trial.toml", "--accept-changes").returncode == 0
+    assert optitrip(folder, "sweep", "trial.toml").returncode == 0
+
+
+def test_fresh_sets_aside(folder: Path) -> None:
+    """`--fresh` evaluates anew and keeps the old directory."""
+    sweep_file(folder, "good")
+    first = json.loads(optitrip(folder, "sweep", "trial.toml", "--json").stdout)
+    again = json.loads(optitrip(folder, "sweep", "trial.toml", "--json", "--fresh").stdout)
+    assert again["evaluated"] == 50
+    assert again["best"]["loss"] == first["best"]["loss"]
+    assert (folder / f"{first['state_dir']}.old-1" / "journal.sqlite").exists()
+
+
+def test_a_changed_file_is_a_new_sweep_and_says_in_what(folder: Path) -> None:
+    """The nearest sweep of the same name is compared."""
+    sweep_file(folder, "good")
+    first = json.loads(optitrip(folder, "sweep", "trial.toml", "--json").stdout)
+    other = optitrip(folder, "sweep", "trial.toml", "--set", "seed=2")
+    assert f"differs from trial-{first['identity']} in seed: 1 -> 2" in other.stderr
+
+
+def test_a_damaged_journal_is_refused(folder: Path) -> None:
+    """Exit status 2 and what to do."""
+    sweep_file(folder, "good")
+    first = json.loads(optitrip(folder, "sweep", "trial.toml", "--json").stdout)
+    (folder / first["state_dir"] / "journal.sqlite").write_bytes(b"damaged" * 999)
+    done = optitrip(folder, "sweep", "trial.toml")
+    assert done.returncode == 2
+    assert "journal" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_loss_that_prints_does_not_spoil_the_json(folder: Path) -> None:
+    """stdout holds the result alone."""
+    sweep_file(folder, "loud")
+    done = optitrip(folder, "sweep", "trial.toml", "--json")
+    assert json.loads(done.stdout)["status"] == "finished"
+    assert "from the loss" in done.stderr
+
+
+def test_help_lists_the_commands(folder: Path) -> None:
+    """`--help` names sweep, check and ui."""
+    done = optitrip(folder, "--help")
+    assert done.returncode == 0
+    assert all(f"  {command} " in done.stdout for command in ("sweep", "check", "ui"))
+
+
+def readme_commands() -> list[str]:
+    """The optitrip commands of the README's indented blocks, without comments."""
+    text = (ROOT / "README.md").read_text()
+    lines = [line.split("#")[0].strip() for line in text.splitlines() if line.startswith("    ")]
+    return [line for line in lines if "run optitrip " in line]
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    """Each alone is enough on a fresh machine; the second is what CI runs."""
+    text = (ROOT / "README.md").read_text()
+    assert "    pip install uv && uv run optitrip sweep sweeps/digits_random.toml\n" in text
+    assert "    pip install uv && uv run pytest\n" in text
+    assert "uv run pytest" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
+    """In order, as written, in a clone: the sweep on Ray with 300,000 candidates, then what follows it."""
+    shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
+    text = (ROOT / "README.md").read_text()
+    code = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "bowl.py").write_text(next(block for _, block in code if "def loss(x, y" in block))
+    (tmp_path / "bowl.toml").write_text(next(block for kind, block in code if kind == "toml"))
+    ran: list[str] = []
+    for line in readme_commands():
+        words = shlex.split(line.partition("run optitrip ")[2])
+        if words[0] == "ui":
+            continue  # a server; its own test is below
+        done = optitrip(tmp_path, *words)
+        assert done.returncode == 0, (line, done.stderr)
+        ran.append(words[0])
+        if words == ["sweep", "sweeps/digits_random.toml"]:
+            assert "evaluating on" in done.stderr
+            assert "Ray workers" in done.stderr
+            assert "300,000" in done.stdout
+            for word in ("auth", "token", "WARNING", "alembic", "Context impl", "View run", "http"):
+                assert word not in done.stderr + done.stdout
+        if "candidates=400_000" in line:
+            assert "100,000 evaluated now" in done.stdout
+    assert ran.count("sweep") == 4
+    assert ran.count("check") == 1
+
+
+def test_ui_serves_the_store_of_this_directory(folder: Path) -> None:
+    """On loopback, with the page's address, and all of its processes end with it."""
+    import socket
+    from urllib.request import urlopen
+
+    sweep_file(folder, "good")
+    assert optitrip(folder, "sweep", "trial.toml", "--set", "tracking.use=mlflow").returncode == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    child: Any = subprocess.Popen(
+        [*OPTITRIP, "ui", "--port", str(port)], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    first, second = child.stderr.readline(), child.stderr.readline()
+    assert str(folder / "mlflow.db") in first
+    assert second.startswith(f"http://127.0.0.1:{port}/")
+    with urlopen(f"http://127.0.0.1:{port}/health", timeout=60) as answer:
+        assert answer.status == 200
+    busy = optitrip(folder, "ui", "--port", str(port))
+    assert busy.returncode == 2
+    assert "something listens there already" in busy.stderr
+    child.send_signal(signal.SIGTERM)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out, err) == (0, "", "")
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_ui_without_a_store_says_so(folder: Path) -> None:
+    """Exit status 2: nothing was tracked in this directory."""
+    done = optitrip(folder, "ui")
+    assert done.returncode == 2
+    assert "no such file; run a sweep in this directory first" in done.stderr
