@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
@@ -14,6 +15,7 @@ from optitrip.errors import InputError
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.objective import Objective
+from optitrip.part import Part
 from test_laws import ITEMS, REFERENCE, go
 
 Make = Callable[[], Executor]
@@ -169,3 +171,36 @@ def test_the_objective_finds_read_only_arrays(make: Make) -> None:
 def writes(x: Any, k: int, c: float) -> float:
     x[0] = 0
     return scalar(x, k, c)
+
+
+class CountsThreads:
+    """A method whose parts hold the largest number of threads that any BLAS or OpenMP library may use."""
+
+    def digest(self) -> bytes:
+        return b"threads"
+
+    def prepare(self, objective: Any) -> int:
+        return self._most()
+
+    def evaluate(self, context: int, items: range) -> Part:
+        return Part(items, {"threads": np.array([context, self._most()])})
+
+    def _most(self) -> int:
+        import scipy.linalg  # noqa: F401  # SciPy brings a BLAS of its own
+        from threadpoolctl import threadpool_info
+
+        return max(library["num_threads"] for library in threadpool_info())
+
+
+def test_blas_has_one_thread_a_slot(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Preparing and evaluating: the bits of a product differ between one thread and two."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    executor = make()
+    executor.load(LOSSES["scalar"])
+    executor.stage(0, CountsThreads())
+    ready(executor)
+    executor.submit(0, 0, range(1))
+    (outcome,) = outcomes(executor, 1)
+    executor.close()
+    assert isinstance(outcome, Done)
+    assert outcome.part.columns["threads"].tolist() == [1, 1]
