@@ -41,12 +41,12 @@ def sweep(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no messages.")] = False,
 ) -> None:
     """Run a sweep, or go on with it, or show its result."""
-    from contextlib import redirect_stdout
+    from io import TextIOWrapper
     from json import dumps
 
     from rich.console import Console
 
-    from optitrip.console import LiveLine, Silent, summary
+    from optitrip.console import LiveLine, Silent, stdout_to_stderr, summary
     from optitrip.launch import Options, launch
     from optitrip.signals import stop_signals
     from optitrip.spec import read
@@ -58,15 +58,17 @@ def sweep(
     errors = Console(stderr=True, highlight=False)
     live = LiveLine(errors)
     # What the loss prints is no result, so it goes where messages go.
-    with stop_signals() as stop, live.shown(), redirect_stdout(sys.stderr):
+    with stop_signals() as stop, live.shown(), stdout_to_stderr():
         options = Options(state_dir, address, fresh, accept_changes, stop.heed)
         outcome = launch(spec, options, Silent() if quiet else live)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
     if json:
         print(dumps(outcome.to_json()))
     else:
         Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(summary(outcome))
-    if outcome.first_failure and not quiet:
-        errors.print(outcome.first_failure.lstrip(), markup=False, soft_wrap=True)
+    if outcome.message:
+        errors.print(outcome.message.lstrip(), markup=False, soft_wrap=True)
     raise typer.Exit(outcome.exit_status)
 
 
@@ -81,7 +83,7 @@ def check(file: SweepFile, overrides: Overrides = None) -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="To listen on, at 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="To listen on, at 127.0.0.1.")] = 5000,
 ) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
     from optitrip.tracking.mlflow_ui import serve
@@ -91,16 +93,12 @@ def ui(
 
 def main() -> NoReturn:
     """The console script: exceptions become a message and an exit status."""
-    from optitrip.errors import InputError, NoAnswer, Stopped
+    from optitrip.errors import InputError
 
     try:
         app()
     except InputError as error:
         fail(str(error), 2)
-    except NoAnswer as error:
-        fail(f"no answer: {error}", 1)
-    except Stopped as error:
-        fail(str(error), error.status)
     except KeyboardInterrupt:
         fail("interrupted", 130)
     raise SystemExit(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -37,6 +39,9 @@ class LiveLine:
         self._live: Live | None = None
         self._searching = False
         self._said_at = time.monotonic()
+        self._items, self._done = 0, 0
+        self._loss, self._min_loss, self._min_index = float("nan"), float("inf"), -1
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
 
     def stage(self, method: Method, found: int) -> None:
         self._searching = method.kind == "search"
@@ -44,7 +49,7 @@ class LiveLine:
             return
         self._items, self._done = method.items, 0
         self._loss, self._min_loss, self._min_index = float("nan"), float("inf"), -1
-        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
+        self._recent.clear()
         if 0 < found < method.items:
             self.say(f"resuming: {found:,} of {method.items:,} candidates are in the journal")
         elif found == method.items:
@@ -91,6 +96,20 @@ class LiveLine:
             rate = (now - before) / (until - since)
             line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {clock((self._items - self._done) / rate)} left"
         return Text(line, no_wrap=True, overflow="crop")
+
+
+@contextmanager
+def stdout_to_stderr() -> Generator[None]:
+    """Send what a loss prints to stderr, from C code and child processes too: stdout holds the result alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 class Silent:

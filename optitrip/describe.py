@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
 from optitrip.loading import import_paths
@@ -41,7 +42,7 @@ def place(module: str, folder: Path) -> str:
     for path in import_paths(folder):
         if PathFinder.find_spec(top, [path]) is not None:
             return f"found in {path}"
-    return "from the installed packages" if PathFinder.find_spec(top) is not None else "which is NOT FOUND"
+    return "from the installed packages" if find_spec(top) is not None else "which is NOT FOUND"
 
 
 def size(count: float) -> str:

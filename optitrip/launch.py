@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from optitrip.objective import Objective
 from optitrip.part import Failures
 from optitrip.routes.single import Found, single
 from optitrip.spec import Sweep, differences
-from optitrip.telling import figures, note, told
+from optitrip.telling import note, told
 from optitrip.tracking.figures import losses_png
 from optitrip.tracking.remember import remember, track
 
@@ -69,10 +70,11 @@ class Progress:
 def launch(sweep: Sweep, options: Options, watch: Watch) -> Outcome:
     """Run a sweep, or go on with it, or show its result.
 
+    Returns:
+        The outcome, also of a sweep that was stopped or has no answer.
+
     Raises:
-        InputError: before anything is evaluated.
-        NoAnswer: if there is none; the message tells of the first failure.
-        Stopped: by a signal or because workers kept dying; what is journaled stays.
+        InputError: before anything is evaluated, or because the objective cannot go where it should be evaluated.
     """
     begun, phases = time.perf_counter(), Phases()
     with phases.time("load"):
@@ -80,82 +82,78 @@ def launch(sweep: Sweep, options: Options, watch: Watch) -> Outcome:
         paths = import_paths(sweep.folder)
         state = StateDir(options.state_dir, sweep, fresh=options.fresh)
         compare(state, provenance(sweep, objective, paths), options)
+        state.keep(sweep)
     if state.differs:
         watch.say(state.differs)
     draws = Draws(sweep.space, sweep.seed, sweep.method.sampler)
-    progress = Progress()
-    tracker = track(sweep, state)
-    watchers = Watchers(progress, watch, *([tracker] if tracker else []))
+    progress, tracker = Progress(), track(sweep, state)
     crew = muster(sweep, options, objective, paths, watch, phases)
+    watchers = Watchers(progress, watch, *([tracker] if tracker else []))
     driver = Driver(crew, objective.offers.block, state.journal, watchers, phases, options.heed)
 
-    def outcome(status: Status, **more: Any) -> Outcome:
-        evaluated = driver.evaluated.get("search", 0)
-        searched = phases.seconds.get("search", 0.0)
+    def outcome(status: Status, items: int, **more: Any) -> Outcome:
+        evaluated, seconds = driver.evaluated.get("search", 0), phases.seconds.get("search", 0.0)
         return Outcome(
             name=sweep.name,
             identity=sweep.identity,
             status=status,
+            items=items,
             evaluated=evaluated,
             seconds=time.perf_counter() - begun,
-            phases=phases.seconds,
-            items_per_second=evaluated / searched if evaluated else None,
+            phases=dict(phases.seconds),
+            items_per_second=evaluated / seconds if evaluated else None,
             state_dir=str(state.path),
             **more,
         )
 
+    written: list[Path] = []
     try:
-        found: Found = driver.run(single(sweep, objective.offers))
+        try:
+            found: Found = driver.run(single(sweep, objective.offers))
+        finally:
+            with phases.time("shutdown"):
+                crew.close()
+        with phases.time("files"):
+            best, written = keep(state.path, sweep, found, watch, again=not driver.evaluated)
+        answer = outcome("finished", found.search.items, best=best, **judged(found))
     except NoAnswer as error:
-        reason = f"{error}{told(error.failures, draws)}"
-        remember(tracker, state, "failed", "FAILED", {}, 0, [], reason, phases, watch)
-        raise NoAnswer(reason) from None
-    except (Stopped, KeyboardInterrupt) as error:
-        reason = str(error) or "interrupted"
-        best = f"; smallest loss so far {progress.loss:.6g} at {progress.index:,}" if progress.index >= 0 else ""
-        remember(tracker, state, "stopped", "KILLED", {}, 0, [], reason, phases, watch)
-        status = error.status if isinstance(error, Stopped) else 130
-        raise Stopped(
-            f"{reason}: {progress.done:,} of {sweep.method.candidates:,} candidates are kept{best}. "
-            "The same command goes on from here.",
-            status,
-        ) from None
-    finally:
-        with phases.time("shutdown"):
-            crew.close()
-    if driver.evaluated and crew.may_grow:
-        watch.say("evaluated in this process: it took less time than Ray takes to start")
-    with phases.time("files"):
-        best, written = keep(state.path, sweep, found, again=not driver.evaluated)
-    reported = found.report.failures if found.report else Failures()
-    failures = found.search.failures
-    answer = outcome(
-        "finished",
-        items=found.search.items,
-        failed=failures.count + reported.count,
-        failures=failures.counts() | ({"report": reported.count} if reported.count else {}),
-        first_failure=told(failures, draws) or told(reported, draws, best.index, "its report") or None,
-        best=best,
-        report=found.report.figures if found.report else {},
-        mlflow=None,
-        exit_status=3 if failures.count or reported.count else 0,
-    )
-    where = remember(
-        tracker,
-        state,
-        "finished",
-        "FINISHED",
-        figures(answer),
-        answer.items,
-        written,
-        note(answer, sweep.overrides),
-        phases,
-        watch,
-    )
+        message = f"no answer: {error}{told(error.failures, draws)}"
+        answer = outcome("failed", progress.done, message=message, exit_status=1)
+    except (Stopped, KeyboardInterrupt, OSError) as error:
+        best = None
+        if progress.index >= 0:
+            best = Best(progress.loss, progress.index, draws.point(progress.index), None)
+        message = (
+            f"{error or 'interrupted'}: {progress.done:,} of {sweep.method.candidates:,} candidates are kept. "
+            "The same command goes on from here."
+        )
+        status = error.status if isinstance(error, Stopped) else 130 if isinstance(error, KeyboardInterrupt) else 75
+        answer = outcome("stopped", progress.done, best=best, message=message, exit_status=status)
+    except BaseException as error:
+        ended = outcome("failed", progress.done, message=f"{type(error).__name__}: {error}")
+        remember(tracker, state, ended, [], note(ended), phases, watch)
+        raise
+    where = remember(tracker, state, answer, written, note(answer, sweep.overrides), phases, watch)
     state.journal.close()
     answer = replace(answer, mlflow=where, seconds=time.perf_counter() - begun, phases=dict(phases.seconds))
-    files.replace(state.path / files.RESULT, files.json_bytes(answer.to_json()))
+    if answer.status == "finished":
+        with suppress(OSError):  # the outcome is told either way, and the same command writes it again
+            files.replace(state.path / files.RESULT, files.json_bytes(answer.to_json()))
     return answer
+
+
+def judged(found: Found) -> dict[str, Any]:
+    """What an outcome says of the report and the failures."""
+    failures = found.search.failures
+    reported = found.report.failures if found.report else Failures()
+    winner = int(found.search.best_index[0])
+    return {
+        "report": found.report.figures if found.report else {},
+        "failed": failures.count + reported.count,
+        "failures": failures.counts() | ({"report": reported.count} if reported.count else {}),
+        "message": told(failures, found.draws) or told(reported, found.draws, winner, "its report") or None,
+        "exit_status": 3 if failures.count or reported.count else 0,
+    }
 
 
 def compare(state: StateDir, now: Mapping[str, Any], options: Options) -> None:
@@ -213,17 +211,28 @@ def muster(
     return Crew(Serial, objective)
 
 
-def keep(folder: Path, sweep: Sweep, found: Found, *, again: bool) -> tuple[Best, list[Path]]:
-    """Write the winner, the losses and their picture; `again` says that nothing is new since the files were written."""
+def keep(folder: Path, sweep: Sweep, found: Found, watch: Watch, *, again: bool) -> tuple[Best, list[Path]]:
+    """Write the winner, the losses and their picture; `again` says that nothing is new since files were written.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
     result = found.search
     index, loss = int(result.best_index[0]), float(result.best_loss[0])
     values = found.draws.point(index)
     best = Best(loss, index, values, str(folder / files.BEST))
-    written = [folder / name for name in (files.SWEEP_FILE, files.BEST, files.LOSSES, files.PICTURE)]
-    if again and all(file.exists() for file in written) and files.items_told(folder) == result.items:
-        return best, written
+    names = (files.SWEEP_FILE, files.BEST, files.LOSSES, files.PICTURE)
+    if again and files.items_told(folder) == result.items:
+        return best, [folder / name for name in names if (folder / name).exists()]
+    # The result file says that those beside it are of its sweep, so it goes first and comes back last.
+    (folder / files.RESULT).unlink(missing_ok=True)
     files.replace(folder / files.BEST, files.best_bytes(values))
     files.replace(folder / files.LOSSES, files.losses_bytes(result))
-    title = f"{sweep.name}: {result.items:,} candidates"
-    files.replace(folder / files.PICTURE, losses_png(result, title))
-    return best, written
+    try:
+        picture = losses_png(result, f"{sweep.name}: {result.items:,} candidates")
+    except Exception as error:  # e.g. losses of 1e308; a picture is not what the sweep is for
+        watch.say(f"no picture could be drawn: {error}")
+        (folder / files.PICTURE).unlink(missing_ok=True)
+    else:
+        files.replace(folder / files.PICTURE, picture)
+    return best, [folder / name for name in names if (folder / name).exists()]

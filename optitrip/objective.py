@@ -88,8 +88,8 @@ class Objective:
         64 eps max(|f|, 1) for losses in float64, else 1e-5 relative."""
         tolerance = getattr(self.loss, "tolerance", None)
         if tolerance is None:
-            raw = np.asarray(self.loss.losses(**self._full(draw(items), [0], items.start % self.offers.block)))
-            if raw.dtype == np.float64:
+            raw = self.loss.losses(**self._full(draw(items), [0], items.start % self.offers.block))
+            if np.asarray(raw).dtype == np.float64:
                 return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
             tolerance = 1e-5
         return float(tolerance) * abs(loss)
@@ -181,20 +181,19 @@ class Objective:
                 pending.extend([row] for row in reversed(group))
                 continue
             calls += 1
+            place = first_place + group[0] - rows[0]
             try:
-                given = self.loss.losses(**self._full(values, group, first_place + group[0] - rows[0]))
+                given = batch(self.loss.losses(**self._full(values, group, place)), self.offers.block)
             except (Exception, SystemExit) as error:
-                if len(group) == 1:
-                    problems.append((RAISED, recorded(items[group[0]], error)))
-                else:
+                if len(group) > 1:
                     half = len(group) // 2
                     pending += [group[half:], group[:half]]
+                elif isinstance(error, NotANumber):
+                    problems.append((INVALID, Record(items[group[0]], "TypeError", str(error), "")))
+                else:
+                    problems.append((RAISED, recorded(items[group[0]], error)))
                 continue
-            places = slice(first_place + group[0] - rows[0], first_place + group[-1] - rows[0] + 1)
-            try:
-                out[group[0] : group[-1] + 1] = batch(given, self.offers.block)[places]
-            except NotANumber as error:
-                problems.extend((INVALID, Record(items[row], "TypeError", str(error), "")) for row in group)
+            out[group[0] : group[-1] + 1] = given[place : place + len(group)]
 
     def _full(self, values: dict[str, Array], rows: list[int], first_place: int) -> dict[str, Array]:
         """A full block with consecutive `rows` from `first_place` on and copies of the first of them elsewhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ class StopRequest:
         if self._number:
             raise KeyboardInterrupt
         self._number = number
+        os.write(2, b"\nstopping after the slices in hand; once more stops at once\n")
 
     def heed(self) -> None:
         """Go on if nobody asked to stop.

@@ -57,7 +57,7 @@ class RunTable(Table):
 
     executor: Literal["auto", "serial", "ray"] = "auto"
     workers: Annotated[int, Field(ge=1)] | None = None
-    resources: dict[str, float] = {}
+    resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
 
 
 class TrackingTable(Table):
@@ -91,7 +91,7 @@ class Sweep:
     run: RunTable
     tracking: TrackingTable
     folder: Path
-    """Of the sweep file: modules and relative paths are looked up here."""
+    """Of the sweep file: modules are looked up here."""
     text: str
     """The sweep file as it was written, with the overrides as comments below it."""
     overrides: tuple[str, ...] = ()

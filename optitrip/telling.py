@@ -29,6 +29,8 @@ def figures(answer: Outcome) -> dict[str, float]:
 
 def note(answer: Outcome, overrides: Sequence[str] = ()) -> str:
     """The description of the run's page, in Markdown."""
+    if answer.status != "finished":
+        return answer.message or answer.status
     lines = [f"**{answer.name}**: {answer.items:,} candidates, {answer.failed:,} failed", "", "| | |", "|---|---|"]
     if answer.best:
         lines.append(f"| smallest loss | {answer.best.loss:.8g} at candidate {answer.best.index:,} |")

@@ -186,9 +186,10 @@ class CountsThreads:
         return Part(items, {"threads": np.array([context, self._most()])})
 
     def _most(self) -> int:
-        import scipy.linalg  # noqa: F401  # SciPy brings a BLAS of its own
+        from scipy import linalg  # SciPy brings a BLAS of its own
         from threadpoolctl import threadpool_info
 
+        assert linalg
         return max(library["num_threads"] for library in threadpool_info())
 
 

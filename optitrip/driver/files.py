@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ BEST, LOSSES, PICTURE, RESULT, SWEEP_FILE = "best.npz", "losses.parquet", "losse
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a whole file, durably."""
+    """Write a whole file, durably.
+
+    Raises:
+        OSError: if it cannot be written; the old file, if there is one, is as it was.
+    """
     aside = path.with_name(path.name + ".part")
     with aside.open("wb") as file:
         file.write(data)
@@ -32,7 +37,11 @@ def best_bytes(values: Mapping[str, Array]) -> bytes:
     arrays = {name: np.asarray(batch[0]) for name, batch in values.items()}
     plain = {name: a.astype(str) if a.dtype == object else a for name, a in arrays.items()}
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **plain)  # pyright: ignore[reportArgumentType]
+    # Not `np.savez`: it has parameters of its own, which no variable could be called, and it writes the time of day.
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in plain.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     return buffer.getvalue()
 
 

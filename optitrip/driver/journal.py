@@ -12,11 +12,11 @@ import time
 import uuid
 import zlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from optitrip.errors import InputError
+from optitrip.errors import InputError, Stopped
 from optitrip.part import Part
 
 APPLICATION_ID = 0x6F747270  # "otrp"
@@ -25,9 +25,10 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE part (
     stage INTEGER NOT NULL, digest BLOB NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL,
+    round INTEGER NOT NULL DEFAULT 0, -- a later one replaces rows that hold failures
     columns BLOB NOT NULL, failures BLOB NOT NULL, nanoseconds INTEGER NOT NULL, written INTEGER NOT NULL,
     crc INTEGER NOT NULL,
-    PRIMARY KEY (stage, digest, lo, hi)
+    PRIMARY KEY (stage, digest, lo, hi, round)
 ) STRICT;
 """
 
@@ -72,13 +73,21 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
+        """All or nothing.
+
+        Raises:
+            Stopped: if it cannot be written, e.g. because the disk is full; what was committed before stays.
+        """
         try:
+            self._database.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise Stopped(f"{self.path}: the journal cannot be written: {error}") from None
+        finally:
+            if self._database.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._database.execute("ROLLBACK")
 
     def write(self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int) -> list[range]:
         """Write parts, each with the seconds it took, in one transaction; when this returns they are durable.
@@ -98,7 +107,7 @@ class Journal:
                 ).fetchone()
                 if there is None:
                     row = (*key, columns, failures, round(seconds * 1e9), written, checksum(*key, columns, failures))
-                    self._database.execute("INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                    self._database.execute("INSERT INTO part VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)", row)
                 elif there[0] != columns:
                     different.append(part.items)
         return different

@@ -14,6 +14,8 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 import optitrip
+from optitrip.errors import InputError
+from optitrip.loading import raised
 from optitrip.methods.draws import Draws
 from optitrip.objective import Objective
 from optitrip.spec import Sweep
@@ -24,10 +26,9 @@ WITNESSES = (0, 1, 999_983)
 
 def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> dict[str, Any]:
     """Block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
-    digest = getattr(objective.loss, "digest", None)
     return {
         "block": objective.offers.block,
-        "data": str(digest()) if callable(digest) else None,
+        "data": data(objective),
         "modules": modules(paths),
         "versions": {
             "python": ".".join(platform.python_version_tuple()[:2]),
@@ -41,6 +42,19 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> dict
         },
         "witness": witness(Draws(sweep.space, sweep.seed, sweep.method.sampler)),
     }
+
+
+def data(objective: Objective) -> str | None:
+    """What the objective says of its data.
+
+    Raises:
+        InputError: if its digest raised.
+    """
+    digest = getattr(objective.loss, "digest", None)
+    try:
+        return str(digest()) if callable(digest) else None
+    except Exception as error:
+        raise InputError(raised(f"objective {objective.name}: its digest raised", error)) from None
 
 
 def modules(paths: Sequence[str]) -> dict[str, str]:

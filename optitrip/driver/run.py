@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,13 +11,13 @@ from optitrip.driver import plan
 from optitrip.driver.journal import Journal, missing
 from optitrip.driver.phases import Phases
 from optitrip.driver.watch import Watch
-from optitrip.errors import NoAnswer, Stopped
+from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.methods import Method, merged
 from optitrip.part import Failures
 from optitrip.routes import Route
 
-WAIT_SECONDS = 0.2
+WAIT_SECONDS, PATIENCE_SECONDS = 0.2, 20.0
 HOPELESS = 100
 """A stage whose first this many items all failed ends: the mistake is in the loss, and more of it tells nothing."""
 SLOW_BLOCK_SECONDS, BLOCKS_TIMED = 2.0, 5
@@ -39,7 +40,7 @@ class Crew:
 
     def executor(self) -> Executor:
         if self._executor is None:
-            self._executor = self._begin()
+            self._executor = self._begin()  # kept before it is loaded, so that it is closed if that raises
             self._executor.load(self._objective)
         return self._executor
 
@@ -49,8 +50,12 @@ class Crew:
         larger = grow(seconds_left) if grow else None
         if larger is None:
             return None
+        try:
+            larger.load(self._objective)
+        except BaseException:
+            larger.close()
+            raise
         self.close()
-        larger.load(self._objective)
         self._executor = larger
         return larger
 
@@ -127,6 +132,7 @@ class Driver:
         executor.stage(number, method)
         state = plan.begin(gaps, self._block, self._next_ticket)
         events: list[plan.Event] = []
+        patient_until = time.monotonic() + PATIENCE_SECONDS
         while True:
             state, actions = plan.step(state, [*events, plan.Slots(executor.slots)])
             for action in actions:
@@ -141,12 +147,25 @@ class Driver:
             outcomes = [outcome for ticket, outcome in told.items() if ticket in state.flying]
             self._journal_parts(number, method, digest, outcomes, hopeless)
             events = list(outcomes)
-            if self._crew.may_grow and state.largest and state.pace is not None:
-                left = state.seconds_left or 0.0
-                if state.largest * state.pace >= WAIT_SECONDS and (larger := self._crew.larger(left)):
-                    events += [Failed(t, "lost", "another executor took over") for t in state.flying if t not in told]
-                    executor = larger
-                    executor.stage(number, method)
+            if larger := self._larger(state):
+                events += [Failed(t, "lost", "another executor took over") for t in state.flying if t not in told]
+                executor = larger
+                executor.stage(number, method)
+            if not executor.slots and time.monotonic() > patient_until:
+                patient_until = math.inf
+                self._watch.say("waiting for workers: none has started yet")
+
+    def _larger(self, state: plan.State) -> Executor | None:
+        """Another executor, if it is time to ask: a slice took long enough to tell, and items are left to hand out."""
+        if not (self._crew.may_grow and state.waiting and state.pace is not None and state.seconds_left is not None):
+            return None
+        if state.largest * state.pace < WAIT_SECONDS:
+            return None
+        try:
+            return self._crew.larger(state.seconds_left)
+        except InputError as error:
+            self._watch.say(f"going on in this process: {error}")
+            return None
 
     def _journal_parts(
         self, number: int, method: Method, digest: bytes, outcomes: Sequence[Done | Failed], hopeless: Hopeless

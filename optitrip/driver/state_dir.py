@@ -33,10 +33,9 @@ class StateDir:
             self.path.mkdir(parents=True, exist_ok=True)
             essence = self.path / ESSENCE
             if not essence.exists():
-                files.replace(essence, files.json_bytes(sweep.essence))
+                files.replace(essence, files.json_bytes(plain(sweep.essence)))
             elif changed := differences(json.loads(essence.read_bytes()), plain(sweep.essence)):
                 raise InputError(f"{self.path} belongs to another sweep; it differs in {'; '.join(changed)}")
-            files.replace(self.path / files.SWEEP_FILE, sweep.text.encode())
         except OSError as error:
             raise InputError(
                 f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
@@ -45,6 +44,10 @@ class StateDir:
         except json.JSONDecodeError as error:
             raise InputError(f"{self.path / ESSENCE}: damaged: {error}; --fresh sets the directory aside") from None
         self.journal = Journal(self.path / JOURNAL)
+
+    def keep(self, sweep: Sweep) -> None:
+        """Keep the sweep file beside its results."""
+        files.replace(self.path / files.SWEEP_FILE, sweep.text.encode())
 
     def _set_aside(self) -> None:
         number = 1
@@ -55,7 +58,7 @@ class StateDir:
 
 def difference(root: Path, sweep: Sweep) -> str | None:
     """One line on the latest other sweep of the same name."""
-    others = [path for path in root.glob(f"{sweep.name}-*/{ESSENCE}") if ".old-" not in path.parent.name]
+    others = root.glob(f"{sweep.name}-{'[0-9a-f]' * 8}/{ESSENCE}")
     for latest in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             changed = differences(json.loads(latest.read_bytes()), plain(sweep.essence))

@@ -14,7 +14,8 @@ def ray_installed() -> bool:
 
 def joins_cluster(address: str | None) -> bool:
     """Whether there is a cluster to join: by argument, by RAY_ADDRESS, or around us as a Ray job."""
-    return bool(address or os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
+    where = address or os.environ.get("RAY_ADDRESS")
+    return where != "local" and bool(where or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
 
 
 def prepare(address: str | None) -> None:

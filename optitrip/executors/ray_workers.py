@@ -7,9 +7,11 @@ every retry; here a lost actor is replaced, and that is all.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
+import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,15 +19,19 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from optitrip.errors import InputError
+from optitrip.errors import InputError, Stopped
 from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import joins_cluster
 from optitrip.executors.worker import Worker
 from optitrip.loading import use_import_paths
 
+STARTS_ALLOWED = 3
 
-def connect(address: str | None, slots: int | None) -> None:
-    """Start a local Ray or join a cluster; a Ray that this process has is used as it is.
+
+def connect(address: str | None, cpus: int | None) -> None:
+    """Start a local Ray, of so many logical CPUs or as many as there are, or join a cluster.
+
+    A Ray that this process has already is used as it is.
 
     Raises:
         InputError: if the cluster cannot be joined.
@@ -34,18 +40,44 @@ def connect(address: str | None, slots: int | None) -> None:
         return
     if address and address.startswith("ray://"):
         raise InputError(f"--address {address}: Ray Client is not supported; run on the cluster, or give its host:6379")
-    handler = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "optitrip"}
     if joins_cluster(address):
         where = address or os.environ.get("RAY_ADDRESS") or "auto"
         try:
-            ray.init(address=where, **quiet)
+            start(address=where, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
     else:
-        ray.init(address="local", num_cpus=slots or os.cpu_count(), include_dashboard=False, **quiet)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray puts its own in place, which exits with status 15
+        start(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+
+
+def start(**options: Any) -> None:
+    """`ray.init`, with our own answer to SIGTERM: Ray puts a handler in place that exits with status 15.
+
+    Raises:
+        Stopped: if SIGTERM came meanwhile.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(**options)
+    except SystemExit:
+        raise Stopped("stopped by SIGTERM", 128 + signal.SIGTERM) from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
+def fitting(resources: Mapping[str, float], joins: bool) -> int:
+    """How many workers with these resources the cluster holds now; at least one of a cluster that may yet grow.
+
+    Raises:
+        InputError: if the local machine cannot hold one.
+    """
+    there = ray.cluster_resources()
+    count = min([int(there.get(name, 0) / need) for name, need in resources.items() if need > 0] or [1])
+    if count < 1 and not joins:
+        raise InputError(f"[run] resources: a worker wants {dict(resources)}, this machine has {there}")
+    return max(1, count)
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)
@@ -60,17 +92,38 @@ class Actor:
     def ready(self) -> str:
         return f"{ray.util.get_node_ip_address()}:{os.getpid()}"
 
-    def evaluate(self, objective: list[Any], method: list[Any], lo: int, hi: int) -> tuple[Any, float]:
-        """Evaluate a slice. The references come inside lists: a bare one would be unpickled before the import paths are
-        set, and a module of the user's would not be found."""
+    def evaluate(self, objective: list[Any], method: list[Any], lo: int, hi: int) -> tuple[Any, float] | str:
+        """Evaluate a slice; what raises outside of the loss comes back as its traceback, in the words of this process.
+
+        The references come inside lists: a bare one would be unpickled before the import paths are set, and a module of
+        the user's would not be found.
+        """
+        try:
+            return self._evaluate(objective, method, range(lo, hi))
+        except Exception:
+            return traceback.format_exc()
+
+    def _evaluate(self, objective: list[Any], method: list[Any], items: range) -> tuple[Any, float]:
         if self._objective != objective[0]:
             self._worker: Any = None  # two data sets may not fit side by side
-            self._worker = Worker(ray.get(objective[0]))
+            self._worker = Worker(fetched(objective[0]))
             self._objective = objective[0]
         if self._method != method[0]:
-            self._slices_of = ray.get(method[0])
+            self._slices_of = fetched(method[0])
             self._method = method[0]
-        return self._worker.evaluate(self._slices_of, range(lo, hi))
+        return self._worker.evaluate(self._slices_of, items)
+
+
+def fetched(reference: Any) -> Any:
+    """An object from the store.
+
+    Raises:
+        Exception: as raised in unpickling it; Ray would hide it behind one of its own.
+    """
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RaySystemError as error:
+        raise error.__cause__ or error from None
 
 
 class RayWorkers:
@@ -91,17 +144,17 @@ class RayWorkers:
         resources: Mapping[str, float] | None = None,
     ) -> None:
         self._ours = not ray.is_initialized()
-        connect(address, workers)
         wanted = dict(resources or {})
         cpus = wanted.pop("CPU", 1.0)
+        connect(address, math.ceil(workers * cpus) if workers else None)
         options = {
             "num_cpus": cpus,
             "num_gpus": wanted.pop("GPU", 0),
             "memory": wanted.pop("memory", None),
             "resources": wanted,
         }
-        total = ray.cluster_resources().get("CPU", 1)
-        self.wanted = workers or max(1, int(total / max(cpus, 1e-9)))
+        self.wanted = workers or fitting({"CPU": cpus, **(resources or {})}, joins_cluster(address))
+        self._failed_starts = 0
         self._make = lambda: Actor.options(**options).remote(list(paths))
         self._queues: dict[Any, deque[Any]] = {}
         self._starting: dict[Any, Any] = {}
@@ -122,9 +175,10 @@ class RayWorkers:
     def load(self, objective: Any) -> None:
         try:
             self._objective = ray.put(objective)
-        except TypeError as error:
+        except Exception as error:  # whatever the objects in it raise; Ray adds twenty lines on what it looked into
+            cause = str(error.__cause__ or error).strip().splitlines()[0]
             raise InputError(
-                f"the objective cannot travel to Ray workers: {error}. Make what cannot be pickled inside the loss, or "
+                f"the objective cannot travel to Ray workers: {cause}. Make what cannot be pickled inside the loss, or "
                 "use --executor serial"
             ) from None
 
@@ -160,22 +214,30 @@ class RayWorkers:
         actor = self._starting.pop(call)
         try:
             self._names[actor] = ray.get(call)
-        except ray.exceptions.RayError:
+        except ray.exceptions.RayError as error:
+            self._failed_starts += 1
+            if self._failed_starts >= STARTS_ALLOWED and not self._queues:
+                raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
             self._hire()
         else:
             self._queues[actor] = deque()
+            self._failed_starts = 0
 
     def _outcome(self, call: Any) -> list[Done | Failed]:
         actor = next(one for one, queue in self._queues.items() if call in queue)
         try:
-            part, seconds = ray.get(call)
-        except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
-            return self._bury(actor, str(error).strip().splitlines()[-1])
+            answer = ray.get(call)
         except ray.exceptions.RayTaskError as error:
-            return [Failed(self._forget(call), "raised", str(error.cause or error))]
-        except ray.exceptions.RayError as error:
-            return [Failed(self._forget(call), "lost", str(error))]
-        return [Done(self._forget(call), part, seconds, self._names[actor])]
+            return [Failed(self._forget(call), "raised", str(error))]
+        except ray.exceptions.RayError as error:  # died, killed for its memory, or its node is gone
+            return self._bury(actor, str(error).strip().splitlines()[-1])
+        return [self._answered(self._forget(call), answer, actor)]
+
+    def _answered(self, ticket: int, answer: Any, actor: Any) -> Done | Failed:
+        if isinstance(answer, str):
+            return Failed(ticket, "raised", answer)
+        part, seconds = answer
+        return Done(ticket, part, seconds, self._names[actor])
 
     def _bury(self, actor: Any, message: str) -> list[Done | Failed]:
         """What was queued at a lost actor. Slices run in order, so only the first unfinished one had begun."""
@@ -184,11 +246,11 @@ class RayWorkers:
         for call in self._queues.pop(actor):
             ticket = self._tickets.pop(call)
             try:
-                part, seconds = ray.get(call, timeout=0)
-                outcomes.append(Done(ticket, part, seconds, self._names[actor]))
+                outcomes.append(self._answered(ticket, ray.get(call, timeout=0), actor))
             except (ray.exceptions.RayError, TimeoutError):
                 outcomes.append(Failed(ticket, "died" if began else "lost", message))
                 began = False
+        ray.kill(actor)
         self._hire()
         return outcomes
 

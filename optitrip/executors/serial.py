@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections import deque
 from typing import Any
+
+import cloudpickle
 
 from optitrip.executors import Done, Failed
 from optitrip.executors.worker import Worker
@@ -20,7 +23,7 @@ class Serial:
         self._methods: dict[int, Any] = {}
 
     def load(self, objective: Any) -> None:
-        self._worker = Worker(objective)
+        self._worker = Worker(as_on_a_worker(objective))
 
     def stage(self, number: int, method: Any) -> None:
         self._methods[number] = method
@@ -44,3 +47,17 @@ class Serial:
 
     def close(self) -> None:
         self._queue.clear()
+
+
+def as_on_a_worker(objective: Any) -> Any:
+    """The objective as a Ray worker would have it: its arrays are the same memory, but read-only.
+
+    A loss that writes to an array of its own would otherwise work here and fail there. What cannot be pickled cannot
+    go there either, and stays as it is.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        data = cloudpickle.dumps(objective, protocol=5, buffer_callback=buffers.append)
+        return pickle.loads(data, buffers=[buffer.raw().toreadonly() for buffer in buffers])
+    except Exception:  # whatever the objects in it raise
+        return objective

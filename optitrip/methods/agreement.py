@@ -46,16 +46,24 @@ class Agreement:
         return objective
 
     def evaluate(self, context: Objective, items: range) -> Part:
-        batched, failures = context.evaluate(self.draws.values, items)
-        plain, _ = context.evaluate_plainly(self.draws.values, items)
+        batched, in_batch = context.evaluate(self.draws.values, items)
+        plain, one_by_one = context.evaluate_plainly(self.draws.values, items)
         both = np.isfinite(batched) & np.isfinite(plain)
         allowed = [
             context.allowed_difference(plain[row], self.draws.values, items[row : row + 1]) if both[row] else 0.0
             for row in range(len(items))
         ]
-        # A candidate that fails both ways is the search's to record; one that fails in the batch only, ours.
-        ours = failures if np.isfinite(plain[~np.isfinite(batched)]).any() else Failures()
-        return Part(items, {"batched": batched, "plain": plain, "allowed": np.array(allowed)}, ours)
+        # A candidate that fails both ways is the search's to record; one that fails one way only is ours.
+        ours = {items[row] for row in np.flatnonzero(np.isfinite(batched) != np.isfinite(plain)).tolist()}
+        found = [
+            (kind, record)
+            for ledger in (in_batch, one_by_one)
+            for kind, records in ledger.records.items()
+            for record in records
+            if record.index in ours
+        ]
+        failures = Failures.of({record.index: kind for kind, record in found}, found)
+        return Part(items, {"batched": batched, "plain": plain, "allowed": np.array(allowed)}, failures)
 
     def merge(self, left: Part, right: Part) -> Part:
         columns = {name: np.concatenate([left.columns[name], right.columns[name]]) for name in left.columns}

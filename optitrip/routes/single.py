@@ -39,10 +39,11 @@ def search(method: Search, offers: Offers) -> Route:
         agreement: AgreementResult = yield Agreement(method.draws, items=min(2, method.items))
         for wrong in agreement.disagreements:
             first = agreement.failures.first()
+            why = f"\n{first[1].traceback or first[1].message}" if first else ""
             raise NoAnswer(
                 f"candidate {wrong.index}: losses gives {wrong.batched!r} where the plain call gives {wrong.plain!r}; "
                 f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
-                "`tolerance`." + (f"\n{first[1].traceback}" if first else "")
+                f"`tolerance`.{why}"
             )
     result: SearchResult = yield method
     if not len(result.best_index):

@@ -34,7 +34,8 @@ def losses_png(result: SearchResult, title: str) -> bytes:
     if len(loss):
         low, high = loss.min(), np.quantile(loss, 0.995)
         room = 0.1 * (high - low) or 1.0
-        axes.set_ylim(low - room, high + room)
+        if np.isfinite([low - room, high + room]).all():
+            axes.set_ylim(low - room, high + room)
     axes.set(xlabel="candidate", ylabel="loss", title=title)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.legend(loc="upper right", framealpha=0.9)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,8 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A server that does not answer costs seconds at the end of a sweep, not MLflow's own four minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # A server that does not answer costs ten seconds at the end of a sweep, not MLflow's own four minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
@@ -36,8 +37,15 @@ BATCH, PAUSE_SECONDS, PARAM_LENGTH = 1_000, 1.0, 500
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or MLflow's own default file in the working directory, as an absolute URI."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    """MLFLOW_TRACKING_URI, or MLflow's own default file in the working directory; a file's URI is made absolute."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    scheme, _, file = uri.partition("sqlite:///")
+    return f"sqlite:///{Path.cwd() / file}" if file and not scheme else uri
+
+
+def metric_name(name: str) -> str:
+    """A name as MLflow takes it: letters, digits, and some signs."""
+    return re.sub(r"[^\w.\- :/]", "_", name)[:250]
 
 
 class MlflowRun:
@@ -104,17 +112,19 @@ class MlflowRun:
             self._queue.put(point)
         self._queue.put(None)
         self._thread.join()
+        client = self._client
+        if client is None:  # nobody answered the thread, so nobody is asked to wait for a second time
+            return None
         self.error = None
         try:
-            client = self._connect()
-            self._send(client, self._undelivered)
-            now = time.time_ns() // 1_000_000
-            self._send(client, [Point(key, value, 0, now) for key, value in figures.items()])
             for file in files:
                 client.log_artifact(self._run_id, str(file))
             for key, value in {"optitrip.state": state, "mlflow.note.content": note}.items():
                 client.set_tag(self._run_id, key, value)
             client.set_terminated(self._run_id, status)
+            self._send(client, self._undelivered)
+            now = time.time_ns() // 1_000_000
+            self._send(client, [Point(metric_name(key), value, 0, now) for key, value in figures.items()])
         except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
             self.error = error
             return None
@@ -181,7 +191,8 @@ class MlflowRun:
             return str(found.experiment_id)
         location = None
         if self.uri.startswith("sqlite:///"):
-            location = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts" / self.experiment).as_uri()
+            folder = re.sub(r"[^\w.-]", "_", self.experiment)
+            location = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts" / folder).as_uri()
         try:
             return client.create_experiment(self.experiment, artifact_location=location, tags=MODEL_TRAINING)
         except MlflowException:  # another sweep made it meanwhile, or its name is that of a deleted one

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import optitrip
+from optitrip.driver.outcome import Outcome
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import git
 from optitrip.driver.state_dir import StateDir
 from optitrip.driver.watch import Watch
+from optitrip.errors import Stopped
 from optitrip.spec import Sweep, flat
+from optitrip.telling import figures
 from optitrip.tracking.mlflow_runs import MlflowRun, tracking_uri
+
+MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 def track(sweep: Sweep, state: StateDir) -> MlflowRun | None:
-    """The MLflow run of this sweep; none where the file wants none, or all was delivered already."""
-    if sweep.tracking.use == "none" or state.journal.get("delivered") == sweep.method.candidates:
+    """The MLflow run of this sweep; none where the file wants none, or all was delivered to that place already."""
+    uri, experiment = tracking_uri(), sweep.tracking.experiment
+    told = {"items": sweep.method.candidates, "uri": uri, "experiment": experiment}
+    if sweep.tracking.use == "none" or state.journal.get("delivered") == told:
         return None
     params = flat({key: value for key, value in sweep.essence.items() if key != "space"})
     params |= {f"space.{name}": described for name, described in sweep.space.describe().items()}
@@ -32,17 +40,14 @@ def track(sweep: Sweep, state: StateDir) -> MlflowRun | None:
         **commit,
     }
     journal: str = state.journal.get("journal")
-    return MlflowRun(tracking_uri(), sweep.tracking.experiment, sweep.label, journal, params, tags)
+    return MlflowRun(uri, experiment, sweep.label, journal, params, tags)
 
 
 def remember(
     tracker: MlflowRun | None,
     state: StateDir,
-    word: str,
-    status: str,
-    ends: Mapping[str, float],
-    items: int,
-    written: list[Path],
+    answer: Outcome,
+    written: Sequence[Path],
     text: str,
     phases: Phases,
     watch: Watch,
@@ -50,16 +55,19 @@ def remember(
     """Tell MLflow how it ended; a failure costs a line, no more."""
     if tracker is None:
         return state.journal.get("mlflow")
+    ends = figures(answer) if answer.status == "finished" else {}
     with phases.time("mlflow"):
-        where = tracker.finish(word, status, ends, written, text)
+        where = tracker.finish(answer.status, MLFLOW_STATUS[answer.status], ends, written, text)
     if where is None:
         reason = str(tracker.error).strip().splitlines()[0] if str(tracker.error).strip() else repr(tracker.error)
         watch.say(
             f"MLflow at {tracker.uri} could not be told everything ({reason[:200]}). The answer is in {state.path}; "
             "the same command delivers it later."
         )
-    else:
-        state.journal.set(mlflow=where, delivered=items if word == "finished" else None)
+        return None
+    told = {"items": answer.items, "uri": tracker.uri, "experiment": tracker.experiment}
+    with suppress(Stopped):  # delivered again next time, which MLflow does not notice
+        state.journal.set(mlflow=where, delivered=told if answer.status == "finished" else None)
     return where
 
 
