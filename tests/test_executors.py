@@ -205,3 +205,87 @@ def test_blas_has_one_thread_a_slot(make: Make, monkeypatch: pytest.MonkeyPatch)
     executor.close()
     assert isinstance(outcome, Done)
     assert outcome.part.columns["threads"].tolist() == [1, 1]
+
+
+class Scribbles:
+    """A loss that keeps a scratch array, as vectorised code does."""
+
+    def __init__(self) -> None:
+        self.scratch = np.zeros(1_000)
+
+    def __call__(self, x: Any, k: int, c: float) -> float:
+        if k > 4:
+            self.scratch[:3] = x
+        return float(x.sum())
+
+
+def test_arrays_of_the_objective_are_read_only_everywhere(make: Make) -> None:
+    """Law 1: what fails on a Ray worker, whose arrays are shared, fails in this process too."""
+    executor = make()
+    executor.load(Objective(Scribbles()))
+    executor.stage(0, search(ITEMS))
+    ready(executor)
+    executor.submit(0, 0, range(50))
+    (outcome,) = outcomes(executor, 1)
+    executor.close()
+    assert isinstance(outcome, Done)
+    ks = search(ITEMS).draws.values(range(50))["k"]
+    assert outcome.part.failures.counts() == {"raised": int((ks > 4).sum())}
+    assert "read-only" in outcome.part.failures.records["raised"][0].message
+
+
+def test_what_cannot_be_pickled_is_evaluated_as_it_is() -> None:
+    """The serial executor serves what no worker could have."""
+    import threading
+
+    lock = threading.Lock()
+    executor = Serial()
+    executor.load(Objective(lambda x, k, c: float(lock.locked())))
+    executor.stage(0, search(ITEMS))
+    executor.submit(0, 0, range(3))
+    (outcome,) = executor.wait(1)
+    assert isinstance(outcome, Done)
+    assert outcome.part.columns["loss"].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's memory monitor raises an error of its own kind, for every later call too; the actor is buried."""
+    import ray
+    from ray.exceptions import OutOfMemoryError
+
+    from optitrip.executors import ray_workers as module
+
+    one = ray_workers(1)
+    one.load(LOSSES["scalar"])
+    one.stage(0, search(ITEMS))
+    ready(one)
+    real, killed = ray.get, list[Any]()
+
+    def get(call: Any, **options: Any) -> Any:
+        if not killed or call in killed:
+            killed.append(call)
+            raise OutOfMemoryError("killed by the memory monitor")
+        return real(call, **options)
+
+    one.submit(0, 0, range(5))
+    monkeypatch.setattr(module.ray, "get", get)
+    (outcome,) = outcomes(one, 1)
+    monkeypatch.undo()
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "died"
+    assert one.slots == 0
+    ready(one)
+    one.submit(1, 0, range(5))
+    (outcome,) = outcomes(one, 1)
+    assert isinstance(outcome, Done)
+    one.close()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
+    """With what it wants and what there is."""
+    from optitrip.executors.ray_workers import RayWorkers
+
+    with pytest.raises(InputError, match=r"a worker wants .*'GPU': 64"):
+        RayWorkers(None, resources={"GPU": 64})

@@ -139,3 +139,32 @@ def test_the_search_of_a_part_is_as_small_as_its_kept_losses() -> None:
     """Past the border a part holds order statistics, not a number for each candidate."""
     part = search(1_000, keep_all=1).evaluate(Objective(scalar), range(512, 1_000))
     assert sum(column.size for column in part.columns.values()) < 30
+
+
+class OneSided:
+    """A loss whose batches and plain calls fail for different candidates."""
+
+    block = 4
+
+    def __call__(self, x: Any, k: int, c: float) -> float:
+        if k > 6:
+            raise KeyError("plain")
+        return float(k)
+
+    def losses(self, x: Any, k: Any, c: Any) -> Any:
+        return np.where(k < 4, np.nan, k.astype(float))
+
+
+def test_an_agreement_merges_what_fails_one_way_only() -> None:
+    """Who fails both ways is the search's to record; the others are told with their exceptions, in any grouping."""
+    one = METHODS["agreement"](40)
+    context = Objective(OneSided())
+    whole = one.evaluate(context, range(40))
+    parts = [one.evaluate(context, range(n, n + 1)) for n in range(40)]
+    assert bits(merged(parts, one.merge))[:2] == bits(whole)[:2]
+    ks = draws().values(range(40))["k"]
+    wrong = [n for n in range(40) if ks[n] > 6 or ks[n] < 4]
+    assert [found.index for found in one.result(whole).disagreements] == wrong
+    first = merged(parts[:12], one.merge)
+    assert first.failures.to_bytes() == one.evaluate(context, range(12)).failures.to_bytes()
+    assert set(whole.failures.records) == {"nan", "raised"}

@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import sqlite3
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a sweep file in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delitem(sys.modules, "tracked_loss", raising=False)
     (tmp_path / "tracked.toml").write_text(SWEEP)
     (tmp_path / "tracked_loss.py").write_text(LOSS)
     return tmp_path
@@ -256,3 +258,85 @@ def test_the_sweep_can_be_had_from_the_artifacts(folder: Path) -> None:
     assert again.label == f"tracked-{outcome.identity}"
     found, _, _ = stored(folder)
     assert "optitrip sweep sweep.toml --set 'space.x.normal=[0, 2]'" in found.data.tags["mlflow.note.content"]
+
+
+def test_files_belong_to_the_answer_after_a_crash_between(folder: Path) -> None:
+    """Raise N, die before the result is written, lower N again: winner and losses are those of the smaller sweep."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    first = run()
+    state = Path(first.state_dir)
+    small = (state / "best.npz").read_bytes()
+    run("method.candidates=4_000")
+    (state / "result.json").unlink()
+    again = run()
+    assert again.evaluated == 0
+    assert (state / "best.npz").read_bytes() == small
+    assert pq.read_table(state / "losses.parquet").num_rows == 40
+    with np.load(state / "best.npz", allow_pickle=False) as best:
+        assert float(best["x"]) ** 2 + float(best["y"]) == again.best.loss
+
+
+def test_a_relative_store_is_the_one_of_the_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual form of the variable works, and the run's page finds its artifacts."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    lines = Lines()
+    outcome = run("tracking.experiment=/Shared/x", watch=lines)
+    assert outcome.mlflow["tracking_uri"] == f"sqlite:///{folder / 'mlflow.db'}"
+    assert not [line for line in lines.said if "MLflow" in line]
+    assert len(list(folder.glob("mlartifacts/_Shared_x/*/artifacts/*"))) == 4
+
+
+def test_another_store_is_told_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was delivered to one place was not delivered to another."""
+    run()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    outcome = run()
+    assert outcome.evaluated == 0
+    assert outcome.mlflow["tracking_uri"].endswith("other.db")
+
+
+def test_any_name_of_a_figure_reaches_mlflow(folder: Path) -> None:
+    """Names that MLflow refuses are spelled as it takes them; a figure that is not finite is null in JSON."""
+    (folder / "tracked_loss.py").write_text(
+        "class Loss:\n"
+        "    def __call__(self, x, y): return x * x + y\n"
+        "    def report(self, x, y): return {'top-5 (%)': 12.5, 'ratio': float('inf')}\n"
+    )
+    outcome = run("objective.loss=tracked_loss:Loss")
+    found, metrics, artifacts = stored(folder)
+    assert metrics["report/top-5 ___"] == [(0, 12.5)]
+    assert found.info.status == "FINISHED"
+    assert len(artifacts) == 4
+    assert outcome.to_json()["report"] == {"ratio": None, "top-5 (%)": 12.5}
+    json.dumps(outcome.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "args"])
+def test_a_variable_may_have_any_name(folder: Path, name: str) -> None:
+    """Not even NumPy's own parameter names are taken."""
+    import numpy as np
+
+    (folder / "tracked_loss.py").write_text(f"def loss({name}): return {name} ** 2\n")
+    (folder / "tracked.toml").write_text(SWEEP.replace("x =", f"{name} =").replace("y = { uniform = [-1, 1] }", ""))
+    outcome = run("tracking.use=none")
+    with np.load(Path(outcome.state_dir) / "best.npz", allow_pickle=False) as best:
+        assert float(best[name]) ** 2 == outcome.best.loss
+
+
+def test_huge_losses_cost_no_more_than_the_picture(folder: Path) -> None:
+    """Losses near the end of float64 have an answer, whatever matplotlib thinks of them."""
+    (folder / "tracked_loss.py").write_text("def loss(x, y): return 1.7e308 if x > 0 else -1.7e308\n")
+    outcome = run("tracking.use=none")
+    assert outcome.best.loss == -1.7e308
+    assert outcome.exit_status == 0
+
+
+def test_a_date_may_be_an_argument(folder: Path) -> None:
+    """TOML's own dates are kept in the identity as such."""
+    (folder / "tracked_loss.py").write_text("def loss(x, y, since): return x * x + since.year\n")
+    with (folder / "tracked.toml").open("a") as file:
+        file.write("[objective.arguments]\nsince = 2026-01-02\n")
+    assert run("tracking.use=none").best.loss > 2026
+    assert run("tracking.use=none").evaluated == 0
