@@ -16,6 +16,8 @@ app = typer.Typer(
     help="Evaluate a loss at very many points, in parallel, and keep the one answer that matters.",
 )
 
+STOPPING = "\nstopping after the slices in hand; once more stops at once\n"
+
 SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file (TOML).", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
@@ -58,7 +60,7 @@ def sweep(
     errors = Console(stderr=True, highlight=False)
     live = LiveLine(errors)
     # What the loss prints is no result, so it goes where messages go.
-    with stop_signals() as stop, live.shown(), stdout_to_stderr():
+    with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr():
         options = Options(state_dir, address, fresh, accept_changes, stop.heed)
         outcome = launch(spec, options, Silent() if quiet else live)
     if isinstance(sys.stdout, TextIOWrapper):

@@ -144,5 +144,7 @@ def raised(what: str, error: BaseException) -> str:
 
 
 def leads_there(file: str) -> bool:
-    """Whether a frame's file is ours or Python's own import machinery."""
-    return file in (__file__, importlib.__file__) or file.startswith("<frozen importlib")
+    """Whether a frame's file is ours, a built-in loss excepted, or Python's own import machinery."""
+    package = Path(__file__).parent
+    ours = Path(file).is_relative_to(package) and not Path(file).is_relative_to(package / "objectives")
+    return ours or file == importlib.__file__ or file.startswith("<frozen importlib")

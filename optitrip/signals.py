@@ -17,15 +17,15 @@ class StopRequest:
     come out of the middle of anything, and Ray's C code turns it into a SystemError. A second signal raises.
     """
 
-    def __init__(self) -> None:
-        self._number = 0
+    def __init__(self, words: str) -> None:
+        self._number, self._words = 0, words
 
     def note(self, number: int, _frame: object) -> None:
         """The signal handler."""
         if self._number:
             raise KeyboardInterrupt
         self._number = number
-        os.write(2, b"\nstopping after the slices in hand; once more stops at once\n")
+        os.write(2, self._words.encode())
 
     def heed(self) -> None:
         """Go on if nobody asked to stop.
@@ -38,9 +38,9 @@ class StopRequest:
 
 
 @contextmanager
-def stop_signals() -> Generator[StopRequest]:
-    """Within it, SIGINT and SIGTERM are requests to stop."""
-    request = StopRequest()
+def stop_signals(words: str = "") -> Generator[StopRequest]:
+    """Within it, SIGINT and SIGTERM are requests to stop; the first one is answered with `words` on stderr."""
+    request = StopRequest(words)
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, request.note) for number in numbers]
     try:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from examples import bits
 from optitrip.driver.journal import Journal, missing
-from optitrip.errors import InputError
+from optitrip.errors import InputError, Stopped
 from optitrip.part import Failures, Part, Record
 
 DIGEST = b"d" * 16
@@ -147,3 +147,35 @@ def test_facts_are_kept(tmp_path: Path) -> None:
     again = Journal(tmp_path / "j")
     assert (again.get("a"), again.get("mlflow"), again.get("nothing")) == ([1, {"b": None}], "x", None)
     assert again.get("journal") == name
+
+
+def test_a_file_damaged_behind_its_header_is_refused(tmp_path: Path) -> None:
+    """SQLite's own complaint becomes a message that says what to do."""
+    journal = Journal(tmp_path / "j")
+    for n in range(60):
+        write(journal, Part(range(n, n + 1), {"loss": np.zeros(500)}))
+    journal.close()
+    data = bytearray((tmp_path / "j").read_bytes())
+    data[4_096:] = b"x" * (len(data) - 4_096)
+    (tmp_path / "j").write_bytes(data)
+
+    def use() -> None:
+        again = Journal(tmp_path / "j")
+        list(again.parts(0, DIGEST, again.tiling(0, DIGEST, 60)))
+
+    with pytest.raises(InputError, match="--fresh"):
+        use()
+
+
+def test_a_full_disk_stops_the_sweep_and_leaves_the_journal_whole(tmp_path: Path) -> None:
+    """What was committed stays, and can be written on once there is room."""
+    journal = Journal(tmp_path / "j")
+    write(journal, part(0, 5))
+    pages = journal._database.execute("PRAGMA page_count").fetchone()[0]
+    journal._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Stopped, match="journal cannot be written") as caught:
+        write(journal, Part(range(5, 6), {"loss": np.zeros(50_000)}))
+    assert caught.value.status == 75
+    journal._database.execute("PRAGMA max_page_count = 100000")
+    write(journal, part(5, 9))
+    assert journal.tiling(0, DIGEST, 9) == [range(0, 5), range(5, 9)]

@@ -63,8 +63,19 @@ class Journal:
 
     def get(self, key: str) -> Any:
         """A fact, or None."""
-        row = self._database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        rows = self._read("SELECT value FROM meta WHERE key = ?", key)
+        return json.loads(rows[0][0]) if rows else None
+
+    def _read(self, query: str, *values: Any) -> list[Any]:
+        """The rows of a query.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
 
     def set(self, **facts: Any) -> None:
         rows = [(key, json.dumps(value)) for key, value in facts.items()]
@@ -114,9 +125,11 @@ class Journal:
 
     def tiling(self, stage: int, digest: bytes, items: int) -> list[range]:
         """The rows that count: the chain from 0 that takes at each point the longest row that does not pass `items`."""
-        rows = self._database.execute(
+        rows = self._read(
             "SELECT lo, max(hi) FROM part WHERE stage = ? AND digest = ? AND hi <= ? GROUP BY lo ORDER BY lo",
-            (stage, digest, items),
+            stage,
+            digest,
+            items,
         )
         chain: list[range] = []
         for lo, hi in rows:
@@ -132,10 +145,10 @@ class Journal:
         """
         for tile in tiles:
             key = (stage, digest, tile.start, tile.stop)
-            columns, failures, written, crc = self._database.execute(
+            ((columns, failures, written, crc),) = self._read(
                 "SELECT columns, failures, written, crc FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?",
-                key,
-            ).fetchone()
+                *key,
+            )
             if checksum(*key, columns, failures) != crc:
                 raise InputError(
                     f"{self.path}: the row of stage {stage}, items {tile}, is damaged; --fresh starts over"
@@ -143,7 +156,7 @@ class Journal:
             yield Part.from_bytes(tile, columns, failures), written
 
     def empty(self) -> bool:
-        return self._database.execute("SELECT 1 FROM part LIMIT 1").fetchone() is None
+        return not self._read("SELECT 1 FROM part LIMIT 1")
 
     def close(self) -> None:
         self._database.close()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from optitrip.methods.draws import Draws, digest_of
-from optitrip.objective import Objective, recorded
+from optitrip.objective import Objective
 from optitrip.part import RAISED, Array, Failures, Part
+from optitrip.returned import recorded
 
 
 @dataclass(frozen=True, eq=False)
