@@ -193,8 +193,8 @@ def muster(
             from optitrip.executors.ray_workers import RayWorkers
 
             executor = RayWorkers(workers, options.address, paths, resources)
-            kind = "a cluster's" if joins_cluster(options.address) else "local"
-            watch.say(f"evaluating on {executor.wanted} {kind} Ray workers")
+            where = "Ray workers of the cluster" if joins_cluster(options.address) else "local Ray workers"
+            watch.say(f"evaluating on {executor.wanted} {where}")
             return executor
 
     def grow(seconds_left: float) -> Executor | None:

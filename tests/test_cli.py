@@ -185,6 +185,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "digest": (["trial.toml", "--set", "objective.loss=cli_loss:Undigested"], ["digest raised", "no such data"]),
     "no such folder": (["trial.toml", "--state-dir", "/proc/nothing"], ["state directory", "/proc/nothing"]),
+    "no cluster": (["trial.toml", "--executor", "ray", "--address", "127.0.0.1:1"], ["could be joined", "127.0.0.1:1"]),
     "cluster": (["trial.toml", "--executor", "ray", "--address", "ray://host:1"], ["Ray Client is not supported"]),
 }
 

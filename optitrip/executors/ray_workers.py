@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import threading
 import traceback
 from collections import deque
@@ -44,11 +45,23 @@ def connect(address: str | None, cpus: int | None) -> None:
     if joins_cluster(address):
         where = address or os.environ.get("RAY_ADDRESS") or "auto"
         try:
+            answers(where)
             start(address=where, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
     else:
         start(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+
+
+def answers(address: str) -> None:
+    """Try whether anything listens at host:port; Ray itself would try for two minutes.
+
+    Raises:
+        OSError: if nothing does.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def start(**options: Any) -> None:
