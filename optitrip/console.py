@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optitrip.driver.outcome import Outcome
-from optitrip.driver.watch import Written
+from optitrip.driver.watch import Progress, Written
 from optitrip.methods import Method
 from optitrip.telling import show
 
@@ -39,17 +39,14 @@ class LiveLine:
         self._live: Live | None = None
         self._searching = False
         self._said_at = time.monotonic()
-        self._items, self._done = 0, 0
-        self._loss, self._min_loss, self._min_index = float("nan"), float("inf"), -1
+        self._items, self._loss, self._progress = 0, float("nan"), Progress()
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
 
     def stage(self, method: Method, found: int) -> None:
         self._searching = method.kind == "search"
         if not self._searching:
             return
-        self._items, self._done = method.items, 0
-        self._loss, self._min_loss, self._min_index = float("nan"), float("inf"), -1
-        self._recent.clear()
+        self._items = method.items
         if 0 < found < method.items:
             self.say(f"resuming: {found:,} of {method.items:,} candidates are in the journal")
         elif found == method.items:
@@ -58,18 +55,12 @@ class LiveLine:
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         if not self._searching:
             return
+        self._progress.parts(written, new=new)
+        if new:
+            self._recent.append((time.monotonic(), self._progress.done))
         for part, _ in written:
-            columns = part.columns
-            self._done += len(part.items)
-            if new:
-                self._recent.append((time.monotonic(), self._done))
-            finite = columns["loss"][np.isfinite(columns["loss"])]
+            finite = part.columns["loss"][np.isfinite(part.columns["loss"])]
             self._loss = float(finite[-1]) if len(finite) else self._loss
-            if len(columns["best_loss"]) and (columns["best_loss"][0], columns["best_index"][0]) < (
-                self._min_loss,
-                self._min_index,
-            ):
-                self._min_loss, self._min_index = float(columns["best_loss"][0]), int(columns["best_index"][0])
         if self._live is None and new and time.monotonic() - self._said_at > PIPED_SECONDS:
             self._said_at = time.monotonic()
             self._console.print(self._line(), soft_wrap=True)
@@ -88,13 +79,14 @@ class LiveLine:
             yield
 
     def _line(self) -> Text:
-        if not self._searching or not self._done:
+        progress = self._progress
+        if not self._searching or not progress.done:
             return Text("")
-        line = f"Attempt {self._done:,} | Loss {self._loss:.4f} | MinLoss {self._min_loss:.4f} at {self._min_index:,}"
+        line = f"Attempt {progress.done:,} | Loss {self._loss:.4f} | MinLoss {progress.loss:.4f} at {progress.index:,}"
         if len(self._recent) > 1 and self._recent[-1][0] > self._recent[0][0]:
             (since, before), (until, now) = self._recent[0], self._recent[-1]
             rate = (now - before) / (until - since)
-            line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {clock((self._items - self._done) / rate)} left"
+            line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {clock((self._items - progress.done) / rate)} left"
         return Text(line, no_wrap=True, overflow="crop")
 
 

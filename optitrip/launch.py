@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +15,12 @@ from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import provenance
 from optitrip.driver.run import Crew, Driver
 from optitrip.driver.state_dir import StateDir
-from optitrip.driver.watch import Watch, Watchers, Written
+from optitrip.driver.watch import Progress, Watch, Watchers
 from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.executors import Executor
 from optitrip.executors.ray_environment import joins_cluster, prepare, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.loading import import_paths, load
-from optitrip.methods import Method
 from optitrip.methods.draws import Draws
 from optitrip.objective import Objective
 from optitrip.part import Failures
@@ -32,7 +31,7 @@ from optitrip.tracking.figures import losses_png
 from optitrip.tracking.remember import remember, track
 
 WORTH_RAY_SECONDS = 10.0
-"""Below this the rest of a sweep is evaluated here: Ray takes about five seconds to start and one to stop."""
+"""Below this the rest of a sweep is evaluated here: Ray takes five to ten seconds to start and one to stop."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +44,6 @@ class Options:
     accept_changes: bool = False
     heed: Callable[[], None] = lambda: None
     """Called between slices; raises `Stopped` if someone asked to stop."""
-
-
-class Progress:
-    """Counts what the journal holds of the search."""
-
-    def __init__(self) -> None:
-        self.done, self.loss, self.index = 0, float("inf"), -1
-
-    def stage(self, method: Method, found: int) -> None: ...
-
-    def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        del new
-        for part, _ in written:
-            if "best_loss" in part.columns:
-                self.done += len(part.items)
-                for loss, index in zip(part.columns["best_loss"][:1], part.columns["best_index"][:1], strict=True):
-                    if (loss, index) < (self.loss, self.index):
-                        self.loss, self.index = float(loss), int(index)
-
-    def say(self, message: str) -> None: ...
 
 
 def launch(sweep: Sweep, options: Options, watch: Watch) -> Outcome:

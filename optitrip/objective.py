@@ -21,8 +21,6 @@ from optitrip.space import arguments
 Draw = Callable[[range], dict[str, Array]]
 """Read-only values of a range of items by name, each with leading axis `len(items)`; it can be called for any range."""
 
-Call = Callable[[list[int]], Array]
-
 PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
 NUMBERS_AT_ONCE = 2**20
 """Numbers drawn at a time: long ranges, since a new Philox costs 8 us, but few enough for the cache and the memory."""

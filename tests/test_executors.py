@@ -56,6 +56,16 @@ def ready(executor: Executor) -> None:
         executor.wait(0.1)
 
 
+def only_outcome(executor: Executor, objective: Any, method: Any, items: range) -> Done | Failed:
+    """What becomes of one slice."""
+    executor.load(objective)
+    executor.stage(0, method)
+    ready(executor)
+    executor.submit(0, 0, items)
+    (outcome,) = outcomes(executor, 1)
+    return outcome
+
+
 def test_each_ticket_has_one_outcome_with_its_part(executor: Executor) -> None:
     """Slices come back under their tickets with the bits of an evaluation on the spot."""
     one = search(ITEMS)
@@ -96,11 +106,7 @@ def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -
         def prepare(self, objective: Any) -> None:
             raise RuntimeError("no scores at this point")
 
-    executor.load(LOSSES["scalar"])
-    executor.stage(0, Unprepared())
-    ready(executor)
-    executor.submit(0, 0, range(2))
-    (outcome,) = outcomes(executor, 1)
+    outcome = only_outcome(executor, LOSSES["scalar"], Unprepared(), range(2))
     assert isinstance(outcome, Failed)
     assert outcome.kind == "raised"
     assert "no scores at this point" in outcome.message
@@ -110,11 +116,7 @@ def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -
 def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised() -> None:
     """The worker's own reason reaches the user."""
     one = ray_workers(1)
-    one.load(Objective(CannotPrepare()))
-    one.stage(0, search(ITEMS))
-    ready(one)
-    one.submit(0, 0, range(2))
-    (outcome,) = outcomes(one, 1)
+    outcome = only_outcome(one, Objective(CannotPrepare()), search(ITEMS), range(2))
     one.close()
     assert isinstance(outcome, Failed)
     assert outcome.kind == "raised"
@@ -158,11 +160,7 @@ def test_only_the_slice_that_had_begun_counts_as_a_death(tmp_path: Path) -> None
 def test_the_objective_finds_read_only_arrays(make: Make) -> None:
     """Law 8, on workers too: parameters cannot be written to."""
     executor = make()
-    executor.load(Objective(writes))
-    executor.stage(0, search(ITEMS))
-    ready(executor)
-    executor.submit(0, 0, range(10))
-    (outcome,) = outcomes(executor, 1)
+    outcome = only_outcome(executor, Objective(writes), search(ITEMS), range(10))
     executor.close()
     assert isinstance(outcome, Done)
     assert outcome.part.failures.counts() == {"raised": 10}
@@ -197,11 +195,7 @@ def test_blas_has_one_thread_a_slot(make: Make, monkeypatch: pytest.MonkeyPatch)
     """Preparing and evaluating: the bits of a product differ between one thread and two."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     executor = make()
-    executor.load(LOSSES["scalar"])
-    executor.stage(0, CountsThreads())
-    ready(executor)
-    executor.submit(0, 0, range(1))
-    (outcome,) = outcomes(executor, 1)
+    outcome = only_outcome(executor, LOSSES["scalar"], CountsThreads(), range(1))
     executor.close()
     assert isinstance(outcome, Done)
     assert outcome.part.columns["threads"].tolist() == [1, 1]
@@ -222,11 +216,7 @@ class Scribbles:
 def test_arrays_of_the_objective_are_read_only_everywhere(make: Make) -> None:
     """Law 1: what fails on a Ray worker, whose arrays are shared, fails in this process too."""
     executor = make()
-    executor.load(Objective(Scribbles()))
-    executor.stage(0, search(ITEMS))
-    ready(executor)
-    executor.submit(0, 0, range(50))
-    (outcome,) = outcomes(executor, 1)
+    outcome = only_outcome(executor, Objective(Scribbles()), search(ITEMS), range(50))
     executor.close()
     assert isinstance(outcome, Done)
     ks = search(ITEMS).draws.values(range(50))["k"]

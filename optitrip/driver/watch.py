@@ -66,3 +66,22 @@ class InOrder:
             ready.append(self._held.pop(self._next))
             self._next = ready[-1][0].items.stop
         return ready
+
+
+class Progress:
+    """What the journal holds of a search: how many candidates, and the smallest loss with its index."""
+
+    def __init__(self) -> None:
+        self.done, self.loss, self.index = 0, float("inf"), -1
+
+    def stage(self, method: Method, found: int) -> None: ...
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        del new
+        for part, _ in written:
+            if "best_loss" in part.columns:
+                self.done += len(part.items)
+                best = zip(part.columns["best_loss"].tolist(), part.columns["best_index"].tolist(), strict=True)
+                self.loss, self.index = min((self.loss, self.index), *best)
+
+    def say(self, message: str) -> None: ...

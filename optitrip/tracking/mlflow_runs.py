@@ -27,12 +27,12 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A server that does not answer costs ten seconds at the end of a sweep, not MLflow's own four minutes.
+    # A server that does not answer costs about ten seconds at the end of a sweep, not MLflow's own four minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-"""Without it MLflow's page opens in its view of language models, with a chat beside every run."""
+"""What kind of experiment this is, in MLflow's own words."""
 BATCH, PAUSE_SECONDS, PARAM_LENGTH = 1_000, 1.0, 500
 
 
@@ -147,7 +147,7 @@ class MlflowRun:
                 if self.error is None:
                     self._send(self._connect(), self._undelivered)
                     self._undelivered = []
-            except Exception as error:  # remembered; `finish` tries once more
+            except Exception as error:  # remembered; `finish` tries once more if there was a run to write to
                 self.error = error
 
     def _send(self, client: MlflowClient, points: Sequence[Point]) -> None:

@@ -18,9 +18,9 @@ from optitrip.tracking.mlflow_runs import QUIET, tracking_uri
 
 START_SECONDS = 120
 PAGE = "#/experiments?workflowType=machine_learning"
-"""Of models in training; without it MLflow opens its pages for language models, with a chat beside every run."""
+"""Of models in training; without it MLflow opens its pages for language models."""
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-"""No processes for jobs of language models: they take most of the start."""
+"""No processes for jobs of language models: they take half of the start."""
 LINES_SHOWN = 15
 
 
