@@ -12,7 +12,7 @@ from examples import draws, search
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
-from optitrip.driver.watch import Watchers
+from optitrip.driver.watch import Progress, Watchers
 from optitrip.errors import InputError
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
@@ -128,3 +128,15 @@ def test_waiting_for_workers_is_said(slots: int, monkeypatch: pytest.MonkeyPatch
 
     Driver(Crew(Late, Objective(Rows())), 1, Journal(Path(":memory:")), watch, Phases()).run(route())
     assert watch.said == ([] if slots else ["waiting for workers: none has started yet"])
+
+
+def test_progress_counts_parts_in_which_all_failed() -> None:
+    """A part without a single finite loss counts its candidates and leaves the smallest loss as it was."""
+    one, progress = search(20), Progress()
+    fails = one.evaluate(Objective(lambda x, k, c: float("nan")), range(10))
+    counts = one.evaluate(Objective(lambda x, k, c: float(k)), range(10, 20))
+    progress.parts([(fails, 0)], new=True)
+    assert (progress.done, progress.index) == (10, -1)
+    progress.parts([(counts, 0)], new=True)
+    ks = draws().values(range(10, 20))["k"]
+    assert (progress.done, progress.loss, progress.index) == (20, float(ks.min()), 10 + int(ks.argmin()))

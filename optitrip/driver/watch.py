@@ -82,6 +82,6 @@ class Progress:
             if "best_loss" in part.columns:
                 self.done += len(part.items)
                 best = zip(part.columns["best_loss"].tolist(), part.columns["best_index"].tolist(), strict=True)
-                self.loss, self.index = min((self.loss, self.index), *best)
+                self.loss, self.index = min([(self.loss, self.index), *best])
 
     def say(self, message: str) -> None: ...
