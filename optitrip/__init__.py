@@ -1,3 +1,47 @@
 """optitrip evaluates a loss at very many points, in parallel, and keeps the one answer that matters."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optitrip.answers.gradient import GradientAnswer
+    from optitrip.answers.search import SearchAnswer
+    from optitrip.api import Session, gradient, search, sweep
+    from optitrip.errors import InputError, NoAnswer, Stopped
+    from optitrip.objective import batched
+
 __version__ = "0.1.0"
+__all__ = [
+    "GradientAnswer",
+    "InputError",
+    "NoAnswer",
+    "SearchAnswer",
+    "Session",
+    "Stopped",
+    "batched",
+    "gradient",
+    "search",
+    "sweep",
+]
+
+_HOMES = {
+    "GradientAnswer": "answers.gradient",
+    "SearchAnswer": "answers.search",
+    "Session": "api",
+    "gradient": "api",
+    "search": "api",
+    "sweep": "api",
+    "InputError": "errors",
+    "NoAnswer": "errors",
+    "Stopped": "errors",
+    "batched": "objective",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used: `optitrip --help` needs none of what they need."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -24,6 +24,8 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; may be repeated.", show_default=False),
 ]
 
+StateRoot = Annotated[Path, typer.Option("--state-dir", help="Where sweeps keep their journals and files.")]
+
 
 @app.command()
 def sweep(
@@ -34,7 +36,10 @@ def sweep(
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster to join.", show_default="RAY_ADDRESS, else a local Ray")
     ] = None,
-    state_dir: Annotated[Path, typer.Option(help="Where sweeps keep their journals and files.")] = Path(".optitrip"),
+    state_dir: StateRoot = Path(".optitrip"),
+    plain: Annotated[
+        bool, typer.Option("--plain", help="The plain call only, one item at a time: to see what batches are worth.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Set what is there aside and start over.")] = False,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on although code, data or libraries changed.")
@@ -56,6 +61,7 @@ def sweep(
     said = list(overrides or [])
     said += [f"run.workers={workers}"] if workers is not None else []
     said += [f"run.executor={executor}"] if executor is not None else []
+    said += ["objective.plain=true"] if plain else []
     spec = read(file, said)
     errors = Console(stderr=True, highlight=False)
     live = LiveLine(errors)
@@ -75,12 +81,39 @@ def sweep(
 
 
 @app.command()
-def check(file: SweepFile, overrides: Overrides = None) -> None:
+def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = Path(".optitrip")) -> None:
     """Validate a sweep file and print its plan; nothing that it names is imported."""
+    from optitrip.base_point import located
     from optitrip.describe import description
     from optitrip.spec import read
 
-    print(description(read(file, overrides or [])))
+    print(description(located(read(file, overrides or []), state_dir)))
+
+
+@app.command()
+def init(
+    loss: Annotated[str, typer.Argument(metavar="MODULE:LOSS", help="A function or a class.", show_default=False)],
+) -> None:
+    """Write a commented sweep file for a loss, from its signature and defaults."""
+    from optitrip.starter import write
+
+    path = write(loss, Path.cwd())
+    print(path.name)
+    print(f"edit it, then: optitrip sweep {path.name}", file=sys.stderr)
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="cifar10.", show_default=False)],
+    folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path("data"),
+) -> None:
+    """Fetch a data set from its official page and verify it."""
+    from optitrip.errors import InputError, nearest
+    from optitrip.fetching import cifar10
+
+    if name != "cifar10":
+        raise InputError(f"data was {name!r}; {nearest(name, ['cifar10'])}")
+    print(cifar10(folder))
 
 
 @app.command()

@@ -10,7 +10,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from rich.console import Console
+from rich import box
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -18,11 +19,11 @@ from rich.text import Text
 from optitrip.driver.outcome import Outcome
 from optitrip.driver.watch import Progress, Written
 from optitrip.methods import Method
-from optitrip.telling import show
+from optitrip.methods.gradient import Gradient
+from optitrip.methods.search import Search
 
 PIPED_SECONDS = 10.0
 """Between lines where there is no terminal to redraw one on."""
-SHOWN_VARIABLES = 12
 RECENT_PARTS = 20
 """From which the rate is told: an average over all would count the start of Ray for minutes."""
 
@@ -37,29 +38,32 @@ class LiveLine:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
-        self._searching = False
+        self._method: Method | None = None
         self._said_at = time.monotonic()
-        self._items, self._loss, self._progress = 0, float("nan"), Progress()
+        self._loss, self._progress = float("nan"), Progress()
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
 
     def stage(self, method: Method, found: int) -> None:
-        self._searching = method.kind == "search"
-        if not self._searching:
+        self._method = method if method.kind in ("search", "gradient") else None
+        self._progress.stage(method, found)
+        self._recent.clear()
+        if self._method is None:
             return
-        self._items = method.items
         if 0 < found < method.items:
-            self.say(f"resuming: {found:,} of {method.items:,} candidates are in the journal")
+            unit = "candidates" if isinstance(method, Search) else "coordinates"
+            self.say(f"resuming: {found:,} of {method.items:,} {unit} are in the journal")
         elif found == method.items:
             self.say("finished before: this is what the journal holds")
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        if not self._searching:
+        if self._method is None:
             return
         self._progress.parts(written, new=new)
         if new:
             self._recent.append((time.monotonic(), self._progress.done))
         for part, _ in written:
-            finite = part.columns["loss"][np.isfinite(part.columns["loss"])]
+            column = part.columns[self._method.first_loss if isinstance(self._method, Gradient) else "loss"]
+            finite = column[np.isfinite(column)]
             self._loss = float(finite[-1]) if len(finite) else self._loss
         if self._live is None and new and time.monotonic() - self._said_at > PIPED_SECONDS:
             self._said_at = time.monotonic()
@@ -79,14 +83,20 @@ class LiveLine:
             yield
 
     def _line(self) -> Text:
-        progress = self._progress
-        if not self._searching or not progress.done:
+        progress, method = self._progress, self._method
+        if method is None or not progress.done:
             return Text("")
-        line = f"Attempt {progress.done:,} | Loss {self._loss:.4f} | MinLoss {progress.loss:.4f} at {progress.index:,}"
+        if isinstance(method, Search):
+            extreme, items = "MaxLoss" if method.maximize else "MinLoss", method.items
+            line = f"Attempt {progress.done:,} | Loss {self._loss:.4f} | {extreme} {progress.loss:.4f}"
+            line += f" at {progress.index:,}"
+        else:
+            items = method.items - 1
+            line = f"Coordinate {progress.done:,} of {items:,} | Loss {self._loss:.10g}"
         if len(self._recent) > 1 and self._recent[-1][0] > self._recent[0][0]:
             (since, before), (until, now) = self._recent[0], self._recent[-1]
             rate = (now - before) / (until - since)
-            line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {clock((self._items - progress.done) / rate)} left"
+            line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {clock((items - progress.done) / (rate or 1))} left"
         return Text(line, no_wrap=True, overflow="crop")
 
 
@@ -121,8 +131,8 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def summary(outcome: Outcome) -> Table:
-    """The short table at the end."""
+def summary(outcome: Outcome) -> Group:
+    """The short table at the end, and below it the answer's own, if it has one."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -132,20 +142,29 @@ def summary(outcome: Outcome) -> Table:
 
     row(f"{outcome.name}-{outcome.identity}", outcome.status)
     failures = ", ".join(f"{count:,} {kind}" for kind, count in outcome.failures.items())
-    row("candidates", f"{outcome.items:,}" + (f" ({outcome.failed:,} failed: {failures})" if outcome.failed else ""))
-    if outcome.best:
-        row("min loss", f"{outcome.best.loss:.8g} at candidate {outcome.best.index:,}")
-        for name, values in list(outcome.best.values.items())[:SHOWN_VARIABLES]:
-            row(f"  {name}", show(values[0]))
-    for name, value in outcome.report.items():
-        percent = f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.6g}"
-        row(name.replace("_", " "), percent)
+    failed = f" ({outcome.failed:,} failed: {failures})" if outcome.failed else ""
+    row(outcome.unit, f"{outcome.items:,}{failed}")
+    found = outcome.answer or outcome.best
+    for name, value in found.rows() if found else []:
+        row(name, value)
     phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in outcome.phases.items() if seconds >= 0.05)
     row("seconds", f"{outcome.seconds:.1f} ({phases})" if phases else f"{outcome.seconds:.1f}")
     if outcome.items_per_second is not None:
-        row("rate", f"{outcome.items_per_second:,.0f} candidates a second, {outcome.evaluated:,} evaluated now")
-    row("files", outcome.state_dir)
+        row("rate", f"{outcome.items_per_second:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now")
+    if outcome.state_dir:
+        row("files", outcome.state_dir)
     if outcome.mlflow:
         row("MLflow", f"experiment {outcome.mlflow['experiment']}, run {outcome.mlflow['run_id']}")
         row("", "optitrip ui shows it")
+    below = outcome.answer.table() if outcome.answer else None
+    return Group(table, "", classic(*below)) if below else Group(table)
+
+
+def classic(heads: list[str], rows: list[list[str]]) -> Table:
+    """Numbers in columns, as in a textbook."""
+    table = Table(box=box.ASCII2, show_edge=False, pad_edge=False, header_style="none")
+    for head in heads:
+        table.add_column(Text(head), justify="right" if head else "left", no_wrap=True)
+    for entries in rows:
+        table.add_row(*map(Text, entries))
     return table

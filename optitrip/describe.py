@@ -9,16 +9,17 @@ from pathlib import Path
 
 from optitrip.loading import import_paths
 from optitrip.spec import Sweep
+from optitrip.tables import GradientTable
 
 
 def description(sweep: Sweep) -> str:
     """Lines of plain text."""
-    method, table = sweep.method, sweep.objective
+    table = sweep.objective
     module, _, attribute = table.reference.partition(":")
     drawn = sweep.space.row_size
     lines = [
         f"{sweep.label}: a valid sweep",
-        f"  {method.use}: {method.candidates:,} candidates, {method.sampler} sampler, seed {sweep.seed}",
+        f"  {what(sweep)}",
         f"  imports {module} for {attribute}, {place(module, sweep.folder)}",
     ]
     lines += [f"    {name} = {value!r}" for name, value in table.arguments.items()]
@@ -26,7 +27,8 @@ def description(sweep: Sweep) -> str:
     for variable in sweep.space.variables:
         described = variable.describe()
         shape = f" of shape {list(variable.shape)}" if variable.shape else ""
-        lines.append(f"    {variable.name}: {variable.word} {described[variable.word]}{shape}, {variable.dtype}")
+        drawn_from = f" {variable.word} {described[variable.word]}" if variable.word != "shape" else ""
+        lines.append(f"    {variable.name}:{drawn_from}{shape}, {variable.dtype}")
     workers = sweep.run.workers or "one a CPU"
     lines += [
         f"  executor {sweep.run.executor}, workers: {workers}; tracking: {sweep.tracking.use}",
@@ -34,6 +36,17 @@ def description(sweep: Sweep) -> str:
         "    whether it takes batches, its block, its data, and how long a candidate takes",
     ]
     return "\n".join(lines)
+
+
+def what(sweep: Sweep) -> str:
+    """The method in a line."""
+    method = sweep.method
+    if not isinstance(method, GradientTable):
+        extreme = ", the largest loss" if sweep.objective.maximize else ""
+        return f"search: {method.candidates:,} candidates, {method.sampler} sampler, seed {sweep.seed}{extreme}"
+    (way,) = method.at.given
+    step = f"step {method.step:g}" if method.step else "default steps"
+    return f"gradient: {sweep.items:,} coordinates, {method.scheme} differences, {step}, at its {way}"
 
 
 def place(module: str, folder: Path) -> str:

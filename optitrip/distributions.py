@@ -230,6 +230,17 @@ class Constant:
         return np.broadcast_to(constant, shape)
 
 
+@dataclass(frozen=True)
+class Free:
+    """No distribution: a variable of a gradient, whose values come from the point where it is taken."""
+
+    drawn: ClassVar[bool] = False
+
+    def values(self, unit: Array) -> Array:
+        del unit
+        raise ValueError("a variable without a distribution cannot be drawn")
+
+
 def tuple_of(nested: Any) -> Any:
     return tuple(tuple_of(entry) for entry in nested) if isinstance(nested, list) else nested  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optitrip.part import Failures
@@ -15,9 +15,9 @@ class InputError(Exception):
 class NoAnswer(Exception):
     """A sweep that cannot have an answer (exit status 1), e.g. because nothing it evaluated is finite."""
 
-    def __init__(self, message: str, failures: Failures | None = None) -> None:
+    def __init__(self, message: str, failures: Failures | None = None, points: Any = None) -> None:
         super().__init__(message)
-        self.failures = failures
+        self.failures, self.points = failures, points
 
 
 class Stopped(Exception):

@@ -13,7 +13,8 @@ from typing import Any
 
 from optitrip.errors import InputError, nearest
 from optitrip.objective import Objective
-from optitrip.spec import ObjectiveTable, Sweep
+from optitrip.spec import Sweep
+from optitrip.tables import ObjectiveTable
 
 
 def import_paths(folder: Path) -> tuple[str, ...]:
@@ -37,20 +38,15 @@ def load(sweep: Sweep) -> Objective:
     use_import_paths(import_paths(sweep.folder))
     table = sweep.objective
     named = find(table.reference, sweep.folder)
-    objective = Objective(build(named, table), table.reference, table.block)
+    objective = Objective(build(named, table), table.reference, table.block, plain=table.plain)
     shared = [name for name in table.arguments if name in sweep.space.names]
     if table.loss and not inspect.isclass(named) and shared:
         raise InputError(
             f"objective {table.reference}: {', '.join(shared)} is both in [objective.arguments] and in [space]; "
             "it can be bound or varied, not both"
         )
-    loss: Any = objective.loss
-    if not callable(loss) and not objective.offers.losses:
-        raise InputError(
-            f"{table.reference} is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
-        )
-    for call in (loss, getattr(loss, "losses", None)):
-        if callable(call):
+    for call in (objective.plain_call, objective.batch_call):
+        if call is not None:
             check_parameters(call, table.reference, sweep.space.names)
     return objective
 
@@ -90,13 +86,20 @@ def build(named: Any, table: ObjectiveTable) -> Any:
     is_function = table.loss is not None and not inspect.isclass(named)
     check_arguments(named, table, partially=is_function)
     if is_function:
-        return partial(named, **table.arguments) if table.arguments else named
+        return bound(named, table.arguments) if table.arguments else named
     try:
         return named(**table.arguments)
     except InputError as error:
         raise InputError(f"objective {table.reference}: {error}") from None
     except (Exception, SystemExit) as error:
         raise InputError(raised(f"objective {table.reference}: building it raised", error)) from None
+
+
+def bound(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """The function with arguments bound to it, and with the marks that it bears, e.g. that it takes batches."""
+    made = partial(function, **arguments)
+    made.__dict__.update(getattr(function, "__dict__", {}))
+    return made
 
 
 def check_arguments(named: Callable[..., Any], table: ObjectiveTable, *, partially: bool) -> None:

@@ -8,14 +8,14 @@ other places. So any range can be evaluated, and a poison item left out, with th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from optitrip.errors import InputError
-from optitrip.part import INVALID, RAISED, Array, Failures, Record
-from optitrip.returned import NotANumber, Problems, batch, found_failures, number, recorded, shortly
+from optitrip.part import INVALID, RAISED, Array, Record
+from optitrip.returned import Evaluation, NotANumber, batch, number, recorded, shortly, split
 from optitrip.space import arguments
 
 Draw = Callable[[range], dict[str, Array]]
@@ -27,6 +27,34 @@ NUMBERS_AT_ONCE = 2**20
 BISECTIONS = 64
 """Calls spent on halving a block that raises; what is left then is called one by one."""
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@overload
+def batched(function: Function) -> Function: ...
+@overload
+def batched(*, block: int) -> Callable[[Function], Function]: ...
+def batched(function: Any = None, *, block: int | None = None) -> Any:
+    """Mark a function that takes a whole batch of candidates at once.
+
+    Each parameter arrives with a leading axis of n candidates, and n losses are returned, shape (n,); or a dict of
+    such arrays, of which `loss` is one. The function itself stays as it is.
+
+    Args:
+        function: to be marked; without it, a decorator is returned.
+        block: how many candidates it is called with; 256 by default.
+    """
+    if function is None:
+        return lambda given: batched_with(given, block)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    return batched_with(function, block)
+
+
+def batched_with(function: Any, block: int | None) -> Any:
+    function.takes_batches = True
+    if block is not None:
+        function.block = block
+    return function
+
 
 @dataclass(frozen=True)
 class Offers:
@@ -36,44 +64,65 @@ class Offers:
     gradient: bool = False
     report: bool = False
     block: int = PLAIN_BLOCK
+    order: Array | None = field(default=None, compare=False)
+    """Flat coordinates of its only variable in the order in which they are best taken."""
 
 
 class Objective:
     """A loss with its ladder.
 
     Args:
-        loss: the user's object: callable, or with `losses`, or both; `gradient`, `report`, `block`, `digest` and
-            `tolerance` are found by presence.
+        loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
+            `report`, `order`, `images`, `block`, `digest` and `tolerance` are found by presence.
         name: as in the sweep file, for messages.
         block: in place of the objective's own block.
+        plain: use the plain call only, one item at a time.
 
     Raises:
-        InputError: if the object's own block is no number of candidates.
+        InputError: if the object is no loss, its own block no number of candidates, or its order none of coordinates.
     """
 
-    def __init__(self, loss: Any, name: str = "loss", block: int | None = None) -> None:
+    def __init__(self, loss: Any, name: str = "loss", block: int | None = None, *, plain: bool = False) -> None:
         self.loss = loss
         self.name = name
         own = getattr(loss, "block", None)
         if own is not None and (isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= LARGEST_BLOCK):
             raise InputError(f"{name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
-        batched = callable(getattr(loss, "losses", None))
+        if self.plain_call is None and self.batch_call is None:
+            raise InputError(
+                f"{name} is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
+            )
+        in_batches = self.batch_call is not None and not plain
         self.offers = Offers(
-            losses=batched,
+            losses=in_batches,
             gradient=callable(getattr(loss, "gradient", None)),
             report=callable(getattr(loss, "report", None)),
-            block=block or own or (BATCH_BLOCK if batched else PLAIN_BLOCK),
+            block=(block or own or BATCH_BLOCK)
+            if in_batches
+            else PLAIN_BLOCK
+            if plain
+            else (block or own or PLAIN_BLOCK),
+            order=self._order(),
         )
 
-    def evaluate(self, draw: Draw, items: range) -> tuple[Array, Failures]:
-        """Losses of a range by the best step there is.
+    @property
+    def batch_call(self) -> Callable[..., Any] | None:
+        """What takes a whole block, if anything does."""
+        if getattr(self.loss, "takes_batches", False):
+            return self.loss
+        losses = getattr(self.loss, "losses", None)
+        return losses if callable(losses) else None
 
-        Returns:
-            Losses, float64 of shape (len(items),), NaN where there is none, and the failures by index.
-        """
+    @property
+    def plain_call(self) -> Callable[..., Any] | None:
+        """What takes one point, if anything does."""
+        return self.loss if callable(self.loss) and not getattr(self.loss, "takes_batches", False) else None
+
+    def evaluate(self, draw: Draw, items: range) -> Evaluation:
+        """Losses of a range by the best step there is."""
         return self._evaluate(draw, items, self._batch if self.offers.losses else self._one_by_one)
 
-    def evaluate_plainly(self, draw: Draw, items: range) -> tuple[Array, Failures]:
+    def evaluate_plainly(self, draw: Draw, items: range) -> Evaluation:
         """The same by the plain call, or by batches of one where the objective is batched only."""
         return self._evaluate(draw, items, self._one_by_one)
 
@@ -82,7 +131,8 @@ class Objective:
         64 eps max(|f|, 1) for losses in float64, else 1e-5 relative."""
         tolerance = getattr(self.loss, "tolerance", None)
         if tolerance is None:
-            raw = self.loss.losses(**self._full(draw(items), [0], items.start % self.offers.block))
+            assert self.batch_call is not None
+            raw, _ = split(self.batch_call(**self._full(draw(items), [0], items.start % self.offers.block)))
             if np.asarray(raw).dtype == np.float64:
                 return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
             tolerance = 1e-5
@@ -100,30 +150,50 @@ class Objective:
         return {str(name): number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
     def gradient(self, values: Mapping[str, Array]) -> dict[str, Array]:
-        """The objective's analytic gradient at one point, given as a batch of one: names and shapes of the point.
+        """The objective's analytic gradient at one point, given as a batch of one: names and shapes of its floats.
 
         Raises:
             TypeError: if names or shapes differ.
         """
         point = arguments(values, 0)
         given = self.loss.gradient(**point)
-        if not isinstance(given, dict) and len(point) == 1:
-            given = {next(iter(point)): given}
-        wanted = {name: np.shape(value) for name, value in point.items()}
+        wanted = {name: column.shape[1:] for name, column in values.items() if column.dtype.kind == "f"}
+        if not isinstance(given, dict) and len(wanted) == 1:
+            given = {next(iter(wanted)): given}
         found: Any = {name: np.shape(value) for name, value in given.items()} if isinstance(given, dict) else given  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         if found != wanted:
             raise TypeError(f"gradient must return arrays of shapes {wanted}, returned {found}")
         return {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
 
+    def images(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """The parameters as pictures by title, (height, width) or (height, width, 3), if the objective can show them.
+
+        Args:
+            values: of one point, or of its gradient.
+        """
+        shown = getattr(self.loss, "images", None)
+        images: Any = shown(**values) if callable(shown) else {}
+        return dict(images)
+
+    def _order(self) -> Array | None:
+        order = getattr(self.loss, "order", None)
+        if not callable(order):
+            return None
+        given = np.asarray(order())
+        if given.dtype.kind not in "iu" or not np.array_equal(np.sort(given), np.arange(given.size)):
+            raise InputError(
+                f"{self.name}: its order was {shortly(given)}, wanted every flat coordinate of its variable once"
+            )
+        return given.astype(np.int64)
+
     def _evaluate(
-        self, draw: Draw, items: range, step: Callable[[dict[str, Array], range, Array, Problems], None]
-    ) -> tuple[Array, Failures]:
-        losses = np.full(len(items), np.nan)
-        problems: Problems = []
+        self, draw: Draw, items: range, step: Callable[[dict[str, Array], range, Evaluation], None]
+    ) -> Evaluation:
+        found = Evaluation(items)
         for chunk in self._chunks(draw, items):
-            out = losses[chunk.start - items.start : chunk.stop - items.start]
-            step(draw(chunk), chunk, out, problems)
-        return losses, found_failures(losses, items, problems)
+            step(draw(chunk), chunk, found)
+        found.record_losses_that_are_not_finite()
+        return found
 
     def _chunks(self, draw: Draw, items: range) -> Iterator[range]:
         """Cut a range into stretches of whole blocks, but for the ends, that are drawn at once."""
@@ -137,37 +207,46 @@ class Objective:
             yield range(start, stop)
             start = stop
 
-    def _one_by_one(self, values: dict[str, Array], items: range, out: Array, problems: Problems) -> None:
-        call = self.loss if callable(self.loss) else self._batch_of_one
+    def _one_by_one(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
+        call = self.plain_call or self._batch_of_one
+        losses, first = found.losses, items.start - found.items.start
         for row, index in enumerate(items):
             try:
                 given = call(**arguments(values, row))
-                out[row] = given if type(given) is float else number(given)
+                if type(given) is float:
+                    losses[first + row] = given
+                else:
+                    found.put(first + row, given)
             except NotANumber as error:
-                problems.append((INVALID, Record(index, "TypeError", str(error), "")))
+                found.problems.append((INVALID, Record(index, "TypeError", str(error), "")))
             except (Exception, SystemExit) as error:
-                problems.append((RAISED, recorded(index, error)))
+                found.problems.append((RAISED, recorded(index, error)))
 
-    def _batch_of_one(self, **point: Any) -> float:
-        given = self.loss.losses(**{name: np.asarray(value)[np.newaxis] for name, value in point.items()})
-        return float(batch(given, 1)[0])
+    def _batch_of_one(self, **point: Any) -> Any:
+        assert self.batch_call is not None
+        given = self.batch_call(**{name: np.asarray(value)[np.newaxis] for name, value in point.items()})
+        loss, named = split(given)
+        one = float(batch(loss, 1)[0])
+        return {"loss": one, **{name: batch(value, 1)[0] for name, value in named.items()}} if named else one
 
-    def _batch(self, values: dict[str, Array], items: range, out: Array, problems: Problems) -> None:
+    def _batch(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
         block = self.offers.block
         start = items.start
         while start < items.stop:
             stop = min(items.stop, (start // block + 1) * block)
             rows = list(range(start - items.start, stop - items.start))
-            self._settle(values, rows, items, out, problems)
+            self._settle(values, rows, items, found)
             start = stop
 
-    def _settle(self, values: dict[str, Array], rows: list[int], items: range, out: Array, problems: Problems) -> None:
+    def _settle(self, values: dict[str, Array], rows: list[int], items: range, found: Evaluation) -> None:
         """Evaluate the wanted rows of one block, halving the set of wanted rows whenever the batch raises.
 
         What fails is what raises with copies of itself in every place, however the block was cut; so a bound on the
         calls may change the order of calls only, never give up on a block.
         """
+        assert self.batch_call is not None
         first_place = (items.start + rows[0]) % self.offers.block
+        offset = items.start - found.items.start
         pending, calls = [rows], 0
         while pending:
             group = pending.pop()
@@ -177,17 +256,19 @@ class Objective:
             calls += 1
             place = first_place + group[0] - rows[0]
             try:
-                given = batch(self.loss.losses(**self._full(values, group, place)), self.offers.block)
+                loss, named = split(self.batch_call(**self._full(values, group, place)))
+                columns = {name: batch(column, self.offers.block) for name, column in {"loss": loss, **named}.items()}
             except (Exception, SystemExit) as error:
                 if len(group) > 1:
                     half = len(group) // 2
                     pending += [group[half:], group[:half]]
                 elif isinstance(error, NotANumber):
-                    problems.append((INVALID, Record(items[group[0]], "TypeError", str(error), "")))
+                    found.problems.append((INVALID, Record(items[group[0]], "TypeError", str(error), "")))
                 else:
-                    problems.append((RAISED, recorded(items[group[0]], error)))
+                    found.problems.append((RAISED, recorded(items[group[0]], error)))
                 continue
-            out[group[0] : group[-1] + 1] = given[place : place + len(group)]
+            for name, column in columns.items():
+                found.column(name)[offset + group[0] : offset + group[-1] + 1] = column[place : place + len(group)]
 
     def _full(self, values: dict[str, Array], rows: list[int], first_place: int) -> dict[str, Array]:
         """A full block with consecutive `rows` from `first_place` on and copies of the first of them elsewhere."""

@@ -17,8 +17,9 @@ T = TypeVar("T")
 RECORDS_KEPT = 10
 """Full records kept of each kind of failure; beyond them only the index is."""
 
-RAISED, NAN, INFINITE, INVALID = "raised", "nan", "infinite", "invalid"
-"""Kinds of failure: an exception; a loss of NaN; a loss of plus or minus infinity; something that is no number."""
+RAISED, NAN, INFINITE, INVALID, NO_STEP = "raised", "nan", "infinite", "invalid", "no step"
+"""Kinds of failure: an exception; a loss of NaN; a loss of plus or minus infinity; something that is no number; a step
+so small that x + h is x."""
 
 
 @dataclass(frozen=True)
@@ -157,3 +158,23 @@ def adjacent(left: Part, right: Part) -> range:
     if left.items.stop != right.items.start:
         raise ValueError(f"parts {left.items} and {right.items} are not adjacent")
     return range(left.items.start, right.items.stop)
+
+
+def named(columns: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The columns whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): column for name, column in columns.items() if name.startswith(prefix)}
+
+
+def joined(left: Mapping[str, Array], right: Mapping[str, Array], whole: str, prefix: str) -> dict[str, Array]:
+    """The column `whole`, and those that begin with a prefix, of two parts one after the other.
+
+    A column that one of them lacks, because everything in it failed, is NaN there; `whole` is in both and gives the
+    lengths.
+    """
+    names = [whole, *(name for name in sorted({*left, *right}) if name.startswith(prefix) and name != whole)]
+    return {
+        name: np.concatenate(
+            [side[name] if name in side else np.full(len(side[whole]), np.nan) for side in (left, right)]
+        )
+        for name in names
+    }

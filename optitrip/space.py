@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optitrip.distributions import DISTRIBUTIONS, Choice, Constant, Distribution, table
+from optitrip.distributions import DISTRIBUTIONS, Choice, Constant, Distribution, Free, Integer, table
 from optitrip.errors import Invalid, nearest
 from optitrip.part import Array
 
@@ -47,16 +48,16 @@ class Variable:
     def describe(self) -> dict[str, Any]:
         """The variable as a sweep file would say it, spelled in one way only."""
         fields = list(vars(self.distribution).values())
-        described: dict[str, Any] = {self.word: fields[0] if len(fields) == 1 else fields}
-        if self.shape:
+        described: dict[str, Any] = {self.word: fields[0] if len(fields) == 1 else fields} if fields else {}
+        if self.shape or not fields:
             described["shape"] = list(self.shape)
         if self.dtype != "float64":
             described["dtype"] = self.dtype
         return described
 
     @classmethod
-    def parse(cls, name: str, given: object) -> Variable:
-        """A variable from its entry in a sweep file.
+    def parse(cls, name: str, given: object, *, drawn: bool = True) -> Variable:
+        """A variable from its entry in a sweep file; where it need not be `drawn`, a distribution may be absent.
 
         Raises:
             Invalid: with the path of the key below the variable that is at fault.
@@ -73,6 +74,8 @@ class Variable:
         for word in entry:
             if word not in DISTRIBUTIONS:
                 raise Invalid((word,), f"unknown key; {nearest(word, [*DISTRIBUTIONS, 'shape', 'dtype'])}")
+        if not entry and not drawn:
+            return cls(name, "shape", Free(), shape, dtype)
         if len(entry) != 1:
             found = " and ".join(entry) or "none"
             raise Invalid((), f"wanted exactly one distribution of {', '.join(DISTRIBUTIONS)}; found {found}")
@@ -133,6 +136,27 @@ class Space:
         """Numbers drawn a candidate."""
         return sum(self.sizes.values())
 
+    @property
+    def varied(self) -> list[Variable]:
+        """The variables that a gradient takes steps in: all but the constants."""
+        return [variable for variable in self.variables if not isinstance(variable.distribution, Constant)]
+
+    def check_differentiable(self) -> None:
+        """Go on if a gradient has coordinates, all of them real.
+
+        Raises:
+            Invalid: with the name of a variable that has no derivative.
+        """
+        for variable in self.varied:
+            if isinstance(variable.distribution, Integer | Choice):
+                raise Invalid(
+                    (variable.name,),
+                    f"is {variable.word}, which has no derivative: a step h would leave its values; hold it, e.g. "
+                    f"{variable.name} = {show_value(variable.distribution)}",
+                )
+        if not self.varied:
+            raise Invalid((), "holds constants only, so a gradient has no coordinates; give a variable a shape")
+
     def values(self, unit: Mapping[str, Array], count: int) -> dict[str, Array]:
         """Read-only values of shape (count, *shape) by name, from points of the unit cube, which are used up."""
         return {v.name: v.values(unit[v.name] if v.name in unit else np.empty((count, v.size))) for v in self.variables}
@@ -141,8 +165,8 @@ class Space:
         return {variable.name: variable.describe() for variable in self.variables}
 
     @classmethod
-    def parse(cls, given: Mapping[str, object]) -> Space:
-        """A space from the [space] table of a sweep file.
+    def parse(cls, given: Mapping[str, object], *, drawn: bool = True) -> Space:
+        """A space from the [space] table of a sweep file, of which candidates are `drawn` or not.
 
         Raises:
             Invalid: with the path of the key below [space] that is at fault.
@@ -152,10 +176,16 @@ class Space:
         variables: list[Variable] = []
         for name, entry in given.items():
             try:
-                variables.append(Variable.parse(name, entry))
+                variables.append(Variable.parse(name, entry, drawn=drawn))
             except Invalid as error:
                 raise Invalid((name, *error.path), error.message) from None
         return cls(tuple(variables))
+
+
+def show_value(distribution: Integer | Choice) -> str:
+    """One of its values, as a sweep file would say it."""
+    value = distribution.low if isinstance(distribution, Integer) else distribution.options[0]
+    return json.dumps(value)
 
 
 def arguments(values: Mapping[str, Array], row: int) -> dict[str, Any]:

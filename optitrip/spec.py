@@ -6,77 +6,21 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from optitrip.errors import InputError, Invalid
+from optitrip.point import Point
 from optitrip.space import Space
-from optitrip.toml_lines import Lines, explain, override
+from optitrip.tables import File, GradientTable, Name, ObjectiveTable, RunTable, SearchTable, TrackingTable
+from optitrip.toml_lines import KeyPath, Lines, explain, override
 
 ALGORITHM = 1
 """Raised whenever a change to optitrip changes the answer of some sweep; part of every identity."""
-
-Reference = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", description="module:name")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class Table(BaseModel):
-    """A table of a sweep file: every key is known, every type is as written (TOML has types of its own)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class ObjectiveTable(Table):
-    """Which loss: `loss` names a function or a class, `make` a factory; `arguments` go to it."""
-
-    loss: Reference | None = None
-    make: Reference | None = None
-    arguments: dict[str, Any] = {}
-    block: Annotated[int, Field(ge=1, le=2**20)] | None = None
-
-    @property
-    def reference(self) -> str:
-        return self.loss or self.make or ""
-
-
-class SearchTable(Table):
-    """Draw candidates, compute the loss, keep the best."""
-
-    use: Literal["search"]
-    sampler: Literal["random"] = "random"
-    candidates: Annotated[int, Field(ge=1, le=2**53)]
-    best: Annotated[int, Field(ge=1, le=10_000)] = 10
-
-
-class RunTable(Table):
-    """Where the work is done; no part of the answer."""
-
-    executor: Literal["auto", "serial", "ray"] = "auto"
-    workers: Annotated[int, Field(ge=1)] | None = None
-    resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
-
-
-class TrackingTable(Table):
-    """Where the sweep is remembered."""
-
-    use: Literal["mlflow", "none"] = "mlflow"
-    experiment: Annotated[str, Field(min_length=1)] = "optitrip"
-
-
-class File(Table):
-    """A whole sweep file, before its space is understood."""
-
-    name: Name | None = None
-    seed: int = 0
-    objective: ObjectiveTable
-    space: dict[str, Any]
-    method: SearchTable
-    run: RunTable = RunTable()
-    tracking: TrackingTable = TrackingTable()
 
 
 @dataclass(frozen=True)
@@ -87,22 +31,36 @@ class Sweep:
     seed: int
     objective: ObjectiveTable
     space: Space
-    method: SearchTable
+    method: SearchTable | GradientTable
     run: RunTable
     tracking: TrackingTable
     folder: Path
-    """Of the sweep file: modules are looked up here."""
+    """Of the sweep file: modules and files are looked up here."""
     text: str
     """The sweep file as it was written, with the overrides as comments below it."""
     overrides: tuple[str, ...] = ()
+    base: Point | None = None
+    """Of a gradient, the point that `at` names, once it was looked up."""
+    data: str | None = None
+    """Of an objective given as a Python value, its own digest."""
+    lines: Lines | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def essence(self) -> dict[str, Any]:
-        """What the file says of the answer: all but the number of candidates, which extends a sweep."""
+        """What the file says of the answer: all but the number of items, which extends a sweep."""
+        method = self.method.model_dump(exclude={"candidates", "coordinates", "at"}, exclude_none=True)
+        if isinstance(self.method, GradientTable):
+            if self.base is None:
+                raise RuntimeError("the point of a gradient is part of its identity: look it up first")
+            method["at"] = self.base.digest
+        objective = self.objective.model_dump(exclude={"block"}, exclude_none=True)
+        if self.data is not None:
+            objective["data"] = self.data
         return {
             "algorithm": ALGORITHM,
-            "method": self.method.model_dump(exclude={"candidates"}),
-            "objective": self.objective.model_dump(exclude={"block"}, exclude_none=True),
+            "method": method,
+            # Switches that are off are left out, so that a new one changes no older identity.
+            "objective": {key: value for key, value in objective.items() if value is not False},
             "seed": self.seed,
             "space": self.space.describe(),
         }
@@ -114,8 +72,20 @@ class Sweep:
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
+    def items(self) -> int:
+        """How many candidates or coordinates the file asks for."""
+        if isinstance(self.method, SearchTable):
+            return self.method.candidates
+        entries = sum(variable.size for variable in self.space.varied)
+        return entries if self.method.coordinates is None else min(self.method.coordinates, entries)
+
+    @property
     def label(self) -> str:
         return f"{self.name}-{self.identity}"
+
+    def mistake(self, key: KeyPath, message: str) -> InputError:
+        """An error at a key of the file, for what can be checked only when its point or its objective is there."""
+        return InputError(self.lines.at(key, message) if self.lines else message)
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -162,35 +132,53 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     lines = Lines(path, text)
     for given in overrides:
         override(tables, given, lines)
+    said = "".join(f"\n# --set {given}" for given in overrides)
+    text += said + ("\n" if said else "")
+    return parse(tables, lines, path.stem, path.resolve().parent, text, tuple(overrides))
+
+
+def parse(
+    tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, text: str, overrides: tuple[str, ...] = ()
+) -> Sweep:
+    """Validate the tables of a sweep file; `stem` is its name if the tables give none.
+
+    Raises:
+        InputError: one line for each mistake.
+    """
     try:
         file = File.model_validate(tables)
     except ValidationError as error:
         mistakes = [explain(detail, File, lines) for detail in error.errors()]
         raise InputError("\n".join(mistakes)) from None
-    table = file.objective
+    table, method = file.objective, file.method
     if (table.loss is None) == (table.make is None):
         found = "both" if table.loss else "neither"
         raise InputError(lines.at(("objective",), f"wanted exactly one of loss and make, found {found}"))
     try:
-        space = Space.parse(file.space)
+        space = Space.parse(file.space, drawn=isinstance(method, SearchTable) or method.at.candidate is not None)
+        if isinstance(method, GradientTable):
+            space.check_differentiable()
     except Invalid as error:
         raise InputError(lines.at(("space", *error.path), error.message)) from None
-    name = file.name or path.stem
+    if isinstance(method, GradientTable) and len(method.at.given) != 1:
+        wanted = "wanted exactly one of candidate, best_of, file, values and fill"
+        raise InputError(lines.at(("method", "at"), f"{wanted}, found {' and '.join(method.at.given) or 'none'}"))
+    name = file.name or stem
     try:
         TypeAdapter(Name).validate_python(name)
     except ValidationError:
         wanted = 'wanted a line name = "..." of letters, digits, . _ -'
         raise InputError(lines.at((), f"the file's stem {name!r} cannot be a sweep's name; {wanted}")) from None
-    said = "".join(f"\n# --set {given}" for given in overrides)
     return Sweep(
         name=name,
         seed=file.seed,
         objective=table,
         space=space,
-        method=file.method,
+        method=method,
         run=file.run,
         tracking=file.tracking,
-        folder=path.resolve().parent,
-        text=text + said + ("\n" if said else ""),
-        overrides=tuple(overrides),
+        folder=folder,
+        text=text,
+        overrides=overrides,
+        lines=lines,
     )

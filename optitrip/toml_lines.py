@@ -29,8 +29,9 @@ KeyPath = tuple[str | int, ...]
 class Lines:
     """Where the keys of a TOML file stand; the file is known to be TOML."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path | None, text: str) -> None:
         self.path = path
+        """None for tables that are Python values: then there is no place to name."""
         self.overridden: dict[KeyPath, str] = {}
         self._lines: dict[KeyPath, int] = {}
         masked = STRING_OR_COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
@@ -76,6 +77,8 @@ class Lines:
             for overridden, given in self.overridden.items():
                 if key and overridden[: len(key)] == key:
                     return f"--set {given}: {dotted}: {message}"
+        if self.path is None:
+            return f"{dotted}: {message}" if dotted else message
         for end in range(len(key), 0, -1):
             if key[:end] in self._lines:
                 return f"{self.path}:{self._lines[key[:end]]}: {dotted}: {message}"
@@ -111,32 +114,62 @@ def override(tables: dict[str, Any], given: str, lines: Lines) -> None:
 
 def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines) -> str:
     """One mistake that pydantic found, as a line of ours."""
-    path: KeyPath = detail["loc"]
+    path, fields = _place(model, detail["loc"])
     kind, given = detail["type"], detail["input"]
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        context = detail.get("ctx", {})
+        key, tags = str(context["discriminator"]).strip("'"), context.get("expected_tags", "")
+        if kind == "union_tag_invalid":
+            return lines.at((*path, key), f"was {context['tag']!r}, wanted {tags.replace(', ', ' or ')}")
+        words = _members(fields[str(path[-1])])
+        return lines.at((*path, key), f"is missing; wanted {' or '.join(map(repr, words))}")
     if kind == "extra_forbidden":
-        known = list(_fields_at(model, path[:-1]))
-        return lines.at(path, f"unknown key; {nearest(str(path[-1]), known)}")
+        return lines.at(path, f"unknown key; {nearest(str(path[-1]), list(fields))}")
     if kind == "missing":
-        field = _fields_at(model, path[:-1])[str(path[-1])]
-        return lines.at(path, f"is missing; wanted {_plain_type(field)}")
+        return lines.at(path, f"is missing; wanted {_plain_type(fields[str(path[-1])])}")
     if kind == "string_pattern_mismatch" and "pattern" in detail.get("ctx", {}):
         wanted = 'wanted "module:name"' if ":" in detail["ctx"]["pattern"] else "wanted letters, digits, . _ -"  # pyright: ignore[reportTypedDictNotRequiredAccess]
         return lines.at(path, f"was {given!r}, {wanted}")
-    if kind == "model_type" or kind == "dict_type":
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
         return lines.at(path, f"was {given!r}, wanted a table")
     wanted = re.sub(r"^(Input should be (a valid )?|String should have )", "", detail["msg"])
     return lines.at(path, f"was {given!r}, wanted {wanted}")
 
 
-def _fields_at(model: type[BaseModel], path: KeyPath) -> dict[str, Any]:
-    for key in path:
-        annotation = model.model_fields[str(key)].annotation
-        model = typing.cast(type[BaseModel], annotation)
-    return {name: field.annotation for name, field in model.model_fields.items()}
+def _place(model: type[BaseModel], location: KeyPath) -> tuple[KeyPath, dict[str, Any]]:
+    """The keys of a mistake, without the tags that pydantic puts among them, and the fields beside the last one."""
+    path, fields, inside = KeyPath(), _fields(model), None
+    for part in location:
+        members = _members(inside)
+        if members:  # pydantic names the member of a union before the key within it
+            fields, inside = _fields(members[str(part)]), None
+            continue
+        if isinstance(inside, type) and issubclass(inside, BaseModel):
+            fields = _fields(inside)
+        path = (*path, part)
+        inside = fields.get(str(part))
+    return path, fields
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {
+        name: typing.Annotated[field.annotation, field] if field.discriminator else field.annotation
+        for name, field in model.model_fields.items()
+    }
+
+
+def _members(annotation: Any) -> dict[str, type[BaseModel]]:
+    """The members of a union of tables by the word that tells them apart; empty for anything else."""
+    if typing.get_origin(annotation) is not typing.Annotated:
+        return {}
+    union, field = typing.get_args(annotation)
+    return {
+        typing.get_args(one.model_fields[str(field.discriminator)].annotation)[0]: one for one in typing.get_args(union)
+    }
 
 
 def _plain_type(annotation: Any) -> str:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if _members(annotation) or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "a table"
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(repr(choice) for choice in typing.get_args(annotation))

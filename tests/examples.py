@@ -6,17 +6,22 @@ import math
 import os
 import signal
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from optitrip.draws import Draws
 from optitrip.methods.agreement import Agreement
-from optitrip.methods.draws import Draws
+from optitrip.methods.gradient import Gradient, gradient_of
 from optitrip.methods.report import Report
 from optitrip.methods.search import Search
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
+from optitrip.point import Point
+from optitrip.routes import Route, single
+from optitrip.samplers.random import permutation
 from optitrip.space import Space
 
 HERE = str(Path(__file__).parent)
@@ -47,13 +52,25 @@ def troubled(x: Array, k: int, c: float) -> Any:
             return value
 
 
+def beside(x: Array, k: int, c: float) -> Any:
+    """A loss that gives other numbers beside it, of some points only, and fails for others."""
+    value = troubled(x, k, c)
+    match int(scalar(x, k, c) * 1000) % 3:
+        case 0:
+            return {"loss": value, "first": float(x[0]), "k": k}
+        case 1:
+            return {"loss": value, "first": math.nan}
+        case _:
+            return value
+
+
 class Batched:
     """A batched loss by a matrix product, so that bits depend on the shape of a block and on the place in it."""
 
     block = 8
 
-    def __init__(self) -> None:
-        self.matrix = np.random.default_rng(1).standard_normal((3, 40))
+    def __init__(self, entries: int = 3) -> None:
+        self.matrix = np.random.default_rng(1).standard_normal((entries, 40))
 
     def __call__(self, x: Array, k: int, c: float) -> float:
         return float(np.square(x @ self.matrix).sum() * k + c)
@@ -79,6 +96,30 @@ class Poisoned(Batched):
     def __call__(self, x: Array, k: int, c: float) -> float:
         if k == 7:
             raise FloatingPointError("k is 7")
+        return super().__call__(x, k, c)
+
+
+class BatchedBeside(Batched):
+    """A batched loss that returns a dict of arrays."""
+
+    def losses(self, x: Array, k: Array, c: Array) -> Any:
+        return {"loss": super().losses(x, k, c), "first": x[:, 0], "k": k}
+
+    def __call__(self, x: Array, k: int, c: float) -> Any:
+        return {"loss": super().__call__(x, k, c), "first": x[0], "k": k}
+
+
+class PoisonedNearby(Batched):
+    """The same for a gradient: a batch raises as a whole where one of the entries is near 2.2."""
+
+    def losses(self, x: Array, k: Array, c: Array) -> Array:
+        if ((x > 2.05) & (x < 2.4)).any():
+            raise FloatingPointError("an entry is near 2.2")
+        return super().losses(x, k, c)
+
+    def __call__(self, x: Array, k: int, c: float) -> float:
+        if ((x > 2.05) & (x < 2.4)).any():
+            raise FloatingPointError("an entry is near 2.2")
         return super().__call__(x, k, c)
 
 
@@ -120,6 +161,8 @@ LOSSES: dict[str, Any] = {
     "troubled": Objective(troubled),
     "batched": Objective(Batched()),
     "poisoned": Objective(Poisoned()),
+    "beside": Objective(beside),
+    "batched beside": Objective(BatchedBeside()),
 }
 
 
@@ -132,12 +175,65 @@ def search(items: int, keep_all: int = 50, best: int = 4, seed: int = 5) -> Sear
     return Search(draws(seed), items, best, keep_all)
 
 
+ENTRIES = 150
+WIDE_LOSSES: dict[str, Any] = {
+    "scalar": Objective(scalar),
+    "troubled": Objective(troubled),
+    "batched": Objective(Batched(ENTRIES)),
+    "poisoned": Objective(PoisonedNearby(ENTRIES)),
+    "beside": Objective(beside),
+    "batched beside": Objective(BatchedBeside(ENTRIES)),
+}
+"""The same losses for x of 150 entries."""
+
+
+def around(entries: int = ENTRIES) -> Point:
+    """A point to take gradients at; x alone varies."""
+    x = np.random.default_rng(5).standard_normal(entries)
+    return Point({"x": x, "k": np.array(3), "c": np.array(2.5)}, ("x",))
+
+
+def gradient(items: int, scheme: str = "central", entries: int = ENTRIES) -> Gradient:
+    """A gradient of large steps, so that the losses differ in how they fail."""
+    coordinates = permutation(4, "coordinate", "", entries)
+    return gradient_of(around(entries), coordinates, scheme, 0.25, max(2, min(items, 1 + entries)))
+
+
 METHODS: dict[str, Any] = {
     "search": search,
+    "largest": lambda items: Search(draws(), items, 4, 50, maximize=True),
     "agreement": lambda items: Agreement(draws(), items),
     "report": lambda items: Report(draws(), items),
+    "forward": lambda items: gradient(items, "forward", 3),
+    "backward": lambda items: gradient(items, "backward", 3),
+    "central": lambda items: gradient(items, "central", 3),
 }
 """Makers by items, each run through every law; a report's only item is the candidate of that index."""
+
+
+def search_case(loss: str, **options: Any) -> tuple[Objective, Callable[[int, int], Route]]:
+    objective = LOSSES[loss]
+    return objective, lambda items, seed: single.search(Search(draws(seed), items, 4, 50, **options), objective.offers)
+
+
+def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int], Route]]:
+    objective = WIDE_LOSSES[loss]
+    return objective, lambda items, _: single.gradient(gradient(items, scheme), objective.offers)
+
+
+CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
+    **{loss: search_case(loss) for loss in LOSSES},
+    "largest troubled": search_case("troubled", maximize=True),
+    "largest batched beside": search_case("batched beside", maximize=True),
+    "forward scalar": gradient_case("scalar", "forward"),
+    "backward beside": gradient_case("beside", "backward"),
+    "central troubled": gradient_case("troubled", "central"),
+    "central batched": gradient_case("batched", "central"),
+    "forward poisoned": gradient_case("poisoned", "forward"),
+    "central poisoned": gradient_case("poisoned", "central"),
+    "central batched beside": gradient_case("batched beside", "central"),
+}
+"""An objective, and a route by items and seed: every law of whole runs holds for each."""
 
 
 def bits(part: Part) -> tuple[range, bytes, bytes]:
@@ -147,6 +243,10 @@ def bits(part: Part) -> tuple[range, bytes, bytes]:
 
 def result_bits(result: Any) -> bytes:
     """A result, to the bit."""
-    return b"|".join(
-        value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode() for value in vars(result).values()
-    )
+    if isinstance(result, np.ndarray):
+        return result.tobytes()
+    if isinstance(result, Mapping):
+        return b"{%b}" % b",".join(repr(key).encode() + b":" + result_bits(result[key]) for key in sorted(result))
+    if hasattr(result, "failures"):
+        return b"|".join(map(result_bits, vars(result).values()))
+    return repr(result).encode()

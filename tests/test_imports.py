@@ -17,27 +17,34 @@ ADAPTERS = {
     "ray": {"executors/ray_workers.py"},
     "mlflow": {"tracking/mlflow_runs.py"},
     "typer": {"cli.py"},
-    "matplotlib": {"tracking/figures.py"},
-    "pyarrow": {"driver/files.py"},
-    "rich": {"console.py", "cli.py"},
+    "matplotlib": {"figures.py"},
+    "pooch": {"fetching.py"},
+    "pyarrow": {"answers/formats.py"},
+    "rich": {"console.py", "cli.py", "api.py"},
 }
 LAYERS = [
     {"part", "errors", "signals"},
     {"distributions", "samplers"},
-    {"space"},
-    {"toml_lines", "spec", "returned"},
+    {"space", "point"},
+    {"draws"},
+    {"toml_lines", "toml_text", "tables", "spec", "returned", "guesses"},
     {"objective", "objectives"},
     {"loading", "methods"},
-    {"executors"},
+    {"executors", "figures", "showing", "starter", "fetching"},
+    {"answers"},
     {"routes", "describe"},
     {"driver"},
-    {"telling"},
-    {"tracking"},
-    {"launch", "console"},
+    {"base_point", "telling"},
+    {"tracking", "workplace"},
+    {"launch", "console", "live"},
+    {"api"},
     {"cli"},
 ]
 """From the ground up; a module may import from its own layer and those before it."""
-PURE = {"part", "distributions", "samplers", "space", "returned", "objective", "objectives", "methods", "routes"}
+PURE = {
+    *("part", "distributions", "samplers", "space", "point", "draws", "returned", "objective", "objectives"),
+    *("methods", "figures", "showing", "answers", "routes"),
+}
 
 
 def imported(path: Path) -> set[str]:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
-from examples import HERE, LOSSES, bits, draws, result_bits, search
+from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
+from optitrip.draws import Draws
 from optitrip.driver import plan
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
@@ -22,7 +23,6 @@ from optitrip.errors import NoAnswer
 from optitrip.executors import Executor
 from optitrip.executors.serial import Serial
 from optitrip.methods import Method
-from optitrip.methods.draws import Draws
 from optitrip.objective import Objective
 from optitrip.routes import single
 from optitrip.space import Space
@@ -52,59 +52,63 @@ class Crash:
 
 
 def go(
-    loss: str | Objective,
+    case: str | Objective,
     items: int = ITEMS,
     make: Callable[[], Executor] = Serial,
     journal: Journal | None = None,
     watch: Any = None,
     seed: int = 5,
 ) -> tuple[bytes, dict[str, int]]:
-    """A whole run of the route of a search: its answer, to the bit, and the items evaluated by kind of stage."""
-    objective = LOSSES[loss] if isinstance(loss, str) else loss
+    """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
+    by kind of stage."""
+    if isinstance(case, str):
+        objective, route = CASES[case]
+    else:
+        objective, route = case, lambda items, seed: single.search(search(items, seed=seed), case.offers)
     crew = Crew(make, objective)
     driver = Driver(crew, objective.offers.block, journal or Journal(MEMORY), watch or Watchers(), Phases())
     try:
-        found = driver.run(single.search(search(items, seed=seed), objective.offers))
+        answer = driver.run(route(items, seed))
     finally:
         crew.close()
-    report = result_bits(found.report) if found.report else b""
-    return result_bits(found.search) + report, driver.evaluated
+    report = result_bits(answer.reported) if answer.reported else b""
+    return result_bits(answer.result) + report, driver.evaluated
 
 
-REFERENCE = {loss: go(loss)[0] for loss in LOSSES}
+REFERENCE = {case: go(case)[0] for case in CASES}
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("case", CASES)
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
-def test_same_answer_in_any_order_and_with_any_faults(loss: str, seed: int) -> None:
+def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> None:
     """Law 1: slicing, order of arrival, duplicates, stale outcomes, deaths and losses change no bit."""
-    assert go(loss, make=lambda: Chaos(seed))[0] == REFERENCE[loss]
+    assert go(case, make=lambda: Chaos(seed))[0] == REFERENCE[case]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("case", CASES)
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), after=st.lists(st.integers(0, 12), max_size=3))
-def test_same_answer_after_any_crashes(loss: str, seed: int, after: list[int]) -> None:
+def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -> None:
     """Law 1: a driver that dies and is started again, with other slices each time, gives the same bits."""
     journal = Journal(MEMORY)
     for number, parts in enumerate(after):
         try:
-            go(loss, make=lambda n=number: Chaos(seed + n), journal=journal, watch=Crash(parts))
+            go(case, make=lambda n=number: Chaos(seed + n), journal=journal, watch=Crash(parts))
         except Interrupted:
             continue
-    assert go(loss, make=lambda: Chaos(seed - 1), journal=journal)[0] == REFERENCE[loss]
+    assert go(case, make=lambda: Chaos(seed - 1), journal=journal)[0] == REFERENCE[case]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("case", CASES)
 @settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=1, max_size=5), seed=st.integers(0, 2**32))
-def test_prefix(loss: str, sizes: list[int], seed: int) -> None:
+def test_prefix(case: str, sizes: list[int], seed: int) -> None:
     """Law 2: raising and lowering N, across the border where losses thin out and with the report behind it, gives what
     a sweep of that size alone gives."""
     journal = Journal(MEMORY)
     for items in sizes:
-        assert go(loss, items, make=lambda: Chaos(seed), journal=journal)[0] == go(loss, items)[0]
+        assert go(case, items, make=lambda: Chaos(seed), journal=journal)[0] == go(case, items)[0]
 
 
 def test_raising_n_runs_only_the_new_candidates() -> None:
@@ -262,19 +266,19 @@ def ray_workers(request: pytest.FixtureRequest, local_ray: None) -> Iterator[Exe
 
 
 @pytest.mark.parametrize("target", [0.001, 0.02, 1.0])
-@pytest.mark.parametrize("loss", LOSSES)
-def test_same_answer_on_ray(loss: str, target: float, ray_workers: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_same_answer_on_ray(case: str, target: float, ray_workers: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Law 1: 1, 2 and 3 Ray workers with several slice sizes give the bits of the serial executor."""
     monkeypatch.setattr(plan, "TARGET_SECONDS", target)
     monkeypatch.setattr(plan, "SHORTEST_SECONDS", target / 10)
-    assert go(loss, make=lambda: ray_workers)[0] == REFERENCE[loss]
+    assert go(case, make=lambda: ray_workers)[0] == REFERENCE[case]
 
 
 @settings(max_examples=10)
-@given(sizes=st.lists(st.integers(1, ITEMS), min_size=1, max_size=3), loss=st.sampled_from(sorted(LOSSES)))
-def test_prefix_on_ray_and_serial_in_turn(sizes: list[int], loss: str, ray_workers: Executor) -> None:
+@given(sizes=st.lists(st.integers(1, ITEMS), min_size=1, max_size=3), case=st.sampled_from(sorted(CASES)))
+def test_prefix_on_ray_and_serial_in_turn(sizes: list[int], case: str, ray_workers: Executor) -> None:
     """Laws 1 and 2: a sweep of which some was done in this process and some on workers is the sweep of either."""
     journal = Journal(MEMORY)
     for turn, items in enumerate([*sizes, ITEMS]):
-        answer = go(loss, items, make=Serial if turn % 2 else lambda: ray_workers, journal=journal)[0]
-        assert answer == go(loss, items)[0]
+        answer = go(case, items, make=Serial if turn % 2 else lambda: ray_workers, journal=journal)[0]
+        assert answer == go(case, items)[0]

@@ -69,9 +69,9 @@ def losses(loaded: Objective, *values: float, name: str = "x") -> list[float]:
     def draw(items: range) -> dict[str, Any]:
         return {name: np.array(values)[items.start : items.stop]}
 
-    found, failures = loaded.evaluate(draw, range(len(values)))
-    assert failures.count == 0, failures
-    return found.tolist()
+    found = loaded.evaluate(draw, range(len(values)))
+    assert found.failures.count == 0, found.failures
+    return found.losses.tolist()
 
 
 WORKS: dict[str, tuple[str, str, str, str]] = {

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optitrip.base_point import located
 from optitrip.errors import InputError, nearest
 from optitrip.spec import Sweep, differences, read
+from optitrip.tables import SearchTable
 from optitrip.toml_lines import Lines
 
 SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
@@ -95,7 +97,7 @@ def test_a_file_is_read_as_written(tmp_path: Path) -> None:
     assert (sweep.objective.loss, sweep.objective.make, sweep.objective.block) == ("rosenbrock:loss", None, 8)
     assert sweep.objective.arguments == {"a": 1.0, "b": 100}
     assert sweep.space.names == ["x", "W", "kernel", "n", "c"]
-    assert (sweep.method.candidates, sweep.method.best, sweep.method.sampler) == (500, 10, "random")
+    assert sweep.method == SearchTable(use="search", candidates=500, best=10, sampler="random")
     assert (sweep.run.workers, sweep.run.executor, sweep.tracking.use) == (2, "auto", "none")
     assert sweep.text == PLAIN + "\n"
     assert sweep.label == f"plain-{sweep.identity}"
@@ -199,7 +201,7 @@ def test_an_override_is_toml_else_a_plain_string(tmp_path: Path, override: str, 
 def test_overrides_apply_in_order(tmp_path: Path) -> None:
     """The last word counts, and the others stay."""
     sweep = sweep_of(tmp_path, PLAIN, "seed=1", "method.candidates=9", "seed=2")
-    assert (sweep.seed, sweep.method.candidates) == (2, 9)
+    assert (sweep.seed, sweep.items) == (2, 9)
 
 
 def test_an_override_equals_the_file_that_says_so(tmp_path: Path) -> None:
@@ -512,7 +514,7 @@ def test_every_example_reads(path: Path) -> None:
 
 def test_examples_are_different_sweeps() -> None:
     """No two of them share an identity."""
-    assert len({read(path).identity for path in SWEEPS}) == len(SWEEPS)
+    assert len({located(read(path), Path("nowhere")).identity for path in SWEEPS}) == len(SWEEPS)
 
 
 def test_descriptions_import_nothing(tmp_path: Path) -> None:
@@ -524,10 +526,11 @@ def test_descriptions_import_nothing(tmp_path: Path) -> None:
     script = """if True:
         import sys
         from pathlib import Path
+        from optitrip.base_point import located
         from optitrip.describe import description
         from optitrip.spec import read
         for path in sys.argv[1:]:
-            sweep = read(Path(path))
+            sweep = located(read(Path(path)), Path("nowhere"))
             print(description(sweep))
             module = sweep.objective.reference.partition(":")[0]
             assert module not in sys.modules, module
@@ -539,9 +542,9 @@ def test_descriptions_import_nothing(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     for path in files:
-        sweep = read(path)
+        sweep = located(read(path), Path("nowhere"))
         assert f"{sweep.label}: a valid sweep" in done.stdout
-        assert f"{sweep.method.candidates:,} candidates" in done.stdout
+        assert f"{sweep.items:,} {'candidates' if sweep.method.use == 'search' else 'coordinates'}" in done.stdout
         for name in sweep.space.names:
             assert f"    {name}: " in done.stdout
     assert f"imports trap_of_description for loss, found in {tmp_path.resolve()}" in done.stdout

@@ -101,15 +101,15 @@ def test_a_sweep_is_one_run_with_all_that_matters(folder: Path) -> None:
     assert tags["optitrip.candidates"] == "40"
     assert tags["optitrip.identity"] == outcome.identity
     assert tags["optitrip.state"] == "finished"
-    assert f"at candidate {outcome.best.index:,}" in tags["mlflow.note.content"]
+    assert f"at candidate {outcome.answer.index:,}" in tags["mlflow.note.content"]
     assert metrics["failed"] == [(0, outcome.failed)]
     assert outcome.failed > 0
     assert outcome.exit_status == 3
     losses = dict(metrics["loss"])
     assert len(losses) == 40 - outcome.failed
-    assert min(losses.values()) == outcome.best.loss
+    assert min(losses.values()) == outcome.answer.loss
     lows = metrics["loss/best"]
-    assert lows[-2:] == [(outcome.best.index, outcome.best.loss), (39, outcome.best.loss)]
+    assert lows[-2:] == [(outcome.answer.index, outcome.answer.loss), (39, outcome.answer.loss)]
     assert all(losses[step] == value for step, value in lows[:-1])
 
 
@@ -146,7 +146,7 @@ def test_mlflow_down_costs_a_line_and_is_made_up_for(folder: Path, monkeypatch: 
     lines = Lines()
     outcome = run(watch=lines)
     assert outcome.mlflow is None
-    assert outcome.best is not None
+    assert outcome.answer is not None
     assert any("could not be told" in line and "delivers it later" in line for line in lines.said)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     later = run()
@@ -162,7 +162,7 @@ def test_a_locked_store_costs_nothing_but_a_line(folder: Path) -> None:
     (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
     lines = Lines()
     outcome = run(watch=lines)
-    assert outcome.best is not None
+    assert outcome.answer is not None
     assert any("could not be told" in line for line in lines.said)
 
 
@@ -192,11 +192,11 @@ def test_the_result_files_hold_the_answer(folder: Path) -> None:
     state = Path(outcome.state_dir)
     with np.load(state / "best.npz", allow_pickle=False) as best:
         x, y = float(best["x"]), float(best["y"])
-    assert x * x + y == outcome.best.loss
+    assert x * x + y == outcome.answer.loss
     table = pq.read_table(state / "losses.parquet")
     losses = table["loss"].to_numpy()
     assert table["index"].to_pylist() == list(range(40))
-    assert int(np.nanargmin(losses)) == outcome.best.index
+    assert int(np.nanargmin(losses)) == outcome.answer.index
     assert int(np.isnan(losses).sum()) == outcome.failed
     assert json.loads((state / "result.json").read_text()) == outcome.to_json()
     assert (state / "losses.png").read_bytes().startswith(b"\x89PNG")
@@ -275,7 +275,7 @@ def test_files_belong_to_the_answer_after_a_crash_between(folder: Path) -> None:
     assert (state / "best.npz").read_bytes() == small
     assert pq.read_table(state / "losses.parquet").num_rows == 40
     with np.load(state / "best.npz", allow_pickle=False) as best:
-        assert float(best["x"]) ** 2 + float(best["y"]) == again.best.loss
+        assert float(best["x"]) ** 2 + float(best["y"]) == again.answer.loss
 
 
 def test_a_relative_store_is_the_one_of_the_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,14 +322,14 @@ def test_a_variable_may_have_any_name(folder: Path, name: str) -> None:
     (folder / "tracked.toml").write_text(SWEEP.replace("x =", f"{name} =").replace("y = { uniform = [-1, 1] }", ""))
     outcome = run("tracking.use=none")
     with np.load(Path(outcome.state_dir) / "best.npz", allow_pickle=False) as best:
-        assert float(best[name]) ** 2 == outcome.best.loss
+        assert float(best[name]) ** 2 == outcome.answer.loss
 
 
 def test_huge_losses_cost_no_more_than_the_picture(folder: Path) -> None:
     """Losses near the end of float64 have an answer, whatever matplotlib thinks of them."""
     (folder / "tracked_loss.py").write_text("def loss(x, y): return 1.7e308 if x > 0 else -1.7e308\n")
     outcome = run("tracking.use=none")
-    assert outcome.best.loss == -1.7e308
+    assert outcome.answer.loss == -1.7e308
     assert outcome.exit_status == 0
 
 
@@ -338,5 +338,5 @@ def test_a_date_may_be_an_argument(folder: Path) -> None:
     (folder / "tracked_loss.py").write_text("def loss(x, y, since): return x * x + since.year\n")
     with (folder / "tracked.toml").open("a") as file:
         file.write("[objective.arguments]\nsince = 2026-01-02\n")
-    assert run("tracking.use=none").best.loss > 2026
+    assert run("tracking.use=none").answer.loss > 2026
     assert run("tracking.use=none").evaluated == 0

@@ -5,23 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from optitrip.part import Array
+from optitrip.answers import Answer
+from optitrip.answers.search import Best
 
 Status = Literal["finished", "stopped", "failed"]
 """All done; stopped and to be resumed, with the best so far; ended without an answer."""
-
-
-@dataclass(frozen=True, eq=False)
-class Best:
-    """The winner."""
-
-    loss: float
-    index: int
-    values: Mapping[str, Array]
-    """A batch of one."""
-    file: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,25 +22,33 @@ class Outcome:
     name: str
     identity: str
     status: Status
+    unit: str
+    """What is counted: candidates or coordinates."""
     items: int
-    """Candidates that the answer covers."""
+    """Of these, how many the answer covers."""
     evaluated: int
     """Of these, evaluated by this command; the others were in the journal."""
     seconds: float
     phases: Mapping[str, float]
     items_per_second: float | None
-    state_dir: str
-    failed: int = 0
-    failures: Mapping[str, int] = field(default_factory=dict[str, int])
+    state_dir: str | None
+    answer: Answer | None = None
     best: Best | None = None
+    """Of a search that was stopped, the best so far."""
+    failures: Mapping[str, int] = field(default_factory=dict[str, int])
     report: Mapping[str, float] = field(default_factory=dict[str, float])
     mlflow: Mapping[str, str] | None = None
     message: str | None = None
     """For the user: how to go on, or the first failure."""
     exit_status: int = 0
 
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
     def to_json(self) -> dict[str, Any]:
-        best = self.best
+        found = self.answer.fields(Path(self.state_dir) if self.state_dir else None) if self.answer else None
+        found = found or (self.best.fields(None) if self.best else {"best": None} if self.unit == "candidates" else {})
         return {
             "name": self.name,
             "identity": self.identity,
@@ -61,7 +60,7 @@ class Outcome:
             "seconds": round(self.seconds, 3),
             "phases": {phase: round(seconds, 3) for phase, seconds in self.phases.items()},
             "items_per_second": None if self.items_per_second is None else round(self.items_per_second, 1),
-            "best": None if best is None else {"loss": best.loss, "index": best.index, "file": best.file},
+            **found,
             "report": {name: value if math.isfinite(value) else None for name, value in self.report.items()},
             "state_dir": self.state_dir,
             "mlflow": None if self.mlflow is None else dict(self.mlflow),

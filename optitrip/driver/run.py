@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from optitrip.driver import plan
+from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal, missing
 from optitrip.driver.phases import Phases
 from optitrip.driver.watch import Watch
@@ -18,55 +19,9 @@ from optitrip.part import Failures
 from optitrip.routes import Route
 
 WAIT_SECONDS, PATIENCE_SECONDS = 0.2, 20.0
-HOPELESS = 100
-"""A stage whose first this many items all failed ends: the mistake is in the loss, and more of it tells nothing."""
+LINES_SHOWN = 200
+"""Of what a loss prints on workers; it may print for every candidate."""
 SLOW_BLOCK_SECONDS, BLOCKS_TIMED = 2.0, 5
-
-
-class Crew:
-    """The executor of a sweep, begun when the first slice is to be evaluated, and perhaps exchanged for a larger one.
-
-    Args:
-        begin: makes the executor to begin with.
-        grow: given the estimated seconds that are left in this process, makes a larger executor or returns None.
-        objective: to be loaded into either.
-    """
-
-    def __init__(
-        self, begin: Callable[[], Executor], objective: Any, grow: Callable[[float], Executor | None] | None = None
-    ) -> None:
-        self._begin, self._objective, self._grow = begin, objective, grow
-        self._executor: Executor | None = None
-
-    def executor(self) -> Executor:
-        if self._executor is None:
-            self._executor = self._begin()  # kept before it is loaded, so that it is closed if that raises
-            self._executor.load(self._objective)
-        return self._executor
-
-    def larger(self, seconds_left: float) -> Executor | None:
-        """Another executor to go on with, asked for once; None to go on as it is."""
-        grow, self._grow = self._grow, None
-        larger = grow(seconds_left) if grow else None
-        if larger is None:
-            return None
-        try:
-            larger.load(self._objective)
-        except BaseException:
-            larger.close()
-            raise
-        self.close()
-        self._executor = larger
-        return larger
-
-    @property
-    def may_grow(self) -> bool:
-        return self._grow is not None
-
-    def close(self) -> None:
-        if self._executor is not None:
-            self._executor.close()
-            self._executor = None
 
 
 class Driver:
@@ -84,7 +39,7 @@ class Driver:
         self._crew, self._block, self._journal, self._watch, self._phases = crew, block, journal, watch, phases
         self._heed = heed
         """Called between slices; raises `Stopped` if someone asked to stop."""
-        self._next_ticket = 0
+        self._lines_left = LINES_SHOWN
         self._block_seconds: list[float] = []
         self.evaluated: dict[str, int] = {}
         """Items evaluated by this run, by kind of stage; those of earlier runs do not count."""
@@ -130,30 +85,35 @@ class Driver:
     def _evaluate(self, number: int, method: Method, digest: bytes, gaps: Sequence[range], hopeless: Hopeless) -> None:
         executor = self._crew.executor()
         executor.stage(number, method)
-        state = plan.begin(gaps, self._block, self._next_ticket)
+        state = plan.begin(gaps, self._block, self._crew.next_ticket)
         events: list[plan.Event] = []
         patient_until = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            state, actions = plan.step(state, [*events, plan.Slots(executor.slots)])
-            for action in actions:
-                if isinstance(action, plan.Abort):
-                    raise NoAnswer(action.reason) if action.users_fault else Stopped(action.reason)
-                executor.submit(action.ticket, number, action.items)
-            self._next_ticket = state.next_ticket
-            if state.complete:
-                return
-            self._heed()
-            told = {outcome.ticket: outcome for outcome in executor.wait(WAIT_SECONDS)}
-            outcomes = [outcome for ticket, outcome in told.items() if ticket in state.flying]
-            self._journal_parts(number, method, digest, outcomes, hopeless)
-            events = list(outcomes)
-            if larger := self._larger(state):
-                events += [Failed(t, "lost", "another executor took over") for t in state.flying if t not in told]
-                executor = larger
-                executor.stage(number, method)
-            if not executor.slots and time.monotonic() > patient_until:
-                patient_until = math.inf
-                self._watch.say("waiting for workers: none has started yet")
+        try:
+            while True:
+                state, actions = plan.step(state, [*events, plan.Slots(executor.slots)])
+                for action in actions:
+                    if isinstance(action, plan.Abort):
+                        raise NoAnswer(action.reason) if action.users_fault else Stopped(action.reason)
+                    executor.submit(action.ticket, number, action.items)
+                self._crew.next_ticket = state.next_ticket
+                if state.complete:
+                    return
+                self._heed()
+                told = {outcome.ticket: outcome for outcome in executor.wait(WAIT_SECONDS)}
+                outcomes = [outcome for ticket, outcome in told.items() if ticket in state.flying]
+                self._journal_parts(number, method, digest, outcomes, hopeless)
+                events = list(outcomes)
+                if larger := self._larger(state):
+                    events += [Failed(t, "lost", "another executor took over") for t in state.flying if t not in told]
+                    executor = larger
+                    executor.stage(number, method)
+                if not executor.slots and time.monotonic() > patient_until:
+                    patient_until = math.inf
+                    self._watch.say("waiting for workers: none has started yet")
+        except BaseException:
+            for ticket in state.flying:
+                executor.cancel(ticket)  # whoever goes on with this executor does not wait for them
+            raise
 
     def _larger(self, state: plan.State) -> Executor | None:
         """Another executor, if it is time to ask: a slice took long enough to tell, and items are left to hand out."""
@@ -173,6 +133,8 @@ class Driver:
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         if not done:
             return
+        for outcome in done:
+            self._pass_on(outcome.said)
         now = time.time_ns() // 1_000_000
         different = self._journal.write(number, digest, [(d.part, d.seconds) for d in done], now)
         for items in different:
@@ -183,6 +145,16 @@ class Driver:
             hopeless.see(outcome.part.items, outcome.part.failures)
             if self._block > 1 and len(self._block_seconds) < BLOCKS_TIMED:
                 self._time_block(outcome)
+
+    def _pass_on(self, said: str) -> None:
+        """What the loss printed on a worker, up to a limit."""
+        lines = said.rstrip().splitlines() if said else []
+        if not lines or not self._lines_left:
+            return
+        self._watch.say("\n".join(lines[: self._lines_left]))
+        self._lines_left = max(0, self._lines_left - len(lines))
+        if not self._lines_left:
+            self._watch.say(f"(the loss prints more than {LINES_SHOWN} lines; the rest is not shown)")
 
     def _time_block(self, outcome: Done) -> None:
         """Tell once if even the fastest of the first blocks takes long."""
@@ -196,10 +168,11 @@ class Driver:
 
 
 class Hopeless:
-    """Ends a stage whose first items all failed."""
+    """Ends a stage whose first items, without which there is no answer, all failed."""
 
     def __init__(self, method: Method) -> None:
-        self._first = range(min(HOPELESS, method.items)) if method.items > HOPELESS else range(0)
+        self._first = range(method.vital if method.items > method.vital else 0)
+        self._points = method.points
         self._failed = 0
         self._failures = Failures()
 
@@ -219,4 +192,5 @@ class Hopeless:
         if items.start == 0:
             self._failures = failures
         if self._failed == len(self._first):
-            raise NoAnswer(f"the first {self._failed} items all failed", self._failures)
+            every = f"the first {self._failed} items all failed" if self._failed > 1 else "the first item failed"
+            raise NoAnswer(every, self._failures, self._points)

@@ -15,19 +15,22 @@ JOURNAL, ESSENCE = "journal.sqlite", "identity.json"
 
 
 class StateDir:
-    """`<root>/<name>-<identity>/`, made if it is not there.
+    """`<root>/<name>-<identity>/`, made if it is not there; without a root, nowhere but in memory.
 
     Raises:
         InputError: if it cannot be made or written, or belongs to another sweep.
     """
 
-    def __init__(self, root: Path, sweep: Sweep, *, fresh: bool = False) -> None:
-        self.path = root / sweep.label
+    def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
+        self.path = root / sweep.label if root else None
         self.differs: str | None = None
         """How the sweep differs from the latest of the same name, if it is new."""
+        if self.path is None or root is None:
+            self.journal = Journal(Path(":memory:"))
+            return
         try:
             if fresh and self.path.exists():
-                self._set_aside()
+                set_aside(self.path)
             if not self.path.exists():
                 self.differs = difference(root, sweep)
             self.path.mkdir(parents=True, exist_ok=True)
@@ -47,13 +50,16 @@ class StateDir:
 
     def keep(self, sweep: Sweep) -> None:
         """Keep the sweep file beside its results."""
-        files.replace(self.path / files.SWEEP_FILE, sweep.text.encode())
+        if self.path is not None:
+            files.replace(self.path / files.SWEEP_FILE, sweep.text.encode())
 
-    def _set_aside(self) -> None:
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
-            number += 1
-        self.path.rename(aside)
+
+def set_aside(path: Path) -> None:
+    """Rename to the first `.old-<number>` that is free."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+        number += 1
+    path.rename(aside)
 
 
 def difference(root: Path, sweep: Sweep) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from optitrip.methods import Method
+from optitrip.methods.search import Search
 from optitrip.part import Part
 
 Written = tuple[Part, int]
@@ -69,19 +70,28 @@ class InOrder:
 
 
 class Progress:
-    """What the journal holds of a search: how many candidates, and the smallest loss with its index."""
+    """What the journal holds of a search or a gradient: how many are done; of a search the best loss with its index."""
 
     def __init__(self) -> None:
-        self.done, self.loss, self.index = 0, float("inf"), -1
+        self.done, self.new, self.loss, self.index = 0, 0, float("nan"), -1
+        self._sign, self._counts = 1, False
 
-    def stage(self, method: Method, found: int) -> None: ...
+    def stage(self, method: Method, found: int) -> None:
+        del found
+        self._counts = method.kind in ("search", "gradient")
+        self._sign = method.sign if isinstance(method, Search) else 1
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        del new
-        for part, _ in written:
-            if "best_loss" in part.columns:
-                self.done += len(part.items)
-                best = zip(part.columns["best_loss"].tolist(), part.columns["best_index"].tolist(), strict=True)
-                self.loss, self.index = min([(self.loss, self.index), *best])
+        for part, _ in written if self._counts else ():
+            search = "best_loss" in part.columns
+            count = len(part.items) - (part.items.start == 0 and not search)  # x itself is no coordinate
+            self.done += count
+            self.new += count if new else 0
+            if not search:
+                continue
+            rows = zip(part.columns["best_loss"].tolist(), part.columns["best_index"].tolist(), strict=True)
+            for loss, index in rows:
+                if self.index < 0 or (self._sign * loss, index) < (self._sign * self.loss, self.index):
+                    self.loss, self.index = loss, index
 
     def say(self, message: str) -> None: ...

@@ -16,6 +16,8 @@ class Done:
     part: Part
     seconds: float
     worker: str
+    said: str = ""
+    """What the loss printed, where it does not reach the terminal by itself."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import ray.exceptions
 from optitrip.errors import InputError, Stopped
 from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import joins_cluster
+from optitrip.executors.said import heard
 from optitrip.executors.worker import Worker
 from optitrip.loading import use_import_paths
 
@@ -105,14 +106,16 @@ class Actor:
     def ready(self) -> str:
         return f"{ray.util.get_node_ip_address()}:{os.getpid()}"
 
-    def evaluate(self, objective: list[Any], method: list[Any], lo: int, hi: int) -> tuple[Any, float] | str:
+    def evaluate(self, objective: list[Any], method: list[Any], lo: int, hi: int) -> tuple[Any, float, str] | str:
         """Evaluate a slice; what raises outside of the loss comes back as its traceback, in the words of this process.
 
         The references come inside lists: a bare one would be unpickled before the import paths are set, and a module of
         the user's would not be found.
         """
         try:
-            return self._evaluate(objective, method, range(lo, hi))
+            with heard() as said:
+                part, seconds = self._evaluate(objective, method, range(lo, hi))
+            return part, seconds, said.text + ("..." if said.cut else "")
         except Exception:
             return traceback.format_exc()
 
@@ -249,8 +252,8 @@ class RayWorkers:
     def _answered(self, ticket: int, answer: Any, actor: Any) -> Done | Failed:
         if isinstance(answer, str):
             return Failed(ticket, "raised", answer)
-        part, seconds = answer
-        return Done(ticket, part, seconds, self._names[actor])
+        part, seconds, said = answer
+        return Done(ticket, part, seconds, self._names[actor], said)
 
     def _bury(self, actor: Any, message: str) -> list[Done | Failed]:
         """What was queued at a lost actor. Slices run in order, so only the first unfinished one had begun."""

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from optitrip.objective import Objective
-from optitrip.part import Part
+from optitrip.part import Array, Part
+
+
+class Points(Protocol):
+    """The points that the items of a method stand for; frozen, pure and small, since they travel."""
+
+    def values(self, items: range) -> dict[str, Array]:
+        """Read-only values of a range of items by name, each of shape (len(items), *shape of the variable)."""
+        ...
+
+    def point(self, index: int) -> dict[str, Array]:
+        """One item's, as a batch of one."""
+        ...
+
+    def title(self, index: int) -> str:
+        """What a message calls an item."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """All that the points depend on, for digests."""
+        ...
 
 
 class Method(Protocol):
@@ -23,6 +45,16 @@ class Method(Protocol):
     @property
     def items(self) -> int:
         """How many items there are; at least one."""
+        ...
+
+    @property
+    def points(self) -> Points:
+        """What its items stand for."""
+        ...
+
+    @property
+    def vital(self) -> int:
+        """If the first this many items all fail, the stage has no answer and ends; 0 where any may fail."""
         ...
 
     def digest(self) -> bytes:
@@ -52,3 +84,9 @@ def merged(parts: list[Part], merge: Callable[[Part, Part], Part]) -> Part:
         pairs = [merge(left, right) for left, right in zip(parts[::2], parts[1::2], strict=False)]
         parts = [*pairs, *parts[len(parts) - len(parts) % 2 :]]
     return parts[0]
+
+
+def digest_of(kind: str, fields: dict[str, Any]) -> bytes:
+    """A method's digest, of canonical JSON."""
+    text = json.dumps([kind, fields], sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -1,7 +1,7 @@
-"""Agreement: candidates evaluated by the batch and by the plain call, which must give the same loss.
+"""Agreement: items evaluated by the batch and by the plain call, which must give the same loss.
 
 A fast step of the ladder that differs from the plain loss is the user's bug that no one would ever see; so once a sweep
-two candidates pay for both.
+two items pay for both.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.methods.draws import Draws, digest_of
+from optitrip.methods import Points, digest_of
 from optitrip.objective import Objective
 from optitrip.part import Failures, Part, adjacent
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A candidate whose two losses differ by more than is allowed."""
+    """An item whose two losses differ by more than is allowed."""
 
     index: int
     batched: float
@@ -33,34 +33,32 @@ class AgreementResult:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The first `items` candidates, both ways."""
+    """The first `items` of some points, both ways."""
 
-    draws: Draws
+    points: Points
     items: int = 2
     kind: str = "agreement"
+    vital: int = 0
 
     def digest(self) -> bytes:
-        return digest_of(self.kind, {"draws": self.draws.describe()})
+        return digest_of(self.kind, {"points": self.points.describe()})
 
     def prepare(self, objective: Objective) -> Objective:
         return objective
 
     def evaluate(self, context: Objective, items: range) -> Part:
-        batched, in_batch = context.evaluate(self.draws.values, items)
-        plain, one_by_one = context.evaluate_plainly(self.draws.values, items)
+        in_batch = context.evaluate(self.points.values, items)
+        one_by_one = context.evaluate_plainly(self.points.values, items)
+        batched, plain = in_batch.losses, one_by_one.losses
         both = np.isfinite(batched) & np.isfinite(plain)
         allowed = [
-            context.allowed_difference(plain[row], self.draws.values, items[row : row + 1]) if both[row] else 0.0
+            context.allowed_difference(plain[row], self.points.values, items[row : row + 1]) if both[row] else 0.0
             for row in range(len(items))
         ]
-        # A candidate that fails both ways is the search's to record; one that fails one way only is ours.
+        # What fails both ways is the next stage's to record; one that fails one way only is ours.
         ours = {items[row] for row in np.flatnonzero(np.isfinite(batched) != np.isfinite(plain)).tolist()}
         found = [
-            (kind, record)
-            for ledger in (in_batch, one_by_one)
-            for kind, records in ledger.records.items()
-            for record in records
-            if record.index in ours
+            (kind, record) for way in (in_batch, one_by_one) for kind, record in way.problems if record.index in ours
         ]
         failures = Failures.of({record.index: kind for kind, record in found}, found)
         return Part(items, {"batched": batched, "plain": plain, "allowed": np.array(allowed)}, failures)

@@ -1,12 +1,14 @@
-"""Report: the objective's extra figures, e.g. accuracy, of one candidate. A stage of one item."""
+"""Report: what the objective says of one point beside its loss. A stage of one item."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from optitrip.methods.draws import Draws, digest_of
+from optitrip.methods import Points, digest_of
 from optitrip.objective import Objective
 from optitrip.part import RAISED, Array, Failures, Part
 from optitrip.returned import recorded
@@ -14,37 +16,43 @@ from optitrip.returned import recorded
 
 @dataclass(frozen=True, eq=False)
 class ReportResult:
-    figures: dict[str, float]
+    said: Mapping[str, Array]
+    """By name: figures without axes, or a gradient in the shapes of the variables; float64."""
     failures: Failures
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What has no axes."""
+        return {name: float(value) for name, value in self.said.items() if not value.ndim}
 
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of the candidate of this index."""
+    """The figures, e.g. accuracy, or the analytic gradient, of the point of this index."""
 
-    draws: Draws
-    candidate: int
+    points: Points
+    index: int
+    what: Literal["figures", "gradient"] = "figures"
     items: int = 1
     kind: str = "report"
+    vital: int = 0
 
     def digest(self) -> bytes:
-        return digest_of(self.kind, {"draws": self.draws.describe(), "candidate": self.candidate})
+        return digest_of(self.kind, {"points": self.points.describe(), "index": self.index, "what": self.what})
 
     def prepare(self, objective: Objective) -> Objective:
         return objective
 
     def evaluate(self, context: Objective, items: range) -> Part:
-        columns: dict[str, Array] = {}
+        ask = context.report if self.what == "figures" else context.gradient
         try:
-            figures = context.report(self.draws.point(self.candidate))
+            said = ask(self.points.point(self.index))
         except (Exception, SystemExit) as error:
-            kind = {items.start: RAISED}
-            return Part(items, columns, Failures.of(kind, [(RAISED, recorded(items.start, error))]))
-        columns = {name: np.array([value]) for name, value in figures.items()}
-        return Part(items, columns)
+            return Part(items, {}, Failures.of({items.start: RAISED}, [(RAISED, recorded(items.start, error))]))
+        return Part(items, {name: np.asarray(value, np.float64) for name, value in said.items()})
 
     def merge(self, left: Part, right: Part) -> Part:
         raise ValueError(f"a report has one item, so {left.items} and {right.items} cannot both be its parts")
 
     def result(self, whole: Part) -> ReportResult:
-        return ReportResult({name: float(column[0]) for name, column in whole.columns.items()}, whole.failures)
+        return ReportResult(dict(whole.columns), whole.failures)

@@ -10,15 +10,19 @@ Kept are integers and order statistics only, never sums of floats: so merging is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.methods.draws import Draws, digest_of
+from optitrip.draws import Draws
+from optitrip.methods import digest_of
 from optitrip.objective import Objective
-from optitrip.part import Array, Failures, Part, adjacent
+from optitrip.part import Array, Failures, Part, adjacent, joined, named
 
 KEEP_ALL = 1_000_000
+KEPT, BEST = "kept_", "best_"
+"""Before the names of columns: of the numbers beside the kept losses, and of all that belongs to the best few."""
 
 
 def kept_indices(items: range, keep_all: int = KEEP_ALL) -> Array:
@@ -38,79 +42,107 @@ def kept_indices(items: range, keep_all: int = KEEP_ALL) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What a search found; the best first, ties to the lower index."""
+    """What a search found; the best first, ties to the lower index. Losses have the objective's own sign."""
 
     items: int
+    maximize: bool
     best_index: Array
     best_loss: Array
     low_index: Array
     low_loss: Array
-    """Record lows: each loss below all before it. Their last is the best."""
+    """Records: each loss better than all before it. Their last is the best."""
     index: Array
     loss: Array
     """Every loss that is kept, with its index; NaN where the candidate failed."""
+    named: Mapping[str, Array]
+    """The other numbers of the objective by name, beside `loss`."""
+    best_named: Mapping[str, Array]
+    """The same beside `best_loss`."""
     failures: Failures
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search of `items` candidates that keeps the `best` best."""
+    """A search of `items` candidates that keeps the `best` best: the smallest losses, or the largest."""
 
     draws: Draws
     items: int
     best: int = 10
     keep_all: int = KEEP_ALL
+    maximize: bool = False
     kind: str = "search"
+    vital: int = 100
+    """The mistake is in the loss then, and more of it tells nothing."""
+
+    @property
+    def points(self) -> Draws:
+        return self.draws
+
+    @property
+    def sign(self) -> int:
+        """What a loss times this is smaller for, is better."""
+        return -1 if self.maximize else 1
 
     def digest(self) -> bytes:
-        return digest_of(self.kind, {"draws": self.draws.describe(), "best": self.best, "keep_all": self.keep_all})
+        fields = {"draws": self.draws.describe(), "best": self.best, "keep_all": self.keep_all}
+        return digest_of(self.kind, {**fields, "maximize": self.maximize})
 
     def prepare(self, objective: Objective) -> Objective:
         return objective
 
     def evaluate(self, context: Objective, items: range) -> Part:
-        losses, failures = context.evaluate(self.draws.values, items)
+        found = context.evaluate(self.draws.values, items)
         index = np.arange(items.start, items.stop)
-        finite = np.isfinite(losses)
-        good, at = losses[finite], index[finite]
-        lows = record_lows(good)
+        finite = np.isfinite(found.losses)
+        good, at = found.losses[finite], index[finite]
+        lows = record_lows(self.sign * good)
+        kept = kept_indices(items, self.keep_all) - items.start
         columns = {
-            "loss": losses[kept_indices(items, self.keep_all) - items.start],
+            "loss": found.losses[kept],
+            **{KEPT + name: column[kept] for name, column in found.named.items()},
             "low_index": at[lows],
             "low_loss": good[lows],
-            **self._best(at, good),
+            **self._best({"index": at, "loss": good, **{n: column[finite] for n, column in found.named.items()}}),
         }
-        return Part(items, columns, failures)
+        return Part(items, columns, found.failures)
 
     def merge(self, left: Part, right: Part) -> Part:
         a, b = left.columns, right.columns
-        floor = a["low_loss"][-1] if len(a["low_loss"]) else np.inf
-        lower = b["low_loss"] < floor
+        floor = self.sign * a["low_loss"][-1] if len(a["low_loss"]) else np.inf
+        lower = self.sign * b["low_loss"] < floor
         columns = {
-            "loss": np.concatenate([a["loss"], b["loss"]]),
+            **joined(a, b, "loss", KEPT),
             "low_index": np.concatenate([a["low_index"], b["low_index"][lower]]),
             "low_loss": np.concatenate([a["low_loss"], b["low_loss"][lower]]),
-            **self._best(
-                np.concatenate([a["best_index"], b["best_index"]]), np.concatenate([a["best_loss"], b["best_loss"]])
-            ),
+            **self._best(named(joined(a, b, BEST + "loss", BEST), BEST)),
         }
         return Part(adjacent(left, right), columns, left.failures.then(right.failures))
 
     def result(self, whole: Part) -> SearchResult:
+        columns = whole.columns
+        best = named(columns, BEST)
         return SearchResult(
             items=len(whole.items),
+            maximize=self.maximize,
+            best_index=best.pop("index"),
+            best_loss=best.pop("loss"),
+            low_index=columns["low_index"],
+            low_loss=columns["low_loss"],
             index=kept_indices(whole.items, self.keep_all),
+            loss=columns["loss"],
+            named=named(columns, KEPT),
+            best_named=best,
             failures=whole.failures,
-            **whole.columns,
         )
 
-    def _best(self, index: Array, loss: Array) -> dict[str, Array]:
+    def _best(self, columns: dict[str, Array]) -> dict[str, Array]:
         """The best few of finite losses in order of index; a stable sort leaves ties to the lower one."""
-        if len(loss) > 4 * self.best:
-            near = loss <= np.partition(loss, self.best - 1)[self.best - 1]
-            index, loss = index[near], loss[near]
-        order = np.argsort(loss, kind="stable")[: self.best]
-        return {"best_index": index[order], "best_loss": loss[order]}
+        key = self.sign * columns["loss"]
+        rows = np.arange(len(key))
+        if len(key) > 4 * self.best:
+            rows = np.flatnonzero(key <= np.partition(key, self.best - 1)[self.best - 1])
+        chosen = rows[np.argsort(key[rows], kind="stable")[: self.best]]
+        return {BEST + name: column[chosen] for name, column in columns.items()}
 
 
 def record_lows(losses: Array) -> Array:

@@ -1,36 +1,56 @@
-"""Labelled images: the digits that come with optitrip, and CIFAR-10 from its official binary files."""
+"""Labelled images: the digits that come with optitrip, and CIFAR-10 from its official files."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from optitrip.errors import InputError, nearest
+from optitrip.objectives.cifar10 import CLASSES, DEFAULT, SHAPE, tables
 from optitrip.part import Array
-
-CIFAR10_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-CIFAR10_RECORDS, CIFAR10_PIXELS = 10_000, 3_072
-CIFAR10_DEFAULT = "data/cifar-10-batches-bin"
 
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels, uint8 of shape (images, pixels), and labels 0, 1, ..., uint8 of shape (images,), twice."""
+    """Pixels, uint8 of shape (images, pixels), and labels 0, 1, ..., uint8 of shape (images,), twice.
+
+    `shape` is that of one image, (height, width) or (height, width, 3), whose pixels are in the file's order: planes of
+    colour one after the other, each row by row. `names` are those of the classes.
+    """
 
     train_pixels: Array
     train_labels: Array
     test_pixels: Array
     test_labels: Array
-    classes: int = 10
+    shape: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @property
+    def classes(self) -> int:
+        return len(self.names)
 
     def digest(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.train_pixels, self.train_labels, self.test_pixels, self.test_labels):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+    def pictures(self, weights: Array) -> dict[str, Array]:
+        """Weights of shape (classes, pixels), in the file's order, as one float64 image of `shape` a class, by name.
+
+        Raises:
+            ValueError: for weights of another shape.
+        """
+        wanted = (self.classes, math.prod(self.shape))
+        if weights.shape != wanted:
+            raise ValueError(f"weights have shape {weights.shape}, wanted {wanted}: classes and pixels, without a bias")
+        height, width, *colours = self.shape
+        planes = np.array(weights, np.float64).reshape(self.classes, *colours, height, width)
+        return dict(zip(self.names, np.moveaxis(planes, 1, -1) if colours else planes, strict=True))
 
 
 def load(data: str, path: str | None = None) -> Images:
@@ -44,7 +64,7 @@ def load(data: str, path: str | None = None) -> Images:
             raise InputError(f"digits come with optitrip and take no path, was {path!r}")
         return digits()
     if data == "cifar10":
-        return cifar10(Path(path or CIFAR10_DEFAULT).expanduser())
+        return cifar10(Path(path or DEFAULT).expanduser())
     raise InputError(f"data was {data!r}; {nearest(data, ['digits', 'cifar10'])}")
 
 
@@ -56,36 +76,10 @@ def digits() -> Images:
     """
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
         pixels, labels = file["pixels"], file["labels"]
-    return Images(pixels[:1437], labels[:1437], pixels[1437:], labels[1437:])
+    return Images(pixels[:1437], labels[:1437], pixels[1437:], labels[1437:], (8, 8), tuple("0123456789"))
 
 
 def cifar10(folder: Path) -> Images:
-    """The 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10, in the official binary layout.
-
-    A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009. A record is a label byte and 3,072
-    bytes: the red, green and blue planes, row by row.
-    """
-    batches = [records(folder / f"data_batch_{k}.bin") for k in range(1, 6)]
-    train, test = np.concatenate(batches), records(folder / "test_batch.bin")
-    return Images(train[:, 1:], train[:, 0], test[:, 1:], test[:, 0])
-
-
-def records(file: Path) -> Array:
-    """The records of one CIFAR-10 file, uint8 of shape (10,000, 3,073)."""
-    where = (
-        f'The "binary version" of CIFAR-10 is at {CIFAR10_PAGE}; unpack it and set [objective.arguments] path to the '
-        "folder cifar-10-batches-bin"
-    )
-    try:
-        raw = np.fromfile(file, np.uint8)
-    except FileNotFoundError:
-        raise InputError(f"{file.absolute()}: no such file. {where}") from None
-    except OSError as error:
-        raise InputError(f"{file.absolute()}: cannot be read: {error}. {where}") from None
-    wanted = CIFAR10_RECORDS * (1 + CIFAR10_PIXELS)
-    if raw.size != wanted:
-        raise InputError(f"{file.absolute()}: has {raw.size:,} bytes, wanted {wanted:,}: truncated? {where}")
-    table = raw.reshape(CIFAR10_RECORDS, 1 + CIFAR10_PIXELS)
-    if table[:, 0].max() > 9:
-        raise InputError(f"{file.absolute()}: has labels above 9, so it is not a CIFAR-10 file. {where}")
-    return table
+    """The 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10, from its binary files or its pickled ones."""
+    train, test = tables(folder)
+    return Images(train[:, 1:], train[:, 0], test[:, 1:], test[:, 0], SHAPE, CLASSES)

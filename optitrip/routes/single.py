@@ -1,55 +1,101 @@
-"""The route of one search: check the ladder, search, report the winner."""
+"""Routes of one method: check the ladder, run it, ask for the rest."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import numpy as np
 
+from optitrip.answers.gradient import GradientAnswer
+from optitrip.answers.search import SearchAnswer
+from optitrip.draws import Draws
 from optitrip.errors import NoAnswer
+from optitrip.methods import Points
 from optitrip.methods.agreement import Agreement, AgreementResult
-from optitrip.methods.draws import Draws
+from optitrip.methods.gradient import Gradient, GradientResult, gradient_of
 from optitrip.methods.report import Report, ReportResult
 from optitrip.methods.search import Search, SearchResult
 from optitrip.objective import Offers
+from optitrip.part import Failures
 from optitrip.routes import Route
+from optitrip.samplers.random import permutation
 from optitrip.spec import Sweep
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The answer of a search: its result, the winner's figures, and the draws that give any candidate's values."""
-
-    search: SearchResult
-    report: ReportResult | None
-    draws: Draws
+from optitrip.tables import GradientTable
 
 
 def single(sweep: Sweep, offers: Offers) -> Route:
-    """Yield the stages of a sweep of one search; return a `Found`.
+    """Yield the stages of a sweep of one method; return its answer.
 
     Raises:
-        NoAnswer: if batched and plain losses disagree, or no loss is finite.
+        NoAnswer: if batched and plain losses disagree, no loss is finite, or no coordinate has a derivative.
     """
-    draws = Draws(sweep.space, sweep.seed, sweep.method.sampler)
-    return search(Search(draws, sweep.method.candidates, sweep.method.best), offers)
+    method = method_of(sweep, offers)
+    return search(method, offers) if isinstance(method, Search) else gradient(method, offers)
+
+
+def method_of(sweep: Sweep, offers: Offers) -> Search | Gradient:
+    """The method that a sweep describes."""
+    table = sweep.method
+    if not isinstance(table, GradientTable):
+        draws = Draws(sweep.space, sweep.seed, table.sampler)
+        return Search(draws, table.candidates, table.best, maximize=sweep.objective.maximize)
+    if sweep.base is None:
+        raise RuntimeError("the point of a gradient was not looked up")
+    coordinates = np.arange(sweep.base.size)
+    if table.coordinates is not None:
+        coordinates = permutation(sweep.seed, "coordinate", "", sweep.base.size)
+    elif offers.order is not None and len(offers.order) == sweep.base.size:
+        coordinates = offers.order
+    return gradient_of(sweep.base, coordinates, table.scheme, table.step, 1 + sweep.items)
 
 
 def search(method: Search, offers: Offers) -> Route:
-    """The same for any search."""
+    """A search: the winner is reported."""
     if offers.losses:
-        agreement: AgreementResult = yield Agreement(method.draws, items=min(2, method.items))
-        for wrong in agreement.disagreements:
-            first = agreement.failures.first()
-            why = f"\n{first[1].traceback or first[1].message}" if first else ""
-            raise NoAnswer(
-                f"candidate {wrong.index}: losses gives {wrong.batched!r} where the plain call gives {wrong.plain!r}; "
-                f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
-                f"`tolerance`.{why}"
-            )
+        yield from agreement(method.points, min(2, method.items))
     result: SearchResult = yield method
     if not len(result.best_index):
         found = ", ".join(f"{count:,} {kind}" for kind, count in result.failures.counts().items())
-        raise NoAnswer(f"none of the {result.items:,} candidates has a finite loss: {found}", result.failures)
+        raise NoAnswer(
+            f"none of the {result.items:,} candidates has a finite loss: {found}", result.failures, method.points
+        )
     report: ReportResult | None = None
     if offers.report:
-        report = yield Report(method.draws, int(result.best_index[0]))
-    return Found(result, report, method.draws)
+        report = yield Report(method.points, int(result.best_index[0]))
+    return SearchAnswer(result, method.draws, report)
+
+
+def gradient(method: Gradient, offers: Offers) -> Route:
+    """A numeric gradient: x is reported, and the objective's own gradient is asked for."""
+    stuck = method.stuck(range(method.items))
+    if len(stuck) == method.items - 1:
+        raise NoAnswer(f"no coordinate can take a step: {stuck[0].message}")
+    if offers.losses:
+        yield from agreement(method.points, min(2, method.items))
+    result: GradientResult = yield method
+    if not np.isfinite(result.flat).any():
+        found = ", ".join(f"{count:,} {kind}" for kind, count in result.failures.counts().items())
+        raise NoAnswer(
+            f"none of the {result.items - 1:,} coordinates has a difference: {found}", result.failures, method.points
+        )
+    report = derived = None
+    if offers.report:
+        report = yield Report(method.points, 0)
+    if offers.gradient:
+        derived = yield Report(method.points, 0, "gradient")
+    return GradientAnswer(result, method, report, derived)
+
+
+def listed(failures: Failures) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in failures.counts().items())
+
+
+def agreement(points: Points, items: int) -> Route:
+    """Go on only if batches and plain calls agree on the first items."""
+    result: AgreementResult = yield Agreement(points, items)
+    for wrong in result.disagreements:
+        first = result.failures.first()
+        why = f"\n{first[1].traceback or first[1].message}" if first else ""
+        raise NoAnswer(
+            f"{points.title(wrong.index)}: losses gives {wrong.batched!r} where the plain call gives {wrong.plain!r}; "
+            f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
+            f"`tolerance`.{why}"
+        )

@@ -45,6 +45,11 @@ def open_unit(raw: Array) -> Array:
     return unit
 
 
+def permutation(seed: int, purpose: str, name: str, count: int) -> Array:
+    """0 to count - 1 in random order, int64: the places of a stream's first words, sorted by them."""
+    return np.argsort(words(stream_key(seed, purpose, name), 0, count), kind="stable")
+
+
 @dataclass(frozen=True)
 class Random:
     """Independent uniform points; row n of a variable starts at word n * size of its own stream."""

@@ -28,9 +28,9 @@ class Point(NamedTuple):
 class Curve:
     """Turns the parts of a search into points, at most about a thousand losses however many candidates."""
 
-    def __init__(self, items: int) -> None:
+    def __init__(self, items: int, sign: int = 1) -> None:
         self._stride = 1 << max(0, (items - 1).bit_length() - POINTS_LOG2)
-        self._floor = float("inf")
+        self._best, self._sign = float("nan"), sign
 
     def points(self, part: Part, time: int) -> list[Point]:
         """The points of the next part."""
@@ -42,11 +42,11 @@ class Curve:
             for step, loss in zip(index[chosen].tolist(), columns["loss"][chosen].tolist(), strict=True)
         ]
         for step, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True):
-            if loss < self._floor:
-                self._floor = loss
+            if not self._sign * loss >= self._sign * self._best:
+                self._best = loss
                 points.append(Point("loss/best", loss, step, time))
         return points
 
     def end(self, items: int, time: int) -> list[Point]:
-        """The last point of the running minimum, so that its line reaches the last candidate."""
-        return [Point("loss/best", self._floor, items - 1, time)] if np.isfinite(self._floor) else []
+        """The last point of the best so far, so that its line reaches the last candidate."""
+        return [Point("loss/best", self._best, items - 1, time)] if np.isfinite(self._best) else []

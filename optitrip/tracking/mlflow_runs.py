@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from optitrip.driver.watch import InOrder, Written
 from optitrip.methods import Method
+from optitrip.methods.search import Search
 from optitrip.tracking.curve import Curve, Point
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class MlflowRun:
 
     def stage(self, method: Method, found: int) -> None:
         del found
-        self._curve = Curve(method.items) if method.kind == "search" else None
+        self._curve = Curve(method.items, method.sign) if isinstance(method, Search) else None
         self._order = InOrder()
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:

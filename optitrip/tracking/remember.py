@@ -24,7 +24,7 @@ MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"
 def track(sweep: Sweep, state: StateDir) -> MlflowRun | None:
     """The MLflow run of this sweep; none where the file wants none, or all was delivered to that place already."""
     uri, experiment = tracking_uri(), sweep.tracking.experiment
-    told = {"items": sweep.method.candidates, "uri": uri, "experiment": experiment}
+    told = {"items": sweep.items, "uri": uri, "experiment": experiment}
     if sweep.tracking.use == "none" or state.journal.get("delivered") == told:
         return None
     params = flat({key: value for key, value in sweep.essence.items() if key != "space"})
@@ -32,7 +32,7 @@ def track(sweep: Sweep, state: StateDir) -> MlflowRun | None:
     commit = {f"mlflow.source.git.{key}": value for key, value in git(sweep.folder).items()}
     tags = {
         "optitrip.identity": sweep.identity,
-        "optitrip.candidates": str(sweep.method.candidates),
+        f"optitrip.{'candidates' if sweep.method.use == 'search' else 'coordinates'}": str(sweep.items),
         "optitrip.version": optitrip.__version__,
         "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
@@ -61,8 +61,12 @@ def remember(
     if where is None:
         reason = str(tracker.error).strip().splitlines()[0] if str(tracker.error).strip() else repr(tracker.error)
         watch.say(
-            f"MLflow at {tracker.uri} could not be told everything ({reason[:200]}). The answer is in {state.path}; "
-            "the same command delivers it later."
+            f"MLflow at {tracker.uri} could not be told everything ({reason[:200]}). "
+            + (
+                f"The answer is in {state.path}; the same command delivers it later."
+                if state.path
+                else "It is lost there."
+            )
         )
         return None
     told = {"items": answer.items, "uri": tracker.uri, "experiment": tracker.experiment}

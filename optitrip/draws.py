@@ -1,9 +1,7 @@
-"""Where a method's candidates come from: a sampler, a space and a seed; a candidate is its index."""
+"""Where a search's candidates come from: a sampler, a space and a seed; a candidate is its index."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +27,9 @@ class Draws:
         """One candidate, as a batch of one."""
         return self.values(range(index, index + 1))
 
+    def title(self, index: int) -> str:
+        """What a message calls it."""
+        return f"candidate {index}"
+
     def describe(self) -> dict[str, Any]:
         return {"space": self.space.describe(), "seed": self.seed, "sampler": self.sampler}
-
-
-def digest_of(kind: str, fields: dict[str, Any]) -> bytes:
-    """A method's digest, of canonical JSON."""
-    text = json.dumps([kind, fields], sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -1,0 +1,42 @@
+"""The contents of result files."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+
+from optitrip.part import Array
+
+BEST, LOSSES, PICTURE = "best.npz", "losses.parquet", "losses.png"
+GRADIENT, GRADIENT_PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
+WEIGHTS = "weights.png"
+
+
+def npz_bytes(values: Mapping[str, Array]) -> bytes:
+    """Arrays by name as an .npz that loads without pickle."""
+    plain = {name: a.astype(str) if a.dtype == object else a for name, a in values.items()}
+    buffer = io.BytesIO()
+    # Not `np.savez`: it has parameters of its own, which no variable could be called, and it writes the time of day.
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in plain.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def point_bytes(values: Mapping[str, Array]) -> bytes:
+    """One point, given as a batch of one: an array by name, of the shape of the variable."""
+    return npz_bytes({name: np.asarray(batch[0]) for name, batch in values.items()})
+
+
+def parquet_bytes(columns: Mapping[str, Array]) -> bytes:
+    """Columns of one length as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(dict(columns)), buffer)  # pyright: ignore[reportUnknownMemberType]
+    return buffer.getvalue()

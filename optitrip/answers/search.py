@@ -1,0 +1,161 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from optitrip.answers import File, Rows, Table
+from optitrip.answers.formats import BEST, LOSSES, PICTURE, WEIGHTS, parquet_bytes, point_bytes
+from optitrip.draws import Draws
+from optitrip.figures import html, images_png, losses_png
+from optitrip.methods.report import ReportResult
+from optitrip.methods.search import SearchResult
+from optitrip.part import Array, Failures
+from optitrip.showing import figure, rows_of, show, told
+from optitrip.space import arguments
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """A candidate that is better than all others so far."""
+
+    loss: float
+    index: int
+    draws: Draws
+    maximize: bool = False
+    named: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The other numbers that the loss gave with it."""
+
+    @property
+    def x(self) -> dict[str, Any]:
+        """Its parameters by name, as the loss takes them."""
+        return arguments(self.draws.point(self.index), 0)
+
+    def fields(self, folder: Path | None) -> dict[str, Any]:
+        best = {"loss": self.loss, "index": self.index, "file": str(folder / BEST) if folder else None}
+        return {"best": {**best, "named": finite(self.named)} if self.named else best}
+
+    def rows(self) -> Rows:
+        extreme = "max" if self.maximize else "min"
+        rows = [(f"{extreme} loss", f"{self.loss:.8g} at candidate {self.index:,}")]
+        rows += rows_of(self.draws.point(self.index))
+        return rows + [(name.replace("_", " "), figure(name, value)) for name, value in self.named.items()]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchAnswer:
+    """The best of all candidates, and the losses of the others."""
+
+    result: SearchResult
+    draws: Draws
+    reported: ReportResult | None = None
+    images: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    """The best parameters as pictures by title, if the objective can show them."""
+
+    @property
+    def best(self) -> Best:
+        result = self.result
+        named = {name: float(column[0]) for name, column in result.best_named.items()}
+        return Best(float(result.best_loss[0]), int(result.best_index[0]), self.draws, result.maximize, named)
+
+    @property
+    def x(self) -> dict[str, Any]:
+        """The best parameters by name, as the loss takes them: floats, ints, strings, read-only arrays."""
+        return self.best.x
+
+    @property
+    def loss(self) -> float:
+        """The best loss."""
+        return self.best.loss
+
+    @property
+    def index(self) -> int:
+        """The candidate that has it."""
+        return self.best.index
+
+    @property
+    def losses(self) -> Array:
+        """The kept losses, float64: all of the first million, then fewer; NaN where a candidate failed."""
+        return self.result.loss
+
+    @property
+    def indices(self) -> Array:
+        """The candidates of `losses`, int64."""
+        return self.result.index
+
+    @property
+    def items(self) -> int:
+        return self.result.items
+
+    @property
+    def failures(self) -> dict[str, int]:
+        missing = self._report_failures.count
+        return self.result.failures.counts() | ({"report": missing} if missing else {})
+
+    @property
+    def report(self) -> dict[str, float]:
+        """The objective's further figures of the best candidate."""
+        return self.reported.figures if self.reported else {}
+
+    @property
+    def _report_failures(self) -> Failures:
+        return self.reported.failures if self.reported else Failures()
+
+    def fields(self, folder: Path | None) -> dict[str, Any]:
+        return self.best.fields(folder)
+
+    def rows(self) -> Rows:
+        reported = [(name.replace("_", " "), figure(name, value)) for name, value in self.report.items()]
+        return self.best.rows() + reported
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        return self.x
+
+    def with_images(self, images: Mapping[str, Array]) -> SearchAnswer:
+        return replace(self, images=images)
+
+    def table(self) -> Table | None:
+        return None
+
+    def metrics(self) -> dict[str, float]:
+        return {f"named/{name}": value for name, value in self.best.named.items()}
+
+    def files(self, name: str) -> Iterator[File]:
+        result = self.result
+        yield BEST, lambda: point_bytes(self.draws.point(self.index))
+        yield LOSSES, lambda: parquet_bytes({"index": result.index, "loss": result.loss, **result.named})
+        title = f"{name}: {self.items:,} candidates"
+        yield PICTURE, lambda: losses_png(result, title)
+        if self.images:
+            yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
+
+    def first_failure(self) -> str:
+        first = told(self.result.failures, self.draws)
+        return first or told(self._report_failures, self.draws, self.index, "its report")
+
+    def picture(self) -> bytes:
+        """The losses by candidate and the best so far, a PNG."""
+        return losses_png(self.result, f"{self.items:,} candidates")
+
+    def __repr__(self) -> str:
+        x = ", ".join(f"{name}={show(value)}" for name, value in self.x.items())
+        beside = "".join(f", {name}={value:.6g}" for name, value in {**self.best.named, **self.report}.items())
+        failed = sum(self.failures.values())
+        tail = f", {failed:,} failed" if failed else ""
+        return (
+            f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{beside}, candidate {self.index:,} of {self.items:,}{tail})"
+        )
+
+    def _repr_html_(self) -> str:
+        pictures = [self.picture(), *([images_png(self.images, "the best weights")] if self.images else [])]
+        return html(repr(self), pictures)
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}

@@ -1,0 +1,275 @@
+"""The Python interface: search, gradient and sweep, for notebooks and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+
+from optitrip.answers import Answer
+from optitrip.answers.gradient import GradientAnswer
+from optitrip.answers.search import SearchAnswer
+from optitrip.base_point import located
+from optitrip.console import LiveLine, Silent
+from optitrip.driver.phases import Phases
+from optitrip.errors import NoAnswer, Stopped
+from optitrip.launch import Options, conduct
+from optitrip.live import live_objective, live_paths, live_sweep, named_point, plain
+from optitrip.loading import import_paths, load
+from optitrip.objective import Objective
+from optitrip.spec import Sweep, parse, read
+from optitrip.toml_lines import Lines
+from optitrip.workplace import Workplace
+
+
+class Session:
+    """Keeps workers and the loss from one call to the next: Ray starts once, and a loss travels once.
+
+    A loss is taken as it is at its first call; if something it holds is changed afterwards, give it as a new object.
+
+    Args:
+        workers: slots wanted of Ray; one a CPU by default.
+        executor: "auto" begins in this process and goes on with Ray where that pays, "serial" stays, "ray" starts there.
+        address: of a Ray cluster to join.
+        resources: of each Ray worker, by Ray's names.
+        progress: show on stderr what the command would show.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        executor: str = "auto",
+        address: str | None = None,
+        resources: Mapping[str, float] | None = None,
+        progress: bool = False,
+    ) -> None:
+        self._workplace = Workplace(executor, workers, address, resources)
+        self._progress = progress
+        self._last: tuple[Any, Objective] | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the workers go."""
+        self._workplace.close()
+
+    def search(
+        self,
+        loss: Any,
+        space: Mapping[str, Any],
+        *,
+        candidates: int,
+        seed: int = 0,
+        best: int = 10,
+        maximize: bool = False,
+        plain: bool = False,
+        state_dir: str | Path | None = None,
+        track: bool = False,
+    ) -> SearchAnswer:
+        """`optitrip.search` on this session's workers."""
+        method = {"use": "search", "candidates": candidates, "best": best}
+        answer = self._live(loss, space, method, seed, maximize, plain, state_dir, track)
+        assert isinstance(answer, SearchAnswer)
+        return answer
+
+    def gradient(
+        self,
+        loss: Any,
+        x: Any,
+        *,
+        scheme: str = "forward",
+        step: float | None = None,
+        coordinates: int | None = None,
+        seed: int = 0,
+        plain: bool = False,
+        state_dir: str | Path | None = None,
+        track: bool = False,
+    ) -> GradientAnswer:
+        """`optitrip.gradient` on this session's workers."""
+        point = named_point(loss, x)
+        space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
+        method: dict[str, Any] = {"use": "gradient", "scheme": scheme, "at": {"values": point}}
+        method |= {"step": step} if step is not None else {}
+        method |= {"coordinates": coordinates} if coordinates is not None else {}
+        answer = self._live(loss, space, method, seed, False, plain, state_dir, track)
+        assert isinstance(answer, GradientAnswer)
+        return answer
+
+    def sweep(
+        self, path_or_table: str | Path | Mapping[str, Any], *, state_dir: str | Path | None = None, track: bool = False
+    ) -> SearchAnswer | GradientAnswer:
+        """`optitrip.sweep` on this session's workers; what the file says of them does not count."""
+        sweep = located(sweep_of(path_or_table), Path(state_dir or ".optitrip"))
+        if self._last is None or self._last[0] != (sweep.objective, sweep.space.names):
+            self._last = ((sweep.objective, sweep.space.names), load(sweep))
+        return self._run(sweep, self._last[1], import_paths(sweep.folder), state_dir, track)
+
+    def _live(
+        self,
+        loss: Any,
+        space: Mapping[str, Any],
+        method: Mapping[str, Any],
+        seed: int,
+        maximize: bool,
+        plainly: bool,
+        state_dir: str | Path | None,
+        track: bool,
+    ) -> SearchAnswer | GradientAnswer:
+        objective = {"maximize": maximize, "plain": plainly}
+        tables = {"seed": seed, "objective": objective, "space": plain(space), "method": method}
+        sweep = located(live_sweep(loss, tables, kept=state_dir is not None), Path(state_dir or ".optitrip"))
+        made = live_objective(loss, sweep)
+        same = self._last is not None and self._last[0] is loss and self._last[1].offers == made.offers
+        if self._last is None or not same:
+            self._last = (loss, made)
+        return self._run(sweep, self._last[1], live_paths(), state_dir, track)
+
+    def _run(
+        self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], state_dir: str | Path | None, track: bool
+    ) -> SearchAnswer | GradientAnswer:
+        tracking = sweep.tracking.model_copy(update={"use": "mlflow" if track else "none"})
+        options = Options(Path(state_dir) if state_dir is not None else None)
+        watch = LiveLine(Console(stderr=True, highlight=False)) if self._progress else Silent()
+        outcome = conduct(
+            replace(sweep, tracking=tracking),
+            objective,
+            paths,
+            self._workplace,
+            options,
+            watch,
+            Phases(),
+            closing=False,
+        )
+        if outcome.exit_status == 130:
+            raise KeyboardInterrupt(outcome.message)
+        if outcome.status == "stopped":
+            raise Stopped(outcome.message or "stopped", outcome.exit_status)
+        if outcome.answer is None:
+            raise NoAnswer(outcome.message or "no answer")
+        answer: Answer = outcome.answer
+        assert isinstance(answer, SearchAnswer | GradientAnswer)
+        return answer
+
+
+def sweep_of(path_or_table: str | Path | Mapping[str, Any]) -> Sweep:
+    if isinstance(path_or_table, Mapping):
+        tables = plain(path_or_table)
+        return parse(tables, Lines(None, ""), "sweep", Path.cwd(), f"# Started from Python with\n# {tables}\n")
+    return read(Path(path_or_table))
+
+
+def search(
+    loss: Any,
+    space: Mapping[str, Any],
+    *,
+    candidates: int,
+    seed: int = 0,
+    best: int = 10,
+    maximize: bool = False,
+    plain: bool = False,
+    workers: int | None = None,
+    executor: str = "auto",
+    progress: bool = False,
+    state_dir: str | Path | None = None,
+    track: bool = False,
+) -> SearchAnswer:
+    """Draw candidates, compute the loss of each, keep the best.
+
+    The answer is that of a sweep file with the same words, bit for bit, whatever the number of workers.
+
+    Args:
+        loss: called with the variables of the space by name; returns a number, or a dict of `loss` and other numbers.
+            A lambda or a closure will do, or an object that offers more (`losses`, `report`, ...).
+        space: variables by name, in the words of a sweep file, e.g. {"x": {"normal": [0, 1], "shape": [3]}}.
+        candidates: how many are drawn.
+        seed: of the draws.
+        best: how many of the best are kept.
+        maximize: keep the largest losses in place of the smallest.
+        plain: use the plain call, whatever else the loss offers.
+        workers: slots wanted of Ray; one a CPU by default.
+        executor: "auto", "serial" or "ray", see `Session`.
+        progress: show on stderr what the command would show.
+        state_dir: keep a journal and the files of the answer below this folder, and go on from what is there.
+        track: tell MLflow of it, as the command does.
+
+    Raises:
+        optitrip.InputError: for a mistake in what was given, before anything is evaluated.
+        optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
+        optitrip.Stopped: if workers kept dying, or nothing more could be written.
+    """
+    with Session(workers, executor=executor, progress=progress) as session:
+        return session.search(
+            loss, space, candidates=candidates, seed=seed, best=best, maximize=maximize, plain=plain,
+            state_dir=state_dir, track=track,
+        )  # fmt: skip
+
+
+def gradient(
+    loss: Any,
+    x: Any,
+    *,
+    scheme: str = "forward",
+    step: float | None = None,
+    coordinates: int | None = None,
+    seed: int = 0,
+    plain: bool = False,
+    workers: int | None = None,
+    executor: str = "auto",
+    progress: bool = False,
+    state_dir: str | Path | None = None,
+    track: bool = False,
+) -> GradientAnswer:
+    """The numeric gradient of a loss at x.
+
+    Args:
+        loss: as for `search`.
+        x: a number or an array for a loss of one parameter, else a dict of them by name; float32 stays float32.
+        scheme: "forward", "backward" or "central" differences.
+        step: h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences.
+        coordinates: only this many, drawn at random by the seed; by default all.
+        seed: of that draw.
+        plain: use the plain call, one coordinate at a time, whatever else the loss offers.
+        workers, executor, progress, state_dir, track: as for `search`.
+
+    Raises:
+        optitrip.InputError: for a mistake in what was given, before anything is evaluated.
+        optitrip.NoAnswer: if there is no loss at x, or no coordinate has a difference.
+        optitrip.Stopped: if workers kept dying, or nothing more could be written.
+    """
+    with Session(workers, executor=executor, progress=progress) as session:
+        return session.gradient(
+            loss, x, scheme=scheme, step=step, coordinates=coordinates, seed=seed, plain=plain, state_dir=state_dir,
+            track=track,
+        )  # fmt: skip
+
+
+def sweep(
+    path_or_table: str | Path | Mapping[str, Any],
+    *,
+    progress: bool = False,
+    state_dir: str | Path | None = None,
+    track: bool = False,
+) -> SearchAnswer | GradientAnswer:
+    """The answer of a sweep file, or of its tables as a dict.
+
+    Args:
+        path_or_table: of the file, or what it would hold.
+        progress, state_dir, track: as for `search`; what the file says of tracking does not count.
+
+    Raises:
+        optitrip.InputError, optitrip.NoAnswer, optitrip.Stopped: as for `search`.
+    """
+    run = sweep_of(path_or_table).run
+    with Session(run.workers, executor=run.executor, resources=run.resources, progress=progress) as session:
+        return session.sweep(path_or_table, state_dir=state_dir, track=track)

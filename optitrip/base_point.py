@@ -1,0 +1,145 @@
+"""The point where a gradient is taken, from what `at` says in its sweep file."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optitrip.answers.formats import BEST
+from optitrip.draws import Draws
+from optitrip.driver import files
+from optitrip.errors import InputError
+from optitrip.part import Array
+from optitrip.point import Point
+from optitrip.spec import Sweep, read
+from optitrip.tables import GradientTable
+
+
+def located(sweep: Sweep, root: Path) -> Sweep:
+    """The sweep with its base point, if it is a gradient; its identity depends on it.
+
+    Args:
+        sweep: as read.
+        root: the folder of state directories, where `best_of` looks.
+
+    Raises:
+        InputError: if there is no such point, or it does not fit the space.
+    """
+    if not isinstance(sweep.method, GradientTable) or sweep.base is not None:
+        return sweep
+    ((way, given),) = [(name, getattr(sweep.method.at, name)) for name in sweep.method.at.given]
+    varied = [variable.name for variable in sweep.space.varied]
+    ways: dict[str, Callable[[], Mapping[str, Any]]] = {
+        "candidate": lambda: candidate(sweep, given),
+        "best_of": lambda: stored(state_of(given, sweep.folder, root) / BEST),
+        "file": lambda: stored(found_file(given, sweep.folder)),
+        "values": lambda: named(given, varied),
+        "fill": lambda: {variable.name: np.full(variable.shape, given) for variable in sweep.space.varied},
+    }
+    try:
+        values = fitted(sweep, ways[way]())
+    except InputError as error:
+        raise sweep.mistake(("method", "at", way), str(error)) from None
+    return replace(sweep, base=Point(values, tuple(varied)))
+
+
+def candidate(sweep: Sweep, index: int) -> dict[str, Array]:
+    return {name: batch[0] for name, batch in Draws(sweep.space, sweep.seed).point(index).items()}
+
+
+def named(given: Any, varied: list[str]) -> Mapping[str, Any]:
+    """Values by name; the name may be absent where there is no choice of one."""
+    if isinstance(given, Mapping):
+        return given  # pyright: ignore[reportUnknownVariableType]
+    if len(varied) != 1:
+        raise InputError(f"was {given!r}; wanted a table of the variables {', '.join(varied)}")
+    return {varied[0]: given}
+
+
+def fitted(sweep: Sweep, found: Mapping[str, Any]) -> dict[str, Array]:
+    """Every variable of the space, read-only, in its shape and dtype; constants as the file has them."""
+    constants = [variable.name for variable in sweep.space.variables if variable not in sweep.space.varied]
+    if unknown := [name for name in found if name not in sweep.space.names]:
+        raise InputError(f"has {', '.join(unknown)}, but the space has {', '.join(sweep.space.names)}")
+    values: dict[str, Array] = {}
+    for variable in sweep.space.variables:
+        if variable.name in constants:
+            value = variable.values(np.empty((1, variable.size)))[0]
+        elif variable.name not in found:
+            raise InputError(f"has no {variable.name}, which the space has")
+        else:
+            try:
+                with np.errstate(over="ignore"):  # told below, with its place
+                    value = np.array(found[variable.name], dtype=variable.dtype)
+            except (TypeError, ValueError):
+                raise InputError(f"{variable.name} was {found[variable.name]!r}, wanted numbers") from None
+            if value.shape != variable.shape:
+                raise InputError(f"{variable.name} has shape {list(value.shape)}, wanted {list(variable.shape)}")
+            if not np.isfinite(value).all():
+                place = np.argwhere(~np.isfinite(value))[0].tolist()
+                raise InputError(f"{variable.name}{place or ''} is {value[tuple(place)]}, wanted finite numbers")
+        values[variable.name] = np.asarray(value)
+        values[variable.name].flags.writeable = False
+    return values
+
+
+def found_file(given: str, folder: Path) -> Path:
+    """A file that a sweep names: in the sweep file's folder, else in the working directory."""
+    path = Path(given).expanduser()
+    return folder / path if (folder / path).exists() else path
+
+
+def stored(file: Path) -> dict[str, Array]:
+    """The arrays of an .npz by name."""
+    try:
+        with file.open("rb") as opened:
+            loaded = np.load(opened, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise InputError(f"{file} holds an array without a name; wanted an .npz, e.g. np.savez(file, W=array)")
+            return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError:
+        raise InputError(f"{file.absolute()}: no such file; wanted an .npz with an array for each variable") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{file.absolute()}: cannot be read as an .npz of numbers: {error}") from None
+
+
+def state_of(given: str, folder: Path, root: Path) -> Path:
+    """The state directory of a finished sweep: named by its file, its name, its identity or its MLflow run."""
+    file = found_file(given, folder)
+    if file.suffix == ".toml" and file.exists():
+        folders = [root / located(read(file), root).label]
+    else:
+        named = [root / given, *root.glob(f"*-{given}"), *root.glob(f"{given}-{'[0-9a-f]' * 8}")]
+        folders = [path for path in dict.fromkeys(named) if (path / files.RESULT).exists()] if plain_name(given) else []
+        folders = folders or [path.parent for path in root.glob(f"*/{files.RESULT}") if run_of(path) == given]
+    for path in sorted(folders, key=newest, reverse=True):
+        if (path / files.RESULT).exists() and (path / BEST).exists():
+            return path
+    raise InputError(
+        f"there is no finished search {given!r} in {root}; run it first (wanted its file, name, identity or MLflow run)"
+    )
+
+
+def plain_name(given: str) -> bool:
+    """Whether it can be part of a pattern of file names."""
+    return re.fullmatch(r"[\w.-]+", given) is not None
+
+
+def newest(folder: Path) -> float:
+    result = folder / files.RESULT
+    return result.stat().st_mtime if result.exists() else 0.0
+
+
+def run_of(result: Path) -> str | None:
+    """The MLflow run that a result file tells of."""
+    try:
+        return (json.loads(result.read_bytes())["mlflow"] or {}).get("run_id")
+    except (OSError, ValueError, KeyError):
+        return None

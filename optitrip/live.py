@@ -1,0 +1,140 @@
+"""Sweeps of Python values: a loss that is an object of this process in place of one that a file names."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optitrip.errors import InputError
+from optitrip.loading import check_parameters, signature_of
+from optitrip.objective import Objective
+from optitrip.part import Array
+from optitrip.spec import Sweep, parse
+from optitrip.toml_lines import Lines
+
+
+def live_sweep(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Sweep:
+    """A sweep of this loss.
+
+    Args:
+        loss: the loss.
+        tables: those of a sweep file, but for [objective], of which `maximize` and `plain` may be given.
+        kept: whether it is to be found again later, which takes an identity.
+
+    Raises:
+        InputError: for a mistake in the tables, or a loss without an identity that is to be found again.
+    """
+    reference, data = reference_of(loss), digest_of(loss)
+    if kept and data is None and not importable(loss, reference):
+        raise InputError(
+            f"state_dir: {reference} has no identity by which its journal could be found again; wanted a function or a "
+            "class that can be imported by its name, or an object with digest()"
+        )
+    tables = {**tables, "objective": {**tables.get("objective", {}), "loss": reference}}
+    said = json.dumps({name: plain(table) for name, table in tables.items()}, default=repr)
+    name = re.sub(r"\W+", "_", reference.rpartition(":")[2]).strip("_")[:64] or "loss"
+    sweep = parse(tables, Lines(None, ""), name, Path.cwd(), f"# Started from Python with\n# {said}\n")
+    return replace(sweep, data=data)
+
+
+def live_objective(loss: Any, sweep: Sweep) -> Objective:
+    """The loss on the ladder.
+
+    Raises:
+        InputError: if it is none, or takes other parameters than the space has.
+    """
+    reference = sweep.objective.reference
+    if inspect.isclass(loss):
+        raise InputError(f"{reference} is a class; wanted an object of it, {loss.__name__}(...)")
+    objective = Objective(loss, reference, sweep.objective.block, plain=sweep.objective.plain)
+    if objective.plain_call is None and objective.batch_call is None:
+        raise InputError(
+            f"the loss is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
+        )
+    for call in (objective.plain_call, objective.batch_call):
+        if call is not None:
+            check_parameters(call, reference, sweep.space.names)
+    return objective
+
+
+def live_paths() -> tuple[str, ...]:
+    """Where this process looks for modules, the installed packages apart: workers are to find the same."""
+    own = [str(Path(entry or ".").resolve()) for entry in sys.path]
+    installed = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+    kept = [entry for entry in own if not entry.startswith(installed) and Path(entry).is_dir()]
+    return tuple(dict.fromkeys([*kept, str(Path.cwd())]))
+
+
+def reference_of(loss: Any) -> str:
+    """`module:name`, of a function, a method, or the class of an object; a lambda is called so."""
+    named = loss if hasattr(loss, "__qualname__") else getattr(loss, "func", type(loss))
+    name = re.sub(r"[^\w.]", "", getattr(named, "__qualname__", "loss").replace("<locals>.", ""))
+    module = getattr(named, "__module__", None) or "builtins"
+    return f"{re.sub(r'[^A-Za-z0-9_.]', '_', module)}:{name or 'loss'}"
+
+
+def importable(loss: Any, reference: str) -> bool:
+    """Whether its name leads to the loss itself, in a module that another process can import too."""
+    module, _, name = reference.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is loss and module != "__main__"
+
+
+def digest_of(loss: Any) -> str | None:
+    digest = getattr(loss, "digest", None)
+    return str(digest()) if callable(digest) else None
+
+
+def plain(value: Any) -> Any:
+    """Without NumPy's types, as a sweep file would have it; arrays become lists."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]  # pyright: ignore[reportUnknownVariableType]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def named_point(loss: Any, x: Any) -> dict[str, Array]:
+    """A point by name, in floating point; for a bare value the loss's only required parameter is the name.
+
+    Raises:
+        InputError: if the loss has another number of parameters, or a value has no derivative.
+    """
+    if not isinstance(x, Mapping):
+        return {only_parameter(loss): floating("x", x, whole=True)}
+    values: dict[Any, Any] = dict(x)  # pyright: ignore[reportUnknownArgumentType]
+    return {str(name): floating(str(name), value, whole=False) for name, value in values.items()}
+
+
+def only_parameter(loss: Any) -> str:
+    call = loss if callable(loss) else getattr(loss, "losses", None)
+    signature = signature_of(call) if callable(call) else None
+    parameters = list(signature.parameters.values()) if signature else []
+    required = [one.name for one in parameters if one.default is one.empty and one.kind == one.POSITIONAL_OR_KEYWORD]
+    if len(required) != 1:
+        found = ", ".join(required) or "none that can be seen"
+        raise InputError(f"x has no name, and the loss requires {found}; wanted x = {{name: value}}, all of them")
+    return required[0]
+
+
+def floating(name: str, value: Any, *, whole: bool) -> Array:
+    """A floating-point array; `whole` numbers become one."""
+    array = np.asarray(value)
+    if array.dtype.kind in "iu" and whole:
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"x: {name} is {value!r}, which has no derivative: a step h would leave its values; bind it, "
+            f"functools.partial(loss, {name}={value!r}), or give it as a float"
+        )
+    return array if array.dtype == np.float32 else array.astype(np.float64)

@@ -1,0 +1,189 @@
+"""Gradient: the loss a small step along each coordinate, less the loss, divided by the step.
+
+    forward    (f(x + h e_i) - f(x)) / h
+    backward   (f(x) - f(x - h e_i)) / h
+    central    (f(x + h e_i) - f(x - h e_i)) / 2h
+
+(Stanford CS231n, "Optimization: computing the gradient numerically"; J. Nocedal, S. J. Wright, "Numerical
+Optimization", 2nd ed., equations 8.3 and 8.7.) In floating point x + h is a rounded number, so the quotient divides by
+the step that was taken, (x + h) - x, and never by h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from optitrip.methods import digest_of
+from optitrip.methods.neighbours import Neighbours
+from optitrip.objective import Objective
+from optitrip.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named
+from optitrip.point import Point
+from optitrip.returned import Problems
+
+SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}
+"""The sides of x on which the loss is computed, by scheme."""
+LOSS = {1: "loss_up", -1: "loss_down"}
+BESIDE = "beside_"
+
+UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT = 1, 2, 4, 8
+"""Flags of a coordinate, added up: the losses are equal to the bit, so that it is 0 or below the resolution of the
+loss; a loss failed; x + h is x; it was not asked for. With one of the last three it is NaN."""
+
+
+@dataclass(frozen=True, eq=False)
+class GradientResult:
+    """A numeric gradient; arrays by name have the shapes of the variables."""
+
+    loss: float
+    """f(x)."""
+    gradient: Mapping[str, Array]
+    """float64, NaN where a flag says why."""
+    steps: Mapping[str, Array]
+    """The step that was taken, float64: (x + h) - x, or half of (x + h) - (x - h) for central."""
+    flags: Mapping[str, Array]
+    """uint8, sums of UNCHANGED, FAILED, WITHOUT_STEP and LEFT_OUT."""
+    losses: Mapping[int, Mapping[str, Array]]
+    """The losses by side, 1 for x + h and -1 for x - h, float64, NaN where there is none."""
+    named: Mapping[str, float]
+    """The other numbers of the objective at x."""
+    items: int
+    failures: Failures
+
+    @property
+    def flat(self) -> Array:
+        """All variables, one after the other."""
+        return np.concatenate([part.ravel() for part in self.gradient.values()])
+
+    def flagged(self, flag: int) -> int:
+        """How many coordinates have a flag."""
+        return sum(int(np.count_nonzero(flags & flag)) for flags in self.flags.values())
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The gradient along the first `items - 1` of the neighbours' coordinates; item 0 is f(x).
+
+    Args:
+        sides: the neighbours on each side that the scheme takes; `gradient_of` makes them.
+        items: one more than there are coordinates to step along.
+    """
+
+    sides: tuple[Neighbours, ...]
+    items: int
+    kind: str = "gradient"
+    vital: int = 1
+    """Without f(x) there is no gradient."""
+
+    @property
+    def points(self) -> Neighbours:
+        """What the items stand for, on the first side."""
+        return self.sides[0]
+
+    @property
+    def first_loss(self) -> str:
+        """The column of the losses on the first side."""
+        return LOSS[self.sides[0].side]
+
+    @property
+    def center(self) -> Point:
+        return self.sides[0].center
+
+    def digest(self) -> bytes:
+        return digest_of(self.kind, {"sides": [side.describe() for side in self.sides]})
+
+    def prepare(self, objective: Objective) -> Objective:
+        return objective
+
+    def evaluate(self, context: Objective, items: range) -> Part:
+        stuck = self.stuck(items)
+        problems: Problems = [(NO_STEP, record) for record in stuck]
+        along = self.sides[0].coordinates[max(items.start, 1) - 1 : max(items.stop, 1) - 1]
+        columns = {"coordinate": np.concatenate([[-1][: len(items) - len(along)], along]).astype(np.int64)}
+        for side in self.sides:
+            found = context.evaluate(side.values, items)
+            found.losses[[record.index - items.start for record in stuck]] = np.nan
+            columns[LOSS[side.side]] = found.losses
+            problems += found.problems
+            if side is self.sides[0]:
+                columns |= {BESIDE + name: column for name, column in found.named.items()}
+        first: dict[int, tuple[str, Record]] = {}
+        for kind, record in problems:
+            first.setdefault(record.index, (kind, record))
+        return Part(items, columns, Failures.of({index: kind for index, (kind, _) in first.items()}, first.values()))
+
+    def stuck(self, items: range) -> list[Record]:
+        """The items whose step changes nothing, or is no number."""
+        at = np.arange(max(items.start, 1), items.stop)
+        along = self.sides[0].coordinates[at - 1]
+        x = self.center.entries(along)
+        stepped = [side.entries(along) for side in self.sides]
+        moved = np.all([np.isfinite(end) & (end != x) for end in stepped], axis=0)
+        return [
+            Record(
+                int(at[row]),
+                "no step",
+                f"{self.center.title(int(along[row]))} is {x[row]!r}, and a step of {self.sides[0].step!r} leaves it "
+                "there; wanted a larger step",
+                "",
+            )
+            for row in np.flatnonzero(~moved)
+        ]
+
+    def merge(self, left: Part, right: Part) -> Part:
+        columns = joined(left.columns, right.columns, "coordinate", "")
+        return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+
+    def result(self, whole: Part) -> GradientResult:
+        columns, center = whole.columns, self.center
+        along = columns["coordinate"][1:]
+        losses = {side.side: columns[LOSS[side.side]] for side in self.sides}
+        loss = float(losses[self.sides[0].side][0])
+        x = center.entries(along)
+        ends = {0: (x, np.full(len(along), loss))}
+        ends |= {side.side: (side.entries(along), losses[side.side][1:]) for side in self.sides}
+        (above, loss_above), (below, loss_below) = ends.get(1, ends[0]), ends.get(-1, ends[0])
+        taken = above - below
+        with np.errstate(all="ignore"):
+            quotient = (loss_above - loss_below) / taken
+        flags = np.where(loss_above == loss_below, UNCHANGED, 0).astype(np.uint8)
+        for kind, runs in whole.failures.runs.items():
+            for lo, hi in runs:
+                flags[max(lo, 1) - 1 : hi - 1] = WITHOUT_STEP if kind == NO_STEP else FAILED
+        flags[~np.isfinite(quotient) & (flags == 0)] = FAILED  # a quotient too large for float64
+        quotient[flags > UNCHANGED] = np.nan
+
+        def shaped(values: Array, rest: float, dtype: type = np.float64) -> dict[str, Array]:
+            flat = np.full(center.size, rest, dtype)
+            flat[along] = values
+            return center.by_variable(flat)
+
+        return GradientResult(
+            loss=loss,
+            gradient=shaped(quotient, np.nan),
+            steps=shaped(taken / 2 if len(self.sides) == 2 else taken, np.nan),
+            flags=shaped(flags, LEFT_OUT, np.uint8),
+            losses={side: shaped(column[1:], np.nan) for side, column in losses.items()},
+            named={name: float(column[0]) for name, column in named(columns, BESIDE).items()},
+            items=len(whole.items),
+            failures=whole.failures,
+        )
+
+
+def gradient_of(
+    center: Point, coordinates: Array, scheme: str, step: float | None = None, items: int | None = None
+) -> Gradient:
+    """The gradient at a point by forward, backward or central differences.
+
+    Args:
+        center: x.
+        coordinates: all flat coordinates of x in the order in which they are taken, int64.
+        scheme: forward, backward or central.
+        step: h; None for eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central.
+        items: one more than the coordinates to step along; all by default.
+    """
+    sides = SIDES[scheme]
+    neighbours = tuple(Neighbours(center, coordinates, side, len(sides), step) for side in sides)
+    return Gradient(neighbours, 1 + center.size if items is None else items)

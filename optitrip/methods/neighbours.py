@@ -1,0 +1,87 @@
+"""The points around a point: item 0 is x, every other item is x with one coordinate a step further.
+
+Without a step of its own, a difference of first order takes h = eps^(1/2) max(1, |x|) and one of second order
+eps^(1/3) max(1, |x|), with eps that of the variable's dtype: they balance the error of rounding, about eps |f| / h,
+against that of truncation, about h |f''| / 2 and h^2 |f'''| / 6 (J. Nocedal, S. J. Wright, "Numerical Optimization",
+2nd ed., section 8.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from optitrip.part import Array
+from optitrip.point import Point
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """x and its neighbours on one side.
+
+    Args:
+        center: x.
+        coordinates: flat coordinates of x, int64; item n steps along coordinates[n - 1].
+        side: 1 for x + h, -1 for x - h.
+        order: of the difference that the steps are for, 1 or 2.
+        step: h; None for the default.
+    """
+
+    center: Point
+    coordinates: Array
+    side: int
+    order: int
+    step: float | None = None
+
+    def values(self, items: range) -> dict[str, Array]:
+        rows = {name: np.repeat(value[np.newaxis], len(items), axis=0) for name, value in self.center.values.items()}
+        n = np.arange(items.start, items.stop)
+        stepping = np.flatnonzero(n > 0)
+        for name, mine, places in self.center.split(self.coordinates[n[stepping] - 1]):
+            varied = rows[name].reshape(len(items), -1)
+            varied[stepping[mine], places] = self.stepped(self.center.values[name].ravel()[places])
+        for column in rows.values():
+            column.flags.writeable = False
+        return rows
+
+    def stepped(self, x: Array) -> Array:
+        """Some entries of one variable, each a step further, in the variable's dtype."""
+        wide = x.astype(np.float64)
+        if self.step is None:
+            h = np.finfo(x.dtype).eps ** (1 / (1 + self.order)) * np.maximum(1, np.abs(wide))
+        else:
+            h = np.full(len(x), self.step)
+        return (wide + self.side * h).astype(x.dtype)
+
+    def entries(self, coordinates: Array) -> Array:
+        """The stepped entries themselves at some coordinates, float64."""
+        found = np.empty(len(coordinates))
+        for name, mine, places in self.center.split(coordinates):
+            found[mine] = self.stepped(self.center.values[name].ravel()[places])
+        return found
+
+    def point(self, index: int) -> dict[str, Array]:
+        return self.values(range(index, index + 1))
+
+    def title(self, index: int) -> str:
+        if not index:
+            return "x itself"
+        return f"x with {self.center.title(int(self.coordinates[index - 1]))} one step {'+-'[self.side < 0]}h"
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        along = hashlib.blake2b(self.coordinates.tobytes(), digest_size=16).hexdigest()
+        return {"x": self.center.digest, "along": along, "side": self.side, "order": self.order, "step": self.step}
+
+    def describe(self) -> dict[str, Any]:
+        return self._described
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Neighbours) and self.describe() == other.describe()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.describe().values()))

@@ -1,0 +1,51 @@
+"""Values and failures in words, for people."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optitrip.part import Array, Failures
+
+if TYPE_CHECKING:
+    from optitrip.methods import Points
+
+SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
+
+
+def show(value: Any) -> str:
+    """A value for a reader, in a line or two."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        array: Array = value
+        if array.size > SHOWN_ENTRIES and array.dtype.kind in "fiu":
+            return f"array of shape {array.shape}, from {array.min():.4g} to {array.max():.4g}"
+        return np.array2string(array, threshold=SHOWN_ENTRIES, edgeitems=2).replace("\n", "")
+    return reprlib.repr(value.item() if isinstance(value, np.generic | np.ndarray) else value)
+
+
+def figure(name: str, value: float) -> str:
+    """A figure of a report, by its name."""
+    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.6g}"
+
+
+def rows_of(values: Mapping[str, Array]) -> list[tuple[str, str]]:
+    """One line a variable of one point, given as a batch of one; the first dozen."""
+    return [(f"  {name}", show(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
+
+
+def told(failures: Failures | None, points: Points | None, index: int | None = None, what: str = "") -> str:
+    """The first failure as it was raised, with the parameters; empty without one.
+
+    Where the items of a stage are not those of the points, `index` says which point it was and `what` of it failed.
+    """
+    first = failures.first() if failures else None
+    if first is None or points is None:
+        return ""
+    kind, record = first
+    at = record.index if index is None else index
+    parameters = "\n".join(f"  {name} = {show(values[0])}" for name, values in points.point(at).items())
+    said = record.traceback.rstrip() or record.message
+    return f"\n{points.title(at)} ({f'{what} ' if what else ''}{kind}), with\n{parameters}\n{said}"

@@ -1,0 +1,98 @@
+"""Where sweeps are evaluated: in this process, on Ray workers, or first here and then there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from optitrip.driver.crew import Crew
+from optitrip.driver.phases import Phases
+from optitrip.driver.watch import Watch, Watchers
+from optitrip.errors import InputError
+from optitrip.executors import Executor
+from optitrip.executors.ray_environment import joins_cluster, prepare, ray_installed
+from optitrip.executors.serial import Serial
+from optitrip.objective import Objective
+
+WORTH_RAY_SECONDS = 10.0
+"""Below this the rest of a sweep is evaluated here: Ray takes five to ten seconds to start and one to stop."""
+
+
+class Workplace:
+    """Keeps an executor and its objective from one sweep to the next, until it is closed.
+
+    Args:
+        executor: "auto", "serial" or "ray".
+        workers: slots wanted of Ray; one a CPU by default.
+        address: of a Ray cluster to join.
+        resources: of each Ray worker.
+
+    Raises:
+        InputError: if Ray is asked for and not installed.
+    """
+
+    def __init__(
+        self,
+        executor: str = "auto",
+        workers: int | None = None,
+        address: str | None = None,
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
+        if executor == "ray" and not ray_installed():
+            raise InputError("--executor ray: Ray is not installed (it has no wheels for this platform?); use serial")
+        joins = joins_cluster(address)
+        self._ray_first = executor == "ray" or (executor == "auto" and joins and ray_installed())
+        self._may_grow = executor == "auto" and ray_installed()
+        self._workers, self._address, self._resources = workers, address, dict(resources or {})
+        self._paths: tuple[str, ...] = ()
+        self._crew: Crew | None = None
+        self._watch: Watch = Watchers()
+        self._phases = Phases()
+
+    def crew(self, objective: Objective, paths: tuple[str, ...], watch: Watch, phases: Phases) -> Crew:
+        """Those who evaluate this objective; they start when the first slice is to be evaluated.
+
+        `paths` are where workers look for modules first; other ones than before need other workers.
+        """
+        self._watch, self._phases = watch, phases
+        if self._crew is not None and paths != self._paths:
+            self.close()
+        self._paths = paths
+        if self._crew is None:
+            begin = self._ray if self._ray_first else Serial
+            grow = self._grow if self._may_grow and not self._ray_first else None
+            self._crew = Crew(begin, objective, grow)
+        self._crew.employ(objective)
+        return self._crew
+
+    def _ray(self) -> Executor:
+        joins = joins_cluster(self._address)
+        with self._phases.time("ray"):
+            self._watch.say("joining a Ray cluster" if joins else "starting Ray")
+            prepare(self._address)
+            from optitrip.executors.ray_workers import RayWorkers
+
+            executor = RayWorkers(self._workers, self._address, self._paths, self._resources)
+            where = "Ray workers of the cluster" if joins else "local Ray workers"
+            self._watch.say(f"evaluating on {executor.wanted} {where}")
+            return executor
+
+    def _grow(self, seconds_left: float) -> Executor | None:
+        if seconds_left < WORTH_RAY_SECONDS:
+            self._watch.say(f"evaluating in this process: about {seconds_left:.0f} s are left, less than Ray is worth")
+            return None
+        return self._ray()
+
+    def close(self) -> None:
+        """Let the executor go."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
+
+    def __enter__(self) -> Workplace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
