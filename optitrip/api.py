@@ -16,7 +16,7 @@ from optitrip.answers.search import SearchAnswer
 from optitrip.base_point import located
 from optitrip.console import LiveLine, Silent
 from optitrip.driver.phases import Phases
-from optitrip.errors import NoAnswer, Stopped
+from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.launch import Options, conduct
 from optitrip.live import live_objective, live_paths, live_sweep, named_point, plain
 from optitrip.loading import import_paths, load
@@ -24,6 +24,8 @@ from optitrip.objective import Objective
 from optitrip.spec import Sweep, parse, read
 from optitrip.toml_lines import Lines
 from optitrip.workplace import Workplace
+
+EXECUTORS = ("auto", "serial", "ray")
 
 
 class Session:
@@ -33,10 +35,13 @@ class Session:
 
     Args:
         workers: slots wanted of Ray; one a CPU by default.
-        executor: "auto" begins in this process and goes on with Ray where that pays, "serial" stays, "ray" starts there.
+        executor: "serial" stays in this process, "ray" goes to Ray; "auto" begins here and goes on there if that pays.
         address: of a Ray cluster to join.
         resources: of each Ray worker, by Ray's names.
         progress: show on stderr what the command would show.
+
+    Raises:
+        InputError: if there is no such executor or number of workers.
     """
 
     def __init__(
@@ -48,6 +53,10 @@ class Session:
         resources: Mapping[str, float] | None = None,
         progress: bool = False,
     ) -> None:
+        if executor not in EXECUTORS:
+            raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
+        if workers is not None and workers < 1:
+            raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
         self._workplace = Workplace(executor, workers, address, resources)
         self._progress = progress
         self._last: tuple[Any, Objective] | None = None
@@ -111,8 +120,9 @@ class Session:
     ) -> SearchAnswer | GradientAnswer:
         """`optitrip.sweep` on this session's workers; what the file says of them does not count."""
         sweep = located(sweep_of(path_or_table), Path(state_dir or ".optitrip"))
-        if self._last is None or self._last[0] != (sweep.objective, sweep.space.names):
-            self._last = ((sweep.objective, sweep.space.names), load(sweep))
+        said = (repr(sweep.objective), sweep.space.names)  # as written: 1 and 1.0 are equal, but not the same
+        if self._last is None or self._last[0] != said:
+            self._last = (said, load(sweep))
         return self._run(sweep, self._last[1], import_paths(sweep.folder), state_dir, track)
 
     def _live(
@@ -127,7 +137,8 @@ class Session:
         track: bool,
     ) -> SearchAnswer | GradientAnswer:
         objective = {"maximize": maximize, "plain": plainly}
-        tables = {"seed": seed, "objective": objective, "space": plain(space), "method": method}
+        method = {key: value if key == "at" else plain(value) for key, value in method.items()}
+        tables = {"seed": plain(seed), "objective": objective, "space": plain(space), "method": method}
         sweep = located(live_sweep(loss, tables, kept=state_dir is not None), Path(state_dir or ".optitrip"))
         made = live_objective(loss, sweep)
         same = self._last is not None and self._last[0] is loss and self._last[1].offers == made.offers

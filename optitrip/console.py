@@ -50,7 +50,7 @@ class LiveLine:
         if self._method is None:
             return
         if 0 < found < method.items:
-            unit = "candidates" if isinstance(method, Search) else "coordinates"
+            unit = "candidates" if isinstance(method, Search) else "items"
             self.say(f"resuming: {found:,} of {method.items:,} {unit} are in the journal")
         elif found == method.items:
             self.say("finished before: this is what the journal holds")

@@ -30,17 +30,18 @@ def live_sweep(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Sweep:
         kept: whether it is to be found again later, which takes an identity.
 
     Raises:
-        InputError: for a mistake in the tables, or a loss without an identity that is to be found again.
+        InputError: for a mistake in the tables, what is no loss, or one without an identity that is to be found again.
     """
+    check_loss(loss)
     reference, data = reference_of(loss), digest_of(loss)
-    if kept and data is None and not importable(loss, reference):
+    if kept and data is None and not importable(loss):
         raise InputError(
-            f"state_dir: {reference} has no identity by which its journal could be found again; wanted a function or a "
-            "class that can be imported by its name, or an object with digest()"
+            f"state_dir: {reference} has no identity by which its journal could be found again; wanted a function that "
+            "can be imported by its name, or an object with digest()"
         )
     tables = {**tables, "objective": {**tables.get("objective", {}), "loss": reference}}
     said = json.dumps({name: plain(table) for name, table in tables.items()}, default=repr)
-    name = re.sub(r"\W+", "_", reference.rpartition(":")[2]).strip("_")[:64] or "loss"
+    name = re.sub(r"\W+", "_", reference.rpartition(":")[2], flags=re.ASCII).strip("_")[:64] or "loss"
     sweep = parse(tables, Lines(None, ""), name, Path.cwd(), f"# Started from Python with\n# {said}\n")
     return replace(sweep, data=data)
 
@@ -49,20 +50,28 @@ def live_objective(loss: Any, sweep: Sweep) -> Objective:
     """The loss on the ladder.
 
     Raises:
-        InputError: if it is none, or takes other parameters than the space has.
+        InputError: if it takes other parameters than the space has.
     """
     reference = sweep.objective.reference
-    if inspect.isclass(loss):
-        raise InputError(f"{reference} is a class; wanted an object of it, {loss.__name__}(...)")
     objective = Objective(loss, reference, sweep.objective.block, plain=sweep.objective.plain)
-    if objective.plain_call is None and objective.batch_call is None:
-        raise InputError(
-            f"the loss is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
-        )
     for call in (objective.plain_call, objective.batch_call):
         if call is not None:
             check_parameters(call, reference, sweep.space.names)
     return objective
+
+
+def check_loss(loss: Any) -> None:
+    """Go on if it is a loss.
+
+    Raises:
+        InputError: if it cannot be called, or is a class.
+    """
+    if inspect.isclass(loss):
+        raise InputError(f"{reference_of(loss)} is a class; wanted an object of it, {loss.__name__}(...)")
+    if not callable(loss) and not callable(getattr(loss, "losses", None)):
+        raise InputError(
+            f"the loss is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
+        )
 
 
 def live_paths() -> tuple[str, ...]:
@@ -74,18 +83,26 @@ def live_paths() -> tuple[str, ...]:
 
 
 def reference_of(loss: Any) -> str:
-    """`module:name`, of a function, a method, or the class of an object; a lambda is called so."""
+    """`module:name`, of a function, a method, or the class of an object; a lambda is called so.
+
+    Python has more letters than the references of sweep files; others are spelled by their numbers.
+    """
     named = loss if hasattr(loss, "__qualname__") else getattr(loss, "func", type(loss))
-    name = re.sub(r"[^\w.]", "", getattr(named, "__qualname__", "loss").replace("<locals>.", ""))
-    module = getattr(named, "__module__", None) or "builtins"
-    return f"{re.sub(r'[^A-Za-z0-9_.]', '_', module)}:{name or 'loss'}"
+    name = getattr(named, "__qualname__", "loss").replace("<locals>.", "").replace("<lambda>", "lambda")
+    return f"{spelled(getattr(named, '__module__', None) or 'builtins')}:{spelled(name)}"
 
 
-def importable(loss: Any, reference: str) -> bool:
+def spelled(name: str) -> str:
+    """A name in the letters of sweep files; different names stay different, for they are part of an identity."""
+    ascii_ = re.sub(r"[^A-Za-z0-9_.]", lambda other: f"_{ord(other[0]):x}_", name)
+    return ascii_ if re.match(r"[A-Za-z_]", ascii_) else f"_{ascii_}"
+
+
+def importable(loss: Any) -> bool:
     """Whether its name leads to the loss itself, in a module that another process can import too."""
-    module, _, name = reference.partition(":")
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
+    module = getattr(loss, "__module__", None)
+    found: Any = sys.modules.get(str(module))
+    for part in str(getattr(loss, "__qualname__", "")).split("."):
         found = getattr(found, part, None)
     return found is loss and module != "__main__"
 
@@ -108,8 +125,9 @@ def named_point(loss: Any, x: Any) -> dict[str, Array]:
     """A point by name, in floating point; for a bare value the loss's only required parameter is the name.
 
     Raises:
-        InputError: if the loss has another number of parameters, or a value has no derivative.
+        InputError: if that is no loss, or one of another number of parameters, or a value has no derivative.
     """
+    check_loss(loss)
     if not isinstance(x, Mapping):
         return {only_parameter(loss): floating("x", x, whole=True)}
     values: dict[Any, Any] = dict(x)  # pyright: ignore[reportUnknownArgumentType]
@@ -120,7 +138,8 @@ def only_parameter(loss: Any) -> str:
     call = loss if callable(loss) else getattr(loss, "losses", None)
     signature = signature_of(call) if callable(call) else None
     parameters = list(signature.parameters.values()) if signature else []
-    required = [one.name for one in parameters if one.default is one.empty and one.kind == one.POSITIONAL_OR_KEYWORD]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    required = [one.name for one in parameters if one.default is one.empty and one.kind in named]
     if len(required) != 1:
         found = ", ".join(required) or "none that can be seen"
         raise InputError(f"x has no name, and the loss requires {found}; wanted x = {{name: value}}, all of them")

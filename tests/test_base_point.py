@@ -93,7 +93,7 @@ def test_values_need_no_name_where_there_is_one_variable(folder: Path) -> None:
         '[objective]\nloss = "optitrip.objectives:Rosenbrock"\n[space]\nx = { shape = [2] }\n'
         '[method]\nuse = "gradient"\nat = { values = [-1.2, 1] }\n[tracking]\nuse = "none"\n'
     )
-    outcome = launch(read(folder / "one.toml", ["method.scheme=central"]), Options(), Lines())
+    outcome: Any = launch(read(folder / "one.toml", ["method.scheme=central"]), Options(), Lines())
     np.testing.assert_allclose(outcome.answer.gradient["x"], [-215.6, -88], rtol=1e-9)
     assert outcome.answer.loss == pytest.approx(24.2)
 

@@ -340,6 +340,193 @@ def test_a_damaged_journal_is_refused(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+GRADIENT = """
+[objective]
+loss = "cli_loss:{name}"
+[space]
+w = {{ shape = [{entries}] }}
+[method]
+use = "gradient"
+scheme = "central"
+at = {{ fill = 0.5 }}
+[run]
+executor = "serial"
+[tracking]
+use = "none"
+"""
+SLOPES = """
+import time
+
+def slope(w): return float((w * range(1, len(w) + 1)).sum())
+def edge(w):
+    if w[2] > 0.5: raise ValueError("past the edge")
+    return slope(w)
+def none(w): raise KeyError("weights")
+def slow(w):
+    time.sleep(0.005)
+    return slope(w)
+class Both:
+    def __call__(self, w): return slope(w)
+    def losses(self, w): return (w * range(1, w.shape[1] + 1)).sum(axis=1)
+    def gradient(self, w): return w * 0 + range(1, len(w) + 1)
+    def report(self, w): return {"accuracy": 0.5}
+"""
+
+
+def gradient_file(folder: Path, name: str, entries: int = 5) -> Path:
+    (folder / "cli_loss.py").write_text(SLOPES)
+    path = folder / "slope.toml"
+    path.write_text(GRADIENT.format(name=name, entries=entries))
+    return path
+
+
+def test_a_gradient_as_a_person_sees_it(folder: Path) -> None:
+    """Norm, largest entries, how far the analytic one is, and the classic table, within 80 columns."""
+    gradient_file(folder, "Both")
+    done = optitrip(folder, "sweep", "slope.toml")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^coordinates +5 *$", done.stdout, re.MULTILINE)
+    assert re.search(r"gradient +norm 7\.41\d+, largest magnitude 5(\.0+)?, central differences", done.stdout)
+    assert re.search(r"largest +w\[4\] 5, w\[3\] 4, w\[2\] 3", done.stdout)
+    assert re.search(r"analytic +differs by \S+e-1\d", done.stdout)
+    assert re.search(r"accuracy +50\.00 %", done.stdout)
+    table = done.stdout[done.stdout.index(" | ") - 60 :].splitlines()
+    assert re.search(r"w \| +w \+ h \| +loss\(w \+ h\) \| +loss\(w - h\) \| +dw", done.stdout)
+    rows = re.findall(
+        r"^w\[(\d)\] +\| +0\.5 \| 0\.5000060\d* +\| +([\d.]+) \| +([\d.]+) \| +(\d)", done.stdout, re.MULTILINE
+    )
+    assert [(int(n), float(slope)) for n, _, _, slope in rows] == [(n, n + 1.0) for n in range(5)]
+    assert all(len(line.rstrip()) <= 80 for line in table)
+
+
+def test_the_json_of_a_gradient(folder: Path) -> None:
+    """DESIGN section 8's object, and gradient.npz with values, steps and flags by variable."""
+    import numpy as np
+
+    gradient_file(folder, "slope")
+    answer = json.loads(optitrip(folder, "sweep", "slope.toml", "--json", "--quiet").stdout)
+    assert (answer["status"], answer["items"], answer["evaluated"], answer["failed"]) == ("finished", 5, 5, 0)
+    gradient = answer["gradient"]
+    assert {"norm", "max_abs", "file", "flagged"} <= set(gradient)
+    assert gradient["max_abs"] == pytest.approx(5)
+    assert gradient["flagged"] == 0
+    with np.load(folder / gradient["file"], allow_pickle=False) as file:
+        np.testing.assert_allclose(file["w"], [1, 2, 3, 4, 5])
+        np.testing.assert_allclose(file["w.steps"], np.full(5, np.finfo(float).eps ** (1 / 3)), rtol=1e-9)
+        assert file["w.flags"].tolist() == [0] * 5
+    with np.load(folder / answer["state_dir"] / "point.npz", allow_pickle=False) as file:
+        assert file["w"].tolist() == [0.5] * 5
+    assert "best" not in answer
+
+
+def test_a_missing_coordinate_sets_the_exit_status(folder: Path) -> None:
+    """Exit status 3: an answer with a gap, the exception told with its coordinate and its parameters."""
+    gradient_file(folder, "edge")
+    done = optitrip(folder, "sweep", "slope.toml")
+    assert done.returncode == 3
+    assert "(1 failed: 1 raised)" in done.stdout
+    assert re.search(r"missing +1 coordinates; their flags in gradient\.npz say why", done.stdout)
+    assert re.search(r"w\[2\] +\|.*\| +nan", done.stdout)
+    assert "x with w[2] one step +h (raised), with\n  w = " in done.stderr
+    assert "ValueError: past the edge" in done.stderr
+
+
+def test_without_a_loss_at_x_there_is_no_gradient(folder: Path) -> None:
+    """Exit status 1 after the first evaluation, however many coordinates there are."""
+    gradient_file(folder, "none", entries=100_000)
+    done = optitrip(folder, "sweep", "slope.toml")
+    assert done.returncode == 1
+    assert "no answer: the first item failed\nx itself (raised), with\n  w = " in done.stderr
+    assert "KeyError: 'weights'" in done.stderr
+
+
+def test_steps_that_lead_nowhere_are_no_answer(folder: Path) -> None:
+    """A step that no coordinate can take is told before anything is evaluated."""
+    gradient_file(folder, "none")
+    done = optitrip(folder, "sweep", "slope.toml", "--set", "method.step=1e-30")
+    assert done.returncode == 1
+    assert "no coordinate can take a step: w[0] is 0.5, and a step of 1e-30 leaves it there" in done.stderr
+    assert optitrip(folder, "sweep", "slope.toml", "--set", "method.step=0").returncode == 2
+
+
+def test_plain_takes_one_coordinate_at_a_time(folder: Path) -> None:
+    """`--plain` is another sweep, since its bits may differ, of the same gradient."""
+    gradient_file(folder, "Both")
+    fast = json.loads(optitrip(folder, "sweep", "slope.toml", "--json").stdout)
+    plain = json.loads(optitrip(folder, "sweep", "slope.toml", "--json", "--plain").stdout)
+    assert "agreement" in fast["phases"]
+    assert "agreement" not in plain["phases"]
+    assert fast["identity"] != plain["identity"]
+    assert plain["gradient"]["norm"] == pytest.approx(fast["gradient"]["norm"], rel=1e-9)
+
+
+def test_a_stopped_gradient_goes_on(folder: Path) -> None:
+    """SIGINT in its middle; the same command takes the coordinates that are left, to the same bits."""
+    gradient_file(folder, "slow", entries=120)
+    whole = json.loads(optitrip(folder, "sweep", "slope.toml", "--json", "--state-dir", "whole").stdout)
+    child = subprocess.Popen([*OPTITRIP, "sweep", "slope.toml"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    wait_for_parts(next_journal(folder))
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert re.search(r"stopped by SIGINT: \d+ of 120 coordinates are kept", said)
+    resumed = optitrip(folder, "sweep", "slope.toml", "--json")
+    answer = json.loads(resumed.stdout)
+    assert re.search(r"resuming: \d+ of 121 items are in the journal", resumed.stderr)
+    assert 0 < answer["evaluated"] < 120
+    files = [folder / state["state_dir"] / "gradient.npz" for state in (whole, answer)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_gradient_at_the_best_of_a_search(folder: Path) -> None:
+    """The two halves of the trip: the second begins where the first ended."""
+    sweep_file(folder, "good")
+    assert optitrip(folder, "sweep", "trial.toml").returncode == 0
+    text = sweep_file(folder, "good").read_text().split("[method]")[0]
+    (folder / "slope.toml").write_text(
+        text + '[method]\nuse = "gradient"\nat = { best_of = "trial.toml" }\n[tracking]\nuse = "none"\n'
+    )
+    checked = optitrip(folder, "check", "slope.toml")
+    assert "gradient: 1 coordinates, forward differences, default steps, at its best_of" in checked.stdout
+    answer = json.loads(optitrip(folder, "sweep", "slope.toml", "--json").stdout)
+    best = json.loads((folder / answer["state_dir"]).parent.glob("trial-*/result.json").__next__().read_text())["best"]
+    assert answer["gradient"]["loss"] == best["loss"]
+
+
+def test_numbers_beside_the_loss_are_shown_and_kept(folder: Path) -> None:
+    """A dict loss, maximised: in the table with the user's sign, in the JSON, in Parquet."""
+    import pyarrow.parquet as pq
+
+    sweep_file(folder, "named")
+    (folder / "cli_loss.py").write_text("def named(x): return {'loss': -(x - 1) ** 2, 'distance': abs(x - 1)}\n")
+    done = optitrip(folder, "sweep", "trial.toml", "--set", "objective.maximize=true", "--json")
+    answer = json.loads(done.stdout)
+    table = pq.read_table(folder / answer["state_dir"] / "losses.parquet")
+    losses, distances = table["loss"].to_pylist(), table["distance"].to_pylist()
+    assert answer["best"]["loss"] == max(losses)
+    assert answer["best"]["named"] == {"distance": distances[losses.index(max(losses))]}
+    again = optitrip(folder, "sweep", "trial.toml", "--set", "objective.maximize=true")
+    assert re.search(r"max loss +-\S+ at candidate", again.stdout)
+    assert re.search(r"distance +0\.\d", again.stdout)
+
+
+def test_init_writes_a_file_that_runs(folder: Path) -> None:
+    """`optitrip init` and `optitrip sweep` in a row; a second `init` overwrites nothing."""
+    done = optitrip(folder, "init", "cli_loss:good")
+    assert (done.returncode, done.stdout) == (0, "good.toml\n")
+    assert optitrip(folder, "sweep", "good.toml", "--set", "tracking.use=none").returncode == 0
+    again = optitrip(folder, "init", "cli_loss:good")
+    assert again.returncode == 2
+    assert "good.toml exists and is not overwritten" in again.stderr
+
+
+def test_data_knows_its_data_sets(folder: Path) -> None:
+    """A slip of the pen is answered with what there is."""
+    done = optitrip(folder, "data", "cifar")
+    assert done.returncode == 2
+    assert "did you mean cifar10?" in done.stderr
+
+
 def test_a_loss_that_prints_does_not_spoil_the_json(folder: Path) -> None:
     """stdout holds the result alone."""
     sweep_file(folder, "loud")
@@ -350,10 +537,10 @@ def test_a_loss_that_prints_does_not_spoil_the_json(folder: Path) -> None:
 
 
 def test_help_lists_the_commands(folder: Path) -> None:
-    """`--help` names sweep, check and ui."""
+    """`--help` names them all."""
     done = optitrip(folder, "--help")
     assert done.returncode == 0
-    assert all(f"  {command} " in done.stdout for command in ("sweep", "check", "ui"))
+    assert all(f"  {command} " in done.stdout for command in ("sweep", "check", "init", "data", "ui"))
 
 
 def readme_commands() -> list[str]:
@@ -361,6 +548,20 @@ def readme_commands() -> list[str]:
     text = (ROOT / "README.md").read_text()
     lines = [line.split("#")[0].strip() for line in text.splitlines() if line.startswith("    ")]
     return [line for line in lines if "run optitrip " in line]
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    """The search finds the neighbourhood of (1, -2), and the gradient there is that of the bowl."""
+    text = (ROOT / "README.md").read_text()
+    code = next(
+        block for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) if "import optitrip" in block
+    )
+    names: dict[str, Any] = {}
+    exec(code, names)
+    found, there = names["found"], names["there"]
+    assert found.loss < 0.1
+    assert float(there.gradient["x"]) == pytest.approx(2 * (found.x["x"] - 1), abs=1e-8)
+    assert float(there.gradient["y"]) == pytest.approx(2 * (found.x["y"] + 2), abs=1e-8)
 
 
 def test_the_readme_names_the_two_commands() -> None:
@@ -394,7 +595,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
                 assert word not in done.stderr + done.stdout
         if "candidates=400_000" in line:
             assert "100,000 evaluated now" in done.stdout
-    assert ran.count("sweep") == 4
+    assert ran.count("sweep") == 6
     assert ran.count("check") == 1
 
 

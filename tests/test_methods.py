@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import LOSSES, METHODS, SPACE, bits, draws, scalar, search
+from examples import ENTRIES, LOSSES, METHODS, SPACE, WIDE_LOSSES, bits, draws, gradient, scalar, search
 from optitrip.draws import Draws
 from optitrip.methods import merged
 from optitrip.methods.report import Report
@@ -22,16 +22,27 @@ ITEMS = 150
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("method", ["search", "agreement"])
+@pytest.mark.parametrize("method", ["search", "largest", "agreement"])
 @given(cuts=st.sets(st.integers(1, ITEMS - 1), max_size=12))
 def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str, cuts: set[int]) -> None:
     """evaluate(a + b) == merge(evaluate(a), evaluate(b)), to the bit."""
     one = METHODS[method](ITEMS)
     context = one.prepare(LOSSES[loss])
     edges = [0, *sorted(cuts), ITEMS]
-    if LOSSES[loss].offers.losses or method == "search":
+    if LOSSES[loss].offers.losses or method != "agreement":
         parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
         assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(ITEMS)))
+
+
+@pytest.mark.parametrize("loss", WIDE_LOSSES)
+@pytest.mark.parametrize("scheme", ["forward", "backward", "central"])
+@settings(max_examples=30)
+@given(cuts=st.sets(st.integers(1, ENTRIES), max_size=12))
+def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str, loss: str, cuts: set[int]) -> None:
+    """The same for x and its neighbours, whichever of them fail on which side."""
+    one, context = gradient(1 + ENTRIES, scheme), WIDE_LOSSES[loss]
+    parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise([0, *sorted(cuts), 1 + ENTRIES])]
+    assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(1 + ENTRIES)))
 
 
 @given(grouping=st.permutations(range(5)))
@@ -169,3 +180,63 @@ def test_an_agreement_merges_what_fails_one_way_only() -> None:
     first = merged(parts[:12], one.merge)
     assert first.failures.to_bytes() == one.evaluate(context, range(12)).failures.to_bytes()
     assert set(whole.failures.records) == {"nan", "raised"}
+
+
+@given(
+    losses=st.lists(
+        st.sampled_from([1.0, 2.0, 3.0, float("nan"), float("inf"), float("-inf"), -0.0, 0.0]), max_size=60
+    ),
+    cut=st.integers(0, 60),
+)
+def test_the_largest_loss_is_the_smallest_of_its_negative(losses: list[float], cut: int) -> None:
+    """Maximising is minimising -f, in everything but the sign: ties, NaN and infinities included."""
+    losses = [*losses, 2.0]
+    cut = min(cut, len(losses))
+
+    def found(sign: int, maximize: bool) -> Any:
+        one = Search(draws(), len(losses), 3, 20, maximize)
+        given = iter(sign * loss for loss in losses)
+        objective = Objective(lambda x, k, c: next(given))
+        parts = [one.evaluate(objective, items) for items in (range(cut), range(cut, len(losses))) if len(items)]
+        return one.result(merged(parts, one.merge))
+
+    largest, smallest = found(1, True), found(-1, False)
+    assert largest.best_index.tolist() == smallest.best_index.tolist()
+    assert largest.low_index.tolist() == smallest.low_index.tolist()
+    assert largest.best_loss.tolist() == (-smallest.best_loss).tolist()
+    assert largest.failures.runs == smallest.failures.runs
+
+
+def test_numbers_beside_the_loss_are_kept_with_it() -> None:
+    """Kept losses and the best few have theirs; a candidate that gave none has NaN."""
+
+    def loss(x: Any, k: int, c: float) -> Any:
+        return {"loss": float(x[0]), "k": k} if k > 3 else float(x[0])
+
+    result = (one := search(90, keep_all=30)).result(one.evaluate(Objective(loss), range(90)))
+    values = draws().values(range(90))
+    expected = np.where(values["k"] > 3, values["k"], np.nan)
+    np.testing.assert_array_equal(result.named["k"], expected[result.index])
+    np.testing.assert_array_equal(result.best_named["k"], expected[result.best_index])
+    assert result.best_index.tolist() == np.argsort(values["x"][:, 0])[:4].tolist()
+
+
+WRONG_DICTS: dict[str, Any] = {
+    "no loss": ({"accuracy": 1.0}, "must hold 'loss' beside other numbers, held 'accuracy'"),
+    "empty": ({}, "held nothing"),
+    "text beside": ({"loss": 1.0, "kind": "rbf"}, "'kind' beside a loss must be one real number"),
+    "array beside": ({"loss": 1.0, "all": np.ones(3)}, "'all' beside a loss must be one real number"),
+    "no name": ({"loss": 1.0, 3: 4.0}, "cannot be called 3"),
+    "our name": ({"loss": 1.0, "index": 4.0}, "cannot be called 'index'"),
+    "no number": ({"loss": None}, "a loss must be one real number"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_DICTS)
+def test_a_dict_that_is_no_loss_is_invalid(case: str) -> None:
+    """Recorded with what was wrong with it, and nothing of it is kept."""
+    given, said = WRONG_DICTS[case]
+    found = Objective(lambda **_: given).evaluate(draws().values, range(3))
+    assert np.isnan(found.losses).all()
+    assert found.named == {}
+    assert said in found.failures.records["invalid"][0].message

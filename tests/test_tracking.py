@@ -340,3 +340,55 @@ def test_a_date_may_be_an_argument(folder: Path) -> None:
         file.write("[objective.arguments]\nsince = 2026-01-02\n")
     assert run("tracking.use=none").answer.loss > 2026
     assert run("tracking.use=none").evaluated == 0
+
+
+GRADIENT = """
+[objective]
+loss = "optitrip.objectives:Softmax"
+[space]
+W = { shape = [10, 65] }
+[method]
+use = "gradient"
+scheme = "central"
+at = { fill = 0.0 }
+[run]
+executor = "serial"
+"""
+
+
+def test_a_gradient_is_one_run_too(folder: Path) -> None:
+    """Norm and largest magnitude as figures, never a key a coordinate; the table in the description; the files."""
+    import numpy as np
+
+    (folder / "tracked.toml").write_text(GRADIENT)
+    outcome = run()
+    found, metrics, artifacts = stored(folder)
+    assert found.info.status == "FINISHED"
+    assert artifacts == ["gradient.npz", "gradient.png", "point.npz", "sweep.toml"]
+    figures = {key: points[-1][1] for key, points in metrics.items() if not key.startswith("phase/")}
+    assert figures["gradient/norm"] == outcome.answer.norm
+    assert figures["gradient/max_abs"] == outcome.answer.max_abs
+    assert figures["gradient/from_analytic"] < 1e-9
+    assert figures["loss"] == pytest.approx(np.log(10))
+    assert figures["report/train_accuracy"] > 0
+    assert len(metrics) < 25
+    assert found.data.params["method.use"] == "gradient"
+    assert found.data.params["method.at"] == outcome.answer.method.center.digest
+    assert found.data.tags["optitrip.coordinates"] == "650"
+    note = found.data.tags["mlflow.note.content"]
+    assert "|  | W | W + h | loss(W + h) | loss(W - h) | dW |" in note
+    assert "| `largest` |" not in note
+    assert run("method.coordinates=3").mlflow["run_id"] == outcome.mlflow["run_id"]
+    assert stored(folder)[0].data.tags["optitrip.coordinates"] == "3"
+
+
+def test_numbers_beside_the_loss_reach_mlflow(folder: Path) -> None:
+    """The best candidate's, under their names; the curve of a maximised loss rises."""
+    (folder / "tracked_loss.py").write_text("def loss(x, y): return {'loss': x * x + y, 'accuracy': x}\n")
+    outcome = run("objective.maximize=true")
+    found, metrics, _ = stored(folder)
+    assert metrics["named/accuracy"] == [(0, outcome.answer.x["x"])]
+    best = [value for _, value in metrics["loss/best"]]
+    assert best == sorted(best)
+    assert best[-1] == outcome.answer.loss == max(value for _, value in metrics["loss"])
+    assert found.data.params["objective.maximize"] == "True"

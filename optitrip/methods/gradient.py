@@ -125,7 +125,7 @@ class Gradient:
             Record(
                 int(at[row]),
                 "no step",
-                f"{self.center.title(int(along[row]))} is {x[row]!r}, and a step of {self.sides[0].step!r} leaves it "
+                f"{self.center.title(int(along[row]))} is {float(x[row])!r}, and a step of {self.sides[0].step!r} leaves it "
                 "there; wanted a larger step",
                 "",
             )

@@ -1,0 +1,1007 @@
+"""The Python interface: the answers of sweep files, from values that live in this process."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import optitrip
+from examples import Batched, scalar
+from test_tracking import stored
+
+SPACE: dict[str, Any] = {"x": {"normal": [0, 1], "shape": [3]}, "k": {"integer": [1, 9]}, "c": 2.5}
+ONE = {"x": {"normal": [0, 1]}}
+N = 600
+
+
+@pytest.fixture(autouse=True)
+def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory; the ways to modules are put back afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    path = list(sys.path)
+    yield tmp_path
+    sys.path[:] = path
+
+
+@pytest.fixture(scope="module")
+def ray_session(local_ray: None) -> Iterator[optitrip.Session]:
+    """One session of two Ray workers for all tests of this file."""
+    with optitrip.Session(2, executor="ray") as session:
+        yield session
+
+
+@pytest.fixture(params=["serial", "ray"])
+def session(request: pytest.FixtureRequest) -> Iterator[optitrip.Session]:
+    if request.param == "ray":
+        yield request.getfixturevalue("ray_session")
+    else:
+        with optitrip.Session(executor="serial") as one:
+            yield one
+
+
+def search_bits(found: Any) -> dict[str, Any]:
+    """All that makes two answers of a search the same, to the bit."""
+    result = found.result
+    return {
+        "best": (found.loss.hex(), found.index, {name: (type(v), np.asarray(v).tobytes()) for name, v in found.x.items()}),
+        "losses": (found.losses.tobytes(), found.indices.tobytes()),
+        "few": (result.best_index.tobytes(), result.best_loss.tobytes()),
+        "lows": (result.low_index.tobytes(), result.low_loss.tobytes()),
+        "beside": {name: column.tobytes() for name, column in result.named.items()},
+        "failures": (found.items, found.failures),
+    }  # fmt: skip
+
+
+def gradient_bits(found: Any) -> dict[str, Any]:
+    """The same of a gradient."""
+    arrays = {"gradient": found.gradient, "steps": found.steps, "flags": found.flags, "x": found.x}
+    return {
+        "loss": found.loss.hex(),
+        "report": found.report,
+        "failures": (found.items, found.failures),
+        **{what: {n: (np.asarray(v).dtype, np.asarray(v).tobytes()) for n, v in by.items()} for what, by in arrays.items()},
+    }  # fmt: skip
+
+
+# What sweep files can name as `test_api:…`, beside what a program would hand over.
+
+
+def beside(x: Any, k: int, c: float) -> dict[str, float]:
+    return {"loss": scalar(x, k, c), "first": x[0], "k": k}
+
+
+def failing(x: Any, k: int, c: float) -> float:
+    if k > 6:
+        raise ValueError(f"k is {k}")
+    return scalar(x, k, c)
+
+
+@optitrip.batched
+def in_batches(x: Any, k: Any, c: Any) -> Any:
+    return np.square(x - 1).sum(axis=1) * k + c
+
+
+@optitrip.batched(block=32)
+def in_blocks(x: Any, k: Any, c: Any) -> Any:
+    assert len(x) in (1, 32), len(x)
+    return np.square(x - 1).sum(axis=1) * k + c
+
+
+@optitrip.batched
+def in_batches_beside(x: Any, k: Any, c: Any) -> Any:
+    return {"loss": np.square(x - 1).sum(axis=1) * k + c, "first": x[:, 0], "k": k}
+
+
+LIVE: dict[str, tuple[Callable[[], Any], str]] = {
+    "function": (lambda: scalar, "examples:scalar"),
+    "lambda": (lambda: lambda x, k, c: float(np.sum((x - 1) ** 2)) * k + c, "examples:scalar"),
+    "closure": (lambda: shifted(1.0), "examples:scalar"),
+    "partial": (lambda: functools.partial(scalar, c=2.5), "examples:scalar"),
+    "dict": (lambda: beside, "test_api:beside"),
+    "failing": (lambda: failing, "test_api:failing"),
+    "object": (lambda: Batched(), "examples:Batched"),
+    "batched": (lambda: in_batches, "test_api:in_batches"),
+    "batched block": (lambda: in_blocks, "test_api:in_blocks"),
+    "batched dict": (lambda: in_batches_beside, "test_api:in_batches_beside"),
+}
+
+
+def shifted(by: float) -> Callable[..., float]:
+    def loss(x: Any, k: int, c: float) -> float:
+        return float(np.sum((x - by) ** 2)) * k + c
+
+    return loss
+
+
+def table(
+    reference: str, method: dict[str, Any], space: dict[str, Any] | None = None, **objective: Any
+) -> dict[str, Any]:
+    run = {"executor": "serial"}
+    return {"seed": 4, "objective": {"loss": reference, **objective}, "space": space or SPACE, "method": method, "run": run}  # fmt: skip
+
+
+SEARCH = {"use": "search", "candidates": N, "best": 5}
+
+
+@pytest.mark.parametrize("case", LIVE)
+def test_a_search_has_the_bits_of_the_sweep_file(session: optitrip.Session, case: str) -> None:
+    """Law 1: whether a loss is a value or a name in a file, here or on Ray."""
+    make, reference = LIVE[case]
+    found = session.search(make(), SPACE, candidates=N, seed=4, best=5)
+    written = optitrip.sweep(table(reference, SEARCH))
+    assert search_bits(found) == search_bits(written)
+    assert found.index == int(np.nanargmin(found.losses))
+    assert found.loss == found.losses[found.index]
+    if case != "object":
+        k = found.draws.values(range(N))["k"].tolist()
+        x = found.draws.values(range(N))["x"]
+        by_hand = [((row - 1) ** 2).sum() * each + 2.5 for row, each in zip(x, k, strict=True)]
+        by_hand = [np.nan if case == "failing" and each > 6 else loss for each, loss in zip(k, by_hand, strict=True)]
+        np.testing.assert_allclose(found.losses, by_hand, rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", LIVE)
+def test_a_gradient_has_the_bits_of_the_sweep_file(session: optitrip.Session, case: str) -> None:
+    """The same of a gradient, at a point of two variables and a constant number bound by the file."""
+    make, reference = LIVE[case]
+    x = {"x": np.array([0.5, -1.0, 2.0]), "k": 3.0, "c": 2.5}
+    found = session.gradient(make(), x, scheme="central", seed=4)
+    method = {"use": "gradient", "scheme": "central", "at": {"values": {**x, "x": [0.5, -1.0, 2.0]}}}
+    space = {"x": {"shape": [3]}, "k": {"shape": []}, "c": {"shape": []}}
+    written = optitrip.sweep(table(reference, method, space))
+    assert gradient_bits(found) == gradient_bits(written)
+    if case != "object":
+        np.testing.assert_allclose(found.gradient["x"], 2 * (x["x"] - 1) * 3, rtol=1e-8)
+        np.testing.assert_allclose(found.gradient["k"], np.square(x["x"] - 1).sum(), rtol=1e-8)
+        np.testing.assert_allclose(found.gradient["c"], 1.0, rtol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["path", "text", "table"])
+def test_a_sweep_is_a_file_or_its_tables(session: optitrip.Session, cwd: Path, kind: str) -> None:
+    """A path, its text or a dict with the same words: the same answer, which a search of the loss has too."""
+    (cwd / "one.toml").write_text(
+        'seed = 4\n[objective]\nloss = "examples:scalar"\nmaximize = true\n[space]\n'
+        "x = { normal = [0, 1], shape = [3] }\nk = { integer = [1, 9] }\nc = 2.5\n"
+        f'[method]\nuse = "search"\ncandidates = {N}\nbest = 5\n[run]\nexecutor = "serial"\n'
+    )
+    given: Any = {
+        "path": cwd / "one.toml",
+        "text": "one.toml",
+        "table": table("examples:scalar", SEARCH, maximize=True),
+    }
+    wanted = search_bits(optitrip.search(scalar, SPACE, candidates=N, seed=4, best=5, maximize=True, executor="serial"))
+    assert search_bits(session.sweep(given[kind])) == wanted
+    assert search_bits(optitrip.sweep(given[kind])) == wanted
+
+
+def test_tables_of_numpy_values_are_tables() -> None:
+    """Whole numbers, floats and arrays of NumPy mean what Python's mean."""
+    space = {"x": {"normal": np.array([0, 1]), "shape": (np.int64(3),)}, "k": {"integer": [np.int32(1), 9]}}
+    space["c"] = np.float64(2.5)  # pyright: ignore[reportArgumentType]
+    found = optitrip.search(scalar, space, candidates=np.int64(50), seed=np.int64(4), executor="serial")  # pyright: ignore[reportArgumentType]
+    assert search_bits(found) == search_bits(optitrip.search(scalar, SPACE, candidates=50, seed=4, executor="serial"))
+
+
+def test_words_reach_the_method() -> None:
+    """`best`, `seed`, `maximize` and `candidates` do what their names say."""
+    first = optitrip.search(scalar, SPACE, candidates=200, seed=1, best=3)
+    largest = optitrip.search(scalar, SPACE, candidates=200, seed=1, maximize=True)
+    assert len(first.result.best_loss) == 3
+    assert first.result.best_loss.tolist() == sorted(first.losses.tolist())[:3]
+    assert first.loss == first.losses.min()
+    assert largest.loss == largest.losses.max()
+    assert largest.losses.tobytes() == first.losses.tobytes()
+    more = optitrip.search(scalar, SPACE, candidates=300, seed=1)
+    assert more.losses[:200].tobytes() == first.losses.tobytes()
+    assert optitrip.search(scalar, SPACE, candidates=200, seed=2).losses.tobytes() != first.losses.tobytes()
+
+
+class Both:
+    """A batched loss with a plain call that differs within its tolerance, so that one can see which was used."""
+
+    tolerance = 1e-3
+
+    def __call__(self, x: float) -> float:
+        return (x * x + 1) * (1 + 1e-6)
+
+    def losses(self, x: Any) -> Any:
+        return x * x + 1
+
+
+def test_plain_uses_the_plain_call(session: optitrip.Session) -> None:
+    """With plain=True batches are left alone, for a search and for a gradient, also after a call that used them."""
+    both = Both()
+    batches = session.search(both, ONE, candidates=50)
+    plainly = session.search(both, ONE, candidates=50, plain=True)
+    again = session.search(both, ONE, candidates=50)
+    xs = batches.draws.values(range(50))["x"]
+    assert batches.losses.tolist() == (xs * xs + 1).tolist()
+    assert plainly.losses.tolist() == [both(x) for x in xs.tolist()]
+    assert again.losses.tobytes() == batches.losses.tobytes()
+    assert session.gradient(both, 2.0).loss == 5.0
+    assert session.gradient(both, 2.0, plain=True).loss == both(2.0)
+
+
+def test_a_batched_function_gets_full_blocks() -> None:
+    """Its arrays have a leading axis of `block` candidates, 256 by default."""
+    seen: dict[str, set[tuple[int, ...]]] = {"default": set(), "block": set()}
+    SHAPES.clear()
+    optitrip.search(default_block, {"x": {"normal": [0, 1], "shape": [2]}}, candidates=300, executor="serial")
+    seen["default"] = set(SHAPES)
+    SHAPES.clear()
+    optitrip.search(block_of_8, {"x": {"normal": [0, 1], "shape": [2]}}, candidates=30, executor="serial")
+    assert seen["default"] - {(1, 2)} == {(256, 2)}
+    assert set(SHAPES) - {(1, 2)} == {(8, 2)}
+    assert (default_block(x=np.ones((3, 2))) == 2).all()  # the function itself stays as it is
+
+
+SHAPES: list[tuple[int, ...]] = []
+
+
+@optitrip.batched
+def default_block(x: Any) -> Any:
+    SHAPES.append(x.shape)
+    return x.sum(axis=1)
+
+
+@optitrip.batched(block=8)
+def block_of_8(x: Any) -> Any:
+    SHAPES.append(x.shape)
+    return x.sum(axis=1)
+
+
+# Gradients
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+def square(x: Any) -> float:
+    return float(np.sum(np.square(x)))
+
+
+POINTS: dict[str, tuple[Any, Any]] = {
+    "a float": (1.5, 3.0),
+    "an int": (2, 4.0),
+    "a NumPy float": (np.float64(1.5), 3.0),
+    "a list of ints": ([1, 2, 3], [2.0, 4.0, 6.0]),
+    "a tuple": ((0.5, -0.5), [1.0, -1.0]),
+    "an array": (np.array([[1.0, 2.0], [3.0, 4.0]]), [[2.0, 4.0], [6.0, 8.0]]),
+    "an array of ints": (np.arange(3), [0.0, 2.0, 4.0]),
+    "half precision": (np.array([1, 2], np.float16), [2.0, 4.0]),
+    "by name": ({"x": [1.0, 2.0]}, [2.0, 4.0]),
+}
+
+
+@pytest.mark.parametrize("case", POINTS)
+def test_a_gradient_at_a_value(session: optitrip.Session, case: str) -> None:
+    """Whatever a person may call a point: the derivative, in its shape, in float64."""
+    x, wanted = POINTS[case]
+    there = session.gradient(square, x)
+    assert there.gradient.keys() == {"x"}
+    assert there.gradient["x"].shape == np.shape(wanted)
+    assert there.gradient["x"].dtype == np.float64
+    np.testing.assert_allclose(there.gradient["x"], wanted, atol=1e-6)
+    given = x["x"] if isinstance(x, dict) else x
+    np.testing.assert_array_equal(there.x["x"], np.asarray(given, np.float64))
+    assert there.loss == square(np.asarray(given, np.float64))
+    assert there.norm == pytest.approx(np.linalg.norm(np.asarray(wanted)))
+    assert there.max_abs == pytest.approx(np.abs(wanted).max())
+
+
+def test_float32_stays_float32(session: optitrip.Session) -> None:
+    """The loss meets float32, and the steps are those that float32 can take, far larger than float64's."""
+    point = np.array([0.5, 3.0], np.float32)
+    single = session.gradient(typed, point)
+    double = session.gradient(typed, point.astype(np.float64))
+    assert single.report == {"bits": 32.0}
+    assert double.report == {"bits": 64.0}
+    assert single.x["x"].dtype == np.float32
+    eps = float(np.finfo(np.float32).eps)
+    for entry, step in zip(point, single.steps["x"], strict=True):
+        stepped = np.float32(entry + np.float32(step))
+        assert step == float(stepped) - float(entry)  # a step that was taken, exactly
+        assert 0.5 < step / (np.sqrt(eps) * max(1.0, float(entry))) < 2
+    assert (double.steps["x"] < 1e-6).all()
+    np.testing.assert_allclose(single.gradient["x"], [1.0, 6.0], rtol=1e-2)
+
+
+def typed(x: Any) -> dict[str, float]:
+    return {"loss": float(np.sum(x.astype(np.float64) ** 2)), "bits": 8 * x.itemsize}
+
+
+def test_a_gradient_in_several_variables(session: optitrip.Session) -> None:
+    """A dict of a float, an array and a float32 array: a derivative for each, in its shape."""
+    x = {"a": 2.0, "b": np.array([[1.0], [3.0]]), "c": np.array([0.25], np.float32)}
+    there = session.gradient(lambda a, b, c: a**2 * float(b.sum()) + float(c[0]) * 3, x, scheme="central")
+    assert [(name, value.shape) for name, value in there.gradient.items()] == [("a", ()), ("b", (2, 1)), ("c", (1,))]
+    assert there.loss == 16.75
+    np.testing.assert_allclose(there.gradient["a"], 16.0, rtol=1e-8)
+    np.testing.assert_allclose(there.gradient["b"], [[4.0], [4.0]], rtol=1e-8)
+    np.testing.assert_allclose(there.gradient["c"], [3.0], rtol=1e-3)
+    assert there.x["c"].dtype == np.float32
+    assert isinstance(there.x["a"], float)
+
+
+def test_a_gradient_at_the_best_of_a_search(session: optitrip.Session) -> None:
+    """`found.x` goes in as it is, and f(x) is the loss that was found."""
+    loss = shifted_bowl(3.0)
+    found = session.search(loss, {"x": {"normal": [0, 3]}, "y": {"uniform": [-5, 5], "shape": [2]}}, candidates=300)
+    there = session.gradient(loss, found.x, scheme="central")
+    assert there.loss.hex() == found.loss.hex()
+    np.testing.assert_allclose(there.gradient["x"], 2 * (found.x["x"] - 3), atol=1e-7)
+    np.testing.assert_allclose(there.gradient["y"], 2 * (found.x["y"] + 3), atol=1e-7)
+    np.testing.assert_array_equal(there.x["y"], found.x["y"])
+
+
+def shifted_bowl(by: float) -> Callable[..., float]:
+    return lambda x, y: (x - by) ** 2 + float(((y + by) ** 2).sum())
+
+
+@pytest.mark.parametrize(("scheme", "wanted"), [("forward", 3.31), ("backward", 2.71), ("central", 3.01)])
+def test_scheme_and_step_are_passed_on(scheme: str, wanted: float) -> None:
+    """x^3 at 1 with a step of 0.1: each scheme's own quotient."""
+    there = optitrip.gradient(lambda x: x**3, 1.0, scheme=scheme, step=0.1)
+    assert float(there.gradient["x"]) == pytest.approx(wanted, rel=1e-12)
+    assert abs(float(there.steps["x"])) == pytest.approx(0.1, rel=1e-12)
+
+
+def test_the_step_by_default_is_that_of_the_docstring() -> None:
+    """eps^(1/2) max(1, |x|) for forward, eps^(1/3) max(1, |x|) for central differences."""
+    for scheme, power in (("forward", 1 / 2), ("backward", 1 / 2), ("central", 1 / 3)):
+        there = optitrip.gradient(square, [0.1, 100.0], scheme=scheme)
+        np.testing.assert_allclose(np.abs(there.steps["x"]), EPS**power * np.array([1, 100]), rtol=1e-5)
+
+
+def test_only_some_coordinates(session: optitrip.Session) -> None:
+    """As many as asked for, drawn by the seed, fewer being among more; the others are NaN and say why."""
+    x = np.arange(1.0, 21.0)
+    five = session.gradient(square, x, coordinates=5, seed=2)
+    nine = session.gradient(square, x, coordinates=9, seed=2)
+    other = session.gradient(square, x, coordinates=5, seed=3)
+    asked = five.flags["x"] != 8
+    assert asked.sum() == five.items == 5
+    assert np.isnan(five.gradient["x"][~asked]).all()
+    np.testing.assert_allclose(five.gradient["x"][asked], 2 * x[asked], rtol=1e-6)
+    assert five.gradient["x"][asked].tobytes() == nine.gradient["x"][asked].tobytes()
+    assert (nine.flags["x"] != 8).sum() == 9
+    assert ((other.flags["x"] != 8) != asked).any()
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "an integer by name": (
+        lambda: optitrip.gradient(scalar, {"x": [1.0], "k": 3, "c": 0.5}),
+        r"k is 3, which has no derivative: .*functools\.partial\(loss, k=3\), or give it as a float",
+    ),
+    "a string by name": (lambda: optitrip.gradient(lambda x, s: 0, {"x": 1.0, "s": "rbf"}), r"s is 'rbf', which has no"),
+    "a string": (lambda: optitrip.gradient(square, "many"), "x is 'many', which has no derivative"),
+    "a truth": (lambda: optitrip.gradient(square, True), "x is True, which has no derivative"),
+    "a complex number": (lambda: optitrip.gradient(square, 1j), "x is 1j, which has no derivative"),
+    "nothing": (lambda: optitrip.gradient(square, None), "x is None, which has no derivative"),
+    "NaN": (lambda: optitrip.gradient(square, [1.0, float("nan")]), r"x\[1\] is nan, wanted finite numbers"),
+    "no entries": (lambda: optitrip.gradient(square, []), r"was \[0\], wanted a list of whole numbers of at least 1"),
+    "an empty dict": (lambda: optitrip.gradient(square, {}), "space: is empty"),
+    "no name for one of several": (
+        lambda: optitrip.gradient(lambda x, y: x + y, 1.0),
+        r"x has no name, and the loss requires x, y; wanted x = \{name: value\}",
+    ),
+    "another name": (lambda: optitrip.gradient(square, {"z": 1.0}), "takes other parameters than the space has"),
+    "a scheme": (lambda: optitrip.gradient(square, 1.0, scheme="both"), r"^method\.scheme: was 'both', wanted 'forward'"),
+    "a step": (lambda: optitrip.gradient(square, 1.0, step=0.0), r"^method\.step: was 0\.0, wanted greater than 0"),
+    "no coordinates": (lambda: optitrip.gradient(square, 1.0, coordinates=0), r"^method\.coordinates: was 0, wanted"),
+    "a class": (lambda: optitrip.search(Both, ONE, candidates=1), r"test_api:Both is a class; wanted an object of it, Both\(\.\.\.\)"),
+    "a class at a point": (lambda: optitrip.gradient(Both, 1.0), "test_api:Both is a class"),
+    "a class with a digest": (lambda: optitrip.search(Digested, ONE, candidates=1), "test_api:Digested is a class"),
+    "a number as the loss": (lambda: optitrip.search(3.0, ONE, candidates=1), "the loss is a float; wanted a function"),
+    "a string as the loss": (lambda: optitrip.gradient("m:f", 1.0), "the loss is a str; wanted a function"),
+    "no candidates": (lambda: optitrip.search(square, ONE, candidates=0), r"^method\.candidates: was 0, wanted greater"),
+    "half a candidate": (lambda: optitrip.search(square, ONE, candidates=1.5), r"^method\.candidates: was 1\.5, wanted"),  # pyright: ignore[reportArgumentType]
+    "no best": (lambda: optitrip.search(square, ONE, candidates=1, best=0), r"^method\.best: was 0, wanted greater"),
+    "a word in the space": (
+        lambda: optitrip.search(square, {"x": {"norml": [0, 1]}}, candidates=1),
+        r"^space\.x\.norml: unknown key; did you mean normal\?",
+    ),
+    "a value in the space": (
+        lambda: optitrip.search(square, {"x": {"normal": [0, -1]}}, candidates=1),
+        r"^space\.x\.normal: standard deviation must be above 0, was -1",
+    ),
+    "no space": (lambda: optitrip.search(square, {}, candidates=1), "^space: is empty"),
+    "a list for a space": (lambda: optitrip.search(square, [1], candidates=1), r"^space: was \[1\], wanted a table"),  # pyright: ignore[reportArgumentType]
+    "another variable": (
+        lambda: optitrip.search(square, {"y": {"normal": [0, 1]}}, candidates=1),
+        r"(?s)the objective takes: x\n  the space has:       y",
+    ),
+    "an executor": (lambda: optitrip.search(square, ONE, candidates=1, executor="spark"), "executor: was 'spark', wanted 'auto' or"),
+    "no workers": (lambda: optitrip.search(square, ONE, candidates=1, workers=0), "workers: was 0, wanted"),
+    "a key of a table": (
+        lambda: optitrip.sweep({**table("examples:scalar", SEARCH), "sed": 1}),
+        r"^sed: unknown key; did you mean seed\?",
+    ),
+    "a value of a table": (
+        lambda: optitrip.sweep(table("examples:scalar", {"use": "search", "candidates": "ten"})),
+        r"^method\.candidates: was 'ten', wanted",
+    ),
+    "a missing table": (lambda: optitrip.sweep({"space": ONE}), "^objective: is missing; wanted a table"),
+    "a module": (lambda: optitrip.sweep(table("not_there:f", SEARCH)), "there is no module 'not_there'"),
+    "a name": (lambda: optitrip.sweep(table("examples:scalr", SEARCH)), "examples has no 'scalr'; did you mean scalar"),
+    "a file": (lambda: optitrip.sweep("absent.toml"), r"^absent\.toml: no such file; wanted a sweep file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_mistake_is_told_in_the_words_that_were_given(case: str, cwd: Path) -> None:
+    """An InputError says what was given and what was wanted, without a file or a line where there is none."""
+    call, words = REFUSED[case]
+    with pytest.raises(optitrip.InputError, match=words) as caught:
+        call()
+    said = str(caught.value)
+    assert ".toml" not in said or case == "a file"
+    assert "None" not in said or case == "nothing"
+    assert "pydantic" not in said
+    assert list(cwd.iterdir()) == []
+
+
+def test_a_mistake_in_a_file_has_its_place(cwd: Path) -> None:
+    """Of a sweep file the line is told, as the command does."""
+    (cwd / "bad.toml").write_text('seed = 4\n[objective]\nloss = "examples:scalar"\nmaximise = true\n')
+    with pytest.raises(optitrip.InputError, match=r"bad\.toml:4: objective\.maximise: unknown key; did you mean max"):
+        optitrip.sweep(cwd / "bad.toml")
+
+
+# The loss by itself
+
+
+def test_names_of_python_are_names_here() -> None:
+    """A loss, a parameter or a keyword-only parameter may be called by any letters, and different names stay different."""
+
+    def λ(α: float) -> float:  # noqa: RUF001, PLC2401
+        return α * α  # noqa: RUF001
+
+    found = optitrip.search(λ, {"α": {"normal": [0, 1]}}, candidates=50)  # noqa: RUF001
+    assert found.loss == found.x["α"] ** 2  # noqa: RUF001
+    assert float(optitrip.gradient(λ, 3.0).gradient["α"]) == pytest.approx(6.0)  # noqa: RUF001
+    assert float(optitrip.gradient(lambda *, only: only**2, 3.0).gradient["only"]) == pytest.approx(6.0)
+    assert float(optitrip.gradient(lambda x, scale=2.0: scale * x, 3.0).gradient["x"]) == pytest.approx(2.0)
+
+
+def grün(x: float) -> float:
+    return x
+
+
+def grön(x: float) -> float:
+    return -x
+
+
+def test_two_functions_have_two_state_directories(cwd: Path) -> None:
+    """Names that differ in letters that a sweep file has not are different sweeps."""
+    one = optitrip.search(grün, ONE, candidates=20, state_dir="kept")
+    two = optitrip.search(grön, ONE, candidates=20, state_dir="kept")
+    assert len(list((cwd / "kept").iterdir())) == 2
+    assert two.losses.tolist() == (-one.losses).tolist()
+
+
+def test_numbers_beside_the_loss_are_kept(session: optitrip.Session) -> None:
+    """In `best.named` and in the repr of a search; in the report of a gradient at x."""
+    found = session.search(beside, SPACE, candidates=100)
+    assert found.best.named == {"first": float(found.x["x"][0]), "k": found.x["k"]}
+    assert f"first={found.x['x'][0]:.6g}, k={found.x['k']}" in repr(found)
+    there = session.gradient(lambda x: {"loss": x * x, "twice": 2 * x}, 3.0)
+    assert there.loss == 9.0
+    assert there.report == {"twice": 6.0}
+
+
+def test_numbers_beside_the_loss_are_in_the_files(cwd: Path) -> None:
+    """losses.parquet has a column for each."""
+    import pyarrow.parquet as pq
+
+    found = optitrip.search(beside, SPACE, candidates=100, state_dir=cwd)
+    (file,) = cwd.glob("*/losses.parquet")
+    columns = pq.read_table(file)
+    xs = found.draws.values(range(100))
+    assert columns.column_names == ["index", "loss", "first", "k"]
+    assert columns["loss"].to_numpy().tobytes() == found.losses.tobytes()
+    assert columns["first"].to_pylist() == xs["x"][:, 0].tolist()
+    assert columns["k"].to_pylist() == xs["k"].tolist()
+
+
+# What is written
+
+
+def test_nothing_is_written_unless_asked(session: optitrip.Session, cwd: Path) -> None:
+    """Neither a state directory nor a store: not by a search, a gradient or a sweep of a file or a table."""
+    sweep = cwd.parent / f"{cwd.name}.toml"
+    sweep.write_text(
+        '[objective]\nloss = "examples:scalar"\n[space]\nx = { shape = [3], normal = [0, 1] }\nk = 1\nc = 2.5\n'
+        '[method]\nuse = "search"\ncandidates = 30\n[tracking]\nuse = "mlflow"\n'
+    )
+    for answer in (
+        session.search(scalar, SPACE, candidates=50),
+        session.gradient(square, [1.0, 2.0]),
+        session.sweep(table("examples:scalar", SEARCH)),
+        session.sweep(sweep),
+    ):
+        assert answer.picture()
+    with pytest.raises(optitrip.NoAnswer):
+        session.search(lambda x: float("nan"), ONE, candidates=3)
+    assert list(cwd.iterdir()) == []
+
+
+CALLS: list[Any] = []
+
+
+def counted(x: float) -> float:
+    CALLS.append(x)
+    return x * x
+
+
+class Counted:
+    """The same as an object with data of its own."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, x: float) -> float:
+        CALLS.append(x)
+        return self.scale * x * x
+
+    def digest(self) -> str:
+        return f"scale {self.scale}"
+
+
+class Digested:
+    def __call__(self, x: float) -> float:
+        return x
+
+    def digest(self) -> str:
+        return "one"
+
+
+def calls(run: Callable[[], Any]) -> tuple[Any, int]:
+    CALLS.clear()
+    return run(), len(CALLS)
+
+
+def test_a_state_directory_is_gone_on_from(cwd: Path) -> None:
+    """The second call evaluates nothing, a larger one the rest only, and all have the bits of a call without it."""
+
+    def run(candidates: int, **more: Any) -> tuple[Any, int]:
+        return calls(lambda: optitrip.search(counted, ONE, candidates=candidates, executor="serial", **more))
+
+    plain, evaluated = run(60)
+    assert evaluated == 60
+    first, evaluated = run(60, state_dir="kept")
+    assert evaluated == 60
+    again, evaluated = run(60, state_dir="kept")
+    assert evaluated == 0
+    more, evaluated = run(100, state_dir=cwd / "kept")
+    assert evaluated == 40
+    assert search_bits(first) == search_bits(again) == search_bits(plain)
+    assert search_bits(more) == search_bits(run(100)[0])
+    (folder,) = (cwd / "kept").iterdir()
+    assert re.fullmatch(r"counted-[0-9a-f]{8}", folder.name)
+    assert {"journal.sqlite", "best.npz", "losses.parquet", "losses.png", "result.json"} <= set(os.listdir(folder))
+    assert sorted(os.listdir(cwd)) == ["kept"]
+    run(60, state_dir="kept", seed=1)
+    assert len(list((cwd / "kept").iterdir())) == 2
+
+
+def test_a_gradient_is_gone_on_from(cwd: Path) -> None:
+    """The same at a point; another point is another sweep."""
+    at: Callable[[float], Any] = lambda x: calls(lambda: optitrip.gradient(counted, x, executor="serial", state_dir="kept"))  # fmt: skip # noqa: E731
+    first, evaluated = at(3.0)
+    assert evaluated == 2
+    again, evaluated = at(3.0)
+    assert evaluated == 0
+    assert gradient_bits(first) == gradient_bits(again)
+    other, evaluated = at(4.0)
+    assert evaluated == 2
+    assert other.loss == 16.0
+    assert len(list((cwd / "kept").iterdir())) == 2
+
+
+LOCAL: dict[str, Callable[[], Any]] = {
+    "lambda": lambda: lambda x: x,
+    "closure": lambda: shifted(0.0),
+    "partial": lambda: functools.partial(square),
+    "object": lambda: Both(),
+    "method": lambda: Counted(1.0).__call__,
+}
+
+
+@pytest.mark.parametrize("case", LOCAL)
+def test_what_has_no_identity_cannot_be_kept(cwd: Path, case: str) -> None:
+    """A journal that could be taken for that of another loss is not begun."""
+    loss = LOCAL[case]()
+    space = SPACE if case == "closure" else ONE
+    with pytest.raises(optitrip.InputError, match=r"state_dir: .* has no identity .*, or an object with digest\(\)"):
+        optitrip.search(loss, space, candidates=5, state_dir="kept")
+    assert list(cwd.iterdir()) == []
+    assert optitrip.search(loss, space, candidates=5).items == 5
+
+
+def test_an_object_with_a_digest_is_kept(cwd: Path) -> None:
+    """By its digest: an equal one goes on, a different one is another sweep with its own answer."""
+
+    def run(scale: float) -> tuple[Any, int]:
+        return calls(lambda: optitrip.search(Counted(scale), ONE, candidates=30, executor="serial", state_dir="kept"))
+
+    one, evaluated = run(1.0)
+    assert evaluated == 30
+    again, evaluated = run(1.0)
+    assert evaluated == 0
+    other, evaluated = run(-2.0)
+    assert evaluated == 30
+    assert search_bits(one) == search_bits(again)
+    assert other.losses.tolist() == (-2 * one.losses).tolist()
+    assert other.index != one.index
+    assert len(list((cwd / "kept").iterdir())) == 2
+
+
+def test_track_makes_one_run(cwd: Path) -> None:
+    """With the figures, the curve and the files, of a lambda too; and nothing else stays in the working directory."""
+    found = optitrip.search(lambda x: (x - 1) ** 2, ONE, candidates=40, track=True)
+    run, metrics, artifacts = stored(cwd)
+    assert run.info.status == "FINISHED"
+    assert artifacts == ["best.npz", "losses.parquet", "losses.png", "sweep.toml"]
+    assert run.data.tags["optitrip.candidates"] == "40"
+    assert run.data.params["space.x"] == "{'normal': [0.0, 1.0]}"
+    assert [value for _, value in sorted(metrics["loss"])] == found.losses.tolist()
+    assert (found.index, found.loss) in metrics["loss/best"]
+    assert metrics["failed"] == [(0, 0.0)]
+    assert not [entry for entry in os.listdir(cwd) if not entry.startswith("ml")]
+
+
+def test_a_tracked_gradient_with_a_state_directory(cwd: Path) -> None:
+    """Its figures and files are told too, and told once."""
+    for _ in range(2):
+        there = optitrip.gradient(square, [1.0, 2.0], state_dir="kept", track=True)
+    run, metrics, artifacts = stored(cwd)
+    assert metrics["gradient/norm"] == [(0, there.norm)]
+    assert metrics["gradient/max_abs"] == [(0, there.max_abs)]
+    assert metrics["loss"][0][1] == 5.0
+    assert artifacts == ["gradient.npz", "gradient.png", "point.npz", "sweep.toml"]
+    assert run.data.tags["optitrip.coordinates"] == "2"
+
+
+# Sessions
+
+
+class Travels:
+    """Counts in this process how often it is packed, and writes down where it is unpacked."""
+
+    packed = 0
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.large = np.ones(2_000_000)
+
+    def __getstate__(self) -> dict[str, Any]:
+        type(self).packed += 1
+        return dict(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        with self.log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def __call__(self, x: float) -> dict[str, float]:
+        time.sleep(0.003)
+        return {"loss": x * x * self.large[7], "pid": os.getpid()}
+
+
+def test_a_session_keeps_the_loss_here(cwd: Path) -> None:
+    """In this process it is packed and unpacked once, for two searches and a gradient; a new object is a new loss."""
+    Travels.packed = 0
+    loss = Travels(cwd / "log")
+    with optitrip.Session(executor="serial") as session:
+        first = session.search(loss, ONE, candidates=5)
+        second = session.search(loss, ONE, candidates=8, seed=1)
+        session.gradient(loss, 2.0)
+        assert Travels.packed == 1
+        session.search(Travels(cwd / "log"), ONE, candidates=2)
+    assert Travels.packed == 2
+    assert (cwd / "log").read_text().split() == [str(os.getpid())] * 2
+    assert first.losses.tolist() == (first.draws.values(range(5))["x"] ** 2).tolist()
+    assert second.losses.tolist() == (second.draws.values(range(8))["x"] ** 2).tolist()
+
+
+def test_a_session_keeps_loss_and_workers_on_ray(ray_session: optitrip.Session, cwd: Path) -> None:
+    """The same processes evaluate both calls, and 16 MB travel to each of them once."""
+    Travels.packed = 0
+    loss = Travels(cwd / "log")
+    first = ray_session.search(loss, ONE, candidates=300)
+    second = ray_session.search(loss, ONE, candidates=300, seed=1)
+    there = ray_session.gradient(loss, 2.0)
+    pids = set(first.result.named["pid"].tolist())
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert set(second.result.named["pid"].tolist()) == pids
+    assert there.report["pid"] in pids
+    assert Travels.packed == 1
+    assert sorted((cwd / "log").read_text().split()) == sorted(str(int(pid)) for pid in pids)
+    assert first.losses.tolist() == (first.draws.values(range(300))["x"] ** 2).tolist()
+    assert (
+        second.losses.tolist()
+        == (
+            second.draws.values(
+                range(300),
+            )["x"]
+            ** 2
+        ).tolist()
+    )
+
+
+def test_arguments_that_are_equal_but_not_the_same(session: optitrip.Session) -> None:
+    """1, 1.0 and true are different words in a sweep file: each has its own loss, in one session too."""
+    method = {"use": "search", "candidates": 3}
+    for value in (1, 1.0, True):
+        found = session.sweep(table("test_api:by_type", method, ONE, arguments={"of": value}))
+        assert found.loss == {int: 1.0, float: 2.0, bool: 3.0}[type(value)]
+
+
+def by_type(x: float, of: Any) -> float:
+    return {int: 1.0, float: 2.0, bool: 3.0}[type(of)]
+
+
+def test_a_session_goes_on_after_a_loss_without_an_answer(session: optitrip.Session) -> None:
+    """Slices of the sweep that was given up are in nobody's answer: the next ones have the bits of a fresh session."""
+
+    def hopeless(x: Any, k: int, c: float) -> float:
+        time.sleep(0.001)
+        raise KeyError("weights")
+
+    wanted = optitrip.search(failing, SPACE, candidates=N, seed=4, executor="serial")
+    for _ in range(3):
+        with pytest.raises(optitrip.NoAnswer, match=r"(?s)the first 100 items all failed.*candidate 0.*KeyError"):
+            session.search(hopeless, SPACE, candidates=5_000)
+        assert search_bits(session.search(failing, SPACE, candidates=N, seed=4)) == search_bits(wanted)
+        with pytest.raises(optitrip.NoAnswer, match="the first item failed"):
+            session.gradient(lambda x: float("inf"), [1.0, 2.0])
+        assert session.gradient(square, 3.0).loss == 9.0
+
+
+def test_a_session_goes_on_after_the_same_loss_had_no_answer(session: optitrip.Session) -> None:
+    """With another space the same loss is still loaded, and right."""
+
+    def positive(x: float) -> float:
+        if x < 0:
+            raise ValueError(f"{x} is negative")
+        return x
+
+    with pytest.raises(optitrip.NoAnswer, match="negative"):
+        session.search(positive, {"x": {"uniform": [-2, -1]}}, candidates=500)
+    found = session.search(positive, {"x": {"uniform": [1, 2]}}, candidates=500)
+    assert found.losses.tolist() == found.draws.values(range(500))["x"].tolist()
+
+
+class Interrupts:
+    """Ctrl-C at the nth call in this process."""
+
+    calls = 0
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def __call__(self, x: float) -> float:
+        type(self).calls += 1
+        if type(self).calls == self.at:
+            raise KeyboardInterrupt
+        return x * x
+
+    def digest(self) -> str:
+        return "interrupts"
+
+
+def test_ctrl_c_ends_the_call_and_not_the_session() -> None:
+    """KeyboardInterrupt comes out of the call; the same session and loss then have the right answer."""
+    Interrupts.calls = 0
+    loss = Interrupts(30)
+    with optitrip.Session(executor="serial") as session:
+        with pytest.raises(KeyboardInterrupt):
+            session.search(loss, ONE, candidates=50)
+        assert Interrupts.calls == 30
+        found = session.search(loss, ONE, candidates=50)
+        assert found.losses.tolist() == (found.draws.values(range(50))["x"] ** 2).tolist()
+        assert session.search(square, ONE, candidates=9).losses.tobytes() == found.losses[:9].tobytes()
+
+
+def test_ctrl_c_leaves_what_was_kept() -> None:
+    """With a state directory the same call goes on where it was interrupted."""
+    Interrupts.calls = 0
+    with pytest.raises(KeyboardInterrupt, match=r"of 50 candidates are kept"):
+        optitrip.search(Interrupts(30), ONE, candidates=50, executor="serial", state_dir="kept")
+    found = optitrip.search(Interrupts(0), ONE, candidates=50, executor="serial", state_dir="kept")
+    assert found.losses.tolist() == (found.draws.values(range(50))["x"] ** 2).tolist()
+    assert 50 < Interrupts.calls < 80
+
+
+def test_a_loss_that_cannot_travel_is_refused_every_time(ray_session: optitrip.Session) -> None:
+    """On Ray, with the reason; a second call says the same, and another loss is evaluated."""
+    import threading
+
+    lock = threading.Lock()
+    for _ in range(2):
+        with pytest.raises(optitrip.InputError, match="cannot travel to Ray workers"):
+            ray_session.search(lambda x: float(lock.locked()), ONE, candidates=5)
+    assert ray_session.gradient(square, 3.0).loss == 9.0
+
+
+def test_a_new_session_refuses_a_loss_that_cannot_travel_every_time(local_ray: None) -> None:
+    """Also where it is the first loss of all, and the very same object comes again."""
+    import threading
+
+    lock = threading.Lock()
+    loss: Callable[[float], float] = lambda x: float(lock.locked())  # noqa: E731
+    with optitrip.Session(1, executor="ray") as session:
+        for _ in range(2):
+            with pytest.raises(optitrip.InputError, match="cannot travel to Ray workers"):
+                session.search(loss, ONE, candidates=5)
+        assert session.gradient(square, 3.0).loss == 9.0
+
+
+def test_a_loss_that_cannot_travel_is_evaluated_here() -> None:
+    """The serial executor takes it as it is."""
+    import threading
+
+    lock = threading.Lock()
+    assert optitrip.search(lambda x: x + lock.locked(), ONE, candidates=5, executor="serial").items == 5
+
+
+def test_a_closed_session_begins_anew(local_ray: None) -> None:
+    """Closing lets the workers go; the next call hires others, and has the same bits."""
+    session = optitrip.Session(1, executor="ray")
+    loss: Callable[[float], Any] = lambda x: {"loss": x * x, "pid": os.getpid()}  # noqa: E731
+    first = session.search(loss, ONE, candidates=5)
+    session.close()
+    second = session.search(loss, ONE, candidates=5)
+    session.close()
+    session.close()
+    assert first.losses.tobytes() == second.losses.tobytes()
+    assert first.best.named != second.best.named
+
+
+# Answers
+
+
+def test_exceptions_are_the_public_ones() -> None:
+    """What is raised can be caught by the names that `import optitrip` gives."""
+    from optitrip import errors
+
+    assert optitrip.InputError is errors.InputError
+    assert optitrip.NoAnswer is errors.NoAnswer
+    assert optitrip.Stopped is errors.Stopped
+    assert all(issubclass(one, Exception) for one in (optitrip.InputError, optitrip.NoAnswer, optitrip.Stopped))
+    with pytest.raises(optitrip.NoAnswer, match=r"(?s)none of the 3 candidates has a finite loss: 3 nan.*x = "):
+        optitrip.search(lambda x: float("nan"), ONE, candidates=3)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_workers_that_keep_dying_are_stopped() -> None:
+    """The public exception, which says so."""
+
+    def dies(x: float) -> float:
+        os.kill(os.getpid(), 9)
+        return x
+
+    with pytest.raises(optitrip.Stopped, match="workers died"):
+        optitrip.search(dies, ONE, candidates=2, executor="ray", workers=1)
+
+
+def test_answers_are_frozen() -> None:
+    """Neither an answer's fields nor its parameters can be changed."""
+    found = optitrip.search(scalar, SPACE, candidates=20)
+    there = optitrip.gradient(square, [1.0, 2.0])
+    for answer, name in [(found, "loss"), (found, "result"), (found, "other"), (there, "gradient"), (there, "method")]:
+        with pytest.raises((AttributeError, dataclasses.FrozenInstanceError)):
+            setattr(answer, name, 1)
+    for array in (found.x["x"], there.x["x"]):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_a_repr_is_one_line(session: optitrip.Session) -> None:
+    """However large the arrays are, and with the figures that matter."""
+    space = {"w": {"normal": [0, 1], "shape": [40, 50]}, "kernel": {"choice": ["rbf", "line\nar"]}}
+    found = session.search(lambda w, kernel: float(w.sum()), space, candidates=30)
+    assert re.fullmatch(
+        rf"SearchAnswer\(loss={found.loss:.8g}, x={{w=array of shape \(40, 50\), from -\S+ to \S+, "
+        rf"kernel='.*'}}, candidate {found.index} of 30\)",
+        repr(found),
+    )
+    there = session.gradient(lambda w: float((w * w).sum()), found.x["w"])
+    assert re.fullmatch(rf"GradientAnswer\(loss=\S+, norm={there.norm:.8g}, largest: w\[\d+, \d+\] .*\)", repr(there))
+    assert len(repr(found)) + len(repr(there)) < 500
+    few = session.search(failing, SPACE, candidates=N, seed=4)
+    assert f", {sum(few.failures.values())} failed)" in repr(few)
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def pictures(html: str) -> list[bytes]:
+    return [base64.b64decode(one) for one in re.findall(r'<img src="data:image/png;base64,([^"]+)">', html)]
+
+
+class Pictured:
+    """A loss that can show its parameters, with words that HTML would take for its own."""
+
+    def __call__(self, w: Any) -> dict[str, float]:
+        return {"loss": float((w * w).sum()), "<b>": 1.0}
+
+    def images(self, w: Any) -> dict[str, Any]:
+        return {"w": w}
+
+
+@pytest.mark.parametrize("case", ["search", "gradient", "search with images", "gradient with images"])
+def test_answers_show_themselves_in_notebooks(case: str) -> None:
+    """Their repr, escaped, and their pictures, which are PNGs; `picture` is the first of them."""
+    w = np.arange(6.0).reshape(2, 3)
+    loss = Pictured() if "images" in case else lambda w: float((w * w).sum())
+    space = {"w": {"normal": [0, 1], "shape": [2, 3]}}
+    found = optitrip.search(loss, space, candidates=30) if "search" in case else optitrip.gradient(loss, w)
+    shown = found._repr_html_()
+    drawn = pictures(shown)
+    assert len(drawn) == (2 if case == "search with images" else 1)
+    assert all(one.startswith(PNG) and len(one) > 1_000 for one in drawn)
+    assert found.picture() == drawn[0]
+    text = shown.partition("<pre>")[2].partition("</pre>")[0]
+    assert text == repr(found).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;")
+    assert ("&lt;b&gt;=1" in text) == (case == "search with images")
+
+
+def test_progress_goes_to_stderr_and_silence_is_the_default(capsys: pytest.CaptureFixture[str], cwd: Path) -> None:
+    """Nothing is printed unless progress=True, and then on stderr."""
+    optitrip.search(counted, ONE, candidates=5, executor="serial", state_dir="kept")
+    assert capsys.readouterr() == ("", "")
+    optitrip.search(counted, ONE, candidates=5, executor="serial", state_dir="kept", progress=True)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "finished before" in said.err
+
+
+# The package
+
+
+def fresh(code: str) -> str:
+    """What some code prints in a fresh interpreter."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_importing_is_light_and_every_public_name_is_there() -> None:
+    """`dir` shows the public names, each of them resolves, and before one is used nothing heavy is imported."""
+    said = fresh("""
+        import sys, optitrip
+        heavy = {"numpy", "ray", "mlflow", "matplotlib", "scipy", "pydantic", "rich", "pyarrow"}
+        print(sorted(heavy & sys.modules.keys()))
+        print(sorted(set(optitrip.__all__) - set(dir(optitrip))))
+        print([name for name in optitrip.__all__ if not callable(getattr(optitrip, name))])
+        print(sorted({"ray", "mlflow", "matplotlib", "pyarrow"} & sys.modules.keys()))
+        from optitrip import *
+        print(search is optitrip.api.search, gradient, hasattr(optitrip, "serach"))
+    """).splitlines()
+    assert said[:4] == ["[]", "[]", "[]", "[]"]
+    assert re.fullmatch(r"True <function gradient at .*> False", said[4])
+
+
+def test_a_search_in_a_fresh_interpreter_needs_neither_ray_nor_mlflow() -> None:
+    """A short search in a script imports neither, nor matplotlib before a picture is asked for."""
+    said = fresh("""
+        import sys, optitrip
+        found = optitrip.search(lambda x: (x - 1) ** 2, {"x": {"normal": [0, 1]}}, candidates=500)
+        print(found.loss == (found.x["x"] - 1) ** 2, sorted({"ray", "mlflow", "matplotlib"} & sys.modules.keys()))
+    """)
+    assert said == "True []\n"

@@ -1,0 +1,310 @@
+"""Losses of every kind that a sweep file can name, on Ray workers: they travel there and give the serial bits."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optitrip.answers.search import SearchAnswer
+from optitrip.console import Silent
+from optitrip.driver.phases import Phases
+from optitrip.driver.run import LINES_SHOWN
+from optitrip.driver.watch import Watch
+from optitrip.errors import InputError
+from optitrip.launch import Options, conduct
+from optitrip.loading import import_paths, load
+from optitrip.spec import read
+from optitrip.workplace import Workplace
+
+FILES = {
+    "ray_losses.py": """
+import functools, os, time
+import numpy as np
+import optitrip
+
+def function(x, k, scale=2.0):
+    return float(np.exp(scale * x).sum()) * k
+
+class Weighted:
+    def __init__(self, scale, power):
+        self.weights = scale * np.arange(1.0, 4.0) ** power
+    def __call__(self, x, k):
+        return float(np.sin(x) @ self.weights) * k
+    def valley(self, x, k):
+        return float(np.square(x - 1) @ self.weights) + k
+
+heavy = Weighted(0.3, 2)
+
+def factory(scale):
+    powers = np.arange(3) * scale
+    return lambda x, k: float((np.abs(x) ** powers).sum() / k)
+
+half = functools.partial(function, scale=0.5)
+
+@optitrip.batched
+def batch(x, k, scale):
+    return np.square(x * scale).sum(axis=1) * k
+
+@optitrip.batched(block=32)
+def blocks(x, k, scale):
+    assert x.shape in [(32, 3), (1, 3)], x.shape  # one at a time where batches are checked against it
+    return np.square(x * scale).sum(axis=1) * k
+
+class Beside:
+    def __call__(self, x, k):
+        return {"loss": float(x.sum()) * k, "first": x[0], "k": k}
+    def report(self, x, k):
+        return {"pid": os.getpid(), "largest": float(x.max())}
+
+def talks(x, k):
+    print(f"k is {k}")
+    return float(x.sum()) * k
+
+def chatters(x, k):
+    for line in range(300):
+        print(f"line {line} of many")
+    return float(x.sum()) * k
+
+def fails(x, k):
+    if k > 6:
+        raise ValueError(f"k is {k}")
+    return float(x.sum())
+
+def where(x, k):
+    time.sleep(0.01)
+    return {"loss": float(x.sum()), "pid": os.getpid()}
+
+def hole(x, k):
+    return function(x, k)
+hole = functools.partial(hole)
+hole.lock = __import__("threading").Lock()
+""",
+    "ray_deep/inner.py": "def loss(x, k): return float(x[0] * x[1]) + k * float(x[2])\n",
+    "ray_package/__init__.py": "",
+    "ray_package/loss.py": "from .parts.scale import SCALE\nfrom . import shared\n"
+    "def loss(x, k): return SCALE * shared.size(x) / k\n",
+    "ray_package/shared.py": "def size(x): return float(x @ x)\n",
+    "ray_package/parts/__init__.py": "",
+    "ray_package/parts/scale.py": "SCALE = 0.1\n",
+}
+SWEEP = """
+seed = 3
+[objective]
+{key} = "{reference}"
+[objective.arguments]
+{arguments}
+[space]
+x = {{ normal = [0, 1], shape = [3] }}
+k = {{ integer = [1, 9] }}
+[method]
+use = "search"
+candidates = {candidates}
+[tracking]
+use = "none"
+"""
+CANDIDATES = 700
+
+KINDS: dict[str, tuple[str, str]] = {
+    "a module in a folder": ("ray_deep.inner:loss", ""),
+    "relative imports": ("ray_package.loss:loss", ""),
+    "a default": ("ray_losses:function", ""),
+    "a default overridden": ("ray_losses:function", "scale = 0.25"),
+    "a class": ("ray_losses:Weighted", "scale = 0.5\npower = 1.5"),
+    "a factory": ("ray_losses:factory", "scale = 1.5"),
+    "a method of an object": ("ray_losses:heavy.valley", ""),
+    "an object": ("ray_losses:heavy", ""),
+    "a partial": ("ray_losses:half", ""),
+    "batched": ("ray_losses:batch", "scale = 3.0"),
+    "batched by blocks": ("ray_losses:blocks", "scale = 3.0"),
+    "numbers beside": ("ray_losses:Beside", ""),
+    "some fail": ("ray_losses:fails", ""),
+}
+
+
+class Heard(Silent):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with modules of losses; sweep files go beside them, and the working directory is elsewhere."""
+    folder, path, work = tmp_path_factory.mktemp("losses"), list(sys.path), Path.cwd()
+    for name, code in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(code)
+    os.chdir(tmp_path_factory.mktemp("work"))
+    yield folder
+    os.chdir(work)
+    sys.path[:] = path
+    for name in [name for name in sys.modules if name.startswith(("ray_losses", "ray_deep", "ray_package"))]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def workers(local_ray: None) -> Iterator[Workplace]:
+    """Two Ray workers for all sweeps of this file: they look for modules where the sweep files are."""
+    with Workplace("ray", 2) as workplace:
+        yield workplace
+
+
+def answer(
+    here: Path,
+    workplace: Workplace,
+    reference: str,
+    arguments: str = "",
+    watch: Watch | None = None,
+    candidates: int = CANDIDATES,
+) -> SearchAnswer:
+    """What a sweep file that names this loss comes to at a workplace."""
+    path = here / "sweep.toml"
+    key = "make" if reference.endswith("factory") else "loss"
+    path.write_text(SWEEP.format(key=key, reference=reference, arguments=arguments, candidates=candidates))
+    sweep = read(path)
+    outcome = conduct(
+        sweep, load(sweep), import_paths(here), workplace, Options(None), watch or Silent(), Phases(), closing=False
+    )
+    assert isinstance(outcome.answer, SearchAnswer), outcome.message
+    return outcome.answer
+
+
+def numbers(found: SearchAnswer) -> dict[str, Any]:
+    """All of an answer that must be the same everywhere, to the bit."""
+    result = found.result
+    return {
+        "best": (found.loss.hex(), found.index, {name: np.asarray(value).tobytes() for name, value in found.x.items()}),
+        "losses": result.loss.tobytes(),
+        "few": (result.best_index.tobytes(), result.best_loss.tobytes()),
+        "beside": {name: column.tobytes() for name, column in result.named.items()},
+        "failures": (found.failures, result.failures.to_bytes()),
+    }
+
+
+def expected(case: str, x: Any, k: int) -> float:
+    """The losses once more, by hand."""
+    match case:
+        case "a module in a folder":
+            return x[0] * x[1] + k * x[2]
+        case "relative imports":
+            return 0.1 * float(x @ x) / k
+        case "a default":
+            return float(np.exp(2 * x).sum()) * k
+        case "a default overridden":
+            return float(np.exp(0.25 * x).sum()) * k
+        case "a class":
+            return float(np.sin(x) @ (0.5 * np.array([1, 2**1.5, 3**1.5]))) * k
+        case "a factory":
+            return float((np.abs(x) ** np.array([0, 1.5, 3])).sum() / k)
+        case "a method of an object":
+            return float((x - 1) ** 2 @ np.array([0.3, 1.2, 2.7])) + k
+        case "an object":
+            return float(np.sin(x) @ np.array([0.3, 1.2, 2.7])) * k
+        case "a partial":
+            return float(np.exp(0.5 * x).sum()) * k
+        case "batched" | "batched by blocks":
+            return float((9 * x**2).sum()) * k
+        case "numbers beside":
+            return float(x.sum()) * k
+        case _:
+            return float(x.sum()) if k <= 6 else np.nan
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: Workplace, case: str) -> None:
+    """Law 1 for every kind of loss that a file can name; and the numbers are those of the formula."""
+    reference, arguments = KINDS[case]
+    on_ray = answer(here, workers, reference, arguments)
+    with Workplace("serial") as serial:
+        in_here = answer(here, serial, reference, arguments)
+    assert numbers(on_ray) == numbers(in_here)
+    xs = on_ray.draws.values(range(CANDIDATES))
+    by_hand = [expected(case, x, k) for x, k in zip(xs["x"], xs["k"].tolist(), strict=True)]
+    np.testing.assert_allclose(on_ray.losses, by_hand, rtol=1e-12)
+    assert on_ray.index == int(np.nanargmin(by_hand))
+    assert on_ray.failures == ({"raised": int(np.isnan(by_hand).sum())} if case == "some fail" else {})
+
+
+def test_the_losses_are_computed_by_the_workers(here: Path, workers: Workplace) -> None:
+    """By processes that are not this one, and by both."""
+    found = answer(here, workers, "ray_losses:where", candidates=300)
+    pids = set(found.result.named["pid"].tolist())
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: Workplace) -> None:
+    """Those of the winner and of every kept loss, and the report, which a worker makes too."""
+    found = answer(here, workers, "ray_losses:Beside")
+    xs = found.draws.values(range(CANDIDATES))
+    assert found.result.named.keys() == {"first", "k"}
+    np.testing.assert_array_equal(found.result.named["first"], xs["x"][:, 0])
+    np.testing.assert_array_equal(found.result.named["k"], xs["k"])
+    assert found.best.named == {"first": float(found.x["x"][0]), "k": found.x["k"]}
+    assert found.report["largest"] == found.x["x"].max()
+    assert found.report["pid"] != os.getpid()
+
+
+def test_what_a_loss_prints_on_workers_is_said(here: Path, workers: Workplace) -> None:
+    """Every line once where they are few, and the answer is none the worse."""
+    watch = Heard()
+    found = answer(here, workers, "ray_losses:talks", watch=watch, candidates=40)
+    said = [line for message in watch.said for line in message.splitlines() if line.startswith("k is")]
+    xs = found.draws.values(range(40))
+    assert sorted(said) == sorted(f"k is {k}" for k in xs["k"].tolist())
+    assert found.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
+
+
+def test_a_loss_that_prints_much_is_cut_short(here: Path, workers: Workplace) -> None:
+    """After so many lines it says that there is more, once, and goes on to the right answer."""
+    watch = Heard()
+    found = answer(here, workers, "ray_losses:chatters", watch=watch, candidates=60)
+    lines = [line for message in watch.said for line in message.splitlines()]
+    assert sum(line.startswith("line ") for line in lines) == LINES_SHOWN
+    assert [line for line in lines if "the rest is not shown" in line] == [
+        f"(the loss prints more than {LINES_SHOWN} lines; the rest is not shown)"
+    ]
+    xs = found.draws.values(range(60))
+    assert found.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
+
+
+def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The serial executor leaves printing alone."""
+    watch = Heard()
+    with Workplace("serial") as serial:
+        found = answer(here, serial, "ray_losses:talks", watch=watch, candidates=40)
+    ks = found.draws.values(range(40))["k"].tolist()
+    assert capsys.readouterr().out == "".join(f"k is {k}\n" for k in ks)
+    assert watch.said == []
+
+
+def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: Workplace) -> None:
+    """Law 10: the message, the user's own line, and the parameters of the first that failed."""
+    found = answer(here, workers, "ray_losses:fails")
+    ks = found.draws.values(range(CANDIDATES))["k"].tolist()
+    first = next(index for index, k in enumerate(ks) if k > 6)
+    record = found.result.failures.records["raised"][0]
+    assert (record.index, record.message) == (first, f"k is {ks[first]}")
+    assert re.search(r'File ".*ray_losses\.py", line \d+, in fails', record.traceback)
+    assert "optitrip" not in record.traceback
+    assert f"candidate {first} (raised)" in found.first_failure()
+
+
+def test_a_loss_that_cannot_travel_says_so_and_the_next_one_works(here: Path, workers: Workplace) -> None:
+    """A lock in it: told before anything is evaluated, without an answer, and the workers stay of use."""
+    with pytest.raises(InputError, match="cannot travel to Ray workers"):
+        answer(here, workers, "ray_losses:hole")
+    assert answer(here, workers, "ray_losses:function", candidates=5).items == 5
