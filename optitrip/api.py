@@ -123,7 +123,8 @@ class Session:
         said = (repr(sweep.objective), sweep.space.names)  # as written: 1 and 1.0 are equal, but not the same
         if self._last is None or self._last[0] != said:
             self._last = (said, load(sweep))
-        return self._run(sweep, self._last[1], import_paths(sweep.folder), state_dir, track)
+        paths = dict.fromkeys([*import_paths(sweep.folder), *live_paths()])  # what this process found, workers find
+        return self._run(sweep, self._last[1], tuple(paths), state_dir, track)
 
     def _live(
         self,

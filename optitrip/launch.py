@@ -137,7 +137,7 @@ def conduct(
             message = f"no answer: {error}{told(error.failures, error.points)}"
             ended = outcome("failed", progress.done, message=message, exit_status=1)
         except (Stopped, KeyboardInterrupt, OSError) as error:
-            ended = stopped(error, sweep, progress, outcome)
+            ended = stopped(error, sweep, progress, outcome, kept=state.path is not None)
         except BaseException as error:
             failed = outcome("failed", progress.done, message=f"{type(error).__name__}: {error}")
             remember(tracker, state, failed, [], note(failed), phases, watch)
@@ -150,17 +150,17 @@ def conduct(
         return ended
 
 
-def stopped(error: BaseException, sweep: Sweep, progress: Progress, outcome: Callable[..., Outcome]) -> Outcome:
+def stopped(
+    error: BaseException, sweep: Sweep, progress: Progress, outcome: Callable[..., Outcome], *, kept: bool
+) -> Outcome:
     """How a sweep stands that was stopped in its middle."""
     best = None
     if progress.index >= 0 and isinstance(sweep.method, SearchTable):
         draws = Draws(sweep.space, sweep.seed, sweep.method.sampler)
         best = Best(progress.loss, progress.index, draws, sweep.objective.maximize)
     unit = "candidates" if isinstance(sweep.method, SearchTable) else "coordinates"
-    message = (
-        f"{error or 'interrupted'}: {progress.done:,} of {sweep.items:,} {unit} are kept. "
-        "The same command goes on from here."
-    )
+    done = f"{str(error) or 'interrupted'}: {progress.done:,} of {sweep.items:,} {unit}"
+    message = f"{done} are kept. The same command goes on from here." if kept else f"{done} were evaluated"
     status = error.status if isinstance(error, Stopped) else 130 if isinstance(error, KeyboardInterrupt) else 75
     return outcome("stopped", progress.done, best=best, message=message, exit_status=status)
 

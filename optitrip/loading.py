@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def load(sweep: Sweep) -> Objective:
 def find(reference: str, folder: Path) -> Any:
     """The object that `module:name` names."""
     module_name, _, attribute = reference.partition(":")
+    check_same_module(reference, module_name, import_paths(folder))
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -71,6 +73,22 @@ def find(reference: str, folder: Path) -> Any:
             raise InputError(f"objective {reference}: {module_name} has no {name!r}; {nearest(name, public)}")
         found = getattr(found, name)
     return found
+
+
+def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
+    """Go on unless another module of this name was imported before, from another folder: Python would give that one.
+
+    Raises:
+        InputError: with both files.
+    """
+    top = name.partition(".")[0]
+    loaded = getattr(sys.modules.get(top), "__file__", None)
+    here = next((spec for path in paths if (spec := PathFinder.find_spec(top, [path])) and spec.origin), None)
+    if loaded and here and here.origin and Path(loaded).resolve() != Path(here.origin).resolve():
+        raise InputError(
+            f"objective {reference}: its module is {here.origin}, but this process has imported {top} from {loaded}; "
+            "rename one of them, or use another process"
+        )
 
 
 def build(named: Any, table: ObjectiveTable) -> Any:

@@ -28,7 +28,7 @@ def show(value: Any) -> str:
 
 def figure(name: str, value: float) -> str:
     """A figure of a report, by its name."""
-    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.6g}"
+    return f"{100 * value:.2f} %" if name.endswith("accuracy") and 0 <= value <= 1 else f"{value:.6g}"
 
 
 def rows_of(values: Mapping[str, Array]) -> list[tuple[str, str]]:

@@ -632,3 +632,17 @@ def test_ui_without_a_store_says_so(folder: Path) -> None:
     done = optitrip(folder, "ui")
     assert done.returncode == 2
     assert "no such file; run a sweep in this directory first" in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_sweep_file_runs(path: Path, tmp_path: Path) -> None:
+    """With a few items each, in an empty folder; what needs CIFAR-10 says where it is to be had."""
+    few = "method.coordinates=4" if "gradient" in path.stem else "method.candidates=4"
+    words = ["--executor", "serial", "--set", few, "--set", "tracking.use=none", "--json"]
+    done = optitrip(tmp_path, "sweep", str(path), *words)
+    if "cifar10" in path.stem:
+        assert done.returncode == 2
+        assert "optitrip data cifar10" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["items"] == 4

@@ -109,9 +109,10 @@ def test_weights_of_a_classifier_are_images() -> None:
 
 
 def test_html_escapes_the_text() -> None:
-    """Names and exceptions may hold anything."""
-    text = html("<lambda> & x", [b"png"])
+    """Names may hold anything; a picture that cannot be drawn is left out."""
+    text = html("<lambda> & x", [lambda: b"png", lambda: b"1"[9:10] or {}["no picture"]])
     assert "&lt;lambda&gt; &amp; x" in text
+    assert text.count("<img") == 1
     assert '<img src="data:image/png;base64,cG5n">' in text
 
 

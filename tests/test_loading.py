@@ -386,3 +386,15 @@ def test_a_block_that_is_no_number_of_candidates_is_refused(here: Path, block: s
     """The object's own block is checked as the file's is, before the first batch fails."""
     name = module(here, f"class f:\n    block = {block}\n    def losses(self, x): return x")
     assert "block" in refused(here, f"{name}:f")
+
+
+def test_another_module_of_the_same_name_is_refused(here: Path) -> None:
+    """Nothing silent: Python would give the one that was imported first, from another folder."""
+    name = module(here, "def f(x): return x")
+    assert losses(objective(here, f"{name}:f"), 2.0) == [2.0]
+    other = here.parent / "other"
+    other.mkdir()
+    module(other, "def f(x): return 2 * x", name)
+    said = refused(other, f"{name}:f")
+    assert str(other / f"{name}.py") in said
+    assert str(here / f"{name}.py") in said

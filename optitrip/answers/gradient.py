@@ -204,7 +204,7 @@ class GradientAnswer:
         return f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})"
 
     def _repr_html_(self) -> str:
-        return html(repr(self), [self.picture()])
+        return html(repr(self), [self.picture])
 
 
 def sign(side: int) -> str:

@@ -152,8 +152,8 @@ class SearchAnswer:
         )
 
     def _repr_html_(self) -> str:
-        pictures = [self.picture(), *([images_png(self.images, "the best weights")] if self.images else [])]
-        return html(repr(self), pictures)
+        weights = [lambda: images_png(self.images, "the best weights")] if self.images else []
+        return html(repr(self), [self.picture, *weights])
 
 
 def finite(figures: Mapping[str, float]) -> dict[str, float | None]:

@@ -28,31 +28,36 @@ class Crew:
 
     def employ(self, objective: Any) -> None:
         """From now on evaluate this objective, another one or the one that is loaded already."""
-        if objective is not self._objective and self._executor is not None:
-            self._executor.load(objective)
-        self._objective = objective
+        changed, self._objective = objective is not self._objective, objective
+        if changed and self._executor is not None:
+            executor, self._executor = self._executor, None
+            self._executor = self._loaded(executor)
         self.may_grow = self._grow is not None
 
     def executor(self) -> Executor:
         if self._executor is None:
-            self._executor = self._begin()  # kept before it is loaded, so that it is closed if that raises
-            self._executor.load(self._objective)
+            self._executor = self._loaded(self._begin())
         return self._executor
 
     def larger(self, seconds_left: float) -> Executor | None:
         """Another executor to go on with, asked for once a sweep; None to go on as it is."""
         self.may_grow = False
-        larger = self._grow(seconds_left) if self._grow else None
-        if larger is None:
+        grown = self._grow(seconds_left) if self._grow else None
+        if grown is None:
             return None
-        try:
-            larger.load(self._objective)
-        except BaseException:
-            larger.close()
-            raise
+        larger = self._loaded(grown)
         self.close()
         self._executor, self._grow = larger, None
         return larger
+
+    def _loaded(self, executor: Executor) -> Executor:
+        """The executor with the objective in it; it is let go if that cannot go there."""
+        try:
+            executor.load(self._objective)
+        except BaseException:
+            executor.close()
+            raise
+        return executor
 
     def close(self) -> None:
         if self._executor is not None:
