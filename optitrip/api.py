@@ -119,8 +119,12 @@ class Session:
         self, path_or_table: str | Path | Mapping[str, Any], *, state_dir: str | Path | None = None, track: bool = False
     ) -> SearchAnswer | GradientAnswer:
         """`optitrip.sweep` on this session's workers; what the file says of them does not count."""
-        sweep = located(sweep_of(path_or_table), Path(state_dir or ".optitrip"))
-        said = (repr(sweep.objective), sweep.space.names)  # as written: 1 and 1.0 are equal, but not the same
+        return self._sweep(sweep_of(path_or_table), state_dir, track)
+
+    def _sweep(self, given: Sweep, state_dir: str | Path | None, track: bool) -> SearchAnswer | GradientAnswer:
+        sweep = located(given, Path(state_dir or ".optitrip"))
+        # As written, and where: 1 and 1.0 are equal, but not the same, and each folder has its own modules.
+        said = (repr(sweep.objective), sweep.space.names, sweep.folder)
         if self._last is None or self._last[0] != said:
             self._last = (said, load(sweep))
         paths = dict.fromkeys([*import_paths(sweep.folder), *live_paths()])  # what this process found, workers find
@@ -175,6 +179,13 @@ class Session:
 
 
 def sweep_of(path_or_table: str | Path | Mapping[str, Any]) -> Sweep:
+    """The sweep of a file, or of its tables.
+
+    Raises:
+        InputError: for a mistake in it, or what is neither.
+    """
+    if not isinstance(path_or_table, Mapping | str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"sweep: was {path_or_table!r}, wanted the path of a sweep file, or its tables as a dict")
     if isinstance(path_or_table, Mapping):
         tables = plain(path_or_table)
         return parse(tables, Lines(None, ""), "sweep", Path.cwd(), f"# Started from Python with\n# {tables}\n")
@@ -275,6 +286,8 @@ def sweep(
 ) -> SearchAnswer | GradientAnswer:
     """The answer of a sweep file, or of its tables as a dict.
 
+    As the command does, it puts the file's folder first where Python looks for modules.
+
     Args:
         path_or_table: of the file, or what it would hold.
         progress, state_dir, track: as for `search`; what the file says of tracking does not count.
@@ -282,6 +295,7 @@ def sweep(
     Raises:
         optitrip.InputError, optitrip.NoAnswer, optitrip.Stopped: as for `search`.
     """
-    run = sweep_of(path_or_table).run
+    given = sweep_of(path_or_table)
+    run = given.run
     with Session(run.workers, executor=run.executor, resources=run.resources, progress=progress) as session:
-        return session.sweep(path_or_table, state_dir=state_dir, track=track)
+        return session._sweep(given, state_dir, track)  # pyright: ignore[reportPrivateUsage]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -75,11 +75,7 @@ def fitted(sweep: Sweep, found: Mapping[str, Any]) -> dict[str, Array]:
         elif variable.name not in found:
             raise InputError(f"has no {variable.name}, which the space has")
         else:
-            try:
-                with np.errstate(over="ignore"):  # told below, with its place
-                    value = np.array(found[variable.name], dtype=variable.dtype)
-            except (TypeError, ValueError):
-                raise InputError(f"{variable.name} was {found[variable.name]!r}, wanted numbers") from None
+            value = numbers(variable.name, found[variable.name], variable.dtype)
             if value.shape != variable.shape:
                 raise InputError(f"{variable.name} has shape {list(value.shape)}, wanted {list(variable.shape)}")
             if not np.isfinite(value).all():
@@ -90,10 +86,25 @@ def fitted(sweep: Sweep, found: Mapping[str, Any]) -> dict[str, Array]:
     return values
 
 
+def numbers(name: str, given: Any, dtype: str) -> Array:
+    """A new array of this dtype, of what holds real numbers."""
+    try:
+        value = np.asarray(given)
+    except ValueError:  # ragged
+        value = np.empty(0, object)
+    if value.dtype.kind not in "fiu":
+        raise InputError(f"{name} was {reprlib.repr(given)}, wanted numbers")
+    with np.errstate(over="ignore"):  # an infinite value is told with its place
+        return np.array(value, dtype)
+
+
 def found_file(given: str, folder: Path) -> Path:
     """A file that a sweep names: in the sweep file's folder, else in the working directory."""
-    path = Path(given).expanduser()
-    return folder / path if (folder / path).exists() else path
+    try:
+        path = Path(given).expanduser()
+        return folder / path if (folder / path).exists() else path
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, no such user, a zero byte
+        raise InputError(f"was {given!r}, which cannot be a file: {error}") from None
 
 
 def stored(file: Path) -> dict[str, Array]:
@@ -106,7 +117,9 @@ def stored(file: Path) -> dict[str, Array]:
             return {name: loaded[name] for name in loaded.files}
     except FileNotFoundError:
         raise InputError(f"{file.absolute()}: no such file; wanted an .npz with an array for each variable") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except Exception as error:  # whatever NumPy, zipfile and zlib make of a damaged file
         raise InputError(f"{file.absolute()}: cannot be read as an .npz of numbers: {error}") from None
 
 
@@ -114,7 +127,10 @@ def state_of(given: str, folder: Path, root: Path) -> Path:
     """The state directory of a finished sweep: named by its file, its name, its identity or its MLflow run."""
     file = found_file(given, folder)
     if file.suffix == ".toml" and file.exists():
-        folders = [root / located(read(file), root).label]
+        other = read(file)
+        if isinstance(other.method, GradientTable):
+            raise InputError(f"{file} is a gradient, which has no best; wanted a search")
+        folders = [root / other.label]
     else:
         named = [root / given, *root.glob(f"*-{given}"), *root.glob(f"{given}-{'[0-9a-f]' * 8}")]
         folders = [path for path in dict.fromkeys(named) if (path / files.RESULT).exists()] if plain_name(given) else []

@@ -16,7 +16,8 @@ def description(sweep: Sweep) -> str:
     """Lines of plain text."""
     table = sweep.objective
     module, _, attribute = table.reference.partition(":")
-    drawn = sweep.space.row_size
+    of_candidate = isinstance(sweep.method, GradientTable) and sweep.method.at.candidate is None
+    drawn = 0 if of_candidate else sweep.space.row_size
     lines = [
         f"{sweep.label}: a valid sweep",
         f"  {what(sweep)}",

@@ -127,7 +127,7 @@ def png(figure: Figure) -> bytes:
 
 
 def html(text: str, pictures: Sequence[Callable[[], bytes]]) -> str:
-    """A text and pictures below it, for notebooks; one that cannot be drawn is left out, as the numbers are all there."""
+    """A text and pictures below it, for notebooks; a picture that cannot be drawn is left out."""
     shown: list[str] = []
     for draw in pictures:
         with suppress(Exception):

@@ -77,18 +77,21 @@ def conduct(
 ) -> Outcome:
     """The same of a sweep whose objective and point are there; `closing` lets the workers go before files are made."""
     begun = time.perf_counter() - sum(phases.seconds.values())
+    crew = workplace.crew(objective, paths, watch, phases)
     with phases.time("load"):
         state = StateDir(options.state_dir, sweep, fresh=options.fresh)
-        if state.path is not None:
-            compare(state, provenance(sweep, objective, paths), options)
-            state.keep(sweep)
+        try:
+            if state.path is not None:
+                compare(state, provenance(sweep, objective, paths), options)
+                state.keep(sweep)
+        except BaseException:
+            state.journal.close()
+            raise
     if state.differs:
         watch.say(state.differs)
     progress, tracker = Progress(), track(sweep, state)
-    crew = workplace.crew(objective, paths, watch, phases)
     watchers = Watchers(progress, watch, *([tracker] if tracker else []))
     driver = Driver(crew, objective.offers.block, state.journal, watchers, phases, options.heed)
-    unit = "candidates" if isinstance(sweep.method, SearchTable) else "coordinates"
 
     def outcome(status: Status, items: int, **more: Any) -> Outcome:
         evaluated, seconds = progress.new, phases.seconds.get(sweep.method.use, 0.0)
@@ -96,7 +99,7 @@ def conduct(
             name=sweep.name,
             identity=sweep.identity,
             status=status,
-            unit=unit,
+            unit=sweep.unit,
             items=items,
             evaluated=evaluated,
             seconds=time.perf_counter() - begun,
@@ -140,9 +143,9 @@ def conduct(
             ended = stopped(error, sweep, progress, outcome, kept=state.path is not None)
         except BaseException as error:
             failed = outcome("failed", progress.done, message=f"{type(error).__name__}: {error}")
-            remember(tracker, state, failed, [], note(failed), phases, watch)
+            remember(tracker, state, failed, [], note(failed, sweep), phases, watch)
             raise
-        where = remember(tracker, state, ended, written, note(ended, sweep.overrides), phases, watch)
+        where = remember(tracker, state, ended, written, note(ended, sweep), phases, watch)
         ended = replace(ended, mlflow=where, seconds=time.perf_counter() - begun, phases=dict(phases.seconds))
         if ended.status == "finished" and state.path is not None:
             with suppress(OSError):  # the outcome is told either way, and the same command writes it again
@@ -158,8 +161,7 @@ def stopped(
     if progress.index >= 0 and isinstance(sweep.method, SearchTable):
         draws = Draws(sweep.space, sweep.seed, sweep.method.sampler)
         best = Best(progress.loss, progress.index, draws, sweep.objective.maximize)
-    unit = "candidates" if isinstance(sweep.method, SearchTable) else "coordinates"
-    done = f"{str(error) or 'interrupted'}: {progress.done:,} of {sweep.items:,} {unit}"
+    done = f"{str(error) or 'interrupted'}: {progress.done:,} of {sweep.items:,} {sweep.unit}"
     message = f"{done} are kept. The same command goes on from here." if kept else f"{done} were evaluated"
     status = error.status if isinstance(error, Stopped) else 130 if isinstance(error, KeyboardInterrupt) else 75
     return outcome("stopped", progress.done, best=best, message=message, exit_status=status)
@@ -182,12 +184,13 @@ def compare(state: StateDir, now: Mapping[str, Any], options: Options) -> None:
     """
     before = state.journal.get("provenance")
     if before is not None and not state.journal.empty():
-        changed = differences(before, now)
+        known = {**now, "modules": {name: now["modules"].get(name) for name in before["modules"]}}
+        changed = differences(before, known)  # a module that was not there before is no change of one that was
         if changed and not options.accept_changes:
             listed = "\n".join(f"  {line}" for line in changed)
             raise InputError(
                 f"{state.path}: what the answer depends on has changed since its first part:\n{listed}\n"
-                "--fresh starts over; --accept-changes goes on with the parts that are there."
+                "--fresh, or another state directory, starts over; --accept-changes goes on with what is there."
             )
     state.journal.set(provenance=now)
 

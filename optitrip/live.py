@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.errors import InputError
-from optitrip.loading import check_parameters, signature_of
+from optitrip.loading import check_parameters, raised, signature_of
 from optitrip.objective import Objective
 from optitrip.part import Array
 from optitrip.spec import Sweep, parse
@@ -40,7 +40,9 @@ def live_sweep(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Sweep:
             "can be imported by its name, or an object with digest()"
         )
     tables = {**tables, "objective": {**tables.get("objective", {}), "loss": reference}}
-    said = json.dumps({name: plain(table) for name, table in tables.items()}, default=repr)
+    shown = {name: table for name, table in tables.items() if name != "method"}
+    shown["method"] = {key: value for key, value in tables["method"].items() if key != "at"}  # x may be long
+    said = json.dumps(plain(shown), default=repr)
     name = re.sub(r"\W+", "_", reference.rpartition(":")[2], flags=re.ASCII).strip("_")[:64] or "loss"
     sweep = parse(tables, Lines(None, ""), name, Path.cwd(), f"# Started from Python with\n# {said}\n")
     return replace(sweep, data=data)
@@ -109,7 +111,10 @@ def importable(loss: Any) -> bool:
 
 def digest_of(loss: Any) -> str | None:
     digest = getattr(loss, "digest", None)
-    return str(digest()) if callable(digest) else None
+    try:
+        return str(digest()) if callable(digest) else None
+    except Exception as error:
+        raise InputError(raised(f"{reference_of(loss)}: its digest raised", error)) from None
 
 
 def plain(value: Any) -> Any:
@@ -148,7 +153,10 @@ def only_parameter(loss: Any) -> str:
 
 def floating(name: str, value: Any, *, whole: bool) -> Array:
     """A floating-point array; `whole` numbers become one."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged
+        raise InputError(f"x: {name} is no regular array: {error}") from None
     if array.dtype.kind in "iu" and whole:
         array = array.astype(np.float64)
     if array.dtype.kind != "f":

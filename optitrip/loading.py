@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,8 @@ def find(reference: str, folder: Path) -> Any:
         raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
     except (Exception, SystemExit) as error:
         raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
+    if getattr(found, "__file__", None):
+        source_hash(found)  # to know it again
     for name in attribute.split("."):
         if not hasattr(found, name):
             public = [known for known in dir(found) if not known.startswith("_")]
@@ -76,19 +78,31 @@ def find(reference: str, folder: Path) -> Any:
 
 
 def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
-    """Go on unless another module of this name was imported before, from another folder: Python would give that one.
+    """Go on unless this process holds another module of this name: one from another folder, or one since edited.
 
     Raises:
-        InputError: with both files.
+        InputError: with what differs; Python would go on with what it holds.
     """
-    top = name.partition(".")[0]
-    loaded = getattr(sys.modules.get(top), "__file__", None)
-    here = next((spec for path in paths if (spec := PathFinder.find_spec(top, [path])) and spec.origin), None)
-    if loaded and here and here.origin and Path(loaded).resolve() != Path(here.origin).resolve():
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    places = [Path(path, *name.split(".")) for path in paths]
+    found = [file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]
+    if loaded and found and Path(loaded).resolve() != found[0].resolve():
         raise InputError(
-            f"objective {reference}: its module is {here.origin}, but this process has imported {top} from {loaded}; "
+            f"objective {reference}: its module is {found[0]}, but this process has imported {name} from {loaded}; "
             "rename one of them, or use another process"
         )
+    if loaded and source_hash(sys.modules[name]) is None:
+        raise InputError(
+            f"objective {reference}: {loaded} has changed since this process imported it; restart, or importlib.reload"
+        )
+
+
+def source_hash(module: Any) -> str | None:
+    """A hash of a module's source, the same as when this was first asked of it; None if the file has changed since."""
+    now = hashlib.blake2b(Path(module.__file__).read_bytes(), digest_size=8).hexdigest()
+    # Kept on the module itself: a module that is imported anew starts anew.
+    first = vars(module).setdefault("__optitrip_source__", now)
+    return now if first == now else None
 
 
 def build(named: Any, table: ObjectiveTable) -> Any:
@@ -104,20 +118,13 @@ def build(named: Any, table: ObjectiveTable) -> Any:
     is_function = table.loss is not None and not inspect.isclass(named)
     check_arguments(named, table, partially=is_function)
     if is_function:
-        return bound(named, table.arguments) if table.arguments else named
+        return partial(named, **table.arguments) if table.arguments else named
     try:
         return named(**table.arguments)
     except InputError as error:
         raise InputError(f"objective {table.reference}: {error}") from None
     except (Exception, SystemExit) as error:
         raise InputError(raised(f"objective {table.reference}: building it raised", error)) from None
-
-
-def bound(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """The function with arguments bound to it, and with the marks that it bears, e.g. that it takes batches."""
-    made = partial(function, **arguments)
-    made.__dict__.update(getattr(function, "__dict__", {}))
-    return made
 
 
 def check_arguments(named: Callable[..., Any], table: ObjectiveTable, *, partially: bool) -> None:

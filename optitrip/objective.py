@@ -7,8 +7,10 @@ other places. So any range can be evaluated, and a poison item left out, with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -50,10 +52,31 @@ def batched(function: Any = None, *, block: int | None = None) -> Any:
 
 
 def batched_with(function: Any, block: int | None) -> Any:
-    function.takes_batches = True
+    if not inspect.isfunction(function):
+        raise InputError(f"batched: was {shortly(function)}, wanted a function, or a method where its class defines it")
+    marked: Any = function
+    marked.takes_batches = True
     if block is not None:
-        function.block = block
-    return function
+        marked.block = block
+    return marked
+
+
+def mark(loss: Any, name: str) -> Any:
+    """An attribute of a loss, or of the function to which a `partial` binds arguments."""
+    while isinstance(loss, partial):
+        loss = loss.func  # pyright: ignore[reportUnknownVariableType]
+    return getattr(loss, name, None)
+
+
+def only(batch_call: Any, values: Mapping[str, Array]) -> Any:
+    """What a batch of one gives, as a plain call would return it.
+
+    Raises:
+        NotANumber: if that is no batch of one.
+    """
+    loss, named = split(batch_call(**values))
+    one = float(batch(loss, 1)[0])
+    return {"loss": one, **{name: batch(value, 1, repr(name))[0] for name, value in named.items()}} if named else one
 
 
 @dataclass(frozen=True)
@@ -85,7 +108,7 @@ class Objective:
     def __init__(self, loss: Any, name: str = "loss", block: int | None = None, *, plain: bool = False) -> None:
         self.loss = loss
         self.name = name
-        own = getattr(loss, "block", None)
+        own = mark(loss, "block")
         if own is not None and (isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= LARGEST_BLOCK):
             raise InputError(f"{name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
         if self.plain_call is None and self.batch_call is None:
@@ -93,22 +116,21 @@ class Objective:
                 f"{name} is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
             )
         in_batches = self.batch_call is not None and not plain
+        block_size = block or own or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
+        if plain:
+            block_size = PLAIN_BLOCK
         self.offers = Offers(
             losses=in_batches,
             gradient=callable(getattr(loss, "gradient", None)),
             report=callable(getattr(loss, "report", None)),
-            block=(block or own or BATCH_BLOCK)
-            if in_batches
-            else PLAIN_BLOCK
-            if plain
-            else (block or own or PLAIN_BLOCK),
+            block=block_size,
             order=self._order(),
         )
 
     @property
     def batch_call(self) -> Callable[..., Any] | None:
         """What takes a whole block, if anything does."""
-        if getattr(self.loss, "takes_batches", False):
+        if mark(self.loss, "takes_batches"):
             return self.loss
         losses = getattr(self.loss, "losses", None)
         return losses if callable(losses) else None
@@ -116,7 +138,7 @@ class Objective:
     @property
     def plain_call(self) -> Callable[..., Any] | None:
         """What takes one point, if anything does."""
-        return self.loss if callable(self.loss) and not getattr(self.loss, "takes_batches", False) else None
+        return self.loss if callable(self.loss) and not mark(self.loss, "takes_batches") else None
 
     def evaluate(self, draw: Draw, items: range) -> Evaluation:
         """Losses of a range by the best step there is."""
@@ -149,21 +171,20 @@ class Objective:
             raise TypeError(f"report must return a dict of numbers, returned {shortly(figures)}")
         return {str(name): number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
-    def gradient(self, values: Mapping[str, Array]) -> dict[str, Array]:
-        """The objective's analytic gradient at one point, given as a batch of one: names and shapes of its floats.
+    def gradient(self, values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+        """The objective's analytic gradient by some of its parameters at one point, given as a batch of one.
 
         Raises:
-            TypeError: if names or shapes differ.
+            TypeError: if one of them is missing or has another shape.
         """
         point = arguments(values, 0)
         given = self.loss.gradient(**point)
-        wanted = {name: column.shape[1:] for name, column in values.items() if column.dtype.kind == "f"}
-        if not isinstance(given, dict) and len(wanted) == 1:
-            given = {next(iter(wanted)): given}
-        found: Any = {name: np.shape(value) for name, value in given.items()} if isinstance(given, dict) else given  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        table: dict[Any, Any] = given if isinstance(given, dict) else dict.fromkeys(names[:1], given)  # pyright: ignore[reportUnknownVariableType]
+        wanted = {name: values[name].shape[1:] for name in names}
+        found = {name: np.shape(table[name]) for name in names if name in table}
         if found != wanted:
-            raise TypeError(f"gradient must return arrays of shapes {wanted}, returned {found}")
-        return {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
+            raise TypeError(f"gradient must return arrays of shapes {wanted}, returned {found or shortly(given)}")
+        return {name: np.asarray(table[name], dtype=np.float64) for name in names}
 
     def images(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """The parameters as pictures by title, (height, width) or (height, width, 3), if the objective can show them.
@@ -173,13 +194,20 @@ class Objective:
         """
         shown = getattr(self.loss, "images", None)
         images: Any = shown(**values) if callable(shown) else {}
-        return dict(images)
+        arrays = {str(title): np.asarray(image) for title, image in dict(images).items()}
+        for title, image in arrays.items():
+            if image.dtype.kind not in "fiu" or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+                raise TypeError(f"image {title!r} is {shortly(image)}, wanted (height, width) or (height, width, 3)")
+        return arrays
 
     def _order(self) -> Array | None:
         order = getattr(self.loss, "order", None)
         if not callable(order):
             return None
-        given = np.asarray(order())
+        try:
+            given = np.asarray(order())
+        except Exception as error:
+            raise InputError(f"{self.name}: its order raised {type(error).__name__}: {error}") from error
         if given.dtype.kind not in "iu" or not np.array_equal(np.sort(given), np.arange(given.size)):
             raise InputError(
                 f"{self.name}: its order was {shortly(given)}, wanted every flat coordinate of its variable once"
@@ -208,11 +236,14 @@ class Objective:
             start = stop
 
     def _one_by_one(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
-        call = self.plain_call or self._batch_of_one
+        call, batch_call = self.plain_call, self.batch_call
         losses, first = found.losses, items.start - found.items.start
         for row, index in enumerate(items):
             try:
-                given = call(**arguments(values, row))
+                if call is not None:
+                    given = call(**arguments(values, row))
+                else:  # batched only: a batch of one, of the same dtypes
+                    given = only(batch_call, {name: column[row : row + 1] for name, column in values.items()})
                 if type(given) is float:
                     losses[first + row] = given
                 else:
@@ -221,13 +252,6 @@ class Objective:
                 found.problems.append((INVALID, Record(index, "TypeError", str(error), "")))
             except (Exception, SystemExit) as error:
                 found.problems.append((RAISED, recorded(index, error)))
-
-    def _batch_of_one(self, **point: Any) -> Any:
-        assert self.batch_call is not None
-        given = self.batch_call(**{name: np.asarray(value)[np.newaxis] for name, value in point.items()})
-        loss, named = split(given)
-        one = float(batch(loss, 1)[0])
-        return {"loss": one, **{name: batch(value, 1)[0] for name, value in named.items()}} if named else one
 
     def _batch(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
         block = self.offers.block
@@ -257,7 +281,8 @@ class Objective:
             place = first_place + group[0] - rows[0]
             try:
                 loss, named = split(self.batch_call(**self._full(values, group, place)))
-                columns = {name: batch(column, self.offers.block) for name, column in {"loss": loss, **named}.items()}
+                columns = {"loss": batch(loss, self.offers.block)}
+                columns |= {name: batch(column, self.offers.block, repr(name)) for name, column in named.items()}
             except (Exception, SystemExit) as error:
                 if len(group) > 1:
                     half = len(group) // 2

@@ -116,7 +116,7 @@ def number(given: Any, what: str = "a loss") -> float:
         raise NotANumber(f"{what} must be one real number, was {shortly(given)}: {error}") from None
 
 
-def batch(returned: Any, block: int) -> Array:
+def batch(returned: Any, block: int, what: str = "losses") -> Array:
     """The losses of a block as float64, shape (block,).
 
     Raises:
@@ -125,11 +125,11 @@ def batch(returned: Any, block: int) -> Array:
     try:
         given = np.asarray(returned)
     except Exception as error:  # ragged lists, or the user's own __array__
-        raise NotANumber(f"losses must return an array, returned {shortly(returned)}: {error}") from None
+        raise NotANumber(f"{what} must be an array, was {shortly(returned)}: {error}") from None
     if given.shape != (block,) or given.dtype.kind not in "fiu":
         raise NotANumber(
-            f"losses must return {block} real numbers for {block} candidates, shape ({block},); "
-            f"returned {given.dtype} of shape {given.shape}"
+            f"{what} must be {block} real numbers for {block} candidates, shape ({block},); "
+            f"was {given.dtype} of shape {given.shape}"
         )
     return given.astype(np.float64)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,11 @@ def show(value: Any) -> str:
 def figure(name: str, value: float) -> str:
     """A figure of a report, by its name."""
     return f"{100 * value:.2f} %" if name.endswith("accuracy") and 0 <= value <= 1 else f"{value:.6g}"
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Figures for JSON, which has no NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def rows_of(values: Mapping[str, Array]) -> list[tuple[str, str]]:

@@ -72,6 +72,11 @@ class Sweep:
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "candidates" if isinstance(self.method, SearchTable) else "coordinates"
+
+    @property
     def items(self) -> int:
         """How many candidates or coordinates the file asks for."""
         if isinstance(self.method, SearchTable):

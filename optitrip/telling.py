@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 import numpy as np
 
 from optitrip.driver import files
 from optitrip.driver.outcome import Outcome
+from optitrip.spec import Sweep
 
 
 def figures(outcome: Outcome) -> dict[str, float]:
@@ -22,7 +22,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
     return {name: value for name, value in table.items() if np.isfinite(value)}
 
 
-def note(outcome: Outcome, overrides: Sequence[str] = ()) -> str:
+def note(outcome: Outcome, sweep: Sweep) -> str:
     """The description of the run's page, in Markdown."""
     if outcome.status != "finished" or outcome.answer is None:
         return outcome.message or outcome.status
@@ -30,7 +30,10 @@ def note(outcome: Outcome, overrides: Sequence[str] = ()) -> str:
     lines += markdown(["", ""], [[name, cell(value)] for name, value in outcome.answer.rows()])
     if table := outcome.answer.table():
         lines += ["", *markdown(*table)]
-    command = " ".join(["optitrip sweep", files.SWEEP_FILE, *(f"--set {shlex.quote(one)}" for one in overrides)])
+    if sweep.lines is None or sweep.lines.path is None:  # of Python values, which no file holds
+        return "\n".join(lines)
+    overrides = [f"--set {shlex.quote(one)}" for one in sweep.overrides]
+    command = " ".join(["optitrip sweep", files.SWEEP_FILE, *overrides])
     return "\n".join([*lines, "", f"The same answer again: `{command}`, with the file from the artifacts."])
 
 

@@ -93,7 +93,7 @@ def test_the_gradient_is_that_of_central_differences(function: Analytic, data: s
         h = np.zeros_like(x)
         h[i] = 6e-6 * max(1, abs(x[i]))
         numeric[i] = (function(x + h) - function(x - h)) / ((x + h)[i] - (x - h)[i])
-    analytic = Objective(function).gradient({"x": x[np.newaxis]})["x"]
+    analytic = Objective(function).gradient({"x": x[np.newaxis]}, ["x"])["x"]
     assert analytic.dtype == np.float64
     scale = max(1.0, float(np.abs(analytic).max()), function(x))
     np.testing.assert_allclose(analytic, numeric, rtol=0, atol=1e-7 * scale)

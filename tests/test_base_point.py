@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ LOSS = "def loss(W, b, kernel): return float((W ** 2).sum()) + (b - 1) ** 2\n"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "base_point_loss", raising=False)
     (tmp_path / "base_point_loss.py").write_text(LOSS)
     (tmp_path / "found.toml").write_text(SEARCH)
     return tmp_path
@@ -154,6 +156,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "shape": ("{ values = { W = [1, 2], b = 7 } }", ["there.toml:10:", "W has shape [2], wanted [2, 3]"]),
     "ragged": ("{ values = { W = [[1], [2, 3]], b = 7 } }", ["W was [[1], [2, 3]], wanted numbers"]),
+    "booleans": ("{ values = { W = [[true, false, true], [true, true, true]], b = 7 } }", ["W was", "wanted numbers"]),
+    "itself": ('{ best_of = "there.toml" }', ["there.toml is a gradient, which has no best; wanted a search"]),
+    "nobody's file": ('{ file = "~nosuchuser/x.npz" }', ["cannot be a file"]),
     "words": ('{ values = { W = "w", b = 7 } }', ["W was 'w', wanted numbers"]),
     "missing variable": ("{ values = { b = 7 } }", ["has no W, which the space has"]),
     "other variable": ("{ values = { V = 7 } }", ["has V, but the space has W, b, kernel"]),

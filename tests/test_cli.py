@@ -553,9 +553,7 @@ def readme_commands() -> list[str]:
 def test_the_python_of_the_readme_runs() -> None:
     """The search finds the neighbourhood of (1, -2), and the gradient there is that of the bowl."""
     text = (ROOT / "README.md").read_text()
-    code = next(
-        block for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) if "import optitrip" in block
-    )
+    code = next(block for _, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) if "import optitrip" in block)
     names: dict[str, Any] = {}
     exec(code, names)
     found, there = names["found"], names["there"]

@@ -13,11 +13,13 @@ from scipy.optimize import approx_fprime, rosen
 
 from examples import WIDE_LOSSES, around, gradient
 from mgh import PROBLEMS, Problem
+from optitrip.answers.gradient import GradientAnswer
 from optitrip.methods.gradient import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, GradientResult, gradient_of
 from optitrip.objective import Objective
 from optitrip.objectives import Ackley, Beale, Hinge, Rastrigin, Rosenbrock, Softmax, Sphere
 from optitrip.part import Array
 from optitrip.point import Point
+from optitrip.routes import single
 
 SCHEMES = ["forward", "backward", "central"]
 EPS = float(np.finfo(float).eps)
@@ -275,3 +277,72 @@ def test_digests_tell_gradients_apart() -> None:
     ]
     assert len(set(digests)) == len(digests)
     assert gradient_of(point, order, "forward", items=3).digest() == digests[0]
+
+
+class Slopes:
+    """A loss with a constant beside its array, whose analytic gradient is as its author likes."""
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def __call__(self, W: Array, l2: float) -> float:
+        return float(W @ [1.0, 2.0]) + l2
+
+    def gradient(self, W: Array, l2: float) -> Any:
+        return self.given
+
+
+def answered(loss: Any) -> Any:
+    point = Point({"W": np.array([3.0, 4.0]), "l2": np.array(0.5)}, ("W",))
+    method, objective = gradient_of(point, np.arange(2), "central"), Objective(loss)
+    route = single.gradient(method, objective.offers)
+    result: Any = None
+    while True:
+        try:
+            stage = route.send(result)
+        except StopIteration as end:
+            return end.value
+        result = stage.result(stage.evaluate(objective, range(stage.items)))
+
+
+@pytest.mark.parametrize("given", [np.array([1.0, 2.0]), {"W": [1, 2]}, {"W": np.array([1.0, 2.0]), "l2": 1.0}])
+def test_the_analytic_gradient_is_that_of_what_varies(given: Any) -> None:
+    """Constants need none and may have one."""
+    assert answered(Slopes(given)).difference < 1e-9
+
+
+def test_an_analytic_gradient_of_nan_does_not_agree() -> None:
+    """Nothing silent: a gradient that is not there differs from one that is."""
+    found = answered(Slopes(np.array([1.0, np.nan])))
+    assert math.isnan(found.difference)
+    assert found.fields(None)["gradient"]["from_analytic"] is None
+
+
+def test_a_wrong_analytic_gradient_is_a_failure() -> None:
+    """Told with the shapes that were wanted; the numeric one stands."""
+    found = answered(Slopes(np.ones(3)))
+    assert found.failures == {"analytic": 1}
+    assert "(2,)" in found.first_failure()
+    assert found.analytic is None
+
+
+def test_norms_do_not_overflow() -> None:
+    """1e200 squared is infinite, a norm of 1e200 is not."""
+    found = result(lambda x: 1e200 * float(np.sum(x)), at([1.0, 1.0]), step=0.5)
+    method = gradient_of(at([1.0, 1.0]), np.arange(2), "central")
+    assert GradientAnswer(found, method).norm == pytest.approx(math.sqrt(2) * 1e200)
+
+
+def test_a_step_out_of_range_is_told_as_such() -> None:
+    """Neither evaluated at infinity without a word, nor called too small."""
+    found = result(lambda x: float(np.sum(x)), at([1.7e308, 1.0]), "forward", 1e308)
+    assert found.flags["x"].tolist() == [WITHOUT_STEP, 0]
+    assert "a step further it is inf; wanted another step" in found.failures.records["no step"][0].message
+
+
+def test_x_is_evaluated_once() -> None:
+    """Central differences share f(x), whose loss may be dear."""
+    calls: list[list[float]] = []
+    result(lambda x: calls.append(x.tolist()) or float(np.sum(x)), at([1.0, 2.0]))
+    assert calls.count([1.0, 2.0]) == 1
+    assert len(calls) == 5

@@ -49,7 +49,7 @@ def test_the_gradient_is_that_of_finite_differences(l2: float, row: int, weights
     W, h = weights[row], 6e-6
     scores = loss.x @ W.T
     margins = scores - scores[np.arange(len(scores)), loss.labels][:, np.newaxis] + 1
-    analytic = Objective(loss).gradient({"W": W[np.newaxis]})["W"]
+    analytic = Objective(loss).gradient({"W": W[np.newaxis]}, ["W"])["W"]
     checked = 0
     for c, j in [(0, 3), (3, 20), (9, 64), (5, 35), (7, 10), (1, 60)]:
         moved = (np.arange(10) == c)[np.newaxis, :] | (loss.labels == c)[:, np.newaxis]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import optitrip.objective as ladder
-from optitrip.objective import Objective
+from optitrip.errors import InputError
+from optitrip.objective import Objective, batched
 from optitrip.part import Array, Failures
 from optitrip.samplers.random import Random
 from optitrip.space import Space
@@ -670,7 +672,7 @@ def test_a_report_of_anything_else_is_refused(given_back: Any) -> None:
 @pytest.mark.parametrize("given_back", [np.arange(3), {"W": np.arange(3.0)}, {"W": [0, 1, 2]}, [0, 1, 2]], ids=str)
 def test_a_gradient_has_the_names_and_shapes_of_the_point(given_back: Any) -> None:
     """A bare array will do for one variable."""
-    found = Objective(Extras(given_back)).gradient(POINT)
+    found = Objective(Extras(given_back)).gradient(POINT, ["W"])
     assert list(found) == ["W"]
     assert found["W"].dtype == np.float64
     assert found["W"].tolist() == [0.0, 1.0, 2.0]
@@ -680,4 +682,39 @@ def test_a_gradient_has_the_names_and_shapes_of_the_point(given_back: Any) -> No
 def test_a_gradient_of_another_shape_is_refused(given_back: Any) -> None:
     """It says which shapes were wanted."""
     with pytest.raises(TypeError, match=r"\(3,\)"):
-        Objective(Extras(given_back)).gradient(POINT)
+        Objective(Extras(given_back)).gradient(POINT, ["W"])
+
+
+@batched
+def in_float32(x: Array) -> Array:
+    assert x.dtype == np.float32
+    return np.sin(x).astype(np.float64)
+
+
+def test_a_batch_of_one_has_the_dtypes_of_the_batch() -> None:
+    """A batched loss of float32 scalars agrees with itself, whatever its variables are called."""
+    space = Space.parse({"x": {"normal": [0, 1], "dtype": "float32"}})
+
+    def values(items: range) -> dict[str, Array]:
+        return space.values(Random().unit(0, space.sizes, items), len(items))
+
+    one = Objective(in_float32)
+    assert one.evaluate(values, range(9)).losses.tobytes() == one.evaluate_plainly(values, range(9)).losses.tobytes()
+
+
+def test_a_partial_of_a_batched_function_takes_batches() -> None:
+    """Binding an argument hides no mark."""
+
+    @batched(block=16)
+    def scaled(x: Array, by: float) -> Array:
+        return x * by
+
+    one = Objective(partial(partial(scaled, by=3.0)))
+    assert (one.offers.losses, one.offers.block) == (True, 16)
+    assert one.plain_call is None
+
+
+def test_only_functions_are_marked() -> None:
+    """A bound method, or a function of NumPy's, is not changed for everybody."""
+    with pytest.raises(InputError, match="wanted a function"):
+        batched([].append)

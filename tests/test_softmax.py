@@ -47,7 +47,7 @@ def test_the_gradient_is_that_of_finite_differences(l2: float, weights: Array) -
     """Central differences in float64 at the step eps^(1/3) agree to their own error of about 1e-9."""
     loss = Softmax(l2=l2)
     W, h = weights[40], 6e-6
-    analytic = Objective(loss).gradient({"W": W[np.newaxis]})["W"]
+    analytic = Objective(loss).gradient({"W": W[np.newaxis]}, ["W"])["W"]
     for c, j in [(0, 0), (3, 20), (9, 64), (5, 35)]:
         step = np.zeros_like(W)
         step[c, j] = h

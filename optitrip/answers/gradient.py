@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from optitrip.figures import gradient_png, html
 from optitrip.methods.gradient import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
 from optitrip.methods.report import ReportResult
 from optitrip.part import Array
-from optitrip.showing import figure, rows_of, told
+from optitrip.showing import figure, finite, rows_of, told
 from optitrip.space import arguments
 
 FIRST, LARGEST = 8, 5
@@ -62,7 +63,7 @@ class GradientAnswer:
     def norm(self) -> float:
         """Euclidean, over the coordinates that are there."""
         flat = self.result.flat
-        return float(np.linalg.norm(flat[np.isfinite(flat)]))
+        return norm(flat[np.isfinite(flat)])
 
     @property
     def max_abs(self) -> float:
@@ -84,9 +85,9 @@ class GradientAnswer:
             return None
         numeric = self.result.flat
         own = np.concatenate([part.ravel() for part in analytic.values()])
-        there = np.isfinite(numeric) & np.isfinite(own)
-        size = np.linalg.norm(numeric[there]) + np.linalg.norm(own[there])
-        return float(np.linalg.norm(numeric[there] - own[there]) / size) if size else 0.0
+        there = np.isfinite(numeric)  # an analytic entry that is not finite differs, and makes this NaN
+        size = norm(numeric[there]) + norm(own[there])
+        return norm(numeric[there] - own[there]) / size if size else 0.0
 
     @property
     def items(self) -> int:
@@ -96,6 +97,8 @@ class GradientAnswer:
     @property
     def failures(self) -> dict[str, int]:
         counts = self.result.failures.counts()
+        if (beyond := self.flagged - self.result.failures.count) > 0:
+            counts["infinite quotient"] = beyond
         for name, result in {"report": self.reported, "analytic": self.derived}.items():
             if result and result.failures.count:
                 counts[name] = result.failures.count
@@ -112,15 +115,11 @@ class GradientAnswer:
         return {**self.result.named, **(self.reported.figures if self.reported else {})}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
-        gradient = {
-            "loss": self.loss,
-            "norm": self.norm,
-            "max_abs": self.max_abs,
-            "file": str(folder / GRADIENT) if folder else None,
-            "flagged": self.flagged,
-            "unchanged": self.result.flagged(UNCHANGED),
-        }
-        return {"gradient": gradient | ({} if self.difference is None else {"from_analytic": self.difference})}
+        figures = {"loss": self.loss, "norm": self.norm, "max_abs": self.max_abs}
+        figures |= {} if self.difference is None else {"from_analytic": self.difference}
+        counts = {"flagged": self.flagged, "unchanged": self.result.flagged(UNCHANGED)}
+        file = str(folder / GRADIENT) if folder else None
+        return {"gradient": {**finite(figures), "file": file, **counts}}
 
     def rows(self) -> Rows:
         side = {1: "forward", -1: "backward"}
@@ -205,6 +204,14 @@ class GradientAnswer:
 
     def _repr_html_(self) -> str:
         return html(repr(self), [self.picture])
+
+
+def norm(values: Array) -> float:
+    """Euclidean, also where the squares would overflow; NaN for values that are not finite."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if not np.isfinite(largest):
+        return math.nan
+    return largest * float(np.linalg.norm(values / largest)) if largest else 0.0
 
 
 def sign(side: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from optitrip.figures import html, images_png, losses_png
 from optitrip.methods.report import ReportResult
 from optitrip.methods.search import SearchResult
 from optitrip.part import Array, Failures
-from optitrip.showing import figure, rows_of, show, told
+from optitrip.showing import figure, finite, rows_of, show, told
 from optitrip.space import arguments
 
 
@@ -154,8 +153,3 @@ class SearchAnswer:
     def _repr_html_(self) -> str:
         weights = [lambda: images_png(self.images, "the best weights")] if self.images else []
         return html(repr(self), [self.picture, *weights])
-
-
-def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}

@@ -7,6 +7,8 @@ from typing import Any
 
 from optitrip.executors import Executor
 
+NOTHING = object()
+
 
 class Crew:
     """Holds an executor and what it evaluates.
@@ -22,44 +24,41 @@ class Crew:
     ) -> None:
         self._begin, self._objective, self._grow = begin, objective, grow
         self._executor: Executor | None = None
+        self._loaded: Any = NOTHING
         self.may_grow = grow is not None
         self.next_ticket = 0
         """Counts on from sweep to sweep: an executor may still hold slices of one that was given up."""
 
     def employ(self, objective: Any) -> None:
         """From now on evaluate this objective, another one or the one that is loaded already."""
-        changed, self._objective = objective is not self._objective, objective
-        if changed and self._executor is not None:
-            executor, self._executor = self._executor, None
-            self._executor = self._loaded(executor)
+        self._objective = objective
         self.may_grow = self._grow is not None
 
     def executor(self) -> Executor:
         if self._executor is None:
-            self._executor = self._loaded(self._begin())
+            self._executor = self._begin()  # kept before it is loaded, so that it is closed if that raises
+        if self._loaded is not self._objective:
+            self._loaded = NOTHING
+            self._executor.load(self._objective)
+            self._loaded = self._objective
         return self._executor
 
     def larger(self, seconds_left: float) -> Executor | None:
         """Another executor to go on with, asked for once a sweep; None to go on as it is."""
         self.may_grow = False
-        grown = self._grow(seconds_left) if self._grow else None
-        if grown is None:
+        larger = self._grow(seconds_left) if self._grow else None
+        if larger is None:
             return None
-        larger = self._loaded(grown)
-        self.close()
-        self._executor, self._grow = larger, None
-        return larger
-
-    def _loaded(self, executor: Executor) -> Executor:
-        """The executor with the objective in it; it is let go if that cannot go there."""
         try:
-            executor.load(self._objective)
+            larger.load(self._objective)
         except BaseException:
-            executor.close()
+            larger.close()
             raise
-        return executor
+        self.close()
+        self._executor, self._grow, self._loaded = larger, None, self._objective
+        return larger
 
     def close(self) -> None:
         if self._executor is not None:
             self._executor.close()
-            self._executor = None
+            self._executor, self._loaded = None, NOTHING

@@ -17,7 +17,7 @@ import optitrip
 from optitrip.distributions import Free
 from optitrip.draws import Draws
 from optitrip.errors import InputError
-from optitrip.loading import raised
+from optitrip.loading import raised, source_hash
 from optitrip.objective import Objective
 from optitrip.spec import Sweep
 
@@ -60,7 +60,11 @@ def data(objective: Objective) -> str | None:
 
 
 def modules(paths: Sequence[str]) -> dict[str, str]:
-    """Hashes of the sources of imported modules below the import paths, installed packages and optitrip excepted."""
+    """Hashes of the sources of imported modules below the import paths, installed packages and optitrip excepted.
+
+    Raises:
+        InputError: if one of them was edited after it was imported.
+    """
     roots = [Path(path).resolve() for path in paths]
     excluded = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(optitrip.__file__).resolve().parent]
     hashes: dict[str, str] = {}
@@ -71,7 +75,10 @@ def modules(paths: Sequence[str]) -> dict[str, str]:
         source = Path(file).resolve()
         ours = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
         if ours and not any(source.is_relative_to(other) for other in excluded):
-            hashes[name] = hashlib.blake2b(source.read_bytes(), digest_size=8).hexdigest()
+            found = source_hash(module)
+            if found is None:
+                raise InputError(f"{source} has changed since this process imported it; restart, or importlib.reload")
+            hashes[name] = found
     return hashes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import sys
 
 
 def ray_installed() -> bool:
@@ -31,8 +32,8 @@ def prepare(address: str | None) -> None:
         return
     # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    if "RAY_AUTH_MODE" not in os.environ:
-        # Ray turns token authentication on for a local cluster. A token of its own keeps it on, without the warning and
-        # without the file that Ray would leave in the home directory.
+    if "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
+        # Ray turns token authentication on for a local cluster; one that is imported has read its mode already. A token
+        # of its own keeps it on, without the warning and without the file that Ray would leave in the home directory.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

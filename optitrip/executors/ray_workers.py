@@ -12,9 +12,11 @@ import os
 import signal
 import socket
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -28,6 +30,7 @@ from optitrip.executors.worker import Worker
 from optitrip.loading import use_import_paths
 
 STARTS_ALLOWED = 3
+ROOM_SECONDS = 10.0
 
 
 def connect(address: str | None, cpus: int | None) -> None:
@@ -51,7 +54,10 @@ def connect(address: str | None, cpus: int | None) -> None:
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
     else:
-        start(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+        try:
+            start(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+        except RuntimeError as error:
+            raise InputError(f"Ray could not be started here: {error}; --executor serial does without") from None
 
 
 def answers(address: str) -> None:
@@ -94,6 +100,21 @@ def fitting(resources: Mapping[str, float], joins: bool) -> int:
     return max(1, count)
 
 
+def await_room(resources: Mapping[str, float]) -> None:
+    """Go on if this process's own Ray has room for one more worker; what is let go takes a moment to be free.
+
+    Raises:
+        InputError: if others, e.g. those of an open session, hold all of it: they would never let go.
+    """
+    end = time.monotonic() + ROOM_SECONDS
+    while any(ray.available_resources().get(name, 0) < need for name, need in resources.items() if need > 0):
+        if time.monotonic() > end:
+            raise InputError(
+                "all of the Ray in this process is in use, e.g. by an open optitrip.Session: use that one, or close it"
+            )
+        time.sleep(0.1)
+
+
 @ray.remote(max_restarts=0, max_task_retries=0)
 class Actor:
     """A worker in a process of Ray's."""
@@ -115,7 +136,7 @@ class Actor:
         try:
             with heard() as said:
                 part, seconds = self._evaluate(objective, method, range(lo, hi))
-            return part, seconds, said.text + ("..." if said.cut else "")
+            return part, seconds, said.text
         except Exception:
             return traceback.format_exc()
 
@@ -169,6 +190,8 @@ class RayWorkers:
             "memory": wanted.pop("memory", None),
             "resources": wanted,
         }
+        if not self._ours and not joins_cluster(address):
+            await_room({"CPU": cpus, **(resources or {})})
         self.wanted = workers or fitting({"CPU": cpus, **(resources or {})}, joins_cluster(address))
         self._failed_starts = 0
         self._make = lambda: Actor.options(**options).remote(list(paths))
@@ -278,7 +301,8 @@ class RayWorkers:
 
     def close(self) -> None:
         for actor in [*self._queues, *self._starting.values()]:
-            ray.kill(actor)
+            with suppress(Exception):  # somebody else may have shut Ray down already
+                ray.kill(actor)
         self._queues.clear()
         self._starting.clear()
         self._tickets.clear()

@@ -102,12 +102,17 @@ class Gradient:
         problems: Problems = [(NO_STEP, record) for record in stuck]
         along = self.sides[0].coordinates[max(items.start, 1) - 1 : max(items.stop, 1) - 1]
         columns = {"coordinate": np.concatenate([[-1][: len(items) - len(along)], along]).astype(np.int64)}
-        for side in self.sides:
-            found = context.evaluate(side.values, items)
-            found.losses[[record.index - items.start for record in stuck]] = np.nan
-            columns[LOSS[side.side]] = found.losses
+        for number, side in enumerate(self.sides):
+            # x itself is the same on both sides, and its loss may be dear.
+            again = number > 0 and items.start == 0 and len(items) > 0
+            found = context.evaluate(side.values, items[1:] if again else items)
+            losses = found.losses
+            if again:
+                losses = np.concatenate([columns[LOSS[self.sides[0].side]][:1], losses])
+            losses[[record.index - items.start for record in stuck]] = np.nan
+            columns[LOSS[side.side]] = losses
             problems += found.problems
-            if side is self.sides[0]:
+            if not number:
                 columns |= {BESIDE + name: column for name, column in found.named.items()}
         first: dict[int, tuple[str, Record]] = {}
         for kind, record in problems:
@@ -119,14 +124,15 @@ class Gradient:
         at = np.arange(max(items.start, 1), items.stop)
         along = self.sides[0].coordinates[at - 1]
         x = self.center.entries(along)
-        stepped = [side.entries(along) for side in self.sides]
-        moved = np.all([np.isfinite(end) & (end != x) for end in stepped], axis=0)
+        stepped = np.array([side.entries(along) for side in self.sides])
+        moved = np.all(np.isfinite(stepped) & (stepped != x), axis=0)
         return [
             Record(
                 int(at[row]),
                 "no step",
-                f"{self.center.title(int(along[row]))} is {float(x[row])!r}, and a step of {self.sides[0].step!r} leaves it "
-                "there; wanted a larger step",
+                f"{self.center.title(int(along[row]))} is {float(x[row])!r}, and a step further it is "
+                f"{' and '.join(repr(float(end)) for end in stepped[:, row])}; wanted "
+                f"{'a larger' if np.isfinite(stepped[:, row]).all() else 'another'} step",
                 "",
             )
             for row in np.flatnonzero(~moved)

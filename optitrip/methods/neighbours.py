@@ -42,7 +42,7 @@ class Neighbours:
         n = np.arange(items.start, items.stop)
         stepping = np.flatnonzero(n > 0)
         for name, mine, places in self.center.split(self.coordinates[n[stepping] - 1]):
-            varied = rows[name].reshape(len(items), -1)
+            varied = rows[name].reshape(len(items), self.center.values[name].size)
             varied[stepping[mine], places] = self.stepped(self.center.values[name].ravel()[places])
         for column in rows.values():
             column.flags.writeable = False
@@ -51,11 +51,11 @@ class Neighbours:
     def stepped(self, x: Array) -> Array:
         """Some entries of one variable, each a step further, in the variable's dtype."""
         wide = x.astype(np.float64)
+        h: Array | float = self.step or 0.0
         if self.step is None:
             h = np.finfo(x.dtype).eps ** (1 / (1 + self.order)) * np.maximum(1, np.abs(wide))
-        else:
-            h = np.full(len(x), self.step)
-        return (wide + self.side * h).astype(x.dtype)
+        with np.errstate(over="ignore"):  # a step out of range is told as such
+            return (wide + self.side * h).astype(x.dtype)
 
     def entries(self, coordinates: Array) -> Array:
         """The stepped entries themselves at some coordinates, float64."""

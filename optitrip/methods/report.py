@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -32,21 +31,22 @@ class Report:
 
     points: Points
     index: int
-    what: Literal["figures", "gradient"] = "figures"
+    gradient_by: tuple[str, ...] = ()
+    """The variables of a gradient; without them, the figures."""
     items: int = 1
     kind: str = "report"
     vital: int = 0
 
     def digest(self) -> bytes:
-        return digest_of(self.kind, {"points": self.points.describe(), "index": self.index, "what": self.what})
+        return digest_of(self.kind, {"points": self.points.describe(), "index": self.index, "by": self.gradient_by})
 
     def prepare(self, objective: Objective) -> Objective:
         return objective
 
     def evaluate(self, context: Objective, items: range) -> Part:
-        ask = context.report if self.what == "figures" else context.gradient
+        point = self.points.point(self.index)
         try:
-            said = ask(self.points.point(self.index))
+            said = context.gradient(point, self.gradient_by) if self.gradient_by else context.report(point)
         except (Exception, SystemExit) as error:
             return Part(items, {}, Failures.of({items.start: RAISED}, [(RAISED, recorded(items.start, error))]))
         return Part(items, {name: np.asarray(value, np.float64) for name, value in said.items()})

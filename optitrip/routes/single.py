@@ -40,7 +40,7 @@ def method_of(sweep: Sweep, offers: Offers) -> Search | Gradient:
     if sweep.base is None:
         raise RuntimeError("the point of a gradient was not looked up")
     coordinates = np.arange(sweep.base.size)
-    if table.coordinates is not None:
+    if sweep.items < sweep.base.size:
         coordinates = permutation(sweep.seed, "coordinate", "", sweep.base.size)
     elif offers.order is not None and len(offers.order) == sweep.base.size:
         coordinates = offers.order
@@ -53,10 +53,8 @@ def search(method: Search, offers: Offers) -> Route:
         yield from agreement(method.points, min(2, method.items))
     result: SearchResult = yield method
     if not len(result.best_index):
-        found = ", ".join(f"{count:,} {kind}" for kind, count in result.failures.counts().items())
-        raise NoAnswer(
-            f"none of the {result.items:,} candidates has a finite loss: {found}", result.failures, method.points
-        )
+        why = f"none of the {result.items:,} candidates has a finite loss: {listed(result.failures)}"
+        raise NoAnswer(why, result.failures, method.points)
     report: ReportResult | None = None
     if offers.report:
         report = yield Report(method.points, int(result.best_index[0]))
@@ -72,15 +70,13 @@ def gradient(method: Gradient, offers: Offers) -> Route:
         yield from agreement(method.points, min(2, method.items))
     result: GradientResult = yield method
     if not np.isfinite(result.flat).any():
-        found = ", ".join(f"{count:,} {kind}" for kind, count in result.failures.counts().items())
-        raise NoAnswer(
-            f"none of the {result.items - 1:,} coordinates has a difference: {found}", result.failures, method.points
-        )
+        why = f"none of the {result.items - 1:,} coordinates has a difference: {listed(result.failures)}"
+        raise NoAnswer(why, result.failures, method.points)
     report = derived = None
     if offers.report:
         report = yield Report(method.points, 0)
     if offers.gradient:
-        derived = yield Report(method.points, 0, "gradient")
+        derived = yield Report(method.points, 0, method.center.varied)
     return GradientAnswer(result, method, report, derived)
 
 

@@ -45,8 +45,9 @@ def tracking_uri() -> str:
 
 
 def metric_name(name: str) -> str:
-    """A name as MLflow takes it: letters, digits, and some signs."""
-    return re.sub(r"[^\w.\- :/]", "_", name)[:250]
+    """A name as MLflow takes it: letters, digits and some signs, and as a path nothing that could be shortened."""
+    parts = re.sub(r"[^\w.\- :/]", "_", name)[:250].split("/")
+    return "/".join(part if part.strip(".") else f"_{part.replace('.', '_')}" for part in parts)
 
 
 class MlflowRun:

@@ -32,7 +32,7 @@ def track(sweep: Sweep, state: StateDir) -> MlflowRun | None:
     commit = {f"mlflow.source.git.{key}": value for key, value in git(sweep.folder).items()}
     tags = {
         "optitrip.identity": sweep.identity,
-        f"optitrip.{'candidates' if sweep.method.use == 'search' else 'coordinates'}": str(sweep.items),
+        f"optitrip.{sweep.unit}": str(sweep.items),
         "optitrip.version": optitrip.__version__,
         "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
