@@ -86,7 +86,10 @@ class Offers:
     losses: bool = False
     gradient: bool = False
     report: bool = False
+    around: bool = False
     block: int = PLAIN_BLOCK
+    deltas_block: int = BATCH_BLOCK
+    """Coordinates a call of `deltas`."""
     order: Array | None = field(default=None, compare=False)
     """Flat coordinates of its only variable in the order in which they are best taken."""
 
@@ -96,7 +99,8 @@ class Objective:
 
     Args:
         loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
-            `report`, `order`, `images`, `block`, `digest` and `tolerance` are found by presence.
+            `report`, `around`, `order`, `images`, `block`, `deltas_block`, `digest` and `tolerance` are found by
+            presence.
         name: as in the sweep file, for messages.
         block: in place of the objective's own block.
         plain: use the plain call only, one item at a time.
@@ -123,7 +127,9 @@ class Objective:
             losses=in_batches,
             gradient=callable(getattr(loss, "gradient", None)),
             report=callable(getattr(loss, "report", None)),
+            around=callable(getattr(loss, "around", None)) and not plain,
             block=block_size,
+            deltas_block=getattr(loss, "deltas_block", BATCH_BLOCK),
             order=self._order(),
         )
 
@@ -156,9 +162,22 @@ class Objective:
             assert self.batch_call is not None
             raw, _ = split(self.batch_call(**self._full(draw(items), [0], items.start % self.offers.block)))
             if np.asarray(raw).dtype == np.float64:
-                return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
+                return self.rounding(loss)
             tolerance = 1e-5
         return float(tolerance) * abs(loss)
+
+    def allowed_of_deltas(self, loss: float) -> float:
+        """How far f(x) plus a delta and a plain loss may differ: 64 eps max(|f|, 1), or the relative `tolerance`."""
+        tolerance = getattr(self.loss, "tolerance", None)
+        return self.rounding(loss) if tolerance is None else float(tolerance) * abs(loss)
+
+    @staticmethod
+    def rounding(loss: float) -> float:
+        return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
+
+    def around(self, values: Mapping[str, Array]) -> Any:
+        """What the objective makes of itself around one point, given as a batch of one: an object with `deltas`."""
+        return self.loss.around(**arguments(values, 0))
 
     def report(self, values: Mapping[str, Array]) -> dict[str, float]:
         """The objective's extra figures of one point, given as a batch of one.

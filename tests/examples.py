@@ -14,6 +14,7 @@ import numpy as np
 
 from optitrip.draws import Draws
 from optitrip.methods.agreement import Agreement
+from optitrip.methods.deltas import Deltas
 from optitrip.methods.gradient import Gradient, gradient_of
 from optitrip.methods.report import Report
 from optitrip.methods.search import Search
@@ -123,6 +124,34 @@ class PoisonedNearby(Batched):
         return super().__call__(x, k, c)
 
 
+class Structured(Batched):
+    """A loss that knows its differences, by a matrix product whose bits depend on what else is asked for at once."""
+
+    deltas_block = 16
+
+    def around(self, x: Array, k: int, c: float) -> Any:
+        return StructuredAround(self.matrix, x @ self.matrix, k)
+
+    def order(self) -> Array:
+        return np.arange(len(self.matrix))[::-1].copy()
+
+
+class StructuredAround:
+    def __init__(self, matrix: Array, product: Array, k: int) -> None:
+        self.matrix, self.product, self.k = matrix, product, k
+
+    def deltas(self, coordinates: Array, steps: Array) -> Array:
+        rows = self.matrix[coordinates]
+        deltas = self.k * steps * (2 * (rows @ self.product) + steps * np.square(rows).sum(axis=1))
+        if (coordinates == 70).any():
+            raise FloatingPointError("coordinate 70")
+        deltas[coordinates == 7] = np.nan
+        return deltas
+
+    def kinks(self, coordinates: Array, steps: Array) -> Array:
+        return (coordinates % 5 == 0) & (steps > 0)
+
+
 def slow(x: Array, k: int, c: float) -> float:
     """A loss that takes two milliseconds."""
     time.sleep(0.002)
@@ -183,6 +212,7 @@ WIDE_LOSSES: dict[str, Any] = {
     "poisoned": Objective(PoisonedNearby(ENTRIES)),
     "beside": Objective(beside),
     "batched beside": Objective(BatchedBeside(ENTRIES)),
+    "structured": Objective(Structured(ENTRIES)),
 }
 """The same losses for x of 150 entries."""
 
@@ -199,6 +229,11 @@ def gradient(items: int, scheme: str = "central", entries: int = ENTRIES) -> Gra
     return gradient_of(around(entries), coordinates, scheme, 0.25, max(2, min(items, 1 + entries)))
 
 
+def deltas(items: int, scheme: str = "central", entries: int = ENTRIES) -> Deltas:
+    by_losses = gradient(items, scheme, entries)
+    return Deltas(by_losses.sides, by_losses.items, block=16)
+
+
 METHODS: dict[str, Any] = {
     "search": search,
     "largest": lambda items: Search(draws(), items, 4, 50, maximize=True),
@@ -207,6 +242,7 @@ METHODS: dict[str, Any] = {
     "forward": lambda items: gradient(items, "forward", 3),
     "backward": lambda items: gradient(items, "backward", 3),
     "central": lambda items: gradient(items, "central", 3),
+    "deltas": lambda items: deltas(items, "central", 3),
 }
 """Makers by items, each run through every law; a report's only item is the candidate of that index."""
 
@@ -218,7 +254,8 @@ def search_case(loss: str, **options: Any) -> tuple[Objective, Callable[[int, in
 
 def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = WIDE_LOSSES[loss]
-    return objective, lambda items, _: single.gradient(gradient(items, scheme), objective.offers)
+    make = deltas if objective.offers.around else gradient
+    return objective, lambda items, _: single.gradient(make(items, scheme), objective.offers)
 
 
 CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
@@ -232,6 +269,8 @@ CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     "forward poisoned": gradient_case("poisoned", "forward"),
     "central poisoned": gradient_case("poisoned", "central"),
     "central batched beside": gradient_case("batched beside", "central"),
+    "central structured": gradient_case("structured", "central"),
+    "backward structured": gradient_case("structured", "backward"),
 }
 """An objective, and a route by items and seed: every law of whole runs holds for each."""
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import ENTRIES, LOSSES, METHODS, SPACE, WIDE_LOSSES, bits, draws, gradient, scalar, search
+from examples import ENTRIES, LOSSES, METHODS, SPACE, WIDE_LOSSES, bits, deltas, draws, gradient, scalar, search
 from optitrip.draws import Draws
 from optitrip.methods import merged
 from optitrip.methods.report import Report
@@ -40,7 +40,8 @@ def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str,
 @given(cuts=st.sets(st.integers(1, ENTRIES), max_size=12))
 def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str, loss: str, cuts: set[int]) -> None:
     """The same for x and its neighbours, whichever of them fail on which side."""
-    one, context = gradient(1 + ENTRIES, scheme), WIDE_LOSSES[loss]
+    one = (deltas if WIDE_LOSSES[loss].offers.around else gradient)(1 + ENTRIES, scheme)
+    context = one.prepare(WIDE_LOSSES[loss])
     parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise([0, *sorted(cuts), 1 + ENTRIES])]
     assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(1 + ENTRIES)))
 

@@ -133,6 +133,8 @@ class GradientAnswer:
             rows += [
                 ("no change", f"{unchanged:,} coordinates leave the loss as it is, to the bit: 0, or too small a step")
             ]
+        if crossed := sum(int(kinks.sum()) for kinks in self.result.kinks.values()):
+            rows += [("kinks", f"{crossed:,} crossed on the way; a difference across a kink is no derivative")]
         if left := self.result.flagged(LEFT_OUT):
             rows += [("left out", f"{left:,} coordinates were not asked for")]
         if self.difference is not None:
@@ -182,6 +184,7 @@ class GradientAnswer:
             by_name[variable] = values
             by_name[f"{variable}.steps"] = result.steps[variable]
             by_name[f"{variable}.flags"] = result.flags[variable]
+        by_name |= {f"{variable}.kinks": kinks for variable, kinks in result.kinks.items()}
         yield GRADIENT, lambda: npz_bytes(by_name)
         yield POINT, lambda: point_bytes(self.method.points.point(0))
         yield GRADIENT_PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")

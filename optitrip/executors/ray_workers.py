@@ -190,9 +190,10 @@ class RayWorkers:
             "memory": wanted.pop("memory", None),
             "resources": wanted,
         }
+        holds = fitting({"CPU": cpus, **(resources or {})}, joins_cluster(address))
+        self.wanted = workers or holds
         if not self._ours and not joins_cluster(address):
             await_room({"CPU": cpus, **(resources or {})})
-        self.wanted = workers or fitting({"CPU": cpus, **(resources or {})}, joins_cluster(address))
         self._failed_starts = 0
         self._make = lambda: Actor.options(**options).remote(list(paths))
         self._queues: dict[Any, deque[Any]] = {}

@@ -7,12 +7,14 @@ two items pay for both.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from optitrip.methods import Points, digest_of
 from optitrip.objective import Objective
-from optitrip.part import Failures, Part, adjacent
+from optitrip.part import Array, Failures, Part, adjacent
+from optitrip.returned import Evaluation
 
 
 @dataclass(frozen=True)
@@ -43,25 +45,17 @@ class Agreement:
     def digest(self) -> bytes:
         return digest_of(self.kind, {"points": self.points.describe()})
 
-    def prepare(self, objective: Objective) -> Objective:
+    def prepare(self, objective: Objective) -> Any:
         return objective
 
-    def evaluate(self, context: Objective, items: range) -> Part:
+    def evaluate(self, context: Any, items: range) -> Part:
         in_batch = context.evaluate(self.points.values, items)
         one_by_one = context.evaluate_plainly(self.points.values, items)
-        batched, plain = in_batch.losses, one_by_one.losses
-        both = np.isfinite(batched) & np.isfinite(plain)
         allowed = [
-            context.allowed_difference(plain[row], self.points.values, items[row : row + 1]) if both[row] else 0.0
-            for row in range(len(items))
+            context.allowed_difference(loss, self.points.values, items[row : row + 1]) if np.isfinite(loss) else 0.0
+            for row, loss in enumerate(one_by_one.losses.tolist())
         ]
-        # What fails both ways is the next stage's to record; one that fails one way only is ours.
-        ours = {items[row] for row in np.flatnonzero(np.isfinite(batched) != np.isfinite(plain)).tolist()}
-        found = [
-            (kind, record) for way in (in_batch, one_by_one) for kind, record in way.problems if record.index in ours
-        ]
-        failures = Failures.of({record.index: kind for kind, record in found}, found)
-        return Part(items, {"batched": batched, "plain": plain, "allowed": np.array(allowed)}, failures)
+        return compared(items, in_batch, one_by_one, np.array(allowed))
 
     def merge(self, left: Part, right: Part) -> Part:
         columns = {name: np.concatenate([left.columns[name], right.columns[name]]) for name in left.columns}
@@ -75,6 +69,14 @@ class Agreement:
             if not agree(batched, plain, allowed)
         ]
         return AgreementResult(tuple(found), whole.failures)
+
+
+def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) -> Part:
+    """What fails both ways is the next stage's to record; what fails one way only is told here."""
+    ours = {items[row] for row in np.flatnonzero(np.isfinite(fast.losses) != np.isfinite(plain.losses)).tolist()}
+    found = [(kind, record) for way in (fast, plain) for kind, record in way.problems if record.index in ours]
+    failures = Failures.of({record.index: kind for kind, record in found}, found)
+    return Part(items, {"batched": fast.losses, "plain": plain.losses, "allowed": allowed}, failures)
 
 
 def agree(batched: float, plain: float, allowed: float) -> bool:

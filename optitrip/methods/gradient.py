@@ -11,8 +11,9 @@ the step that was taken, (x + h) - x, and never by h.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from optitrip.returned import Problems
 SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}
 """The sides of x on which the loss is computed, by scheme."""
 LOSS = {1: "loss_up", -1: "loss_down"}
-BESIDE = "beside_"
+BESIDE, KINKS = "beside_", "kinks"
 
 UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT = 1, 2, 4, 8
 """Flags of a coordinate, added up: the losses are equal to the bit, so that it is 0 or below the resolution of the
@@ -49,6 +50,8 @@ class GradientResult:
     """The losses by side, 1 for x + h and -1 for x - h, float64, NaN where there is none."""
     named: Mapping[str, float]
     """The other numbers of the objective at x."""
+    kinks: Mapping[str, Array]
+    """How many kinks the loss has on the way, int64, where the objective can tell; else empty."""
     items: int
     failures: Failures
 
@@ -94,14 +97,13 @@ class Gradient:
     def digest(self) -> bytes:
         return digest_of(self.kind, {"sides": [side.describe() for side in self.sides]})
 
-    def prepare(self, objective: Objective) -> Objective:
+    def prepare(self, objective: Objective) -> Any:
         return objective
 
-    def evaluate(self, context: Objective, items: range) -> Part:
+    def evaluate(self, context: Any, items: range) -> Part:
         stuck = self.stuck(items)
-        problems: Problems = [(NO_STEP, record) for record in stuck]
-        along = self.sides[0].coordinates[max(items.start, 1) - 1 : max(items.stop, 1) - 1]
-        columns = {"coordinate": np.concatenate([[-1][: len(items) - len(along)], along]).astype(np.int64)}
+        problems: Problems = []
+        columns: dict[str, Array] = {"coordinate": self.along(items)}
         for number, side in enumerate(self.sides):
             # x itself is the same on both sides, and its loss may be dear.
             again = number > 0 and items.start == 0 and len(items) > 0
@@ -109,12 +111,24 @@ class Gradient:
             losses = found.losses
             if again:
                 losses = np.concatenate([columns[LOSS[self.sides[0].side]][:1], losses])
-            losses[[record.index - items.start for record in stuck]] = np.nan
             columns[LOSS[side.side]] = losses
             problems += found.problems
             if not number:
                 columns |= {BESIDE + name: column for name, column in found.named.items()}
-        first: dict[int, tuple[str, Record]] = {}
+        return self.part(items, columns, [LOSS[side.side] for side in self.sides], stuck, problems)
+
+    def along(self, items: range) -> Array:
+        """The coordinate of each item, -1 for x itself; int64."""
+        along = self.points.coordinates[max(items.start, 1) - 1 : max(items.stop, 1) - 1]
+        return np.concatenate([[-1][: len(items) - len(along)], along]).astype(np.int64)
+
+    def part(
+        self, items: range, columns: dict[str, Array], measured: Sequence[str], stuck: list[Record], problems: Problems
+    ) -> Part:
+        """The part of these columns, with one failure an item: that it is stuck, else the first of its problems."""
+        for name in measured:
+            columns[name][[record.index - items.start for record in stuck]] = np.nan
+        first: dict[int, tuple[str, Record]] = {record.index: (NO_STEP, record) for record in stuck}
         for kind, record in problems:
             first.setdefault(record.index, (kind, record))
         return Part(items, columns, Failures.of({index: kind for index, (kind, _) in first.items()}, first.values()))
@@ -142,19 +156,24 @@ class Gradient:
         columns = joined(left.columns, right.columns, "coordinate", "")
         return Part(adjacent(left, right), columns, left.failures.then(right.failures))
 
+    def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
+        """f(x); for each coordinate the loss above less the loss below; and the losses by side."""
+        losses = {side.side: columns[LOSS[side.side]] for side in self.sides}
+        at_x = float(losses[self.sides[0].side][0])
+        sides = {side: column[1:] for side, column in losses.items()}
+        with np.errstate(all="ignore"):
+            return at_x, np.subtract(sides.get(1, at_x), sides.get(-1, at_x)), sides
+
     def result(self, whole: Part) -> GradientResult:
         columns, center = whole.columns, self.center
         along = columns["coordinate"][1:]
-        losses = {side.side: columns[LOSS[side.side]] for side in self.sides}
-        loss = float(losses[self.sides[0].side][0])
+        loss, difference, losses = self.differences(columns)
         x = center.entries(along)
-        ends = {0: (x, np.full(len(along), loss))}
-        ends |= {side.side: (side.entries(along), losses[side.side][1:]) for side in self.sides}
-        (above, loss_above), (below, loss_below) = ends.get(1, ends[0]), ends.get(-1, ends[0])
-        taken = above - below
+        ends = {side.side: side.entries(along) for side in self.sides}
+        taken = ends.get(1, x) - ends.get(-1, x)
         with np.errstate(all="ignore"):
-            quotient = (loss_above - loss_below) / taken
-        flags = np.where(loss_above == loss_below, UNCHANGED, 0).astype(np.uint8)
+            quotient = difference / taken
+        flags = np.where(difference == 0, UNCHANGED, 0).astype(np.uint8)
         for kind, runs in whole.failures.runs.items():
             for lo, hi in runs:
                 flags[max(lo, 1) - 1 : hi - 1] = WITHOUT_STEP if kind == NO_STEP else FAILED
@@ -171,8 +190,9 @@ class Gradient:
             gradient=shaped(quotient, np.nan),
             steps=shaped(taken / 2 if len(self.sides) == 2 else taken, np.nan),
             flags=shaped(flags, LEFT_OUT, np.uint8),
-            losses={side: shaped(column[1:], np.nan) for side, column in losses.items()},
+            losses={side: shaped(column, np.nan) for side, column in losses.items()},
             named={name: float(column[0]) for name, column in named(columns, BESIDE).items()},
+            kinks=shaped(columns[KINKS][1:], 0, np.int64) if KINKS in columns else {},
             items=len(whole.items),
             failures=whole.failures,
         )

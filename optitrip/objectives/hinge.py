@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from optitrip.objectives.hinge_deltas import HingeAround
 from optitrip.objectives.linear import LinearClassifier, Spans
 from optitrip.part import Array
 
@@ -21,6 +22,8 @@ class Hinge(LinearClassifier):
     s_ic - s_(i, y_i) + 1, else 0, and A_(i, y_i) is minus their number. At a kink, where that is exactly 0, it counts
     as not positive: one of the subgradients.
     """
+
+    _around = HingeAround
 
     def _each(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
         for label, span in spans:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from optitrip.objectives.linear import LinearClassifier, Spans
+from optitrip.objectives.softmax_deltas import SoftmaxAround
 from optitrip.part import Array
 
 
@@ -18,6 +19,8 @@ class Softmax(LinearClassifier):
 
     Its gradient is (1/N) (p - onehot(y))^T X + 2 l2 W, with p the softmax of the scores.
     """
+
+    _around = SoftmaxAround
 
     def _each(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
         scores -= np.maximum.reduce(scores, axis=0, out=out)

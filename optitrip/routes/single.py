@@ -10,6 +10,7 @@ from optitrip.draws import Draws
 from optitrip.errors import NoAnswer
 from optitrip.methods import Points
 from optitrip.methods.agreement import Agreement, AgreementResult
+from optitrip.methods.deltas import Deltas, DeltasAgreement
 from optitrip.methods.gradient import Gradient, GradientResult, gradient_of
 from optitrip.methods.report import Report, ReportResult
 from optitrip.methods.search import Search, SearchResult
@@ -44,7 +45,8 @@ def method_of(sweep: Sweep, offers: Offers) -> Search | Gradient:
         coordinates = permutation(sweep.seed, "coordinate", "", sweep.base.size)
     elif offers.order is not None and len(offers.order) == sweep.base.size:
         coordinates = offers.order
-    return gradient_of(sweep.base, coordinates, table.scheme, table.step, 1 + sweep.items)
+    by_losses = gradient_of(sweep.base, coordinates, table.scheme, table.step, 1 + sweep.items)
+    return Deltas(by_losses.sides, by_losses.items, block=offers.deltas_block) if offers.around else by_losses
 
 
 def search(method: Search, offers: Offers) -> Route:
@@ -66,7 +68,9 @@ def gradient(method: Gradient, offers: Offers) -> Route:
     stuck = method.stuck(range(method.items))
     if len(stuck) == method.items - 1:
         raise NoAnswer(f"no coordinate can take a step: {stuck[0].message}")
-    if offers.losses:
+    if isinstance(method, Deltas):
+        yield from checked(DeltasAgreement(method.points, min(3, method.items), method=method), "deltas gives")
+    elif offers.losses:
         yield from agreement(method.points, min(2, method.items))
     result: GradientResult = yield method
     if not np.isfinite(result.flat).any():
@@ -86,12 +90,17 @@ def listed(failures: Failures) -> str:
 
 def agreement(points: Points, items: int) -> Route:
     """Go on only if batches and plain calls agree on the first items."""
-    result: AgreementResult = yield Agreement(points, items)
+    yield from checked(Agreement(points, items), "losses gives")
+
+
+def checked(method: Agreement, gives: str) -> Route:
+    result: AgreementResult = yield method
+    points = method.points
     for wrong in result.disagreements:
         first = result.failures.first()
         why = f"\n{first[1].traceback or first[1].message}" if first else ""
         raise NoAnswer(
-            f"{points.title(wrong.index)}: losses gives {wrong.batched!r} where the plain call gives {wrong.plain!r}; "
+            f"{points.title(wrong.index)}: {gives} {wrong.batched!r} where the plain call gives {wrong.plain!r}; "
             f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
             f"`tolerance`.{why}"
         )
