@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from optitrip.driver.state_dir import set_aside
 from optitrip.errors import InputError
 from optitrip.objectives.cifar10 import BATCHES, PAGE, binary_table
 
@@ -47,7 +48,8 @@ def cifar10(folder: Path, url: str = OFFICIAL, checksum: str = SHA256) -> Path:
             unpack(archive, url, Path(aside) / NAME)
             # Looked at again, since another run may have been faster.
             if not complete(target):
-                set_aside(target)
+                if target.exists():  # it may be a person's own
+                    set_aside(target)
                 (Path(aside) / NAME).rename(target)
     except OSError as error:
         raise InputError(
@@ -122,12 +124,3 @@ def unpack(archive: Path, url: str, folder: Path) -> None:
             f"{url}: does not hold CIFAR-10, wanted {NAME}/{FILES[0]} and the five others in full. The binary version "
             f"of CIFAR-10 is at {PAGE}"
         )
-
-
-def set_aside(folder: Path) -> None:
-    """Rename what is in the way to the first free of .old-1, .old-2, ...: it may be a person's own."""
-    number = 1
-    while (old := folder.with_name(f"{folder.name}.old-{number}")).exists():
-        number += 1
-    if folder.exists():
-        folder.rename(old)

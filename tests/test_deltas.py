@@ -206,3 +206,13 @@ def test_an_objective_that_cannot_be_prepared_is_told_as_it_raised() -> None:
     method = Deltas(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward").sides, 641)
     part = method.evaluate(method.prepare(objective), range(1))
     assert "wanted (10, 65)" in part.failures.records["raised"][0].message
+
+
+def test_a_coordinate_without_a_step_does_not_end_the_sweep() -> None:
+    """The check of deltas passes over what the gradient itself flags."""
+    W = 0.03 * np.random.default_rng(5).standard_normal((10, 65))
+    W[0, 0] = 1e9  # where a step of 1e-9 changes nothing; its pixel is 0 in every image
+    found = answer(Softmax(center=False), W, "forward", 1e-9)
+    assert np.isnan(found.gradient["W"][0, 0])
+    assert found.failures == {"no step": 1}
+    assert np.isfinite(found.gradient["W"].ravel()[1:]).all()

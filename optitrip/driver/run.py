@@ -85,7 +85,7 @@ class Driver:
     def _evaluate(self, number: int, method: Method, digest: bytes, gaps: Sequence[range], hopeless: Hopeless) -> None:
         executor = self._crew.executor()
         executor.stage(number, method)
-        state = plan.begin(gaps, getattr(method, "block", self._block), self._crew.next_ticket)
+        state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket)
         events: list[plan.Event] = []
         patient_until = time.monotonic() + PATIENCE_SECONDS
         try:

@@ -57,6 +57,11 @@ class Method(Protocol):
         """If the first this many items all fail, the stage has no answer and ends; 0 where any may fail."""
         ...
 
+    @property
+    def block(self) -> int:
+        """Items that it evaluates in one call, 0 for the objective's own block; slices hold whole ones if they can."""
+        ...
+
     def digest(self) -> bytes:
         """Of everything in the method but `items`: parts with the same digest belong together."""
         ...

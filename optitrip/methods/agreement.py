@@ -41,6 +41,7 @@ class Agreement:
     items: int = 2
     kind: str = "agreement"
     vital: int = 0
+    block: int = 0
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"points": self.points.describe()})

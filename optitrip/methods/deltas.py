@@ -134,6 +134,8 @@ class DeltasAgreement(Agreement):
         objective: Objective = context.objective
         by_deltas = self.method.evaluate(context, items)
         plain = objective.evaluate_plainly(self.points.values, items)
+        # Without a step there is nothing to compare; the gradient itself flags it.
+        plain.losses[[record.index - items.start for record in self.method.stuck(items)]] = np.nan
         at_x = float(context.at_x.losses[0])
         delta = by_deltas.columns[DELTA[self.method.sides[0].side]]
         problems = [(kind, record) for kind, records in by_deltas.failures.records.items() for record in records]

@@ -79,6 +79,7 @@ class Gradient:
     kind: str = "gradient"
     vital: int = 1
     """Without f(x) there is no gradient."""
+    block: int = 0
 
     @property
     def points(self) -> Neighbours:

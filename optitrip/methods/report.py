@@ -36,6 +36,7 @@ class Report:
     items: int = 1
     kind: str = "report"
     vital: int = 0
+    block: int = 0
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"points": self.points.describe(), "index": self.index, "by": self.gradient_by})

@@ -73,6 +73,7 @@ class Search:
     kind: str = "search"
     vital: int = 100
     """The mistake is in the loss then, and more of it tells nothing."""
+    block: int = 0
 
     @property
     def points(self) -> Draws:
