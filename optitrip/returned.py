@@ -15,7 +15,7 @@ import numpy as np
 from optitrip.part import INFINITE, NAN, Array, Failures, Record
 
 MESSAGE_KEPT, TRACEBACK_KEPT = 2_000, 8_000
-OURS = {__file__, str(Path(__file__).with_name("objective.py"))}
+OURS = {__file__, *(str(Path(__file__).with_name(name)) for name in ("objective.py", "evaluating.py"))}
 
 Problems = list[tuple[str, Record]]
 """Failures met on the way, each with its kind."""

@@ -28,6 +28,7 @@ LAYERS = [
     {"space", "point"},
     {"draws"},
     {"toml_lines", "toml_text", "tables", "spec", "returned", "guesses"},
+    {"evaluating"},
     {"objective", "objectives"},
     {"loading", "methods"},
     {"executors", "figures", "showing", "starter"},
@@ -42,7 +43,18 @@ LAYERS = [
 ]
 """From the ground up; a module may import from its own layer and those before it."""
 PURE = {
-    *("part", "distributions", "samplers", "space", "point", "draws", "returned", "objective", "objectives"),
+    *(
+        "part",
+        "distributions",
+        "samplers",
+        "space",
+        "point",
+        "draws",
+        "returned",
+        "evaluating",
+        "objective",
+        "objectives",
+    ),
     *("methods", "figures", "showing", "answers", "routes"),
 }
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import optitrip.objective as ladder
+import optitrip.evaluating as ladder
 from optitrip.errors import InputError
 from optitrip.objective import Objective, batched
 from optitrip.part import Array, Failures
