@@ -171,6 +171,7 @@ def settle(
         try:
             loss, named = split(batch_call(**full(values, group, place, block)))
             columns = {"loss": batch(loss, block)}
+            found.double &= np.asarray(loss).dtype == np.float64
             columns |= {name: batch(column, block, repr(name)) for name, column in named.items()}
         except (Exception, SystemExit) as error:
             if len(group) > 1:

@@ -133,7 +133,7 @@ def conduct(
                 answer=answer,
                 failures=answer.failures,
                 report=answer.report,
-                message=answer.first_failure() or None,
+                message=answer.message() or None,
                 exit_status=3 if answer.failures else 0,
             )
         except NoAnswer as error:

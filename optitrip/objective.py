@@ -11,9 +11,9 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from optitrip.errors import InputError
-from optitrip.evaluating import Draw, evaluated, full, in_batches_of_one, in_blocks, one_by_one
+from optitrip.evaluating import Draw, evaluated, in_batches_of_one, in_blocks, one_by_one
 from optitrip.part import Array
-from optitrip.returned import Evaluation, number, shortly, split
+from optitrip.returned import Evaluation, number, shortly
 from optitrip.space import arguments
 
 PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
@@ -66,6 +66,8 @@ class Offers:
     report: bool = False
     around: bool = False
     block: int = PLAIN_BLOCK
+    screens: tuple[str, ...] = ()
+    """The words under which it offers cheaper stand-ins."""
     deltas_block: int = BATCH_BLOCK
     """Coordinates a call of `deltas`."""
     order: Array | None = field(default=None, compare=False)
@@ -77,8 +79,8 @@ class Objective:
 
     Args:
         loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
-            `report`, `around`, `order`, `images`, `block`, `deltas_block`, `digest` and `tolerance` are found by
-            presence.
+            `report`, `around`, `order`, `images`, `screens` with `screen`, `block`, `deltas_block`, `digest` and
+            `tolerance` are found by presence.
         name: as in the sweep file, for messages.
         block: in place of the objective's own block.
         plain: use the plain call only, one item at a time.
@@ -90,6 +92,9 @@ class Objective:
     def __init__(self, loss: Any, name: str = "loss", block: int | None = None, *, plain: bool = False) -> None:
         self.loss = loss
         self.name = name
+        self.plain = plain
+        self.stand_in: Objective | None = None
+        """What a search screens by, once it was asked for."""
         own = mark(loss, "block")
         if own is not None and (isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= LARGEST_BLOCK):
             raise InputError(f"{name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
@@ -106,6 +111,7 @@ class Objective:
             gradient=callable(getattr(loss, "gradient", None)),
             report=callable(getattr(loss, "report", None)),
             around=callable(getattr(loss, "around", None)) and not plain,
+            screens=() if plain else self._screens(),
             block=block_size,
             deltas_block=getattr(loss, "deltas_block", BATCH_BLOCK),
             order=self._order(),
@@ -143,19 +149,13 @@ class Objective:
         elif batch_call is not None:
             in_batches_of_one(batch_call, values, items, found)
 
-    def allowed_difference(self, loss: float, draw: Draw, items: range) -> float:
+    def allowed_difference(self, loss: float, *, double: bool) -> float:
         """How far a batched and a plain loss may differ: the objective's relative `tolerance`; without one
         64 eps max(|f|, 1) for losses in float64, else 1e-5 relative."""
         tolerance = getattr(self.loss, "tolerance", None)
-        if tolerance is None:
-            assert self.batch_call is not None
-            raw, _ = split(
-                self.batch_call(**full(draw(items), range(1), items.start % self.offers.block, self.offers.block))
-            )
-            if np.asarray(raw).dtype == np.float64:
-                return self.rounding(loss)
-            tolerance = 1e-5
-        return float(tolerance) * abs(loss)
+        if tolerance is None and double:
+            return self.rounding(loss)
+        return float(1e-5 if tolerance is None else tolerance) * abs(loss)
 
     def allowed_of_deltas(self, loss: float) -> float:
         """How far f(x) plus a delta and a plain loss may differ: 64 eps max(|f|, 1), or the relative `tolerance`."""
@@ -209,6 +209,12 @@ class Objective:
             if image.dtype.kind not in "fiu" or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
                 raise TypeError(f"image {title!r} is {shortly(image)}, wanted (height, width) or (height, width, 3)")
         return arrays
+
+    def _screens(self) -> tuple[str, ...]:
+        given: Any = getattr(self.loss, "screens", ()) if callable(getattr(self.loss, "screen", None)) else ()
+        if isinstance(given, str) or not all(isinstance(word, str) for word in given):
+            raise InputError(f"{self.name}: its screens were {given!r}, wanted the words that its `screen` takes")
+        return tuple(given)
 
     def _order(self) -> Array | None:
         order = getattr(self.loss, "order", None)

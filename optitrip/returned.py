@@ -36,6 +36,8 @@ class Evaluation:
     items: range
     columns: dict[str, Array] = field(default_factory=dict[str, Array])
     """`loss`, and the other numbers by name; float64 of shape (len(items),), NaN where there is none."""
+    double: bool = True
+    """Whether all batches gave their losses in float64."""
     problems: Problems = field(default_factory=list[tuple[str, Record]])
     """One for each item that failed."""
 

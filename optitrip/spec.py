@@ -168,6 +168,10 @@ def parse(
     if isinstance(method, GradientTable) and len(method.at.given) != 1:
         wanted = "wanted exactly one of candidate, best_of, file, values and fill"
         raise InputError(lines.at(("method", "at"), f"{wanted}, found {' and '.join(method.at.given) or 'none'}"))
+    if isinstance(method, SearchTable) and method.device and not method.screen:
+        raise InputError(
+            lines.at(("method", "device"), 'is that of a screen; wanted a line screen = "...", or no device')
+        )
     name = file.name or stem
     try:
         TypeAdapter(Name).validate_python(name)

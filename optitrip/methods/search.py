@@ -74,6 +74,8 @@ class Search:
     best: int = 10
     keep_all: int = KEEP_ALL
     maximize: bool = False
+    screen: str | None = None
+    """Losses are those of the objective's stand-in; how it was made."""
     kind: str = "search"
     vital: int = 100
     """The mistake is in the loss then, and more of it tells nothing."""
@@ -90,10 +92,15 @@ class Search:
 
     def digest(self) -> bytes:
         fields = {"draws": self.draws.describe(), "best": self.best, "keep_all": self.keep_all}
+        fields |= {"screen": self.screen} if self.screen else {}
         return digest_of(self.kind, {**fields, "maximize": self.maximize})
 
     def prepare(self, objective: Objective) -> Objective:
-        return objective
+        if not self.screen:
+            return objective
+        if objective.stand_in is None:
+            raise RuntimeError(f"{objective.name} was loaded without its stand-in")
+        return objective.stand_in
 
     def evaluate(self, context: Objective, items: range) -> Part:
         parts: list[Part] = []

@@ -80,7 +80,9 @@ class MlflowRun:
 
     def stage(self, method: Method, found: int) -> None:
         del found
-        self._curve = Curve(method.items, method.sign) if isinstance(method, Search) else None
+        self._curve = None
+        if isinstance(method, Search):
+            self._curve = Curve(method.items, method.sign, "screened" if method.screen else "loss")
         self._order = InOrder()
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
