@@ -19,7 +19,7 @@ from optitrip.space import Space
 from optitrip.tables import File, GradientTable, Name, ObjectiveTable, RunTable, SearchTable, TrackingTable
 from optitrip.toml_lines import KeyPath, Lines, explain, override
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised whenever a change to optitrip changes the answer of some sweep; part of every identity."""
 
 

@@ -593,7 +593,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
                 assert word not in done.stderr + done.stdout
         if "candidates=400_000" in line:
             assert "100,000 evaluated now" in done.stdout
-    assert ran.count("sweep") == 6
+    assert ran.count("sweep") == 7
     assert ran.count("check") == 1
 
 
