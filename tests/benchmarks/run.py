@@ -33,9 +33,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure optitrip and its peers on the same work, in turns.")
     parser.add_argument("--only", action="append", choices=list(WORKS), help="this work alone; may be repeated")
     parser.add_argument("--cifar", metavar="FOLDER", help="of CIFAR-10's files; without it the images are the digits")
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer items, three rounds: under two minutes for the digits"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer items, three rounds")
     parser.add_argument("--rounds", type=int, help=f"{ROUNDS} by default")
     parser.add_argument("--markdown", action="store_true", help="tables for a page")
     return parser.parse_args()
