@@ -66,7 +66,10 @@ def go(
     else:
         objective, route = case, lambda items, seed: single.search(search(items, seed=seed), case.offers)
     crew = Crew(make, objective)
-    driver = Driver(crew, objective.offers.block, journal or Journal(MEMORY), watch or Watchers(), Phases())
+    # Each part is written at once, so that a watcher can interrupt between any two.
+    driver = Driver(
+        crew, objective.offers.block, journal or Journal(MEMORY), watch or Watchers(), Phases(), write_seconds=0
+    )
     try:
         answer = driver.run(route(items, seed))
     finally:

@@ -10,6 +10,7 @@ all slots finish together, the slow ones too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 from optitrip.executors import Done, Failed
@@ -98,7 +99,8 @@ class State:
     slots: dict[str, Slot] = field(default_factory=dict[str, Slot])
     """By name."""
     free: tuple[dict[str, None], ...] = field(default_factory=lambda: tuple({} for _ in range(QUEUED_PER_SLOT)))
-    """Slots that can be given another slice, by the length of their queue, in the order in which they came to it."""
+    """Slots to be given another slice, by the length of their queue, in the order in which they came to it. One that
+    does not accept a slice leaves, and comes back when its queue is another one or a slice is handed out again."""
     rate: float = 0.0
     """Items a second, of all slots there are of which the pace is known."""
     known: int = 0
@@ -119,6 +121,10 @@ class State:
     def seconds_left(self) -> float | None:
         """On one slot."""
         return None if self.pace is None else self.left * self.pace
+
+    def seconds_for(self, items: int) -> float:
+        """How long all slots together take for so many items, those of unknown pace like the others."""
+        return items * self.known / (max(self.rate, 1e-12) * max(1, len(self.names)))
 
     def flying(self) -> Iterator[Submit]:
         """What is handed out and not back."""
@@ -144,7 +150,8 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
 
     Outcomes of tickets that are not in flight (stale, duplicate) change nothing.
     """
-    state = replace(state, slots=dict(state.slots), free=tuple(map(dict, state.free)))
+    state = copy(state)
+    state.slots, state.free = dict(state.slots), tuple(map(dict, state.free))
     aborts: list[Action] = []
     for event in events:
         if isinstance(event, Slots):
@@ -192,11 +199,11 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
     if isinstance(event, Done):
         measured = max(event.seconds / len(items), 1e-12)
         pace = measured if slot.pace is None or len(items) > slot.largest else (slot.pace + measured) / 2
-        _put(state, name, replace(slot, queue=queue, pace=pace, largest=max(slot.largest, len(items))))
+        _put(state, name, Slot(queue, pace, max(slot.largest, len(items)), slot.gone))
         state.largest = max(state.largest, len(items))
         state.left -= len(items)
         return []
-    _put(state, name, replace(slot, queue=queue))
+    _put(state, name, Slot(queue, slot.pace, slot.largest, slot.gone))
     if event.kind == "raised":
         return [Abort(event.message, users_fault=True)]
     state.again = (*state.again, items)
@@ -211,22 +218,24 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
 
 def _hand_out(state: State) -> list[Action]:
     """Slices for the slots that are idle, then for those that have one: it never idles while the driver is busy."""
+    if state.again or state.left == state.waiting:
+        state.free[0].update((name, None) for name in state.names if not state.slots[name].queue)
     actions: list[Action] = []
     for level in state.free:
-        for name in tuple(level):
-            if not state.waiting or len(actions) == AT_ONCE:
-                return actions
+        while level and state.waiting and len(actions) < AT_ONCE:
+            name = next(iter(level))
             slot = state.slots[name]
             items = _next(state, slot)
-            if not _accepts(state, slot, len(items)):
-                if slot.queue:
-                    break  # the others of this level would wait behind a slice too, of much the same length
-                continue
-            submit = Submit(state.next_ticket, items, name)
-            state.next_ticket += 1
-            _take_out(state, items)
-            _put(state, name, replace(slot, queue=(*slot.queue, submit)))
-            actions.append(submit)
+            if _accepts(state, slot, len(items)):
+                submit = Submit(state.next_ticket, items, name)
+                state.next_ticket += 1
+                _take_out(state, items)
+                _put(state, name, Slot((*slot.queue, submit), slot.pace, slot.largest))
+                actions.append(submit)
+            else:
+                del level[name]
+        if not state.waiting:
+            level.clear()
     return actions
 
 
@@ -259,24 +268,19 @@ def _accepts(state: State, slot: Slot, items: int) -> bool:
         return not slot.queue
     seconds = items * slot.pace
     if slot.queue:
-        return seconds <= SHARE * _seconds(state, state.waiting)
+        return seconds <= SHARE * state.seconds_for(state.waiting)
     busy = state.left > state.waiting
-    return not busy or seconds <= _seconds(state, state.left) + items * state.pace
-
-
-def _seconds(state: State, items: int) -> float:
-    """How long all slots together take."""
-    return items * (state.pace or 0.0) / max(1, len(state.names))
+    return not busy or seconds <= SHARE * state.seconds_for(state.left) + items * state.pace
 
 
 def _size(state: State, slot: Slot) -> int:
     """About how many items a slot is given next."""
-    if state.pace is None:
+    if not state.known:
         return 1
     target = max(TARGET_SECONDS, len(state.names) / SLICES_A_SECOND)
-    share = SHARE * _seconds(state, state.waiting) if slot.pace else 0.0
+    share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
     seconds = max(min(target, share), SHORTEST * target)
-    return max(1, int(min(seconds / (slot.pace or state.pace), GROWTH * state.largest)))
+    return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))
 
 
 def _stop(start: int, size: int, block: int) -> int:
