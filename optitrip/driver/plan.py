@@ -174,20 +174,26 @@ def _there_are(state: State, names: tuple[str, ...]) -> None:
 
 def _put(state: State, name: str, slot: Slot) -> None:
     """Keep what has become of a slot, and where it counts."""
-    before = state.slots.get(name)
-    for sign, one in ((-1, before), (1, slot)):
-        if one and one.pace and not one.gone:
-            state.known += sign
-            state.rate += sign / one.pace
+    before, now = counted(state.slots.get(name)), counted(slot)
+    if slot.gone and not slot.queue:
+        state.slots.pop(name, None)
+    else:
+        state.slots[name] = slot
+    if before != now:
+        state.known += (now > 0) - (before > 0)
+        state.rate += now - before
+        if before > state.rate / 2:  # a small difference of large numbers
+            state.rate = sum(map(counted, state.slots.values()))
     for length, level in enumerate(state.free):
         if length == len(slot.queue) and not slot.gone:
             level[name] = None
         else:
             level.pop(name, None)
-    if slot.gone and not slot.queue:
-        state.slots.pop(name, None)
-    else:
-        state.slots[name] = slot
+
+
+def counted(slot: Slot | None) -> float:
+    """What a slot adds to the rate."""
+    return 1 / slot.pace if slot and slot.pace and not slot.gone else 0.0
 
 
 def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
