@@ -246,7 +246,7 @@ def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPa
 
     from optitrip.executors import ray_workers as module
 
-    one = ray_workers(1)
+    one = module.RayWorkers(1, paths=[HERE])
     one.load(LOSSES["scalar"])
     one.stage(0, search(ITEMS))
     ready(one)

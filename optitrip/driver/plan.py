@@ -10,7 +10,6 @@ all slots finish together, the slow ones too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 
 from optitrip.executors import Done, Failed
@@ -150,7 +149,7 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
 
     Outcomes of tickets that are not in flight (stale, duplicate) change nothing.
     """
-    state = copy(state)
+    state = State(**vars(state))
     state.slots, state.free = dict(state.slots), tuple(map(dict, state.free))
     aborts: list[Action] = []
     for event in events:

@@ -239,7 +239,10 @@ class RayWorkers:
         self._expect(hired, None, hired.actor.ready.remote())
 
     def _expect(self, hired: Hired, ticket: int | None, call: Any) -> None:
-        call.future().add_done_callback(lambda future: self._ended.put((hired, ticket, future)))
+        def tell(future: Future[Any]) -> None:
+            self._ended.put((hired, ticket, future))
+
+        call.future().add_done_callback(tell)
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -7,15 +7,17 @@ sleep. The time is that of a whole sweep, journal on disk and merging included, 
 ideal is items times seconds, over slots. The items are a multiple of the slots.
 
 Driver: CPU time of the driver's process a slice, by A/B in this process, in turns, as medians: a loop over bare Ray
-actors (`ray.wait`, `ray.get`, two calls queued at each), then a sweep of as many slices of one item, which workers are
-said to take so long for that slices never grow. Ours is the difference. With a journal in memory in place of one on
-disk the sweep shows what the disk adds. Of both follows the largest useful cluster: so many slots, with slices of a
-second, keep one driver busy.
+actors (`ray.wait`, `ray.get`, two calls queued at each), then a sweep of as many slices of one item. Both sleep 20 ms
+on eight slots, so that calls end one at a time, as on a cluster; the sweep's are said to take five seconds, so that its
+slices never grow. Ours is the difference. With a journal in memory in place of one on disk the sweep shows what the
+disk adds, and a sweep without Ray, whose parts are there already, shows ours by itself. Of both follows the largest
+useful cluster: so many slots, with slices of a second, keep one driver busy.
 """
 
 from __future__ import annotations
 
 import argparse
+import pickle
 import statistics
 import tempfile
 import time
@@ -37,6 +39,8 @@ from optitrip.routes import single
 from optitrip.space import Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
+SECONDS = 0.02
+"""A slice, where the driver's work is measured."""
 
 
 class Sleeper:
@@ -49,6 +53,37 @@ class Sleeper:
         if self.seconds:
             time.sleep(self.seconds)
         return x
+
+
+class Prepared:
+    """An executor without Ray: each slice is evaluated in this process, apart from the time that is measured."""
+
+    slots = tuple(f"slot {n}" for n in range(8))
+
+    def __init__(self) -> None:
+        self.queue: list[tuple[int, range, str]] = []
+        self.apart = 0.0
+
+    def load(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def stage(self, number: int, method: Any) -> None:
+        self.method = method
+
+    def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
+        self.queue.append((ticket, items, slot))
+
+    def cancel(self, ticket: int) -> None: ...
+
+    def wait(self, timeout: float) -> list[Done | Failed]:
+        begun = time.process_time()
+        ticket, items, slot = self.queue.pop(0)
+        answer = pickle.dumps((self.method.evaluate(self.objective, items), 5.0, ""), protocol=5)
+        self.apart += time.process_time() - begun
+        part, seconds, said = pickle.loads(answer)
+        return [Done(ticket, part, seconds, slot, said)]
+
+    def close(self) -> None: ...
 
 
 class Tiny:
@@ -109,9 +144,11 @@ def bare(slots: int) -> tuple[list[Any], Callable[[int], None]]:
 
     class Bare:
         def evaluate(self, lo: int, hi: int) -> tuple[int, int]:
+            time.sleep(SECONDS)
             return lo, hi
 
-    actors = [ray.remote(Bare).options(num_cpus=0).remote() for _ in range(slots)]
+    made: Any = ray.remote(Bare)
+    actors = [made.options(num_cpus=0).remote() for _ in range(slots)]
     ray.get([actor.evaluate.remote(0, 1) for actor in actors])
 
     def loop(calls: int) -> None:
@@ -136,20 +173,24 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
     """CPU microseconds a slice of this process, by what it did, in each round."""
     import ray
 
-    objective = Objective(Sleeper(0.0))
-    crew = Crew(lambda: Tiny(workers(slots)), objective)
+    objective, awake = Objective(Sleeper(SECONDS)), Objective(Sleeper(0.0))
+    tiny: Any = Tiny(workers(slots))
+    crew = Crew(lambda: tiny, objective)
     sweep(crew, objective, 4 * slots, 0, None)
     actors, loop = bare(slots)
-    found: dict[str, list[float]] = {"bare": [], "memory": [], "disk": []}
+    found: dict[str, list[float]] = {"bare": [], "memory": [], "disk": [], "without Ray": []}
     for number in range(rounds):
         for what, times in found.items():
+            prepared = Prepared()
             begun = time.process_time()
             if what == "bare":
                 loop(slices)
+            elif what == "without Ray":
+                sweep(Crew(lambda one=prepared: one, awake), awake, slices, 100 + number, folder)
             else:
                 done = sweep(crew, objective, slices, 1 + number, folder if what == "disk" else None)
                 assert done == slices, done
-            times.append(1e6 * (time.process_time() - begun) / slices)
+            times.append(1e6 * (time.process_time() - begun - prepared.apart) / slices)
     for actor in actors:
         ray.kill(actor)
     crew.close()
@@ -158,9 +199,12 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="5 s of ideal time in place of 30, fewer slices and rounds")
+    parser.add_argument(
+        "--quick", action="store_true", help="5 s of ideal time in place of 30, fewer slices and rounds"
+    )
     parser.add_argument("--only", choices=["sleepers", "driver"])
-    quick, only = vars(parser.parse_args()).values()
+    arguments = parser.parse_args()
+    quick, only = arguments.quick, arguments.only
     prepare(None)
     from optitrip.executors.ray_workers import connect
 
@@ -174,16 +218,18 @@ def main() -> None:
                     ratio, items, slices = over_ideal(slots, seconds, 5.0 if quick else 30.0, folder)
                     print(f"| {slots} | {1e3 * seconds:g} ms | {items:,} | {slices:,} | {ratio:.3f} |", flush=True)
         if only != "sleepers":
-            slots = 4
-            found = driver_microseconds(slots, 300 if quick else 1_000, 3 if quick else 7, folder)
+            slots = 8
+            found = driver_microseconds(slots, 400 if quick else 1_000, 3 if quick else 7, folder)
             bare_one = statistics.median(found["bare"])
             ours = {
                 what: statistics.median(one - two for one, two in zip(found[what], found["bare"], strict=True))
                 for what in ("memory", "disk")
             }
             print(
-                f"\ndriver CPU a slice, {slots} slots, median of {len(found['bare'])}: a bare Ray loop {bare_one:.0f} µs; "
-                f"ours beside it {ours['memory']:.0f} µs with the journal in memory, {ours['disk']:.0f} µs on disk"
+                f"\ndriver CPU a slice, {slots} slots, median of {len(found['bare'])}: "
+                f"a bare Ray loop {bare_one:.0f} µs; "
+                f"ours beside it {ours['memory']:.0f} µs with the journal in memory, {ours['disk']:.0f} µs on disk; "
+                f"ours without Ray {statistics.median(found['without Ray']):.0f} µs"
             )
             print({what: [round(one) for one in times] for what, times in found.items()})
             useful = 1e6 / (bare_one + ours["disk"])
