@@ -110,17 +110,8 @@ def main() -> None:
     parser.add_argument("--driver", type=float, default=500, help="microseconds of the driver a slice; 500 by default")
     arguments = parser.parse_args()
     cases = [(1_000, 30.0)] if arguments.quick else [(1_000, 30.0), (10_000, 30.0), (10_000, 300.0)]
-    columns = [
-        "slots",
-        "ideal",
-        "items of",
-        "costs",
-        "driver a slice",
-        "time over ideal",
-        "slices",
-        "plan a step",
-        "plan a slice",
-    ]
+    columns = ["slots", "ideal", "items of", "costs", "driver a slice", "time over ideal", "slices"]
+    columns += ["plan a step", "plan a slice"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for (slots, ideal), seconds, varying, driver in itertools.product(
         cases, (0.005, 0.05, 0.5), (False, True), (0.0, arguments.driver)
