@@ -15,8 +15,8 @@ class Chaos:
     def __init__(self, seed: int, trouble: float = 0.1) -> None:
         self.random = random.Random(seed)
         self.trouble = trouble
-        self.slots = self.random.randint(1, 5)
-        self.queue: dict[int, tuple[int, range]] = {}
+        self.slots = names(self.random.randint(1, 5))
+        self.queue: dict[int, tuple[int, range, str]] = {}
         self.methods: dict[int, Any] = {}
         self.past: list[Done | Failed] = []
         self.deaths: dict[range, int] = {}
@@ -27,9 +27,10 @@ class Chaos:
     def stage(self, number: int, method: Any) -> None:
         self.methods[number] = method
 
-    def submit(self, ticket: int, stage: int, items: range) -> None:
+    def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         assert ticket not in self.queue
-        self.queue[ticket] = (stage, items)
+        assert slot in self.slots
+        self.queue[ticket] = (stage, items, slot)
 
     def cancel(self, ticket: int) -> None:
         self.queue.pop(ticket, None)
@@ -38,7 +39,7 @@ class Chaos:
         del timeout
         outcomes: list[Done | Failed] = []
         for ticket in self.random.sample(sorted(self.queue), k=self.random.randint(0, len(self.queue))):
-            stage, items = self.queue.pop(ticket)
+            stage, items, slot = self.queue.pop(ticket)
             fate = self.random.random()
             if fate < self.trouble and self.deaths.get(items, 0) < 2:
                 self.deaths[items] = self.deaths.get(items, 0) + 1
@@ -47,12 +48,16 @@ class Chaos:
                 outcomes.append(Failed(ticket, "lost", "gone"))
             else:
                 part, _ = self.worker.evaluate(self.methods[stage], items)
-                outcomes.append(Done(ticket, part, self.random.uniform(1e-4, 0.3), "chaos"))
+                outcomes.append(Done(ticket, part, self.random.uniform(1e-4, 0.3), slot))
         self.past += outcomes
         outcomes += self.random.sample(self.past, k=min(len(self.past), self.random.randint(0, 4)))
         self.random.shuffle(outcomes)
-        self.slots = max(1, self.slots + self.random.randint(-1, 1))
+        self.slots = names(max(1, len(self.slots) + self.random.randint(-1, 1)))
         return outcomes
 
     def close(self) -> None:
         self.queue.clear()
+
+
+def names(count: int) -> tuple[str, ...]:
+    return tuple(f"slot {n}" for n in range(count))

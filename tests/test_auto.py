@@ -114,8 +114,8 @@ def test_waiting_for_workers_is_said(slots: int, monkeypatch: pytest.MonkeyPatch
             self.left = 3
 
         @property
-        def slots(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-            return 1 if slots or self.left <= 0 else 0
+        def slots(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+            return Serial.slots if slots or self.left <= 0 else ()
 
         def wait(self, timeout: float) -> list[Done | Failed]:
             self.left -= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def only_outcome(executor: Executor, objective: Any, method: Any, items: range) 
     executor.load(objective)
     executor.stage(0, method)
     ready(executor)
-    executor.submit(0, 0, items)
+    executor.submit(0, 0, items, executor.slots[0])
     (outcome,) = outcomes(executor, 1)
     return outcome
 
@@ -74,7 +75,7 @@ def test_each_ticket_has_one_outcome_with_its_part(executor: Executor) -> None:
     ready(executor)
     ranges = {7: range(0, 11), 9: range(11, 100), 8: range(250, 300)}
     for ticket, items in ranges.items():
-        executor.submit(ticket, 3, items)
+        executor.submit(ticket, 3, items, executor.slots[-1])
     done = {outcome.ticket: outcome for outcome in outcomes(executor, 3)}
     assert done.keys() == ranges.keys()
     for ticket, items in ranges.items():
@@ -90,7 +91,7 @@ def test_a_cancelled_slice_has_no_outcome(executor: Executor) -> None:
     executor.stage(0, search(ITEMS))
     ready(executor)
     for ticket in range(3):
-        executor.submit(ticket, 0, range(ticket, ticket + 1))
+        executor.submit(ticket, 0, range(ticket, ticket + 1), executor.slots[0])
     executor.cancel(1)
     assert {outcome.ticket for outcome in outcomes(executor, 2)} == {0, 2}
     assert executor.wait(0.2) == []
@@ -151,7 +152,7 @@ def test_only_the_slice_that_had_begun_counts_as_a_death(tmp_path: Path) -> None
     one.stage(0, search(ITEMS))
     ready(one)
     for ticket in range(3):
-        one.submit(ticket, 0, range(100 * ticket, 100 * ticket + 100))
+        one.submit(ticket, 0, range(100 * ticket, 100 * ticket + 100), *one.slots)
     found = outcomes(one, 3)
     one.close()
     assert [(o.ticket, o.kind) for o in found if isinstance(o, Failed)] == [(0, "died"), (1, "lost"), (2, "lost")]
@@ -232,7 +233,7 @@ def test_what_cannot_be_pickled_is_evaluated_as_it_is() -> None:
     executor = Serial()
     executor.load(Objective(lambda x, k, c: float(lock.locked())))
     executor.stage(0, search(ITEMS))
-    executor.submit(0, 0, range(3))
+    executor.submit(0, 0, range(3), *executor.slots)
     (outcome,) = executor.wait(1)
     assert isinstance(outcome, Done)
     assert outcome.part.columns["loss"].tolist() == [0.0, 0.0, 0.0]
@@ -241,32 +242,30 @@ def test_what_cannot_be_pickled_is_evaluated_as_it_is() -> None:
 @pytest.mark.usefixtures("local_ray")
 def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray's memory monitor raises an error of its own kind, for every later call too; the actor is buried."""
-    import ray
     from ray.exceptions import OutOfMemoryError
 
     from optitrip.executors import ray_workers as module
 
-    one = ray_workers(1)
+    one = module.RayWorkers(1, paths=[HERE])
     one.load(LOSSES["scalar"])
     one.stage(0, search(ITEMS))
     ready(one)
-    real, killed = ray.get, list[Any]()
 
     def get(call: Any, **options: Any) -> Any:
-        if not killed or call in killed:
-            killed.append(call)
-            raise OutOfMemoryError("killed by the memory monitor")
-        return real(call, **options)
+        raise OutOfMemoryError("killed by the memory monitor")
 
-    one.submit(0, 0, range(5))
+    failed: Future[Any] = Future()
+    failed.set_exception(OutOfMemoryError("killed by the memory monitor"))
+    one.submit(0, 0, range(5), *one.slots)
+    one._ended.put((one._at[0], 0, failed))
     monkeypatch.setattr(module.ray, "get", get)
     (outcome,) = outcomes(one, 1)
     monkeypatch.undo()
     assert isinstance(outcome, Failed)
     assert outcome.kind == "died"
-    assert one.slots == 0
+    assert one.slots == ()
     ready(one)
-    one.submit(1, 0, range(5))
+    one.submit(1, 0, range(5), *one.slots)
     (outcome,) = outcomes(one, 1)
     assert isinstance(outcome, Done)
     one.close()

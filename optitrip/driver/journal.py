@@ -113,14 +113,14 @@ class Journal:
             for part, seconds in parts:
                 key = (stage, digest, part.items.start, part.items.stop)
                 columns, failures = part.columns_bytes(), part.failures.to_bytes()
-                there = self._database.execute(
-                    "SELECT columns FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?", key
-                ).fetchone()
-                if there is None:
-                    row = (*key, columns, failures, round(seconds * 1e9), written, checksum(*key, columns, failures))
-                    self._database.execute("INSERT INTO part VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)", row)
-                elif there[0] != columns:
-                    different.append(part.items)
+                row = (*key, columns, failures, round(seconds * 1e9), written, checksum(*key, columns, failures))
+                done = self._database.execute("INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)", row)
+                if not done.rowcount:
+                    (there,) = self._database.execute(
+                        "SELECT columns FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?", key
+                    ).fetchone()
+                    if there != columns:
+                        different.append(part.items)
         return different
 
     def tiling(self, stage: int, digest: bytes, items: int) -> list[range]:
@@ -143,13 +143,17 @@ class Journal:
         Raises:
             InputError: if a row is not as it was written.
         """
-        for tile in tiles:
-            key = (stage, digest, tile.start, tile.stop)
-            ((columns, failures, written, crc),) = self._read(
-                "SELECT columns, failures, written, crc FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?",
-                *key,
-            )
-            if checksum(*key, columns, failures) != crc:
+        wanted = set(tiles)
+        rows = self._read(
+            "SELECT lo, hi, columns, failures, written, crc FROM part WHERE stage = ? AND digest = ? ORDER BY lo, hi",
+            stage,
+            digest,
+        )
+        for lo, hi, columns, failures, written, crc in rows:
+            tile = range(lo, hi)
+            if tile not in wanted:
+                continue
+            if checksum(stage, digest, lo, hi, columns, failures) != crc:
                 raise InputError(
                     f"{self.path}: the row of stage {stage}, items {tile}, is damaged; --fresh starts over"
                 )
@@ -175,5 +179,5 @@ def missing(tiles: Sequence[range], items: int) -> list[range]:
 
 def checksum(stage: int, digest: bytes, lo: int, hi: int, columns: bytes, failures: bytes) -> int:
     """CRC-32 of a row: a flipped bit in a page of its own passes SQLite's own checks."""
-    head = json.dumps([stage, digest.hex(), lo, hi, len(columns)]).encode()
+    head = f'[{stage}, "{digest.hex()}", {lo}, {hi}, {len(columns)}]'.encode()
     return zlib.crc32(failures, zlib.crc32(columns, zlib.crc32(head)))

@@ -2,30 +2,39 @@
 
     state, actions = step(state, events)
 
-Slices are a matter of speed only. They take about a second (a lost one costs no more, and Ray's own cost of about a
-millisecond vanishes), hold whole blocks where they can, and shrink towards the end so that all slots finish together.
+Slices are a matter of speed only. They take about a second of the slot that gets them (a lost one costs no more, and
+Ray's own cost of about a millisecond vanishes), hold whole blocks where they can, and shrink towards the end so that
+all slots finish together, the slow ones too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from optitrip.executors import Done, Failed
 
 TARGET_SECONDS = 1.0
-SHORTEST_SECONDS = 0.1
+SLICES_A_SECOND = 1_000
+"""What the driver can take in; with more slots than this, slices are longer."""
+SHORTEST = 0.1
+"""Of the target: the first slice of a slot whose pace is not known, and the last ones."""
+SHARE = 0.5
+"""Of the time for which work is left: so much is handed out at once."""
 GROWTH = 8
 """A slice has at most this many times the items of the largest that is done: the first ones measure mostly overhead."""
 QUEUED_PER_SLOT = 2
+AT_ONCE = 64
+"""Slices handed out by one step: with thousands of slots, the first ones tell how long those of the others should be.
+"""
 DEATHS_ALLOWED = 3
 
 
 @dataclass(frozen=True)
 class Slots:
-    """How many slices can run now."""
+    """Which slots there are now."""
 
-    count: int
+    names: tuple[str, ...]
 
 
 Event = Done | Failed | Slots
@@ -33,10 +42,11 @@ Event = Done | Failed | Slots
 
 @dataclass(frozen=True)
 class Submit:
-    """Hand out a slice."""
+    """Hand out a slice to a slot."""
 
     ticket: int
     items: range
+    slot: str
 
 
 @dataclass(frozen=True)
@@ -51,42 +61,87 @@ Action = Submit | Abort
 
 
 @dataclass(frozen=True)
+class Slot:
+    """What runs slices, one after the other."""
+
+    queue: tuple[Submit, ...] = ()
+    pace: float | None = None
+    """Seconds an item takes on it."""
+    largest: int = 0
+    """Items of the largest slice that it has done."""
+    gone: bool = False
+    """No more slices go to it, but some are there of which nothing was heard."""
+
+    def find(self, ticket: int) -> Submit | None:
+        return next((submit for submit in self.queue if submit.ticket == ticket), None)
+
+
+@dataclass
 class State:
-    """Where a stage stands."""
+    """Where a stage stands. `step` changes a copy; it copies a few words a slot, never what depends on the items."""
 
     block: int
     next_ticket: int
     todo: tuple[range, ...]
-    """Not handed out; disjoint and ascending."""
+    """What was to be evaluated at first; disjoint and ascending. Handed out is what lies before `start` of `gap`."""
+    left: int
+    """Items that are not done."""
+    waiting: int
+    """Of these, not handed out."""
+    gap: int = 0
+    start: int = 0
     again: tuple[range, ...] = ()
     """Came back without a part; handed out first, with their bounds unchanged."""
-    flying: Mapping[int, range] = field(default_factory=dict[int, range])
     deaths: Mapping[range, int] = field(default_factory=dict[range, int])
-    slots: int = 0
-    pace: float | None = None
-    """Seconds an item takes on one slot."""
+    names: tuple[str, ...] = ()
+    """Of the slots that there are."""
+    slots: dict[str, Slot] = field(default_factory=dict[str, Slot])
+    """By name."""
+    free: tuple[dict[str, None], ...] = field(default_factory=lambda: tuple({} for _ in range(QUEUED_PER_SLOT)))
+    """Slots to be given another slice, by the length of their queue, in the order in which they came to it. One that
+    does not accept a slice leaves, and comes back when its queue is another one or a slice is handed out again."""
+    rate: float = 0.0
+    """Items a second, of all slots there are of which the pace is known."""
+    known: int = 0
+    """How many these are."""
     largest: int = 0
     """Items of the largest slice that is done."""
 
     @property
     def complete(self) -> bool:
-        return not (self.todo or self.again or self.flying)
+        return not self.left
 
     @property
-    def waiting(self) -> int:
-        """Items that are not handed out."""
-        return sum(map(len, self.todo)) + sum(map(len, self.again))
+    def pace(self) -> float | None:
+        """Seconds an item takes on a slot, as a mean."""
+        return self.known / max(self.rate, 1e-12) if self.known else None
 
     @property
     def seconds_left(self) -> float | None:
         """On one slot."""
-        remaining = self.waiting + sum(map(len, self.flying.values()))
-        return None if self.pace is None else remaining * self.pace
+        return None if self.pace is None else self.left * self.pace
+
+    def seconds_for(self, items: int) -> float:
+        """How long all slots together take for so many items, those of unknown pace like the others."""
+        return items * self.known / (max(self.rate, 1e-12) * max(1, len(self.names)))
+
+    def flying(self) -> Iterator[Submit]:
+        """What is handed out and not back."""
+        return (submit for slot in self.slots.values() for submit in slot.queue)
+
+    def holder(self, outcome: Done | Failed) -> str | None:
+        """The slot that holds a slice; None if no slot does: the outcome is stale, or told twice."""
+        said = self.slots.get(outcome.worker) if isinstance(outcome, Done) else None
+        if said is not None and said.find(outcome.ticket):
+            return said.queue[0].slot
+        return next((name for name, slot in self.slots.items() if slot.find(outcome.ticket)), None)
 
 
 def begin(missing: Sequence[range], block: int, next_ticket: int) -> State:
     """The state of a stage of which `missing` is to be evaluated, in blocks of `block`."""
-    return State(block=block, next_ticket=next_ticket, todo=tuple(missing))
+    todo = tuple(items for items in missing if items)
+    count = sum(map(len, todo))
+    return State(block, next_ticket, todo, left=count, waiting=count, start=todo[0].start if todo else 0)
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
@@ -94,60 +149,143 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
 
     Outcomes of tickets that are not in flight (stale, duplicate) change nothing.
     """
-    flying, deaths, again = dict(state.flying), dict(state.deaths), list(state.again)
-    pace, largest, slots = state.pace, state.largest, state.slots
+    state = State(**vars(state))
+    state.slots, state.free = dict(state.slots), tuple(map(dict, state.free))
     aborts: list[Action] = []
     for event in events:
         if isinstance(event, Slots):
-            slots = event.count
-            continue
-        items = flying.pop(event.ticket, None)
-        if items is None:
-            continue
-        if isinstance(event, Done):
-            measured = event.seconds / len(items)
-            pace = measured if pace is None or len(items) > largest else (pace + measured) / 2
-            largest = max(largest, len(items))
-        elif event.kind == "raised":
-            aborts.append(Abort(event.message, users_fault=True))
+            if event.names is not state.names:
+                _there_are(state, event.names)
+        elif (name := state.holder(event)) is not None:
+            aborts += _take_in(state, name, event)
+    return state, aborts or _hand_out(state)
+
+
+def _there_are(state: State, names: tuple[str, ...]) -> None:
+    before, now = set(state.names), set(names)
+    for name in names:
+        if name not in before:
+            _put(state, name, replace(state.slots.get(name, Slot()), gone=False))
+    for name in before - now:
+        _put(state, name, replace(state.slots[name], gone=True))
+    state.names = names
+
+
+def _put(state: State, name: str, slot: Slot) -> None:
+    """Keep what has become of a slot, and where it counts."""
+    before, now = counted(state.slots.get(name)), counted(slot)
+    if slot.gone and not slot.queue:
+        state.slots.pop(name, None)
+    else:
+        state.slots[name] = slot
+    if before != now:
+        state.known += (now > 0) - (before > 0)
+        state.rate += now - before
+        if before > state.rate / 2:  # a small difference of large numbers
+            state.rate = sum(map(counted, state.slots.values()))
+    for length, level in enumerate(state.free):
+        if length == len(slot.queue) and not slot.gone:
+            level[name] = None
         else:
-            again.append(items)
-            deaths[items] = deaths.get(items, 0) + (event.kind == "died")
-            if deaths[items] >= DEATHS_ALLOWED:
-                reason = f"{deaths[items]} workers died over items {items.start} to {items.stop - 1}: {event.message}"
-                aborts.append(Abort(reason, users_fault=False))
-    state = replace(state, flying=flying, deaths=deaths, again=tuple(again), pace=pace, largest=largest, slots=slots)
-    return (state, aborts) if aborts else _hand_out(state)
+            level.pop(name, None)
 
 
-def _hand_out(state: State) -> tuple[State, list[Action]]:
-    todo, again, flying = list(state.todo), list(state.again), dict(state.flying)
-    ticket, actions = state.next_ticket, list[Action]()
-    waiting = state.waiting
-    while (todo or again) and len(flying) < QUEUED_PER_SLOT * state.slots:
-        if again:
-            items = again.pop(0)
-        else:
-            first = todo.pop(0)
-            stop = min(first.stop, _stop(first.start, _size(state, waiting), state.block))
-            items = range(first.start, stop)
-            if stop < first.stop:
-                todo.insert(0, range(stop, first.stop))
-        waiting -= len(items)
-        flying[ticket] = items
-        actions.append(Submit(ticket, items))
-        ticket += 1
-    return replace(state, todo=tuple(todo), again=tuple(again), flying=flying, next_ticket=ticket), actions
+def counted(slot: Slot | None) -> float:
+    """What a slot adds to the rate."""
+    return 1 / slot.pace if slot and slot.pace and not slot.gone else 0.0
 
 
-def _size(state: State, waiting: int) -> int:
-    """Items of the next slice, of `waiting` that are left."""
-    if state.pace is None:
-        return state.block
-    pace = max(state.pace, 1e-12)
-    share = waiting / (QUEUED_PER_SLOT * max(state.slots, 1))
-    wanted = max(min(TARGET_SECONDS / pace, share), SHORTEST_SECONDS / pace)
-    return max(1, int(min(wanted, GROWTH * state.largest)))
+def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
+    """What became of a slice that a slot holds."""
+    slot = state.slots[name]
+    submit = slot.find(event.ticket)
+    assert submit is not None
+    items, queue = submit.items, tuple(one for one in slot.queue if one is not submit)
+    if isinstance(event, Done):
+        measured = max(event.seconds / len(items), 1e-12)
+        pace = measured if slot.pace is None or len(items) > slot.largest else (slot.pace + measured) / 2
+        _put(state, name, Slot(queue, pace, max(slot.largest, len(items)), slot.gone))
+        state.largest = max(state.largest, len(items))
+        state.left -= len(items)
+        return []
+    _put(state, name, Slot(queue, slot.pace, slot.largest, slot.gone))
+    if event.kind == "raised":
+        return [Abort(event.message, users_fault=True)]
+    state.again = (*state.again, items)
+    state.waiting += len(items)
+    died = state.deaths.get(items, 0) + (event.kind == "died")
+    state.deaths = {**state.deaths, items: died}
+    if died < DEATHS_ALLOWED:
+        return []
+    reason = f"{died} workers died over items {items.start} to {items.stop - 1}: {event.message}"
+    return [Abort(reason, users_fault=False)]
+
+
+def _hand_out(state: State) -> list[Action]:
+    """Slices for the slots that are idle, then for those that have one: it never idles while the driver is busy."""
+    if state.again or state.left == state.waiting:
+        state.free[0].update((name, None) for name in state.names if not state.slots[name].queue)
+    actions: list[Action] = []
+    for level in state.free:
+        while level and state.waiting and len(actions) < AT_ONCE:
+            name = next(iter(level))
+            slot = state.slots[name]
+            items = _next(state, slot)
+            if _accepts(state, slot, len(items)):
+                submit = Submit(state.next_ticket, items, name)
+                state.next_ticket += 1
+                _take_out(state, items)
+                _put(state, name, Slot((*slot.queue, submit), slot.pace, slot.largest))
+                actions.append(submit)
+            else:
+                del level[name]
+        if not state.waiting:
+            level.clear()
+    return actions
+
+
+def _next(state: State, slot: Slot) -> range:
+    """The slice that a slot would be given."""
+    if state.again:
+        return state.again[0]
+    stop = _stop(state.start, _size(state, slot), state.block)
+    return range(state.start, min(stop, state.todo[state.gap].stop))
+
+
+def _take_out(state: State, items: range) -> None:
+    state.waiting -= len(items)
+    if state.again:
+        state.again = state.again[1:]
+    elif items.stop < state.todo[state.gap].stop:
+        state.start = items.stop
+    else:
+        state.gap += 1
+        state.start = state.todo[state.gap].start if state.gap < len(state.todo) else items.stop
+
+
+def _accepts(state: State, slot: Slot, items: int) -> bool:
+    """Whether it is good for all that a slot takes a slice now.
+
+    Not behind another one, if other slots could have begun it sooner; and not a slow slot, if the others could have
+    done all that is left sooner. Then it stays for whoever is free first.
+    """
+    if slot.pace is None or state.pace is None:
+        return not slot.queue
+    seconds = items * slot.pace
+    if slot.queue:
+        return seconds <= SHARE * state.seconds_for(state.waiting)
+    busy = state.left > state.waiting
+    return not busy or seconds <= SHARE * state.seconds_for(state.left) + items * state.pace
+
+
+def _size(state: State, slot: Slot) -> int:
+    """About how many items a slot is given next."""
+    if not state.known:
+        return 1
+    target = max(TARGET_SECONDS, len(state.names) / SLICES_A_SECOND)
+    share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
+    seconds = max(min(target, share), SHORTEST * target)
+    return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))
 
 
 def _stop(start: int, size: int, block: int) -> int:

@@ -19,6 +19,8 @@ from optitrip.part import Failures
 from optitrip.routes import Route
 
 WAIT_SECONDS, PATIENCE_SECONDS = 0.2, 20.0
+WRITE_SECONDS = 0.1
+"""From one transaction of the journal to the next: to wait for the disk costs more than all else of a slice."""
 LINES_SHOWN = 200
 """Of what a loss prints on workers; it may print for every candidate."""
 SLOW_BLOCK_SECONDS, BLOCKS_TIMED = 2.0, 5
@@ -35,10 +37,12 @@ class Driver:
         watch: Watch,
         phases: Phases,
         heed: Callable[[], None] = lambda: None,
+        write_seconds: float = WRITE_SECONDS,
     ) -> None:
         self._crew, self._block, self._journal, self._watch, self._phases = crew, block, journal, watch, phases
         self._heed = heed
         """Called between slices; raises `Stopped` if someone asked to stop."""
+        self._write_seconds = write_seconds
         self._lines_left = LINES_SHOWN
         self._block_seconds: list[float] = []
         self.evaluated: dict[str, int] = {}
@@ -87,32 +91,46 @@ class Driver:
         executor.stage(number, method)
         state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket)
         events: list[plan.Event] = []
+        held: list[Done] = []
+        write_at = 0.0
         patient_until = time.monotonic() + PATIENCE_SECONDS
         try:
             while True:
                 state, actions = plan.step(state, [*events, plan.Slots(executor.slots)])
+                abort = next((action for action in actions if isinstance(action, plan.Abort)), None)
                 for action in actions:
-                    if isinstance(action, plan.Abort):
-                        raise NoAnswer(action.reason) if action.users_fault else Stopped(action.reason)
-                    executor.submit(action.ticket, number, action.items)
+                    if isinstance(action, plan.Submit):
+                        executor.submit(action.ticket, number, action.items, action.slot)
                 self._crew.next_ticket = state.next_ticket
+                # Slots have their next slices before the disk is waited for, and one wait serves many parts.
+                if held and (abort or state.complete or time.monotonic() >= write_at):
+                    self._journal_parts(number, method, digest, held, hopeless)
+                    held, write_at = [], time.monotonic() + self._write_seconds
+                if abort:
+                    raise NoAnswer(abort.reason) if abort.users_fault else Stopped(abort.reason)
                 if state.complete:
                     return
                 self._heed()
-                told = {outcome.ticket: outcome for outcome in executor.wait(WAIT_SECONDS)}
-                outcomes = [outcome for ticket, outcome in told.items() if ticket in state.flying]
-                self._journal_parts(number, method, digest, outcomes, hopeless)
+                patience = min(WAIT_SECONDS, max(0.0, write_at - time.monotonic())) if held else WAIT_SECONDS
+                told = executor.wait(0.0 if len(actions) == plan.AT_ONCE else patience)
+                outcomes = list({o.ticket: o for o in told if state.holder(o) is not None}.values())
+                held += [outcome for outcome in outcomes if isinstance(outcome, Done)]
                 events = list(outcomes)
                 if larger := self._larger(state):
-                    events += [Failed(t, "lost", "another executor took over") for t in state.flying if t not in told]
+                    back = {outcome.ticket for outcome in outcomes}
+                    events += [
+                        Failed(submit.ticket, "lost", "another executor took over")
+                        for submit in state.flying()
+                        if submit.ticket not in back
+                    ]
                     executor = larger
                     executor.stage(number, method)
                 if not executor.slots and time.monotonic() > patient_until:
                     patient_until = math.inf
                     self._watch.say("waiting for workers: none has started yet")
         except BaseException:
-            for ticket in state.flying:
-                executor.cancel(ticket)  # whoever goes on with this executor does not wait for them
+            for submit in state.flying():
+                executor.cancel(submit.ticket)  # whoever goes on with this executor does not wait for them
             raise
 
     def _larger(self, state: plan.State) -> Executor | None:
@@ -128,11 +146,8 @@ class Driver:
             return None
 
     def _journal_parts(
-        self, number: int, method: Method, digest: bytes, outcomes: Sequence[Done | Failed], hopeless: Hopeless
+        self, number: int, method: Method, digest: bytes, done: Sequence[Done], hopeless: Hopeless
     ) -> None:
-        done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
-        if not done:
-            return
         for outcome in done:
             self._pass_on(outcome.said)
         now = time.time_ns() // 1_000_000

@@ -16,6 +16,7 @@ class Done:
     part: Part
     seconds: float
     worker: str
+    """The name of its slot."""
     said: str = ""
     """What the loss printed, where it does not reach the terminal by itself."""
 
@@ -33,8 +34,8 @@ class Executor(Protocol):
     """Evaluates slices of a stage, each under a ticket, and returns what became of them in any order."""
 
     @property
-    def slots(self) -> int:
-        """How many slices can run now; may change between calls of `wait`."""
+    def slots(self) -> tuple[str, ...]:
+        """The names of the slots in which slices can run now; the same tuple until they change, in `wait`."""
         ...
 
     def load(self, objective: Any) -> None:
@@ -45,8 +46,8 @@ class Executor(Protocol):
         """Bring a method to the workers; it travels once."""
         ...
 
-    def submit(self, ticket: int, stage: int, items: range) -> None:
-        """Queue a slice; slices of one worker run in order of submission."""
+    def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
+        """Queue a slice at a slot; the slices of one slot run in order of submission."""
         ...
 
     def cancel(self, ticket: int) -> None:

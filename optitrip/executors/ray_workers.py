@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pickle
 import signal
 import socket
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
@@ -127,27 +130,35 @@ class Actor:
     def ready(self) -> str:
         return f"{ray.util.get_node_ip_address()}:{os.getpid()}"
 
-    def evaluate(self, objective: list[Any], method: list[Any], lo: int, hi: int) -> tuple[Any, float, str] | str:
-        """Evaluate a slice; what raises outside of the loss comes back as its traceback, in the words of this process.
+    def take(self, objective: list[Any], method: list[Any]) -> None:
+        """What the slices after this are of.
 
         The references come inside lists: a bare one would be unpickled before the import paths are set, and a module of
-        the user's would not be found.
+        the user's would not be found. They come once: in every call they would cost the driver more than all the rest.
+        """
+        self._given = (objective[0], method[0])
+
+    def evaluate(self, lo: int, hi: int) -> bytes | str:
+        """Evaluate a slice; what raises outside of the loss comes back as its traceback, in the words of this process.
+
+        The answer is pickled here: Ray would take apart and put together each array of a part for itself.
         """
         try:
             with heard() as said:
-                part, seconds = self._evaluate(objective, method, range(lo, hi))
-            return part, seconds, said.text
+                part, seconds = self._evaluate(range(lo, hi))
+            return pickle.dumps((part, seconds, said.text), protocol=5)
         except Exception:
             return traceback.format_exc()
 
-    def _evaluate(self, objective: list[Any], method: list[Any], items: range) -> tuple[Any, float]:
-        if self._objective != objective[0]:
+    def _evaluate(self, items: range) -> tuple[Any, float]:
+        objective, method = self._given
+        if self._objective != objective:
             self._worker: Any = None  # two data sets may not fit side by side
-            self._worker = Worker(fetched(objective[0]))
-            self._objective = objective[0]
-        if self._method != method[0]:
-            self._slices_of = fetched(method[0])
-            self._method = method[0]
+            self._worker = Worker(fetched(objective))
+            self._objective = objective
+        if self._method != method:
+            self._slices_of = fetched(method)
+            self._method = method
         return self._worker.evaluate(self._slices_of, items)
 
 
@@ -163,8 +174,23 @@ def fetched(reference: Any) -> Any:
         raise error.__cause__ or error from None
 
 
+@dataclass(eq=False)
+class Hired:
+    """An actor, and the slices that it was given."""
+
+    actor: Any
+    name: str = ""
+    """Empty until it is there."""
+    calls: dict[int, Any] = field(default_factory=dict[int, Any])
+    """References to what will come of them, by ticket, in order of submission."""
+    taken: tuple[Any, Any] | None = None
+    """References to the objective and the method that it works on."""
+
+
 class RayWorkers:
-    """As many actors as there are slots; slices go to the one with the shortest queue.
+    """As many actors as there are slots.
+
+    Each call tells of its end by itself, in a thread of Ray's: `ray.wait` looks at all that is pending, every time.
 
     Args:
         workers: slots wanted; by default one for each CPU of the cluster.
@@ -196,21 +222,31 @@ class RayWorkers:
             await_room({"CPU": cpus, **(resources or {})})
         self._failed_starts = 0
         self._make = lambda: Actor.options(**options).remote(list(paths))
-        self._queues: dict[Any, deque[Any]] = {}
-        self._starting: dict[Any, Any] = {}
-        self._tickets: dict[Any, int] = {}
+        self._starting: set[Hired] = set()
+        self._there: dict[str, Hired] = {}
+        self._slots: tuple[str, ...] = ()
+        self._at: dict[int, Hired] = {}
+        """Who has a slice, by ticket."""
+        self._ended: SimpleQueue[tuple[Hired, int | None, Future[Any]]] = SimpleQueue()
+        """Calls that are done or failed, with the ticket of their slice; None is the one that tells of a start."""
         self._methods: dict[int, Any] = {}
-        self._names: dict[Any, str] = {}
         for _ in range(self.wanted):
             self._hire()
 
     def _hire(self) -> None:
-        actor: Any = self._make()
-        self._starting[actor.ready.remote()] = actor
+        hired = Hired(self._make())
+        self._starting.add(hired)
+        self._expect(hired, None, hired.actor.ready.remote())
+
+    def _expect(self, hired: Hired, ticket: int | None, call: Any) -> None:
+        def tell(future: Future[Any]) -> None:
+            self._ended.put((hired, ticket, future))
+
+        call.future().add_done_callback(tell)
 
     @property
-    def slots(self) -> int:
-        return len(self._queues)
+    def slots(self) -> tuple[str, ...]:
+        return self._slots
 
     def load(self, objective: Any) -> None:
         try:
@@ -225,87 +261,98 @@ class RayWorkers:
     def stage(self, number: int, method: Any) -> None:
         self._methods[number] = ray.put(method)
 
-    def submit(self, ticket: int, stage: int, items: range) -> None:
-        actor = min(self._queues, key=lambda one: len(self._queues[one]))
-        call = actor.evaluate.remote([self._objective], [self._methods[stage]], items.start, items.stop)
-        self._queues[actor].append(call)
-        self._tickets[call] = ticket
+    def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
+        hired = self._there[slot]
+        work = (self._objective, self._methods[stage])
+        if hired.taken != work:
+            hired.actor.take.remote([work[0]], [work[1]])
+            hired.taken = work
+        call = hired.actor.evaluate.remote(items.start, items.stop)
+        hired.calls[ticket] = call
+        self._at[ticket] = hired
+        self._expect(hired, ticket, call)
 
     def cancel(self, ticket: int) -> None:
         # Not `ray.cancel`: where it takes a call out of an actor's queue before it is sent, the actor waits 30 s for
         # the gap in its order (RAY_actor_scheduling_queue_max_reorder_wait_seconds). A slice is a second or two.
-        for call in [call for call, its in self._tickets.items() if its == ticket]:
-            self._forget(call)
+        if ticket in self._at:
+            self._forget(ticket)
 
     def wait(self, timeout: float) -> list[Done | Failed]:
-        pending = [*self._tickets, *self._starting]
-        ready, rest = ray.wait(pending, num_returns=1, timeout=timeout)
-        if ready and rest:
-            ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
-        for call in [call for call in ready if call in self._starting]:
-            self._welcome(call)
         outcomes: list[Done | Failed] = []
-        for call in [call for call in ready if call in self._tickets]:
-            if call in self._tickets:  # not gone with its actor's first
-                outcomes += self._outcome(call)
-        return outcomes
-
-    def _welcome(self, call: Any) -> None:
-        actor = self._starting.pop(call)
         try:
-            self._names[actor] = ray.get(call)
+            ended = self._ended.get(timeout=timeout)
+            while True:
+                outcomes += self._take_in(*ended)
+                ended = self._ended.get_nowait()
+        except Empty:
+            return outcomes
+
+    def _take_in(self, hired: Hired, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
+        if ticket is None:
+            self._welcome(hired, future)
+            return []
+        if self._at.get(ticket) is not hired:  # cancelled, or gone with its actor's first
+            return []
+        try:
+            answer = future.result()
+        except ray.exceptions.RayTaskError as error:
+            self._forget(ticket)
+            return [Failed(ticket, "raised", str(error))]
+        except ray.exceptions.RayError as error:  # died, killed for its memory, or its node is gone
+            return self._bury(hired, str(error).strip().splitlines()[-1])
+        self._forget(ticket)
+        return [answered(ticket, answer, hired.name)]
+
+    def _welcome(self, hired: Hired, future: Future[Any]) -> None:
+        self._starting.discard(hired)
+        try:
+            hired.name = future.result()
         except ray.exceptions.RayError as error:
             self._failed_starts += 1
-            if self._failed_starts >= STARTS_ALLOWED and not self._queues:
+            if self._failed_starts >= STARTS_ALLOWED and not self._there:
                 raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
             self._hire()
         else:
-            self._queues[actor] = deque()
+            self._there[hired.name] = hired
+            self._slots = tuple(self._there)
             self._failed_starts = 0
 
-    def _outcome(self, call: Any) -> list[Done | Failed]:
-        actor = next(one for one, queue in self._queues.items() if call in queue)
-        try:
-            answer = ray.get(call)
-        except ray.exceptions.RayTaskError as error:
-            return [Failed(self._forget(call), "raised", str(error))]
-        except ray.exceptions.RayError as error:  # died, killed for its memory, or its node is gone
-            return self._bury(actor, str(error).strip().splitlines()[-1])
-        return [self._answered(self._forget(call), answer, actor)]
-
-    def _answered(self, ticket: int, answer: Any, actor: Any) -> Done | Failed:
-        if isinstance(answer, str):
-            return Failed(ticket, "raised", answer)
-        part, seconds, said = answer
-        return Done(ticket, part, seconds, self._names[actor], said)
-
-    def _bury(self, actor: Any, message: str) -> list[Done | Failed]:
+    def _bury(self, hired: Hired, message: str) -> list[Done | Failed]:
         """What was queued at a lost actor. Slices run in order, so only the first unfinished one had begun."""
+        del self._there[hired.name]
+        self._slots = tuple(self._there)
         outcomes: list[Done | Failed] = []
         began = True
-        for call in self._queues.pop(actor):
-            ticket = self._tickets.pop(call)
+        for ticket, call in list(hired.calls.items()):
+            self._forget(ticket)
             try:
-                outcomes.append(self._answered(ticket, ray.get(call, timeout=0), actor))
+                outcomes.append(answered(ticket, ray.get(call, timeout=0), hired.name))
             except (ray.exceptions.RayError, TimeoutError):
                 outcomes.append(Failed(ticket, "died" if began else "lost", message))
                 began = False
-        ray.kill(actor)
+        ray.kill(hired.actor)
         self._hire()
         return outcomes
 
-    def _forget(self, call: Any) -> int:
-        for queue in self._queues.values():
-            if call in queue:
-                queue.remove(call)
-        return self._tickets.pop(call)
+    def _forget(self, ticket: int) -> None:
+        del self._at.pop(ticket).calls[ticket]
 
     def close(self) -> None:
-        for actor in [*self._queues, *self._starting.values()]:
+        for hired in [*self._there.values(), *self._starting]:
             with suppress(Exception):  # somebody else may have shut Ray down already
-                ray.kill(actor)
-        self._queues.clear()
+                ray.kill(hired.actor)
+        self._there.clear()
         self._starting.clear()
-        self._tickets.clear()
+        self._at.clear()
+        self._slots = ()
         if self._ours:
             ray.shutdown()
+
+
+def answered(ticket: int, answer: Any, slot: str) -> Done | Failed:
+    """The outcome of a slice, of what an actor said to it."""
+    if isinstance(answer, str):
+        return Failed(ticket, "raised", answer)
+    part, seconds, said = pickle.loads(answer)
+    return Done(ticket, part, seconds, slot, said)

@@ -16,7 +16,7 @@ from optitrip.executors.worker import Worker
 class Serial:
     """One slot, in this process."""
 
-    slots = 1
+    slots = ("this process",)
 
     def __init__(self) -> None:
         self._queue: deque[tuple[int, int, range]] = deque()
@@ -28,7 +28,8 @@ class Serial:
     def stage(self, number: int, method: Any) -> None:
         self._methods[number] = method
 
-    def submit(self, ticket: int, stage: int, items: range) -> None:
+    def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
+        del slot  # there is but one
         self._queue.append((ticket, stage, items))
 
     def cancel(self, ticket: int) -> None:
@@ -43,7 +44,7 @@ class Serial:
             part, seconds = self._worker.evaluate(self._methods[stage], items)
         except Exception:
             return [Failed(ticket, "raised", traceback.format_exc())]
-        return [Done(ticket, part, seconds, "this process")]
+        return [Done(ticket, part, seconds, *self.slots)]
 
     def close(self) -> None:
         self._queue.clear()
