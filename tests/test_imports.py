@@ -15,7 +15,7 @@ PACKAGE = Path(optitrip.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 ADAPTERS = {
     "ray": {"executors/ray_workers.py"},
-    "mlflow": {"tracking/mlflow_runs.py"},
+    "mlflow": {"tracking/recorder.py"},
     "typer": {"cli.py"},
     "matplotlib": {"figures.py"},
     "pooch": {"fetching.py"},
@@ -23,7 +23,7 @@ ADAPTERS = {
     "rich": {"console.py", "cli.py", "api.py"},
 }
 LAYERS = [
-    {"part", "errors", "signals"},
+    {"ahead", "part", "errors", "signals"},
     {"distributions", "samplers"},
     {"space", "point"},
     {"draws"},

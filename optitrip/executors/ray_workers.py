@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
 import socket
 import threading
 import time
@@ -22,8 +21,10 @@ from typing import Any
 import ray
 import ray.exceptions
 
+from optitrip.ahead import Ahead
 from optitrip.errors import InputError, Stopped
 from optitrip.executors import Done, Failed
+from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import joins_cluster
 from optitrip.executors.said import heard
 from optitrip.executors.worker import Worker
@@ -33,10 +34,12 @@ STARTS_ALLOWED = 3
 ROOM_SECONDS = 10.0
 
 
-def connect(address: str | None, cpus: int | None) -> None:
+def connect(address: str | None, cpus: int | None, over: threading.Event) -> None:
     """Start a local Ray, of so many logical CPUs or as many as there are, or join a cluster.
 
-    A Ray that this process has already is used as it is.
+    A Ray that this process has already is used as it is. It is started in a thread of its own: in the main thread it
+    would put a handler of SIGTERM in place that exits with status 15. The thread stays until Ray is `over`, for on
+    Linux the kernel ends Ray's processes with the thread that started them.
 
     Raises:
         InputError: if the cluster cannot be joined.
@@ -50,12 +53,13 @@ def connect(address: str | None, cpus: int | None) -> None:
         where = address or os.environ.get("RAY_ADDRESS") or "auto"
         try:
             answers(where)
-            start(address=where, **quiet)
+            Ahead(lambda: ray.init(address=where, **quiet), over).result()
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
     else:
         try:
-            start(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+            local = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+            Ahead(lambda: ray.init(**local, **quiet), over).result()
         except RuntimeError as error:
             raise InputError(f"Ray could not be started here: {error}; --executor serial does without") from None
 
@@ -69,22 +73,6 @@ def answers(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-
-
-def start(**options: Any) -> None:
-    """`ray.init`, with our own answer to SIGTERM: Ray puts a handler in place that exits with status 15.
-
-    Raises:
-        Stopped: if SIGTERM came meanwhile.
-    """
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(**options)
-    except SystemExit:
-        raise Stopped("stopped by SIGTERM", 128 + signal.SIGTERM) from None
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
 
 
 def fitting(resources: Mapping[str, float], joins: bool) -> int:
@@ -127,7 +115,7 @@ class Actor:
     def ready(self) -> str:
         return f"{ray.util.get_node_ip_address()}:{os.getpid()}"
 
-    def evaluate(self, objective: list[Any], method: list[Any], lo: int, hi: int) -> tuple[Any, float, str] | str:
+    def evaluate(self, objective: list[Any], method: list[Any], lo: int, hi: int) -> tuple[Any, ...] | str:
         """Evaluate a slice; what raises outside of the loss comes back as its traceback, in the words of this process.
 
         The references come inside lists: a bare one would be unpickled before the import paths are set, and a module of
@@ -136,7 +124,7 @@ class Actor:
         try:
             with heard() as said:
                 part, seconds = self._evaluate(objective, method, range(lo, hi))
-            return part, seconds, said.text
+            return part, seconds, said.text, peak_bytes()
         except Exception:
             return traceback.format_exc()
 
@@ -183,17 +171,23 @@ class RayWorkers:
         self._ours = not ray.is_initialized()
         wanted = dict(resources or {})
         cpus = wanted.pop("CPU", 1.0)
-        connect(address, math.ceil(workers * cpus) if workers else None)
+        self._over = threading.Event()
+        connect(address, math.ceil(workers * cpus) if workers else None, self._over)
         options = {
             "num_cpus": cpus,
             "num_gpus": wanted.pop("GPU", 0),
             "memory": wanted.pop("memory", None),
             "resources": wanted,
         }
-        holds = fitting({"CPU": cpus, **(resources or {})}, joins_cluster(address))
+        each = {"CPU": cpus, **(resources or {})}
+        try:
+            holds = fitting(each, joins_cluster(address))
+            if not self._ours and not joins_cluster(address):
+                await_room(each)
+        except Exception:
+            self._disconnect()
+            raise
         self.wanted = workers or holds
-        if not self._ours and not joins_cluster(address):
-            await_room({"CPU": cpus, **(resources or {})})
         self._failed_starts = 0
         self._make = lambda: Actor.options(**options).remote(list(paths))
         self._queues: dict[Any, deque[Any]] = {}
@@ -276,8 +270,8 @@ class RayWorkers:
     def _answered(self, ticket: int, answer: Any, actor: Any) -> Done | Failed:
         if isinstance(answer, str):
             return Failed(ticket, "raised", answer)
-        part, seconds, said = answer
-        return Done(ticket, part, seconds, self._names[actor], said)
+        part, seconds, said, memory = answer
+        return Done(ticket, part, seconds, self._names[actor], said, memory)
 
     def _bury(self, actor: Any, message: str) -> list[Done | Failed]:
         """What was queued at a lost actor. Slices run in order, so only the first unfinished one had begun."""
@@ -307,5 +301,10 @@ class RayWorkers:
         self._queues.clear()
         self._starting.clear()
         self._tickets.clear()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._ours:
+            self._ours = False
             ray.shutdown()
+            self._over.set()
