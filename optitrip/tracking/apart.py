@@ -1,6 +1,6 @@
-"""A recorder in a process of its own, for a command: MLflow takes seconds to import, and imports share one core.
+"""A recorder in a process of its own, for a command: MLflow takes seconds to import.
 
-In a thread of the driver they would take their time from it, a thread can only wait while another imports.
+In a thread of the driver an import would take its time from the driver: one thread computes at a time.
 """
 
 from __future__ import annotations
@@ -75,13 +75,11 @@ class Apart:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the process; what it has answered is written."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+        """End the process, if it has answered all; else somebody is in a hurry, and it ends by itself when it has."""
+        if self._asking.acquire(blocking=False):
+            self._process.kill()
+            self._process.communicate()
+            self._asking.release()
 
 
 def serve() -> None:

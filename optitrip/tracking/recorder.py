@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -84,6 +87,7 @@ class Here:
         from mlflow import MlflowClient
         from mlflow.entities import Param, RunTag
 
+        make_store(run.uri)
         client = MlflowClient(run.uri)
         experiment_id = experiment(client, run)
         found = client.search_runs([experiment_id], f"tags.`optitrip.journal` = '{run.journal}'", max_results=1)
@@ -118,6 +122,37 @@ class Here:
         if self._client is None:
             raise RuntimeError("the run has not begun")
         return self._client
+
+
+def make_store(uri: str) -> None:
+    """Make a new store of one file, aside, and move it into place.
+
+    MLflow makes its tables in some four hundred transactions, each of which waits for the disk, and two sweeps that
+    make the same store fail. A store that nobody has seen yet need not be safe from a loss of power.
+    """
+    file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if not uri.startswith("sqlite:///") or file.exists():
+        return
+    from mlflow import MlflowClient
+    from sqlalchemy import Engine, event
+
+    with tempfile.TemporaryDirectory(prefix="mlflow-", dir=file.parent) as folder:
+        aside = Path(folder).resolve() / file.name
+
+        def hasty(connection: Any, _record: object) -> None:  # of any engine in this process, the user's too
+            ours = isinstance(connection, sqlite3.Connection) and connection.execute("PRAGMA database_list").fetchall()
+            if ours and str(aside) in ours[0]:
+                connection.execute("PRAGMA synchronous=OFF")
+
+        event.listen(Engine, "connect", hasty)
+        try:
+            MlflowClient(f"sqlite:///{aside}")
+        finally:
+            event.remove(Engine, "connect", hasty)
+        with aside.open("rb") as made:
+            os.fsync(made.fileno())
+        with suppress(OSError):  # another sweep was first, or there are no links here: then MLflow makes it in place
+            os.link(aside, file)
 
 
 def experiment(client: MlflowClient, run: Run) -> str:
