@@ -70,7 +70,8 @@ def launch(sweep: Sweep, options: Options, watch: Watch, phases: Phases | None =
             paths = import_paths(sweep.folder)
             if not told(sweep, options):
                 if options.apart and sweep.tracking.use != "none":
-                    recorder = stack.enter_context(Apart())
+                    with suppress(OSError):  # no more processes: it will have to be here
+                        recorder = stack.enter_context(Apart())
                 workplace.begin(paths, watch)
             objective = load(sweep)
         return conduct(

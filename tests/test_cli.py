@@ -312,7 +312,7 @@ def test_sigterm_while_ray_starts(folder: Path, seconds: float) -> None:
 
 
 def test_a_second_ctrl_c_while_ray_starts(folder: Path) -> None:
-    """130, without waiting for the workers."""
+    """130 without a traceback, once Ray is there and gone again; the command leaves none of it behind."""
     sweep_file(folder, "slow", candidates=100_000, executor="ray")
     child = subprocess.Popen([*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.PIPE, text=True)
     assert child.stderr

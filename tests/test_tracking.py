@@ -73,11 +73,11 @@ def run(*overrides: str, watch: Watch | None = None, apart: bool = False) -> Any
     return launch(read(Path("tracked.toml"), overrides), Options(apart=apart), watch or Lines())
 
 
-def stored(folder: Path) -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
+def stored(folder: Path, store: str = "mlflow.db") -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
     """The only run, its metrics by key as (step, value), and its artifacts, as MLflow's own client reads them."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{folder / store}")
     experiment = client.get_experiment_by_name("optitrip")
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id])
@@ -120,14 +120,14 @@ def test_a_sweep_is_one_run_with_all_that_matters(folder: Path) -> None:
     assert all(losses[step] == value for step, value in lows[:-1])
 
 
-def test_a_process_of_its_own_tells_the_same(folder: Path) -> None:
+def test_a_process_of_its_own_tells_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where MLflow runs makes no difference to what it is told, times and durations apart."""
     told: list[Any] = []
     for apart in (False, True):
-        (folder / "mlflow.db").unlink(missing_ok=True)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{apart}.db")
         shutil.rmtree(folder / ".optitrip", ignore_errors=True)
         outcome = run(apart=apart)
-        found, metrics, artifacts = stored(folder)
+        found, metrics, artifacts = stored(folder, f"{apart}.db")
         assert outcome.mlflow["run_id"] == found.info.run_id
         measured = ("phase/", "memory/", "seconds", "items_per_second")
         tags = {key: tag for key, tag in found.data.tags.items() if key != "optitrip.journal"}

@@ -91,14 +91,13 @@ def serve() -> None:
     recorder = Here()
     with suppress(Exception):  # raised again, and told, when a run is to begin
         recorder.prepare()
-    while True:
-        try:
+    with suppress(EOFError, OSError, pickle.UnpicklingError):  # until the driver is gone, perhaps in mid-sentence
+        while True:
             method, arguments = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            answer = (getattr(recorder, method)(*arguments), None)
-        except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
-            answer = (None, str(error).strip() or repr(error))
-        answers.write(pickle.dumps(answer))
-        answers.flush()
+            try:
+                answer = (getattr(recorder, method)(*arguments), None)
+            except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
+                answer = (None, str(error).strip() or repr(error))
+            answers.write(pickle.dumps(answer))
+            answers.flush()
+    os._exit(0)  # an answer that nobody reads would be complained of
