@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from examples import ENTRIES, Structured, deltas
 from optitrip.errors import NoAnswer
-from optitrip.methods.deltas import Deltas
+from optitrip.executors.worker import Worker
+from optitrip.methods.deltas import Deltas, DeltasAgreement
 from optitrip.methods.gradient import gradient_of
+from optitrip.methods.report import Report
 from optitrip.objective import Objective
 from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.softmax_deltas import changes, ratios, terms
@@ -216,3 +219,23 @@ def test_a_coordinate_without_a_step_does_not_end_the_sweep() -> None:
     assert np.isnan(found.gradient["W"][0, 0])
     assert found.failures == {"no step": 1}
     assert np.isfinite(found.gradient["W"].ravel()[1:]).all()
+
+
+def test_the_check_and_the_gradient_share_what_is_prepared() -> None:
+    """What an objective makes of itself around a point may take longer than all deltas: a worker makes it once."""
+    made: list[Any] = []
+
+    class Counted(Structured):
+        def around(self, x: Array, k: int, c: float) -> Any:
+            made.append(x)
+            return super().around(x, k, c)
+
+    worker = Worker(Objective(Counted(ENTRIES)))
+    method = deltas(1 + ENTRIES)
+    worker.evaluate(DeltasAgreement(method.points, 3, method=method), range(3))
+    for items in (range(40), range(40, 1 + ENTRIES)):
+        worker.evaluate(method, items)
+    assert len(made) == 1
+    worker.evaluate(Report(method.points, 0), range(1))
+    worker.evaluate(method, range(3))
+    assert len(made) == 2

@@ -101,8 +101,7 @@ def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -
     """A method that cannot be prepared is the kind of failure that ends a sweep, with its message."""
 
     class Unprepared:
-        def digest(self) -> bytes:
-            return b"u"
+        preparation = b"u"
 
         def prepare(self, objective: Any) -> None:
             raise RuntimeError("no scores at this point")
@@ -175,8 +174,7 @@ def writes(x: Any, k: int, c: float) -> float:
 class CountsThreads:
     """A method whose parts hold the largest number of threads that any BLAS or OpenMP library may use."""
 
-    def digest(self) -> bytes:
-        return b"threads"
+    preparation = b"threads"
 
     def prepare(self, objective: Any) -> int:
         return self._most()

@@ -11,11 +11,11 @@ from optitrip.part import Part
 
 
 class Worker:
-    """Holds the objective and the context of one method at a time: a context may be as large as the data."""
+    """Holds the objective and one context at a time: a context may be as large as the data."""
 
     def __init__(self, objective: Any) -> None:
         self._objective = objective
-        self._digest: bytes | None = None
+        self._preparation: bytes | None = None
         self._context: Any = None
 
     def evaluate(self, method: Any, items: range) -> tuple[Part, float]:
@@ -25,10 +25,10 @@ class Worker:
             The part, and the seconds it took without preparing the method.
         """
         with threadpool_limits(limits=1):
-            if self._digest != method.digest():
-                self._context = None
+            if self._preparation != method.preparation:
+                self._context = self._preparation = None
                 self._context = method.prepare(self._objective)
-                self._digest = method.digest()
+                self._preparation = method.preparation
             start = time.perf_counter()
             part = method.evaluate(self._context, items)
             return part, time.perf_counter() - start

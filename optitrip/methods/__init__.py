@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
 
+NOTHING = b""
+"""What a method prepares that takes the objective as it is."""
+
 
 class Points(Protocol):
     """The points that the items of a method stand for; frozen, pure and small, since they travel."""
@@ -67,7 +70,12 @@ class Method(Protocol):
         ...
 
     def prepare(self, objective: Objective) -> Any:
-        """A context for `evaluate`, made once a worker and method."""
+        """A context for `evaluate`, made once a worker and `preparation`."""
+        ...
+
+    @property
+    def preparation(self) -> bytes:
+        """All that `prepare` depends on: methods that agree in it share a context, which may be dear to make."""
         ...
 
     def evaluate(self, context: Any, items: range) -> Part:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.methods import Points, digest_of
+from optitrip.methods import NOTHING, Points, digest_of
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent
 from optitrip.returned import Evaluation
@@ -48,6 +48,10 @@ class Agreement:
 
     def prepare(self, objective: Objective) -> Any:
         return objective
+
+    @property
+    def preparation(self) -> bytes:
+        return NOTHING
 
     def evaluate(self, context: Any, items: range) -> Part:
         in_batch = context.evaluate(self.points.values, items)

@@ -57,6 +57,10 @@ class Deltas(Gradient):
             made = error
         return Around(objective, made, at_x)
 
+    @property
+    def preparation(self) -> bytes:
+        return digest_of("around", {"x": self.center.digest})
+
     def evaluate(self, context: Any, items: range) -> Part:
         stuck = self.stuck(items)
         along = self.along(items)
@@ -128,6 +132,11 @@ class DeltasAgreement(Agreement):
     def prepare(self, objective: Objective) -> Any:
         assert self.method is not None
         return self.method.prepare(objective)
+
+    @property
+    def preparation(self) -> bytes:
+        assert self.method is not None
+        return self.method.preparation
 
     def evaluate(self, context: Any, items: range) -> Part:
         assert self.method is not None

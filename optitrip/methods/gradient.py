@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.methods import digest_of
+from optitrip.methods import NOTHING, digest_of
 from optitrip.methods.neighbours import Neighbours
 from optitrip.objective import Objective
 from optitrip.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named
@@ -100,6 +100,10 @@ class Gradient:
 
     def prepare(self, objective: Objective) -> Any:
         return objective
+
+    @property
+    def preparation(self) -> bytes:
+        return NOTHING
 
     def evaluate(self, context: Any, items: range) -> Part:
         stuck = self.stuck(items)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.methods import Points, digest_of
+from optitrip.methods import NOTHING, Points, digest_of
 from optitrip.objective import Objective
 from optitrip.part import RAISED, Array, Failures, Part
 from optitrip.returned import recorded
@@ -43,6 +43,10 @@ class Report:
 
     def prepare(self, objective: Objective) -> Objective:
         return objective
+
+    @property
+    def preparation(self) -> bytes:
+        return NOTHING
 
     def evaluate(self, context: Objective, items: range) -> Part:
         point = self.points.point(self.index)

@@ -102,6 +102,10 @@ class Search:
             raise RuntimeError(f"{objective.name} was loaded without its stand-in")
         return objective.stand_in
 
+    @property
+    def preparation(self) -> bytes:
+        return (self.screen or "").encode()
+
     def evaluate(self, context: Objective, items: range) -> Part:
         parts: list[Part] = []
         low = worst = np.inf

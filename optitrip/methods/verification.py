@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.draws import Draws
-from optitrip.methods import digest_of
+from optitrip.methods import NOTHING, digest_of
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent, joined
 
@@ -65,6 +65,10 @@ class Verification:
 
     def prepare(self, objective: Objective) -> Objective:
         return objective
+
+    @property
+    def preparation(self) -> bytes:
+        return NOTHING
 
     def evaluate(self, context: Objective, items: range) -> Part:
         found = context.evaluate(self.points.values, items)
