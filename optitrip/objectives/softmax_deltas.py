@@ -84,10 +84,11 @@ class SoftmaxAround(LinearAround):
             return self._one_by_one(classes, features, places, steps)
         moments = np.zeros((count, self._p.shape[1], len(features)))
         for rows, x in self._columns(features):
-            power = x.copy()
+            power = x
             for m in range(1, count + 1):
+                if m > 1:
+                    power = power * x if m == 2 else np.multiply(power, x, out=power)
                 moments[m - 1] += self._cumulant(m)[rows].T @ power
-                power *= x
         total, factor = np.zeros(len(steps)), np.ones(len(steps))
         for m in range(1, count + 1):
             factor *= steps / m
