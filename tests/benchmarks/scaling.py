@@ -7,9 +7,10 @@ sleep. The time is that of a whole sweep, journal on disk and merging included, 
 ideal is items times seconds, over slots. The items are a multiple of the slots.
 
 Driver: CPU time of the driver's process a slice, by A/B in this process, in turns, as medians: a loop over bare Ray
-actors (`ray.wait`, `ray.get`, two calls queued at each), then a sweep of as many slices of one item. Both sleep 20 ms
-on eight slots, so that calls end one at a time, as on a cluster; the sweep's are said to take five seconds, so that its
-slices never grow. Ours is the difference. With a journal in memory in place of one on disk the sweep shows what the
+actors (`ray.wait`, `ray.get`, two calls queued at each), then a sweep of as many slices of one item. In both, workers
+evaluate the same items and answer in the same bytes, which the loop leaves as they are; an item sleeps 20 ms, on eight
+slots, so that calls end one at a time, as on a cluster. The sweep's are said to take five seconds, so that its slices
+never grow. Ours is the difference. With a journal in memory in place of one on disk the sweep shows what the
 disk adds, and a sweep without Ray, whose parts are there already, shows ours by itself. Of both follows the largest
 useful cluster: so many slots, with slices of a second, keep one driver busy.
 """
@@ -33,6 +34,7 @@ from optitrip.driver.run import Driver
 from optitrip.driver.watch import Progress, Watchers
 from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import prepare
+from optitrip.executors.worker import Worker
 from optitrip.methods.search import Search
 from optitrip.objective import Objective
 from optitrip.routes import single
@@ -138,17 +140,19 @@ def over_ideal(slots: int, seconds: float, ideal: float, folder: Path) -> tuple[
     return taken / (items * seconds / slots), items, slices
 
 
-def bare(slots: int) -> tuple[list[Any], Callable[[int], None]]:
+def bare(slots: int, objective: Objective, method: Any) -> tuple[list[Any], Callable[[int], None]]:
     """Bare Ray actors, and a loop of so many calls over them."""
     import ray
 
     class Bare:
-        def evaluate(self, lo: int, hi: int) -> tuple[int, int]:
-            time.sleep(SECONDS)
-            return lo, hi
+        def __init__(self, objective: Objective, method: Any) -> None:
+            self.worker, self.method = Worker(objective), method
+
+        def evaluate(self, lo: int, hi: int) -> bytes:
+            return pickle.dumps((*self.worker.evaluate(self.method, range(lo, hi)), ""), protocol=5)
 
     made: Any = ray.remote(Bare)
-    actors = [made.options(num_cpus=0).remote() for _ in range(slots)]
+    actors = [made.options(num_cpus=0).remote(objective, method) for _ in range(slots)]
     ray.get([actor.evaluate.remote(0, 1) for actor in actors])
 
     def loop(calls: int) -> None:
@@ -177,7 +181,7 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
     tiny: Any = Tiny(workers(slots))
     crew = Crew(lambda: tiny, objective)
     sweep(crew, objective, 4 * slots, 0, None)
-    actors, loop = bare(slots)
+    actors, loop = bare(slots, objective, Search(Draws(SPACE, 0), slices))
     found: dict[str, list[float]] = {"bare": [], "memory": [], "disk": [], "without Ray": []}
     for number in range(rounds):
         for what, times in found.items():
