@@ -4,7 +4,8 @@
 
 Sleepers: a loss that sleeps, called plainly, on so many logical slots; they share the cores of this machine, as they
 sleep. The time is that of a whole sweep, journal on disk and merging included, from when every slot has answered once;
-ideal is items times seconds, over slots. The items are a multiple of the slots.
+ideal is items times seconds, over slots. The items are a multiple of the slots. Beside it stands what the workers' own
+clocks say of their items, over the same ideal: a busy machine wakes sleepers late, and what is left is ours and Ray's.
 
 Driver: CPU time of the driver's process a slice, by A/B in this process, in turns, as medians: a loop over bare Ray
 actors (`ray.wait`, `ray.get`, two calls queued at each), then a sweep of as many slices of one item. In both, workers
@@ -114,30 +115,30 @@ def workers(slots: int) -> Any:
     return made
 
 
-def sweep(crew: Crew, objective: Objective, items: int, seed: int, folder: Path | None) -> int:
-    """A search, with its journal in a folder or in memory; the number of its slices."""
+def sweep(crew: Crew, objective: Objective, items: int, seed: int, folder: Path | None) -> tuple[int, float]:
+    """A search, with its journal in a folder or in memory; the number of its slices, and their seconds on workers."""
     journal = Journal(folder / f"journal-{seed}" if folder else Path(":memory:"))
     driver = Driver(crew, objective.offers.block, journal, Watchers(Progress()), Phases())
     draws = Draws(SPACE, seed)
     driver.run(single.search(Search(draws, items), objective.offers))
-    slices = len(journal.tiling(0, Search(draws, items).digest(), items))
+    slices, nanoseconds = journal._database.execute("SELECT count(*), sum(nanoseconds) FROM part").fetchone()
     journal.close()
-    return slices
+    return slices, nanoseconds / 1e9
 
 
-def over_ideal(slots: int, seconds: float, ideal: float, folder: Path) -> tuple[float, int, int]:
-    """Of sleepers: time over ideal, items, slices."""
+def over_ideal(slots: int, seconds: float, ideal: float, folder: Path) -> tuple[float, float, int, int]:
+    """Of sleepers: time over ideal, that on workers over ideal, items, slices."""
     objective = Objective(Sleeper(seconds))
     crew = Crew(lambda: workers(slots), objective)
     sweep(crew, objective, 2 * slots, 0, folder)
     items = slots * round(ideal / seconds)
     begun = time.perf_counter()
-    slices = sweep(crew, objective, items, 1, folder)
+    slices, on_workers = sweep(crew, objective, items, 1, folder)
     taken = time.perf_counter() - begun
     crew.close()
     for journal in folder.iterdir():
         journal.unlink()
-    return taken / (items * seconds / slots), items, slices
+    return taken / (items * seconds / slots), on_workers / (items * seconds), items, slices
 
 
 def bare(slots: int, objective: Objective, method: Any) -> tuple[list[Any], Callable[[int], None]]:
@@ -192,7 +193,7 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
             elif what == "without Ray":
                 sweep(Crew(lambda one=prepared: one, awake), awake, slices, 100 + number, folder)
             else:
-                done = sweep(crew, objective, slices, 1 + number, folder if what == "disk" else None)
+                done, _ = sweep(crew, objective, slices, 1 + number, folder if what == "disk" else None)
                 assert done == slices, done
             times.append(1e6 * (time.process_time() - begun - prepared.apart) / slices)
     for actor in actors:
@@ -216,11 +217,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         if only != "driver":
-            print("| slots | items of | items | slices | time over ideal |\n|---|---|---|---|---|")
+            print("| slots | items of | items | slices | time over ideal | of it asleep |\n|---|---|---|---|---|---|")
             for seconds in (0.05, 0.5):
                 for slots in (2, 16):
-                    ratio, items, slices = over_ideal(slots, seconds, 5.0 if quick else 30.0, folder)
-                    print(f"| {slots} | {1e3 * seconds:g} ms | {items:,} | {slices:,} | {ratio:.3f} |", flush=True)
+                    ratio, asleep, items, slices = over_ideal(slots, seconds, 5.0 if quick else 30.0, folder)
+                    print(
+                        f"| {slots} | {1e3 * seconds:g} ms | {items:,} | {slices:,} | {ratio:.3f} | {asleep:.3f} |",
+                        flush=True,
+                    )
         if only != "sleepers":
             slots = 8
             found = driver_microseconds(slots, 400 if quick else 1_000, 3 if quick else 7, folder)
