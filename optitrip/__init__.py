@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from optitrip.objective import batched
 
 __version__ = "0.1.0"
+IMPORTED_AT = time.perf_counter()
+"""A command counts its seconds from here: this runs before anything large is imported."""
 __all__ = [
     "GradientAnswer",
     "InputError",

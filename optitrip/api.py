@@ -19,9 +19,10 @@ from optitrip.driver.phases import Phases
 from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.launch import Options, conduct
 from optitrip.live import live_objective, live_paths, live_sweep, named_point, plain
-from optitrip.loading import import_paths, load
+from optitrip.loading import import_paths, load, with_stand_in
 from optitrip.objective import Objective
 from optitrip.spec import Sweep, parse, read
+from optitrip.tables import SearchTable
 from optitrip.toml_lines import Lines
 from optitrip.workplace import Workplace
 
@@ -59,7 +60,7 @@ class Session:
             raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
         self._workplace = Workplace(executor, workers, address, resources)
         self._progress = progress
-        self._last: tuple[Any, Objective] | None = None
+        self._last: tuple[Any, str | None, Objective] | None = None
 
     def __enter__(self) -> Session:
         return self
@@ -83,11 +84,13 @@ class Session:
         best: int = 10,
         maximize: bool = False,
         plain: bool = False,
+        screen: str | None = None,
         state_dir: str | Path | None = None,
         track: bool = False,
     ) -> SearchAnswer:
         """`optitrip.search` on this session's workers."""
-        method = {"use": "search", "candidates": candidates, "best": best}
+        method: dict[str, Any] = {"use": "search", "candidates": candidates, "best": best}
+        method |= {"screen": screen} if screen is not None else {}
         answer = self._live(loss, space, method, seed, maximize, plain, state_dir, track)
         assert isinstance(answer, SearchAnswer)
         return answer
@@ -124,11 +127,11 @@ class Session:
     def _sweep(self, given: Sweep, state_dir: str | Path | None, track: bool) -> SearchAnswer | GradientAnswer:
         sweep = located(given, Path(state_dir or ".optitrip"))
         # As written, and where: 1 and 1.0 are equal, but not the same, and each folder has its own modules.
-        said = (repr(sweep.objective), sweep.space.names, sweep.folder)
-        if self._last is None or self._last[0] != said:
-            self._last = (said, load(sweep))
+        said, screen = (repr(sweep.objective), sweep.space.names, sweep.folder), screen_of(sweep)
+        if self._last is None or self._last[:2] != (said, screen):
+            self._last = (said, screen, load(sweep))
         paths = dict.fromkeys([*import_paths(sweep.folder), *live_paths()])  # what this process found, workers find
-        return self._run(sweep, self._last[1], tuple(paths), state_dir, track)
+        return self._run(sweep, self._last[2], tuple(paths), state_dir, track)
 
     def _live(
         self,
@@ -145,11 +148,10 @@ class Session:
         method = {key: value if key == "at" else plain(value) for key, value in method.items()}
         tables = {"seed": plain(seed), "objective": objective, "space": plain(space), "method": method}
         sweep = located(live_sweep(loss, tables, kept=state_dir is not None), Path(state_dir or ".optitrip"))
-        made = live_objective(loss, sweep)
-        same = self._last is not None and self._last[0] is loss and self._last[1].offers == made.offers
-        if self._last is None or not same:
-            self._last = (loss, made)
-        return self._run(sweep, self._last[1], live_paths(), state_dir, track)
+        made, last, screen = live_objective(loss, sweep), self._last, screen_of(sweep)
+        if last is None or last[0] is not loss or last[1] != screen or last[2].offers != made.offers:
+            self._last = last = (loss, screen, with_stand_in(made, sweep))
+        return self._run(sweep, last[2], live_paths(), state_dir, track)
 
     def _run(
         self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], state_dir: str | Path | None, track: bool
@@ -178,6 +180,10 @@ class Session:
         return answer
 
 
+def screen_of(sweep: Sweep) -> str | None:
+    return sweep.method.screen_said if isinstance(sweep.method, SearchTable) else None
+
+
 def sweep_of(path_or_table: str | Path | Mapping[str, Any]) -> Sweep:
     """The sweep of a file, or of its tables.
 
@@ -201,6 +207,7 @@ def search(
     best: int = 10,
     maximize: bool = False,
     plain: bool = False,
+    screen: str | None = None,
     workers: int | None = None,
     executor: str = "auto",
     progress: bool = False,
@@ -220,6 +227,7 @@ def search(
         best: how many of the best are kept.
         maximize: keep the largest losses in place of the smallest.
         plain: use the plain call, whatever else the loss offers.
+        screen: every candidate by the cheaper stand-in that the loss offers under this word, the best ones by itself.
         workers: slots wanted of Ray; one a CPU by default.
         executor: "auto", "serial" or "ray", see `Session`.
         progress: show on stderr what the command would show.
@@ -234,7 +242,7 @@ def search(
     with Session(workers, executor=executor, progress=progress) as session:
         return session.search(
             loss, space, candidates=candidates, seed=seed, best=best, maximize=maximize, plain=plain,
-            state_dir=state_dir, track=track,
+            screen=screen, state_dir=state_dir, track=track,
         )  # fmt: skip
 
 

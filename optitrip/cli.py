@@ -8,6 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from optitrip import IMPORTED_AT
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -54,6 +56,7 @@ def sweep(
     from rich.console import Console
 
     from optitrip.console import LiveLine, Silent, stdout_to_stderr, summary
+    from optitrip.driver.phases import Phases
     from optitrip.launch import Options, launch
     from optitrip.signals import stop_signals
     from optitrip.spec import read
@@ -67,8 +70,8 @@ def sweep(
     live = LiveLine(errors)
     # What the loss prints is no result, so it goes where messages go.
     with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr():
-        options = Options(state_dir, address, fresh, accept_changes, stop.heed)
-        outcome = launch(spec, options, Silent() if quiet else live)
+        options = Options(state_dir, address, fresh, accept_changes, apart=True, heed=stop.heed)
+        outcome = launch(spec, options, Silent() if quiet else live, Phases(IMPORTED_AT))
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
     if json:

@@ -149,6 +149,8 @@ def summary(outcome: Outcome) -> Group:
         row(name, value)
     phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in outcome.phases.items() if seconds >= 0.05)
     row("seconds", f"{outcome.seconds:.1f} ({phases})" if phases else f"{outcome.seconds:.1f}")
+    peaks = {"driver": outcome.memory.get("driver_bytes"), "largest worker": outcome.memory.get("worker_bytes")}
+    row("memory", ", ".join(f"{who} {peak / 1e6:,.0f} MB" for who, peak in peaks.items() if peak is not None))
     if outcome.items_per_second is not None:
         row("rate", f"{outcome.items_per_second:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now")
     if outcome.state_dir:

@@ -127,9 +127,13 @@ class Uniform:
         return cls(*ascending(given))
 
     def values(self, unit: Array) -> Array:
-        unit *= self.high - self.low
+        width = self.high - self.low
+        unit *= width
         unit += self.low
-        return np.clip(unit, self.low, self.high, out=unit)
+        # Rounding is monotonic: what is above 0 ends at low or above, and what ends highest is the highest u.
+        if (1 - 2.0**-53) * width + self.low > self.high:
+            np.minimum(unit, self.high, out=unit)
+        return unit
 
 
 @dataclass(frozen=True)

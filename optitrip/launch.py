@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -22,13 +21,16 @@ from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import StateDir
 from optitrip.driver.watch import Progress, Watch, Watchers
 from optitrip.errors import InputError, NoAnswer, Stopped
+from optitrip.executors.memory import peak_bytes
 from optitrip.loading import import_paths, load
 from optitrip.objective import Objective
 from optitrip.routes.single import single
-from optitrip.showing import told
+from optitrip.showing import told as failures_told
 from optitrip.spec import Sweep, differences
 from optitrip.tables import SearchTable
 from optitrip.telling import note
+from optitrip.tracking.apart import Apart
+from optitrip.tracking.recorder import Here, Recorder
 from optitrip.tracking.remember import remember, track
 from optitrip.workplace import Workplace
 
@@ -42,12 +44,16 @@ class Options:
     address: str | None = None
     fresh: bool = False
     accept_changes: bool = False
+    apart: bool = False
+    """MLflow in a process of its own: a single sweep need not wait for its import, many in one process share one."""
     heed: Callable[[], None] = lambda: None
     """Called between slices; raises `Stopped` if someone asked to stop."""
 
 
-def launch(sweep: Sweep, options: Options, watch: Watch) -> Outcome:
+def launch(sweep: Sweep, options: Options, watch: Watch, phases: Phases | None = None) -> Outcome:
     """Run the sweep of a file, or go on with it, or show its result.
+
+    What takes long to start, Ray and MLflow, starts before the objective is loaded, unless the sweep has its result.
 
     Returns:
         The outcome, also of a sweep that was stopped or has no answer.
@@ -55,13 +61,29 @@ def launch(sweep: Sweep, options: Options, watch: Watch) -> Outcome:
     Raises:
         InputError: before anything is evaluated, or because the objective cannot go where it should be evaluated.
     """
-    phases = Phases()
+    phases = phases or Phases()
     run = sweep.run
-    with Workplace(run.executor, run.workers, options.address, run.resources) as workplace:
+    with Workplace(run.executor, run.workers, options.address, run.resources) as workplace, ExitStack() as stack:
+        recorder: Recorder | None = None
         with phases.time("load"):
             sweep = located(sweep, options.state_dir or Path(".optitrip"))
+            paths = import_paths(sweep.folder)
+            if not told(sweep, options):
+                if options.apart and sweep.tracking.use != "none":
+                    with suppress(OSError):  # no more processes: it will have to be here
+                        recorder = stack.enter_context(Apart())
+                workplace.begin(paths, watch)
             objective = load(sweep)
-        return conduct(sweep, objective, import_paths(sweep.folder), workplace, options, watch, phases, closing=True)
+        return conduct(
+            sweep, objective, paths, workplace, options, watch, phases, closing=True, recorder=recorder
+        )  # fmt: skip
+
+
+def told(sweep: Sweep, options: Options) -> bool:
+    """Whether a result file covers all that is asked for, so that most likely nothing is to be evaluated."""
+    if options.fresh or options.state_dir is None:
+        return False
+    return files.items_told(options.state_dir / sweep.label) == sweep.items
 
 
 def conduct(
@@ -74,9 +96,14 @@ def conduct(
     phases: Phases,
     *,
     closing: bool,
+    recorder: Recorder | None = None,
 ) -> Outcome:
-    """The same of a sweep whose objective and point are there; `closing` lets the workers go before files are made."""
-    begun = time.perf_counter() - sum(phases.seconds.values())
+    """The same of a sweep whose objective and point are there.
+
+    Args:
+        closing: let the workers go while files are made.
+        recorder: of MLflow's run; by default one in this process.
+    """
     crew = workplace.crew(objective, paths, watch, phases)
     with phases.time("load"):
         state = StateDir(options.state_dir, sweep, fresh=options.fresh)
@@ -89,7 +116,7 @@ def conduct(
             raise
     if state.differs:
         watch.say(state.differs)
-    progress, tracker = Progress(), track(sweep, state)
+    progress, tracker = Progress(), track(sweep, state, recorder or Here())
     watchers = Watchers(progress, watch, *([tracker] if tracker else []))
     driver = Driver(crew, objective.offers.block, state.journal, watchers, phases, options.heed)
 
@@ -102,10 +129,11 @@ def conduct(
             unit=sweep.unit,
             items=items,
             evaluated=evaluated,
-            seconds=time.perf_counter() - begun,
-            phases=dict(phases.seconds),
+            seconds=phases.total,
+            phases=phases.seconds,
             items_per_second=evaluated / seconds if evaluated else None,
             state_dir=str(state.path) if state.path else None,
+            memory={"driver_bytes": peak_bytes(), "worker_bytes": crew.memory},
             **more,
         )
 
@@ -117,8 +145,7 @@ def conduct(
                 answer: Answer = driver.run(single(sweep, objective.offers))
             finally:
                 if closing:
-                    with phases.time("shutdown"):
-                        workplace.close()
+                    workplace.leave()
             with phases.time("files"):
                 answer = pictured(answer, objective, watch)
                 folder = state.path
@@ -133,11 +160,11 @@ def conduct(
                 answer=answer,
                 failures=answer.failures,
                 report=answer.report,
-                message=answer.first_failure() or None,
+                message=answer.message() or None,
                 exit_status=3 if answer.failures else 0,
             )
         except NoAnswer as error:
-            message = f"no answer: {error}{told(error.failures, error.points)}"
+            message = f"no answer: {error}{failures_told(error.failures, error.points)}"
             ended = outcome("failed", progress.done, message=message, exit_status=1)
         except (Stopped, KeyboardInterrupt, OSError) as error:
             ended = stopped(error, sweep, progress, outcome, kept=state.path is not None)
@@ -145,8 +172,11 @@ def conduct(
             failed = outcome("failed", progress.done, message=f"{type(error).__name__}: {error}")
             remember(tracker, state, failed, [], note(failed, sweep), phases, watch)
             raise
+        if closing:
+            with phases.time("shutdown"):
+                workplace.close()
         where = remember(tracker, state, ended, written, note(ended, sweep), phases, watch)
-        ended = replace(ended, mlflow=where, seconds=time.perf_counter() - begun, phases=dict(phases.seconds))
+        ended = replace(ended, mlflow=where, seconds=phases.total, phases=phases.seconds)
         if ended.status == "finished" and state.path is not None:
             with suppress(OSError):  # the outcome is told either way, and the same command writes it again
                 files.replace(state.path / files.RESULT, files.json_bytes(ended.to_json()))

@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from optitrip.errors import InputError, nearest
 from optitrip.objective import Objective
 from optitrip.spec import Sweep
-from optitrip.tables import ObjectiveTable
+from optitrip.tables import ObjectiveTable, SearchTable
 
 
 def import_paths(folder: Path) -> tuple[str, ...]:
@@ -49,6 +51,34 @@ def load(sweep: Sweep) -> Objective:
     for call in (objective.plain_call, objective.batch_call):
         if call is not None:
             check_parameters(call, table.reference, sweep.space.names)
+    return with_stand_in(objective, sweep)
+
+
+def with_stand_in(objective: Objective, sweep: Sweep) -> Objective:
+    """The objective, with the stand-in that the sweep screens by, if it does.
+
+    Made here and not by the workers, so that those of a node share its arrays; by one thread, as they would.
+
+    Raises:
+        InputError: if it offers none under this word, or making it raised.
+    """
+    method = sweep.method
+    if not isinstance(method, SearchTable) or method.screen is None:
+        return objective
+    offered = objective.offers.screens
+    if method.screen not in offered:
+        what = f"{objective.name} offers no screen {method.screen!r}"
+        why = nearest(method.screen, list(offered)) if offered else "wanted an objective with `screens` and `screen`"
+        raise sweep.mistake(("method", "screen"), f"{what}; {why}" + (" (plain is set)" if objective.plain else ""))
+    options = {"device": method.device} if method.device else {}
+    try:
+        with threadpool_limits(limits=1):
+            made = objective.loss.screen(method.screen, **options)
+            objective.stand_in = Objective(made, f"{objective.name}, {method.screen}", objective.offers.block)
+    except InputError as error:
+        raise sweep.mistake(("method", "screen"), str(error)) from None
+    except (Exception, SystemExit) as error:
+        raise InputError(raised(f"objective {objective.name}: its screen {method.screen!r} raised", error)) from None
     return objective
 
 

@@ -1,14 +1,9 @@
-"""The evaluation ladder: what an objective offers, and how a range of items is evaluated by the best step there is.
-
-A batched objective is always called with a full block. Item n sits at place n mod block, and a place that is not wanted
-(outside the range) holds a copy of a wanted item: BLAS rounds by shape and by place, but not by what stands in the
-other places. So any range can be evaluated, and a poison item left out, with the others' bits unchanged.
-"""
+"""The evaluation ladder: what an objective offers, and a range of items evaluated by the best step there is."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -16,18 +11,12 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from optitrip.errors import InputError
-from optitrip.part import INVALID, RAISED, Array, Record
-from optitrip.returned import Evaluation, NotANumber, batch, number, recorded, shortly, split
+from optitrip.evaluating import Draw, evaluated, in_batches_of_one, in_blocks, one_by_one
+from optitrip.part import Array
+from optitrip.returned import Evaluation, number, shortly
 from optitrip.space import arguments
 
-Draw = Callable[[range], dict[str, Array]]
-"""Read-only values of a range of items by name, each with leading axis `len(items)`; it can be called for any range."""
-
 PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
-NUMBERS_AT_ONCE = 2**20
-"""Numbers drawn at a time: long ranges, since a new Philox costs 8 us, but few enough for the cache and the memory."""
-BISECTIONS = 64
-"""Calls spent on halving a block that raises; what is left then is called one by one."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -68,17 +57,6 @@ def mark(loss: Any, name: str) -> Any:
     return getattr(loss, name, None)
 
 
-def only(batch_call: Any, values: Mapping[str, Array]) -> Any:
-    """What a batch of one gives, as a plain call would return it.
-
-    Raises:
-        NotANumber: if that is no batch of one.
-    """
-    loss, named = split(batch_call(**values))
-    one = float(batch(loss, 1)[0])
-    return {"loss": one, **{name: batch(value, 1, repr(name))[0] for name, value in named.items()}} if named else one
-
-
 @dataclass(frozen=True)
 class Offers:
     """What a loaded objective offers; all that a route may know of it."""
@@ -88,6 +66,8 @@ class Offers:
     report: bool = False
     around: bool = False
     block: int = PLAIN_BLOCK
+    screens: tuple[str, ...] = ()
+    """The words under which it offers cheaper stand-ins."""
     deltas_block: int = BATCH_BLOCK
     """Coordinates a call of `deltas`."""
     order: Array | None = field(default=None, compare=False)
@@ -99,8 +79,8 @@ class Objective:
 
     Args:
         loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
-            `report`, `around`, `order`, `images`, `block`, `deltas_block`, `digest` and `tolerance` are found by
-            presence.
+            `report`, `around`, `order`, `images`, `screens` with `screen`, `block`, `deltas_block`, `digest` and
+            `tolerance` are found by presence.
         name: as in the sweep file, for messages.
         block: in place of the objective's own block.
         plain: use the plain call only, one item at a time.
@@ -112,6 +92,9 @@ class Objective:
     def __init__(self, loss: Any, name: str = "loss", block: int | None = None, *, plain: bool = False) -> None:
         self.loss = loss
         self.name = name
+        self.plain = plain
+        self.stand_in: Objective | None = None
+        """What a search screens by, once it was asked for."""
         own = mark(loss, "block")
         if own is not None and (isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= LARGEST_BLOCK):
             raise InputError(f"{name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
@@ -128,6 +111,7 @@ class Objective:
             gradient=callable(getattr(loss, "gradient", None)),
             report=callable(getattr(loss, "report", None)),
             around=callable(getattr(loss, "around", None)) and not plain,
+            screens=() if plain else self._screens(),
             block=block_size,
             deltas_block=getattr(loss, "deltas_block", BATCH_BLOCK),
             order=self._order(),
@@ -148,23 +132,30 @@ class Objective:
 
     def evaluate(self, draw: Draw, items: range) -> Evaluation:
         """Losses of a range by the best step there is."""
-        return self._evaluate(draw, items, self._batch if self.offers.losses else self._one_by_one)
+        return evaluated(draw, items, self.offers.block, self._batch if self.offers.losses else self._plainly)
 
     def evaluate_plainly(self, draw: Draw, items: range) -> Evaluation:
         """The same by the plain call, or by batches of one where the objective is batched only."""
-        return self._evaluate(draw, items, self._one_by_one)
+        return evaluated(draw, items, self.offers.block, self._plainly)
 
-    def allowed_difference(self, loss: float, draw: Draw, items: range) -> float:
+    def _batch(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
+        assert self.batch_call is not None
+        in_blocks(self.batch_call, self.offers.block, values, items, found)
+
+    def _plainly(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
+        call, batch_call = self.plain_call, self.batch_call
+        if call is not None:
+            one_by_one(call, values, items, found)
+        elif batch_call is not None:
+            in_batches_of_one(batch_call, values, items, found)
+
+    def allowed_difference(self, loss: float, *, double: bool) -> float:
         """How far a batched and a plain loss may differ: the objective's relative `tolerance`; without one
         64 eps max(|f|, 1) for losses in float64, else 1e-5 relative."""
         tolerance = getattr(self.loss, "tolerance", None)
-        if tolerance is None:
-            assert self.batch_call is not None
-            raw, _ = split(self.batch_call(**self._full(draw(items), [0], items.start % self.offers.block)))
-            if np.asarray(raw).dtype == np.float64:
-                return self.rounding(loss)
-            tolerance = 1e-5
-        return float(tolerance) * abs(loss)
+        if tolerance is None and double:
+            return self.rounding(loss)
+        return float(1e-5 if tolerance is None else tolerance) * abs(loss)
 
     def allowed_of_deltas(self, loss: float) -> float:
         """How far f(x) plus a delta and a plain loss may differ: 64 eps max(|f|, 1), or the relative `tolerance`."""
@@ -219,6 +210,12 @@ class Objective:
                 raise TypeError(f"image {title!r} is {shortly(image)}, wanted (height, width) or (height, width, 3)")
         return arrays
 
+    def _screens(self) -> tuple[str, ...]:
+        given: Any = getattr(self.loss, "screens", ()) if callable(getattr(self.loss, "screen", None)) else ()
+        if isinstance(given, str) or not all(isinstance(word, str) for word in given):
+            raise InputError(f"{self.name}: its screens were {given!r}, wanted the words that its `screen` takes")
+        return tuple(given)
+
     def _order(self) -> Array | None:
         order = getattr(self.loss, "order", None)
         if not callable(order):
@@ -232,96 +229,3 @@ class Objective:
                 f"{self.name}: its order was {shortly(given)}, wanted every flat coordinate of its variable once"
             )
         return given.astype(np.int64)
-
-    def _evaluate(
-        self, draw: Draw, items: range, step: Callable[[dict[str, Array], range, Evaluation], None]
-    ) -> Evaluation:
-        found = Evaluation(items)
-        for chunk in self._chunks(draw, items):
-            step(draw(chunk), chunk, found)
-        found.record_losses_that_are_not_finite()
-        return found
-
-    def _chunks(self, draw: Draw, items: range) -> Iterator[range]:
-        """Cut a range into stretches of whole blocks, but for the ends, that are drawn at once."""
-        first = draw(items[:1])
-        row = sum(column.size for column in first.values())
-        block = self.offers.block
-        step = max(1, NUMBERS_AT_ONCE // max(1, row) // block) * block
-        start = items.start
-        while start < items.stop:
-            stop = min(items.stop, (start // step + 1) * step)
-            yield range(start, stop)
-            start = stop
-
-    def _one_by_one(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
-        call, batch_call = self.plain_call, self.batch_call
-        losses, first = found.losses, items.start - found.items.start
-        for row, index in enumerate(items):
-            try:
-                if call is not None:
-                    given = call(**arguments(values, row))
-                else:  # batched only: a batch of one, of the same dtypes
-                    given = only(batch_call, {name: column[row : row + 1] for name, column in values.items()})
-                if type(given) is float:
-                    losses[first + row] = given
-                else:
-                    found.put(first + row, given)
-            except NotANumber as error:
-                found.problems.append((INVALID, Record(index, "TypeError", str(error), "")))
-            except (Exception, SystemExit) as error:
-                found.problems.append((RAISED, recorded(index, error)))
-
-    def _batch(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
-        block = self.offers.block
-        start = items.start
-        while start < items.stop:
-            stop = min(items.stop, (start // block + 1) * block)
-            rows = list(range(start - items.start, stop - items.start))
-            self._settle(values, rows, items, found)
-            start = stop
-
-    def _settle(self, values: dict[str, Array], rows: list[int], items: range, found: Evaluation) -> None:
-        """Evaluate the wanted rows of one block, halving the set of wanted rows whenever the batch raises.
-
-        What fails is what raises with copies of itself in every place, however the block was cut; so a bound on the
-        calls may change the order of calls only, never give up on a block.
-        """
-        assert self.batch_call is not None
-        first_place = (items.start + rows[0]) % self.offers.block
-        offset = items.start - found.items.start
-        pending, calls = [rows], 0
-        while pending:
-            group = pending.pop()
-            if len(group) > 1 and calls >= BISECTIONS:
-                pending.extend([row] for row in reversed(group))
-                continue
-            calls += 1
-            place = first_place + group[0] - rows[0]
-            try:
-                loss, named = split(self.batch_call(**self._full(values, group, place)))
-                columns = {"loss": batch(loss, self.offers.block)}
-                columns |= {name: batch(column, self.offers.block, repr(name)) for name, column in named.items()}
-            except (Exception, SystemExit) as error:
-                if len(group) > 1:
-                    half = len(group) // 2
-                    pending += [group[half:], group[:half]]
-                elif isinstance(error, NotANumber):
-                    found.problems.append((INVALID, Record(items[group[0]], "TypeError", str(error), "")))
-                else:
-                    found.problems.append((RAISED, recorded(items[group[0]], error)))
-                continue
-            for name, column in columns.items():
-                found.column(name)[offset + group[0] : offset + group[-1] + 1] = column[place : place + len(group)]
-
-    def _full(self, values: dict[str, Array], rows: list[int], first_place: int) -> dict[str, Array]:
-        """A full block with consecutive `rows` from `first_place` on and copies of the first of them elsewhere."""
-        block = self.offers.block
-        if len(rows) == block:
-            return {name: column[rows[0] : rows[-1] + 1] for name, column in values.items()}
-        places = np.full(block, rows[0])
-        places[first_place : first_place + len(rows)] = rows
-        full = {name: column[places] for name, column in values.items()}
-        for column in full.values():
-            column.flags.writeable = False
-        return full

@@ -15,7 +15,7 @@ import numpy as np
 from optitrip.part import INFINITE, NAN, Array, Failures, Record
 
 MESSAGE_KEPT, TRACEBACK_KEPT = 2_000, 8_000
-OURS = {__file__, str(Path(__file__).with_name("objective.py"))}
+OURS = {__file__, *(str(Path(__file__).with_name(name)) for name in ("objective.py", "evaluating.py"))}
 
 Problems = list[tuple[str, Record]]
 """Failures met on the way, each with its kind."""
@@ -36,6 +36,8 @@ class Evaluation:
     items: range
     columns: dict[str, Array] = field(default_factory=dict[str, Array])
     """`loss`, and the other numbers by name; float64 of shape (len(items),), NaN where there is none."""
+    double: bool = True
+    """Whether all batches gave their losses in float64."""
     problems: Problems = field(default_factory=list[tuple[str, Record]])
     """One for each item that failed."""
 

@@ -19,7 +19,7 @@ from optitrip.space import Space
 from optitrip.tables import File, GradientTable, Name, ObjectiveTable, RunTable, SearchTable, TrackingTable
 from optitrip.toml_lines import KeyPath, Lines, explain, override
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised whenever a change to optitrip changes the answer of some sweep; part of every identity."""
 
 
@@ -168,6 +168,10 @@ def parse(
     if isinstance(method, GradientTable) and len(method.at.given) != 1:
         wanted = "wanted exactly one of candidate, best_of, file, values and fill"
         raise InputError(lines.at(("method", "at"), f"{wanted}, found {' and '.join(method.at.given) or 'none'}"))
+    if isinstance(method, SearchTable) and method.device and not method.screen:
+        raise InputError(
+            lines.at(("method", "device"), 'is that of a screen; wanted a line screen = "...", or no device')
+        )
     name = file.name or stem
     try:
         TypeAdapter(Name).validate_python(name)

@@ -40,6 +40,15 @@ class SearchTable(Table):
     sampler: Literal["random"] = "random"
     candidates: Annotated[int, Field(ge=1, le=2**53)]
     best: Annotated[int, Field(ge=1, le=10_000)] = 10
+    screen: Annotated[str, Field(min_length=1)] | None = None
+    """Every candidate by a cheaper stand-in that the objective offers under this word, the best ones by itself."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where the stand-in is evaluated."""
+
+    @property
+    def screen_said(self) -> str | None:
+        """Both in words."""
+        return f"{self.screen} on {self.device}" if self.screen and self.device else self.screen
 
 
 class AtTable(Table):

@@ -16,6 +16,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
     table = dict(outcome.answer.metrics()) if outcome.answer else {}
     table |= {f"report/{name}": value for name, value in outcome.report.items()}
     table |= {f"phase/{name}": seconds for name, seconds in outcome.phases.items()}
+    table |= {f"memory/{name}": float(peak) for name, peak in outcome.memory.items() if peak is not None}
     table |= {"failed": float(outcome.failed), "seconds": outcome.seconds}
     if outcome.items_per_second is not None:
         table["items_per_second"] = outcome.items_per_second

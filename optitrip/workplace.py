@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from optitrip.ahead import Ahead
 from optitrip.driver.crew import Crew
 from optitrip.driver.phases import Phases
 from optitrip.driver.watch import Watch, Watchers
@@ -13,6 +15,9 @@ from optitrip.executors import Executor
 from optitrip.executors.ray_environment import joins_cluster, prepare, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.objective import Objective
+
+if TYPE_CHECKING:
+    from optitrip.executors.ray_workers import RayWorkers
 
 WORTH_RAY_SECONDS = 10.0
 """Below this the rest of a sweep is evaluated here: Ray takes five to ten seconds to start and one to stop."""
@@ -40,14 +45,22 @@ class Workplace:
     ) -> None:
         if executor == "ray" and not ray_installed():
             raise InputError("--executor ray: Ray is not installed (it has no wheels for this platform?); use serial")
-        joins = joins_cluster(address)
-        self._ray_first = executor == "ray" or (executor == "auto" and joins and ray_installed())
+        self._joins = joins_cluster(address)
+        self._ray_first = executor == "ray" or (executor == "auto" and self._joins and ray_installed())
         self._may_grow = executor == "auto" and ray_installed()
         self._workers, self._address, self._resources = workers, address, dict(resources or {})
         self._paths: tuple[str, ...] = ()
+        self._starting: Ahead[RayWorkers] | None = None
+        """Workers that nobody has yet."""
+        self._leaving: Ahead[None] | None = None
         self._crew: Crew | None = None
         self._watch: Watch = Watchers()
         self._phases = Phases()
+
+    def begin(self, paths: tuple[str, ...], watch: Watch) -> None:
+        """Start Ray meanwhile, if that is where the next sweep begins; a failure shows when a crew is wanted."""
+        if self._ray_first and self._crew is None and self._starting is None:
+            self._start(paths, watch)
 
     def crew(self, objective: Objective, paths: tuple[str, ...], watch: Watch, phases: Phases) -> Crew:
         """Those who evaluate this objective; they start when the first slice is to be evaluated.
@@ -55,7 +68,7 @@ class Workplace:
         `paths` are where workers look for modules first; other ones than before need other workers.
         """
         self._watch, self._phases = watch, phases
-        if self._crew is not None and paths != self._paths:
+        if paths != self._paths and (self._crew or self._starting):
             self.close()
         self._paths = paths
         if self._crew is None:
@@ -65,15 +78,29 @@ class Workplace:
         self._crew.employ(objective)
         return self._crew
 
-    def _ray(self) -> Executor:
-        joins = joins_cluster(self._address)
-        with self._phases.time("ray"):
-            self._watch.say("joining a Ray cluster" if joins else "starting Ray")
-            prepare(self._address)
+    def _start(self, paths: tuple[str, ...], watch: Watch) -> Ahead[RayWorkers]:
+        watch.say("joining a Ray cluster" if self._joins else "starting Ray")
+        prepare(self._address)
+        self._paths = paths
+
+        def start() -> RayWorkers:
             from optitrip.executors.ray_workers import RayWorkers
 
-            executor = RayWorkers(self._workers, self._address, self._paths, self._resources)
-            where = "Ray workers of the cluster" if joins else "local Ray workers"
+            return RayWorkers(self._workers, self._address, paths, self._resources)
+
+        self._starting = Ahead(start)
+        return self._starting
+
+    def _ray(self) -> Executor:
+        with self._phases.time("ray"):
+            starting = self._starting or self._start(self._paths, self._watch)
+            try:
+                executor = starting.result()
+            except Exception:
+                self._starting = None  # whoever asks again may have more luck
+                raise
+            self._starting = None
+            where = "Ray workers of the cluster" if self._joins else "local Ray workers"
             self._watch.say(f"evaluating on {executor.wanted} {where}")
             return executor
 
@@ -83,11 +110,27 @@ class Workplace:
             return None
         return self._ray()
 
-    def close(self) -> None:
-        """Let the executor go."""
+    def leave(self) -> None:
+        """Begin to let the executor go, while this thread goes on; `close` waits until it is gone."""
+        if self._leaving is None:
+            self._leaving = Ahead(self._let_go)
+
+    def _let_go(self) -> None:
         if self._crew is not None:
             self._crew.close()
-            self._crew = None
+        if self._starting is not None:
+            try:
+                unused = self._starting.result()
+            except Exception:  # there is nothing to let go
+                return
+            unused.close()
+
+    def close(self) -> None:
+        """Let the executor go."""
+        self.leave()
+        assert self._leaving is not None
+        self._leaving.result()
+        self._crew = self._starting = self._leaving = None
 
     def __enter__(self) -> Workplace:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +28,8 @@ def local_ray() -> Iterator[None]:
 
     from optitrip.executors.ray_workers import connect
 
-    connect(None, 4)
+    over = Event()
+    connect(None, 4, over)
     yield
     ray.shutdown()
+    over.set()

@@ -18,10 +18,11 @@ from optitrip.methods.deltas import Deltas
 from optitrip.methods.gradient import Gradient, gradient_of
 from optitrip.methods.report import Report
 from optitrip.methods.search import Search
+from optitrip.methods.verification import Chosen, Verification
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
 from optitrip.point import Point
-from optitrip.routes import Route, single
+from optitrip.routes import Route, screened, single
 from optitrip.samplers.random import permutation
 from optitrip.space import Space
 
@@ -152,6 +153,25 @@ class StructuredAround:
         return (coordinates % 5 == 0) & (steps > 0)
 
 
+class Screened(Poisoned):
+    """A loss that offers a stand-in, which knows three digits and a half too much, fails for other points too, and is
+    batched only."""
+
+    screens = ("rough",)
+
+    def screen(self, how: str) -> Any:
+        assert how == "rough"
+        return Rough()
+
+
+class Rough(Batched):
+    __call__ = None  # pyright: ignore[reportAssignmentType]
+
+    def losses(self, x: Array, k: Array, c: Array) -> Array:
+        losses = super().losses(x, k, c)
+        return np.where(k == 5, np.nan, losses.astype(np.float16) + 0.25)
+
+
 def slow(x: Array, k: int, c: float) -> float:
     """A loss that takes two milliseconds."""
     time.sleep(0.002)
@@ -185,6 +205,11 @@ def refuse() -> Any:
     raise RuntimeError("this worker lacks the simulator")
 
 
+def with_rough(objective: Objective) -> Objective:
+    objective.stand_in = Objective(objective.loss.screen("rough"), block=objective.offers.block)
+    return objective
+
+
 LOSSES: dict[str, Any] = {
     "scalar": Objective(scalar),
     "troubled": Objective(troubled),
@@ -192,6 +217,7 @@ LOSSES: dict[str, Any] = {
     "poisoned": Objective(Poisoned()),
     "beside": Objective(beside),
     "batched beside": Objective(BatchedBeside()),
+    "screened": with_rough(Objective(Screened())),
 }
 
 
@@ -237,6 +263,8 @@ def deltas(items: int, scheme: str = "central", entries: int = ENTRIES) -> Delta
 METHODS: dict[str, Any] = {
     "search": search,
     "largest": lambda items: Search(draws(), items, 4, 50, maximize=True),
+    "screen": lambda items: Search(draws(), items, 4, 50, screen="rough"),
+    "verification": lambda items: Verification(Chosen(draws(), tuple(range(3, 3 + 2 * min(items, 40), 2)))),
     "agreement": lambda items: Agreement(draws(), items),
     "report": lambda items: Report(draws(), items),
     "forward": lambda items: gradient(items, "forward", 3),
@@ -252,6 +280,13 @@ def search_case(loss: str, **options: Any) -> tuple[Objective, Callable[[int, in
     return objective, lambda items, seed: single.search(Search(draws(seed), items, 4, 50, **options), objective.offers)
 
 
+def screened_case(**options: Any) -> tuple[Objective, Callable[[int, int], Route]]:
+    objective = LOSSES["screened"]
+    return objective, lambda items, seed: screened.screened(
+        Search(draws(seed), items, 4, 50, screen="rough", **options), objective.offers
+    )
+
+
 def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = WIDE_LOSSES[loss]
     make = deltas if objective.offers.around else gradient
@@ -260,6 +295,8 @@ def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int
 
 CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     **{loss: search_case(loss) for loss in LOSSES},
+    "screened by a stand-in": screened_case(),
+    "the largest, screened": screened_case(maximize=True),
     "largest troubled": search_case("troubled", maximize=True),
     "largest batched beside": search_case("batched beside", maximize=True),
     "forward scalar": gradient_case("scalar", "forward"),

@@ -102,6 +102,41 @@ def test_json_is_one_object_and_all_of_stdout(folder: Path) -> None:
     assert done.stderr == ""
 
 
+def test_every_second_is_in_a_phase_and_memory_is_told(folder: Path) -> None:
+    """The phases, start-up among them, add up to the seconds; nothing runs elsewhere, so no worker has a peak."""
+    sweep_file(folder, "good")
+    answer = json.loads(optitrip(folder, "sweep", "trial.toml", "--json").stdout)
+    assert {"start", "load", "search", "files"} <= set(answer["phases"])
+    assert answer["seconds"] == pytest.approx(sum(answer["phases"].values()), abs=0.001 * len(answer["phases"]))
+    assert 10**7 < answer["memory"]["driver_bytes"] < 10**11
+    assert answer["memory"]["worker_bytes"] is None
+
+
+def test_ray_and_mlflow_start_meanwhile(folder: Path) -> None:
+    """They are waited for in phases of their own, and a sweep that has its result starts neither."""
+    path = sweep_file(folder, "good", executor="ray")
+    path.write_text(path.read_text().replace('use = "none"', 'experiment = "trials"'))
+    done = optitrip(folder, "sweep", "trial.toml", "--json", MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    answer = json.loads(done.stdout)
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["starting", "evaluating"]
+    assert {"ray", "shutdown", "mlflow"} <= set(answer["phases"])
+    assert answer["seconds"] == pytest.approx(sum(answer["phases"].values()), abs=0.001 * len(answer["phases"]))
+    assert 10**7 < answer["memory"]["worker_bytes"] < 10**11
+    assert answer["mlflow"]["experiment"] == "trials"
+    again = optitrip(folder, "sweep", "trial.toml", "--json", MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    assert again.stderr == "finished before: this is what the journal holds\n"
+    assert json.loads(again.stdout)["best"] == answer["best"]
+
+
+def test_a_mistake_while_ray_starts_is_told(folder: Path) -> None:
+    """The objective is loaded meanwhile; its mistake ends the command as it does without Ray."""
+    sweep_file(folder, "good", executor="ray")
+    done = optitrip(folder, "sweep", "trial.toml", "--set", "objective.loss=absent_module:f")
+    assert done.returncode == 2
+    assert "there is no module 'absent_module'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("words", [["--json"], []])
 def test_piped_output_has_no_control_codes(folder: Path, words: list[str]) -> None:
     """Nothing but text in a file or a pipe."""
@@ -274,6 +309,20 @@ def test_sigterm_while_ray_starts(folder: Path, seconds: float) -> None:
     _, said = child.communicate(timeout=120)
     assert child.returncode == 143
     assert "stopped by SIGTERM" in said
+
+
+def test_a_second_ctrl_c_while_ray_starts(folder: Path) -> None:
+    """130 without a traceback, once Ray is there and gone again; the command leaves none of it behind."""
+    sweep_file(folder, "slow", candidates=100_000, executor="ray")
+    child = subprocess.Popen([*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert child.stderr
+    assert "starting Ray" in child.stderr.readline()
+    for _ in range(2):
+        time.sleep(0.7)
+        child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == 130
+    assert "Traceback" not in said
 
 
 def next_journal(folder: Path) -> Path:
@@ -593,7 +642,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
                 assert word not in done.stderr + done.stdout
         if "candidates=400_000" in line:
             assert "100,000 evaluated now" in done.stdout
-    assert ran.count("sweep") == 6
+    assert ran.count("sweep") == 7
     assert ran.count("check") == 1
 
 

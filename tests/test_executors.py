@@ -278,3 +278,15 @@ def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
 
     with pytest.raises(InputError, match=r"a worker wants .*'GPU': 64"):
         RayWorkers(None, resources={"GPU": 64})
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_the_memory_of_a_worker_comes_with_its_parts() -> None:
+    """Of a process of its own; what this process takes is known without being told."""
+    method = search(20)
+    for executor, elsewhere in ((Serial(), False), (ray_workers(1), True)):
+        done = only_outcome(executor, LOSSES["scalar"], method, range(20))
+        executor.close()
+        assert isinstance(done, Done)
+        assert (done.memory is not None) == elsewhere
+        assert done.memory is None or 10**7 < done.memory < 10**11

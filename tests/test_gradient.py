@@ -322,7 +322,7 @@ def test_a_wrong_analytic_gradient_is_a_failure() -> None:
     """Told with the shapes that were wanted; the numeric one stands."""
     found = answered(Slopes(np.ones(3)))
     assert found.failures == {"analytic": 1}
-    assert "(2,)" in found.first_failure()
+    assert "(2,)" in found.message()
     assert found.analytic is None
 
 

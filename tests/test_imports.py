@@ -15,7 +15,7 @@ PACKAGE = Path(optitrip.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 ADAPTERS = {
     "ray": {"executors/ray_workers.py"},
-    "mlflow": {"tracking/mlflow_runs.py"},
+    "mlflow": {"tracking/recorder.py"},
     "typer": {"cli.py"},
     "matplotlib": {"figures.py"},
     "pooch": {"fetching.py"},
@@ -23,11 +23,12 @@ ADAPTERS = {
     "rich": {"console.py", "cli.py", "api.py"},
 }
 LAYERS = [
-    {"part", "errors", "signals"},
+    {"ahead", "part", "errors", "signals"},
     {"distributions", "samplers"},
     {"space", "point"},
     {"draws"},
     {"toml_lines", "toml_text", "tables", "spec", "returned", "guesses"},
+    {"evaluating"},
     {"objective", "objectives"},
     {"loading", "methods"},
     {"executors", "figures", "showing", "starter"},
@@ -42,7 +43,18 @@ LAYERS = [
 ]
 """From the ground up; a module may import from its own layer and those before it."""
 PURE = {
-    *("part", "distributions", "samplers", "space", "point", "draws", "returned", "objective", "objectives"),
+    *(
+        "part",
+        "distributions",
+        "samplers",
+        "space",
+        "point",
+        "draws",
+        "returned",
+        "evaluating",
+        "objective",
+        "objectives",
+    ),
     *("methods", "figures", "showing", "answers", "routes"),
 }
 
@@ -102,6 +114,7 @@ def loaded_by(code: str) -> set[str]:
         ("import optitrip", {"ray", "mlflow", "matplotlib", "numpy", "scipy", "typer"}),
         ("import optitrip.cli", {"ray", "mlflow", "matplotlib", "numpy", "scipy", "rich", "pydantic", "pyarrow"}),
         ("import optitrip.objectives, optitrip.methods.search", {"ray", "mlflow", "typer", "matplotlib", "sklearn"}),
+        ("import optitrip.tracking.apart", {"ray", "mlflow", "numpy", "typer"}),
         ("import optitrip.launch", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
         ("import optitrip.executors.worker", {"mlflow", "typer", "matplotlib"}),
     ],
@@ -109,6 +122,20 @@ def loaded_by(code: str) -> set[str]:
 def test_a_fresh_interpreter_stays_light(code: str, absent: set[str]) -> None:
     """`optitrip --help` is instant because it imports next to nothing; workers never import mlflow."""
     assert not loaded_by(code) & absent
+
+
+def test_a_command_imports_only_what_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracked gradient in the driver's own process needs neither Ray nor what MLflow is made of, and no tables."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sweep = PACKAGE.parent / "sweeps" / "digits_gradient.toml"
+    words = ["optitrip", "sweep", str(sweep), "--executor", "serial", "--json"]
+    loaded = loaded_by(
+        f"import sys; from optitrip.cli import main\nsys.argv = {words!r}\ntry: main()\nexcept SystemExit: pass"
+    )
+    assert (tmp_path / "mlflow.db").exists()
+    assert {"matplotlib", "scipy"} <= loaded
+    assert not loaded & {"ray", "mlflow", "sqlalchemy", "pandas", "pyarrow", "sklearn", "pooch"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

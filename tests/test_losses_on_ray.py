@@ -300,7 +300,7 @@ def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: Wo
     assert (record.index, record.message) == (first, f"k is {ks[first]}")
     assert re.search(r'File ".*ray_losses\.py", line \d+, in fails', record.traceback)
     assert "optitrip" not in record.traceback
-    assert f"candidate {first} (raised)" in found.first_failure()
+    assert f"candidate {first} (raised)" in found.message()
 
 
 def test_a_loss_that_cannot_travel_says_so_and_the_next_one_works(here: Path, workers: Workplace) -> None:

@@ -22,16 +22,16 @@ ITEMS = 150
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("method", ["search", "largest", "agreement"])
+@pytest.mark.parametrize("method", ["search", "largest", "verification", "agreement"])
 @given(cuts=st.sets(st.integers(1, ITEMS - 1), max_size=12))
 def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str, cuts: set[int]) -> None:
     """evaluate(a + b) == merge(evaluate(a), evaluate(b)), to the bit."""
     one = METHODS[method](ITEMS)
     context = one.prepare(LOSSES[loss])
-    edges = [0, *sorted(cuts), ITEMS]
+    edges = [0, *sorted(cut for cut in cuts if cut < one.items), one.items]
     if LOSSES[loss].offers.losses or method != "agreement":
         parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
-        assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(ITEMS)))
+        assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(one.items)))
 
 
 @pytest.mark.parametrize("loss", WIDE_LOSSES)
@@ -135,6 +135,9 @@ def test_digests_tell_apart_all_but_the_number_of_items() -> None:
         Report(draws(), 0).digest(),
         Report(draws(), 1).digest(),
         METHODS["agreement"](2).digest(),
+        METHODS["screen"](10).digest(),
+        METHODS["verification"](10).digest(),
+        METHODS["verification"](11).digest(),
     ]
     assert len(set(digests)) == len(digests)
     assert search(10).digest() == search(99).digest()

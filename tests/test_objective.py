@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import optitrip.objective as ladder
+import optitrip.evaluating as ladder
 from optitrip.errors import InputError
 from optitrip.objective import Objective, batched
 from optitrip.part import Array, Failures
@@ -633,7 +633,9 @@ def test_how_far_the_steps_may_differ(dtype: Any, tolerance: float | None, loss:
     batched = Batched(lambda x, **_: x.astype(dtype))
     if tolerance is not None:
         batched.tolerance = tolerance  # pyright: ignore[reportAttributeAccessIssue]
-    assert Objective(batched).allowed_difference(loss, draw, range(9, 10)) == pytest.approx(wanted, rel=1e-12)
+    objective = Objective(batched)
+    double = objective.evaluate(draw, range(9, 10)).double
+    assert objective.allowed_difference(loss, double=double) == pytest.approx(wanted, rel=1e-12)
 
 
 class Extras:

@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import random
+import shutil
+import signal
 import socket
 import sqlite3
 import sys
@@ -22,7 +24,9 @@ from optitrip.driver.watch import InOrder, Watch
 from optitrip.launch import Options, launch
 from optitrip.methods import merged
 from optitrip.spec import Sweep, read
+from optitrip.tracking.apart import Apart
 from optitrip.tracking.curve import Curve, Point
+from optitrip.tracking.recorder import make_store
 
 SWEEP = """
 seed = 3
@@ -65,15 +69,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*overrides: str, watch: Watch | None = None) -> Any:
-    return launch(read(Path("tracked.toml"), overrides), Options(), watch or Lines())
+def run(*overrides: str, watch: Watch | None = None, apart: bool = False) -> Any:
+    return launch(read(Path("tracked.toml"), overrides), Options(apart=apart), watch or Lines())
 
 
-def stored(folder: Path) -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
+def stored(folder: Path, store: str = "mlflow.db") -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
     """The only run, its metrics by key as (step, value), and its artifacts, as MLflow's own client reads them."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{folder / store}")
     experiment = client.get_experiment_by_name("optitrip")
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id])
@@ -90,6 +94,7 @@ def test_a_sweep_is_one_run_with_all_that_matters(folder: Path) -> None:
     found, metrics, artifacts = stored(folder)
     assert outcome.mlflow["run_id"] == found.info.run_id
     assert outcome.mlflow["tracking_uri"] == f"sqlite:///{folder / 'mlflow.db'}"
+    assert not list(folder.glob("mlflow-*"))
     assert found.info.status == "FINISHED"
     assert found.info.run_name == f"tracked-{outcome.identity}"
     assert artifacts == ["best.npz", "losses.parquet", "losses.png", "sweep.toml"]
@@ -103,6 +108,8 @@ def test_a_sweep_is_one_run_with_all_that_matters(folder: Path) -> None:
     assert tags["optitrip.state"] == "finished"
     assert f"at candidate {outcome.answer.index:,}" in tags["mlflow.note.content"]
     assert metrics["failed"] == [(0, outcome.failed)]
+    assert {f"phase/{name}" for name in outcome.phases} <= set(metrics)
+    assert metrics["memory/driver_bytes"] == [(0, outcome.memory["driver_bytes"])]
     assert outcome.failed > 0
     assert outcome.exit_status == 3
     losses = dict(metrics["loss"])
@@ -111,6 +118,70 @@ def test_a_sweep_is_one_run_with_all_that_matters(folder: Path) -> None:
     lows = metrics["loss/best"]
     assert lows[-2:] == [(outcome.answer.index, outcome.answer.loss), (39, outcome.answer.loss)]
     assert all(losses[step] == value for step, value in lows[:-1])
+
+
+def test_a_process_of_its_own_tells_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where MLflow runs makes no difference to what it is told, times and durations apart."""
+    told: list[Any] = []
+    for apart in (False, True):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{apart}.db")
+        shutil.rmtree(folder / ".optitrip", ignore_errors=True)
+        outcome = run(apart=apart)
+        found, metrics, artifacts = stored(folder, f"{apart}.db")
+        assert outcome.mlflow["run_id"] == found.info.run_id
+        measured = ("phase/", "memory/", "seconds", "items_per_second")
+        tags = {key: tag for key, tag in found.data.tags.items() if key != "optitrip.journal"}
+        points = {key: points for key, points in metrics.items() if not key.startswith(measured)}
+        told.append((points, found.data.params, tags, artifacts, found.info.status, found.info.run_name))
+    assert told[0] == told[1]
+
+
+def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 7: nothing waits for it, the answer is there, and the same command delivers later."""
+
+    recorders: list[Apart] = []
+
+    class Dies(Apart):
+        def __init__(self) -> None:
+            super().__init__()
+            recorders.append(self)
+
+        def log(self, metrics: Sequence[Any]) -> None:
+            self._process.kill()
+            super().log(metrics)
+
+    monkeypatch.setattr("optitrip.launch.Apart", Dies)
+    lines = Lines()
+    outcome = run(watch=lines, apart=True)
+    assert outcome.answer is not None
+    assert outcome.mlflow is None
+    assert any("could not be told" in line and "its process has ended" in line for line in lines.said)
+    assert recorders[0]._process.returncode == -signal.SIGKILL
+    later = run()
+    assert later.evaluated == 0
+    assert len(stored(folder)[1]["loss"]) == 40 - outcome.failed
+
+
+def test_a_mistake_of_mlflow_keeps_its_words(folder: Path) -> None:
+    """What raises in the process is told as it would be in this one."""
+    (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
+    said: list[list[str]] = []
+    for apart in (False, True):
+        lines = Lines()
+        assert run("method.candidates=41" if apart else "seed=4", watch=lines, apart=apart).answer is not None
+        said.append([line.partition(").")[0] for line in lines.said if "could not be told" in line])
+    assert said[0] == said[1] != []
+
+
+def test_a_store_that_another_sweep_made_first_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sweeps that begin in an empty directory share one store: who comes second leaves it as it is."""
+    run()
+    first = (folder / "mlflow.db").read_bytes()
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path.name != "mlflow.db" and exists(path))
+    make_store(f"sqlite:///{folder / 'mlflow.db'}")
+    assert (folder / "mlflow.db").read_bytes() == first
+    assert not list(folder.glob("mlflow-*"))
 
 
 def test_extending_goes_on_in_the_same_run(folder: Path) -> None:

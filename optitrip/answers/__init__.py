@@ -62,6 +62,6 @@ class Answer(Protocol):
         """Its files, for a sweep of this name; pictures, which may fail, come last."""
         ...
 
-    def first_failure(self) -> str:
-        """The first failure in the words of the loss; empty without one."""
+    def message(self) -> str:
+        """What the user must know beside it, e.g. the first failure in the words of the loss; empty if all is well."""
         ...

@@ -11,6 +11,7 @@ import numpy as np
 from optitrip.part import Array
 
 BEST, LOSSES, PICTURE = "best.npz", "losses.parquet", "losses.png"
+VERIFIED = "verified.parquet"
 GRADIENT, GRADIENT_PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
 WEIGHTS = "weights.png"
 

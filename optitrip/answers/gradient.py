@@ -189,7 +189,7 @@ class GradientAnswer:
         yield POINT, lambda: point_bytes(self.method.points.point(0))
         yield GRADIENT_PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")
 
-    def first_failure(self) -> str:
+    def message(self) -> str:
         points = self.method.points
         first = told(self.result.failures, points)
         first = first or told(self.reported.failures if self.reported else None, points, 0, "its report")

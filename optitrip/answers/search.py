@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from optitrip.answers import File, Rows, Table
-from optitrip.answers.formats import BEST, LOSSES, PICTURE, WEIGHTS, parquet_bytes, point_bytes
+from optitrip.answers.formats import BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS, parquet_bytes, point_bytes
 from optitrip.draws import Draws
 from optitrip.figures import html, images_png, losses_png
 from optitrip.methods.report import ReportResult
@@ -45,6 +47,47 @@ class Best:
         return rows + [(name.replace("_", " "), figure(name, value)) for name, value in self.named.items()]
 
 
+@dataclass(frozen=True, eq=False)
+class Screening:
+    """How the candidates were chosen that the objective itself evaluated."""
+
+    screen: str
+    index: Array
+    """The candidates that were verified, int64, ascending."""
+    screened: Array
+    """Their losses by the stand-in."""
+    loss: Array
+    """Their losses by the objective itself; NaN where it failed."""
+    offset: float
+    """How far the stand-in is off in general."""
+    largest_error: float
+    """The most that it was off beside that."""
+    margin: float
+    """How far behind the best one the nearest candidate seems that was left out; infinite if none was."""
+    certain: bool
+    """Whether that is more than the largest errors account for."""
+    failures: Failures
+
+    def fields(self) -> dict[str, Any]:
+        figures = finite({"largest_error": self.largest_error, "margin": self.margin})
+        return {"screen": self.screen, "verified": len(self.index), **figures, "certain": self.certain}
+
+    @property
+    def words(self) -> str:
+        margin = f"margin {self.margin:.3g}" if self.margin < math.inf else "none left out"
+        return f"{self.screen}: {len(self.index):,} verified, largest error {self.largest_error:.3g}, {margin}"
+
+    @property
+    def warning(self) -> str:
+        """What the user must know; empty if all is well."""
+        if self.certain:
+            return ""
+        return (
+            f"the screen {self.screen} was wrong by up to {self.largest_error:.3g}, and the nearest candidate left out "
+            f"seems {self.margin:.3g} behind the best: one of those may be better. Another screen, or none, would tell."
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchAnswer:
     """The best of all candidates, and the losses of the others."""
@@ -54,6 +97,8 @@ class SearchAnswer:
     reported: ReportResult | None = None
     images: Mapping[str, Array] = field(default_factory=dict[str, Array])
     """The best parameters as pictures by title, if the objective can show them."""
+    screening: Screening | None = None
+    """Which candidates the objective itself evaluated, if others were left out; the kept losses are the stand-in's."""
 
     @property
     def best(self) -> Best:
@@ -78,7 +123,8 @@ class SearchAnswer:
 
     @property
     def losses(self) -> Array:
-        """The kept losses, float64: all of the first million, then fewer; NaN where a candidate failed."""
+        """The kept losses, float64: all of the first million, then fewer; NaN where a candidate failed. Of a search
+        that screened, those of the stand-in."""
         return self.result.loss
 
     @property
@@ -92,8 +138,10 @@ class SearchAnswer:
 
     @property
     def failures(self) -> dict[str, int]:
+        counts = Counter(self.result.failures.counts())
+        counts.update(self.screening.failures.counts() if self.screening else {})
         missing = self._report_failures.count
-        return self.result.failures.counts() | ({"report": missing} if missing else {})
+        return dict(counts) | ({"report": missing} if missing else {})
 
     @property
     def report(self) -> dict[str, float]:
@@ -105,11 +153,12 @@ class SearchAnswer:
         return self.reported.failures if self.reported else Failures()
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
-        return self.best.fields(folder)
+        return self.best.fields(folder) | ({"screening": self.screening.fields()} if self.screening else {})
 
     def rows(self) -> Rows:
         reported = [(name.replace("_", " "), figure(name, value)) for name, value in self.report.items()]
-        return self.best.rows() + reported
+        screened = [("screened", self.screening.words)] if self.screening else []
+        return self.best.rows() + reported + screened
 
     @property
     def shown(self) -> Mapping[str, Any]:
@@ -122,20 +171,34 @@ class SearchAnswer:
         return None
 
     def metrics(self) -> dict[str, float]:
-        return {f"named/{name}": value for name, value in self.best.named.items()}
+        metrics = {f"named/{name}": value for name, value in self.best.named.items()}
+        if self.screening:
+            found = {"largest_error": self.screening.largest_error, "margin": self.screening.margin}
+            found["verified"] = float(len(self.screening.index))
+            metrics |= {"loss/best": self.loss, **{f"screening/{name}": value for name, value in found.items()}}
+        return metrics
 
     def files(self, name: str) -> Iterator[File]:
         result = self.result
         yield BEST, lambda: point_bytes(self.draws.point(self.index))
-        yield LOSSES, lambda: parquet_bytes({"index": result.index, "loss": result.loss, **result.named})
+        losses = "screened" if self.screening else "loss"
+        yield LOSSES, lambda: parquet_bytes({"index": result.index, losses: result.loss, **result.named})
         title = f"{name}: {self.items:,} candidates"
+        if screening := self.screening:
+            title += f", screened by {screening.screen}"
+            columns = {"index": screening.index, "screened": screening.screened, "loss": screening.loss}
+            yield VERIFIED, lambda: parquet_bytes(columns)
         yield PICTURE, lambda: losses_png(result, title)
         if self.images:
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
     def first_failure(self) -> str:
         first = told(self.result.failures, self.draws)
+        first = first or (told(self.screening.failures, self.draws) if self.screening else "")
         return first or told(self._report_failures, self.draws, self.index, "its report")
+
+    def message(self) -> str:
+        return "\n".join(filter(None, [self.screening.warning if self.screening else "", self.first_failure()]))
 
     def picture(self) -> bytes:
         """The losses by candidate and the best so far, a PNG."""

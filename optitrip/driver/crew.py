@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from optitrip.executors import Executor
+from optitrip.executors import Done, Executor
 
 NOTHING = object()
 
@@ -28,11 +28,18 @@ class Crew:
         self.may_grow = grow is not None
         self.next_ticket = 0
         """Counts on from sweep to sweep: an executor may still hold slices of one that was given up."""
+        self.memory: int | None = None
+        """Of the worker that took most, the highest resident memory in bytes; None where all is in this process."""
 
     def employ(self, objective: Any) -> None:
         """From now on evaluate this objective, another one or the one that is loaded already."""
         self._objective = objective
         self.may_grow = self._grow is not None
+
+    def see(self, done: Done) -> None:
+        """Note what a worker told of itself."""
+        if done.memory is not None:
+            self.memory = max(done.memory, self.memory or 0)
 
     def executor(self) -> Executor:
         if self._executor is None:

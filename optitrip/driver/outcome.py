@@ -37,6 +37,8 @@ class Outcome:
     """Of a search that was stopped, the best so far."""
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
     report: Mapping[str, float] = field(default_factory=dict[str, float])
+    memory: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
+    """Peaks of resident memory, in bytes: `driver_bytes`, and `worker_bytes` of the largest worker."""
     mlflow: Mapping[str, str] | None = None
     message: str | None = None
     """For the user: how to go on, or the first failure."""
@@ -59,6 +61,7 @@ class Outcome:
             "failures": dict(self.failures),
             "seconds": round(self.seconds, 3),
             "phases": {phase: round(seconds, 3) for phase, seconds in self.phases.items()},
+            "memory": dict(self.memory),
             "items_per_second": None if self.items_per_second is None else round(self.items_per_second, 1),
             **found,
             "report": {name: value if math.isfinite(value) else None for name, value in self.report.items()},

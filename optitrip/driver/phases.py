@@ -6,19 +6,29 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
+START, OTHER = "start", "other"
+
 
 class Phases:
-    """Seconds by phase, in the order in which they began; a phase inside another counts for itself only."""
+    """Seconds by phase, in the order in which they began; their sum is all the time there was.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._stack: list[str] = []
+    A phase inside another counts for itself only, and what is in none counts as "other". Counted is the time of the
+    thread that goes through the phases: what another does meanwhile shows where it is waited for, so no second counts
+    twice.
+
+    Args:
+        began: `time.perf_counter` when the command began; the time up to now is the phase "start".
+    """
+
+    def __init__(self, began: float | None = None) -> None:
         self._since = time.perf_counter()
+        self._seconds = {} if began is None else {START: self._since - began}
+        self._stack = [OTHER]
 
     @contextmanager
     def time(self, phase: str) -> Generator[None]:
         self._book()
-        self.seconds.setdefault(phase, 0.0)
+        self._seconds.setdefault(phase, 0.0)
         self._stack.append(phase)
         try:
             yield
@@ -26,8 +36,18 @@ class Phases:
             self._book()
             self._stack.pop()
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By phase, up to now."""
+        self._book()
+        return dict(self._seconds)
+
+    @property
+    def total(self) -> float:
+        """All of them, up to now."""
+        return sum(self.seconds.values())
+
     def _book(self) -> None:
         now = time.perf_counter()
-        if self._stack:
-            self.seconds[self._stack[-1]] += now - self._since
+        self._seconds[self._stack[-1]] = self._seconds.get(self._stack[-1], 0.0) + now - self._since
         self._since = now

@@ -150,6 +150,7 @@ class Driver:
     ) -> None:
         for outcome in done:
             self._pass_on(outcome.said)
+            self._crew.see(outcome)
         now = time.time_ns() // 1_000_000
         different = self._journal.write(number, digest, [(d.part, d.seconds) for d in done], now)
         for items in different:

@@ -89,8 +89,8 @@ class Progress:
             self.new += count if new else 0
             if not search:
                 continue
-            rows = zip(part.columns["best_loss"].tolist(), part.columns["best_index"].tolist(), strict=True)
-            for loss, index in rows:
+            best = zip(part.columns["best_loss"][:1].tolist(), part.columns["best_index"][:1].tolist(), strict=True)
+            for loss, index in best:  # none, if all failed
                 if self.index < 0 or (self._sign * loss, index) < (self._sign * self.loss, self.index):
                     self.loss, self.index = loss, index
 

@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import pickle
-import signal
 import socket
 import threading
 import time
@@ -25,8 +24,10 @@ from typing import Any
 import ray
 import ray.exceptions
 
+from optitrip.ahead import Ahead
 from optitrip.errors import InputError, Stopped
 from optitrip.executors import Done, Failed
+from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import joins_cluster
 from optitrip.executors.said import heard
 from optitrip.executors.worker import Worker
@@ -36,10 +37,12 @@ STARTS_ALLOWED = 3
 ROOM_SECONDS = 10.0
 
 
-def connect(address: str | None, cpus: int | None) -> None:
+def connect(address: str | None, cpus: int | None, over: threading.Event) -> None:
     """Start a local Ray, of so many logical CPUs or as many as there are, or join a cluster.
 
-    A Ray that this process has already is used as it is.
+    A Ray that this process has already is used as it is. It is started in a thread of its own: in the main thread it
+    would put a handler of SIGTERM in place that exits with status 15. The thread stays until Ray is `over`, for on
+    Linux the kernel ends Ray's processes with the thread that started them.
 
     Raises:
         InputError: if the cluster cannot be joined.
@@ -53,13 +56,14 @@ def connect(address: str | None, cpus: int | None) -> None:
         where = address or os.environ.get("RAY_ADDRESS") or "auto"
         try:
             answers(where)
-            start(address=where, **quiet)
+            Ahead(lambda: ray.init(address=where, **quiet), over).result()
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
     else:
         try:
-            start(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
-        except RuntimeError as error:
+            local = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+            Ahead(lambda: ray.init(**local, **quiet), over).result()
+        except Exception as error:  # Ray has no class for a node that was too slow
             raise InputError(f"Ray could not be started here: {error}; --executor serial does without") from None
 
 
@@ -72,22 +76,6 @@ def answers(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-
-
-def start(**options: Any) -> None:
-    """`ray.init`, with our own answer to SIGTERM: Ray puts a handler in place that exits with status 15.
-
-    Raises:
-        Stopped: if SIGTERM came meanwhile.
-    """
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(**options)
-    except SystemExit:
-        raise Stopped("stopped by SIGTERM", 128 + signal.SIGTERM) from None
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
 
 
 def fitting(resources: Mapping[str, float], joins: bool) -> int:
@@ -146,7 +134,7 @@ class Actor:
         try:
             with heard() as said:
                 part, seconds = self._evaluate(range(lo, hi))
-            return pickle.dumps((part, seconds, said.text), protocol=5)
+            return pickle.dumps((part, seconds, said.text, peak_bytes()), protocol=5)
         except Exception:
             return traceback.format_exc()
 
@@ -209,17 +197,23 @@ class RayWorkers:
         self._ours = not ray.is_initialized()
         wanted = dict(resources or {})
         cpus = wanted.pop("CPU", 1.0)
-        connect(address, math.ceil(workers * cpus) if workers else None)
+        self._over = threading.Event()
+        connect(address, math.ceil(workers * cpus) if workers else None, self._over)
         options = {
             "num_cpus": cpus,
             "num_gpus": wanted.pop("GPU", 0),
             "memory": wanted.pop("memory", None),
             "resources": wanted,
         }
-        holds = fitting({"CPU": cpus, **(resources or {})}, joins_cluster(address))
+        each = {"CPU": cpus, **(resources or {})}
+        try:
+            holds = fitting(each, joins_cluster(address))
+            if not self._ours and not joins_cluster(address):
+                await_room(each)
+        except Exception:
+            self._disconnect()
+            raise
         self.wanted = workers or holds
-        if not self._ours and not joins_cluster(address):
-            await_room({"CPU": cpus, **(resources or {})})
         self._failed_starts = 0
         self._make = lambda: Actor.options(**options).remote(list(paths))
         self._starting: set[Hired] = set()
@@ -346,13 +340,18 @@ class RayWorkers:
         self._starting.clear()
         self._at.clear()
         self._slots = ()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._ours:
+            self._ours = False
             ray.shutdown()
+            self._over.set()
 
 
 def answered(ticket: int, answer: Any, slot: str) -> Done | Failed:
     """The outcome of a slice, of what an actor said to it."""
     if isinstance(answer, str):
         return Failed(ticket, "raised", answer)
-    part, seconds, said = pickle.loads(answer)
-    return Done(ticket, part, seconds, slot, said)
+    part, seconds, said, memory = pickle.loads(answer)
+    return Done(ticket, part, seconds, slot, said, memory)

@@ -53,8 +53,8 @@ class Agreement:
         in_batch = context.evaluate(self.points.values, items)
         one_by_one = context.evaluate_plainly(self.points.values, items)
         allowed = [
-            context.allowed_difference(loss, self.points.values, items[row : row + 1]) if np.isfinite(loss) else 0.0
-            for row, loss in enumerate(one_by_one.losses.tolist())
+            context.allowed_difference(loss, double=in_batch.double) if np.isfinite(loss) else 0.0
+            for loss in one_by_one.losses.tolist()
         ]
         return compared(items, in_batch, one_by_one, np.array(allowed))
 

@@ -139,5 +139,5 @@ class DeltasAgreement(Agreement):
         at_x = float(context.at_x.losses[0])
         delta = by_deltas.columns[DELTA[self.method.sides[0].side]]
         problems = [(kind, record) for kind, records in by_deltas.failures.records.items() for record in records]
-        fast = Evaluation(items, {"loss": at_x + delta}, problems)
+        fast = Evaluation(items, {"loss": at_x + delta}, problems=problems)
         return compared(items, fast, plain, np.full(len(items), objective.allowed_of_deltas(at_x)))

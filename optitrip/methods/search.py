@@ -16,13 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from optitrip.draws import Draws
-from optitrip.methods import digest_of
+from optitrip.evaluating import stretches
+from optitrip.methods import digest_of, merged
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent, joined, named
+from optitrip.returned import Evaluation
 
 KEEP_ALL = 1_000_000
 KEPT, BEST = "kept_", "best_"
 """Before the names of columns: of the numbers beside the kept losses, and of all that belongs to the best few."""
+CANDIDATES_AT_ONCE = 2**16
+"""Candidates whose losses are held at a time, so that a long slice takes no more memory than a short one."""
 
 
 def kept_indices(items: range, keep_all: int = KEEP_ALL) -> Array:
@@ -70,6 +74,8 @@ class Search:
     best: int = 10
     keep_all: int = KEEP_ALL
     maximize: bool = False
+    screen: str | None = None
+    """Losses are those of the objective's stand-in; how it was made."""
     kind: str = "search"
     vital: int = 100
     """The mistake is in the loss then, and more of it tells nothing."""
@@ -86,26 +92,48 @@ class Search:
 
     def digest(self) -> bytes:
         fields = {"draws": self.draws.describe(), "best": self.best, "keep_all": self.keep_all}
+        fields |= {"screen": self.screen} if self.screen else {}
         return digest_of(self.kind, {**fields, "maximize": self.maximize})
 
     def prepare(self, objective: Objective) -> Objective:
-        return objective
+        if not self.screen:
+            return objective
+        if objective.stand_in is None:
+            raise RuntimeError(f"{objective.name} was loaded without its stand-in")
+        return objective.stand_in
 
     def evaluate(self, context: Objective, items: range) -> Part:
-        found = context.evaluate(self.draws.values, items)
-        index = np.arange(items.start, items.stop)
-        finite = np.isfinite(found.losses)
-        good, at = found.losses[finite], index[finite]
-        lows = record_lows(self.sign * good)
-        kept = kept_indices(items, self.keep_all) - items.start
+        parts: list[Part] = []
+        low = worst = np.inf
+        for stretch in stretches(items, context.offers.block, CANDIDATES_AT_ONCE):
+            part = self._part(context.evaluate(self.draws.values, stretch), low, worst)
+            parts.append(part)
+            lows, best = part.columns["low_loss"], part.columns[BEST + "loss"]
+            low = self.sign * lows[-1] if len(lows) else low
+            worst = self.sign * best[-1] if len(best) == self.best else worst
+        return merged(parts, self.merge)
+
+    def _part(self, found: Evaluation, low: float, worst: float) -> Part:
+        """Of one stretch, without what is not below the lowest loss, or the last of the best few, of one before it.
+
+        Such losses would go when parts are merged; leaving them out here spares sorting nearly all of a long slice.
+        """
+        items, failures = found.items, found.failures
+        key = self.sign * found.losses
+        if failures.count:
+            key[~np.isfinite(key)] = np.inf
+        lows = np.flatnonzero(key < low)
+        lows = lows[record_lows(key[lows])]
+        best = np.flatnonzero(key < worst)
+        kept = kept_indices(items, self.keep_all)
         columns = {
-            "loss": found.losses[kept],
-            **{KEPT + name: column[kept] for name, column in found.named.items()},
-            "low_index": at[lows],
-            "low_loss": good[lows],
-            **self._best({"index": at, "loss": good, **{n: column[finite] for n, column in found.named.items()}}),
+            "loss": found.losses[kept - items.start],
+            **{KEPT + name: column[kept - items.start] for name, column in found.named.items()},
+            "low_index": items.start + lows,
+            "low_loss": found.losses[lows],
+            **self._best({"index": items.start + best, **{n: column[best] for n, column in found.columns.items()}}),
         }
-        return Part(items, columns, found.failures)
+        return Part(items, columns, failures)
 
     def merge(self, left: Part, right: Part) -> Part:
         a, b = left.columns, right.columns

@@ -37,7 +37,7 @@ class Hinge(LinearClassifier):
             scores[label, :, span] = 0
         np.add.reduce(scores, axis=0, out=out)
 
-    def _slopes(self, scores: Array, labels: Array) -> None:
+    def slopes(self, scores: Array, labels: Array) -> None:
         images = np.arange(len(scores))
         scores -= (scores[images, labels] - 1)[:, np.newaxis]
         np.greater(scores, 0, out=scores)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from optitrip.errors import InputError
 from optitrip.objectives import images
 from optitrip.objectives.linear_deltas import LinearAround
+from optitrip.objectives.linear_screens import ByPyTorch, LowRank
 from optitrip.part import Array
 
 SMALL, LARGE = (64, 512), (32, 4096)
@@ -46,6 +48,7 @@ class LinearClassifier(ABC):
         InputError: for unknown or missing data, or an argument out of range.
     """
 
+    screens: ClassVar = ("low_rank", "float32", "bfloat16")
     _around: ClassVar[Callable[[Array, Array, Array, Array, float], LinearAround]]
     """Of features, labels, scores, weights and l2."""
 
@@ -73,7 +76,7 @@ class LinearClassifier(ABC):
         # A copy of no rows: the training pixels are in x already, and a slice would keep them alive a second time.
         self._untrained = replace(loaded, train_pixels=loaded.train_pixels[:0].copy(), train_labels=self.labels[:0])
         self.deltas_block = DELTAS_FEATURES * self.classes
-        self.block, self._rows = SMALL if self.x.shape[1] < 1_000 else LARGE
+        self.block, self.rows = SMALL if self.x.shape[1] < 1_000 else LARGE
         self._digest = loaded.digest()
 
     @property
@@ -97,30 +100,70 @@ class LinearClassifier(ABC):
         self._check_shape(W.shape[1:])
         n = len(W)
         weights = np.ascontiguousarray(W.transpose(1, 0, 2), dtype=self.x.dtype).reshape(self.classes * n, -1)
+        out = np.empty((self.classes * n, self.rows), self.x.dtype)
+
+        def product(start: int, stop: int) -> Array:
+            rows = self.x[start:stop]
+            return np.matmul(weights, rows.T, out=out if len(rows) == self.rows else None)
+
+        return self.mean_of(n, self.rows, self.x.dtype, product) + self.penalty(W)
+
+    def mean_of(self, n: int, rows: int, dtype: Any, product: Callable[[int, int], Array]) -> Array:
+        """Mean losses of the images by n classifiers, without the penalty; float64 of shape (n,).
+
+        Args:
+            n: how many classifiers.
+            rows: images a chunk.
+            dtype: of scores.
+            product: scores of the images from start to stop, of shape (classes * n, images); they are used up.
+        """
         total = np.zeros(n)
-        product = np.empty((self.classes * n, self._rows), self.x.dtype)
-        each, right = np.empty((2, n, self._rows), self.x.dtype)
-        for start in range(0, len(self.x), self._rows):
-            rows = self.x[start : start + self._rows]
-            if len(rows) < self._rows:
-                product, each, right = (np.empty((len(a), len(rows)), a.dtype) for a in (product, each, right))
-            scores = np.matmul(weights, rows.T, out=product).reshape(self.classes, n, len(rows))
-            self._each(scores, self._spans(start, len(rows)), right, each)
+        each, right = np.empty((2, n, rows), dtype)
+        for start in range(0, len(self.x), rows):
+            count = min(rows, len(self.x) - start)
+            if count < rows:
+                each, right = np.empty((2, n, count), dtype)
+            scores = product(start, start + count).reshape(self.classes, n, count)
+            self._each(scores, self._spans(start, count), right, each)
             total += each.sum(axis=1, dtype=np.float64)
-        losses = total / len(self.x)
-        if self.l2:
-            losses += self.l2 * np.square(W, dtype=np.float64).reshape(n, -1).sum(axis=1)
-        return losses
+        return total / len(self.x)
+
+    def penalty(self, W: Array) -> Array:
+        """l2 sum W^2 of n classifiers, float64 of shape (n,)."""
+        if not self.l2:
+            return np.zeros(len(W))
+        return self.l2 * np.square(W, dtype=np.float64).reshape(len(W), -1).sum(axis=1)
+
+    def screen(self, how: str, device: str = "cpu") -> Any:
+        """A cheaper stand-in, with `losses` of its own.
+
+        Args:
+            how: one of `screens`: low_rank, by principal components of the images; float32 or bfloat16, by products in
+                that precision.
+            device: cpu, or cuda for a GPU.
+
+        Raises:
+            InputError: if it takes PyTorch, which is not installed or has no such device.
+        """
+        if how == "low_rank":
+            if device != "cpu":
+                raise InputError("screen = 'low_rank' runs on the CPU; leave device out")
+            return LowRank(self)
+        if how == "float32" and device == "cpu":
+            single = copy(self)
+            single.x, single.precision = self.x.astype(np.float32), "float32"
+            return single
+        return ByPyTorch(self, how, device)
 
     def gradient(self, W: Array) -> Array:
         """df/dW = (1/N) slopes^T X + 2 l2 W, with the slopes of the images' losses by their scores; as W, float64."""
         self._check_shape(W.shape)
         total = np.zeros(W.shape)
         weights = np.asarray(W, self.x.dtype)
-        for start in range(0, len(self.x), self._rows):
-            rows = self.x[start : start + self._rows]
+        for start in range(0, len(self.x), self.rows):
+            rows = self.x[start : start + self.rows]
             scores = rows @ weights.T
-            self._slopes(scores, self.labels[start : start + self._rows])
+            self.slopes(scores, self.labels[start : start + self.rows])
             total += scores.T @ rows
         return total / len(self.x) + 2 * self.l2 * np.asarray(W, np.float64)
 
@@ -148,8 +191,8 @@ class LinearClassifier(ABC):
         """The loss around W, for its `deltas`; float64 throughout, whatever the precision of the features."""
         self._check_shape(W.shape)
         weights = np.asarray(W, np.float64)
-        chunks = range(0, len(self.x), self._rows)
-        scores = np.concatenate([self.x[start : start + self._rows].astype(np.float64) @ weights.T for start in chunks])
+        chunks = range(0, len(self.x), self.rows)
+        scores = np.concatenate([self.x[start : start + self.rows].astype(np.float64) @ weights.T for start in chunks])
         return type(self)._around(self.x, self.labels, scores, weights, self.l2)
 
     @abstractmethod
@@ -160,7 +203,7 @@ class LinearClassifier(ABC):
         """
 
     @abstractmethod
-    def _slopes(self, scores: Array, labels: Array) -> None:
+    def slopes(self, scores: Array, labels: Array) -> None:
         """Turn scores, of shape (images, classes), into the slopes of the images' losses by them, in place."""
 
     def _features(self, pixels: Array) -> Array:

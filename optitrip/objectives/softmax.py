@@ -30,7 +30,7 @@ class Softmax(LinearClassifier):
         np.log(np.add.reduce(scores, axis=0, out=out), out=out)
         out -= right
 
-    def _slopes(self, scores: Array, labels: Array) -> None:
+    def slopes(self, scores: Array, labels: Array) -> None:
         scores -= scores.max(axis=1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=1, keepdims=True)

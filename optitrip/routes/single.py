@@ -8,15 +8,14 @@ from optitrip.answers.gradient import GradientAnswer
 from optitrip.answers.search import SearchAnswer
 from optitrip.draws import Draws
 from optitrip.errors import NoAnswer
-from optitrip.methods import Points
-from optitrip.methods.agreement import Agreement, AgreementResult
 from optitrip.methods.deltas import Deltas, DeltasAgreement
 from optitrip.methods.gradient import Gradient, GradientResult, gradient_of
-from optitrip.methods.report import Report, ReportResult
+from optitrip.methods.report import Report
 from optitrip.methods.search import Search, SearchResult
 from optitrip.objective import Offers
-from optitrip.part import Failures
 from optitrip.routes import Route
+from optitrip.routes.ladder import agreement, checked, listed, reported
+from optitrip.routes.screened import screened
 from optitrip.samplers.random import permutation
 from optitrip.spec import Sweep
 from optitrip.tables import GradientTable
@@ -29,7 +28,9 @@ def single(sweep: Sweep, offers: Offers) -> Route:
         NoAnswer: if batched and plain losses disagree, no loss is finite, or no coordinate has a derivative.
     """
     method = method_of(sweep, offers)
-    return search(method, offers) if isinstance(method, Search) else gradient(method, offers)
+    if isinstance(method, Search):
+        return screened(method, offers) if method.screen else search(method, offers)
+    return gradient(method, offers)
 
 
 def method_of(sweep: Sweep, offers: Offers) -> Search | Gradient:
@@ -37,7 +38,7 @@ def method_of(sweep: Sweep, offers: Offers) -> Search | Gradient:
     table = sweep.method
     if not isinstance(table, GradientTable):
         draws = Draws(sweep.space, sweep.seed, table.sampler)
-        return Search(draws, table.candidates, table.best, maximize=sweep.objective.maximize)
+        return Search(draws, table.candidates, table.best, maximize=sweep.objective.maximize, screen=table.screen_said)
     if sweep.base is None:
         raise RuntimeError("the point of a gradient was not looked up")
     coordinates = np.arange(sweep.base.size)
@@ -57,10 +58,7 @@ def search(method: Search, offers: Offers) -> Route:
     if not len(result.best_index):
         why = f"none of the {result.items:,} candidates has a finite loss: {listed(result.failures)}"
         raise NoAnswer(why, result.failures, method.points)
-    report: ReportResult | None = None
-    if offers.report:
-        report = yield Report(method.points, int(result.best_index[0]))
-    return SearchAnswer(result, method.draws, report)
+    return SearchAnswer(result, method.draws, (yield from reported(method, result, offers)))
 
 
 def gradient(method: Gradient, offers: Offers) -> Route:
@@ -82,25 +80,3 @@ def gradient(method: Gradient, offers: Offers) -> Route:
     if offers.gradient:
         derived = yield Report(method.points, 0, method.center.varied)
     return GradientAnswer(result, method, report, derived)
-
-
-def listed(failures: Failures) -> str:
-    return ", ".join(f"{count:,} {kind}" for kind, count in failures.counts().items())
-
-
-def agreement(points: Points, items: int) -> Route:
-    """Go on only if batches and plain calls agree on the first items."""
-    yield from checked(Agreement(points, items), "losses gives")
-
-
-def checked(method: Agreement, gives: str) -> Route:
-    result: AgreementResult = yield method
-    points = method.points
-    for wrong in result.disagreements:
-        first = result.failures.first()
-        why = f"\n{first[1].traceback or first[1].message}" if first else ""
-        raise NoAnswer(
-            f"{points.title(wrong.index)}: {gives} {wrong.batched!r} where the plain call gives {wrong.plain!r}; "
-            f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
-            f"`tolerance`.{why}"
-        )

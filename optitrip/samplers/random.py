@@ -36,12 +36,14 @@ def words(key: int, start: int, count: int) -> Array:
 def open_unit(raw: Array) -> Array:
     """Map 64-bit words to float64 in the open interval (0, 1): u = ((word >> 12) + 0.5) / 2^52.
 
-    The more usual (word >> 11) / 2^53 + 2^-54 rounds to 1 for the highest words. `raw` is used up as scratch.
+    The more usual (word >> 11) / 2^53 + 2^-54 rounds to 1 for the highest words. `raw` is used up: its upper 52 bits
+    become the fraction of a float64 in [1, 2), from which subtracting 1 - 2^-53 is exact; that takes half as long as
+    converting integers.
     """
     raw >>= np.uint64(12)
-    unit = raw.astype(np.float64)
-    unit += 0.5
-    unit *= 2.0**-52
+    raw |= np.uint64(0x3FF0000000000000)
+    unit = raw.view(np.float64)
+    unit -= 1 - 2.0**-53
     return unit
 
 

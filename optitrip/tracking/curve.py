@@ -28,7 +28,8 @@ class Point(NamedTuple):
 class Curve:
     """Turns the parts of a search into points, at most about a thousand losses however many candidates."""
 
-    def __init__(self, items: int, sign: int = 1) -> None:
+    def __init__(self, items: int, sign: int = 1, name: str = "loss") -> None:
+        self._name = name
         self._stride = 1 << max(0, (items - 1).bit_length() - POINTS_LOG2)
         self._best, self._sign = float("nan"), sign
 
@@ -38,15 +39,15 @@ class Curve:
         index = kept_indices(part.items)
         chosen = (index % self._stride == 0) & np.isfinite(columns["loss"])
         points = [
-            Point("loss", loss, step, time)
+            Point(self._name, loss, step, time)
             for step, loss in zip(index[chosen].tolist(), columns["loss"][chosen].tolist(), strict=True)
         ]
         for step, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True):
             if not self._sign * loss >= self._sign * self._best:
                 self._best = loss
-                points.append(Point("loss/best", loss, step, time))
+                points.append(Point(f"{self._name}/best", loss, step, time))
         return points
 
     def end(self, items: int, time: int) -> list[Point]:
         """The last point of the best so far, so that its line reaches the last candidate."""
-        return [Point("loss/best", self._best, items - 1, time)] if np.isfinite(self._best) else []
+        return [Point(f"{self._name}/best", self._best, items - 1, time)] if np.isfinite(self._best) else []

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from optitrip.errors import InputError, Stopped
 from optitrip.signals import stop_signals
-from optitrip.tracking.mlflow_runs import QUIET, tracking_uri
+from optitrip.tracking.mlflow_runs import tracking_uri
+from optitrip.tracking.recorder import QUIET
 
 START_SECONDS = 120
 PAGE = "#/experiments?workflowType=machine_learning"

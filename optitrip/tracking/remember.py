@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import optitrip
@@ -17,11 +18,12 @@ from optitrip.errors import Stopped
 from optitrip.spec import Sweep, flat
 from optitrip.telling import figures
 from optitrip.tracking.mlflow_runs import MlflowRun, tracking_uri
+from optitrip.tracking.recorder import Recorder, Run
 
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
-def track(sweep: Sweep, state: StateDir) -> MlflowRun | None:
+def track(sweep: Sweep, state: StateDir, recorder: Recorder) -> MlflowRun | None:
     """The MLflow run of this sweep; none where the file wants none, or all was delivered to that place already."""
     uri, experiment = tracking_uri(), sweep.tracking.experiment
     told = {"items": sweep.items, "uri": uri, "experiment": experiment}
@@ -40,7 +42,7 @@ def track(sweep: Sweep, state: StateDir) -> MlflowRun | None:
         **commit,
     }
     journal: str = state.journal.get("journal")
-    return MlflowRun(uri, experiment, sweep.label, journal, params, tags)
+    return MlflowRun(recorder, Run(uri, experiment, sweep.label, journal, params, tags))
 
 
 def remember(
@@ -55,13 +57,17 @@ def remember(
     """Tell MLflow how it ended; a failure costs a line, no more."""
     if tracker is None:
         return state.journal.get("mlflow")
-    ends = figures(answer) if answer.status == "finished" else {}
+
+    def ends() -> dict[str, float]:
+        now = replace(answer, phases=phases.seconds, seconds=phases.total)
+        return figures(now) if answer.status == "finished" else {}
+
     with phases.time("mlflow"):
         where = tracker.finish(answer.status, MLFLOW_STATUS[answer.status], ends, written, text)
     if where is None:
         reason = str(tracker.error).strip().splitlines()[0] if str(tracker.error).strip() else repr(tracker.error)
         watch.say(
-            f"MLflow at {tracker.uri} could not be told everything ({reason[:200]}). "
+            f"MLflow at {tracker.run.uri} could not be told everything ({reason[:200]}). "
             + (
                 f"The answer is in {state.path}; the same command delivers it later."
                 if state.path
@@ -69,7 +75,7 @@ def remember(
             )
         )
         return None
-    told = {"items": answer.items, "uri": tracker.uri, "experiment": tracker.experiment}
+    told = {"items": answer.items, "uri": tracker.run.uri, "experiment": tracker.run.experiment}
     with suppress(Stopped):  # delivered again next time, which MLflow does not notice
         state.journal.set(mlflow=where, delivered=told if answer.status == "finished" else None)
     return where

@@ -22,6 +22,7 @@ import argparse
 import pickle
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -213,7 +214,7 @@ def main() -> None:
     prepare(None)
     from optitrip.executors.ray_workers import connect
 
-    connect(None, 16)
+    connect(None, 16, threading.Event())
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         if only != "driver":

@@ -1,0 +1,79 @@
+"""Verification: the losses of chosen candidates, by the objective itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optitrip.draws import Draws
+from optitrip.methods import digest_of
+from optitrip.objective import Objective
+from optitrip.part import Array, Failures, Part, adjacent, joined
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some candidates of a search as points of their own."""
+
+    draws: Draws
+    candidates: tuple[int, ...]
+
+    def values(self, items: range) -> dict[str, Array]:
+        points = [self.draws.point(self.candidates[item]) for item in items]
+        values = {name: np.concatenate([point[name] for point in points]) for name in points[0]}
+        for column in values.values():
+            column.flags.writeable = False
+        return values
+
+    def point(self, index: int) -> dict[str, Array]:
+        return self.draws.point(self.candidates[index])
+
+    def title(self, index: int) -> str:
+        return self.draws.title(self.candidates[index])
+
+    def describe(self) -> dict[str, Any]:
+        return {"draws": self.draws.describe(), "candidates": list(self.candidates)}
+
+
+@dataclass(frozen=True, eq=False)
+class VerificationResult:
+    losses: Array
+    """Of each chosen candidate; NaN where it failed."""
+    named: Mapping[str, Array]
+    """The other numbers of the objective by name, beside `losses`."""
+    failures: Failures
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The losses of chosen candidates."""
+
+    points: Chosen
+    kind: str = "verification"
+    vital: int = 0
+    block: int = 0
+
+    @property
+    def items(self) -> int:
+        return len(self.points.candidates)
+
+    def digest(self) -> bytes:
+        return digest_of(self.kind, self.points.describe())
+
+    def prepare(self, objective: Objective) -> Objective:
+        return objective
+
+    def evaluate(self, context: Objective, items: range) -> Part:
+        found = context.evaluate(self.points.values, items)
+        return Part(items, dict(found.columns) | {"loss": found.losses}, found.failures)
+
+    def merge(self, left: Part, right: Part) -> Part:
+        columns = joined(left.columns, right.columns, "loss", "")
+        return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+
+    def result(self, whole: Part) -> VerificationResult:
+        columns = dict(whole.columns)
+        return VerificationResult(columns.pop("loss"), columns, whole.failures)

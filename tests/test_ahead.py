@@ -1,0 +1,42 @@
+"""What is done ahead: the result, or what was raised, is there when it is asked for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from optitrip.ahead import Ahead
+
+
+def test_a_result_is_waited_for() -> None:
+    """The call runs while the caller goes on; who asks gets its result, as often as they ask."""
+    go = threading.Event()
+    ahead = Ahead(lambda: go.wait(60) and "done")
+    go.set()
+    assert (ahead.result(), ahead.result()) == ("done", "done")
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong"), SystemExit(3), KeyboardInterrupt()])
+def test_what_is_raised_surfaces_where_the_result_is_asked_for(error: BaseException) -> None:
+    """The very exception, nowhere else, and each time; nobody waits for ever."""
+
+    def fails() -> None:
+        raise error
+
+    ahead = Ahead(fails, threading.Event())
+    for _ in range(2):
+        with pytest.raises(type(error)) as raised:
+            ahead.result()
+        assert raised.value is error
+
+
+def test_a_thread_stays_until_it_is_over() -> None:
+    """What must not outlive its thread has one that stays; it goes when told so."""
+    over = threading.Event()
+    thread = Ahead(threading.current_thread, over).result()
+    thread.join(0.05)
+    assert thread.is_alive()
+    over.set()
+    thread.join(60)
+    assert not thread.is_alive()

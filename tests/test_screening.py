@@ -1,0 +1,287 @@
+"""Screening: the winner is that of a search without it; where the stand-in is bad more are verified, and it says so."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import optitrip
+from optitrip.answers.search import SearchAnswer
+from optitrip.console import Silent
+from optitrip.errors import InputError, NoAnswer
+from optitrip.executors.serial import as_on_a_worker
+from optitrip.launch import Options, launch
+from optitrip.objectives import Hinge, Softmax, linear_screens
+from optitrip.objectives.linear import LinearClassifier
+from optitrip.part import Array
+from optitrip.routes import screened
+from optitrip.spec import read
+
+TORCH = importlib.util.find_spec("torch") is not None
+SCREENS = [
+    "low_rank",
+    "float32",
+    pytest.param("bfloat16", marks=pytest.mark.skipif(not TORCH, reason="PyTorch is an extra")),
+]
+SPACE = {"W": {"shape": [10, 65], "normal": [0, 0.03]}}
+
+
+class Bowl:
+    """The sum of squares; its stand-in errs by `error` times a number of each point's own, and by `offset`."""
+
+    screens = ("wrong",)
+    block = 64
+
+    def __init__(self, error: float, offset: float = 0.0, poison: float = -1.0) -> None:
+        self.error, self.offset, self.poison = error, offset, poison
+        self.calls = 0
+
+    def __call__(self, x: Array) -> float:
+        return float(self.losses(x[np.newaxis])[0])
+
+    def losses(self, x: Array) -> Array:
+        self.calls += len(x)
+        return np.where(x[:, 0] < self.poison, np.nan, np.square(x).sum(axis=1))
+
+    def screen(self, how: str) -> Any:
+        return Wrong(self)
+
+
+class Wrong:
+    def __init__(self, bowl: Bowl) -> None:
+        self.bowl = bowl
+
+    def losses(self, x: Array) -> Array:
+        errors = np.sin(1e4 * x[:, 0])
+        return np.square(x).sum(axis=1) + self.bowl.error * errors + self.bowl.offset
+
+
+def search(loss: Any, candidates: int = 2_000, **options: Any) -> SearchAnswer:
+    space = {"x": {"shape": [4], "uniform": [-1, 1]}}
+    return optitrip.search(loss, space, candidates=candidates, executor="serial", **options)
+
+
+@settings(max_examples=25)
+@given(
+    error=st.floats(0, 0.3), offset=st.floats(-100, 100), seed=st.integers(0, 2**32), maximize=st.booleans(),
+)  # fmt: skip
+def test_the_winner_is_that_of_the_whole_search(error: float, offset: float, seed: int, maximize: bool) -> None:
+    """However far the stand-in is off, in general or about a single candidate, if it says that it is certain."""
+    whole = search(Bowl(error), seed=seed, maximize=maximize)
+    found = search(Bowl(error, offset), seed=seed, maximize=maximize, screen="wrong")
+    assert found.screening is not None
+    assert found.screening.certain
+    assert (found.index, found.loss) == (whole.index, whole.loss)
+    assert found.screening.largest_error <= 2 * error + 1e-9
+    assert found.screening.offset == pytest.approx(offset, abs=error + 1e-9)
+
+
+def test_a_worse_stand_in_has_more_verified() -> None:
+    """With a good one the first few do; with a bad one as many as its errors demand."""
+    screenings = [search(Bowl(error), screen="wrong").screening for error in (0, 0.5, 1)]
+    none, some, many = (len(screening.index) for screening in screenings if screening)
+    assert none <= screened.FIRST + screened.SAMPLED < some < many
+
+
+def test_the_losses_are_the_objectives_own() -> None:
+    """Of the best few, of every candidate that was verified, and of the report; the kept ones are the stand-in's."""
+    bowl = Bowl(0.01, offset=3)
+    found, whole = search(bowl, screen="wrong"), search(bowl)
+    screening = found.screening
+    assert screening is not None
+    assert screening.loss.tolist() == whole.losses[screening.index].tolist()
+    assert screening.screened.tolist() == found.losses[screening.index].tolist()
+    assert np.abs(found.losses - whole.losses - 3).max() <= 0.01 + 1e-9
+    assert found.result.best_index.tolist() == whole.result.best_index.tolist()
+    assert found.result.best_loss.tolist() == whole.result.best_loss.tolist()
+    assert found.result.low_loss[-1] == found.loss
+
+
+def test_few_candidates_are_all_verified() -> None:
+    """Then nothing is left out, and there is no margin."""
+    found = search(Bowl(5.0), candidates=20, screen="wrong")
+    assert found.screening is not None
+    assert (len(found.screening.index), found.screening.margin, found.screening.certain) == (20, np.inf, True)
+    assert found.index == search(Bowl(5.0), candidates=20).index
+
+
+def test_it_says_so_if_one_that_was_left_out_may_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where errors are as large as the losses differ and no more can be verified, the answer is not certain."""
+    monkeypatch.setattr(screened, "REACH", 100)
+    found = search(Bowl(5.0), screen="wrong")
+    assert found.screening is not None
+    assert not found.screening.certain
+    assert "one of those may be better" in found.message()
+    assert not search(Bowl(0.0), screen="wrong").message()
+
+
+def test_failures_of_both_are_recorded() -> None:
+    """A candidate that the objective cannot evaluate is a failure and does not win, whatever the stand-in thinks."""
+    bowl = Bowl(0.0, poison=-0.001)  # half of all
+    found = search(bowl, screen="wrong")
+    whole = search(bowl)
+    screening = found.screening
+    assert screening is not None
+    failed = set(screening.index[np.isnan(screening.loss)].tolist())
+    assert failed
+    assert found.failures == {"nan": len(failed)}
+    assert failed <= set(whole.indices[np.isnan(whole.losses)].tolist())
+    assert found.index == whole.index
+    with pytest.raises(NoAnswer, match="verified candidates has a finite loss"):
+        search(Bowl(0.0, poison=2), screen="wrong")
+
+
+def test_the_objective_itself_is_called_for_few() -> None:
+    """What screening is for."""
+    bowl = Bowl(0.0)
+    search(bowl, candidates=20_000, screen="wrong")
+    assert bowl.calls <= 64 * 8
+
+
+# The screens of linear classifiers
+
+
+@pytest.fixture(scope="module", params=[Softmax, Hinge], ids=["softmax", "hinge"])
+def classifier(request: pytest.FixtureRequest) -> LinearClassifier:
+    return request.param("digits", l2=1e-3)
+
+
+@pytest.mark.parametrize("how", SCREENS)
+def test_screening_finds_the_winner_of_digits(classifier: LinearClassifier, how: str) -> None:
+    """Each screen, with real images, against the search without it."""
+    options: Any = {"candidates": 3_000, "executor": "serial"}
+    whole = optitrip.search(classifier, SPACE, **options)
+    found = optitrip.search(classifier, SPACE, screen=how, **options)
+    assert found.screening is not None
+    assert found.screening.certain
+    assert found.index == whole.index
+    assert found.loss == pytest.approx(whole.loss, rel=1e-13)
+    assert len(found.screening.index) < 3_000 / 2
+
+
+@pytest.mark.parametrize("how", SCREENS)
+def test_a_screen_gives_the_same_bits_in_any_place_and_on_a_worker(classifier: LinearClassifier, how: str) -> None:
+    """Law 1 for stand-ins: neighbours, pickling and read-only arrays change nothing."""
+    W = np.random.default_rng(4).standard_normal((64, 10, 65)) * 0.03
+    stand_in: Any = classifier.screen(how)
+    whole = stand_in.losses(W)
+    for place in (0, 17, 63):
+        assert stand_in.losses(np.repeat(W[place : place + 1], 64, axis=0))[place] == whole[place]
+    assert as_on_a_worker(stand_in).losses(W).tobytes() == whole.tobytes()
+    assert classifier.screen(how).losses(W).tobytes() == whole.tobytes()
+
+
+def test_a_low_rank_of_all_directions_leaves_nothing_out(classifier: LinearClassifier) -> None:
+    """64 pixels and a column of ones have 65 directions: what remains is the rounding of float32."""
+    W = np.random.default_rng(5).standard_normal((64, 10, 65)) * 0.3
+    assert linear_screens.RANK >= 65
+    np.testing.assert_allclose(classifier.screen("low_rank").losses(W), classifier.losses(W), rtol=1e-5)
+
+
+def test_what_a_low_rank_leaves_out_is_of_second_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With W a tenth as large the error of 8 directions out of 65 is a hundredth, and far below that of doing without
+    the linear term."""
+    monkeypatch.setattr(linear_screens, "RANK", 8)
+    softmax = Softmax("digits")
+    stand_in: Any = softmax.screen("low_rank")
+    W = np.random.default_rng(6).standard_normal((64, 10, 65)) * 1e-3
+    errors = [np.abs(stand_in.losses(scale * W) - softmax.losses(scale * W)).max() for scale in (1, 10)]
+    assert errors[1] == pytest.approx(100 * errors[0], rel=0.3)
+    linear = np.abs(W.reshape(64, -1) @ stand_in._linear.ravel()).max()
+    assert errors[0] < linear / 20
+
+
+def test_the_directions_are_those_of_the_singular_value_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SciPy's, of all images: the share that is left out is within a thousandth of the least possible."""
+    monkeypatch.setattr(linear_screens, "RANK", 8)
+    x = Softmax("digits").x
+    basis = linear_screens.principal_directions(x).astype(np.float64)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(8), atol=1e-5)
+    least = np.square(np.linalg.svd(x, compute_uv=False)[8:]).sum()
+    assert np.square(x - x @ basis @ basis.T).sum() <= 1.001 * least
+
+
+# At the door, and what is kept
+
+
+def write(folder: Path, method: str, loss: str = "optitrip.objectives:Softmax") -> Path:
+    file = folder / "screened.toml"
+    file.write_text(
+        f"""
+[objective]
+loss = "{loss}"
+
+[space]
+W = {{ shape = [10, 65], normal = [0, 0.03] }}
+
+[method]
+use = "search"
+candidates = 500
+{method}
+[run]
+executor = "serial"
+
+[tracking]
+use = "none"
+"""
+    )
+    return file
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ('screen = "low-rank"', r"screened.toml:11.*no screen 'low-rank'; did you mean low_rank"),
+        ('screen = "low_rank"\ndevice = "cuda"', "screened.toml:11.*runs on the CPU"),
+        ('device = "cuda"', "screened.toml:11.*is that of a screen"),
+    ],
+)
+def test_a_wrong_screen_is_refused_at_its_line(tmp_path: Path, method: str, said: str) -> None:
+    """With what the objective offers, before anything is evaluated."""
+    with pytest.raises(InputError, match=said):
+        launch(read(write(tmp_path, method)), Options(tmp_path / "state"), Silent())
+
+
+def test_a_loss_without_screens_is_told_so(tmp_path: Path) -> None:
+    """Whether it has none or is to be called plainly."""
+    with pytest.raises(InputError, match="offers no screen 'float32'; wanted an objective with `screens`"):
+        search(lambda x: 0.0, screen="float32")
+    with pytest.raises(InputError, match=r"offers no screen.*plain is set"):
+        search(Bowl(0.0), screen="wrong", plain=True)
+
+
+@pytest.mark.skipif(TORCH, reason="PyTorch is installed")
+def test_without_pytorch_the_extra_is_named(tmp_path: Path) -> None:
+    """A screen that takes it is refused at its line."""
+    with pytest.raises(InputError, match=r"screened.toml:11.*install optitrip\[torch\]"):
+        launch(read(write(tmp_path, 'screen = "bfloat16"')), Options(tmp_path / "state"), Silent())
+
+
+def test_files_and_figures_tell_of_the_screening(tmp_path: Path) -> None:
+    """JSON, the short table, and which candidates were verified with both losses."""
+    sweep = read(write(tmp_path, 'screen = "low_rank"'))
+    outcome = launch(sweep, Options(tmp_path / "state"), Silent())
+    answer = outcome.answer
+    assert isinstance(answer, SearchAnswer)
+    assert answer.screening is not None
+    said: Mapping[str, Any] = json.loads(json.dumps(outcome.to_json()))["screening"]
+    assert (said["screen"], said["verified"], said["certain"]) == ("low_rank", len(answer.screening.index), True)
+    assert any(name == "screened" and "low_rank" in words for name, words in answer.rows())
+    folder = Path(str(outcome.state_dir))
+    verified = pq.read_table(folder / "verified.parquet").to_pydict()
+    assert verified["loss"] == answer.screening.loss.tolist()
+    assert min(verified["loss"]) == answer.loss
+    assert pq.read_table(folder / "losses.parquet").column_names == ["index", "screened"]
+    again = launch(sweep, Options(tmp_path / "state"), Silent())
+    assert again.evaluated == 0
+    assert isinstance(again.answer, SearchAnswer)
+    assert again.answer.loss == answer.loss
