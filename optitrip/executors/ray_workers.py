@@ -106,9 +106,9 @@ def await_room(resources: Mapping[str, float]) -> None:
         time.sleep(0.1)
 
 
-@ray.remote(max_restarts=0, max_task_retries=0)
+@ray.remote(max_restarts=0, max_task_retries=0, enable_task_events=False)
 class Actor:
-    """A worker in a process of Ray's."""
+    """A worker in a process of Ray's; which slice is where, Ray's head need not be told."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         use_import_paths(paths)

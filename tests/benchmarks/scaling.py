@@ -4,12 +4,14 @@
 
 Sleepers: a loss that sleeps, called plainly, on so many logical slots; they share the cores of this machine, as they
 sleep. The time is that of a whole sweep, journal on disk and merging included, from when every slot has answered once;
-ideal is items times seconds, over slots. The items are a multiple of the slots.
+ideal is items times seconds, over slots. The items are a multiple of the slots. Beside it stands what the workers' own
+clocks say of their items, over the same ideal: a busy machine wakes sleepers late, and what is left is ours and Ray's.
 
 Driver: CPU time of the driver's process a slice, by A/B in this process, in turns, as medians: a loop over bare Ray
-actors (`ray.wait`, `ray.get`, two calls queued at each), then a sweep of as many slices of one item. Both sleep 20 ms
-on eight slots, so that calls end one at a time, as on a cluster; the sweep's are said to take five seconds, so that its
-slices never grow. Ours is the difference. With a journal in memory in place of one on disk the sweep shows what the
+actors (`ray.wait`, `ray.get`, two calls queued at each), then a sweep of as many slices of one item. In both, workers
+evaluate the same items and answer in the same bytes, which the loop leaves as they are; an item sleeps 20 ms, on eight
+slots, so that calls end one at a time, as on a cluster. The sweep's are said to take five seconds, so that its slices
+never grow. Ours is the difference. With a journal in memory in place of one on disk the sweep shows what the
 disk adds, and a sweep without Ray, whose parts are there already, shows ours by itself. Of both follows the largest
 useful cluster: so many slots, with slices of a second, keep one driver busy.
 """
@@ -34,6 +36,7 @@ from optitrip.driver.run import Driver
 from optitrip.driver.watch import Progress, Watchers
 from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import prepare
+from optitrip.executors.worker import Worker
 from optitrip.methods.search import Search
 from optitrip.objective import Objective
 from optitrip.routes import single
@@ -113,43 +116,45 @@ def workers(slots: int) -> Any:
     return made
 
 
-def sweep(crew: Crew, objective: Objective, items: int, seed: int, folder: Path | None) -> int:
-    """A search, with its journal in a folder or in memory; the number of its slices."""
+def sweep(crew: Crew, objective: Objective, items: int, seed: int, folder: Path | None) -> tuple[int, float]:
+    """A search, with its journal in a folder or in memory; the number of its slices, and their seconds on workers."""
     journal = Journal(folder / f"journal-{seed}" if folder else Path(":memory:"))
     driver = Driver(crew, objective.offers.block, journal, Watchers(Progress()), Phases())
     draws = Draws(SPACE, seed)
     driver.run(single.search(Search(draws, items), objective.offers))
-    slices = len(journal.tiling(0, Search(draws, items).digest(), items))
+    slices, nanoseconds = journal._database.execute("SELECT count(*), sum(nanoseconds) FROM part").fetchone()
     journal.close()
-    return slices
+    return slices, nanoseconds / 1e9
 
 
-def over_ideal(slots: int, seconds: float, ideal: float, folder: Path) -> tuple[float, int, int]:
-    """Of sleepers: time over ideal, items, slices."""
+def over_ideal(slots: int, seconds: float, ideal: float, folder: Path) -> tuple[float, float, int, int]:
+    """Of sleepers: time over ideal, that on workers over ideal, items, slices."""
     objective = Objective(Sleeper(seconds))
     crew = Crew(lambda: workers(slots), objective)
     sweep(crew, objective, 2 * slots, 0, folder)
     items = slots * round(ideal / seconds)
     begun = time.perf_counter()
-    slices = sweep(crew, objective, items, 1, folder)
+    slices, on_workers = sweep(crew, objective, items, 1, folder)
     taken = time.perf_counter() - begun
     crew.close()
     for journal in folder.iterdir():
         journal.unlink()
-    return taken / (items * seconds / slots), items, slices
+    return taken / (items * seconds / slots), on_workers / (items * seconds), items, slices
 
 
-def bare(slots: int) -> tuple[list[Any], Callable[[int], None]]:
+def bare(slots: int, objective: Objective, method: Any) -> tuple[list[Any], Callable[[int], None]]:
     """Bare Ray actors, and a loop of so many calls over them."""
     import ray
 
     class Bare:
-        def evaluate(self, lo: int, hi: int) -> tuple[int, int]:
-            time.sleep(SECONDS)
-            return lo, hi
+        def __init__(self, objective: Objective, method: Any) -> None:
+            self.worker, self.method = Worker(objective), method
+
+        def evaluate(self, lo: int, hi: int) -> bytes:
+            return pickle.dumps((*self.worker.evaluate(self.method, range(lo, hi)), ""), protocol=5)
 
     made: Any = ray.remote(Bare)
-    actors = [made.options(num_cpus=0).remote() for _ in range(slots)]
+    actors = [made.options(num_cpus=0).remote(objective, method) for _ in range(slots)]
     ray.get([actor.evaluate.remote(0, 1) for actor in actors])
 
     def loop(calls: int) -> None:
@@ -178,7 +183,7 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
     tiny: Any = Tiny(workers(slots))
     crew = Crew(lambda: tiny, objective)
     sweep(crew, objective, 4 * slots, 0, None)
-    actors, loop = bare(slots)
+    actors, loop = bare(slots, objective, Search(Draws(SPACE, 0), slices))
     found: dict[str, list[float]] = {"bare": [], "memory": [], "disk": [], "without Ray": []}
     for number in range(rounds):
         for what, times in found.items():
@@ -189,7 +194,7 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
             elif what == "without Ray":
                 sweep(Crew(lambda one=prepared: one, awake), awake, slices, 100 + number, folder)
             else:
-                done = sweep(crew, objective, slices, 1 + number, folder if what == "disk" else None)
+                done, _ = sweep(crew, objective, slices, 1 + number, folder if what == "disk" else None)
                 assert done == slices, done
             times.append(1e6 * (time.process_time() - begun - prepared.apart) / slices)
     for actor in actors:
@@ -213,11 +218,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         if only != "driver":
-            print("| slots | items of | items | slices | time over ideal |\n|---|---|---|---|---|")
+            print("| slots | items of | items | slices | time over ideal | of it asleep |\n|---|---|---|---|---|---|")
             for seconds in (0.05, 0.5):
                 for slots in (2, 16):
-                    ratio, items, slices = over_ideal(slots, seconds, 5.0 if quick else 30.0, folder)
-                    print(f"| {slots} | {1e3 * seconds:g} ms | {items:,} | {slices:,} | {ratio:.3f} |", flush=True)
+                    ratio, asleep, items, slices = over_ideal(slots, seconds, 5.0 if quick else 30.0, folder)
+                    print(
+                        f"| {slots} | {1e3 * seconds:g} ms | {items:,} | {slices:,} | {ratio:.3f} | {asleep:.3f} |",
+                        flush=True,
+                    )
         if only != "sleepers":
             slots = 8
             found = driver_microseconds(slots, 400 if quick else 1_000, 3 if quick else 7, folder)
