@@ -106,9 +106,9 @@ def await_room(resources: Mapping[str, float]) -> None:
         time.sleep(0.1)
 
 
-@ray.remote(max_restarts=0, max_task_retries=0, enable_task_events=False)
+@ray.remote(max_restarts=0, max_task_retries=0)
 class Actor:
-    """A worker in a process of Ray's; which slice is where, Ray's head need not be told."""
+    """A worker in a process of Ray's."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         use_import_paths(paths)
@@ -204,6 +204,7 @@ class RayWorkers:
             "num_gpus": wanted.pop("GPU", 0),
             "memory": wanted.pop("memory", None),
             "resources": wanted,
+            "enable_task_events": False,  # the head of a cluster would be told of each slice, and keep it
         }
         each = {"CPU": cpus, **(resources or {})}
         try:
