@@ -14,7 +14,7 @@ import optitrip
 from local_ray import WORKERS, local_ray
 from rounds import SEED, Opening, Turn, Unavailable
 
-AROUND = ("load", "ray", "mlflow", "report", "files", "shutdown")
+AROUND = ("start", "other", "load", "ray", "mlflow", "report", "files", "shutdown")
 """Phases before and after the work. What is neither here nor `CHECK` counts as work: none is missed by its name."""
 CHECK = "agreement"
 
