@@ -44,7 +44,9 @@ def what(sweep: Sweep) -> str:
     method = sweep.method
     if not isinstance(method, GradientTable):
         extreme = ", the largest loss" if sweep.objective.maximize else ""
-        return f"search: {method.candidates:,} candidates, {method.sampler} sampler, seed {sweep.seed}{extreme}"
+        drawn = f"{method.candidates:,} candidates, {method.sampler} sampler, seed {sweep.seed}"
+        screened = f", screened by {method.screen_said}" if method.screen else ""
+        return f"search: {drawn}{extreme}{screened}"
     (way,) = method.at.given
     step = f"step {method.step:g}" if method.step else "default steps"
     return f"gradient: {sweep.items:,} coordinates, {method.scheme} differences, {step}, at its {way}"

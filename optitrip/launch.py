@@ -25,7 +25,7 @@ from optitrip.executors.memory import peak_bytes
 from optitrip.loading import import_paths, load
 from optitrip.objective import Objective
 from optitrip.routes.single import single
-from optitrip.showing import told as failures_told
+from optitrip.showing import told
 from optitrip.spec import Sweep, differences
 from optitrip.tables import SearchTable
 from optitrip.telling import note
@@ -68,7 +68,7 @@ def launch(sweep: Sweep, options: Options, watch: Watch, phases: Phases | None =
         with phases.time("load"):
             sweep = located(sweep, options.state_dir or Path(".optitrip"))
             paths = import_paths(sweep.folder)
-            if not told(sweep, options):
+            if not has_result(sweep, options):
                 if options.apart and sweep.tracking.use != "none":
                     with suppress(OSError):  # no more processes: it will have to be here
                         recorder = stack.enter_context(Apart())
@@ -79,7 +79,7 @@ def launch(sweep: Sweep, options: Options, watch: Watch, phases: Phases | None =
         )  # fmt: skip
 
 
-def told(sweep: Sweep, options: Options) -> bool:
+def has_result(sweep: Sweep, options: Options) -> bool:
     """Whether a result file covers all that is asked for, so that most likely nothing is to be evaluated."""
     if options.fresh or options.state_dir is None:
         return False
@@ -164,7 +164,7 @@ def conduct(
                 exit_status=3 if answer.failures else 0,
             )
         except NoAnswer as error:
-            message = f"no answer: {error}{failures_told(error.failures, error.points)}"
+            message = f"no answer: {error}{told(error.failures, error.points)}"
             ended = outcome("failed", progress.done, message=message, exit_status=1)
         except (Stopped, KeyboardInterrupt, OSError) as error:
             ended = stopped(error, sweep, progress, outcome, kept=state.path is not None)

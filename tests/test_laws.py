@@ -19,8 +19,8 @@ from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
 from optitrip.driver.watch import Watchers, Written
-from optitrip.errors import NoAnswer
-from optitrip.executors import Executor
+from optitrip.errors import NoAnswer, Stopped
+from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.methods import Method
 from optitrip.objective import Objective
@@ -284,3 +284,27 @@ def test_prefix_on_ray_and_serial_in_turn(sizes: list[int], case: str, ray_worke
     for turn, items in enumerate([*sizes, ITEMS]):
         answer = go(case, items, make=Serial if turn % 2 else lambda: ray_workers, journal=journal)[0]
         assert answer == go(case, items)[0]
+
+
+@pytest.mark.parametrize("stop", [Stopped("asked to"), KeyboardInterrupt()], ids=["stopped", "interrupted"])
+def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
+    """Parts that wait for the next write are written before the driver lets go, so none is evaluated again."""
+    journal, done = Journal(MEMORY), list[range]()
+
+    class Noted(Serial):
+        def wait(self, timeout: float) -> list[Done | Failed]:
+            outcomes = super().wait(timeout)
+            done.extend(outcome.part.items for outcome in outcomes if isinstance(outcome, Done))
+            return outcomes
+
+    def heed() -> None:
+        if len(done) == 3:
+            raise stop
+
+    crew = Crew(Noted, LOSSES["scalar"])
+    driver = Driver(crew, 1, journal, Watchers(), Phases(), heed, write_seconds=1e9)
+    with pytest.raises(type(stop)):
+        driver.run(single.search(search(ITEMS), LOSSES["scalar"].offers))
+    digest = search(ITEMS).digest()
+    assert len(done) == 3
+    assert journal.tiling(0, digest, ITEMS) == sorted(done, key=lambda items: items.start)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import optitrip
 from optitrip.answers.search import SearchAnswer
 from optitrip.console import Silent
+from optitrip.describe import description
 from optitrip.errors import InputError, NoAnswer
 from optitrip.executors.serial import as_on_a_worker
 from optitrip.launch import Options, launch
@@ -269,6 +270,7 @@ def test_without_pytorch_the_extra_is_named(tmp_path: Path) -> None:
 def test_files_and_figures_tell_of_the_screening(tmp_path: Path) -> None:
     """JSON, the short table, and which candidates were verified with both losses."""
     sweep = read(write(tmp_path, 'screen = "low_rank"'))
+    assert "screened by low_rank" in description(sweep)
     outcome = launch(sweep, Options(tmp_path / "state"), Silent())
     answer = outcome.answer
     assert isinstance(answer, SearchAnswer)

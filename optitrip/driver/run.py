@@ -104,8 +104,9 @@ class Driver:
                 self._crew.next_ticket = state.next_ticket
                 # Slots have their next slices before the disk is waited for, and one wait serves many parts.
                 if held and (abort or state.complete or time.monotonic() >= write_at):
-                    self._journal_parts(number, method, digest, held, hopeless)
-                    held, write_at = [], time.monotonic() + self._write_seconds
+                    parts, held = held, []
+                    self._journal_parts(number, method, digest, parts, hopeless)
+                    write_at = time.monotonic() + self._write_seconds
                 if abort:
                     raise NoAnswer(abort.reason) if abort.users_fault else Stopped(abort.reason)
                 if state.complete:
@@ -128,9 +129,11 @@ class Driver:
                 if not executor.slots and time.monotonic() > patient_until:
                     patient_until = math.inf
                     self._watch.say("waiting for workers: none has started yet")
-        except BaseException:
+        except BaseException as error:
             for submit in state.flying():
                 executor.cancel(submit.ticket)  # whoever goes on with this executor does not wait for them
+            if held and isinstance(error, Stopped | KeyboardInterrupt):
+                self._journal_parts(number, method, digest, held, hopeless)
             raise
 
     def _larger(self, state: plan.State) -> Executor | None:

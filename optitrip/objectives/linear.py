@@ -151,7 +151,7 @@ class LinearClassifier(ABC):
             return LowRank(self)
         if how == "float32" and device == "cpu":
             single = copy(self)
-            single.x, single.precision = self.x.astype(np.float32), "float32"
+            single.x, single.precision = self.x.astype(np.float32, copy=False), "float32"
             return single
         return ByPyTorch(self, how, device)
 

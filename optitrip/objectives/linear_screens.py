@@ -60,8 +60,7 @@ class LowRank:
 
         def product(start: int, stop: int) -> Array:
             rows = self._reduced[start:stop]
-            whole_chunk = out if len(rows) == LOW_RANK_ROWS else np.empty((len(weights), len(rows)), np.float32)
-            return np.matmul(weights, rows.T, out=whole_chunk)
+            return np.matmul(weights, rows.T, out=out if len(rows) == LOW_RANK_ROWS else None)
 
         losses = whole.mean_of(n, LOW_RANK_ROWS, np.float32, product)
         return losses + np.asarray(W, np.float64).reshape(n, -1) @ self._linear.ravel() + whole.penalty(W)
