@@ -23,7 +23,7 @@ WHOLE = 10_000
 
 @contextmanager
 def random_search(which: Images, quick: bool) -> Generator[Work]:
-    few, tasks, many, most = (20, 40, 320, 4_096) if which.cifar else (1_000, 2_000, 50_000, 200_000)
+    few, tasks, many, most = (20, 40, 320, 4_096) if which.cifar else (1_000, 2_000, 25_000, 100_000)
     with Sessions() as sessions:
         contestants = [
             Contestant("the loop (float64)", few, partial(loop, which, "float64")),
