@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,6 +14,7 @@ from optitrip.answers.formats import BEST
 from optitrip.draws import Draws
 from optitrip.driver import files
 from optitrip.errors import InputError
+from optitrip.finding import is_sweep_file, state_directories
 from optitrip.part import Array
 from optitrip.point import Point
 from optitrip.spec import Sweep, read
@@ -124,38 +123,18 @@ def stored(file: Path) -> dict[str, Array]:
 
 
 def state_of(given: str, folder: Path, root: Path) -> Path:
-    """The state directory of a finished sweep: named by its file, its name, its identity or its MLflow run."""
+    """The state directory of a finished search: named by its file, its name, its identity or its MLflow run."""
     file = found_file(given, folder)
-    if file.suffix == ".toml" and file.exists():
+    if is_sweep_file(file):
         other = read(file)
         if isinstance(other.method, GradientTable):
             raise InputError(f"{file} is a gradient, which has no best; wanted a search")
         folders = [root / other.label]
     else:
-        named = [root / given, *root.glob(f"*-{given}"), *root.glob(f"{given}-{'[0-9a-f]' * 8}")]
-        folders = [path for path in dict.fromkeys(named) if (path / files.RESULT).exists()] if plain_name(given) else []
-        folders = folders or [path.parent for path in root.glob(f"*/{files.RESULT}") if run_of(path) == given]
-    for path in sorted(folders, key=newest, reverse=True):
+        folders = state_directories(given, root)
+    for path in folders:
         if (path / files.RESULT).exists() and (path / BEST).exists():
             return path
     raise InputError(
         f"there is no finished search {given!r} in {root}; run it first (wanted its file, name, identity or MLflow run)"
     )
-
-
-def plain_name(given: str) -> bool:
-    """Whether it can be part of a pattern of file names."""
-    return re.fullmatch(r"[\w.-]+", given) is not None
-
-
-def newest(folder: Path) -> float:
-    result = folder / files.RESULT
-    return result.stat().st_mtime if result.exists() else 0.0
-
-
-def run_of(result: Path) -> str | None:
-    """The MLflow run that a result file tells of."""
-    try:
-        return (json.loads(result.read_bytes())["mlflow"] or {}).get("run_id")
-    except (OSError, ValueError, KeyError):
-        return None

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from optitrip import IMPORTED_AT
+
+if TYPE_CHECKING:
+    from optitrip.launch import Options
+    from optitrip.spec import Sweep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +32,11 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; may be repeated.", show_default=False),
 ]
 
+SweepName = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="Its file, name, identity or MLflow run.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no messages.")]
 StateRoot = Annotated[Path, typer.Option("--state-dir", help="Where sweeps keep their journals and files.")]
 
 
@@ -46,19 +57,17 @@ def sweep(
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on although code, data or libraries changed.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no messages.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="i/n", help="Only the i-th n-th of the items, for `merge`.", show_default=False),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run a sweep, or go on with it, or show its result."""
-    from io import TextIOWrapper
-    from json import dumps
-
-    from rich.console import Console
-
-    from optitrip.console import LiveLine, Silent, stdout_to_stderr, summary
-    from optitrip.driver.phases import Phases
-    from optitrip.launch import Options, launch
-    from optitrip.signals import stop_signals
+    from optitrip.base_point import located
+    from optitrip.launch import Options
+    from optitrip.shards import Shard
     from optitrip.spec import read
 
     said = list(overrides or [])
@@ -66,12 +75,31 @@ def sweep(
     said += [f"run.executor={executor}"] if executor is not None else []
     said += ["objective.plain=true"] if plain else []
     spec = read(file, said)
+    share = Shard.parse(shard) if shard is not None else None
+    if share is not None:
+        spec, state_dir = located(spec, state_dir), share.state_root(state_dir)
+    options = Options(state_dir, address, fresh, accept_changes, share, apart=True)
+    raise typer.Exit(run(spec, options, json=json, quiet=quiet))
+
+
+def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
+    """Run a sweep and show what came of it; returns the exit status."""
+    from dataclasses import replace
+    from io import TextIOWrapper
+    from json import dumps
+
+    from rich.console import Console
+
+    from optitrip.console import LiveLine, Silent, stdout_to_stderr, summary
+    from optitrip.driver.phases import Phases
+    from optitrip.launch import launch
+    from optitrip.signals import stop_signals
+
     errors = Console(stderr=True, highlight=False)
     live = LiveLine(errors)
     # What the loss prints is no result, so it goes where messages go.
     with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr():
-        options = Options(state_dir, address, fresh, accept_changes, apart=True, heed=stop.heed)
-        outcome = launch(spec, options, Silent() if quiet else live, Phases(IMPORTED_AT))
+        outcome = launch(spec, replace(options, heed=stop.heed), Silent() if quiet else live, Phases(IMPORTED_AT))
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
     if json:
@@ -80,7 +108,29 @@ def sweep(
         Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(summary(outcome))
     if outcome.message:
         errors.print(outcome.message.lstrip(), markup=False, soft_wrap=True)
-    raise typer.Exit(outcome.exit_status)
+    return outcome.exit_status
+
+
+@app.command()
+def merge(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="State directories of all shards.", show_default=False)
+    ],
+    state_dir: StateRoot = Path(".optitrip"),
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Join shards of other code, data or libraries.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Join the shards of a sweep, and run what comes after."""
+    from optitrip import shards
+    from optitrip.launch import Options
+
+    say: Callable[[str], None] = (lambda _: None) if quiet else partial(print, file=sys.stderr)
+    spec = shards.merge(folders, state_dir, say, accept_changes=accept_changes)
+    options = Options(state_dir, accept_changes=accept_changes, apart=True)
+    raise typer.Exit(run(spec, options, json=json, quiet=quiet))
 
 
 @app.command()
@@ -91,6 +141,50 @@ def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = P
     from optitrip.spec import read
 
     print(description(located(read(file, overrides or []), state_dir)))
+
+
+@app.command()
+def show(
+    sweep: SweepName,
+    failures: Annotated[bool, typer.Option("--failures", help="What failed, by kind and index.")] = False,
+    overrides: Overrides = None,
+    state_dir: StateRoot = Path(".optitrip"),
+    json: Annotated[bool, typer.Option("--json", help="All of it, as one JSON object.")] = False,
+) -> None:
+    """Tell what is kept of a sweep; one that runs meanwhile is not disturbed."""
+    from json import dumps
+
+    from optitrip import ledger
+    from optitrip.kept import kept
+
+    found = kept(sweep, state_dir, overrides or [])
+    if json:
+        print(dumps(ledger.table(*found)))
+        return
+    for line in ledger.failures(*found) if failures else ledger.listing(*found):
+        print(line)
+
+
+@app.command()
+def replay(
+    sweep: SweepName,
+    index: Annotated[int, typer.Argument(help="Of the item, from 0.", show_default=False)],
+    pdb: Annotated[bool, typer.Option("--pdb", help="Stand in the debugger inside the loss.")] = False,
+    overrides: Overrides = None,
+    state_dir: StateRoot = Path(".optitrip"),
+) -> None:
+    """Evaluate one item again in this process, and show what the loss returns or raises."""
+    from optitrip.base_point import located
+    from optitrip.finding import is_sweep_file
+    from optitrip.kept import kept
+    from optitrip.replaying import replay
+    from optitrip.spec import read
+
+    if is_sweep_file(Path(sweep)):  # it need not have been run
+        described = located(read(Path(sweep), overrides or []), state_dir)
+    else:
+        described, _ = kept(sweep, state_dir, overrides or [])
+    print(repr(replay(described, index, print, debug=pdb)))
 
 
 @app.command()
@@ -131,12 +225,14 @@ def ui(
 
 def main() -> NoReturn:
     """The console script: exceptions become a message and an exit status."""
-    from optitrip.errors import InputError
+    from optitrip.errors import InputError, Stopped
 
     try:
         app()
     except InputError as error:
         fail(str(error), 2)
+    except Stopped as error:
+        fail(str(error), error.status)
     except KeyboardInterrupt:
         fail("interrupted", 130)
     raise SystemExit(0)

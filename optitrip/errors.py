@@ -28,6 +28,14 @@ class Stopped(Exception):
         self.status = status
 
 
+class ShardDone(Exception):
+    """One share of a sweep's items is evaluated; what is to follow needs the others."""
+
+    def __init__(self, items: range) -> None:
+        super().__init__(items)
+        self.items = items
+
+
 class Invalid(ValueError):
     """A wrong value inside a sweep file, with the path of its key."""
 

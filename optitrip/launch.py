@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from optitrip.answers import Answer
-from optitrip.answers.search import Best
+from optitrip.answers.search import Best, SearchAnswer
 from optitrip.base_point import located
 from optitrip.draws import Draws
 from optitrip.driver import files
@@ -20,11 +21,12 @@ from optitrip.driver.provenance import provenance
 from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import StateDir
 from optitrip.driver.watch import Progress, Watch, Watchers
-from optitrip.errors import InputError, NoAnswer, Stopped
+from optitrip.errors import InputError, NoAnswer, ShardDone, Stopped
 from optitrip.executors.memory import peak_bytes
 from optitrip.loading import import_paths, load
 from optitrip.objective import Objective
 from optitrip.routes.single import single
+from optitrip.shards import Shard, check_one_stage
 from optitrip.showing import told
 from optitrip.spec import Sweep, differences
 from optitrip.tables import SearchTable
@@ -44,6 +46,8 @@ class Options:
     address: str | None = None
     fresh: bool = False
     accept_changes: bool = False
+    shard: Shard | None = None
+    """One share of the items alone, to be merged with the others; MLflow is told of the whole only."""
     apart: bool = False
     """MLflow in a process of its own: a single sweep need not wait for its import, many in one process share one."""
     heed: Callable[[], None] = lambda: None
@@ -63,13 +67,15 @@ def launch(sweep: Sweep, options: Options, watch: Watch, phases: Phases | None =
     """
     phases = phases or Phases()
     run = sweep.run
+    if options.shard is not None:
+        check_one_stage(sweep)
     with Workplace(run.executor, run.workers, options.address, run.resources) as workplace, ExitStack() as stack:
         recorder: Recorder | None = None
         with phases.time("load"):
             sweep = located(sweep, options.state_dir or Path(".optitrip"))
             paths = import_paths(sweep.folder)
             if not has_result(sweep, options):
-                if options.apart and sweep.tracking.use != "none":
+                if options.apart and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no more processes: it will have to be here
                         recorder = stack.enter_context(Apart())
                 workplace.begin(paths, watch)
@@ -111,14 +117,34 @@ def conduct(
             if state.path is not None:
                 compare(state, provenance(sweep, objective, paths), options)
                 state.keep(sweep)
+                origin = {"name": sweep.name, "folder": str(sweep.folder), "overrides": list(sweep.overrides)}
+                state.journal.set(origin=origin)
         except BaseException:
-            state.journal.close()
+            state.close()
             raise
+    for lost in state.journal.lost:
+        watch.say(f"the journal was damaged: {lost}")
     if state.differs:
         watch.say(state.differs)
-    progress, tracker = Progress(), track(sweep, state, recorder or Here())
+    progress, shard = Progress(), options.shard
+    tracker = None if shard else track(sweep, state, recorder or Here())
     watchers = Watchers(progress, watch, *([tracker] if tracker else []))
-    driver = Driver(crew, objective.offers.block, state.journal, watchers, phases, options.heed)
+
+    def heed() -> None:
+        options.heed()
+        if (limit := sweep.stop.max_seconds) is not None and phases.total > limit:
+            raise Stopped(f"stopped after {limit:g} s, as [stop] max_seconds says")
+
+    driver = Driver(
+        crew,
+        objective.offers.block,
+        state.journal,
+        watchers,
+        phases,
+        heed,
+        drain_seconds=sweep.stop.drain_seconds,
+        share=partial(shard.of, block=objective.offers.block) if shard else None,
+    )
 
     def outcome(status: Status, items: int, **more: Any) -> Outcome:
         evaluated, seconds = progress.new, phases.seconds.get(sweep.method.use, 0.0)
@@ -138,7 +164,7 @@ def conduct(
         )
 
     with ExitStack() as stack:
-        stack.callback(state.journal.close)
+        stack.callback(state.close)
         written: list[Path] = []
         try:
             try:
@@ -160,12 +186,17 @@ def conduct(
                 answer=answer,
                 failures=answer.failures,
                 report=answer.report,
-                message=answer.message() or None,
-                exit_status=3 if answer.failures else 0,
+                message="\n".join(filter(None, [ended_early(sweep, answer), answer.message()])) or None,
+                exit_status=0 if sweep.failures.allows(sum(answer.failures.values()), answer.items) else 3,
             )
         except NoAnswer as error:
             message = f"no answer: {error}{told(error.failures, error.points)}"
             ended = outcome("failed", progress.done, message=message, exit_status=1)
+        except ShardDone as done:
+            assert shard is not None
+            items = f"items {done.items.start:,} to {done.items.stop - 1:,}" if done.items else "no items"
+            message = f"{shard.words}: {items} are done. `optitrip merge` joins it with the others: {state.path}"
+            ended = outcome("shard", len(done.items), message=message)
         except (Stopped, KeyboardInterrupt, OSError) as error:
             ended = stopped(error, sweep, progress, outcome, kept=state.path is not None)
         except BaseException as error:
@@ -181,6 +212,16 @@ def conduct(
             with suppress(OSError):  # the outcome is told either way, and the same command writes it again
                 files.replace(state.path / files.RESULT, files.json_bytes(ended.to_json()))
         return ended
+
+
+def ended_early(sweep: Sweep, answer: Answer) -> str:
+    """Why a search has fewer candidates than it might; empty if it has all."""
+    if answer.items == sweep.items or not isinstance(answer, SearchAnswer):
+        return ""
+    stop, best = sweep.stop, answer.best
+    if stop.target_loss is not None and best.index == answer.items - 1:
+        return f"candidate {best.index:,} met the target of {stop.target_loss:g}: the search ends there"
+    return f"no improvement in {stop.no_improvement:,} candidates: the search ends at {answer.items:,}"
 
 
 def stopped(

@@ -1,11 +1,11 @@
-"""SIGINT and SIGTERM as a request to stop."""
+"""SIGINT, SIGTERM and SIGHUP as a request to stop."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from optitrip.errors import Stopped
 
@@ -25,7 +25,8 @@ class StopRequest:
         if self._number:
             raise KeyboardInterrupt
         self._number = number
-        os.write(2, self._words.encode())
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, self._words.encode())
 
     def heed(self) -> None:
         """Go on if nobody asked to stop.
@@ -39,9 +40,12 @@ class StopRequest:
 
 @contextmanager
 def stop_signals(words: str = "") -> Generator[StopRequest]:
-    """Within it, SIGINT and SIGTERM are requests to stop; the first one is answered with `words` on stderr."""
+    """Within it, these signals are requests to stop; the first one is answered with `words` on stderr."""
     request = StopRequest(words)
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # of a terminal that was closed; Windows has none, nohup ignores it
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        numbers.append(hangup)
     before = [signal.signal(number, request.note) for number in numbers]
     try:
         yield request

@@ -16,7 +16,17 @@ from pydantic import TypeAdapter, ValidationError
 from optitrip.errors import InputError, Invalid
 from optitrip.point import Point
 from optitrip.space import Space
-from optitrip.tables import File, GradientTable, Name, ObjectiveTable, RunTable, SearchTable, TrackingTable
+from optitrip.tables import (
+    FailuresTable,
+    File,
+    GradientTable,
+    Name,
+    ObjectiveTable,
+    RunTable,
+    SearchTable,
+    StopTable,
+    TrackingTable,
+)
 from optitrip.toml_lines import KeyPath, Lines, explain, override
 
 ALGORITHM = 2
@@ -33,6 +43,8 @@ class Sweep:
     space: Space
     method: SearchTable | GradientTable
     run: RunTable
+    stop: StopTable
+    failures: FailuresTable
     tracking: TrackingTable
     folder: Path
     """Of the sweep file: modules and files are looked up here."""
@@ -172,6 +184,15 @@ def parse(
         raise InputError(
             lines.at(("method", "device"), 'is that of a screen; wanted a line screen = "...", or no device')
         )
+    for key in ("target_loss", "no_improvement"):
+        if getattr(file.stop, key) is None:
+            continue
+        if not isinstance(method, SearchTable):
+            raise InputError(lines.at(("stop", key), 'is for searches; wanted use = "search", or no such line'))
+        if method.screen:
+            raise InputError(
+                lines.at(("stop", key), "would be met by screened losses; wanted no screen, or no such line")
+            )
     name = file.name or stem
     try:
         TypeAdapter(Name).validate_python(name)
@@ -185,6 +206,8 @@ def parse(
         space=space,
         method=method,
         run=file.run,
+        stop=file.stop,
+        failures=file.failures,
         tracking=file.tracking,
         folder=folder,
         text=text,

@@ -88,6 +88,29 @@ class RunTable(Table):
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
 
 
+class StopTable(Table):
+    """When to end before all items are evaluated."""
+
+    max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Of the whole command; what is finished by then is kept, and the same command goes on."""
+    target_loss: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """A search is over at the first candidate whose loss is this good."""
+    no_improvement: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    """A search is over once so many candidates in a row were no better than the best before them."""
+    drain_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    """Asked to stop, slices that were begun get so long to end."""
+
+
+class FailuresTable(Table):
+    """What failures mean for the exit status."""
+
+    allow: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = 0
+    """So many, a whole number, or such a share of the items may fail in a sweep that still ends with status 0."""
+
+    def allows(self, failed: int, items: int) -> bool:
+        return failed <= (self.allow if isinstance(self.allow, int) else self.allow * items)
+
+
 class TrackingTable(Table):
     """Where the sweep is remembered."""
 
@@ -104,4 +127,6 @@ class File(Table):
     space: dict[str, Any]
     method: MethodTable
     run: RunTable = RunTable()
+    stop: StopTable = StopTable()
+    failures: FailuresTable = FailuresTable()
     tracking: TrackingTable = TrackingTable()

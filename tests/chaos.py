@@ -10,11 +10,14 @@ from optitrip.executors.worker import Worker
 
 
 class Chaos:
-    """Delivers in any order, repeats, invents tickets, loses and kills slices, and changes its number of slots."""
+    """Delivers in any order, repeats, invents tickets, loses and kills slices, and changes its number of slots.
 
-    def __init__(self, seed: int, trouble: float = 0.1) -> None:
+    A slice with a poison item always kills its worker.
+    """
+
+    def __init__(self, seed: int, trouble: float = 0.1, poison: frozenset[int] = frozenset()) -> None:
         self.random = random.Random(seed)
-        self.trouble = trouble
+        self.trouble, self.poison, self.wasted = trouble, poison, 0
         self.slots = names(self.random.randint(1, 5))
         self.queue: dict[int, tuple[int, range, str]] = {}
         self.methods: dict[int, Any] = {}
@@ -41,7 +44,10 @@ class Chaos:
         for ticket in self.random.sample(sorted(self.queue), k=self.random.randint(0, len(self.queue))):
             stage, items, slot = self.queue.pop(ticket)
             fate = self.random.random()
-            if fate < self.trouble and self.deaths.get(items, 0) < 2:
+            if self.poison.intersection(items):
+                self.wasted += 1
+                outcomes.append(Failed(ticket, "died", "poisoned"))
+            elif fate < self.trouble and self.deaths.get(items, 0) < 2:
                 self.deaths[items] = self.deaths.get(items, 0) + 1
                 outcomes.append(Failed(ticket, "died", "killed"))
             elif fate < 2 * self.trouble:

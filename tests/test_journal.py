@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,18 +100,115 @@ def test_the_same_part_twice_is_one_and_another_outcome_is_told(tmp_path: Path) 
     assert [bits(one) for one, _ in journal.parts(0, DIGEST, [range(0, 5)])] == [bits(part(0, 5))]
 
 
-@pytest.mark.parametrize("column", ["columns", "failures"])
-def test_a_damaged_row_is_refused(tmp_path: Path, column: str) -> None:
-    """One flipped bit that SQLite does not see is an error, never an answer."""
+@pytest.mark.parametrize("column", ["columns", "failures", "lo", "hi", "stage", "nanoseconds", "written"])
+def test_a_damaged_row_is_named_and_left_out(tmp_path: Path, column: str) -> None:
+    """What SQLite does not see, the row's checksum does: the others stay, and the old file is kept."""
     journal = Journal(tmp_path / "j")
-    write(journal, part(0, 5))
+    write(journal, part(0, 5), part(5, 9))
     journal.close()
     with sqlite3.connect(tmp_path / "j") as database:
-        data = bytearray(database.execute(f"SELECT {column} FROM part").fetchone()[0])
-        data[-3] ^= 16
-        database.execute(f"UPDATE part SET {column} = ?", (bytes(data),))
-    with pytest.raises(InputError, match="damaged"):
-        list(Journal(tmp_path / "j").parts(0, DIGEST, [range(0, 5)]))
+        (value,) = database.execute(f"SELECT {column} FROM part WHERE lo = 5").fetchone()
+        wrong = value + 100 if isinstance(value, int) else value[:-3] + bytes([value[-3] ^ 16]) + value[-2:]
+        database.execute(f"UPDATE part SET {column} = ? WHERE lo = 5", (wrong,))
+    again = Journal(tmp_path / "j")
+    assert again.lost[0].startswith("the row of stage ")
+    assert again.tiling(0, DIGEST, 9) == [range(0, 5)]
+    write(again, part(5, 9))
+    assert again.tiling(0, DIGEST, 9) == [range(0, 5), range(5, 9)]
+    again.close()
+    assert Journal(tmp_path / "j").lost == ()
+    assert (tmp_path / "j.damaged-1").exists()
+
+
+def test_a_row_of_another_sweep_passes_for_none_of_this_one(tmp_path: Path) -> None:
+    """A journal that was put in another's place is refused; its rows would not even be intact there."""
+    journal = Journal(tmp_path / "j", "1a2b3c4d")
+    write(journal, part(0, 5))
+    journal.close()
+    with pytest.raises(InputError, match="another sweep"):
+        Journal(tmp_path / "j", "00000000").get("sweep")
+
+
+def small(path: Path) -> dict[range, Any]:
+    """A small journal, and what is in it."""
+    journal = Journal(path, "sweep")
+    parts = [Part(range(n, n + 1), {"loss": np.array([float(n)])}) for n in range(0, 120, 3)]
+    write(journal, *parts)
+    journal.set(provenance={"block": 8})
+    journal.close()
+    return {part.items: bits(part) for part in parts}
+
+
+def survives(path: Path, data: bytes, written: dict[range, Any]) -> int:
+    """How many rows a journal of these bytes still has; every one of them as it was written.
+
+    A file that is refused as a whole has none. `-1` for one that is refused because it holds nothing.
+    """
+    for left in path.parent.iterdir():
+        left.unlink()
+    path.write_bytes(data)
+    try:
+        journal = Journal(path, "sweep")
+        found = {}
+        for stage, digest, items in journal.rows():
+            for one, time in journal.parts(stage, digest, [items]):
+                assert (stage, digest, time) == (0, DIGEST, 1234)
+                found[one.items] = bits(one)
+        journal.close()
+    except InputError:
+        return -1
+    assert found.items() <= written.items()
+    return len(found)
+
+
+def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer(tmp_path: Path) -> None:
+    """400 random flips of one to three bits, and the file cut off at many places: rows are as written, or not there."""
+    flips_and_cuts(tmp_path, flips=400, stride=397)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(3_600)
+def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer_at_length(tmp_path: Path) -> None:
+    """The same of 12,000 flips and every truncation."""
+    flips_and_cuts(tmp_path, flips=12_000, stride=1)
+
+
+def flips_and_cuts(folder: Path, flips: int, stride: int) -> None:
+    written = small(folder / "j")
+    data = (folder / "j").read_bytes()
+    draw = random.Random(0)
+    kept = 0
+    for _ in range(flips):
+        damaged = bytearray(data)
+        for _ in range(draw.randint(1, 3)):
+            damaged[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        kept += max(0, survives(folder / "j", bytes(damaged), written))
+    lengths = range(0, len(data), stride)
+    for length in lengths:
+        survives(folder / "j", data[:length], written)
+    print(f"{flips} flips, {len(lengths)} of {len(data)} truncations: {kept / flips / len(written):.1%} of rows kept")
+    assert kept > 0.9 * flips * len(written)
+
+
+def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
+    """Where a lock does not hold, the journal's epoch does: who opened it last writes, the other one stops."""
+    first = Journal(tmp_path / "j")
+    write(first, part(0, 5))
+    second = Journal(tmp_path / "j")
+    write(second, part(5, 9))
+    with pytest.raises(Stopped, match="took this sweep over"):
+        write(first, part(9, 12))
+    assert second.tiling(0, DIGEST, 12) == [range(0, 5), range(5, 9)]
+
+
+def test_reading_disturbs_nobody(tmp_path: Path) -> None:
+    """A reader sees what is committed, and the writer goes on."""
+    journal = Journal(tmp_path / "j")
+    write(journal, part(0, 5))
+    reader = Journal(tmp_path / "j", reading=True)
+    assert reader.rows() == [(0, DIGEST, range(0, 5))]
+    write(journal, part(5, 9))
+    assert len(reader.rows()) == 2
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 30, None])
@@ -150,21 +249,13 @@ def test_facts_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_file_damaged_behind_its_header_is_refused(tmp_path: Path) -> None:
-    """SQLite's own complaint becomes a message that says what to do."""
-    journal = Journal(tmp_path / "j")
-    for n in range(60):
-        write(journal, Part(range(n, n + 1), {"loss": np.zeros(500)}))
-    journal.close()
+    """Where nothing can be read, a message says what to do."""
+    small(tmp_path / "j")
     data = bytearray((tmp_path / "j").read_bytes())
     data[4_096:] = b"x" * (len(data) - 4_096)
     (tmp_path / "j").write_bytes(data)
-
-    def use() -> None:
-        again = Journal(tmp_path / "j")
-        list(again.parts(0, DIGEST, again.tiling(0, DIGEST, 60)))
-
     with pytest.raises(InputError, match="--fresh"):
-        use()
+        Journal(tmp_path / "j", "sweep")
 
 
 def test_a_full_disk_stops_the_sweep_and_leaves_the_journal_whole(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.methods import Method
+from optitrip.methods.gradient import FAILED, GradientResult
 from optitrip.objective import Objective
 from optitrip.routes import single
 from optitrip.space import Space
@@ -61,6 +62,20 @@ def go(
 ) -> tuple[bytes, dict[str, int]]:
     """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
     by kind of stage."""
+    answer, evaluated = answered(case, items, make, journal, watch, seed)
+    report = result_bits(answer.reported) if answer.reported else b""
+    return result_bits(answer.result) + report, evaluated
+
+
+def answered(
+    case: str | Objective,
+    items: int = ITEMS,
+    make: Callable[[], Executor] = Serial,
+    journal: Journal | None = None,
+    watch: Any = None,
+    seed: int = 5,
+) -> tuple[Any, dict[str, int]]:
+    """The same, with the answer itself."""
     if isinstance(case, str):
         objective, route = CASES[case]
     else:
@@ -74,8 +89,7 @@ def go(
         answer = driver.run(route(items, seed))
     finally:
         crew.close()
-    report = result_bits(answer.reported) if answer.reported else b""
-    return result_bits(answer.result) + report, driver.evaluated
+    return answer, driver.evaluated
 
 
 REFERENCE = {case: go(case)[0] for case in CASES}
@@ -87,6 +101,27 @@ REFERENCE = {case: go(case)[0] for case in CASES}
 def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> None:
     """Law 1: slicing, order of arrival, duplicates, stale outcomes, deaths and losses change no bit."""
     assert go(case, make=lambda: Chaos(seed))[0] == REFERENCE[case]
+
+
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=5)
+@given(seed=st.integers(0, 2**32), poison=st.sets(st.integers(5, ITEMS // 2), min_size=1, max_size=3))
+def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, seed: int, poison: set[int]) -> None:
+    """It is recorded with its index; all others have the values of a sweep without it."""
+    chaos = Chaos(seed, poison=frozenset(poison))
+    clean, found = answered(case)[0].result, answered(case, make=lambda: chaos)[0].result
+    assert chaos.wasted
+    if isinstance(found, GradientResult):
+        kept = np.concatenate([flags.ravel() for flags in found.flags.values()]) & FAILED == 0
+        before = np.concatenate([flags.ravel() for flags in clean.flags.values()]) & FAILED == 0
+        assert found.flat[kept].tobytes() == clean.flat[kept].tobytes()
+        assert np.count_nonzero(before & ~kept) <= len(poison & set(range(found.items)))
+    else:
+        kept = ~np.isin(found.index, list(poison))
+        assert found.loss[kept].tobytes() == clean.loss[kept].tobytes()
+        assert np.isnan(found.loss[~kept]).all()
+    died = {n for lo, hi in found.failures.runs["died"] for n in range(lo, hi)}
+    assert died == poison & set(range(found.items))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -192,7 +227,7 @@ def test_durable_first(tmp_path: Path) -> None:
 
     class Looks(Crash):
         def parts(self, written: Sequence[Written], *, new: bool) -> None:
-            other = Journal(tmp_path / "journal")
+            other = Journal(tmp_path / "journal", reading=True)
             for part, time in written:
                 digest = search(ITEMS).digest()
                 assert [(bits(p), t) for p, t in other.parts(0, digest, [part.items])] == [(bits(part), time)]
@@ -306,5 +341,26 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
     with pytest.raises(type(stop)):
         driver.run(single.search(search(ITEMS), LOSSES["scalar"].offers))
     digest = search(ITEMS).digest()
-    assert len(done) == 3
+    assert sum(map(len, done)) < ITEMS
     assert journal.tiling(0, digest, ITEMS) == sorted(done, key=lambda items: items.start)
+
+
+def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
+    """What cannot be written is tried again; once there is room, nothing is missing."""
+    journal = Journal(tmp_path / "j")
+    pages = journal._database.execute("PRAGMA page_count").fetchone()[0]
+    journal._database.execute(f"PRAGMA max_page_count = {pages}")
+    said: list[str] = []
+
+    class Cleared(Crash):
+        def say(self, message: str) -> None:
+            said.append(message)
+            journal._database.execute("PRAGMA max_page_count = 100000")
+
+    driver = Driver(
+        Crew(Serial, LOSSES["scalar"]), 1, journal, Cleared(9_000), Phases(), write_seconds=0, pause_seconds=5
+    )
+    assert driver.run(single.search(search(9_000), LOSSES["scalar"].offers)).items == 9_000
+    assert len(said) == 1
+    assert "database or disk is full; trying again" in said[0]
+    assert driver.evaluated["search"] == 9_000

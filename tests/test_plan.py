@@ -35,6 +35,8 @@ class World:
         self.flying: dict[int, plan.Submit] = {}
         self.deaths: dict[range, int] = {}
         self.finished: list[range] = []
+        self.poison: frozenset[int] = frozenset()
+        self.wasted = 0
         self.old: list[plan.Event] = []
 
     def happen(self) -> list[plan.Event]:
@@ -44,7 +46,10 @@ class World:
             submit = self.flying.pop(ticket)
             items = submit.items
             fate = self.random.random()
-            if fate < self.trouble and self.deaths.get(items, 0) < plan.DEATHS_ALLOWED - 1:
+            if self.poison.intersection(items):
+                self.wasted += 1
+                events.append(Failed(ticket, "died", "poisoned"))
+            elif fate < self.trouble and self.deaths.get(items, 0) < plan.DEATHS_OF_AN_ITEM - 1:
                 self.deaths[items] = self.deaths.get(items, 0) + 1
                 events.append(Failed(ticket, "died", "killed"))
             elif fate < 2 * self.trouble:
@@ -66,18 +71,21 @@ def slots(count: int) -> tuple[str, ...]:
     return tuple(f"slot {n}" for n in range(count))
 
 
-def simulate(world: World) -> tuple[plan.State, list[plan.Submit]]:
-    gaps = [range(0, world.items)]
-    if world.items > 100:
+def simulate(world: World, gaps: list[range] | None = None) -> tuple[plan.State, list[plan.Submit]]:
+    if gaps is None and world.items > 100:
         cut = world.random.randint(1, world.items - 1)
-        gaps = [range(0, cut // 2), range(cut, world.items)]
-    gaps = [gap for gap in gaps if gap]
+        gaps = [gap for gap in (range(0, cut // 2), range(cut, world.items)) if gap]
+    gaps = gaps or [range(0, world.items)]
     state = plan.begin(gaps, world.block, next_ticket=17)
     events: list[plan.Event] = [plan.Slots(world.slots)]
     submitted: list[plan.Submit] = []
     for _ in range(100_000):
         state, actions = plan.step(state, events)
         for action in actions:
+            if isinstance(action, plan.GiveUp):
+                assert action.item in world.poison
+                world.finished.append(range(action.item, action.item + 1))
+                continue
             assert isinstance(action, plan.Submit), action
             assert action.slot in world.slots
             submitted.append(action)
@@ -191,17 +199,39 @@ def test_slices_grow_to_a_second_and_shrink_at_the_end() -> None:
     assert sizes[-1] < max(sizes) / 3
 
 
-def test_a_range_that_kills_three_workers_ends_the_stage() -> None:
-    """No poison slice loops for ever; the reason names its items."""
-    state = plan.begin([range(4)], 4, 0)
-    events: list[plan.Event] = [plan.Slots(slots(1))]
-    actions: list[plan.Action] = []
-    for ticket in range(plan.DEATHS_ALLOWED):
-        state, actions = plan.step(state, events)
-        assert actions == [plan.Submit(ticket, range(4), "slot 0")]
-        events = [Failed(ticket, "died", "killed")]
-    state, actions = plan.step(state, events)
-    assert actions == [plan.Abort("3 workers died over items 0 to 3: killed", users_fault=False)]
+@pytest.mark.parametrize("poisons", [1, 20])
+def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -> None:
+    """Halving finds it, all others are done, and no more workers die than 3 (log2(slice) + 1) for each."""
+    for seed in range(200):
+        world = World(seed, 0.0)
+        world.items, world.pace = 10_000, 10 ** world.random.uniform(-6, -3)
+        world.poison = frozenset(world.random.sample(range(10_000), poisons))
+        gaps = [range(0, world.items)]
+        state, submitted = simulate(world, gaps)
+        largest = max(len(submit.items) for submit in submitted)
+        assert state.left == 0
+        assert world.wasted <= poisons * 3 * (math.ceil(math.log2(largest)) + 1), f"seed {seed}"
+
+
+def test_a_slice_that_kills_twice_is_halved_at_a_border_of_blocks() -> None:
+    """Clean halves are kept, and blocks keep their shape and places, so their bits too."""
+    state, actions = plan.step(plan.begin([range(40)], 16, 0), [plan.Slots(("slot",))])
+    for ticket in range(2):
+        assert actions == [plan.Submit(ticket, range(16), "slot")]
+        state, actions = plan.step(state, [Failed(ticket, "died", "killed")])
+    assert actions == [plan.Submit(2, range(8), "slot")]
+    assert plan._halves(range(5, 40), 16) == (range(5, 16), range(16, 40))
+    assert plan._halves(range(17, 30), 16) == (range(17, 23), range(23, 30))
+
+
+def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
+    """Other ranges that it was in do not count: it must have been alone."""
+    state, actions = plan.step(plan.begin([range(1)], 1, 0), [plan.Slots(slots(1))])
+    for ticket in range(3):
+        assert actions == [plan.Submit(ticket, range(1), "slot 0")]
+        state, actions = plan.step(state, [Failed(ticket, "died", "killed")])
+    assert actions == [plan.GiveUp(0, "killed")]
+    assert state.complete
 
 
 def test_losses_count_against_nobody() -> None:

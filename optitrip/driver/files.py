@@ -23,6 +23,12 @@ def replace(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+    if hasattr(os, "O_DIRECTORY"):  # the name, too, must outlive a power cut; Windows has no such call
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def json_bytes(table: Mapping[str, Any]) -> bytes:

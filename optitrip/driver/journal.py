@@ -1,7 +1,8 @@
 """The durable record of finished parts; the only source of the result.
 
 SQLite with a rollback journal: one writer, transactions, and a crash leaves the last commit. Floats are kept as raw
-bytes, because SQLite's REAL stores NaN as NULL and returns -0.0 as 0.0.
+bytes, because SQLite's REAL stores NaN as NULL and returns -0.0 as 0.0. Every row has a checksum, because a flipped bit
+in a page of its own passes SQLite's own checks; all are checked on opening, before anything is made of them.
 """
 
 from __future__ import annotations
@@ -16,50 +17,99 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from optitrip.driver import rescue
 from optitrip.errors import InputError, Stopped
 from optitrip.part import Part
 
 APPLICATION_ID = 0x6F747270  # "otrp"
-VERSION = 1
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+VERSION = 2
+SCHEMA = f"""
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
 CREATE TABLE part (
     stage INTEGER NOT NULL, digest BLOB NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL,
-    round INTEGER NOT NULL DEFAULT 0, -- a later one replaces rows that hold failures
     columns BLOB NOT NULL, failures BLOB NOT NULL, nanoseconds INTEGER NOT NULL, written INTEGER NOT NULL,
     crc INTEGER NOT NULL,
-    PRIMARY KEY (stage, digest, lo, hi, round)
+    PRIMARY KEY (stage, digest, lo, hi)
 ) STRICT;
+PRAGMA application_id={APPLICATION_ID};
+PRAGMA user_version={VERSION};
 """
+INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+class Unwritable(Stopped):
+    """The journal cannot be written now, e.g. because the disk is full; what was committed before stays."""
 
 
 class Journal:
     """The parts of one sweep, by (stage, digest, lo, hi), and a few facts about the sweep."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create a journal.
+    def __init__(self, path: Path, sweep: str = "", *, reading: bool = False) -> None:
+        """Open or create a journal, and check all that is in it.
+
+        What is damaged is left out, and told in `lost`; the file as it was is kept beside the mended one.
+
+        Args:
+            path: of the file, ":memory:" for none.
+            sweep: the identity of the sweep whose parts these are; no row of another one passes for its own.
+            reading: only read; whoever writes it meanwhile goes on.
 
         Raises:
-            InputError: if the file cannot be written, or is no journal of this version.
+            InputError: if the file cannot be read or written, is no journal of this version or of another sweep.
         """
-        self.path = path
+        self.path, self._sweep = path, sweep
+        self.lost: tuple[str, ...] = ()
+        """What was damaged, in words."""
         try:
-            self._database = sqlite3.connect(path, isolation_level=None, timeout=20)
-            application, version = (self._pragma("application_id"), self._pragma("user_version"))
-            if application == 0 and version == 0:
-                self._database.executescript(
-                    f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; COMMIT;"
-                )
-            elif (application, version) != (APPLICATION_ID, VERSION):
-                raise InputError(f"{path}: not a journal of this version of optitrip; --fresh sets it aside")
+            self._database = self._open(reading)
+            if not rescue.sound(self._database, self.checksum, fact_checksum):
+                if reading:
+                    raise InputError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
+                self._database.close()
+                self.lost = rescue.mend(path, SCHEMA, INSERT, self.checksum, fact_checksum)
+                self._database = self._open(reading)
             self._database.execute("PRAGMA synchronous=EXTRA")
-        except sqlite3.Error as error:
-            raise InputError(f"{path}: the journal cannot be opened: {error}") from None
-        if self.get("journal") is None:
-            self.set(journal=uuid.uuid4().hex, created=time.time())
+        except rescue.ERRORS as error:
+            raise InputError(f"{path}: the journal cannot be opened: {error}; --fresh sets it aside") from None
+        self._epoch = 1 + (self.get("epoch") or 0)
+        if not reading:
+            self._take_over()
 
-    def _pragma(self, name: str) -> int:
-        return self._database.execute(f"PRAGMA {name}").fetchone()[0]
+    def _open(self, reading: bool) -> sqlite3.Connection:
+        where = f"{self.path.absolute().as_uri()}?mode=ro" if reading else self.path
+        database = sqlite3.connect(where, isolation_level=None, timeout=20, uri=reading)
+        try:
+            application, version = (
+                database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+            )
+            if application == 0 and version == 0 and not reading and rescue.empty(database):
+                database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+            elif (application, version) != (APPLICATION_ID, VERSION):
+                raise InputError(f"{self.path}: not a journal of this version of optitrip; --fresh sets it aside")
+            self._check_owner(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _check_owner(self, database: sqlite3.Connection) -> None:
+        """Go on unless an intact row tells of another sweep: to that one's rows, this one's checksums would not fit."""
+        row: tuple[Any, ...] | None = None
+        with suppress(*rescue.ERRORS):
+            row = database.execute("SELECT * FROM meta WHERE key = 'sweep'").fetchone()
+        if row and rescue.intact(row, fact_checksum) and json.loads(row[1]) != self._sweep:
+            raise InputError(
+                f"{self.path}: the journal of another sweep ({json.loads(row[1])}, wanted {self._sweep}); "
+                "--fresh sets it aside"
+            )
+
+    def _take_over(self) -> None:
+        """Fence off whoever wrote before: a lock may fail on a network's disk, a transaction does not."""
+        facts: dict[str, Any] = {"epoch": self._epoch}
+        if self.get("journal") is None:
+            facts |= {"journal": uuid.uuid4().hex, "created": time.time(), "sweep": self._sweep}
+        with self._transaction(fenced=False):
+            self._set(facts)
 
     def get(self, key: str) -> Any:
         """A fact, or None."""
@@ -78,23 +128,36 @@ class Journal:
             raise InputError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
 
     def set(self, **facts: Any) -> None:
-        rows = [(key, json.dumps(value)) for key, value in facts.items()]
         with self._transaction():
-            self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+            self._set(facts)
+
+    def _set(self, facts: dict[str, Any]) -> None:
+        texts = {key: json.dumps(value) for key, value in facts.items()}
+        rows = [(key, text, fact_checksum(key, text)) for key, text in texts.items()]
+        self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", rows)
+
+    def begun(self, stage: int, digest: bytes, kind: str, items: int) -> None:
+        """Note which method a stage has, for those who read the journal without knowing the route."""
+        fact = [digest.hex(), kind, items]
+        if self.get(f"stage {stage}") != fact:
+            self.set(**{f"stage {stage}": fact})
 
     @contextmanager
-    def _transaction(self) -> Generator[None]:
+    def _transaction(self, *, fenced: bool = True) -> Generator[None]:
         """All or nothing.
 
         Raises:
-            Stopped: if it cannot be written, e.g. because the disk is full; what was committed before stays.
+            Unwritable: if it cannot be written.
+            Stopped: if another command took the journal over.
         """
         try:
             self._database.execute("BEGIN IMMEDIATE")
+            if fenced and self.get("epoch") != self._epoch:
+                raise Stopped(f"{self.path}: another command took this sweep over")
             yield
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
-            raise Stopped(f"{self.path}: the journal cannot be written: {error}") from None
+            raise Unwritable(f"{self.path}: the journal cannot be written: {error}") from None
         finally:
             if self._database.in_transaction:
                 with suppress(sqlite3.Error):
@@ -112,10 +175,9 @@ class Journal:
         with self._transaction():
             for part, seconds in parts:
                 key = (stage, digest, part.items.start, part.items.stop)
-                columns, failures = part.columns_bytes(), part.failures.to_bytes()
-                row = (*key, columns, failures, round(seconds * 1e9), written, checksum(*key, columns, failures))
-                done = self._database.execute("INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)", row)
-                if not done.rowcount:
+                columns = part.columns_bytes()
+                row = (*key, columns, part.failures.to_bytes(), round(seconds * 1e9), written)
+                if not self._database.execute(INSERT, (*row, self.checksum(*row))).rowcount:
                     (there,) = self._database.execute(
                         "SELECT columns FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?", key
                     ).fetchone()
@@ -123,13 +185,15 @@ class Journal:
                         different.append(part.items)
         return different
 
-    def tiling(self, stage: int, digest: bytes, items: int) -> list[range]:
-        """The rows that count: the chain from 0 that takes at each point the longest row that does not pass `items`."""
+    def tiling(self, stage: int, digest: bytes, items: int, start: int = 0) -> list[range]:
+        """The rows that count: the chain that takes at each point the longest row that does not pass `items`."""
         rows = self._read(
-            "SELECT lo, max(hi) FROM part WHERE stage = ? AND digest = ? AND hi <= ? GROUP BY lo ORDER BY lo",
+            "SELECT lo, max(hi) FROM part WHERE stage = ? AND digest = ? AND hi <= ? AND lo >= ? GROUP BY lo"
+            " ORDER BY lo",
             stage,
             digest,
             items,
+            start,
         )
         chain: list[range] = []
         for lo, hi in rows:
@@ -145,19 +209,23 @@ class Journal:
         """
         wanted = set(tiles)
         rows = self._read(
-            "SELECT lo, hi, columns, failures, written, crc FROM part WHERE stage = ? AND digest = ? ORDER BY lo, hi",
+            "SELECT * FROM part WHERE stage = ? AND digest = ? ORDER BY lo, hi",
             stage,
             digest,
         )
-        for lo, hi, columns, failures, written, crc in rows:
+        for row in rows:
+            _, _, lo, hi, columns, failures, _, written, crc = row
             tile = range(lo, hi)
             if tile not in wanted:
                 continue
-            if checksum(stage, digest, lo, hi, columns, failures) != crc:
-                raise InputError(
-                    f"{self.path}: the row of stage {stage}, items {tile}, is damaged; --fresh starts over"
-                )
+            if self.checksum(*row[:-1]) != crc:
+                raise InputError(f"{self.path}: the row of stage {stage}, items {tile}, was damaged meanwhile")
             yield Part.from_bytes(tile, columns, failures), written
+
+    def rows(self) -> list[tuple[int, bytes, range]]:
+        """All that is there, by stage and digest."""
+        rows = self._read("SELECT stage, digest, lo, hi FROM part ORDER BY stage, digest, lo, hi")
+        return [(stage, digest, range(lo, hi)) for stage, digest, lo, hi in rows]
 
     def empty(self) -> bool:
         return not self._read("SELECT 1 FROM part LIMIT 1")
@@ -165,19 +233,24 @@ class Journal:
     def close(self) -> None:
         self._database.close()
 
+    def checksum(
+        self, stage: int, digest: bytes, lo: int, hi: int, columns: bytes, failures: bytes, took: int, written: int
+    ) -> int:
+        """CRC-32 of a row and of whose it is."""
+        head = f'["{self._sweep}", {stage}, "{digest.hex()}", {lo}, {hi}, {len(columns)}, {took}, {written}]'.encode()
+        return zlib.crc32(failures, zlib.crc32(columns, zlib.crc32(head)))
 
-def missing(tiles: Sequence[range], items: int) -> list[range]:
-    """What a tiling lacks of [0, items)."""
+
+def fact_checksum(key: str, text: str) -> int:
+    return zlib.crc32(f"{key}\n{text}".encode())
+
+
+def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:
+    """What a tiling lacks of [start, items)."""
     gaps: list[range] = []
-    at = 0
+    at = start
     for tile in [*tiles, range(items, items)]:
         if tile.start > at:
             gaps.append(range(at, tile.start))
         at = tile.stop
     return gaps
-
-
-def checksum(stage: int, digest: bytes, lo: int, hi: int, columns: bytes, failures: bytes) -> int:
-    """CRC-32 of a row: a flipped bit in a page of its own passes SQLite's own checks."""
-    head = f'[{stage}, "{digest.hex()}", {lo}, {hi}, {len(columns)}]'.encode()
-    return zlib.crc32(failures, zlib.crc32(columns, zlib.crc32(head)))

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from optitrip.answers import Answer
 from optitrip.answers.search import Best
 
-Status = Literal["finished", "stopped", "failed"]
-"""All done; stopped and to be resumed, with the best so far; ended without an answer."""
+Status = Literal["finished", "stopped", "failed", "shard"]
+"""All done; stopped and to be resumed, with the best so far; ended without an answer; one share of it done."""
 
 
 @dataclass(frozen=True, eq=False)

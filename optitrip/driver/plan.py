@@ -27,7 +27,8 @@ QUEUED_PER_SLOT = 2
 AT_ONCE = 64
 """Slices handed out by one step: with thousands of slots, the first ones tell how long those of the others should be.
 """
-DEATHS_ALLOWED = 3
+DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
+"""A range whose worker died so often is halved; an item that was alone every time is given up."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,19 @@ class Slots:
     names: tuple[str, ...]
 
 
-Event = Done | Failed | Slots
+@dataclass(frozen=True)
+class Cut:
+    """Items from this one on are not needed."""
+
+    stop: int
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Hand out no more."""
+
+
+Event = Done | Failed | Slots | Cut | Drain
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,22 @@ class Abort:
     users_fault: bool
 
 
-Action = Submit | Abort
+@dataclass(frozen=True)
+class GiveUp:
+    """An item cannot be evaluated; it is to be recorded as failed."""
+
+    item: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """A slice is not needed any more."""
+
+    ticket: int
+
+
+Action = Submit | Abort | GiveUp | Cancel
 
 
 @dataclass(frozen=True)
@@ -91,8 +119,9 @@ class State:
     gap: int = 0
     start: int = 0
     again: tuple[range, ...] = ()
-    """Came back without a part; handed out first, with their bounds unchanged."""
+    """Came back without a part, or halves of what did; handed out first, with their bounds unchanged."""
     deaths: Mapping[range, int] = field(default_factory=dict[range, int])
+    """Of workers, by the range that they had begun."""
     names: tuple[str, ...] = ()
     """Of the slots that there are."""
     slots: dict[str, Slot] = field(default_factory=dict[str, Slot])
@@ -106,6 +135,7 @@ class State:
     """How many these are."""
     largest: int = 0
     """Items of the largest slice that is done."""
+    draining: bool = False
 
     @property
     def complete(self) -> bool:
@@ -151,14 +181,19 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
     """
     state = State(**vars(state))
     state.slots, state.free = dict(state.slots), tuple(map(dict, state.free))
-    aborts: list[Action] = []
+    done: list[Action] = []
     for event in events:
         if isinstance(event, Slots):
             if event.names is not state.names:
                 _there_are(state, event.names)
+        elif isinstance(event, Cut):
+            done += _cut(state, event.stop)
+        elif isinstance(event, Drain):
+            state.draining = True
         elif (name := state.holder(event)) is not None:
-            aborts += _take_in(state, name, event)
-    return state, aborts or _hand_out(state)
+            done += _take_in(state, name, event)
+    aborts: list[Action] = [action for action in done if isinstance(action, Abort)]
+    return state, aborts or done + _hand_out(state)
 
 
 def _there_are(state: State, names: tuple[str, ...]) -> None:
@@ -211,18 +246,53 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
     _put(state, name, Slot(queue, slot.pace, slot.largest, slot.gone))
     if event.kind == "raised":
         return [Abort(event.message, users_fault=True)]
-    state.again = (*state.again, items)
-    state.waiting += len(items)
     died = state.deaths.get(items, 0) + (event.kind == "died")
     state.deaths = {**state.deaths, items: died}
-    if died < DEATHS_ALLOWED:
-        return []
-    reason = f"{died} workers died over items {items.start} to {items.stop - 1}: {event.message}"
-    return [Abort(reason, users_fault=False)]
+    if len(items) == 1 and died == DEATHS_OF_AN_ITEM:
+        state.left -= 1
+        return [GiveUp(items.start, event.message)]
+    state.again += _halves(items, state.block) if len(items) > 1 and died == DEATHS_OF_A_SLICE else (items,)
+    state.waiting += len(items)
+    return []
+
+
+def _cut(state: State, stop: int) -> list[Action]:
+    """Forget what is not needed; of a slice in flight that is needed in part, that part comes back."""
+    dropped: list[Action] = []
+    clipped = [before(items, stop) for items in state.again]
+    for name, slot in list(state.slots.items()):
+        for submit in slot.queue:
+            if submit.items.stop > stop:
+                clipped.append(before(submit.items, stop))
+                dropped.append(Cancel(submit.ticket))
+        _put(state, name, replace(slot, queue=tuple(one for one in slot.queue if one.items.stop <= stop)))
+    state.again = tuple(items for items in clipped if items)
+    rest = [before(items, stop) for items in (range(state.start, gap.stop) for gap in state.todo[state.gap :][:1])]
+    rest += [before(gap, stop) for gap in state.todo[state.gap + 1 :]]
+    state.todo, state.gap = tuple(items for items in rest if items), 0
+    state.start = state.todo[0].start if state.todo else 0
+    state.waiting = sum(map(len, (*state.todo, *state.again)))
+    state.left = state.waiting + sum(len(submit.items) for submit in state.flying())
+    return dropped
+
+
+def before(items: range, stop: int) -> range:
+    return range(items.start, max(items.start, min(items.stop, stop)))
+
+
+def _halves(items: range, block: int) -> tuple[range, range]:
+    """Both halves of a range, cut at a border of blocks if there is one inside: no block is evaluated for both."""
+    middle = items.start + len(items) // 2
+    border = round(middle / block) * block
+    if not items.start < border < items.stop:
+        border = middle
+    return range(items.start, border), range(border, items.stop)
 
 
 def _hand_out(state: State) -> list[Action]:
     """Slices for the slots that are idle, then for those that have one: it never idles while the driver is busy."""
+    if state.draining:
+        return []
     if state.again or state.left == state.waiting:
         state.free[0].update((name, None) for name in state.names if not state.slots[name].queue)
     actions: list[Action] = []

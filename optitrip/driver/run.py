@@ -9,18 +9,20 @@ from typing import Any
 
 from optitrip.driver import plan
 from optitrip.driver.crew import Crew
-from optitrip.driver.journal import Journal, missing
+from optitrip.driver.ending import Ending
+from optitrip.driver.journal import Journal, Unwritable, missing
 from optitrip.driver.phases import Phases
 from optitrip.driver.watch import Watch
-from optitrip.errors import InputError, NoAnswer, Stopped
+from optitrip.errors import InputError, NoAnswer, ShardDone, Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.methods import Method, merged
-from optitrip.part import Failures
+from optitrip.part import DIED, Failures, Part, Record
 from optitrip.routes import Route
 
 WAIT_SECONDS, PATIENCE_SECONDS = 0.2, 20.0
 WRITE_SECONDS = 0.1
 """From one transaction of the journal to the next: to wait for the disk costs more than all else of a slice."""
+PAUSE_SECONDS, DRAIN_SECONDS = 60.0, 10.0
 LINES_SHOWN = 200
 """Of what a loss prints on workers; it may print for every candidate."""
 SLOW_BLOCK_SECONDS, BLOCKS_TIMED = 2.0, 5
@@ -38,11 +40,18 @@ class Driver:
         phases: Phases,
         heed: Callable[[], None] = lambda: None,
         write_seconds: float = WRITE_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
+        drain_seconds: float = DRAIN_SECONDS,
+        share: Callable[[int], range] | None = None,
     ) -> None:
         self._crew, self._block, self._journal, self._watch, self._phases = crew, block, journal, watch, phases
         self._heed = heed
         """Called between slices; raises `Stopped` if someone asked to stop."""
         self._write_seconds = write_seconds
+        self._pause_seconds, self._drain_seconds = pause_seconds, drain_seconds
+        """How long a disk without room is waited for; and slices that were begun, when someone asks to stop."""
+        self._share = share
+        """Of the search or the gradient, these of so many items alone; then `ShardDone` is raised."""
         self._lines_left = LINES_SHOWN
         self._block_seconds: list[float] = []
         self.evaluated: dict[str, int] = {}
@@ -56,6 +65,7 @@ class Driver:
 
         Raises:
             NoAnswer: from the route, or because importing or preparing raised in a worker.
+            ShardDone: where only a share is wanted.
             Stopped: because workers kept dying, or someone asked to.
         """
         result: Any = None
@@ -71,28 +81,56 @@ class Driver:
 
     def _stage(self, number: int, method: Method) -> Any:
         digest = method.digest()
+        self._journal.begun(number, digest, method.kind, method.items)
         tiles = self._journal.tiling(number, digest, method.items)
         gaps = missing(tiles, method.items)
         self._watch.stage(method, sum(map(len, tiles)))
-        hopeless = Hopeless(method)
+        hopeless, ending = Hopeless(method), Ending(method)
         for found in self._journal.parts(number, digest, tiles):
             self._watch.parts([found], new=False)
             hopeless.see(found[0].items, found[0].failures)
-        if gaps:
-            self._evaluate(number, method, digest, gaps, hopeless)
-            tiles = self._journal.tiling(number, digest, method.items)
-        if missing(tiles, method.items):
-            raise RuntimeError(f"stage {number} ({method.kind}) lacks {missing(tiles, method.items)} of {method.items}")
+            ending.see(found[0])
+        if self._share and method.kind in ("search", "gradient"):
+            self._evaluate_share(number, method, digest, self._share(method.items), hopeless)
+        items = method.items
+        while True:
+            if ending.items < items:  # rows that go past it do not count, so something may be missing before it
+                items = ending.items
+                tiles = self._journal.tiling(number, digest, items)
+                gaps = missing(tiles, items)
+            if not gaps:
+                break
+            self._evaluate(number, method, digest, gaps, hopeless, ending)
+            tiles = self._journal.tiling(number, digest, items)
+            gaps = missing(tiles, items)
+            if gaps and ending.items == items:
+                raise RuntimeError(f"stage {number} ({method.kind}) lacks {gaps} of {items}")
         whole = merged([part for part, _ in self._journal.parts(number, digest, tiles)], method.merge)
         return method.result(whole)
 
-    def _evaluate(self, number: int, method: Method, digest: bytes, gaps: Sequence[range], hopeless: Hopeless) -> None:
+    def _evaluate_share(self, number: int, method: Method, digest: bytes, share: range, hopeless: Hopeless) -> None:
+        """Evaluate what is missing of a share.
+
+        Raises:
+            ShardDone: then.
+        """
+        begun = self._journal.tiling(number, digest, share.stop, share.start)
+        gaps = missing(begun, share.stop, share.start)
+        if gaps:
+            self._evaluate(number, method, digest, gaps, hopeless, Ending(method))
+        raise ShardDone(share)
+
+    def _evaluate(
+        self, number: int, method: Method, digest: bytes, gaps: Sequence[range], hopeless: Hopeless, ending: Ending
+    ) -> None:
         executor = self._crew.executor()
         executor.stage(number, method)
         state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket)
         events: list[plan.Event] = []
         held: list[Done] = []
-        write_at = 0.0
+        write_at = drained_at = 0.0
+        stopping: Stopped | None = None
+        needed = ending.items
         patient_until = time.monotonic() + PATIENCE_SECONDS
         try:
             while True:
@@ -101,22 +139,37 @@ class Driver:
                 for action in actions:
                     if isinstance(action, plan.Submit):
                         executor.submit(action.ticket, number, action.items, action.slot)
+                    elif isinstance(action, plan.Cancel):
+                        executor.cancel(action.ticket)
+                    elif isinstance(action, plan.GiveUp):
+                        held.append(self._given_up(method, action))
                 self._crew.next_ticket = state.next_ticket
                 # Slots have their next slices before the disk is waited for, and one wait serves many parts.
                 if held and (abort or state.complete or time.monotonic() >= write_at):
                     parts, held = held, []
-                    self._journal_parts(number, method, digest, parts, hopeless)
+                    self._journal_parts(number, method, digest, parts, hopeless, ending)
                     write_at = time.monotonic() + self._write_seconds
                 if abort:
                     raise NoAnswer(abort.reason) if abort.users_fault else Stopped(abort.reason)
                 if state.complete:
                     return
-                self._heed()
+                events = []
+                if ending.items < needed:
+                    needed = ending.items
+                    events.append(plan.Cut(needed))
+                if stopping is None:
+                    try:
+                        self._heed()
+                    except Stopped as error:
+                        stopping, drained_at = error, time.monotonic() + self._drain_seconds
+                        events.append(plan.Drain())
+                if stopping and (time.monotonic() >= drained_at or not any(state.flying())):
+                    raise stopping
                 patience = min(WAIT_SECONDS, max(0.0, write_at - time.monotonic())) if held else WAIT_SECONDS
                 told = executor.wait(0.0 if len(actions) == plan.AT_ONCE else patience)
                 outcomes = list({o.ticket: o for o in told if state.holder(o) is not None}.values())
                 held += [outcome for outcome in outcomes if isinstance(outcome, Done)]
-                events = list(outcomes)
+                events += outcomes
                 if larger := self._larger(state):
                     back = {outcome.ticket for outcome in outcomes}
                     events += [
@@ -133,37 +186,72 @@ class Driver:
             for submit in state.flying():
                 executor.cancel(submit.ticket)  # whoever goes on with this executor does not wait for them
             if held and isinstance(error, Stopped | KeyboardInterrupt):
-                self._journal_parts(number, method, digest, held, hopeless)
+                self._journal_parts(number, method, digest, held, hopeless, ending)
             raise
+
+    def _given_up(self, method: Method, action: plan.GiveUp) -> Done:
+        """An item that kills its workers, as a part."""
+        text = f"{plan.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
+        self._watch.say(f"{method.points.title(action.item)}: {text}")
+        record = Record(action.item, "WorkerDied", text, "")
+        part = method.lost(range(action.item, action.item + 1), [(DIED, record)])
+        return Done(-1, part, 0.0, "")
 
     def _larger(self, state: plan.State) -> Executor | None:
         """Another executor, if it is time to ask: a slice took long enough to tell, and items are left to hand out."""
-        if not (self._crew.may_grow and state.waiting and state.pace is not None and state.seconds_left is not None):
+        pace, left = state.pace, state.seconds_left
+        if pace is None or left is None or not (self._crew.may_grow and state.waiting and not state.draining):
             return None
-        if state.largest * state.pace < WAIT_SECONDS:
+        if state.largest * pace < WAIT_SECONDS:
             return None
         try:
-            return self._crew.larger(state.seconds_left)
+            return self._crew.larger(left)
         except InputError as error:
             self._watch.say(f"going on in this process: {error}")
             return None
 
     def _journal_parts(
-        self, number: int, method: Method, digest: bytes, done: Sequence[Done], hopeless: Hopeless
+        self,
+        number: int,
+        method: Method,
+        digest: bytes,
+        done: Sequence[Done],
+        hopeless: Hopeless,
+        ending: Ending,
     ) -> None:
         for outcome in done:
             self._pass_on(outcome.said)
             self._crew.see(outcome)
         now = time.time_ns() // 1_000_000
-        different = self._journal.write(number, digest, [(d.part, d.seconds) for d in done], now)
+        different = self._write(number, digest, [(d.part, d.seconds) for d in done], now)
         for items in different:
             self._watch.say(f"items {items.start} to {items.stop - 1} gave other losses than before: not deterministic")
         self.evaluated[method.kind] = self.evaluated.get(method.kind, 0) + sum(len(d.part.items) for d in done)
         self._watch.parts([(d.part, now) for d in done], new=True)
         for outcome in done:
             hopeless.see(outcome.part.items, outcome.part.failures)
-            if self._block > 1 and len(self._block_seconds) < BLOCKS_TIMED:
+            ending.see(outcome.part)
+            if self._block > 1 and outcome.seconds and len(self._block_seconds) < BLOCKS_TIMED:
                 self._time_block(outcome)
+
+    def _write(self, number: int, digest: bytes, parts: Sequence[tuple[Part, float]], now: int) -> list[range]:
+        """Write parts; where the disk has no room, wait for it: workers go on, and what they return is kept here.
+
+        Raises:
+            Stopped: if it cannot be written for a minute, or someone asked to stop.
+        """
+        until: float | None = None
+        while True:
+            try:
+                return self._journal.write(number, digest, parts, now)
+            except Unwritable as error:
+                if until is None:
+                    until = time.monotonic() + self._pause_seconds
+                    self._watch.say(f"{error}; trying again for {self._pause_seconds:.0f} s")
+                if time.monotonic() > until:
+                    raise
+                self._heed()
+                time.sleep(min(1.0, self._pause_seconds / 10))
 
     def _pass_on(self, said: str) -> None:
         """What the loss printed on a worker, up to a limit."""

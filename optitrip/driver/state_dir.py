@@ -1,17 +1,20 @@
-"""The directory of a sweep: its journal and its files, under a name that holds the identity."""
+"""The directory of a sweep: journal and files, under a name that holds the identity, for one command at a time."""
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from optitrip.driver import files
 from optitrip.driver.journal import Journal
 from optitrip.errors import InputError
 from optitrip.spec import Sweep, differences
 
-JOURNAL, ESSENCE = "journal.sqlite", "identity.json"
+JOURNAL, ESSENCE, LOCK = "journal.sqlite", "identity.json", "lock"
 
 
 class StateDir:
@@ -25,33 +28,66 @@ class StateDir:
         self.path = root / sweep.label if root else None
         self.differs: str | None = None
         """How the sweep differs from the latest of the same name, if it is new."""
+        self._lock: BaseFileLock | None = None
         if self.path is None or root is None:
             self.journal = Journal(Path(":memory:"))
             return
         try:
-            if fresh and self.path.exists():
-                set_aside(self.path)
             if not self.path.exists():
                 self.differs = difference(root, sweep)
-            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = locked(self.path)
+            if fresh:
+                set_aside(self.path)
+                self._lock.release()
+                self._lock = locked(self.path)
             essence = self.path / ESSENCE
             if not essence.exists():
                 files.replace(essence, files.json_bytes(plain(sweep.essence)))
             elif changed := differences(json.loads(essence.read_bytes()), plain(sweep.essence)):
                 raise InputError(f"{self.path} belongs to another sweep; it differs in {'; '.join(changed)}")
-        except OSError as error:
-            raise InputError(
-                f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
-                "--state-dir names another place"
-            ) from None
-        except json.JSONDecodeError as error:
-            raise InputError(f"{self.path / ESSENCE}: damaged: {error}; --fresh sets the directory aside") from None
-        self.journal = Journal(self.path / JOURNAL)
+            self.journal = Journal(self.path / JOURNAL, sweep.identity)
+        except BaseException as error:
+            if self._lock is not None:
+                self._lock.release()
+            if isinstance(error, OSError):
+                raise InputError(
+                    f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
+                    "--state-dir names another place"
+                ) from None
+            if isinstance(error, ValueError):
+                raise InputError(f"{self.path / ESSENCE}: damaged: {error}; --fresh sets the directory aside") from None
+            raise
 
     def keep(self, sweep: Sweep) -> None:
         """Keep the sweep file beside its results."""
         if self.path is not None:
             files.replace(self.path / files.SWEEP_FILE, sweep.text.encode())
+
+    def close(self) -> None:
+        self.journal.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def locked(path: Path) -> BaseFileLock:
+    """A directory, made if it is not there, that no other command has; the system lets go of it when this one dies.
+
+    Raises:
+        InputError: if another command has it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    # Without flock the library would leave a file that outlives a crash; the journal's epoch has to do there.
+    lock = FileLock(path / LOCK, timeout=0, fallback_to_soft=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{path}: another command is running this sweep; wait for it, or stop it (--state-dir names another place)"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+    return lock
 
 
 def set_aside(path: Path) -> None:

@@ -115,8 +115,9 @@ class Actor:
         self._objective: Any = None
         self._method: Any = None
 
-    def ready(self) -> str:
-        return f"{ray.util.get_node_ip_address()}:{os.getpid()}"
+    def ready(self) -> tuple[str, str]:
+        """A name, and the node."""
+        return f"{ray.util.get_node_ip_address()}:{os.getpid()}", ray.get_runtime_context().get_node_id()
 
     def take(self, objective: list[Any], method: list[Any]) -> None:
         """What the slices after this are of.
@@ -169,6 +170,7 @@ class Hired:
     actor: Any
     name: str = ""
     """Empty until it is there."""
+    node: str = ""
     calls: dict[int, Any] = field(default_factory=dict[int, Any])
     """References to what will come of them, by ticket, in order of submission."""
     taken: tuple[Any, Any] | None = None
@@ -302,7 +304,7 @@ class RayWorkers:
     def _welcome(self, hired: Hired, future: Future[Any]) -> None:
         self._starting.discard(hired)
         try:
-            hired.name = future.result()
+            hired.name, hired.node = future.result()
         except ray.exceptions.RayError as error:
             self._failed_starts += 1
             if self._failed_starts >= STARTS_ALLOWED and not self._there:
@@ -318,7 +320,7 @@ class RayWorkers:
         del self._there[hired.name]
         self._slots = tuple(self._there)
         outcomes: list[Done | Failed] = []
-        began = True
+        began = alive(hired.node)  # what took a whole node along was hardly the slice
         for ticket, call in list(hired.calls.items()):
             self._forget(ticket)
             try:
@@ -348,6 +350,14 @@ class RayWorkers:
             self._ours = False
             ray.shutdown()
             self._over.set()
+
+
+def alive(node: str) -> bool:
+    """Whether a node is still one of the cluster, as far as is known."""
+    try:
+        return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())
+    except Exception:  # the head is gone too
+        return False
 
 
 def answered(ticket: int, answer: Any, slot: str) -> Done | Failed:

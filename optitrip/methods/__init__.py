@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
+from optitrip.returned import Problems
 
 NOTHING = b""
 """What a method prepares that takes the objective as it is."""
@@ -80,6 +81,10 @@ class Method(Protocol):
 
     def evaluate(self, context: Any, items: range) -> Part:
         """Evaluate any range of items."""
+        ...
+
+    def lost(self, items: range, problems: Problems) -> Part:
+        """The part of items that no worker could evaluate, each with its problem."""
         ...
 
     def merge(self, left: Part, right: Part) -> Part:

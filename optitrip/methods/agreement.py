@@ -14,7 +14,7 @@ import numpy as np
 from optitrip.methods import NOTHING, Points, digest_of
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent
-from optitrip.returned import Evaluation
+from optitrip.returned import Evaluation, Problems
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class Agreement:
             for loss in one_by_one.losses.tolist()
         ]
         return compared(items, in_batch, one_by_one, np.array(allowed))
+
+    def lost(self, items: range, problems: Problems) -> Part:
+        nothing = Evaluation(items, problems=problems)
+        return compared(items, nothing, nothing, np.zeros(len(items)))
 
     def merge(self, left: Part, right: Part) -> Part:
         columns = {name: np.concatenate([left.columns[name], right.columns[name]]) for name in left.columns}

@@ -79,6 +79,11 @@ class Deltas(Gradient):
             start = stop
         return self.part(items, columns, [DELTA[side.side] for side in self.sides], stuck, problems)
 
+    def lost(self, items: range, problems: Problems) -> Part:
+        nothing = {DELTA[side.side]: np.full(len(items), np.nan) for side in self.sides}
+        columns = {"coordinate": self.along(items), "loss": np.full(len(items), np.nan), **nothing}
+        return self.part(items, columns, list(nothing), self.stuck(items), problems)
+
     def _call(self, made: Any, wanted: range, first: int, columns: dict[str, Array], problems: Problems) -> None:
         """One call for the whole block around the wanted items, which begin at row wanted.start - first."""
         low = wanted.start // self.block * self.block

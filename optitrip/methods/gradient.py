@@ -122,6 +122,12 @@ class Gradient:
                 columns |= {BESIDE + name: column for name, column in found.named.items()}
         return self.part(items, columns, [LOSS[side.side] for side in self.sides], stuck, problems)
 
+    def lost(self, items: range, problems: Problems) -> Part:
+        nothing = {LOSS[side.side]: np.full(len(items), np.nan) for side in self.sides}
+        return self.part(
+            items, {"coordinate": self.along(items), **nothing}, list(nothing), self.stuck(items), problems
+        )
+
     def along(self, items: range) -> Array:
         """The coordinate of each item, -1 for x itself; int64."""
         along = self.points.coordinates[max(items.start, 1) - 1 : max(items.stop, 1) - 1]
@@ -197,7 +203,7 @@ class Gradient:
             flags=shaped(flags, LEFT_OUT, np.uint8),
             losses={side: shaped(column, np.nan) for side, column in losses.items()},
             named={name: float(column[0]) for name, column in named(columns, BESIDE).items()},
-            kinks=shaped(columns[KINKS][1:], 0, np.int64) if KINKS in columns else {},
+            kinks=shaped(np.nan_to_num(columns[KINKS][1:]), 0, np.int64) if KINKS in columns else {},
             items=len(whole.items),
             failures=whole.failures,
         )

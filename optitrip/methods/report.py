@@ -10,7 +10,7 @@ import numpy as np
 from optitrip.methods import NOTHING, Points, digest_of
 from optitrip.objective import Objective
 from optitrip.part import RAISED, Array, Failures, Part
-from optitrip.returned import recorded
+from optitrip.returned import Evaluation, Problems, recorded
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,9 @@ class Report:
         except (Exception, SystemExit) as error:
             return Part(items, {}, Failures.of({items.start: RAISED}, [(RAISED, recorded(items.start, error))]))
         return Part(items, {name: np.asarray(value, np.float64) for name, value in said.items()})
+
+    def lost(self, items: range, problems: Problems) -> Part:
+        return Part(items, {}, Evaluation(items, problems=problems).failures)
 
     def merge(self, left: Part, right: Part) -> Part:
         raise ValueError(f"a report has one item, so {left.items} and {right.items} cannot both be its parts")

@@ -20,7 +20,7 @@ from optitrip.evaluating import stretches
 from optitrip.methods import digest_of, merged
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent, joined, named
-from optitrip.returned import Evaluation
+from optitrip.returned import Evaluation, Problems
 
 KEEP_ALL = 1_000_000
 KEPT, BEST = "kept_", "best_"
@@ -76,6 +76,10 @@ class Search:
     maximize: bool = False
     screen: str | None = None
     """Losses are those of the objective's stand-in; how it was made."""
+    target_loss: float | None = None
+    """The search is over at the first candidate that is this good."""
+    no_improvement: int | None = None
+    """The search is over once so many candidates in a row were no better than the best before them."""
     kind: str = "search"
     vital: int = 100
     """The mistake is in the loss then, and more of it tells nothing."""
@@ -116,6 +120,9 @@ class Search:
             low = self.sign * lows[-1] if len(lows) else low
             worst = self.sign * best[-1] if len(best) == self.best else worst
         return merged(parts, self.merge)
+
+    def lost(self, items: range, problems: Problems) -> Part:
+        return self._part(Evaluation(items, problems=problems), np.inf, np.inf)
 
     def _part(self, found: Evaluation, low: float, worst: float) -> Part:
         """Of one stretch, without what is not below the lowest loss, or the last of the best few, of one before it.

@@ -12,6 +12,7 @@ from optitrip.draws import Draws
 from optitrip.methods import NOTHING, digest_of
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent, joined
+from optitrip.returned import Evaluation, Problems
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,13 @@ class Verification:
         return NOTHING
 
     def evaluate(self, context: Objective, items: range) -> Part:
-        found = context.evaluate(self.points.values, items)
-        return Part(items, dict(found.columns) | {"loss": found.losses}, found.failures)
+        return self._part(context.evaluate(self.points.values, items))
+
+    def lost(self, items: range, problems: Problems) -> Part:
+        return self._part(Evaluation(items, problems=problems))
+
+    def _part(self, found: Evaluation) -> Part:
+        return Part(found.items, dict(found.columns) | {"loss": found.losses}, found.failures)
 
     def merge(self, left: Part, right: Part) -> Part:
         columns = joined(left.columns, right.columns, "loss", "")

@@ -38,7 +38,15 @@ def method_of(sweep: Sweep, offers: Offers) -> Search | Gradient:
     table = sweep.method
     if not isinstance(table, GradientTable):
         draws = Draws(sweep.space, sweep.seed, table.sampler)
-        return Search(draws, table.candidates, table.best, maximize=sweep.objective.maximize, screen=table.screen_said)
+        return Search(
+            draws,
+            table.candidates,
+            table.best,
+            maximize=sweep.objective.maximize,
+            screen=table.screen_said,
+            target_loss=sweep.stop.target_loss,
+            no_improvement=sweep.stop.no_improvement,
+        )
     if sweep.base is None:
         raise RuntimeError("the point of a gradient was not looked up")
     coordinates = np.arange(sweep.base.size)

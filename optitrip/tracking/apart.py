@@ -84,7 +84,12 @@ class Apart:
 
 def serve() -> None:
     """The process: answer requests until there are no more."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # it ends with the driver, which may have something to tell yet
+    hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        *hangup,
+    ):  # it ends with the driver, which may have something to tell yet
         signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what MLflow prints is no answer

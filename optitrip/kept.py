@@ -1,0 +1,54 @@
+"""A sweep that was run, from what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from optitrip.base_point import located
+from optitrip.driver import files
+from optitrip.driver.journal import Journal
+from optitrip.driver.state_dir import JOURNAL
+from optitrip.errors import InputError
+from optitrip.finding import is_sweep_file, state_directories
+from optitrip.spec import Sweep, read
+
+
+def kept(given: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path]:
+    """The sweep that someone names, and its state directory, which is there.
+
+    Args:
+        given: its file, name, identity or MLflow run.
+        root: the folder of state directories.
+        overrides: of its file.
+
+    Raises:
+        InputError: if nothing is kept of such a sweep.
+    """
+    if is_sweep_file(Path(given)):
+        sweep = located(read(Path(given), overrides), root)
+        if (root / sweep.label / JOURNAL).exists():
+            return sweep, root / sweep.label
+        raise InputError(f"nothing is kept of {sweep.label} in {root}; run `optitrip sweep {given}` first")
+    for folder in state_directories(given, root):
+        return restored(folder, root, overrides), folder
+    raise InputError(f"there is no sweep {given!r} in {root} (wanted its file, name, identity or MLflow run)")
+
+
+def restored(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """The sweep of a state directory, as it was last run.
+
+    Raises:
+        InputError: if its sweep file or its journal cannot be read.
+    """
+    with closing(Journal(folder / JOURNAL, folder.name.rpartition("-")[2], reading=True)) as journal:
+        origin = journal.get("origin")
+    if origin is None:
+        raise InputError(f"{folder}: its journal does not tell where its sweep file was; name the file instead")
+    sweep = read(folder / files.SWEEP_FILE, [*origin["overrides"], *overrides])
+    sweep = located(replace(sweep, name=origin["name"], folder=Path(origin["folder"])), root)
+    if sweep.label != folder.name:
+        raise InputError(f"{folder / files.SWEEP_FILE} describes {sweep.label}, which is another sweep")
+    return sweep

@@ -1,0 +1,97 @@
+"""What a journal holds, for people: stages, and what failed by kind and index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from optitrip.driver import files
+from optitrip.driver.journal import Journal
+from optitrip.driver.state_dir import JOURNAL
+from optitrip.part import Failures
+from optitrip.spec import Sweep
+
+RUNS_SHOWN = 20
+
+
+def listing(sweep: Sweep, folder: Path) -> Iterator[str]:
+    """How far a sweep is, stage by stage, and its result if it has one."""
+    yield f"{sweep.label}: {sweep.items:,} {sweep.unit} in {folder}"
+    for kind, items, done, failures in stages(sweep, folder):
+        failed = ", ".join(f"{count:,} {what}" for what, count in failures.counts().items())
+        yield f"  {kind}: {done:,} of {items:,} items are there" + (f", of these failed: {failed}" if failed else "")
+    yield "  " + outcome(folder)
+
+
+def outcome(folder: Path) -> str:
+    try:
+        result: dict[str, Any] = json.loads((folder / files.RESULT).read_bytes())
+    except (OSError, ValueError):
+        return "not finished: `optitrip sweep` goes on"
+    best, gradient = result.get("best"), result.get("gradient")
+    if best:
+        return f"finished with {result['items']:,}: loss {best['loss']:.8g} at candidate {best['index']:,}"
+    return f"finished with {result['items']:,}" + (f": norm {gradient['norm']:.8g}" if gradient else "")
+
+
+def failures(sweep: Sweep, folder: Path) -> Iterator[str]:
+    """Every failure by kind and index, with the first records of each kind in the objective's own words."""
+    nothing = True
+    for kind, _, _, found in stages(sweep, folder):
+        for what, runs in found.runs.items():
+            nothing = False
+            count = sum(hi - lo for lo, hi in runs)
+            yield f"{kind}, {what}: {count:,}: {indices(runs)}"
+            for record in found.records.get(what, ()):
+                yield f"  {record.index:,}: {record.type}: {record.message.splitlines()[0] if record.message else ''}"
+    if nothing:
+        yield "nothing failed"
+    else:
+        yield f"optitrip replay {sweep.label} INDEX evaluates one of them again, in this process"
+
+
+def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
+    """The same for programs, with all ranges: [first, one past the last]."""
+    return {
+        "name": sweep.name,
+        "identity": sweep.identity,
+        "state_dir": str(folder),
+        "stages": [
+            {
+                "kind": kind,
+                "items": items,
+                "done": done,
+                "failures": {
+                    what: {
+                        "indices": [list(run) for run in runs],
+                        "first": [vars(r) for r in found.records.get(what, ())],
+                    }
+                    for what, runs in found.runs.items()
+                },
+            }
+            for kind, items, done, found in stages(sweep, folder)
+        ],
+    }
+
+
+def indices(runs: tuple[tuple[int, int], ...]) -> str:
+    """Ranges with both ends, the first few of them."""
+    shown = ", ".join(f"{lo}" if hi == lo + 1 else f"{lo}-{hi - 1}" for lo, hi in runs[:RUNS_SHOWN])
+    return shown + (f" and {len(runs) - RUNS_SHOWN:,} ranges more" if len(runs) > RUNS_SHOWN else "")
+
+
+def stages(sweep: Sweep, folder: Path) -> Iterator[tuple[str, int, int, Failures]]:
+    """Kind, items, how many of them are there, and what failed, of each stage that was begun."""
+    with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
+        number = 0
+        while (begun := journal.get(f"stage {number}")) is not None:
+            digest, kind, items = bytes.fromhex(begun[0]), begun[1], begun[2]
+            tiles = journal.tiling(number, digest, items)
+            found = Failures()
+            for part, _ in journal.parts(number, digest, tiles):
+                found = found.then(part.failures)
+            yield kind, items, sum(map(len, tiles)), found
+            number += 1
