@@ -23,6 +23,7 @@ from optitrip.driver.state_dir import StateDir
 from optitrip.driver.watch import Progress, Watch, Watchers
 from optitrip.errors import InputError, NoAnswer, ShardDone, Stopped
 from optitrip.executors.memory import peak_bytes
+from optitrip.executors.ray_environment import ray_installed
 from optitrip.loading import import_paths, load
 from optitrip.objective import Objective
 from optitrip.routes.single import single
@@ -69,7 +70,9 @@ def launch(sweep: Sweep, options: Options, watch: Watch, phases: Phases | None =
     run = sweep.run
     if options.shard is not None:
         check_one_stage(sweep)
-    with Workplace(run.executor, run.workers, options.address, run.resources) as workplace, ExitStack() as stack:
+    # A hanging loss can be ended in another process only.
+    executor = "ray" if run.executor == "auto" and sweep.failures.timeout_seconds and ray_installed() else run.executor
+    with Workplace(executor, run.workers, options.address, run.resources) as workplace, ExitStack() as stack:
         recorder: Recorder | None = None
         with phases.time("load"):
             sweep = located(sweep, options.state_dir or Path(".optitrip"))
@@ -143,6 +146,8 @@ def conduct(
         phases,
         heed,
         drain_seconds=sweep.stop.drain_seconds,
+        timeout_seconds=sweep.failures.timeout_seconds,
+        wait_seconds=sweep.run.wait_seconds,
         share=partial(shard.of, block=objective.offers.block) if shard else None,
     )
 

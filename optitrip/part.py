@@ -17,9 +17,10 @@ T = TypeVar("T")
 RECORDS_KEPT = 10
 """Full records kept of each kind of failure; beyond them only the index is."""
 
-RAISED, NAN, INFINITE, INVALID, NO_STEP, DIED = "raised", "nan", "infinite", "invalid", "no step", "died"
+RAISED, NAN, INFINITE, INVALID, NO_STEP = "raised", "nan", "infinite", "invalid", "no step"
+DIED, TIMEOUT = "died", "timeout"
 """Kinds of failure: an exception; a loss of NaN; a loss of plus or minus infinity; something that is no number; a step
-so small that x + h is x; the death of every worker that tried."""
+so small that x + h is x; the death of every worker that tried; more time than an item may take."""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ class RunTable(Table):
 
     executor: Literal["auto", "serial", "ray"] = "auto"
     workers: Annotated[int, Field(ge=1)] | None = None
+    wait_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
+    """How long workers are waited for when there are none, before the sweep stops and can be resumed."""
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
 
 
@@ -104,6 +106,8 @@ class StopTable(Table):
 class FailuresTable(Table):
     """What failures mean for the exit status."""
 
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """An item may take so long; a worker that takes longer is killed. In this process nothing can be."""
     allow: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = 0
     """So many, a whole number, or such a share of the items may fail in a sweep that still ends with status 0."""
 

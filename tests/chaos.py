@@ -30,6 +30,9 @@ class Chaos:
     def stage(self, number: int, method: Any) -> None:
         self.methods[number] = method
 
+    def limit(self, seconds: float | None) -> bool:
+        return True
+
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         assert ticket not in self.queue
         assert slot in self.slots
@@ -60,6 +63,9 @@ class Chaos:
         self.random.shuffle(outcomes)
         self.slots = names(max(1, len(self.slots) + self.random.randint(-1, 1)))
         return outcomes
+
+    def news(self) -> list[str]:
+        return []
 
     def close(self) -> None:
         self.queue.clear()

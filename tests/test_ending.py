@@ -137,3 +137,15 @@ def test_a_slice_that_does_not_end_is_not_waited_for_for_ever() -> None:
     driver = Driver(Crew(Stuck, LOSSES["scalar"]), 1, Journal(MEMORY), Watchers(), Phases(), heed, drain_seconds=0.05)
     with pytest.raises(Stopped, match="asked to"):
         driver.run(single.search(search(9), LOSSES["scalar"].offers))
+
+
+def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
+    """After `wait_seconds` the sweep stops and can be resumed."""
+
+    class Nobody(Serial):
+        slots = ()
+
+    driver = Driver(Crew(Nobody, LOSSES["scalar"]), 1, Journal(MEMORY), Watchers(), Phases(), wait_seconds=0.05)
+    with pytest.raises(Stopped, match=r"no workers for 0\.05 s") as caught:
+        driver.run(single.search(search(9), LOSSES["scalar"].offers))
+    assert caught.value.status == 75

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
-from optitrip.errors import InputError
-from optitrip.executors import Done, Executor, Failed
+from optitrip.errors import InputError, Stopped
+from optitrip.executors import Done, Executor, Failed, sameness
 from optitrip.executors.serial import Serial
+from optitrip.executors.worker import Worker
 from optitrip.objective import Objective
-from optitrip.part import Part
+from optitrip.part import Array, Part
 from test_laws import ITEMS, REFERENCE, go
 
 Make = Callable[[], Executor]
@@ -288,3 +289,41 @@ def test_the_memory_of_a_worker_comes_with_its_parts() -> None:
         assert isinstance(done, Done)
         assert (done.memory is not None) == elsewhere
         assert done.memory is None or 10**7 < done.memory < 10**11
+
+
+def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
+    """Another BLAS core rounds otherwise: the worker is refused, with what differs, and the others go on."""
+    from optitrip.executors import ray_workers
+
+    workers = ray_workers.RayWorkers(2, paths=[HERE])
+    try:
+        while len(workers.slots) < 2:
+            workers.wait(0.1)
+        here = sameness.facts()
+        other = Future[tuple[str, str, dict[str, str]]]()
+        other.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
+        stranger = ray_workers.Hired(workers._make())
+        workers._take_in(stranger, None, other)
+        assert len(workers.slots) == 2
+        (line,) = workers.news()
+        assert "far:1 would give other bits: numpy is 1.0 there" in line
+        assert "SIMD is NEON there and less here" in line
+        workers._there.clear()
+        with pytest.raises(Stopped, match="no other worker"):
+            workers._take_in(stranger, None, other)
+    finally:
+        workers.close()
+
+
+def test_a_loss_that_changes_the_random_state_of_its_process_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    """What it returns may then depend on what its worker did before."""
+
+    def careless(x: Array, k: int, c: float) -> float:
+        return float(np.random.random())  # noqa: NPY002
+
+    def careful(x: Array, k: int, c: float) -> float:
+        return float(np.random.default_rng(k).random())
+
+    for loss, told in ((careful, False), (careless, True)):
+        Worker(Objective(loss)).evaluate(search(5), range(5))
+        assert ("random state" in capfd.readouterr().err) == told

@@ -190,6 +190,14 @@ def flips_and_cuts(folder: Path, flips: int, stride: int) -> None:
     assert kept > 0.9 * flips * len(written)
 
 
+def test_a_renamed_column_is_damage(tmp_path: Path) -> None:
+    """A bit that flips in the definition of a table is seen, though every row is intact."""
+    written = small(tmp_path / "j")
+    data = (tmp_path / "j").read_bytes()
+    assert data.count(b"written INTEGER") == 1
+    assert survives(tmp_path / "j", data.replace(b"written INTEGER", b"wrItten INTEGER"), written) == len(written)
+
+
 def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
     """Where a lock does not hold, the journal's epoch does: who opened it last writes, the other one stops."""
     first = Journal(tmp_path / "j")

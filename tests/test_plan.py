@@ -230,7 +230,7 @@ def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
     for ticket in range(3):
         assert actions == [plan.Submit(ticket, range(1), "slot 0")]
         state, actions = plan.step(state, [Failed(ticket, "died", "killed")])
-    assert actions == [plan.GiveUp(0, "killed")]
+    assert actions == [plan.GiveUp(0, "died", "killed")]
     assert state.complete
 
 
@@ -247,3 +247,30 @@ def test_a_mistake_in_preparing_ends_the_stage_at_once() -> None:
     state, _ = plan.step(plan.begin([range(4)], 4, 0), [plan.Slots(slots(1))])
     _, actions = plan.step(state, [Failed(0, "raised", "no module named x")])
     assert actions == [plan.Abort("no module named x", users_fault=True)]
+
+
+def test_an_overstayer_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
+    """It needs no second proof: whoever waits for it waits as long again."""
+    state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [plan.Slots(slots(1))])
+    assert actions == [plan.Submit(0, range(2), "slot 0")]
+    state, actions = plan.step(state, [Failed(0, "overstayed", "killed")])
+    assert actions == [plan.Submit(1, range(1), "slot 0")]
+    state, actions = plan.step(state, [Failed(1, "overstayed", "killed")])
+    assert actions == [plan.GiveUp(0, "timeout", "killed"), plan.Submit(2, range(1, 2), "slot 0")]
+
+
+def test_slices_are_well_below_what_an_item_may_take() -> None:
+    """Else a slice of many would be killed for being many."""
+    world = World(0, 0.0)
+    world.items, world.block, world.slots, world.pace = 400_000, 64, slots(4), 1e-4
+    state = plan.begin([range(world.items)], world.block, 17, limit=0.2)
+    events: list[plan.Event] = [plan.Slots(world.slots)]
+    while not state.complete:
+        state, actions = plan.step(state, events)
+        world.flying |= {action.ticket: action for action in actions if isinstance(action, plan.Submit)}
+        assert all(len(submit.items) * world.pace < 0.2 for submit in world.flying.values())
+        events = [
+            Done(ticket, Part(submit.items, {}), len(submit.items) * world.pace, submit.slot)
+            for ticket, submit in world.flying.items()
+        ]
+        world.flying.clear()

@@ -62,7 +62,7 @@ class Journal:
         """What was damaged, in words."""
         try:
             self._database = self._open(reading)
-            if not rescue.sound(self._database, self.checksum, fact_checksum):
+            if not rescue.sound(self._database, SCHEMA, self.checksum, fact_checksum):
                 if reading:
                     raise InputError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
                 self._database.close()
@@ -76,7 +76,7 @@ class Journal:
             self._take_over()
 
     def _open(self, reading: bool) -> sqlite3.Connection:
-        where = f"{self.path.absolute().as_uri()}?mode=ro" if reading else self.path
+        where = f"{self.path.absolute().as_uri()}?mode=rw" if reading else self.path
         database = sqlite3.connect(where, isolation_level=None, timeout=20, uri=reading)
         try:
             application, version = (

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from optitrip.executors import Done, Failed
+from optitrip.part import DIED, TIMEOUT
 
 TARGET_SECONDS = 1.0
 SLICES_A_SECOND = 1_000
@@ -21,6 +22,8 @@ SHORTEST = 0.1
 """Of the target: the first slice of a slot whose pace is not known, and the last ones."""
 SHARE = 0.5
 """Of the time for which work is left: so much is handed out at once."""
+LIMIT_SHARE = 0.25
+"""Of the time that an item may take: slices are no longer."""
 GROWTH = 8
 """A slice has at most this many times the items of the largest that is done: the first ones measure mostly overhead."""
 QUEUED_PER_SLOT = 2
@@ -75,6 +78,7 @@ class GiveUp:
     """An item cannot be evaluated; it is to be recorded as failed."""
 
     item: int
+    kind: str
     reason: str
 
 
@@ -110,6 +114,8 @@ class State:
 
     block: int
     next_ticket: int
+    limit: float | None
+    """Seconds an item may take."""
     todo: tuple[range, ...]
     """What was to be evaluated at first; disjoint and ascending. Handed out is what lies before `start` of `gap`."""
     left: int
@@ -167,11 +173,11 @@ class State:
         return next((name for name, slot in self.slots.items() if slot.find(outcome.ticket)), None)
 
 
-def begin(missing: Sequence[range], block: int, next_ticket: int) -> State:
-    """The state of a stage of which `missing` is to be evaluated, in blocks of `block`."""
+def begin(missing: Sequence[range], block: int, next_ticket: int, limit: float | None = None) -> State:
+    """The state of a stage of which `missing` is to be evaluated, in blocks; `limit` is in seconds an item."""
     todo = tuple(items for items in missing if items)
     count = sum(map(len, todo))
-    return State(block, next_ticket, todo, left=count, waiting=count, start=todo[0].start if todo else 0)
+    return State(block, next_ticket, limit, todo, left=count, waiting=count, start=todo[0].start if todo else 0)
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
@@ -246,12 +252,14 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
     _put(state, name, Slot(queue, slot.pace, slot.largest, slot.gone))
     if event.kind == "raised":
         return [Abort(event.message, users_fault=True)]
+    overstayed = event.kind == "overstayed"
     died = state.deaths.get(items, 0) + (event.kind == "died")
     state.deaths = {**state.deaths, items: died}
-    if len(items) == 1 and died == DEATHS_OF_AN_ITEM:
+    if len(items) == 1 and (overstayed or died == DEATHS_OF_AN_ITEM):
         state.left -= 1
-        return [GiveUp(items.start, event.message)]
-    state.again += _halves(items, state.block) if len(items) > 1 and died == DEATHS_OF_A_SLICE else (items,)
+        return [GiveUp(items.start, TIMEOUT if overstayed else DIED, event.message)]
+    halve = len(items) > 1 and (overstayed or died == DEATHS_OF_A_SLICE)
+    state.again += _halves(items, state.block) if halve else (items,)
     state.waiting += len(items)
     return []
 
@@ -353,6 +361,8 @@ def _size(state: State, slot: Slot) -> int:
     if not state.known:
         return 1
     target = max(TARGET_SECONDS, len(state.names) / SLICES_A_SECOND)
+    if state.limit is not None:  # a slice that takes as long as one item may is taken for one that hangs
+        target = min(target, LIMIT_SHARE * state.limit)
     share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
     seconds = max(min(target, share), SHORTEST * target)
     return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))

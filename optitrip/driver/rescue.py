@@ -23,11 +23,20 @@ def empty(database: sqlite3.Connection) -> bool:
     return database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
 
 
-def sound(database: sqlite3.Connection, part_checksum: Checksum, fact_checksum: Checksum) -> bool:
+def tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Names and definitions, as they were written: a flipped bit in one renames a column."""
+    return database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+
+
+def sound(database: sqlite3.Connection, schema: str, part_checksum: Checksum, fact_checksum: Checksum) -> bool:
     """Whether SQLite finds its structure whole and every row is as it was written."""
     try:
+        with closing(sqlite3.connect(":memory:")) as right:
+            right.executescript(schema)
+            wanted = tables(right)
         return (
-            database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+            tables(database) == wanted
+            and database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
             and all(intact(row, part_checksum) for row in database.execute("SELECT * FROM part NOT INDEXED"))
             and all(intact(row, fact_checksum) for row in database.execute("SELECT * FROM meta NOT INDEXED"))
         )

@@ -16,7 +16,7 @@ from optitrip.driver.watch import Watch
 from optitrip.errors import InputError, NoAnswer, ShardDone, Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.methods import Method, merged
-from optitrip.part import DIED, Failures, Part, Record
+from optitrip.part import TIMEOUT, Failures, Part, Record
 from optitrip.routes import Route
 
 WAIT_SECONDS, PATIENCE_SECONDS = 0.2, 20.0
@@ -43,6 +43,8 @@ class Driver:
         pause_seconds: float = PAUSE_SECONDS,
         drain_seconds: float = DRAIN_SECONDS,
         share: Callable[[int], range] | None = None,
+        timeout_seconds: float | None = None,
+        wait_seconds: float = math.inf,
     ) -> None:
         self._crew, self._block, self._journal, self._watch, self._phases = crew, block, journal, watch, phases
         self._heed = heed
@@ -50,8 +52,13 @@ class Driver:
         self._write_seconds = write_seconds
         self._pause_seconds, self._drain_seconds = pause_seconds, drain_seconds
         """How long a disk without room is waited for; and slices that were begun, when someone asks to stop."""
+        self._wait_seconds = wait_seconds
+        """How long workers are waited for when there are none."""
+        self._timeout_seconds = timeout_seconds
+        """An item may take so long."""
         self._share = share
         """Of the search or the gradient, these of so many items alone; then `ShardDone` is raised."""
+        self._unlimited = False
         self._lines_left = LINES_SHOWN
         self._block_seconds: list[float] = []
         self.evaluated: dict[str, int] = {}
@@ -125,13 +132,14 @@ class Driver:
     ) -> None:
         executor = self._crew.executor()
         executor.stage(number, method)
-        state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket)
+        self._limit(executor)
+        state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket, self._timeout_seconds)
         events: list[plan.Event] = []
         held: list[Done] = []
         write_at = drained_at = 0.0
         stopping: Stopped | None = None
         needed = ending.items
-        patient_until = time.monotonic() + PATIENCE_SECONDS
+        alone_since, told_alone = time.monotonic(), False
         try:
             while True:
                 state, actions = plan.step(state, [*events, plan.Slots(executor.slots)])
@@ -167,6 +175,8 @@ class Driver:
                     raise stopping
                 patience = min(WAIT_SECONDS, max(0.0, write_at - time.monotonic())) if held else WAIT_SECONDS
                 told = executor.wait(0.0 if len(actions) == plan.AT_ONCE else patience)
+                for line in executor.news():
+                    self._watch.say(line)
                 outcomes = list({o.ticket: o for o in told if state.holder(o) is not None}.values())
                 held += [outcome for outcome in outcomes if isinstance(outcome, Done)]
                 events += outcomes
@@ -179,9 +189,14 @@ class Driver:
                     ]
                     executor = larger
                     executor.stage(number, method)
-                if not executor.slots and time.monotonic() > patient_until:
-                    patient_until = math.inf
-                    self._watch.say("waiting for workers: none has started yet")
+                    self._limit(executor)
+                if executor.slots:
+                    alone_since, told_alone = time.monotonic(), False
+                elif time.monotonic() - alone_since > self._wait_seconds:
+                    raise Stopped(f"no workers for {self._wait_seconds:g} s")
+                elif not told_alone and time.monotonic() - alone_since > PATIENCE_SECONDS:
+                    told_alone = True
+                    self._watch.say(f"waiting for workers: there are none; for up to {self._wait_seconds:g} s")
         except BaseException as error:
             for submit in state.flying():
                 executor.cancel(submit.ticket)  # whoever goes on with this executor does not wait for them
@@ -189,12 +204,21 @@ class Driver:
                 self._journal_parts(number, method, digest, held, hopeless, ending)
             raise
 
+    def _limit(self, executor: Executor) -> None:
+        if not executor.limit(self._timeout_seconds) and not self._unlimited:
+            self._unlimited = True
+            self._watch.say("timeout_seconds cannot be kept in this process; --executor ray can")
+
     def _given_up(self, method: Method, action: plan.GiveUp) -> Done:
         """An item that kills its workers, as a part."""
-        text = f"{plan.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
+        if action.kind == TIMEOUT:
+            text = f"it took longer than timeout_seconds = {self._timeout_seconds:g} allows"
+            record = Record(action.item, "TimeoutError", text, "")
+        else:
+            text = f"{plan.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
+            record = Record(action.item, "WorkerDied", text, "")
         self._watch.say(f"{method.points.title(action.item)}: {text}")
-        record = Record(action.item, "WorkerDied", text, "")
-        part = method.lost(range(action.item, action.item + 1), [(DIED, record)])
+        part = method.lost(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
 
     def _larger(self, state: plan.State) -> Executor | None:

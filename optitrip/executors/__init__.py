@@ -25,10 +25,11 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A slice that was not: its worker died under it, it was lost before it began, or preparing it raised."""
+    """A slice that was not: its worker died under it, or was killed because it took longer than it may; it was lost
+    before it began; or preparing it raised."""
 
     ticket: int
-    kind: Literal["died", "lost", "raised"]
+    kind: Literal["died", "overstayed", "lost", "raised"]
     message: str
 
 
@@ -48,6 +49,10 @@ class Executor(Protocol):
         """Bring a method to the workers; it travels once."""
         ...
 
+    def limit(self, seconds: float | None) -> bool:
+        """From now on kill a worker under which a slice takes longer; whether that can be done here."""
+        ...
+
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         """Queue a slice at a slot; the slices of one slot run in order of submission."""
         ...
@@ -58,6 +63,10 @@ class Executor(Protocol):
 
     def wait(self, timeout: float) -> list[Done | Failed]:
         """Outcomes since the last call; waits up to `timeout` seconds for the first."""
+        ...
+
+    def news(self) -> list[str]:
+        """Lines for the user since the last call."""
         ...
 
     def close(self) -> None:

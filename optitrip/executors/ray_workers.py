@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -30,11 +31,14 @@ from optitrip.executors import Done, Failed
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import joins_cluster
 from optitrip.executors.said import heard
+from optitrip.executors.sameness import differences, facts
+from optitrip.executors.time_limit import lead_group, time_limit
 from optitrip.executors.worker import Worker
 from optitrip.loading import use_import_paths
 
 STARTS_ALLOWED = 3
 ROOM_SECONDS = 10.0
+FROZEN_SECONDS, LOOK_SECONDS = 60.0, 1.0
 
 
 def connect(address: str | None, cpus: int | None, over: threading.Event) -> None:
@@ -111,13 +115,15 @@ class Actor:
     """A worker in a process of Ray's."""
 
     def __init__(self, paths: Sequence[str]) -> None:
+        lead_group()
         use_import_paths(paths)
         self._objective: Any = None
         self._method: Any = None
 
-    def ready(self) -> tuple[str, str]:
-        """A name, and the node."""
-        return f"{ray.util.get_node_ip_address()}:{os.getpid()}", ray.get_runtime_context().get_node_id()
+    def ready(self) -> tuple[str, str, dict[str, str]]:
+        """A name, the node, and what decides the bits of its numbers."""
+        name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
+        return name, ray.get_runtime_context().get_node_id(), facts()
 
     def take(self, objective: list[Any], method: list[Any]) -> None:
         """What the slices after this are of.
@@ -127,19 +133,19 @@ class Actor:
         """
         self._given = (objective[0], method[0])
 
-    def evaluate(self, lo: int, hi: int) -> bytes | str:
+    def evaluate(self, lo: int, hi: int, limit: float | None) -> bytes | str:
         """Evaluate a slice; what raises outside of the loss comes back as its traceback, in the words of this process.
 
         The answer is pickled here: Ray would take apart and put together each array of a part for itself.
         """
         try:
             with heard() as said:
-                part, seconds = self._evaluate(range(lo, hi))
+                part, seconds = self._evaluate(range(lo, hi), limit)
             return pickle.dumps((part, seconds, said.text, peak_bytes()), protocol=5)
         except Exception:
             return traceback.format_exc()
 
-    def _evaluate(self, items: range) -> tuple[Any, float]:
+    def _evaluate(self, items: range, limit: float | None) -> tuple[Any, float]:
         objective, method = self._given
         if self._objective != objective:
             self._worker: Any = None  # two data sets may not fit side by side
@@ -148,7 +154,7 @@ class Actor:
         if self._method != method:
             self._slices_of = fetched(method)
             self._method = method
-        return self._worker.evaluate(self._slices_of, items)
+        return self._worker.evaluate(self._slices_of, items, partial(time_limit, limit))
 
 
 def fetched(reference: Any) -> Any:
@@ -173,6 +179,8 @@ class Hired:
     node: str = ""
     calls: dict[int, Any] = field(default_factory=dict[int, Any])
     """References to what will come of them, by ticket, in order of submission."""
+    since: float = 0.0
+    """When the first of them began, by the monotonic clock, or might have."""
     taken: tuple[Any, Any] | None = None
     """References to the objective and the method that it works on."""
 
@@ -199,6 +207,9 @@ class RayWorkers:
         self._ours = not ray.is_initialized()
         wanted = dict(resources or {})
         cpus = wanted.pop("CPU", 1.0)
+        self._news: list[str] = []
+        self._limit: float | None = None
+        self._look_at = 0.0
         self._over = threading.Event()
         connect(address, math.ceil(workers * cpus) if workers else None, self._over)
         options = {
@@ -258,13 +269,19 @@ class RayWorkers:
     def stage(self, number: int, method: Any) -> None:
         self._methods[number] = ray.put(method)
 
+    def limit(self, seconds: float | None) -> bool:
+        self._limit = seconds
+        return True
+
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         hired = self._there[slot]
         work = (self._objective, self._methods[stage])
         if hired.taken != work:
             hired.actor.take.remote([work[0]], [work[1]])
             hired.taken = work
-        call = hired.actor.evaluate.remote(items.start, items.stop)
+        call = hired.actor.evaluate.remote(items.start, items.stop, self._limit)
+        if not hired.calls:
+            hired.since = time.monotonic()
         hired.calls[ticket] = call
         self._at[ticket] = hired
         self._expect(hired, ticket, call)
@@ -277,6 +294,7 @@ class RayWorkers:
 
     def wait(self, timeout: float) -> list[Done | Failed]:
         outcomes: list[Done | Failed] = []
+        self._kill_frozen()
         try:
             ended = self._ended.get(timeout=timeout)
             while True:
@@ -284,6 +302,15 @@ class RayWorkers:
                 ended = self._ended.get_nowait()
         except Empty:
             return outcomes
+
+    def _kill_frozen(self) -> None:
+        """A worker that could not even end itself, e.g. because it was stopped by a signal."""
+        if self._limit is None or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        for hired in self._there.values():
+            if hired.calls and time.monotonic() - hired.since > FROZEN_SECONDS + 2 * self._limit:
+                ray.kill(hired.actor)
 
     def _take_in(self, hired: Hired, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
         if ticket is None:
@@ -304,16 +331,35 @@ class RayWorkers:
     def _welcome(self, hired: Hired, future: Future[Any]) -> None:
         self._starting.discard(hired)
         try:
-            hired.name, hired.node = future.result()
+            hired.name, hired.node, there = future.result()
         except ray.exceptions.RayError as error:
             self._failed_starts += 1
             if self._failed_starts >= STARTS_ALLOWED and not self._there:
                 raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
             self._hire()
         else:
+            if other := differences(facts(), there):
+                self._refuse(hired, other)
+                return
             self._there[hired.name] = hired
             self._slots = tuple(self._there)
             self._failed_starts = 0
+
+    def _refuse(self, hired: Hired, other: list[str]) -> None:
+        """A worker whose numbers might have other bits; another one would most likely come to the same machine.
+
+        Raises:
+            Stopped: if there is no other.
+        """
+        ray.kill(hired.actor)
+        text = f"a Ray worker at {hired.name} would give other bits: {'; '.join(other)}"
+        if not self._there and not self._starting:
+            raise Stopped(f"{text}. There is no other worker; wanted the same libraries and kind of processor")
+        self._news.append(f"{text}; it is not used")
+
+    def news(self) -> list[str]:
+        news, self._news = self._news, []
+        return news
 
     def _bury(self, hired: Hired, message: str) -> list[Done | Failed]:
         """What was queued at a lost actor. Slices run in order, so only the first unfinished one had begun."""
@@ -321,19 +367,23 @@ class RayWorkers:
         self._slots = tuple(self._there)
         outcomes: list[Done | Failed] = []
         began = alive(hired.node)  # what took a whole node along was hardly the slice
+        overstayed = self._limit is not None and time.monotonic() - hired.since >= self._limit
         for ticket, call in list(hired.calls.items()):
             self._forget(ticket)
             try:
                 outcomes.append(answered(ticket, ray.get(call, timeout=0), hired.name))
             except (ray.exceptions.RayError, TimeoutError):
-                outcomes.append(Failed(ticket, "died" if began else "lost", message))
+                kind = "lost" if not began else "overstayed" if overstayed else "died"
+                outcomes.append(Failed(ticket, kind, message))
                 began = False
         ray.kill(hired.actor)
         self._hire()
         return outcomes
 
     def _forget(self, ticket: int) -> None:
-        del self._at.pop(ticket).calls[ticket]
+        hired = self._at.pop(ticket)
+        del hired.calls[ticket]
+        hired.since = time.monotonic()
 
     def close(self) -> None:
         for hired in [*self._there.values(), *self._starting]:

@@ -28,6 +28,9 @@ class Serial:
     def stage(self, number: int, method: Any) -> None:
         self._methods[number] = method
 
+    def limit(self, seconds: float | None) -> bool:
+        return seconds is None  # whoever waits for the end of a call cannot end it
+
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         del slot  # there is but one
         self._queue.append((ticket, stage, items))
@@ -45,6 +48,9 @@ class Serial:
         except Exception:
             return [Failed(ticket, "raised", traceback.format_exc())]
         return [Done(ticket, part, seconds, *self.slots)]
+
+    def news(self) -> list[str]:
+        return []
 
     def close(self) -> None:
         self._queue.clear()

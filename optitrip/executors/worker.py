@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
+import random
+import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from optitrip.part import Part
+
+RANDOM_STATE = (
+    "the loss changes the random state of its process (random, numpy.random), so what it returns may depend on what "
+    "the worker did before; wanted a generator of its own, seeded by its parameters"
+)
 
 
 class Worker:
@@ -17,18 +28,46 @@ class Worker:
         self._objective = objective
         self._preparation: bytes | None = None
         self._context: Any = None
+        self._checked = False
+        self._modules = -1
 
-    def evaluate(self, method: Any, items: range) -> tuple[Part, float]:
+    def evaluate(
+        self, method: Any, items: range, within: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> tuple[Part, float]:
         """Evaluate a slice with one BLAS thread: the bits of a matrix product differ between one thread and two.
+
+        Args:
+            method: that the items are of.
+            items: the slice.
+            within: what the evaluation, without preparing the method, happens in.
 
         Returns:
             The part, and the seconds it took without preparing the method.
         """
-        with threadpool_limits(limits=1):
+        with self._libraries().limit(limits=1):
             if self._preparation != method.preparation:
                 self._context = self._preparation = None
                 self._context = method.prepare(self._objective)
                 self._preparation = method.preparation
             start = time.perf_counter()
-            part = method.evaluate(self._context, items)
-            return part, time.perf_counter() - start
+            before = None if self._checked else random_states()
+            with within():
+                part = method.evaluate(self._context, items)
+            seconds = time.perf_counter() - start
+            if before is not None and before != random_states():
+                print(RANDOM_STATE, file=sys.stderr)  # noqa: T201 - among what the loss prints
+            self._checked = True
+            return part, seconds
+
+    def _libraries(self) -> ThreadpoolController:
+        """The libraries with threads of their own. To look for them costs as much as a small slice, so it is done again
+        only when something was imported."""
+        if len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            self._controller = ThreadpoolController()
+        return self._controller
+
+
+def random_states() -> tuple[Any, Any]:
+    """Of the generators that a whole process shares."""
+    return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002

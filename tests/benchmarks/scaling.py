@@ -77,6 +77,9 @@ class Prepared:
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         self.queue.append((ticket, items, slot))
 
+    def limit(self, seconds: float | None) -> bool:
+        return True
+
     def cancel(self, ticket: int) -> None: ...
 
     def wait(self, timeout: float) -> list[Done | Failed]:
@@ -86,6 +89,9 @@ class Prepared:
         self.apart += time.process_time() - begun
         part, seconds, said = pickle.loads(answer)
         return [Done(ticket, part, seconds, slot, said)]
+
+    def news(self) -> list[str]:
+        return []
 
     def close(self) -> None: ...
 

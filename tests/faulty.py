@@ -1,0 +1,95 @@
+"""Losses that do to their workers what real ones do. Importable on workers."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+FOREVER = 1e9
+
+
+class Unpicklable(Exception):
+    """Holds what cannot travel, and cannot even say what it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def raises(error: BaseException) -> Any:
+    raise error
+
+
+def with_a_child() -> None:
+    """A simulator in a process of its own that never ends."""
+    child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({FOREVER})"])
+    Path(os.environ["FAULTY"], "child").write_text(str(child.pid))
+    child.wait()
+
+
+DEADLY: dict[str, Callable[[], Any]] = {
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "segfault": lambda: ctypes.string_at(0),
+    "_exit": lambda: os._exit(0),
+    "abort": lambda: os.abort(),
+}
+"""What ends the process."""
+HANGING: dict[str, Callable[[], Any]] = {
+    "sleep": lambda: time.sleep(FOREVER),
+    "loop in C that holds the interpreter": lambda: sum(itertools.repeat(0)),
+    "child process": with_a_child,
+}
+"""What never ends."""
+RAISING: dict[str, Callable[[], Any]] = {
+    "exception": lambda: raises(ValueError("no")),
+    "sys.exit": lambda: sys.exit(0),
+    "MemoryError": lambda: raises(MemoryError()),
+    "unpicklable": lambda: raises(Unpicklable()),
+    "wrong type": lambda: "many",
+    "wrong shape": lambda: [1.0, 2.0],
+    "complex": lambda: 1j,
+    "None": lambda: None,
+    "NaN": lambda: float("nan"),
+    "infinity": lambda: float("inf"),
+}
+"""What is recorded where it happens."""
+FAULTS = {**DEADLY, **HANGING, **RAISING}
+
+
+class Faulty:
+    """The square of x, but for some x a fault: each time, or the first time that this x is met.
+
+    Args:
+        fault: one of FAULTS, or "" for none.
+        folder: in which a file is left for each fault that fired.
+        once: only the first time.
+    """
+
+    def __init__(self, fault: str, folder: str, *, once: bool = False, one_in: int = 20) -> None:
+        self.fault, self.folder, self.once, self.one_in = fault, folder, once, one_in
+
+    def __call__(self, x: float) -> Any:
+        if self.fault and self.faulty(x):
+            marker = Path(self.folder, f"fired {x!r}")
+            first = not marker.exists()
+            with marker.open("a") as file:
+                file.write("x")
+            if first or not self.once:
+                os.environ["FAULTY"] = self.folder
+                return FAULTS[self.fault]()
+        return x * x
+
+    def faulty(self, x: float) -> bool:
+        return int(abs(x) * 1e6) % self.one_in == 0

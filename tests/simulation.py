@@ -1,0 +1,281 @@
+"""Whole sweeps in a world where everything goes wrong, by a seed: `python tests/simulation.py FIRST COUNT`.
+
+The driver, its plan and the journal are the real ones. The executor, the clock and what happens to the process and its
+disk are drawn: slices are lost, killed, delayed, repeated and reordered; the process dies before and after each write;
+bytes of the journal flip; N is raised, lowered and cut by a target; a sweep has one stage or two. In every life the
+answer must be that of a serial sweep, all that is shown must be in the journal already, nothing that is kept may be
+evaluated again, and it must end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from chaos import Chaos
+from examples import draws, result_bits
+from optitrip.driver import plan, run
+from optitrip.driver.crew import Crew
+from optitrip.driver.journal import Journal
+from optitrip.driver.phases import Phases
+from optitrip.driver.watch import Watchers, Written
+from optitrip.errors import InputError
+from optitrip.executors.serial import Serial
+from optitrip.methods import Method
+from optitrip.methods.search import Search
+from optitrip.part import Array, Part
+from optitrip.returned import Evaluation
+from optitrip.routes import Route
+
+ITEMS = 400
+WAITS = 20_000
+"""A stage that waits more often never ends."""
+SWEEP = "simulated"
+
+
+@cache
+def table(shift: int) -> Array:
+    """The losses of all candidates: a few values often, so that ties are many, and some that are not finite."""
+    losses = np.round(np.random.default_rng(shift).standard_normal(2 * ITEMS), 1)
+    losses[:: 13 + shift % 5] = np.nan
+    losses.flags.writeable = False
+    return losses
+
+
+@dataclass(frozen=True)
+class Tabled(Search):
+    """A search whose losses are looked up."""
+
+    shift: int = 0
+
+    def digest(self) -> bytes:
+        return hashlib.blake2b(f"tabled {self.shift} {self.maximize}".encode(), digest_size=16).digest()
+
+    def prepare(self, objective: Any) -> Any:
+        return objective
+
+    def evaluate(self, context: Any, items: range) -> Part:
+        found = Evaluation(items)
+        found.column("loss")[:] = table(self.shift)[items.start : items.stop]
+        found.record_losses_that_are_not_finite()
+        return self._part(found, np.inf, np.inf)
+
+
+def route(first: Tabled, stages: int) -> Route:
+    """One search, or a second one that depends on what the first one found."""
+    found = yield first
+    if stages == 1 or not len(found.best_index):
+        return [found]
+    return [found, (yield Tabled(first.draws, 40, 4, 50, shift=1 + int(found.best_index[0])))]
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Disk(Journal):
+    """A journal under which the process dies before or after a write."""
+
+    fuse: int | None = None
+    after = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, SWEEP)
+        # It dies between writes, never in one: `test_killing` does that, with all that SQLite does against it.
+        self._database.execute("PRAGMA journal_mode=MEMORY")
+        self._database.execute("PRAGMA synchronous=OFF")
+
+    def write(self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int) -> list[range]:
+        if self.fuse is not None:
+            self.fuse -= 1
+        if self.fuse == 0 and not self.after:
+            raise Crash
+        different = super().write(stage, digest, parts, written)
+        assert different == []
+        if self.fuse == 0:
+            raise Crash
+        return different
+
+
+class Executor(Chaos):
+    """Chaos that ends, and that is never given what is kept already, unless an early end made a row too long."""
+
+    def __init__(self, seed: int, trouble: float, journal: Disk) -> None:
+        super().__init__(seed, trouble)
+        self.journal, self.waits = journal, 0
+        self.kept: dict[int, set[int]] = {}
+
+    def stage(self, number: int, method: Any) -> None:
+        super().stage(number, method)
+        cut = method.target_loss is not None or method.no_improvement is not None
+        tiles = [] if cut else self.journal.tiling(number, method.digest(), method.items)
+        self.kept[number] = {n for tile in tiles for n in tile}
+
+    def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
+        assert self.kept[stage].isdisjoint(items), f"items {items} of stage {stage} are kept already"
+        super().submit(ticket, stage, items, slot)
+
+    def wait(self, timeout: float) -> list[Any]:
+        self.waits += 1
+        assert self.waits < WAITS, "it does not end"
+        return super().wait(timeout)
+
+
+class Shown(Watchers):
+    """Whatever is shown must be in the journal, committed."""
+
+    def __init__(self, journal: Disk) -> None:
+        super().__init__()
+        self.journal = journal
+        self.number, self.digest = -1, b""
+
+    def stage(self, method: Method, found: int) -> None:
+        self.number, self.digest = self.number + 1, method.digest()
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        assert not self.journal._database.in_transaction
+        for part, at in written:
+            query = "SELECT written FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?"
+            key = (self.number, self.digest, part.items.start, part.items.stop)
+            assert self.journal._database.execute(query, key).fetchone() == (at,)
+
+
+class Clock:
+    """Steps of any length; the time of day jumps back and forth."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self.draw, self.now = draw, 0.0
+
+    def monotonic(self) -> float:
+        self.now += self.draw.choice([0.0, 1e-4, 0.05, 0.3])
+        return self.now
+
+    def time_ns(self) -> int:
+        return 10**18 + int(self.draw.uniform(-1, 1) * 3.6e12)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@cache
+def wanted(method: Tabled, stages: int) -> bytes:
+    """What a serial sweep answers that nothing happens to."""
+    driver = run.Driver(Crew(Serial, None), 1, Journal(Path(":memory:")), Watchers(), Phases())
+    return answer(driver.run(route(method, stages)))
+
+
+def answer(results: list[Any]) -> bytes:
+    return b"".join(map(result_bits, results))
+
+
+def simulate(seed: int, folder: Path) -> int:
+    """One sweep and all its lives; how many these were."""
+    draw = random.Random(seed)
+    path = folder / "journal"
+    path.unlink(missing_ok=True)
+    stages, block = draw.choice([1, 1, 2]), draw.choice([1, 1, 8, 32])
+    lives = 0
+    for method in [drawn(draw) for _ in range(draw.choice([1, 1, 2, 3]))]:
+        for last in [*[False] * draw.choice([0, 1, 1, 2]), True]:
+            lives += 1
+            if lives > 1 and draw.random() < 0.2:
+                damage(path, draw)
+            with opened(path) as journal:
+                if not last:
+                    journal.fuse, journal.after = draw.randint(1, 12), draw.random() < 0.5
+                executor = Executor(draw.getrandbits(32), draw.choice([0.0, 0.05, 0.2]), journal)
+                driver = run.Driver(
+                    Crew(lambda one=executor: one, None),
+                    block,
+                    journal,
+                    Shown(journal),
+                    Phases(),
+                    write_seconds=draw.choice([0.0, 0.1]),
+                )
+                with suppress(Crash):
+                    found = answer(driver.run(route(method, stages)))
+                    assert found == wanted(method, stages), f"another answer to {method}, {stages} stages"
+    return lives
+
+
+def drawn(draw: random.Random) -> Tabled:
+    ends = draw.choice(["all", "all", "target", "improvement"])
+    return replace(
+        Tabled(draws(), draw.choice([1, 2, 31, 32, 33, 200, ITEMS]), 4, 50),
+        maximize=False,
+        target_loss=draw.choice([-9.0, -2.0, -1.0, 0.0]) if ends == "target" else None,
+        no_improvement=draw.choice([1, 20, 100]) if ends == "improvement" else None,
+    )
+
+
+def opened(path: Path) -> Any:
+    """The journal; where a damaged one is refused as a whole, a new one, as `--fresh` would begin it."""
+    try:
+        return closing(Disk(path))
+    except InputError:
+        path.unlink()
+        return closing(Disk(path))
+
+
+def damage(path: Path, draw: random.Random) -> None:
+    """Flip some bits, or lose the end."""
+    data = bytearray(path.read_bytes())
+    for _ in range(draw.choice([0, 1, 1, 5])):
+        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    path.write_bytes(data if draw.random() < 0.8 else data[: draw.randrange(1, len(data))])
+
+
+def many(seeds: range) -> tuple[int, str | None]:
+    """Lives of these seeds, and what went wrong in the first one that failed."""
+    real, sizes = run.time, plan.TARGET_SECONDS
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="optitrip-", dir=memory if os.access(memory, os.W_OK) else None))
+    lives = 0
+    try:
+        for seed in seeds:
+            clock = Clock(random.Random(seed))
+            run.time = SimpleNamespace(monotonic=clock.monotonic, time_ns=clock.time_ns, sleep=clock.sleep)  # type: ignore[assignment]
+            try:
+                lives += simulate(seed, folder)
+            except Exception as error:
+                return lives, f"seed {seed}: {type(error).__name__}: {error}"
+    finally:
+        run.time, plan.TARGET_SECONDS = real, sizes
+        shutil.rmtree(folder)
+    return lives, None
+
+
+def chunks(seeds: range, size: int = 250) -> Iterator[range]:
+    return (seeds[first : first + size] for first in range(0, len(seeds), size))
+
+
+def everywhere(seeds: range) -> tuple[int, list[str]]:
+    """The same, on all cores."""
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        told = list(pool.map(many, chunks(seeds)))
+    return sum(lives for lives, _ in told), [error for _, error in told if error]
+
+
+if __name__ == "__main__":
+    first, count = int(sys.argv[1]), int(sys.argv[2])
+    begun = time.perf_counter()
+    lived, errors = everywhere(range(first, first + count))
+    print(f"{count:,} seeds from {first}, {lived:,} lives, {time.perf_counter() - begun:.0f} s; {len(errors)} failures")
+    print("\n".join(errors))
+    sys.exit(bool(errors))

@@ -1,0 +1,155 @@
+"""Real faults on real workers: each is shown to have fired, and the answer is that of a sweep without it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from examples import HERE
+from faulty import DEADLY, HANGING, RAISING, Faulty
+from optitrip.draws import Draws
+from optitrip.driver import plan
+from optitrip.driver.crew import Crew
+from optitrip.driver.journal import Journal
+from optitrip.driver.phases import Phases
+from optitrip.driver.run import Driver
+from optitrip.driver.watch import Watchers
+from optitrip.executors import Executor
+from optitrip.executors.serial import Serial
+from optitrip.methods.search import Search, SearchResult
+from optitrip.objective import Objective
+from optitrip.routes.single import search
+from optitrip.space import Space
+
+ITEMS = 40
+DRAWS = Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
+
+
+@pytest.fixture(scope="module")
+def workers(local_ray: None) -> Iterator[Executor]:
+    """Two workers for all of these tests; who dies is replaced."""
+    del local_ray
+    from optitrip.executors.ray_workers import RayWorkers
+
+    class Lasting(RayWorkers):
+        def close(self) -> None: ...
+
+    executor = Lasting(2, paths=[HERE])
+    yield executor
+    RayWorkers.close(executor)
+
+
+@pytest.fixture(autouse=True)
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halving a long slice takes as many workers as it has bits; `test_plan` does that without any."""
+    monkeypatch.setattr(plan, "TARGET_SECONDS", 1e-3)
+
+
+def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:
+    objective = Objective(loss)
+    driver = Driver(
+        Crew(lambda: executor, objective),
+        1,
+        Journal(Path(":memory:")),
+        Watchers(),
+        Phases(),
+        write_seconds=0,
+        **options,
+    )
+    return driver.run(search(Search(DRAWS, ITEMS), objective.offers)).result
+
+
+def fired(folder: Path) -> dict[float, int]:
+    """How often a fault fired, by x."""
+    return {float(path.name.removeprefix("fired ")): path.stat().st_size for path in folder.glob("fired *")}
+
+
+def clean(folder: Path) -> SearchResult:
+    return found(Faulty("", str(folder)), Serial())
+
+
+def faulty_items(loss: Faulty) -> list[int]:
+    return [n for n in range(ITEMS) if loss.faulty(float(DRAWS.point(n)["x"][0]))]
+
+
+def failed(result: SearchResult, kind: str) -> list[int]:
+    return [n for lo, hi in result.failures.runs.get(kind, ()) for n in range(lo, hi)]
+
+
+@pytest.mark.parametrize("fault", DEADLY)
+def test_a_worker_that_dies_once_costs_nothing(fault: str, tmp_path: Path, workers: Executor) -> None:
+    """The slice runs again; nothing is recorded, and the answer is the same to the bit."""
+    result = found(Faulty(fault, str(tmp_path), once=True), workers)
+    assert len(fired(tmp_path)) == len(faulty_items(Faulty(fault, ""))) == 2
+    assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()
+    assert result.failures.count == 0
+
+
+def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, workers: Executor) -> None:
+    """All others have the bits of a sweep without it; it killed no more than 3 (log2(slice) + 1) workers."""
+    loss = Faulty("SIGKILL", str(tmp_path))
+    poison = faulty_items(loss)
+    result = found(loss, workers)
+    assert len(poison) == len(fired(tmp_path)) == 2
+    assert failed(result, "died") == poison
+    assert max(fired(tmp_path).values()) <= 3 * (np.ceil(np.log2(ITEMS)) + 1)
+    others = ~np.isin(result.index, poison)
+    assert result.loss[others].tobytes() == clean(tmp_path).loss[others].tobytes()
+    assert "3 workers died" in result.failures.records["died"][0].message
+
+
+@pytest.mark.parametrize("fault", HANGING)
+def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path, workers: Executor) -> None:
+    """The worker is killed with all that it started; the item is recorded when it was alone."""
+    loss = Faulty(fault, str(tmp_path))
+    result = found(loss, workers, timeout_seconds=1.0)
+    assert failed(result, "timeout") == faulty_items(loss)
+    others = ~np.isin(result.index, faulty_items(loss))
+    assert result.loss[others].tobytes() == clean(tmp_path).loss[others].tobytes()
+    if fault == "child process":
+        pid = int((tmp_path / "child").read_text())
+        end = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("fault", RAISING)
+def test_what_a_loss_raises_or_returns_is_recorded_alike_everywhere(
+    fault: str, tmp_path: Path, workers: Executor
+) -> None:
+    """By index, and never twice evaluated; on a worker as in this process."""
+    loss = Faulty(fault, str(tmp_path))
+    result = found(loss, workers)
+    assert set(fired(tmp_path).values()) == {1}
+    (kind,) = result.failures.runs
+    assert failed(result, kind) == faulty_items(loss)
+    here = found(loss, Serial())
+    assert here.loss.tobytes() == result.loss.tobytes()
+    assert here.failures.runs == result.failures.runs
+    assert [r.message for r in here.failures.records[kind]] == [r.message for r in result.failures.records[kind]]
+
+
+def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, workers: Executor) -> None:
+    """SIGKILL from outside, e.g. by the system for its memory."""
+    killed: list[str] = []
+
+    class Kills(Watchers):
+        def parts(self, written: Any, *, new: bool) -> None:
+            if len(killed) < 3 and workers.slots:
+                address, _, pid = workers.slots[0].rpartition(":")
+                killed.append(address)
+                os.kill(int(pid), signal.SIGKILL)
+
+    objective = Objective(Faulty("", str(tmp_path)))
+    driver = Driver(Crew(lambda: workers, objective), 1, Journal(Path(":memory:")), Kills(), Phases(), write_seconds=0)
+    result = driver.run(search(Search(DRAWS, ITEMS), objective.offers)).result
+    assert len(killed) == 3
+    assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()

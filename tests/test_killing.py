@@ -1,0 +1,56 @@
+"""SIGKILL of the driver, at random and around every write: nothing acknowledged is lost, the answer is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from killing import POINTS
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory where there is such a place: what a process wrote outlives its SIGKILL, whatever the disk does."""
+    memory = Path("/dev/shm")
+    made = Path(tempfile.mkdtemp(prefix="optitrip-", dir=memory if os.access(memory, os.W_OK) else None))
+    yield made
+    shutil.rmtree(made)
+
+
+def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / "killing.py"), str(folder), str(kills), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    told = json.loads(done.stdout)
+    assert sum(told["kills"].values()) - told["kills"]["finished"] == kills
+    assert told["lost"] == 0
+    assert told["wrong"] == 0
+    assert told["most evaluated in vain by one kill"] <= 1  # the one in flight
+    assert told["acknowledged"] > 0
+    return told
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forks")
+def test_a_killed_driver_loses_nothing(folder: Path) -> None:
+    """30 times; `pytest -m thorough` does it 300 times, at every point."""
+    killed(folder, kills=30, seed=0)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(3_600)
+def test_a_driver_killed_at_every_point_loses_nothing(folder: Path) -> None:
+    """300 kills, at random moments and at every one of the named points."""
+    told = killed(folder, kills=300, seed=1)
+    assert set(told["kills"]) == {*POINTS, "at random", "finished"}

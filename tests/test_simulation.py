@@ -1,0 +1,33 @@
+"""Whole sweeps in a world where everything goes wrong; `tests/simulation.py` says what is simulated and checked."""
+
+from __future__ import annotations
+
+import pytest
+
+import simulation
+
+
+@pytest.mark.timeout(900)
+def test_ten_thousand_worlds_and_the_same_answer_in_each() -> None:
+    """A failure names its seed: `python tests/simulation.py SEED 1` runs that one again."""
+    lives, errors = simulation.everywhere(range(10_000))
+    assert errors == []
+    assert lives > 20_000
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(100_000)
+def test_a_million_worlds() -> None:
+    """The same of the next million."""
+    assert simulation.everywhere(range(10_000, 1_010_000))[1] == []
+
+
+def test_a_mistake_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a journal that forgets a row now and then, or a watcher that is told too early, some world fails."""
+    write = simulation.Journal.write
+
+    def forgets(journal: simulation.Journal, stage: int, digest: bytes, parts: list, written: int) -> list[range]:
+        return write(journal, stage, digest, [p for p in parts if p[0].items.start % 7], written)
+
+    monkeypatch.setattr(simulation.Journal, "write", forgets)
+    assert simulation.many(range(20))[1] is not None
