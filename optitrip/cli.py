@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, cast
 
 import typer
 
@@ -92,10 +92,12 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
 
     from optitrip.console import LiveLine, Silent, stdout_to_stderr, summary
     from optitrip.driver.phases import Phases
+    from optitrip.forgiving import Forgiving
     from optitrip.launch import launch
     from optitrip.signals import stop_signals
 
-    errors = Console(stderr=True, highlight=False)
+    said, shown = Forgiving(sys.stderr), Forgiving(sys.stdout)
+    errors = Console(file=cast("TextIO", said), highlight=False)
     live = LiveLine(errors)
     # What the loss prints is no result, so it goes where messages go.
     with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr():
@@ -103,12 +105,20 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
     if json:
-        print(dumps(outcome.to_json()))
+        print(dumps(outcome.to_json()), file=shown)
     else:
-        Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(summary(outcome))
+        Console(file=cast("TextIO", shown), highlight=False, width=None if sys.stdout.isatty() else 120).print(
+            summary(outcome)
+        )
     if outcome.message:
         errors.print(outcome.message.lstrip(), markup=False, soft_wrap=True)
-    return outcome.exit_status
+    shown.flush()
+    said.flush()
+    if shown.error:
+        errors.print(
+            f"the result could not be written to stdout ({shown.error.strerror}); it is in {outcome.state_dir}"
+        )
+    return outcome.exit_status or (1 if shown.error else 0)
 
 
 @app.command()

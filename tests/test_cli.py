@@ -10,6 +10,7 @@ import select
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -380,15 +381,92 @@ def test_a_changed_file_is_a_new_sweep_and_says_in_what(folder: Path) -> None:
     assert f"differs from trial-{first['identity']} in seed: 1 -> 2" in other.stderr
 
 
-def test_a_damaged_journal_is_refused(folder: Path) -> None:
-    """Exit status 2 and what to do."""
+def test_a_damaged_journal_is_mended_or_refused(folder: Path) -> None:
+    """A row that is not as it was written is told and evaluated again; a file that is none is exit status 2."""
     sweep_file(folder, "good")
     first = json.loads(optitrip(folder, "sweep", "trial.toml", "--json").stdout)
-    (folder / first["state_dir"] / "journal.sqlite").write_bytes(b"damaged" * 999)
+    journal = folder / first["state_dir"] / "journal.sqlite"
+    with sqlite3.connect(journal) as database:
+        database.execute("UPDATE part SET columns = zeroblob(length(columns))")
+    again = optitrip(folder, "sweep", "trial.toml", "--json")
+    assert "the journal was damaged: the row of stage 0, items 0 to" in again.stderr
+    assert json.loads(again.stdout)["best"] == first["best"]
+    assert json.loads(again.stdout)["evaluated"] == 50
+    assert journal.with_name("journal.sqlite.damaged-1").exists()
+    journal.write_bytes(b"damaged" * 999)
     done = optitrip(folder, "sweep", "trial.toml")
     assert done.returncode == 2
     assert "journal" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_sweep_has_one_command_at_a_time(folder: Path) -> None:
+    """A second one is refused, with --fresh too; looking on is not; the system lets go of what was killed."""
+    sweep_file(folder, "slow", candidates=100_000)
+    child = subprocess.Popen([*OPTITRIP, "sweep", "trial.toml", "--quiet"], cwd=folder, stderr=subprocess.DEVNULL)
+    wait_for_parts(next_journal(folder))
+    for words in ([], ["--fresh"]):
+        second = optitrip(folder, "sweep", "trial.toml", *words)
+        assert second.returncode == 2
+        assert "another command is running this sweep" in second.stderr
+    assert "of 100,000 items are there" in optitrip(folder, "show", "trial").stdout
+    child.kill()
+    child.wait()
+    limited = optitrip(folder, "sweep", "trial.toml", "--json", "--set", "stop.max_seconds=2")
+    assert limited.returncode == 75
+    assert "stopped after 2 s, as [stop] max_seconds says" in limited.stderr
+    assert json.loads(limited.stdout)["status"] == "stopped"
+
+
+def test_a_reader_that_goes_away_costs_no_sweep(folder: Path) -> None:
+    """With a closed pipe on stdout and stderr a sweep ends as it would; without room for its result it says so."""
+    sweep_file(folder, "some", candidates=200)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stdout=writing, stderr=writing, check=False)
+    os.close(writing)
+    assert done.returncode == 3
+    assert "finished with 200" in optitrip(folder, "show", "trial").stdout
+    assert optitrip(folder, "sweep", "trial.toml", "--set", "failures.allow=0.5").returncode == 0
+    if Path("/dev/full").exists():
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [*OPTITRIP, "sweep", "trial.toml", "--json", "--set", "failures.allow=0.5"],
+                cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == 1
+        assert "could not be written to stdout" in done.stderr
+
+
+def test_a_closed_terminal_is_a_request_to_stop(folder: Path) -> None:
+    """SIGHUP: what is done is kept, exit status 129."""
+    sweep_file(folder, "slow", candidates=100_000)
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(folder)
+        os.execv(OPTITRIP[0], [*OPTITRIP, "sweep", "trial.toml"])
+    wait_for_parts(next_journal(folder))
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129
+    shown = optitrip(folder, "show", "trial", "--json")
+    (stage,) = json.loads(shown.stdout)["stages"]
+    assert 0 < stage["done"] < 100_000
+
+
+def test_a_failure_can_be_looked_at_again(folder: Path) -> None:
+    """`show --failures` tells which; `replay` raises it in the loss's own words; `--pdb` stands inside it."""
+    sweep_file(folder, "some", candidates=200)
+    optitrip(folder, "sweep", "trial.toml")
+    shown = optitrip(folder, "show", "trial", "--failures").stdout
+    first = re.search(r"^search, raised: \d+: (\d+)", shown)
+    assert first
+    again = optitrip(folder, "replay", "trial", first[1])
+    assert again.returncode == 1
+    assert f"candidate {first[1]} of trial-" in again.stdout
+    assert re.search(r"ValueError: [\d.]+ is too much\n$", again.stderr)
+    command = [*OPTITRIP, "replay", "trial.toml", first[1], "--pdb"]
+    inside = subprocess.run(command, cwd=folder, input="c\np x\nq\n", capture_output=True, text=True, check=False)
+    assert re.search(r"\(Pdb\) [\d.]+\n", inside.stdout)
 
 
 GRADIENT = """

@@ -23,7 +23,7 @@ ADAPTERS = {
     "rich": {"console.py", "cli.py", "api.py"},
 }
 LAYERS = [
-    {"ahead", "part", "errors", "signals"},
+    {"ahead", "part", "errors", "signals", "forgiving"},
     {"distributions", "samplers"},
     {"space", "point"},
     {"draws"},
