@@ -61,6 +61,7 @@ def sweep(
         str | None,
         typer.Option(metavar="i/n", help="Only the i-th n-th of the items, for `merge`.", show_default=False),
     ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try once more what failed.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -78,7 +79,7 @@ def sweep(
     share = Shard.parse(shard) if shard is not None else None
     if share is not None:
         spec, state_dir = located(spec, state_dir), share.state_root(state_dir)
-    options = Options(state_dir, address, fresh, accept_changes, share, apart=True)
+    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, apart=True)
     raise typer.Exit(run(spec, options, json=json, quiet=quiet))
 
 

@@ -15,6 +15,7 @@ from optitrip.answers.search import Best, SearchAnswer
 from optitrip.base_point import located
 from optitrip.draws import Draws
 from optitrip.driver import files
+from optitrip.driver.limits import Limits
 from optitrip.driver.outcome import Outcome, Status
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import provenance
@@ -47,6 +48,8 @@ class Options:
     address: str | None = None
     fresh: bool = False
     accept_changes: bool = False
+    retry_failed: bool = False
+    """What failed is tried once more."""
     shard: Shard | None = None
     """One share of the items alone, to be merged with the others; MLflow is told of the whole only."""
     apart: bool = False
@@ -90,7 +93,7 @@ def launch(sweep: Sweep, options: Options, watch: Watch, phases: Phases | None =
 
 def has_result(sweep: Sweep, options: Options) -> bool:
     """Whether a result file covers all that is asked for, so that most likely nothing is to be evaluated."""
-    if options.fresh or options.state_dir is None:
+    if options.fresh or options.retry_failed or options.state_dir is None:
         return False
     return files.items_told(options.state_dir / sweep.label) == sweep.items
 
@@ -145,14 +148,14 @@ def conduct(
         watchers,
         phases,
         heed,
-        drain_seconds=sweep.stop.drain_seconds,
-        timeout_seconds=sweep.failures.timeout_seconds,
-        wait_seconds=sweep.run.wait_seconds,
+        Limits(drain=sweep.stop.drain_seconds, wait=sweep.run.wait_seconds, item=sweep.failures.timeout_seconds),
+        retries=sweep.failures.retries,
+        retry_failed=options.retry_failed,
         share=partial(shard.of, block=objective.offers.block) if shard else None,
     )
 
     def outcome(status: Status, items: int, **more: Any) -> Outcome:
-        evaluated, seconds = progress.new, phases.seconds.get(sweep.method.use, 0.0)
+        evaluated, seconds = progress.new + driver.again, phases.seconds.get(sweep.method.use, 0.0)
         return Outcome(
             name=sweep.name,
             identity=sweep.identity,

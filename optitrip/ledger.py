@@ -93,5 +93,9 @@ def stages(sweep: Sweep, folder: Path) -> Iterator[tuple[str, int, int, Failures
             found = Failures()
             for part, _ in journal.parts(number, digest, tiles):
                 found = found.then(part.failures)
+            later = [row for row in journal.rows() if row[:2] == (number, digest) and row[3]]
+            for _, _, again, attempt in sorted(later, key=lambda row: row[3]):
+                for part, _ in journal.parts(number, digest, [again], attempt):
+                    found = found.replaced(part.items, part.failures)
             yield kind, items, sum(map(len, tiles)), found
             number += 1

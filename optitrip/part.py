@@ -90,6 +90,45 @@ class Failures:
             records[kind] = (*records.get(kind, ()), *extra)[:RECORDS_KEPT]
         return Failures(sorted_tuples(runs), sorted_tuples(records))
 
+    def replaced(self, items: range, other: Failures) -> Failures:
+        """These failures, with those of a range as another try left them.
+
+        Of the records that were not kept, none comes back.
+        """
+        kept = self._outside(items)
+        runs: dict[str, list[tuple[int, int]]] = {}
+        for kind, mine in [*kept.runs.items(), *other.runs.items()]:
+            runs.setdefault(kind, []).extend(mine)
+        joined_runs: dict[str, list[tuple[int, int]]] = {}
+        for kind, unsorted in runs.items():
+            for lo, hi in sorted(unsorted):
+                so_far = joined_runs.setdefault(kind, [])
+                if so_far and so_far[-1][1] == lo:
+                    so_far[-1] = (so_far[-1][0], hi)
+                else:
+                    so_far.append((lo, hi))
+        records: dict[str, list[Record]] = {}
+        for kind, mine in [*kept.records.items(), *other.records.items()]:
+            records.setdefault(kind, []).extend(mine)
+        first = {kind: sorted(mine, key=lambda one: one.index)[:RECORDS_KEPT] for kind, mine in records.items()}
+        return Failures(sorted_tuples(joined_runs), sorted_tuples(first))
+
+    def _outside(self, items: range) -> Failures:
+        runs = {
+            kind: tuple(
+                (lo, hi)
+                for run in mine
+                for lo, hi in ((run[0], min(run[1], items.start)), (max(run[0], items.stop), run[1]))
+                if lo < hi
+            )
+            for kind, mine in self.runs.items()
+        }
+        records = {kind: tuple(one for one in mine if one.index not in items) for kind, mine in self.records.items()}
+        return Failures(
+            {kind: mine for kind, mine in runs.items() if mine},
+            {kind: mine for kind, mine in records.items() if mine},
+        )
+
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
         table = {
@@ -179,3 +218,24 @@ def joined(left: Mapping[str, Array], right: Mapping[str, Array], whole: str, pr
         )
         for name in names
     }
+
+
+def overwritten(whole: Array | None, part: Array | None, places: Array, length: int) -> Array:
+    """A column with that of a part in its places; NaN where there is none."""
+    if whole is None and part is not None:
+        whole = np.full(length, np.nan)
+    assert whole is not None
+    column = whole.copy() if part is not None else whole.astype(np.float64)
+    column[places] = np.nan if part is None else part
+    return column
+
+
+def placed(whole: Part, part: Part) -> Part:
+    """A whole whose columns have an entry an item, with those of a part in their places."""
+    first = part.items.start - whole.items.start
+    places = np.arange(first, first + len(part.items))
+    columns = {
+        name: overwritten(whole.columns.get(name), part.columns.get(name), places, len(whole.items))
+        for name in sorted({*whole.columns, *part.columns})
+    }
+    return Part(whole.items, columns, whole.failures.replaced(part.items, part.failures))

@@ -106,8 +106,8 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
         state.keep(sweep)
         joined = 0
         for source, journal in zip(sources, journals, strict=True):
-            for stage, digest, parts in batches(journal):
-                for items in state.journal.write(stage, digest, parts, time.time_ns() // 1_000_000):
+            for stage, digest, attempt, parts in batches(journal):
+                for items in state.journal.write(stage, digest, parts, time.time_ns() // 1_000_000, attempt):
                     say(f"{source}: items {items.start} to {items.stop - 1} differ from another shard's")
                 joined += len(parts)
         say(f"{len(sources)} shards, {joined:,} parts joined in {state.path}")
@@ -129,15 +129,15 @@ def state_directory(folder: Path) -> Path:
     return found[0]
 
 
-def batches(journal: Journal) -> Iterator[tuple[int, bytes, list[tuple[Part, float]]]]:
-    """All rows of a journal by stage and digest, some at a time."""
-    rows: dict[tuple[int, bytes], list[range]] = {}
-    for stage, digest, items in journal.rows():
-        rows.setdefault((stage, digest), []).append(items)
-    for (stage, digest), ranges in rows.items():
+def batches(journal: Journal) -> Iterator[tuple[int, bytes, int, list[tuple[Part, float]]]]:
+    """All rows of a journal by stage, digest and attempt, some at a time."""
+    rows: dict[tuple[int, bytes, int], list[range]] = {}
+    for stage, digest, items, attempt in journal.rows():
+        rows.setdefault((stage, digest, attempt), []).append(items)
+    for (stage, digest, attempt), ranges in rows.items():
         for first in range(0, len(ranges), ROWS_AT_ONCE):
-            parts = journal.parts(stage, digest, ranges[first : first + ROWS_AT_ONCE])
-            yield stage, digest, [(part, 0.0) for part, _ in parts]
+            parts = journal.parts(stage, digest, ranges[first : first + ROWS_AT_ONCE], attempt)
+            yield stage, digest, attempt, [(part, 0.0) for part, _ in parts]
 
 
 def check_complete(shards: Sequence[Journal], whole: Journal) -> None:

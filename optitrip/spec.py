@@ -193,6 +193,8 @@ def parse(
             raise InputError(
                 lines.at(("stop", key), "would be met by screened losses; wanted no screen, or no such line")
             )
+        if file.failures.retries:
+            raise InputError(lines.at(("failures", "retries"), f"[stop] {key} does not go with it; wanted one of them"))
     name = file.name or stem
     try:
         TypeAdapter(Name).validate_python(name)

@@ -106,6 +106,8 @@ class StopTable(Table):
 class FailuresTable(Table):
     """What failures mean for the exit status."""
 
+    retries: Annotated[int, Field(ge=0, le=100)] = 0
+    """So many times an item that failed is tried again."""
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """An item may take so long; a worker that takes longer is killed. In this process nothing can be."""
     allow: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = 0

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,15 @@ TABLES = {
 }
 POINTS = ("before begin", "begun", "before commit", "committed", "before replace", "replaced")
 FILES = ("best.npz", "losses.parquet", "losses.png")
+
+
+class Impatient(Driver):
+    """Writes each part at once."""
+
+    def __init__(
+        self, crew: Any, block: int, journal: Any, watch: Any, phases: Any, heed: Any, limits: Any, **more: Any
+    ) -> None:
+        super().__init__(crew, block, journal, watch, phases, heed, replace(limits, write=0.0), **more)
 
 
 def loss(x: float) -> float:
@@ -81,8 +90,8 @@ class Fuse:
                 self.at("before commit")
             self.at("committed")
 
-        def writing(journal: Any, stage: int, digest: bytes, parts: Any, written: int) -> Any:
-            different = write(journal, stage, digest, parts, written)
+        def writing(journal: Any, stage: int, digest: bytes, parts: Any, *more: Any) -> Any:
+            different = write(journal, stage, digest, parts, *more)
             for part, _ in parts:
                 noted(folder / "acknowledged", stage, part.items.start, part.items.stop)
             return different
@@ -138,14 +147,14 @@ def rows(folder: Path) -> set[tuple[int, int, int]]:
     if not found or not found[0].stat().st_size:
         return set()
     journal = Journal(found[0], found[0].parent.name.rpartition("-")[2], reading=True)
-    there = {(stage, items.start, items.stop) for stage, _, items in journal.rows()}
+    there = {(stage, items.start, items.stop) for stage, _, items, _ in journal.rows()}
     journal.close()
     return there
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
     # Many small slices, and no wait from one transaction to the next: what is in flight is then one slice.
-    plan.TARGET_SECONDS, launch_module.Driver = 2e-4, partial(Driver, write_seconds=0.0)  # type: ignore[misc]
+    plan.TARGET_SECONDS, launch_module.Driver = 2e-4, Impatient  # type: ignore[misc]
     whole = live(folder / "whole")
     assert whole.state_dir is not None
     wanted = {name: Path(whole.state_dir, name).read_bytes() for name in FILES}

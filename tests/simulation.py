@@ -30,10 +30,12 @@ import numpy as np
 
 from chaos import Chaos
 from examples import draws, result_bits
-from optitrip.driver import plan, run
+from optitrip.driver import loop, stage
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
+from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
+from optitrip.driver.run import Driver
 from optitrip.driver.watch import Watchers, Written
 from optitrip.errors import InputError
 from optitrip.executors.serial import Serial
@@ -101,12 +103,14 @@ class Disk(Journal):
         self._database.execute("PRAGMA journal_mode=MEMORY")
         self._database.execute("PRAGMA synchronous=OFF")
 
-    def write(self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int) -> list[range]:
+    def write(
+        self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int, attempt: int = 0
+    ) -> list[range]:
         if self.fuse is not None:
             self.fuse -= 1
         if self.fuse == 0 and not self.after:
             raise Crash
-        different = super().write(stage, digest, parts, written)
+        different = super().write(stage, digest, parts, written, attempt)
         assert different == []
         if self.fuse == 0:
             raise Crash
@@ -176,7 +180,7 @@ class Clock:
 @cache
 def wanted(method: Tabled, stages: int) -> bytes:
     """What a serial sweep answers that nothing happens to."""
-    driver = run.Driver(Crew(Serial, None), 1, Journal(Path(":memory:")), Watchers(), Phases())
+    driver = Driver(Crew(Serial, None), 1, Journal(Path(":memory:")), Watchers(), Phases())
     return answer(driver.run(route(method, stages)))
 
 
@@ -200,13 +204,13 @@ def simulate(seed: int, folder: Path) -> int:
                 if not last:
                     journal.fuse, journal.after = draw.randint(1, 12), draw.random() < 0.5
                 executor = Executor(draw.getrandbits(32), draw.choice([0.0, 0.05, 0.2]), journal)
-                driver = run.Driver(
+                driver = Driver(
                     Crew(lambda one=executor: one, None),
                     block,
                     journal,
                     Shown(journal),
                     Phases(),
-                    write_seconds=draw.choice([0.0, 0.1]),
+                    limits=Limits(write=draw.choice([0.0, 0.1])),
                 )
                 with suppress(Crash):
                     found = answer(driver.run(route(method, stages)))
@@ -243,20 +247,22 @@ def damage(path: Path, draw: random.Random) -> None:
 
 def many(seeds: range) -> tuple[int, str | None]:
     """Lives of these seeds, and what went wrong in the first one that failed."""
-    real, sizes = run.time, plan.TARGET_SECONDS
+    real = loop.time
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="optitrip-", dir=memory if os.access(memory, os.W_OK) else None))
     lives = 0
     try:
         for seed in seeds:
             clock = Clock(random.Random(seed))
-            run.time = SimpleNamespace(monotonic=clock.monotonic, time_ns=clock.time_ns, sleep=clock.sleep)  # type: ignore[assignment]
+            loop.time = stage.time = SimpleNamespace(  # type: ignore[assignment]
+                monotonic=clock.monotonic, time_ns=clock.time_ns, sleep=clock.sleep
+            )
             try:
                 lives += simulate(seed, folder)
             except Exception as error:
                 return lives, f"seed {seed}: {type(error).__name__}: {error}"
     finally:
-        run.time, plan.TARGET_SECONDS = real, sizes
+        loop.time = stage.time = real
         shutil.rmtree(folder)
     return lives, None
 

@@ -104,9 +104,9 @@ def test_an_objective_that_cannot_travel_stays() -> None:
 @pytest.mark.parametrize("slots", [0, 1])
 def test_waiting_for_workers_is_said(slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, and only if there are none."""
-    from optitrip.driver import run
+    from optitrip.driver import loop
 
-    monkeypatch.setattr(run, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "PATIENCE_SECONDS", -1.0)
 
     class Late(Serial):
         def __init__(self) -> None:
@@ -127,7 +127,7 @@ def test_waiting_for_workers_is_said(slots: int, monkeypatch: pytest.MonkeyPatch
         return (yield search(20))
 
     Driver(Crew(Late, Objective(Rows())), 1, Journal(Path(":memory:")), watch, Phases()).run(route())
-    assert watch.said == ([] if slots else ["waiting for workers: none has started yet"])
+    assert watch.said == ([] if slots else ["waiting for workers: there are none; for up to inf s"])
 
 
 def test_progress_counts_parts_in_which_all_failed() -> None:

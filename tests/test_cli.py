@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from optitrip.spec import read
+
 ROOT = Path(__file__).parents[1]
 OPTITRIP = [sys.executable, "-c", "from optitrip.cli import main; main()"]
 
@@ -669,7 +671,10 @@ def test_help_lists_the_commands(folder: Path) -> None:
     """`--help` names them all."""
     done = optitrip(folder, "--help")
     assert done.returncode == 0
-    assert all(f"  {command} " in done.stdout for command in ("sweep", "check", "init", "data", "ui"))
+    assert all(
+        f"  {command} " in done.stdout
+        for command in ("sweep", "check", "merge", "show", "replay", "init", "data", "ui")
+    )
 
 
 def readme_commands() -> list[str]:
@@ -699,6 +704,16 @@ def test_the_readme_names_the_two_commands() -> None:
     assert "uv run pytest" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
+    """The tables of the second are those that the first may have too."""
+    blocks = [block for kind, block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+              if kind == "toml"]  # fmt: skip
+    whole = "".join(blocks).replace("retries = 2", "# retries = 2")
+    assert whole.count("retries") == 1
+    (tmp_path / "bowl.toml").write_text(whole)
+    assert read(tmp_path / "bowl.toml").stop.no_improvement == 20_000
+
+
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     """In order, as written, in a clone: the sweep on Ray with 300,000 candidates, then what follows it."""
     shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
@@ -722,7 +737,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
                 assert word not in done.stderr + done.stdout
         if "candidates=400_000" in line:
             assert "100,000 evaluated now" in done.stdout
-    assert ran.count("sweep") == 7
+    assert ran.count("sweep") == 9
     assert ran.count("check") == 1
 
 

@@ -16,6 +16,7 @@ from chaos import Chaos
 from examples import LOSSES, result_bits, search
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
+from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.driver.watch import Watchers
@@ -39,7 +40,7 @@ def found(loss: str, make: Callable[[], Executor] = Serial, journal: Journal | N
         journal or Journal(MEMORY),
         Watchers(),
         Phases(),
-        write_seconds=0,
+        limits=Limits(write=0),
     )
     return driver.run(single.search(method, objective.offers)).result
 
@@ -134,7 +135,7 @@ def test_a_slice_that_does_not_end_is_not_waited_for_for_ever() -> None:
     def heed() -> None:
         raise Stopped("asked to")
 
-    driver = Driver(Crew(Stuck, LOSSES["scalar"]), 1, Journal(MEMORY), Watchers(), Phases(), heed, drain_seconds=0.05)
+    driver = Driver(Crew(Stuck, LOSSES["scalar"]), 1, Journal(MEMORY), Watchers(), Phases(), heed, Limits(drain=0.05))
     with pytest.raises(Stopped, match="asked to"):
         driver.run(single.search(search(9), LOSSES["scalar"].offers))
 
@@ -145,7 +146,7 @@ def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
     class Nobody(Serial):
         slots = ()
 
-    driver = Driver(Crew(Nobody, LOSSES["scalar"]), 1, Journal(MEMORY), Watchers(), Phases(), wait_seconds=0.05)
+    driver = Driver(Crew(Nobody, LOSSES["scalar"]), 1, Journal(MEMORY), Watchers(), Phases(), limits=Limits(wait=0.05))
     with pytest.raises(Stopped, match=r"no workers for 0\.05 s") as caught:
         driver.run(single.search(search(9), LOSSES["scalar"].offers))
     assert caught.value.status == 75

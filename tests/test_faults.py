@@ -18,6 +18,7 @@ from optitrip.draws import Draws
 from optitrip.driver import plan
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
+from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.driver.watch import Watchers
@@ -60,8 +61,7 @@ def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:
         Journal(Path(":memory:")),
         Watchers(),
         Phases(),
-        write_seconds=0,
-        **options,
+        limits=Limits(write=0, **options),
     )
     return driver.run(search(Search(DRAWS, ITEMS), objective.offers)).result
 
@@ -109,7 +109,7 @@ def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, work
 def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path, workers: Executor) -> None:
     """The worker is killed with all that it started; the item is recorded when it was alone."""
     loss = Faulty(fault, str(tmp_path))
-    result = found(loss, workers, timeout_seconds=1.0)
+    result = found(loss, workers, item=1.0)
     assert failed(result, "timeout") == faulty_items(loss)
     others = ~np.isin(result.index, faulty_items(loss))
     assert result.loss[others].tobytes() == clean(tmp_path).loss[others].tobytes()
@@ -149,7 +149,9 @@ def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, 
                 os.kill(int(pid), signal.SIGKILL)
 
     objective = Objective(Faulty("", str(tmp_path)))
-    driver = Driver(Crew(lambda: workers, objective), 1, Journal(Path(":memory:")), Kills(), Phases(), write_seconds=0)
+    driver = Driver(
+        Crew(lambda: workers, objective), 1, Journal(Path(":memory:")), Kills(), Phases(), limits=Limits(write=0)
+    )
     result = driver.run(search(Search(DRAWS, ITEMS), objective.offers)).result
     assert len(killed) == 3
     assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()

@@ -150,7 +150,7 @@ def survives(path: Path, data: bytes, written: dict[range, Any]) -> int:
     try:
         journal = Journal(path, "sweep")
         found = {}
-        for stage, digest, items in journal.rows():
+        for stage, digest, items, _ in journal.rows():
             for one, time in journal.parts(stage, digest, [items]):
                 assert (stage, digest, time) == (0, DIGEST, 1234)
                 found[one.items] = bits(one)
@@ -214,7 +214,7 @@ def test_reading_disturbs_nobody(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     write(journal, part(0, 5))
     reader = Journal(tmp_path / "j", reading=True)
-    assert reader.rows() == [(0, DIGEST, range(0, 5))]
+    assert reader.rows() == [(0, DIGEST, range(0, 5), 0)]
     write(journal, part(5, 9))
     assert len(reader.rows()) == 2
 

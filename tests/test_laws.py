@@ -16,6 +16,7 @@ from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
 from optitrip.draws import Draws
 from optitrip.driver import plan
 from optitrip.driver.journal import Journal
+from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
 from optitrip.driver.watch import Watchers, Written
@@ -83,7 +84,7 @@ def answered(
     crew = Crew(make, objective)
     # Each part is written at once, so that a watcher can interrupt between any two.
     driver = Driver(
-        crew, objective.offers.block, journal or Journal(MEMORY), watch or Watchers(), Phases(), write_seconds=0
+        crew, objective.offers.block, journal or Journal(MEMORY), watch or Watchers(), Phases(), limits=Limits(write=0)
     )
     try:
         answer = driver.run(route(items, seed))
@@ -187,8 +188,8 @@ def test_an_incomplete_stage_is_never_finished() -> None:
     """Law 4: if a part is missing from the journal at the end of a stage, there is no answer."""
 
     class Forgetful(Journal):
-        def write(self, stage: int, digest: bytes, parts: Any, written: int) -> list[range]:
-            return super().write(stage, digest, [p for p in parts if 100 not in p[0].items], written)
+        def write(self, stage: int, digest: bytes, parts: Any, written: int, attempt: int = 0) -> list[range]:
+            return super().write(stage, digest, [p for p in parts if 100 not in p[0].items], written, attempt)
 
     with pytest.raises(RuntimeError, match="lacks"):
         go("scalar", journal=Forgetful(MEMORY))
@@ -337,7 +338,7 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
             raise stop
 
     crew = Crew(Noted, LOSSES["scalar"])
-    driver = Driver(crew, 1, journal, Watchers(), Phases(), heed, write_seconds=1e9)
+    driver = Driver(crew, 1, journal, Watchers(), Phases(), heed, Limits(write=1e9))
     with pytest.raises(type(stop)):
         driver.run(single.search(search(ITEMS), LOSSES["scalar"].offers))
     digest = search(ITEMS).digest()
@@ -358,7 +359,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
             journal._database.execute("PRAGMA max_page_count = 100000")
 
     driver = Driver(
-        Crew(Serial, LOSSES["scalar"]), 1, journal, Cleared(9_000), Phases(), write_seconds=0, pause_seconds=5
+        Crew(Serial, LOSSES["scalar"]), 1, journal, Cleared(9_000), Phases(), limits=Limits(write=0, pause=5)
     )
     assert driver.run(single.search(search(9_000), LOSSES["scalar"].offers)).items == 9_000
     assert len(said) == 1

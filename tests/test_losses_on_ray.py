@@ -15,7 +15,7 @@ import pytest
 from optitrip.answers.search import SearchAnswer
 from optitrip.console import Silent
 from optitrip.driver.phases import Phases
-from optitrip.driver.run import LINES_SHOWN
+from optitrip.driver.remarks import LINES_SHOWN
 from optitrip.driver.watch import Watch
 from optitrip.errors import InputError
 from optitrip.launch import Options, conduct

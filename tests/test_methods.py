@@ -11,12 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import ENTRIES, LOSSES, METHODS, SPACE, WIDE_LOSSES, bits, deltas, draws, gradient, scalar, search
+from examples import (
+    ENTRIES,
+    LOSSES,
+    METHODS,
+    SPACE,
+    WIDE_LOSSES,
+    Structured,
+    bits,
+    deltas,
+    draws,
+    gradient,
+    scalar,
+    search,
+)
 from optitrip.draws import Draws
 from optitrip.methods import merged
 from optitrip.methods.report import Report
 from optitrip.methods.search import Search, kept_indices
 from optitrip.objective import Objective
+from optitrip.part import DIED, Record
 
 ITEMS = 150
 
@@ -44,6 +58,34 @@ def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str,
     context = one.prepare(WIDE_LOSSES[loss])
     parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise([0, *sorted(cuts), 1 + ENTRIES])]
     assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(1 + ENTRIES)))
+
+
+@pytest.mark.parametrize("loss", ["scalar", "batched", "beside", "batched beside"])
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=20)
+@given(edges=st.sets(st.integers(0, ITEMS), min_size=2, max_size=6))
+def test_what_was_lost_and_evaluated_later_is_as_if_never_lost(method: str, loss: str, edges: set[int]) -> None:
+    """Parts of items that no worker could evaluate, replaced one after the other by what another try gave: the bits of
+    the whole, but for the order of what is kept in words."""
+    objective = LOSSES["screened"] if method == "screen" else Objective(LOSSES[loss].loss)
+    one = METHODS[method](ITEMS)
+    if method == "deltas":
+        objective = Objective(Structured(3))
+    context = one.prepare(objective)
+    cuts = [0, *sorted(edge for edge in edges if 0 < edge < one.items), one.items]
+    pieces = [range(lo, hi) for lo, hi in itertools.pairwise(cuts)]
+    problems = {piece: [(DIED, Record(n, "WorkerDied", "", "")) for n in piece] for piece in pieces}
+    parts = [one.lost(p, problems[p]) if k % 2 else one.evaluate(context, p) for k, p in enumerate(pieces)]
+    whole = merged(parts, one.merge)
+    if method not in ("agreement", "report"):  # their items are others' too, which record them
+        assert whole.failures.counts().get("died", 0) == sum(map(len, pieces[1::2]))
+    for piece in pieces[1::2]:
+        whole = one.replaced(whole, one.evaluate(context, piece))
+    expected = one.evaluate(context, range(one.items))
+    assert {name: column.tobytes() for name, column in whole.columns.items()} == {
+        name: column.tobytes() for name, column in expected.columns.items()
+    }
+    assert whole.failures.runs == expected.failures.runs
 
 
 @given(grouping=st.permutations(range(5)))

@@ -180,6 +180,22 @@ def test_the_ledger_tells_failures_by_kind_and_index(folder: Path) -> None:
         replay(found, 1_000, said.append)
 
 
+def test_what_a_later_try_mended_is_no_failure_any_more(folder: Path) -> None:
+    """The ledger tells how things stand, and shards bring their later tries along."""
+    sweep = sweep_of(folder, "troubled")
+    run(sweep, folder / "s")
+    (stage,) = table(sweep, folder / "s" / sweep.label)["stages"]
+    (folder / "shard_loss.py").write_text("def loss(x):\n    return x * x\n")
+    sys.modules.pop("shard_loss")
+    options = Options(folder / "s", retry_failed=True, accept_changes=True)
+    again = launch(sweep, options, Watchers())
+    assert again.evaluated == sum(hi - lo for lo, hi in stage["failures"]["raised"]["indices"])
+    assert (again.failed, again.exit_status) == (0, 0)
+    assert list(failures(sweep, folder / "s" / sweep.label)) == ["nothing failed"]
+    merged = merge([folder / "s"], folder / "merged", lambda _: None)
+    assert contents(run(merged, folder / "merged")) == contents(again)
+
+
 def test_a_word_that_names_no_sweep_is_refused(folder: Path) -> None:
     """With what was wanted."""
     sweep_of(folder, "troubled")

@@ -26,8 +26,8 @@ def test_a_mistake_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a journal that forgets a row now and then, or a watcher that is told too early, some world fails."""
     write = simulation.Journal.write
 
-    def forgets(journal: simulation.Journal, stage: int, digest: bytes, parts: list, written: int) -> list[range]:
-        return write(journal, stage, digest, [p for p in parts if p[0].items.start % 7], written)
+    def forgets(journal: simulation.Journal, stage: int, digest: bytes, parts: list, *more: int) -> list[range]:
+        return write(journal, stage, digest, [part for part in parts if part[0].items.start % 7], *more)
 
     monkeypatch.setattr(simulation.Journal, "write", forgets)
     assert simulation.many(range(20))[1] is not None

@@ -22,19 +22,20 @@ from optitrip.errors import InputError, Stopped
 from optitrip.part import Part
 
 APPLICATION_ID = 0x6F747270  # "otrp"
-VERSION = 2
+VERSION = 3
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
 CREATE TABLE part (
     stage INTEGER NOT NULL, digest BLOB NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, -- 0 is the first; later ones are of what failed before
     columns BLOB NOT NULL, failures BLOB NOT NULL, nanoseconds INTEGER NOT NULL, written INTEGER NOT NULL,
     crc INTEGER NOT NULL,
-    PRIMARY KEY (stage, digest, lo, hi)
+    PRIMARY KEY (stage, digest, lo, hi, attempt)
 ) STRICT;
 PRAGMA application_id={APPLICATION_ID};
 PRAGMA user_version={VERSION};
 """
-INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Unwritable(Stopped):
@@ -163,7 +164,9 @@ class Journal:
                 with suppress(sqlite3.Error):
                     self._database.execute("ROLLBACK")
 
-    def write(self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int) -> list[range]:
+    def write(
+        self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int, attempt: int = 0
+    ) -> list[range]:
         """Write parts, each with the seconds it took, in one transaction; when this returns they are durable.
 
         A part that is there already is left as it is. `written` is the time, in milliseconds since 1970.
@@ -174,26 +177,29 @@ class Journal:
         different: list[range] = []
         with self._transaction():
             for part, seconds in parts:
-                key = (stage, digest, part.items.start, part.items.stop)
+                key = (stage, digest, part.items.start, part.items.stop, attempt)
                 columns = part.columns_bytes()
                 row = (*key, columns, part.failures.to_bytes(), round(seconds * 1e9), written)
                 if not self._database.execute(INSERT, (*row, self.checksum(*row))).rowcount:
                     (there,) = self._database.execute(
-                        "SELECT columns FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?", key
+                        "SELECT columns FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ? AND attempt = ?",
+                        key,
                     ).fetchone()
                     if there != columns:
                         different.append(part.items)
         return different
 
-    def tiling(self, stage: int, digest: bytes, items: int, start: int = 0) -> list[range]:
-        """The rows that count: the chain that takes at each point the longest row that does not pass `items`."""
+    def tiling(self, stage: int, digest: bytes, items: int, start: int = 0, attempt: int = 0) -> list[range]:
+        """The rows of an attempt that count: the chain from `start` that takes at each point the longest row that does
+        not pass `items`."""
         rows = self._read(
-            "SELECT lo, max(hi) FROM part WHERE stage = ? AND digest = ? AND hi <= ? AND lo >= ? GROUP BY lo"
-            " ORDER BY lo",
+            "SELECT lo, max(hi) FROM part WHERE stage = ? AND digest = ? AND hi <= ? AND lo >= ? AND attempt = ?"
+            " GROUP BY lo ORDER BY lo",
             stage,
             digest,
             items,
             start,
+            attempt,
         )
         chain: list[range] = []
         for lo, hi in rows:
@@ -201,20 +207,21 @@ class Journal:
                 chain.append(range(lo, hi))
         return chain
 
-    def parts(self, stage: int, digest: bytes, tiles: Sequence[range]) -> Iterator[tuple[Part, int]]:
-        """The parts of these ranges, each with the time it was written in milliseconds since 1970.
+    def parts(self, stage: int, digest: bytes, tiles: Sequence[range], attempt: int = 0) -> Iterator[tuple[Part, int]]:
+        """The parts of these ranges in an attempt, each with the time it was written in milliseconds since 1970.
 
         Raises:
             InputError: if a row is not as it was written.
         """
         wanted = set(tiles)
         rows = self._read(
-            "SELECT * FROM part WHERE stage = ? AND digest = ? ORDER BY lo, hi",
+            "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? ORDER BY lo, hi",
             stage,
             digest,
+            attempt,
         )
         for row in rows:
-            _, _, lo, hi, columns, failures, _, written, crc = row
+            _, _, lo, hi, _, columns, failures, _, written, crc = row
             tile = range(lo, hi)
             if tile not in wanted:
                 continue
@@ -222,10 +229,10 @@ class Journal:
                 raise InputError(f"{self.path}: the row of stage {stage}, items {tile}, was damaged meanwhile")
             yield Part.from_bytes(tile, columns, failures), written
 
-    def rows(self) -> list[tuple[int, bytes, range]]:
-        """All that is there, by stage and digest."""
-        rows = self._read("SELECT stage, digest, lo, hi FROM part ORDER BY stage, digest, lo, hi")
-        return [(stage, digest, range(lo, hi)) for stage, digest, lo, hi in rows]
+    def rows(self) -> list[tuple[int, bytes, range, int]]:
+        """All that is there: stage, digest, items and attempt."""
+        rows = self._read("SELECT stage, digest, lo, hi, attempt FROM part ORDER BY stage, digest, attempt, lo, hi")
+        return [(stage, digest, range(lo, hi), attempt) for stage, digest, lo, hi, attempt in rows]
 
     def empty(self) -> bool:
         return not self._read("SELECT 1 FROM part LIMIT 1")
@@ -233,11 +240,11 @@ class Journal:
     def close(self) -> None:
         self._database.close()
 
-    def checksum(
-        self, stage: int, digest: bytes, lo: int, hi: int, columns: bytes, failures: bytes, took: int, written: int
-    ) -> int:
+    def checksum(self, stage: int, digest: bytes, *row: Any) -> int:
         """CRC-32 of a row and of whose it is."""
-        head = f'["{self._sweep}", {stage}, "{digest.hex()}", {lo}, {hi}, {len(columns)}, {took}, {written}]'.encode()
+        lo, hi, attempt, columns, failures, took, written = row
+        numbers = [stage, lo, hi, attempt, len(columns), took, written]
+        head = f'["{self._sweep}", "{digest.hex()}", {", ".join(map(str, numbers))}]'.encode()
         return zlib.crc32(failures, zlib.crc32(columns, zlib.crc32(head)))
 
 

@@ -91,6 +91,10 @@ class Method(Protocol):
         """Join two adjacent parts; `right` follows `left`."""
         ...
 
+    def replaced(self, whole: Part, part: Part) -> Part:
+        """The whole, with items that failed in it as they are in a part of it."""
+        ...
+
     def result(self, whole: Part) -> Any:
         """The result of the stage from the part that covers all items."""
         ...

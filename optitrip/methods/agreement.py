@@ -13,7 +13,7 @@ import numpy as np
 
 from optitrip.methods import NOTHING, Points, digest_of
 from optitrip.objective import Objective
-from optitrip.part import Array, Failures, Part, adjacent
+from optitrip.part import Array, Failures, Part, adjacent, placed
 from optitrip.returned import Evaluation, Problems
 
 
@@ -69,6 +69,9 @@ class Agreement:
     def merge(self, left: Part, right: Part) -> Part:
         columns = {name: np.concatenate([left.columns[name], right.columns[name]]) for name in left.columns}
         return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+
+    def replaced(self, whole: Part, part: Part) -> Part:
+        return placed(whole, part)
 
     def result(self, whole: Part) -> AgreementResult:
         rows = zip(*(whole.columns[name].tolist() for name in ("batched", "plain", "allowed")), strict=True)

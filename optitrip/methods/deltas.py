@@ -67,7 +67,7 @@ class Deltas(Gradient):
         columns = {"coordinate": along, "loss": np.full(len(items), np.nan)}
         columns |= {DELTA[side.side]: np.zeros(len(items)) for side in self.sides}
         if hasattr(context.made, KINKS):
-            columns[KINKS] = np.zeros(len(items), np.int64)
+            columns[KINKS] = np.zeros(len(items))  # NaN where an item is lost
         problems: Problems = []
         if len(items) and items.start == 0:
             columns["loss"][0] = context.at_x.losses[0]

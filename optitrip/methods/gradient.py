@@ -20,7 +20,7 @@ import numpy as np
 from optitrip.methods import NOTHING, digest_of
 from optitrip.methods.neighbours import Neighbours
 from optitrip.objective import Objective
-from optitrip.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named
+from optitrip.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named, placed
 from optitrip.point import Point
 from optitrip.returned import Problems
 
@@ -174,6 +174,9 @@ class Gradient:
         sides = {side: column[1:] for side, column in losses.items()}
         with np.errstate(all="ignore"):
             return at_x, np.subtract(sides.get(1, at_x), sides.get(-1, at_x)), sides
+
+    def replaced(self, whole: Part, part: Part) -> Part:
+        return placed(whole, part)
 
     def result(self, whole: Part) -> GradientResult:
         columns, center = whole.columns, self.center

@@ -19,7 +19,7 @@ from optitrip.draws import Draws
 from optitrip.evaluating import stretches
 from optitrip.methods import digest_of, merged
 from optitrip.objective import Objective
-from optitrip.part import Array, Failures, Part, adjacent, joined, named
+from optitrip.part import Array, Failures, Part, adjacent, joined, named, overwritten
 from optitrip.returned import Evaluation, Problems
 
 KEEP_ALL = 1_000_000
@@ -157,6 +157,30 @@ class Search:
             **self._best(named(joined(a, b, BEST + "loss", BEST), BEST)),
         }
         return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+
+    def replaced(self, whole: Part, part: Part) -> Part:
+        """Losses by place; a candidate that failed was neither among the best nor a record low, so these are put
+        together, and records that are none any more go."""
+        a, b = whole.columns, part.columns
+        kept = kept_indices(whole.items, self.keep_all)
+        places = (kept >= part.items.start) & (kept < part.items.stop)
+        columns = {
+            name: overwritten(a.get(name), b.get(name), places, len(kept))
+            for name in sorted({*a, *b})
+            if name == "loss" or name.startswith(KEPT)
+        }
+        index = np.concatenate([a["low_index"], b["low_index"]])
+        order = np.argsort(index, kind="stable")
+        index, loss = index[order], np.concatenate([a["low_loss"], b["low_loss"]])[order]
+        lows = record_lows(self.sign * loss)
+        best = joined(a, b, BEST + "loss", BEST)
+        order = np.argsort(best[BEST + "index"], kind="stable")
+        columns |= {
+            "low_index": index[lows],
+            "low_loss": loss[lows],
+            **self._best(named({name: column[order] for name, column in best.items()}, BEST)),
+        }
+        return Part(whole.items, columns, whole.failures.replaced(part.items, part.failures))
 
     def result(self, whole: Part) -> SearchResult:
         columns = whole.columns

@@ -11,7 +11,7 @@ import numpy as np
 from optitrip.draws import Draws
 from optitrip.methods import NOTHING, digest_of
 from optitrip.objective import Objective
-from optitrip.part import Array, Failures, Part, adjacent, joined
+from optitrip.part import Array, Failures, Part, adjacent, joined, placed
 from optitrip.returned import Evaluation, Problems
 
 
@@ -83,6 +83,9 @@ class Verification:
     def merge(self, left: Part, right: Part) -> Part:
         columns = joined(left.columns, right.columns, "loss", "")
         return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+
+    def replaced(self, whole: Part, part: Part) -> Part:
+        return placed(whole, part)
 
     def result(self, whole: Part) -> VerificationResult:
         columns = dict(whole.columns)

@@ -1,0 +1,123 @@
+"""What failed is tried again: only that, and the answer is as if it had not failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chaos import Chaos
+from examples import Batched, gradient, result_bits, search
+from optitrip.driver.crew import Crew
+from optitrip.driver.journal import Journal
+from optitrip.driver.limits import Limits
+from optitrip.driver.phases import Phases
+from optitrip.driver.run import Driver
+from optitrip.driver.watch import Watchers
+from optitrip.methods.search import Search
+from optitrip.objective import Objective
+from optitrip.part import Array
+from optitrip.routes import single
+
+ITEMS = 200
+
+
+class Interrupted(BaseException):
+    """The driver dies."""
+
+
+class Flaky(Batched):
+    """Without a license for some points, until the office opens: a file stands for that, so that copies see it too."""
+
+    def __init__(self, office: Path, entries: int = 3) -> None:
+        super().__init__(entries)
+        self.office = office
+
+    def __call__(self, x: Array, k: int, c: float) -> float:
+        if not self.office.exists() and int(abs(x @ np.arange(len(x))) * 1e4) % 3 == 2:
+            raise OSError("no license")
+        return super().__call__(x, k, c)
+
+    losses = None  # type: ignore[assignment]
+
+
+def run(
+    loss: Any, method: Any, journal: Journal | None = None, seed: int = 0, watch: Any = None, **options: Any
+) -> Any:
+    objective = Objective(loss)
+    route = (
+        single.search(method, objective.offers)
+        if isinstance(method, Search)
+        else single.gradient(method, objective.offers)
+    )
+    crew = Crew(lambda: Chaos(seed), objective)
+    driver = Driver(
+        crew, 8, journal or Journal(Path(":memory:")), watch or Watchers(), Phases(), limits=Limits(write=0), **options
+    )
+    return driver.run(route), driver.evaluated
+
+
+METHODS = {"search": lambda: search(ITEMS), "gradient": lambda: gradient(100, "central", 150)}
+
+
+@pytest.mark.parametrize("kind", METHODS)
+@settings(max_examples=4)
+@given(seed=st.integers(0, 2**32))
+def test_what_failed_is_tried_again_and_nothing_else(kind: str, tmp_path: Path, seed: int) -> None:
+    """`--retry-failed` evaluates the failed items alone; then the answer has the bits of a sweep that never failed."""
+    office, method = tmp_path / "open", METHODS[kind]()
+    office.unlink(missing_ok=True)
+    loss = Flaky(office, 150 if kind == "gradient" else 3)
+    journal = Journal(Path(":memory:"))
+    first, _ = run(loss, method, journal, seed)
+    failed = first.result.failures.count
+    assert 0 < failed < method.items
+    office.touch()
+    again, evaluated = run(loss, method, journal, seed, retry_failed=True)
+    assert evaluated[kind] == failed
+    assert result_bits(again.result) == result_bits(run(loss, method)[0].result)
+    later, evaluated = run(loss, method, journal, seed)
+    assert kind not in evaluated
+    assert result_bits(later.result) == result_bits(again.result)
+
+
+@pytest.mark.parametrize("retries", [1, 3])
+def test_retries_end(tmp_path: Path, retries: int) -> None:
+    """What fails each time is tried so many times, and then recorded as it was; the same command tries no more."""
+    loss = Flaky(tmp_path / "closed")
+    journal = Journal(Path(":memory:"))
+    plain, _ = run(loss, search(ITEMS))
+    answer, evaluated = run(loss, search(ITEMS), journal, retries=retries)
+    failed = plain.result.failures.count
+    assert evaluated["search"] == ITEMS + retries * failed
+    assert result_bits(answer.result) == result_bits(plain.result)
+    assert "search" not in run(loss, search(ITEMS), journal, retries=retries)[1]
+    assert run(loss, search(ITEMS), journal, retries=retries, retry_failed=True)[1]["search"] == failed
+
+
+def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
+    """Killed in the middle of it, what it has done by then is kept."""
+    office = tmp_path / "open"
+    loss, journal = Flaky(office), Journal(Path(":memory:"))
+    first, _ = run(loss, search(ITEMS), journal)
+    failed = first.result.failures.count
+    office.touch()
+    write, writes = journal.write, [0]
+
+    def dies(*row: Any) -> Any:
+        writes[0] += 1
+        if writes[0] > 3:
+            raise Interrupted
+        return write(*row)
+
+    journal.write = dies  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        run(loss, search(ITEMS), journal, retry_failed=True)
+    journal.write = write  # type: ignore[method-assign]
+    answer, evaluated = run(loss, search(ITEMS), journal, retry_failed=True)
+    assert 0 < evaluated["search"] < failed
+    assert result_bits(answer.result) == result_bits(run(loss, search(ITEMS))[0].result)
