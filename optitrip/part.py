@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -76,18 +78,24 @@ class Failures:
         )
         return within == len(items)
 
-    def then(self, later: Failures) -> Failures:
-        """These failures, followed by those of higher indices."""
-        runs = dict(self.runs)
-        for kind, more in later.runs.items():
-            mine = runs.get(kind, ())
-            if mine and more and mine[-1][1] == more[0][0]:
-                runs[kind] = (*mine[:-1], (mine[-1][0], more[0][1]), *more[1:])
-            else:
-                runs[kind] = (*mine, *more)
-        records = dict(self.records)
-        for kind, extra in later.records.items():
-            records[kind] = (*records.get(kind, ()), *extra)[:RECORDS_KEPT]
+    def then(self, *later: Failures) -> Failures:
+        """These failures, followed by those of higher indices, in order."""
+        some = [one for one in (self, *later) if one.runs]
+        if len(some) < 2:
+            return some[0] if some else self
+        runs: dict[str, list[tuple[int, int]]] = {}
+        records: dict[str, list[Record]] = {}
+        for one in some:
+            for kind, more in one.runs.items():
+                mine = runs.setdefault(kind, [])
+                if mine and mine[-1][1] == more[0][0]:
+                    mine[-1] = (mine[-1][0], more[0][1])
+                    mine.extend(more[1:])
+                else:
+                    mine.extend(more)
+            for kind, extra in one.records.items():
+                kept = records.setdefault(kind, [])
+                kept.extend(extra[: RECORDS_KEPT - len(kept)])
         return Failures(sorted_tuples(runs), sorted_tuples(records))
 
     def replaced(self, items: range, other: Failures) -> Failures:
@@ -139,11 +147,18 @@ class Failures:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Failures:
+        if data == NO_FAILURES:
+            return NONE
         table = json.loads(data)
         return cls(
             {kind: tuple((lo, hi) for lo, hi in runs) for kind, runs in table["runs"].items()},
             {kind: tuple(Record(**record) for record in records) for kind, records in table["records"].items()},
         )
+
+
+NONE = Failures()
+NO_FAILURES = NONE.to_bytes()
+"""Of most parts; to parse them would be half of the time to read a long journal."""
 
 
 def sorted_tuples(by_kind: Mapping[str, Iterable[T]]) -> dict[str, tuple[T, ...]]:
@@ -181,23 +196,28 @@ class Part:
         head, _, body = columns.partition(b"\n")
         read: dict[str, Array] = {}
         place = 0
-        for name, code, shape in json.loads(head):
-            count = math.prod(shape)
-            dtype = np.dtype(code)
+        for name, dtype, shape, count in layout(head):
             read[name] = np.frombuffer(body, dtype, count, place).reshape(shape)
             place += count * dtype.itemsize
         return cls(items, read, Failures.from_bytes(failures))
 
 
-def adjacent(left: Part, right: Part) -> range:
-    """The joined range of two parts.
+@lru_cache(4_096)
+def layout(head: bytes) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...], int], ...]:
+    """Name, dtype, shape and number of entries of each column; most parts of a stage have the same."""
+    return tuple((name, np.dtype(code), tuple(shape), math.prod(shape)) for name, code, shape in json.loads(head))
+
+
+def adjacent(*parts: Part) -> range:
+    """The joined range of parts.
 
     Raises:
-        ValueError: if `right` does not begin where `left` ends.
+        ValueError: if one does not begin where the one before it ends.
     """
-    if left.items.stop != right.items.start:
-        raise ValueError(f"parts {left.items} and {right.items} are not adjacent")
-    return range(left.items.start, right.items.stop)
+    for left, right in pairwise(parts):
+        if left.items.stop != right.items.start:
+            raise ValueError(f"parts {left.items} and {right.items} are not adjacent")
+    return range(parts[0].items.start, parts[-1].items.stop)
 
 
 def named(columns: Mapping[str, Array], prefix: str) -> dict[str, Array]:
@@ -205,18 +225,16 @@ def named(columns: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     return {name.removeprefix(prefix): column for name, column in columns.items() if name.startswith(prefix)}
 
 
-def joined(left: Mapping[str, Array], right: Mapping[str, Array], whole: str, prefix: str) -> dict[str, Array]:
-    """The column `whole`, and those that begin with a prefix, of two parts one after the other.
+def joined(sides: Sequence[Mapping[str, Array]], whole: str, prefix: str) -> dict[str, Array]:
+    """The column `whole`, and those that begin with a prefix, of parts one after the other.
 
-    A column that one of them lacks, because everything in it failed, is NaN there; `whole` is in both and gives the
-    lengths.
+    A column that one of them lacks, because everything in it failed, is NaN there; `whole` is in all of them and gives
+    the lengths.
     """
-    names = [whole, *(name for name in sorted({*left, *right}) if name.startswith(prefix) and name != whole)]
+    names = {name for side in sides for name in side if name.startswith(prefix) and name != whole}
     return {
-        name: np.concatenate(
-            [side[name] if name in side else np.full(len(side[whole]), np.nan) for side in (left, right)]
-        )
-        for name in names
+        name: np.concatenate([side[name] if name in side else np.full(len(side[whole]), np.nan) for side in sides])
+        for name in [whole, *sorted(names)]
     }
 
 

@@ -123,8 +123,12 @@ class Journal:
         Raises:
             InputError: if the file is damaged.
         """
+        return list(self._rows(query, *values))
+
+    def _rows(self, query: str, *values: Any) -> Iterator[Any]:
+        """The same one by one."""
         try:
-            return self._database.execute(query, values).fetchall()
+            yield from self._database.execute(query, values)
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
 
@@ -214,13 +218,8 @@ class Journal:
             InputError: if a row is not as it was written.
         """
         wanted = set(tiles)
-        rows = self._read(
-            "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? ORDER BY lo, hi",
-            stage,
-            digest,
-            attempt,
-        )
-        for row in rows:
+        query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? ORDER BY lo, hi"
+        for row in self._rows(query, stage, digest, attempt):
             _, _, lo, hi, _, columns, failures, _, written, crc = row
             tile = range(lo, hi)
             if tile not in wanted:

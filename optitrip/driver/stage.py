@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from optitrip.driver.ending import Ending
 from optitrip.driver.hopeless import Hopeless
@@ -11,7 +12,7 @@ from optitrip.driver.journal import Journal, Unwritable, missing
 from optitrip.driver.limits import Limits
 from optitrip.driver.watch import Watch
 from optitrip.executors import Done
-from optitrip.methods import Method, merged
+from optitrip.methods import AT_ONCE, Method, merged
 from optitrip.part import NO_STEP, Part
 
 
@@ -32,9 +33,11 @@ class Stage:
         self._journal.begun(self.number, self.digest, self.method.kind, self.method.items)
         tiles = self._journal.tiling(self.number, self.digest, self.method.items)
         self._watch.stage(self.method, sum(map(len, tiles)))
-        for part, written in self._journal.parts(self.number, self.digest, tiles):
-            self._watch.parts([(part, written)], new=False)
-            self._see(part)
+        found = self._journal.parts(self.number, self.digest, tiles)
+        while some := list(islice(found, AT_ONCE)):
+            self._watch.parts(some, new=False)
+            for part, _ in some:
+                self._see(part)
 
     def _see(self, part: Part) -> None:
         self._hopeless.see(part.items, part.failures)
@@ -48,8 +51,11 @@ class Stage:
     def whole(self, items: int) -> Part:
         """All of the first items, as far as attempt 0 goes."""
         tiles = self._journal.tiling(self.number, self.digest, items)
-        found = [part for part, _ in self._journal.parts(self.number, self.digest, tiles)]
-        return merged(found, self.method.merge)
+        found = self._journal.parts(self.number, self.digest, tiles)
+        groups: list[Part] = []
+        while some := [part for part, _ in islice(found, AT_ONCE)]:
+            groups.append(self.method.merge(*some) if len(some) > 1 else some[0])
+        return merged(groups, self.method.merge)
 
     def failed(self, whole: Part) -> list[range]:
         """What another try may change."""

@@ -11,6 +11,8 @@ from optitrip.objective import Objective
 from optitrip.part import Array, Part
 from optitrip.returned import Problems
 
+AT_ONCE = 256
+"""Parts that are merged by one call."""
 NOTHING = b""
 """What a method prepares that takes the objective as it is."""
 
@@ -87,8 +89,8 @@ class Method(Protocol):
         """The part of items that no worker could evaluate, each with its problem."""
         ...
 
-    def merge(self, left: Part, right: Part) -> Part:
-        """Join two adjacent parts; `right` follows `left`."""
+    def merge(self, *parts: Part) -> Part:
+        """Join parts, each adjacent to the one before it."""
         ...
 
     def replaced(self, whole: Part, part: Part) -> Part:
@@ -100,11 +102,10 @@ class Method(Protocol):
         ...
 
 
-def merged(parts: list[Part], merge: Callable[[Part, Part], Part]) -> Part:
-    """All parts joined, in pairs: merging one by one would copy the first columns once for every part."""
+def merged(parts: list[Part], merge: Callable[..., Part]) -> Part:
+    """All parts joined, in groups: merging one by one would copy the first columns once for every part."""
     while len(parts) > 1:
-        pairs = [merge(left, right) for left, right in zip(parts[::2], parts[1::2], strict=False)]
-        parts = [*pairs, *parts[len(parts) - len(parts) % 2 :]]
+        parts = [merge(*parts[first : first + AT_ONCE]) for first in range(0, len(parts), AT_ONCE)]
     return parts[0]
 
 

@@ -66,9 +66,9 @@ class Agreement:
         nothing = Evaluation(items, problems=problems)
         return compared(items, nothing, nothing, np.zeros(len(items)))
 
-    def merge(self, left: Part, right: Part) -> Part:
-        columns = {name: np.concatenate([left.columns[name], right.columns[name]]) for name in left.columns}
-        return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+    def merge(self, *parts: Part) -> Part:
+        columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+        return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
     def replaced(self, whole: Part, part: Part) -> Part:
         return placed(whole, part)

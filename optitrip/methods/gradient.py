@@ -163,9 +163,9 @@ class Gradient:
             for row in np.flatnonzero(~moved)
         ]
 
-    def merge(self, left: Part, right: Part) -> Part:
-        columns = joined(left.columns, right.columns, "coordinate", "")
-        return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+    def merge(self, *parts: Part) -> Part:
+        columns = joined([part.columns for part in parts], "coordinate", "")
+        return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
     def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
         """f(x); for each coordinate the loss above less the loss below; and the losses by side."""

@@ -59,8 +59,10 @@ class Report:
     def lost(self, items: range, problems: Problems) -> Part:
         return Part(items, {}, Evaluation(items, problems=problems).failures)
 
-    def merge(self, left: Part, right: Part) -> Part:
-        raise ValueError(f"a report has one item, so {left.items} and {right.items} cannot both be its parts")
+    def merge(self, *parts: Part) -> Part:
+        raise ValueError(
+            f"a report has one item, so {', '.join(str(part.items) for part in parts)} cannot be its parts"
+        )
 
     def replaced(self, whole: Part, part: Part) -> Part:
         del whole  # there is but one item

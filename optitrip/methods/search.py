@@ -146,17 +146,17 @@ class Search:
         }
         return Part(items, columns, failures)
 
-    def merge(self, left: Part, right: Part) -> Part:
-        a, b = left.columns, right.columns
-        floor = self.sign * a["low_loss"][-1] if len(a["low_loss"]) else np.inf
-        lower = self.sign * b["low_loss"] < floor
+    def merge(self, *parts: Part) -> Part:
+        sides = [part.columns for part in parts]
+        index, loss = (np.concatenate([side[name] for side in sides]) for name in ("low_index", "low_loss"))
+        lows = record_lows(self.sign * loss)
         columns = {
-            **joined(a, b, "loss", KEPT),
-            "low_index": np.concatenate([a["low_index"], b["low_index"][lower]]),
-            "low_loss": np.concatenate([a["low_loss"], b["low_loss"][lower]]),
-            **self._best(named(joined(a, b, BEST + "loss", BEST), BEST)),
+            **joined(sides, "loss", KEPT),
+            "low_index": index[lows],
+            "low_loss": loss[lows],
+            **self._best(named(joined(sides, BEST + "loss", BEST), BEST)),
         }
-        return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+        return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
     def replaced(self, whole: Part, part: Part) -> Part:
         """Losses by place; a candidate that failed was neither among the best nor a record low, so these are put
@@ -173,7 +173,7 @@ class Search:
         order = np.argsort(index, kind="stable")
         index, loss = index[order], np.concatenate([a["low_loss"], b["low_loss"]])[order]
         lows = record_lows(self.sign * loss)
-        best = joined(a, b, BEST + "loss", BEST)
+        best = joined([a, b], BEST + "loss", BEST)
         order = np.argsort(best[BEST + "index"], kind="stable")
         columns |= {
             "low_index": index[lows],

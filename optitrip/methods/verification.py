@@ -80,9 +80,9 @@ class Verification:
     def _part(self, found: Evaluation) -> Part:
         return Part(found.items, dict(found.columns) | {"loss": found.losses}, found.failures)
 
-    def merge(self, left: Part, right: Part) -> Part:
-        columns = joined(left.columns, right.columns, "loss", "")
-        return Part(adjacent(left, right), columns, left.failures.then(right.failures))
+    def merge(self, *parts: Part) -> Part:
+        columns = joined([part.columns for part in parts], "loss", "")
+        return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
     def replaced(self, whole: Part, part: Part) -> Part:
         return placed(whole, part)
