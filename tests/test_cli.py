@@ -714,6 +714,7 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
     assert read(tmp_path / "bowl.toml").stop.no_improvement == 20_000
 
 
+@pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
     """In order, as written, in a clone: the sweep on Ray with 300,000 candidates, then what follows it."""
     shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
