@@ -262,6 +262,11 @@ def compare(state: StateDir, now: Mapping[str, Any], options: Options) -> None:
         InputError: if it changed and the command does not accept that.
     """
     before = state.journal.get("provenance")
+    if before is None and not state.journal.empty() and not options.accept_changes:
+        raise InputError(
+            f"{state.path}: what its parts were evaluated with cannot be told, for that record is damaged; "
+            "--fresh starts over, --accept-changes goes on with what is there"
+        )
     if before is not None and not state.journal.empty():
         known = {**now, "modules": {name: now["modules"].get(name) for name in before["modules"]}}
         changed = differences(before, known)  # a module that was not there before is no change of one that was

@@ -395,6 +395,12 @@ def test_a_damaged_journal_is_mended_or_refused(folder: Path) -> None:
     assert json.loads(again.stdout)["best"] == first["best"]
     assert json.loads(again.stdout)["evaluated"] == 50
     assert journal.with_name("journal.sqlite.damaged-1").exists()
+    with sqlite3.connect(journal) as database:
+        database.execute("UPDATE meta SET value = '{}' WHERE key = 'provenance'")
+    unknown = optitrip(folder, "sweep", "trial.toml")
+    assert unknown.returncode == 2
+    assert "what its parts were evaluated with cannot be told" in unknown.stderr
+    assert optitrip(folder, "sweep", "trial.toml", "--accept-changes").returncode == 0
     journal.write_bytes(b"damaged" * 999)
     done = optitrip(folder, "sweep", "trial.toml")
     assert done.returncode == 2

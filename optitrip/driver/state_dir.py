@@ -33,10 +33,10 @@ class StateDir:
             self.journal = Journal(Path(":memory:"))
             return
         try:
-            if not self.path.exists():
-                self.differs = difference(root, sweep)
+            new = not self.path.exists()
+            self.differs = difference(root, sweep) if new else None
             self._lock = locked(self.path)
-            if fresh:
+            if fresh and not new:
                 set_aside(self.path)
                 self._lock.release()
                 self._lock = locked(self.path)

@@ -31,7 +31,7 @@ from optitrip.executors import Done, Failed
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import joins_cluster
 from optitrip.executors.said import heard
-from optitrip.executors.sameness import differences, facts
+from optitrip.executors.sameness import MACHINE, differences, facts
 from optitrip.executors.time_limit import lead_group, time_limit
 from optitrip.executors.worker import Worker
 from optitrip.loading import use_import_paths
@@ -208,6 +208,8 @@ class RayWorkers:
         wanted = dict(resources or {})
         cpus = wanted.pop("CPU", 1.0)
         self._news: list[str] = []
+        self._machine: dict[str, str] = {}
+        """The kind of processor of the first worker."""
         self._limit: float | None = None
         self._look_at = 0.0
         self._over = threading.Event()
@@ -338,9 +340,11 @@ class RayWorkers:
                 raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
             self._hire()
         else:
-            if other := differences(facts(), there):
+            own = {name: fact for name, fact in facts().items() if name not in MACHINE}
+            if other := differences({**own, **self._machine}, there):
                 self._refuse(hired, other)
                 return
+            self._machine = {name: there[name] for name in MACHINE}
             self._there[hired.name] = hired
             self._slots = tuple(self._there)
             self._failed_starts = 0

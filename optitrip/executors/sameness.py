@@ -13,6 +13,9 @@ from threadpoolctl import threadpool_info
 
 import optitrip
 
+MACHINE = ("processor", "BLAS core", "SIMD")
+"""What depends on the processor. Workers must agree in it with each other; the driver evaluates nothing."""
+
 
 def facts() -> dict[str, str]:
     """Of this process."""
@@ -43,7 +46,7 @@ def simd() -> list[str]:
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
     """What both tell and does not agree, in words; a library that one of them has not loaded is no difference."""
     return [
-        f"{name} is {brief(there[name], here[name])} there and {brief(here[name], there[name])} here"
+        f"{name} is {brief(there[name], here[name])} there and {brief(here[name], there[name])} elsewhere"
         for name in here
         if name in there and here[name] != there[name]
     ]
