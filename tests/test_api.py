@@ -932,10 +932,10 @@ def test_a_disk_that_is_full_stops_the_call(monkeypatch: pytest.MonkeyPatch) -> 
     """The public exception says what is kept and why it ended; with room again the same call goes on."""
     real = Journal.write
 
-    def full(self: Journal, number: int, digest: bytes, parts: Any, now: int) -> Any:
+    def full(self: Journal, number: int, digest: bytes, parts: Any, *more: Any) -> Any:
         if parts[0][0].items.start > 0:
             raise OSError(28, "No space left on device")
-        return real(self, number, digest, parts, now)
+        return real(self, number, digest, parts, *more)
 
     monkeypatch.setattr(Journal, "write", full)
     with pytest.raises(optitrip.Stopped, match=r"No space left on device: 1 of 60 candidates are kept") as caught:

@@ -7,8 +7,6 @@ import os
 import pty
 import re
 import select
-import shlex
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from optitrip.spec import read
 
 ROOT = Path(__file__).parents[1]
 OPTITRIP = [sys.executable, "-c", "from optitrip.cli import main; main()"]
@@ -681,71 +677,6 @@ def test_help_lists_the_commands(folder: Path) -> None:
         f"  {command} " in done.stdout
         for command in ("sweep", "check", "merge", "show", "replay", "init", "data", "ui")
     )
-
-
-def readme_commands() -> list[str]:
-    """The optitrip commands of the README's indented blocks, without comments."""
-    text = (ROOT / "README.md").read_text()
-    lines = [line.split("#")[0].strip() for line in text.splitlines() if line.startswith("    ")]
-    return [line for line in lines if "run optitrip " in line]
-
-
-def test_the_python_of_the_readme_runs() -> None:
-    """The search finds the neighbourhood of (1, -2), and the gradient there is that of the bowl."""
-    text = (ROOT / "README.md").read_text()
-    code = next(block for _, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) if "import optitrip" in block)
-    names: dict[str, Any] = {}
-    exec(code, names)
-    found, there = names["found"], names["there"]
-    assert found.loss < 0.1
-    assert float(there.gradient["x"]) == pytest.approx(2 * (found.x["x"] - 1), abs=1e-8)
-    assert float(there.gradient["y"]) == pytest.approx(2 * (found.x["y"] + 2), abs=1e-8)
-
-
-def test_the_readme_names_the_two_commands() -> None:
-    """Each alone is enough on a fresh machine; the second is what CI runs."""
-    text = (ROOT / "README.md").read_text()
-    assert "    pip install uv && uv run optitrip sweep sweeps/digits_random.toml\n" in text
-    assert "    pip install uv && uv run pytest\n" in text
-    assert "uv run pytest" in (ROOT / ".ci" / "run").read_text()
-
-
-def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
-    """The tables of the second are those that the first may have too."""
-    blocks = [block for kind, block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-              if kind == "toml"]  # fmt: skip
-    whole = "".join(blocks).replace("retries = 2", "# retries = 2")
-    assert whole.count("retries") == 1
-    (tmp_path / "bowl.toml").write_text(whole)
-    assert read(tmp_path / "bowl.toml").stop.no_improvement == 20_000
-
-
-@pytest.mark.timeout(900)
-def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
-    """In order, as written, in a clone: the sweep on Ray with 300,000 candidates, then what follows it."""
-    shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
-    text = (ROOT / "README.md").read_text()
-    code = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "bowl.py").write_text(next(block for _, block in code if "def loss(x, y" in block))
-    (tmp_path / "bowl.toml").write_text(next(block for kind, block in code if kind == "toml"))
-    ran: list[str] = []
-    for line in readme_commands():
-        words = shlex.split(line.partition("run optitrip ")[2])
-        if words[0] == "ui":
-            continue  # a server; its own test is below
-        done = optitrip(tmp_path, *words)
-        assert done.returncode == 0, (line, done.stderr)
-        ran.append(words[0])
-        if words == ["sweep", "sweeps/digits_random.toml"]:
-            assert "evaluating on" in done.stderr
-            assert "Ray workers" in done.stderr
-            assert "300,000" in done.stdout
-            for word in ("auth", "token", "WARNING", "alembic", "Context impl", "View run", "http"):
-                assert word not in done.stderr + done.stdout
-        if "candidates=400_000" in line:
-            assert "100,000 evaluated now" in done.stdout
-    assert ran.count("sweep") == 9
-    assert ran.count("check") == 1
 
 
 def test_ui_serves_the_store_of_this_directory(folder: Path) -> None:

@@ -1,0 +1,173 @@
+"""Faults of a whole cluster: `python cluster_faults.py SCENARIO` prints what came of it as JSON.
+
+A process of its own for each, since a process has but one Ray; `test_cluster` gives it an environment. Several nodes on
+the loopback of a network of its own, by Ray's own test tool.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.cluster_utils import Cluster
+
+from examples import HERE
+from optitrip.draws import Draws
+from optitrip.driver.crew import Crew
+from optitrip.driver.journal import Journal
+from optitrip.driver.limits import Limits
+from optitrip.driver.phases import Phases
+from optitrip.driver.run import Driver
+from optitrip.driver.watch import Watchers, Written
+from optitrip.errors import Stopped
+from optitrip.executors import ray_workers
+from optitrip.executors.serial import Serial
+from optitrip.methods.search import Search
+from optitrip.objective import Objective
+from optitrip.routes.single import search
+from optitrip.space import Space
+
+ITEMS = 200
+
+
+def slow(x: float) -> float:
+    time.sleep(0.02)
+    return x * x
+
+
+METHOD = Search(Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 3), ITEMS)
+
+
+class World(Watchers):
+    """A head that evaluates nothing, and nodes of one CPU; something happens once so many parts are written."""
+
+    def __init__(self, nodes: int) -> None:
+        super().__init__()
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        self.nodes = [self.node() for _ in range(nodes)]
+        ray.init(
+            address=self.cluster.address,
+            namespace="optitrip",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        self.executor = ray_workers.RayWorkers(nodes, address=self.cluster.address, paths=[HERE])
+        self.journal = Journal(Path(":memory:"))
+        self.said: list[str] = []
+        self.after, self.written = 3, 0
+        self.happens: Callable[[], object] = lambda: None
+
+    def node(self) -> Any:
+        return self.cluster.add_node(num_cpus=1)
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        self.written += len(written) if new else 0
+        if self.written >= self.after:
+            self.after = 10**9
+            self.happens()
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def run(self, **limits: Any) -> Any:
+        objective = Objective(slow)
+        crew = Crew(lambda: self.executor, objective)
+        driver = Driver(crew, 1, self.journal, self, Phases(), limits=Limits(write=0, **limits))
+        return driver.run(search(METHOD, objective.offers)).result, driver.evaluated["search"]
+
+
+def serial() -> Any:
+    objective = Objective(slow)
+    driver = Driver(Crew(Serial, objective), 1, Journal(Path(":memory:")), Watchers(), Phases())
+    return driver.run(search(METHOD, objective.offers)).result
+
+
+def told(result: Any, evaluated: int, **more: Any) -> dict[str, Any]:
+    same = result.loss.tobytes() == serial().loss.tobytes()
+    return {"same": same, "failures": result.failures.count, "evaluated": evaluated, **more}
+
+
+def node_lost() -> dict[str, Any]:
+    """A node goes with its worker; another one comes."""
+    world = World(2)
+    fired: list[bool] = []
+
+    def happens() -> None:
+        world.cluster.remove_node(world.nodes[0], allow_graceful=False)
+        world.node()
+        fired.append(True)
+
+    world.happens = happens
+    return told(*world.run(wait=60), fired=fired == [True])
+
+
+def all_workers_lost() -> dict[str, Any]:
+    """Every node goes; the sweep stops, and goes on when one is there again."""
+    world = World(2)
+    world.happens = lambda: [world.cluster.remove_node(node, allow_graceful=False) for node in world.nodes]
+    status = None
+    try:
+        world.run(wait=5)
+    except Stopped as error:
+        status = error.status
+    kept = sum(map(len, world.journal.tiling(0, METHOD.digest(), ITEMS)))
+    world.node()
+    world.executor = ray_workers.RayWorkers(1, address=world.cluster.address, paths=[HERE])
+    return told(*world.run(wait=60), fired=status == 75, kept=kept)
+
+
+def worker_frozen() -> dict[str, Any]:
+    """A worker is stopped by a signal, so that it cannot even end itself."""
+    world = World(2)
+    ray_workers.FROZEN_SECONDS = 1.0
+    stopped: list[int] = []
+
+    def happens() -> None:
+        pid = int(world.executor.slots[0].rpartition(":")[2])
+        os.kill(pid, signal.SIGSTOP)
+        stopped.append(pid)
+
+    world.happens = happens
+    outcome = told(*world.run(item=2.0, wait=60))
+    return {**outcome, "fired": len(stopped) == 1}
+
+
+SCENARIOS = {"node_lost": node_lost, "all_workers_lost": all_workers_lost, "worker_frozen": worker_frozen}
+
+NEW_NETWORK, SET_FLAGS, UP_AND_RUNNING = 0x40000000, 0x8914, 0x41
+"""Of Linux: unshare's CLONE_NEWNET, ioctl's SIOCSIFFLAGS, IFF_UP and IFF_RUNNING."""
+
+
+def isolate() -> None:
+    """Give this process a network of its own with nothing but loopback: what Ray listens on, nobody else can reach.
+
+    Raises:
+        OSError: where that is not allowed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(NEW_NETWORK):
+        raise OSError(ctypes.get_errno(), "no network of its own")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh22x", b"lo", UP_AND_RUNNING))
+
+
+if __name__ == "__main__":
+    try:
+        isolate()
+    except (OSError, AttributeError) as error:
+        print(json.dumps({"skipped": str(error)}), flush=True)
+        os._exit(0)
+    print(json.dumps(SCENARIOS[sys.argv[1]]()), flush=True)
+    os._exit(0)  # Ray's own end waits for nodes that are gone

@@ -1,0 +1,70 @@
+"""Faults of a whole cluster, each shown to have fired; the answer is that of a serial sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # A node that is gone is noticed in two seconds, not in half a minute.
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+def scenario(name: str) -> dict[str, Any]:
+    """Run one in a session of its own, which ends with all that it started."""
+    pytest.importorskip("ray")
+    command = [sys.executable, str(HERE / "cluster_faults.py"), name]
+    child = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **ENVIRONMENT},
+    )
+    try:
+        out, err = child.communicate(timeout=200)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+    assert out.strip(), err
+    told = json.loads(out.splitlines()[-1])
+    if "skipped" in told:
+        pytest.skip(told["skipped"])
+    return told
+
+
+def test_a_lost_node_costs_nothing_but_time() -> None:
+    """What was evaluated there is evaluated elsewhere, and counts against no item."""
+    told = scenario("node_lost")
+    assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
+
+
+@pytest.mark.thorough
+def test_without_any_workers_a_sweep_stops_and_can_be_resumed() -> None:
+    """After `wait_seconds`, exit status 75; what was written is not evaluated again."""
+    told = scenario("all_workers_lost")
+    assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
+    assert told["kept"] > 0
+    assert told["evaluated"] == 200 - told["kept"]
+
+
+@pytest.mark.thorough
+def test_a_frozen_worker_is_killed_and_replaced() -> None:
+    """Where an item may take only so long; its slice is evaluated elsewhere."""
+    told = scenario("worker_frozen")
+    assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
