@@ -48,6 +48,7 @@ def scenario(name: str) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.thorough
 def test_a_lost_node_costs_nothing_but_time() -> None:
     """What was evaluated there is evaluated elsewhere, and counts against no item."""
     told = scenario("node_lost")
