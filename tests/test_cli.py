@@ -73,7 +73,7 @@ def sweep_file(folder: Path, name: str, candidates: int = 50, executor: str = "s
 def optitrip(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **environment}
     environment.pop("MLFLOW_TRACKING_URI", None) if "MLFLOW_TRACKING_URI" not in environment else None
-    return subprocess.run([*OPTITRIP, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=240)
+    return subprocess.run([*OPTITRIP, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=600)
 
 
 def test_a_finished_sweep(folder: Path) -> None:
