@@ -93,9 +93,12 @@ def stages(sweep: Sweep, folder: Path) -> Iterator[tuple[str, int, int, Failures
             found = Failures()
             for part, _ in journal.parts(number, digest, tiles):
                 found = found.then(part.failures)
-            later = [row for row in journal.rows() if row[:2] == (number, digest) and row[3]]
-            for _, _, again, attempt in sorted(later, key=lambda row: row[3]):
-                for part, _ in journal.parts(number, digest, [again], attempt):
+            later: dict[int, list[range]] = {}
+            for stage, of, again, attempt in journal.rows():
+                if (stage, of) == (number, digest) and attempt:
+                    later.setdefault(attempt, []).append(again)
+            for attempt, ranges in sorted(later.items()):
+                for part, _ in journal.parts(number, digest, ranges, attempt):
                     found = found.replaced(part.items, part.failures)
             yield kind, items, sum(map(len, tiles)), found
             number += 1

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,9 @@ def batches(journal: Journal) -> Iterator[tuple[int, bytes, int, list[tuple[Part
     for stage, digest, items, attempt in journal.rows():
         rows.setdefault((stage, digest, attempt), []).append(items)
     for (stage, digest, attempt), ranges in rows.items():
-        for first in range(0, len(ranges), ROWS_AT_ONCE):
-            parts = journal.parts(stage, digest, ranges[first : first + ROWS_AT_ONCE], attempt)
-            yield stage, digest, attempt, [(part, 0.0) for part, _ in parts]
+        found = journal.parts(stage, digest, ranges, attempt)
+        while parts := [(part, 0.0) for part, _ in islice(found, ROWS_AT_ONCE)]:
+            yield stage, digest, attempt, parts
 
 
 def check_complete(shards: Sequence[Journal], whole: Journal) -> None:

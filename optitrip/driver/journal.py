@@ -197,12 +197,13 @@ class Journal:
         """The rows of an attempt that count: the chain from `start` that takes at each point the longest row that does
         not pass `items`."""
         rows = self._read(
-            "SELECT lo, max(hi) FROM part WHERE stage = ? AND digest = ? AND hi <= ? AND lo >= ? AND attempt = ?"
-            " GROUP BY lo ORDER BY lo",
+            "SELECT lo, max(hi) FROM part WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ?"
+            " AND attempt = ? GROUP BY lo ORDER BY lo",
             stage,
             digest,
-            items,
             start,
+            items,  # follows from hi, but lets the index end the search there
+            items,
             attempt,
         )
         chain: list[range] = []
