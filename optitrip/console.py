@@ -17,10 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from optitrip.driver.outcome import Outcome
+from optitrip.driver.strung import Times
 from optitrip.driver.watch import Progress, Written
 from optitrip.methods import Method
 from optitrip.methods.gradient import Gradient
 from optitrip.methods.search import Search
+from optitrip.part import Part
 
 PIPED_SECONDS = 10.0
 """Between lines where there is no terminal to redraw one on."""
@@ -68,6 +70,10 @@ class LiveLine:
         if self._live is None and new and time.monotonic() - self._said_at > PIPED_SECONDS:
             self._said_at = time.monotonic()
             self._console.print(self._line(), soft_wrap=True)
+
+    def mended(self, part: Part, times: Times) -> None:
+        if self._method is not None:
+            self._progress.mended(part, times)
 
     def say(self, message: str) -> None:
         self._console.print(Text(message), soft_wrap=True)
@@ -120,6 +126,8 @@ class Silent:
     def stage(self, method: Method, found: int) -> None: ...
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None: ...
+
+    def mended(self, part: Part, times: Times) -> None: ...
 
     def say(self, message: str) -> None: ...
 

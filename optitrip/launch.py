@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.answers import Answer
-from optitrip.answers.search import Best, SearchAnswer
 from optitrip.base_point import located
-from optitrip.draws import Draws
 from optitrip.driver import files
 from optitrip.driver.limits import Limits
 from optitrip.driver.outcome import Outcome, Status
@@ -22,16 +20,17 @@ from optitrip.driver.provenance import provenance
 from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import StateDir
 from optitrip.driver.watch import Progress, Watch, Watchers
-from optitrip.errors import InputError, NoAnswer, ShardDone, Stopped
+from optitrip.endings import ended_early, stopped
+from optitrip.errors import NoAnswer, ShardDone, Stopped
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import ray_installed
 from optitrip.loading import import_paths, load
 from optitrip.objective import Objective
+from optitrip.resuming import compare, evaluating_here
 from optitrip.routes.single import single
 from optitrip.shards import Shard, check_one_stage
 from optitrip.showing import told
-from optitrip.spec import Sweep, differences
-from optitrip.tables import SearchTable
+from optitrip.spec import Sweep
 from optitrip.telling import note
 from optitrip.tracking.apart import Apart
 from optitrip.tracking.recorder import Here, Recorder
@@ -116,12 +115,11 @@ def conduct(
         closing: let the workers go while files are made.
         recorder: of MLflow's run; by default one in this process.
     """
-    crew = workplace.crew(objective, paths, watch, phases)
     with phases.time("load"):
         state = StateDir(options.state_dir, sweep, fresh=options.fresh)
         try:
             if state.path is not None:
-                compare(state, provenance(sweep, objective, paths), options)
+                compare(state, provenance(sweep, objective, paths), accept_changes=options.accept_changes)
                 state.keep(sweep)
                 origin = {"name": sweep.name, "folder": str(sweep.folder), "overrides": list(sweep.overrides)}
                 state.journal.set(origin=origin)
@@ -132,6 +130,12 @@ def conduct(
         watch.say(f"the journal was damaged: {lost}")
     if state.differs:
         watch.say(state.differs)
+    here = workplace.begins_here and state.path is not None and not has_result(sweep, options)
+    if here and state.journal.get("here"):
+        watch.say("the last command died while it evaluated in this process; now Ray workers do, so that it may live")
+        workplace.apart()
+        here = False
+    crew = workplace.crew(objective, paths, watch, phases)
     progress, shard = Progress(), options.shard
     tracker = None if shard else track(sweep, state, recorder or Here())
     watchers = Watchers(progress, watch, *([tracker] if tracker else []))
@@ -152,6 +156,7 @@ def conduct(
         retries=sweep.failures.retries,
         retry_failed=options.retry_failed,
         share=partial(shard.of, block=objective.offers.block) if shard else None,
+        witness_since=state.journal.get("accepted") or 0 if sweep.objective.deterministic else None,
     )
 
     def outcome(status: Status, items: int, **more: Any) -> Outcome:
@@ -173,6 +178,8 @@ def conduct(
 
     with ExitStack() as stack:
         stack.callback(state.close)
+        if here:
+            stack.enter_context(evaluating_here(state.journal))
         written: list[Path] = []
         try:
             try:
@@ -222,30 +229,6 @@ def conduct(
         return ended
 
 
-def ended_early(sweep: Sweep, answer: Answer) -> str:
-    """Why a search has fewer candidates than it might; empty if it has all."""
-    if answer.items == sweep.items or not isinstance(answer, SearchAnswer):
-        return ""
-    stop, best = sweep.stop, answer.best
-    if stop.target_loss is not None and best.index == answer.items - 1:
-        return f"candidate {best.index:,} met the target of {stop.target_loss:g}: the search ends there"
-    return f"no improvement in {stop.no_improvement:,} candidates: the search ends at {answer.items:,}"
-
-
-def stopped(
-    error: BaseException, sweep: Sweep, progress: Progress, outcome: Callable[..., Outcome], *, kept: bool
-) -> Outcome:
-    """How a sweep stands that was stopped in its middle."""
-    best = None
-    if progress.index >= 0 and isinstance(sweep.method, SearchTable):
-        draws = Draws(sweep.space, sweep.seed, sweep.method.sampler)
-        best = Best(progress.loss, progress.index, draws, sweep.objective.maximize)
-    done = f"{str(error) or 'interrupted'}: {progress.done:,} of {sweep.items:,} {sweep.unit}"
-    message = f"{done} are kept. The same command goes on from here." if kept else f"{done} were evaluated"
-    status = error.status if isinstance(error, Stopped) else 130 if isinstance(error, KeyboardInterrupt) else 75
-    return outcome("stopped", progress.done, best=best, message=message, exit_status=status)
-
-
 def pictured(answer: Answer, objective: Objective, watch: Watch) -> Answer:
     """The answer with pictures of its parameters, or of its gradient, if the objective can show them."""
     try:
@@ -253,30 +236,6 @@ def pictured(answer: Answer, objective: Objective, watch: Watch) -> Answer:
     except Exception as error:  # the user's own, and a picture is not what the sweep is for
         watch.say(f"the objective could not picture its parameters: {type(error).__name__}: {error}")
         return answer
-
-
-def compare(state: StateDir, now: Mapping[str, Any], options: Options) -> None:
-    """Record the provenance of a new sweep; hold that of an old one against it.
-
-    Raises:
-        InputError: if it changed and the command does not accept that.
-    """
-    before = state.journal.get("provenance")
-    if before is None and not state.journal.empty() and not options.accept_changes:
-        raise InputError(
-            f"{state.path}: what its parts were evaluated with cannot be told, for that record is damaged; "
-            "--fresh starts over, --accept-changes goes on with what is there"
-        )
-    if before is not None and not state.journal.empty():
-        known = {**now, "modules": {name: now["modules"].get(name) for name in before["modules"]}}
-        changed = differences(before, known)  # a module that was not there before is no change of one that was
-        if changed and not options.accept_changes:
-            listed = "\n".join(f"  {line}" for line in changed)
-            raise InputError(
-                f"{state.path}: what the answer depends on has changed since its first part:\n{listed}\n"
-                "--fresh, or another state directory, starts over; --accept-changes goes on with what is there."
-            )
-    state.journal.set(provenance=now)
 
 
 def keep(folder: Path, sweep: Sweep, answer: Answer, watch: Watch, *, again: bool) -> list[Path]:

@@ -65,7 +65,7 @@ class Sweep:
             if self.base is None:
                 raise RuntimeError("the point of a gradient is part of its identity: look it up first")
             method["at"] = self.base.digest
-        objective = self.objective.model_dump(exclude={"block"}, exclude_none=True)
+        objective = self.objective.model_dump(exclude={"block", "deterministic"}, exclude_none=True)
         if self.data is not None:
             objective["data"] = self.data
         return {
@@ -193,8 +193,6 @@ def parse(
             raise InputError(
                 lines.at(("stop", key), "would be met by screened losses; wanted no screen, or no such line")
             )
-        if file.failures.retries:
-            raise InputError(lines.at(("failures", "retries"), f"[stop] {key} does not go with it; wanted one of them"))
     name = file.name or stem
     try:
         TypeAdapter(Name).validate_python(name)

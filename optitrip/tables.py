@@ -27,6 +27,8 @@ class ObjectiveTable(Table):
     """Larger is better; losses keep the objective's own sign wherever they are shown."""
     plain: bool = False
     """The plain call only, one item at a time, whatever else the objective offers."""
+    deterministic: bool = True
+    """Off where the loss, by intention, gives another number each time: nothing is held against itself then."""
 
     @property
     def reference(self) -> str:

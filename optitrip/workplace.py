@@ -62,6 +62,17 @@ class Workplace:
         if self._ray_first and self._crew is None and self._starting is None:
             self._start(paths, watch)
 
+    @property
+    def begins_here(self) -> bool:
+        """Whether the first items are evaluated in this process, though there might be workers."""
+        return self._may_grow and not self._ray_first
+
+    def apart(self) -> None:
+        """From now on evaluate nothing in this process."""
+        if self.begins_here:
+            self.close()
+            self._ray_first = True
+
     def crew(self, objective: Objective, paths: tuple[str, ...], watch: Watch, phases: Phases) -> Crew:
         """Those who evaluate this objective; they start when the first slice is to be evaluated.
 
@@ -73,7 +84,7 @@ class Workplace:
         self._paths = paths
         if self._crew is None:
             begin = self._ray if self._ray_first else Serial
-            grow = self._grow if self._may_grow and not self._ray_first else None
+            grow = self._grow if self.begins_here else None
             self._crew = Crew(begin, objective, grow)
         self._crew.employ(objective)
         return self._crew

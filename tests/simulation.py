@@ -154,10 +154,10 @@ class Shown(Watchers):
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         assert not self.journal._database.in_transaction
-        for part, at in written:
+        for part, times in written:
             query = "SELECT written FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?"
             key = (self.number, self.digest, part.items.start, part.items.stop)
-            assert self.journal._database.execute(query, key).fetchone() == (at,)
+            assert self.journal._database.execute(query, key).fetchone() == (times.at(part.items.start),)
 
 
 class Clock:

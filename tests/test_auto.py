@@ -12,6 +12,7 @@ from examples import draws, search
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
+from optitrip.driver.strung import Times
 from optitrip.driver.watch import Progress, Watchers
 from optitrip.errors import InputError
 from optitrip.executors import Done, Executor, Failed
@@ -136,8 +137,8 @@ def test_progress_counts_parts_in_which_all_failed() -> None:
     progress.stage(one, 0)
     fails = one.evaluate(Objective(lambda x, k, c: float("nan")), range(10))
     counts = one.evaluate(Objective(lambda x, k, c: float(k)), range(10, 20))
-    progress.parts([(fails, 0)], new=True)
+    progress.parts([(fails, Times([0], [0]))], new=True)
     assert (progress.done, progress.index) == (10, -1)
-    progress.parts([(counts, 0)], new=True)
+    progress.parts([(counts, Times([10], [0]))], new=True)
     ks = draws().values(range(10, 20))["k"]
     assert (progress.done, progress.loss, progress.index) == (20, float(ks.min()), 10 + int(ks.argmin()))

@@ -35,7 +35,7 @@ executor = "{executor}"
 use = "none"
 """
 LOSSES = """
-import os, time
+import ctypes, os, time
 
 def good(x): return (x - 1) ** 2
 def some(x):
@@ -46,6 +46,12 @@ def nans(x): return float("nan")
 def slow(x):
     time.sleep(0.005)
     return (x - 1) ** 2
+def crashes(x):
+    if x > 1.5: ctypes.string_at(0)
+    return x * x
+def table(x):
+    time.sleep(0.005)
+    return x * float(open("table.txt").read())
 def other(y): return y
 def loud(x):
     print("from the loss")
@@ -276,6 +282,42 @@ def test_a_killed_sweep_goes_on_to_the_same_answer(folder: Path) -> None:
     assert answer["best"]["loss"] == whole["best"]["loss"]
     for name in ("best.npz", "losses.parquet"):
         assert (folder / whole["state_dir"] / name).read_bytes() == (folder / answer["state_dir"] / name).read_bytes()
+
+
+def test_a_crash_takes_the_command_along_once(folder: Path) -> None:
+    """Small sweeps are evaluated in the command's own process; after a segmentation fault the same command evaluates on
+    workers, so that the candidate is recorded and all others are evaluated."""
+    pytest.importorskip("ray")
+    sweep_file(folder, "crashes", candidates=20, executor="auto")
+    assert optitrip(folder, "sweep", "trial.toml", "--workers", "2").returncode == -signal.SIGSEGV
+    done = optitrip(folder, "sweep", "trial.toml", "--json", "--workers", "2")
+    assert "the last command died while it evaluated in this process" in done.stderr
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["status"], answer["items"]) == (3, "finished", 20)
+    assert list(answer["failures"]) == ["died"]
+
+
+def test_what_the_loss_reads_must_still_be_the_same(folder: Path) -> None:
+    """A file that no digest covers was edited: both losses are shown, and going on must be said."""
+    sweep_file(folder, "table", candidates=600)
+    (folder / "table.txt").write_text("1")
+    child = subprocess.Popen(
+        [*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    wait_for_parts(next_journal(folder))
+    child.kill()
+    child.wait()
+    (folder / "table.txt").write_text("2")
+    refused = optitrip(folder, "sweep", "trial.toml")
+    assert refused.returncode == 2
+    assert re.search(r"gave a (best_)?loss of \S+ before and give \S+ now", refused.stderr)
+    assert "Traceback" not in refused.stderr
+    said = ["--set", "objective.deterministic=false"]
+    assert optitrip(folder, "sweep", "trial.toml", "--accept-changes", "--set", "method.candidates=300").returncode == 0
+    assert optitrip(folder, "sweep", "trial.toml", "--set", "method.candidates=301").returncode == 0
+    (folder / "table.txt").write_text("3")
+    assert optitrip(folder, "sweep", "trial.toml", "--set", "method.candidates=302").returncode == 2
+    assert optitrip(folder, "sweep", "trial.toml", "--set", "method.candidates=302", *said).returncode == 0
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -42,7 +42,7 @@ def scenario(name: str) -> dict[str, Any]:
     finally:
         os.killpg(child.pid, signal.SIGKILL)
     assert out.strip(), err
-    told = json.loads(out.splitlines()[-1])
+    told = json.loads(next(line for line in out.splitlines() if line.startswith("{")))  # Ray prints there, too
     if "skipped" in told:
         pytest.skip(told["skipped"])
     return told

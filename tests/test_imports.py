@@ -39,7 +39,7 @@ LAYERS = [
     {"base_point", "fetching", "telling"},
     {"kept", "ledger", "replaying"},
     {"tracking", "workplace", "shards"},
-    {"launch", "console", "live"},
+    {"launch", "resuming", "endings", "console", "live"},
     {"api"},
     {"cli"},
 ]

@@ -19,6 +19,7 @@ from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
+from optitrip.driver.strung import Times
 from optitrip.driver.watch import Watchers, Written
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors import Done, Executor, Failed
@@ -26,6 +27,7 @@ from optitrip.executors.serial import Serial
 from optitrip.methods import Method
 from optitrip.methods.gradient import FAILED, GradientResult
 from optitrip.objective import Objective
+from optitrip.part import Part
 from optitrip.routes import single
 from optitrip.space import Space
 
@@ -49,6 +51,8 @@ class Crash:
         self.left -= len(written) if new else 0
         if self.left < 0:
             raise Interrupted
+
+    def mended(self, part: Part, times: Times) -> None: ...
 
     def say(self, message: str) -> None: ...
 
@@ -229,9 +233,10 @@ def test_durable_first(tmp_path: Path) -> None:
     class Looks(Crash):
         def parts(self, written: Sequence[Written], *, new: bool) -> None:
             other = Journal(tmp_path / "journal", reading=True)
-            for part, time in written:
+            for part, times in written:
                 digest = search(ITEMS).digest()
-                assert [(bits(p), t) for p, t in other.parts(0, digest, [part.items])] == [(bits(part), time)]
+                found = [(bits(p), t) for p, t in other.parts(0, digest, [part.items])]
+                assert found == [(bits(part), times.at(part.items.start))]
                 checked.append(part.items)
             other.close()
 

@@ -26,13 +26,22 @@ from examples import (
     search,
 )
 from optitrip.draws import Draws
+from optitrip.driver.strung import Strung
 from optitrip.methods import merged
 from optitrip.methods.report import Report
 from optitrip.methods.search import Search, kept_indices
 from optitrip.objective import Objective
-from optitrip.part import DIED, Record
+from optitrip.part import DIED, Part, Record
 
 ITEMS = 150
+
+
+def strung(parts: list[Part]) -> list[Part]:
+    """Parts as they come back from rows of a journal."""
+    rows = [
+        (part.items.start, part.items.stop, part.columns_bytes(), part.failures.to_bytes(), 0, 0, 0) for part in parts
+    ]
+    return Strung.of(rows).parts
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -45,7 +54,8 @@ def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str,
     edges = [0, *sorted(cut for cut in cuts if cut < one.items), one.items]
     if LOSSES[loss].offers.losses or method != "agreement":
         parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
-        assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(one.items)))
+        whole = bits(one.evaluate(context, range(one.items)))
+        assert bits(merged(parts, one.merge)) == bits(one.merge(*strung(parts))) == whole
 
 
 @pytest.mark.parametrize("loss", WIDE_LOSSES)
@@ -57,7 +67,8 @@ def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str,
     one = (deltas if WIDE_LOSSES[loss].offers.around else gradient)(1 + ENTRIES, scheme)
     context = one.prepare(WIDE_LOSSES[loss])
     parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise([0, *sorted(cuts), 1 + ENTRIES])]
-    assert bits(merged(parts, one.merge)) == bits(one.evaluate(context, range(1 + ENTRIES)))
+    whole = bits(one.evaluate(context, range(1 + ENTRIES)))
+    assert bits(merged(parts, one.merge)) == bits(one.merge(*strung(parts))) == whole
 
 
 @pytest.mark.parametrize("loss", ["scalar", "batched", "beside", "batched beside"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Watchers
+from optitrip.driver.strung import Times
+from optitrip.driver.watch import Progress, Watchers, Written
 from optitrip.methods.search import Search
 from optitrip.objective import Objective
-from optitrip.part import Array
+from optitrip.part import Array, Part
 from optitrip.routes import single
+from optitrip.tracking.curve import Curve, Point
 
 ITEMS = 200
 
@@ -121,3 +125,61 @@ def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     answer, evaluated = run(loss, search(ITEMS), journal, retry_failed=True)
     assert 0 < evaluated["search"] < failed
     assert result_bits(answer.result) == result_bits(run(loss, search(ITEMS))[0].result)
+
+
+class Moody(Flaky):
+    """Fails at the first try of some points; a file for each stands for its memory."""
+
+    def __call__(self, x: Array, k: int, c: float) -> float:
+        mood = self.office.with_name(f"tried {float(x[0])!r}")
+        if int(abs(x @ np.arange(len(x))) * 1e4) % 3 == 2 and not mood.exists():
+            mood.touch()
+            raise OSError("not now")
+        return Batched.__call__(self, x, k, c)
+
+
+@pytest.mark.parametrize("ends", ["target_loss", "no_improvement"])
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**32), place=st.integers(0, ITEMS - 1))
+def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, seed: int, place: int) -> None:
+    """What a search ends at is known only after the last try: it ends where one ends in which nothing ever failed."""
+    for mood in tmp_path.glob("tried *"):
+        mood.unlink()
+    office = tmp_path / "open"
+    office.touch()
+    every = run(Flaky(office), search(ITEMS, keep_all=ITEMS))[0].result.loss
+    said = {"target_loss": float(every[place])} if ends == "target_loss" else {"no_improvement": 1 + place // 4}
+    method = replace(search(ITEMS), **said)
+    wanted, _ = run(Flaky(office), method)
+    journal = Journal(Path(":memory:"))
+    answer, _ = run(Moody(office), method, journal, seed, retries=1)
+    assert result_bits(answer.result) == result_bits(wanted.result)
+    again, _ = run(Moody(office), method, journal, seed, retries=1)
+    assert result_bits(again.result) == result_bits(wanted.result)
+
+
+def test_a_later_try_is_in_the_curve_and_the_progress(tmp_path: Path) -> None:
+    """Its losses are drawn, and the best so far ends at the best of all."""
+    office, journal = tmp_path / "open", Journal(Path(":memory:"))
+    progress, curve = Progress(), Curve(ITEMS)
+    points: list[Point] = []
+
+    class Drawn(Watchers):
+        def mended(self, part: Part, times: Times) -> None:
+            super().mended(part, times)
+            points.extend(curve.mended(part, times))
+
+        def parts(self, written: Sequence[Written], *, new: bool) -> None:
+            super().parts(written, new=new)
+            of_search = [one for one in written if "loss" in one[0].columns]  # beside them is that of the report
+            for part, times in sorted(of_search, key=lambda one: one[0].items.start):
+                points.extend(curve.points(part, times))
+
+    first, _ = run(Flaky(office), search(ITEMS, keep_all=ITEMS), journal)
+    office.touch()
+    answer, _ = run(Flaky(office), search(ITEMS, keep_all=ITEMS), journal, watch=Drawn(progress), retry_failed=True)
+    assert first.result.best_loss[0] > answer.result.best_loss[0]  # the best one is among those that failed
+    assert (progress.done, progress.index) == (ITEMS, answer.result.best_index[0])
+    losses = {point.step: point.value for point in points if point.key == "loss"}
+    assert losses == dict(enumerate(answer.result.loss.tolist()))
+    assert [point.value for point in curve.end(ITEMS, 0)] == [answer.result.best_loss[0]]

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import LOSSES, search
+from optitrip.driver.strung import Times
 from optitrip.driver.watch import InOrder, Watch
 from optitrip.launch import Options, launch
 from optitrip.methods import merged
@@ -53,6 +54,8 @@ class Lines:
     def stage(self, method: Any, found: int) -> None: ...
 
     def parts(self, written: Sequence[Any], *, new: bool) -> None: ...
+
+    def mended(self, part: Any, times: Any) -> None: ...
 
     def say(self, message: str) -> None:
         self.said.append(message)
@@ -279,11 +282,11 @@ def test_curves_do_not_depend_on_slices_or_order(cuts: set[int], seed: int) -> N
     one = search(150, keep_all=10**6)
     edges = [0, *sorted(cuts), 150]
     parts = [one.evaluate(LOSSES["troubled"], range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
-    whole = Curve(150).points(merged(parts, one.merge), 1)
+    whole = Curve(150).points(merged(parts, one.merge), Times([0], [1]))
     random.Random(seed).shuffle(parts)
     curve, order, points = Curve(150), InOrder(), list[Point]()
     for part in parts:
-        for ready, time in order.push([(part, 1)]):
+        for ready, time in order.push([(part, Times([part.items.start], [1]))]):
             points += curve.points(ready, time)
     assert sorted(points) == sorted(whole)
     assert len(set(points)) == len(points)

@@ -6,6 +6,7 @@ it are evaluated. So the answer is that of a search of so many candidates.
 
 from __future__ import annotations
 
+from optitrip.driver.strung import Times
 from optitrip.driver.watch import InOrder
 from optitrip.methods import Method
 from optitrip.methods.search import Search
@@ -34,7 +35,7 @@ class Ending:
                 if loss <= target:
                     self.items = min(self.items, index + 1)
         if search.no_improvement is not None:
-            for ready, _ in self._order.push([(part, 0)]):
+            for ready, _ in self._order.push([(part, Times([part.items.start], [0]))]):
                 self._improve(ready, search.sign, search.no_improvement)
 
     def _improve(self, part: Part, sign: int, allowed: int) -> None:

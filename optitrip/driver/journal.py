@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 import time
 import uuid
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from optitrip.driver import rescue
+from optitrip.driver.strung import Row, Strung
 from optitrip.errors import InputError, Stopped
-from optitrip.part import Part
+from optitrip.part import NO_FAILURES, Part
 
 APPLICATION_ID = 0x6F747270  # "otrp"
-VERSION = 3
+VERSION = 4
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
 CREATE TABLE part (
@@ -36,6 +39,12 @@ PRAGMA application_id={APPLICATION_ID};
 PRAGMA user_version={VERSION};
 """
 INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+ROWS_AT_ONCE = 256
+NO_TILE = range(-1, -1)
+STRUNG_ROWS, STRUNG_BYTES = 4_096, 2**24
+"""So much is taken from the file at once, where it is to be merged anyway."""
 
 
 class Unwritable(Stopped):
@@ -63,7 +72,7 @@ class Journal:
         """What was damaged, in words."""
         try:
             self._database = self._open(reading)
-            if not rescue.sound(self._database, SCHEMA, self.checksum, fact_checksum):
+            if not rescue.sound(self._database, path, SCHEMA, self.checksum, fact_checksum):
                 if reading:
                     raise InputError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
                 self._database.close()
@@ -128,7 +137,9 @@ class Journal:
     def _rows(self, query: str, *values: Any) -> Iterator[Any]:
         """The same one by one."""
         try:
-            yield from self._database.execute(query, values)
+            cursor = self._database.execute(query, values)
+            while some := cursor.fetchmany(ROWS_AT_ONCE):
+                yield from some
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
 
@@ -226,8 +237,55 @@ class Journal:
             if tile not in wanted:
                 continue
             if self.checksum(*row[:-1]) != crc:
-                raise InputError(f"{self.path}: the row of stage {stage}, items {tile}, was damaged meanwhile")
+                raise self._damaged(stage, lo, hi)
             yield Part.from_bytes(tile, columns, failures), written
+
+    def strung(self, stage: int, digest: bytes, tiles: Sequence[range], *, again: bool = True) -> Iterator[Strung]:
+        """The same of attempt 0, from the first tile to the last, those that are adjacent many at a time.
+
+        `again` checks rows once more, long after all were checked on opening.
+
+        Raises:
+            InputError: if a row is not as it was written.
+        """
+        wanted, rows, size, end = iter(tiles), list[Row](), 0, -1
+        tile = next(wanted, NO_TILE)
+        query = (
+            "SELECT lo, hi, columns, failures, written, nanoseconds, crc FROM part"
+            " WHERE stage = ? AND digest = ? AND attempt = 0 AND lo >= ? ORDER BY lo, hi"
+        )
+        for row in self._rows(query, stage, digest, tile.start):
+            lo, hi, columns, failures, written, took, crc = row
+            if lo != tile.start or hi != tile.stop:
+                continue
+            if again and self.checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
+                raise self._damaged(stage, lo, hi)
+            if lo != end or size > STRUNG_BYTES or len(rows) == STRUNG_ROWS:
+                if rows:
+                    yield Strung.of(rows)
+                rows, size = [], 0
+            rows.append(row)
+            size += len(columns)
+            end = hi
+            tile = next(wanted, NO_TILE)
+        if rows:
+            yield Strung.of(rows)
+
+    def cheapest(self, stage: int, digest: bytes, since: int) -> range | None:
+        """Of the first rows without a failure, written since a time in milliseconds since 1970 and of items that take
+        less than a second, the one that took least."""
+        query = (
+            "SELECT lo, hi, nanoseconds FROM part WHERE stage = ? AND digest = ? AND attempt = 0 AND failures = ?"
+            " AND written >= ? AND nanoseconds < 1000000000 * (hi - lo) LIMIT 64"
+        )
+        rows = self._read(query, stage, digest, NO_FAILURES, since)
+        if not rows:
+            return None
+        lo, hi, _ = min(rows, key=lambda row: row[2])
+        return range(lo, hi)
+
+    def _damaged(self, stage: int, lo: int, hi: int) -> InputError:
+        return InputError(f"{self.path}: the row of stage {stage}, items {lo} to {hi - 1}, was damaged meanwhile")
 
     def rows(self) -> list[tuple[int, bytes, range, int]]:
         """All that is there: stage, digest, items and attempt."""
@@ -240,12 +298,29 @@ class Journal:
     def close(self) -> None:
         self._database.close()
 
-    def checksum(self, stage: int, digest: bytes, *row: Any) -> int:
+    def checksum(
+        self,
+        stage: int,
+        digest: bytes,
+        lo: int,
+        hi: int,
+        attempt: int,
+        columns: bytes,
+        failures: bytes,
+        took: int,
+        written: int,
+    ) -> int:
         """CRC-32 of a row and of whose it is."""
-        lo, hi, attempt, columns, failures, took, written = row
-        numbers = [stage, lo, hi, attempt, len(columns), took, written]
-        head = f'["{self._sweep}", "{digest.hex()}", {", ".join(map(str, numbers))}]'.encode()
-        return zlib.crc32(failures, zlib.crc32(columns, zlib.crc32(head)))
+        numbers = NUMBERS.pack(stage, lo, hi, attempt, len(columns), took, written)
+        return zlib.crc32(failures, zlib.crc32(columns, zlib.crc32(numbers, owner_checksum(self._sweep, digest))))
+
+
+NUMBERS = struct.Struct("<7q")
+
+
+@lru_cache(64)
+def owner_checksum(sweep: str, digest: bytes) -> int:
+    return zlib.crc32(digest, zlib.crc32(f"{sweep}\n".encode()))
 
 
 def fact_checksum(key: str, text: str) -> int:

@@ -39,8 +39,8 @@ class Loop:
         self.again = 0
         """Of these, items that had failed before."""
 
-    def evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
-        """Evaluate ranges of a stage; less of them, if it turns out to end before.
+    def evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0, uncut: Sequence[range] = ()) -> None:
+        """Evaluate ranges of a stage; less of them, if it turns out to end before; `uncut` ones as one slice each.
 
         Raises:
             NoAnswer: because importing or preparing raised in a worker, or too much failed.
@@ -48,7 +48,7 @@ class Loop:
         """
         method, limits = stage.method, self._limits
         executor = self._staged(self._crew.executor(), stage)
-        state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket, limits.item)
+        state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket, limits.item, uncut)
         events: list[plan.Event] = []
         held: list[Done] = []
         write_at = drained_at = 0.0
@@ -123,12 +123,9 @@ class Loop:
             self._crew.see(outcome)
             self._remarks.see(outcome)
         kind = stage.method.kind
-        try:
-            stage.write(done, attempt, self._limits, self._heed)
-        finally:
-            items = sum(len(outcome.part.items) for outcome in done)
-            self.evaluated[kind] = self.evaluated.get(kind, 0) + items
-            self.again += items if attempt else 0
+        items = stage.write(done, attempt, self._limits, self._heed)
+        self.evaluated[kind] = self.evaluated.get(kind, 0) + items
+        self.again += items if attempt else 0
 
     def _given_up(self, method: Method, action: plan.GiveUp) -> Done:
         """An item that no worker could evaluate, as a part."""

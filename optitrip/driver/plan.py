@@ -173,11 +173,19 @@ class State:
         return next((name for name, slot in self.slots.items() if slot.find(outcome.ticket)), None)
 
 
-def begin(missing: Sequence[range], block: int, next_ticket: int, limit: float | None = None) -> State:
-    """The state of a stage of which `missing` is to be evaluated, in blocks; `limit` is in seconds an item."""
+def begin(
+    missing: Sequence[range],
+    block: int,
+    next_ticket: int,
+    limit: float | None = None,
+    uncut: Sequence[range] = (),
+) -> State:
+    """The state of a stage of which `missing` is to be evaluated, in blocks, and `uncut` as it is; `limit` is in
+    seconds an item."""
     todo = tuple(items for items in missing if items)
-    count = sum(map(len, todo))
-    return State(block, next_ticket, limit, todo, left=count, waiting=count, start=todo[0].start if todo else 0)
+    count = sum(map(len, (*todo, *uncut)))
+    start = todo[0].start if todo else 0
+    return State(block, next_ticket, limit, todo, count, count, start=start, again=tuple(uncut))
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:

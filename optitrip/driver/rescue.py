@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from optitrip.ahead import Ahead
 from optitrip.errors import InputError
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -28,17 +30,20 @@ def tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
     return database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
 
 
-def sound(database: sqlite3.Connection, schema: str, part_checksum: Checksum, fact_checksum: Checksum) -> bool:
-    """Whether SQLite finds its structure whole and every row is as it was written."""
+def sound(
+    database: sqlite3.Connection, path: Path, schema: str, part_checksum: Checksum, fact_checksum: Checksum
+) -> bool:
+    """Whether SQLite finds its structure whole and every row is as it was written; both are looked at together."""
     try:
+        structure = Ahead(lambda: whole_structure(path)) if path.exists() else None  # none in memory
         with closing(sqlite3.connect(":memory:")) as right:
             right.executescript(schema)
             wanted = tables(right)
         return (
             tables(database) == wanted
-            and database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
-            and all(intact(row, part_checksum) for row in database.execute("SELECT * FROM part NOT INDEXED"))
-            and all(intact(row, fact_checksum) for row in database.execute("SELECT * FROM meta NOT INDEXED"))
+            and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), part_checksum)
+            and all_intact(database.execute("SELECT * FROM meta NOT INDEXED"), fact_checksum)
+            and (structure is None or structure.result())
         )
     except ERRORS as error:
         # SQLITE_ERROR: a schema in other words; None: text that is no UTF-8. A lock or a disk that does not answer is
@@ -48,6 +53,11 @@ def sound(database: sqlite3.Connection, schema: str, part_checksum: Checksum, fa
         raise
 
 
+def whole_structure(path: Path) -> bool:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=20, uri=True)) as database:
+        return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+
+
 def primary(error: Exception) -> int | None:
     """SQLite's code without its details; None where the error is not SQLite's own."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -55,10 +65,18 @@ def primary(error: Exception) -> int | None:
 
 
 def intact(row: tuple[Any, ...], checksum: Checksum) -> bool:
+    return all_intact([row], checksum)
+
+
+def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
+    """Whether each is as it was written; there may be a million."""
     try:
-        return checksum(*row[:-1]) == row[-1]
-    except (TypeError, ValueError, AttributeError):  # a number where bytes should be, and the like
+        for *values, crc in rows:
+            if checksum(*values) != crc:
+                return False
+    except (TypeError, ValueError, AttributeError, struct.error):  # a number where bytes should be, and the like
         return False
+    return True
 
 
 def mend(path: Path, schema: str, insert: str, part_checksum: Checksum, fact_checksum: Checksum) -> tuple[str, ...]:

@@ -12,12 +12,15 @@ from optitrip.driver.loop import Loop
 from optitrip.driver.phases import Phases
 from optitrip.driver.stage import Stage
 from optitrip.driver.watch import Watch
+from optitrip.driver.witness import Witness
 from optitrip.errors import ShardDone
 from optitrip.methods import Method
 from optitrip.part import Part
 from optitrip.routes import Route
 
-MAIN = ("search", "gradient", "verification")
+MAIN = ("search", "gradient")
+"""Kinds of stages that a sweep is for."""
+RETRIED = (*MAIN, "verification")
 """Kinds of stages whose items may be tried again."""
 
 
@@ -35,6 +38,8 @@ class Driver:
         retries: so many times is tried again what failed.
         retry_failed: what still fails is tried once more.
         share: of the search or the gradient, these of so many items alone; then `ShardDone` is raised.
+        witness_since: an earlier run's items, written since then, in milliseconds since 1970, are evaluated once more
+            before others are, to see whether the loss is still the same; None to take that for granted.
     """
 
     def __init__(
@@ -50,10 +55,13 @@ class Driver:
         retries: int = 0,
         retry_failed: bool = False,
         share: Callable[[int], range] | None = None,
+        witness_since: int | None = None,
     ) -> None:
         self._journal, self._watch, self._phases = journal, watch, phases
         self._loop = Loop(crew, block, watch, heed, limits or Limits())
         self._retries, self._retry_failed, self._share = retries, retry_failed, share
+        self._witness_since = witness_since
+        self._witnessed: set[int] = set()
 
     @property
     def evaluated(self) -> dict[str, int]:
@@ -75,6 +83,7 @@ class Driver:
             NoAnswer: from the route, because importing or preparing raised in a worker, or because too much failed.
             ShardDone: where only a share is wanted.
             Stopped: because someone asked to, there are no workers, or the journal cannot be written.
+            InputError: if the loss is not what it was when the journal was begun.
         """
         result: Any = None
         number = 0
@@ -90,20 +99,37 @@ class Driver:
     def _stage(self, number: int, method: Method) -> Any:
         stage = Stage(number, method, self._journal, self._watch)
         stage.begin()
-        if self._share and method.kind in ("search", "gradient"):
+        if self._share and method.kind in MAIN:
             share = self._share(method.items)
-            if gaps := stage.gaps(share):
-                self._loop.evaluate(stage, gaps)
+            self._fill(stage, share)
             raise ShardDone(share)
-        items = method.items + 1
+        while True:
+            whole = self._first_tries(stage)
+            if method.kind in RETRIED:
+                whole = self._tried_again(stage, whole)
+            if stage.ends_with(whole):
+                return method.result(whole)
+
+    def _first_tries(self, stage: Stage) -> Part:
+        """All items up to where the stage ends, as far as first tries tell."""
+        items = stage.method.items + 1
         while stage.ending.items < items:  # rows that go past an early end do not count: something may lack before it
             items = stage.ending.items
-            if gaps := stage.gaps(range(items)):
-                self._loop.evaluate(stage, gaps)
+            self._fill(stage, range(items))
         if gaps := stage.gaps(range(items)):
-            raise RuntimeError(f"stage {number} ({method.kind}) lacks {gaps} of {items}")
-        whole = stage.whole(items)
-        return method.result(self._tried_again(stage, whole) if method.kind in MAIN else whole)
+            raise RuntimeError(f"stage {stage.number} ({stage.method.kind}) lacks {gaps} of {items}")
+        return stage.whole(items)
+
+    def _fill(self, stage: Stage, within: range) -> None:
+        """Evaluate what the journal lacks of a range; before it, once a stage, the witness."""
+        if not (gaps := stage.gaps(within)):
+            return
+        if self._witness_since is not None and stage.method.kind in MAIN and stage.number not in self._witnessed:
+            self._witnessed.add(stage.number)
+            witness = Witness(stage.number, stage.method, self._journal, self._witness_since)
+            if witness.row is not None:
+                self._loop.evaluate(witness, (), uncut=[witness.row])
+        self._loop.evaluate(stage, gaps)
 
     def _tried_again(self, stage: Stage, whole: Part) -> Part:
         """The whole with what later attempts have of the items that failed, after this run's own tries."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from optitrip.driver.ending import Ending
 from optitrip.driver.hopeless import Hopeless
 from optitrip.driver.journal import Journal, Unwritable, missing
 from optitrip.driver.limits import Limits
+from optitrip.driver.strung import Strung, Times
 from optitrip.driver.watch import Watch
 from optitrip.executors import Done
-from optitrip.methods import AT_ONCE, Method, merged
+from optitrip.methods import Method, merged
 from optitrip.part import NO_STEP, Part
 
 
@@ -22,6 +22,7 @@ class Stage:
     def __init__(self, number: int, method: Method, journal: Journal, watch: Watch) -> None:
         self.number, self.method, self.digest = number, method, method.digest()
         self._journal, self._watch = journal, watch
+        self._known: tuple[tuple[int, int, int], list[range]] | None = None
         self._hopeless, self.ending = Hopeless(method), Ending(method)
 
     def begin(self) -> None:
@@ -31,13 +32,16 @@ class Stage:
             NoAnswer: if that is hopeless.
         """
         self._journal.begun(self.number, self.digest, self.method.kind, self.method.items)
-        tiles = self._journal.tiling(self.number, self.digest, self.method.items)
+        tiles = self._tiles(self.method.items)
         self._watch.stage(self.method, sum(map(len, tiles)))
-        found = self._journal.parts(self.number, self.digest, tiles)
-        while some := list(islice(found, AT_ONCE)):
-            self._watch.parts(some, new=False)
-            for part, _ in some:
-                self._see(part)
+        for strung in self._journal.strung(self.number, self.digest, tiles, again=False):
+            part = self._merged(strung)
+            self._watch.parts([(part, strung.times)], new=False)
+            self._see(part)
+
+    def _merged(self, strung: Strung) -> Part:
+        one = len(strung.times.starts) == 1
+        return strung.parts[0] if one else self.method.merge(*strung.parts)
 
     def _see(self, part: Part) -> None:
         self._hopeless.see(part.items, part.failures)
@@ -45,17 +49,22 @@ class Stage:
 
     def gaps(self, within: range, attempt: int = 0) -> list[range]:
         """What the journal lacks of a range in an attempt."""
-        tiles = self._journal.tiling(self.number, self.digest, within.stop, within.start, attempt)
-        return missing(tiles, within.stop, within.start)
+        return missing(self._tiles(within.stop, within.start, attempt), within.stop, within.start)
+
+    def _tiles(self, items: int, start: int = 0, attempt: int = 0) -> list[range]:
+        """The journal's tiling; asked for once until something is written, since it looks at every row."""
+        key = (items, start, attempt)
+        if self._known is None or self._known[0] != key:
+            self._known = key, self._journal.tiling(self.number, self.digest, items, start, attempt)
+        return self._known[1]
 
     def whole(self, items: int) -> Part:
         """All of the first items, as far as attempt 0 goes."""
-        tiles = self._journal.tiling(self.number, self.digest, items)
-        found = self._journal.parts(self.number, self.digest, tiles)
-        groups: list[Part] = []
-        while some := [part for part, _ in islice(found, AT_ONCE)]:
-            groups.append(self.method.merge(*some) if len(some) > 1 else some[0])
-        return merged(groups, self.method.merge)
+        tiles = self._tiles(items)
+        return merged(
+            [self._merged(strung) for strung in self._journal.strung(self.number, self.digest, tiles)],
+            self.method.merge,
+        )
 
     def failed(self, whole: Part) -> list[range]:
         """What another try may change."""
@@ -69,31 +78,51 @@ class Stage:
             for run in failed
             for tile in self._journal.tiling(self.number, self.digest, run.stop, run.start, attempt)
         ]
-        for part, _ in self._journal.parts(self.number, self.digest, tiles, attempt):
+        for part, written in self._journal.parts(self.number, self.digest, tiles, attempt):
             whole = self.method.replaced(whole, part)
+            self._watch.mended(part, Times([part.items.start], [written]))
         return whole
 
-    def write(self, done: Sequence[Done], attempt: int, limits: Limits, heed: Callable[[], None]) -> None:
+    def ends_with(self, whole: Part) -> bool:
+        """Whether the stage is over with these items, some of which were tried again; if not, its end is known anew."""
+        ending = Ending(self.method)
+        ending.see(whole)
+        if ending.items == whole.items.stop:
+            return True
+        self.ending = ending
+        tiles = self._journal.tiling(self.number, self.digest, self.method.items, whole.items.stop)
+        for strung in self._journal.strung(self.number, self.digest, tiles):
+            ending.see(self._merged(strung))
+        return False
+
+    def write(self, done: Sequence[Done], attempt: int, limits: Limits, heed: Callable[[], None]) -> int:
         """Journal parts, then tell watchers.
+
+        Returns:
+            How many items they are of.
 
         Raises:
             NoAnswer: if what is known by now is hopeless.
             Stopped: if they cannot be written, or someone asked to stop while that was waited for.
         """
         now = time.time_ns() // 1_000_000
-        for items in self._write([(outcome.part, outcome.seconds) for outcome in done], attempt, now, limits, heed):
+        parts = [(outcome.part, outcome.seconds) for outcome in done]
+        for items in self._write(parts, attempt, now, limits, heed):
             self._watch.say(f"items {items.start} to {items.stop - 1} gave other losses than before: not deterministic")
+        items = sum(len(outcome.part.items) for outcome in done)
         if attempt:
-            return  # progress and curves tell of first tries
-        self._watch.parts([(outcome.part, now) for outcome in done], new=True)
+            return items  # watchers are told once it is known what replaces what
+        self._watch.parts([(one.part, Times([one.part.items.start], [now])) for one in done], new=True)
         for outcome in done:
             self._see(outcome.part)
+        return items
 
     def _write(
         self, parts: Sequence[tuple[Part, float]], attempt: int, now: int, limits: Limits, heed: Callable[[], None]
     ) -> list[range]:
         """Write parts; where the disk has no room, wait for it: workers go on, and what they return is kept here."""
         until: float | None = None
+        self._known = None
         while True:
             try:
                 return self._journal.write(self.number, self.digest, parts, now, attempt)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from optitrip.driver.strung import Times
 from optitrip.methods import Method
 from optitrip.methods.search import Search
 from optitrip.part import Part
 
-Written = tuple[Part, int]
-"""A part, and when it was written, in milliseconds since 1970."""
+Written = tuple[Part, Times]
+"""A part, and when it was written; one of an earlier run may be merged from many."""
 
 
 class Watch(Protocol):
@@ -22,6 +23,10 @@ class Watch(Protocol):
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         """Parts are in the journal: new ones in any order, those of an earlier run in order of items."""
+        ...
+
+    def mended(self, part: Part, times: Times) -> None:
+        """A later try of items that failed, as it is in the journal, takes their place."""
         ...
 
     def say(self, message: str) -> None:
@@ -42,6 +47,10 @@ class Watchers:
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         for watcher in self._watchers:
             watcher.parts(written, new=new)
+
+    def mended(self, part: Part, times: Times) -> None:
+        for watcher in self._watchers:
+            watcher.mended(part, times)
 
     def say(self, message: str) -> None:
         for watcher in self._watchers:
@@ -87,11 +96,20 @@ class Progress:
             count = len(part.items) - (part.items.start == 0 and not search)  # x itself is no coordinate
             self.done += count
             self.new += count if new else 0
-            if not search:
-                continue
-            best = zip(part.columns["best_loss"][:1].tolist(), part.columns["best_index"][:1].tolist(), strict=True)
-            for loss, index in best:  # none, if all failed
-                if self.index < 0 or (self._sign * loss, index) < (self._sign * self.loss, self.index):
-                    self.loss, self.index = loss, index
+            self._see_best(part)
+
+    def mended(self, part: Part, times: Times) -> None:
+        del times
+        if self._counts:
+            self._see_best(part)
+
+    def _see_best(self, part: Part) -> None:
+        columns = part.columns
+        if "best_loss" not in columns:
+            return
+        best = zip(columns["best_loss"][:1].tolist(), columns["best_index"][:1].tolist(), strict=True)
+        for loss, index in best:  # none, if all failed
+            if self.index < 0 or (self._sign * loss, index) < (self._sign * self.loss, self.index):
+                self.loss, self.index = loss, index
 
     def say(self, message: str) -> None: ...

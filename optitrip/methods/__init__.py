@@ -90,7 +90,10 @@ class Method(Protocol):
         ...
 
     def merge(self, *parts: Part) -> Part:
-        """Join parts, each adjacent to the one before it."""
+        """Join parts, each adjacent to the one before it.
+
+        What it makes depends on their columns joined end to end alone, so one part that has them so will do, too.
+        """
         ...
 
     def replaced(self, whole: Part, part: Part) -> Part:

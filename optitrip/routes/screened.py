@@ -112,10 +112,10 @@ def together(known: Failures, chosen: Chosen, more: Failures) -> Failures:
     return Failures.of(kinds, records)
 
 
-def screened(method: Search, offers: Offers) -> Route:
+def screened(method: Search, offers: Offers, *, agree: bool = True) -> Route:
     """Screen, verify, and verify more until no candidate that is left out could be the best."""
     assert method.screen is not None
-    if offers.losses:
+    if offers.losses and agree:
         yield from agreement(method.points, min(2, method.items))
     found: SearchResult = yield replace(method, best=max(method.best, REACH))
     if not len(found.best_index):

@@ -27,10 +27,10 @@ def single(sweep: Sweep, offers: Offers) -> Route:
     Raises:
         NoAnswer: if batched and plain losses disagree, no loss is finite, or no coordinate has a derivative.
     """
-    method = method_of(sweep, offers)
+    method, agree = method_of(sweep, offers), sweep.objective.deterministic
     if isinstance(method, Search):
-        return screened(method, offers) if method.screen else search(method, offers)
-    return gradient(method, offers)
+        return (screened if method.screen else search)(method, offers, agree=agree)
+    return gradient(method, offers, agree=agree)
 
 
 def method_of(sweep: Sweep, offers: Offers) -> Search | Gradient:
@@ -58,9 +58,9 @@ def method_of(sweep: Sweep, offers: Offers) -> Search | Gradient:
     return Deltas(by_losses.sides, by_losses.items, block=offers.deltas_block) if offers.around else by_losses
 
 
-def search(method: Search, offers: Offers) -> Route:
-    """A search: the winner is reported."""
-    if offers.losses:
+def search(method: Search, offers: Offers, *, agree: bool = True) -> Route:
+    """A search: the winner is reported. The steps of the ladder must agree, unless no two losses would."""
+    if offers.losses and agree:
         yield from agreement(method.points, min(2, method.items))
     result: SearchResult = yield method
     if not len(result.best_index):
@@ -69,14 +69,14 @@ def search(method: Search, offers: Offers) -> Route:
     return SearchAnswer(result, method.draws, (yield from reported(method, result, offers)))
 
 
-def gradient(method: Gradient, offers: Offers) -> Route:
+def gradient(method: Gradient, offers: Offers, *, agree: bool = True) -> Route:
     """A numeric gradient: x is reported, and the objective's own gradient is asked for."""
     stuck = method.stuck(range(method.items))
     if len(stuck) == method.items - 1:
         raise NoAnswer(f"no coordinate can take a step: {stuck[0].message}")
-    if isinstance(method, Deltas):
+    if isinstance(method, Deltas) and agree:
         yield from checked(DeltasAgreement(method.points, min(3, method.items), method=method), "deltas gives")
-    elif offers.losses:
+    elif offers.losses and agree:
         yield from agreement(method.points, min(2, method.items))
     result: GradientResult = yield method
     if not np.isfinite(result.flat).any():

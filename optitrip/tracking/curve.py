@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from optitrip.driver.strung import Times
 from optitrip.methods.search import kept_indices
 from optitrip.part import Part
 
@@ -33,20 +34,30 @@ class Curve:
         self._stride = 1 << max(0, (items - 1).bit_length() - POINTS_LOG2)
         self._best, self._sign = float("nan"), sign
 
-    def points(self, part: Part, time: int) -> list[Point]:
+    def points(self, part: Part, times: Times) -> list[Point]:
         """The points of the next part."""
-        columns = part.columns
-        index = kept_indices(part.items)
-        chosen = (index % self._stride == 0) & np.isfinite(columns["loss"])
-        points = [
-            Point(self._name, loss, step, time)
-            for step, loss in zip(index[chosen].tolist(), columns["loss"][chosen].tolist(), strict=True)
-        ]
+        points, columns = self._losses(part, times), part.columns
         for step, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True):
             if not self._sign * loss >= self._sign * self._best:
                 self._best = loss
-                points.append(Point(f"{self._name}/best", loss, step, time))
+                points.append(Point(f"{self._name}/best", loss, step, times.at(step)))
         return points
+
+    def _losses(self, part: Part, times: Times) -> list[Point]:
+        loss, index = part.columns["loss"], kept_indices(part.items)
+        chosen = (index % self._stride == 0) & np.isfinite(loss)
+        return [
+            Point(self._name, loss, step, times.at(step))
+            for step, loss in zip(index[chosen].tolist(), loss[chosen].tolist(), strict=True)
+        ]
+
+    def mended(self, part: Part, times: Times) -> list[Point]:
+        """The points of candidates that failed before. Of the best so far only the end knows of them: MLflow takes no
+        point back that was wrong by what came later."""
+        for loss in part.columns["low_loss"][-1:].tolist():
+            if not self._sign * loss >= self._sign * self._best:
+                self._best = loss
+        return self._losses(part, times)
 
     def end(self, items: int, time: int) -> list[Point]:
         """The last point of the best so far, so that its line reaches the last candidate."""

@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from optitrip.driver.strung import Times
 from optitrip.driver.watch import InOrder, Written
 from optitrip.methods import Method
 from optitrip.methods.search import Search
+from optitrip.part import Part
 from optitrip.tracking.curve import Curve, Point
 from optitrip.tracking.recorder import BATCH, Recorder, Run
 
@@ -63,10 +65,18 @@ class MlflowRun:
         del new
         if self._curve is None:
             return
-        for part, at in self._order.push(written):
-            for point in self._curve.points(part, at):
+        for part, times in self._order.push(written):
+            for point in self._curve.points(part, times):
                 self._queue.put(point)
-            self._end = self._curve.end(part.items.stop, at)
+            self._end = self._curve.end(part.items.stop, times.at(part.items.stop - 1))
+
+    def mended(self, part: Part, times: Times) -> None:
+        if self._curve is None:
+            return
+        for point in self._curve.mended(part, times):
+            self._queue.put(point)
+        at = times.at(part.items.start)
+        self._end = [point for last in self._end for point in self._curve.end(last.step + 1, at)]
 
     def say(self, message: str) -> None:
         del message

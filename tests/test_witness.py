@@ -1,0 +1,86 @@
+"""Before a sweep goes on, a row of an earlier run is evaluated once more: the loss must still be what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos import Chaos
+from examples import result_bits, search
+from optitrip.driver.crew import Crew
+from optitrip.driver.journal import Journal
+from optitrip.driver.limits import Limits
+from optitrip.driver.phases import Phases
+from optitrip.driver.run import Driver
+from optitrip.driver.watch import Progress
+from optitrip.errors import InputError
+from optitrip.executors.serial import Serial
+from optitrip.objective import Objective
+from optitrip.routes import single
+
+ITEMS = 200
+
+
+def run(loss: Any, journal: Journal, make: Any = Serial, since: int | None = 0) -> tuple[Any, int, int]:
+    """The result, the items evaluated, and those that watchers were told of."""
+    objective, progress = Objective(loss), Progress()
+    crew = Crew(make, objective)
+    driver = Driver(crew, 1, journal, progress, Phases(), limits=Limits(write=0), witness_since=since)
+    answer = driver.run(single.search(search(ITEMS), objective.offers))
+    return answer.result, driver.evaluated["search"], progress.done
+
+
+def before(x: Any, k: int, c: float) -> float:
+    return float(x[0]) + k + c
+
+
+def after(x: Any, k: int, c: float) -> float:
+    return float(x[0]) + k + c + 1e-9
+
+
+def stopped_halfway() -> tuple[Journal, int]:
+    """With the items that are kept."""
+    journal, method = Journal(Path(":memory:")), search(ITEMS)
+    parts = [(method.evaluate(Objective(before), items), 0.1) for items in (range(1), range(1, 30), range(50, 90))]
+    journal.write(0, method.digest(), parts, written=1)
+    return journal, 70
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_loss_that_is_the_same_is_gone_on_with(seed: int) -> None:
+    """Whatever happens to the witness's workers; it is counted nowhere."""
+    journal, kept = stopped_halfway()
+    result, evaluated, told = run(before, journal, make=lambda: Chaos(seed))
+    assert (evaluated, told) == (ITEMS - kept, ITEMS)
+    assert result_bits(result) == result_bits(run(before, Journal(Path(":memory:")))[0])
+
+
+def test_a_loss_that_is_another_one_is_refused() -> None:
+    """With both losses, and nothing written."""
+    journal, _ = stopped_halfway()
+    rows = journal.rows()
+    with pytest.raises(InputError, match=r"gave a (best_)?loss of .* before and give .* now.*--accept-changes"):
+        run(after, journal)
+    assert journal.rows() == rows
+
+
+def test_nothing_is_held_against_what_was_not_to_last() -> None:
+    """A loss that is not deterministic, or rows from before changes that were accepted."""
+    for since in (None, 2**60):
+        journal, kept = stopped_halfway()
+        _, evaluated, _ = run(after, journal, since=since)
+        assert evaluated == ITEMS - kept
+
+
+def test_what_takes_long_is_not_paid_twice() -> None:
+    """Items of a second and more are no witnesses, nor are rows with failures, whose loss may be a matter of luck."""
+    method, objective = search(ITEMS), Objective(before)
+    for seconds, fails, wanted in ((9.9, False, range(10)), (10.0, False, None), (1.0, True, None)):
+        journal = Journal(Path(":memory:"))
+        part = method.evaluate(objective, range(10))
+        if fails:
+            part = method.evaluate(Objective(lambda x, k, c: float("nan")), range(10))
+        journal.write(0, method.digest(), [(part, seconds)], written=1)
+        assert journal.cheapest(0, method.digest(), since=0) == wanted
