@@ -154,10 +154,10 @@ class Shown(Watchers):
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         assert not self.journal._database.in_transaction
-        for part, times in written:
-            query = "SELECT written FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ?"
-            key = (self.number, self.digest, part.items.start, part.items.stop)
-            assert self.journal._database.execute(query, key).fetchone() == (times.at(part.items.start),)
+        query = "SELECT 1 FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ? AND written = ?"
+        for part, (starts, at) in written:
+            for lo, hi, written_at in zip(starts, [*starts[1:], part.items.stop], at, strict=True):
+                assert self.journal._database.execute(query, (self.number, self.digest, lo, hi, written_at)).fetchone()
 
 
 class Clock:

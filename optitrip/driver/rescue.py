@@ -16,6 +16,8 @@ from optitrip.errors import InputError
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""
+LARGE = 2**24
+"""Bytes, above which another thread is worth its while."""
 Checksum = Callable[..., int]
 """Of a row without its last column, which holds it."""
 
@@ -33,9 +35,9 @@ def tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
 def sound(
     database: sqlite3.Connection, path: Path, schema: str, part_checksum: Checksum, fact_checksum: Checksum
 ) -> bool:
-    """Whether SQLite finds its structure whole and every row is as it was written; both are looked at together."""
+    """Whether SQLite finds its structure whole and every row is as it was written; of a large one both at a time."""
     try:
-        structure = Ahead(lambda: whole_structure(path)) if path.exists() else None  # none in memory
+        apart = Ahead(lambda: structure_apart(path)) if path.exists() and path.stat().st_size > LARGE else None
         with closing(sqlite3.connect(":memory:")) as right:
             right.executescript(schema)
             wanted = tables(right)
@@ -43,7 +45,7 @@ def sound(
             tables(database) == wanted
             and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), part_checksum)
             and all_intact(database.execute("SELECT * FROM meta NOT INDEXED"), fact_checksum)
-            and (structure is None or structure.result())
+            and (apart.result() if apart else structure(database))
         )
     except ERRORS as error:
         # SQLITE_ERROR: a schema in other words; None: text that is no UTF-8. A lock or a disk that does not answer is
@@ -53,9 +55,13 @@ def sound(
         raise
 
 
-def whole_structure(path: Path) -> bool:
+def structure(database: sqlite3.Connection) -> bool:
+    return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+
+
+def structure_apart(path: Path) -> bool:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=20, uri=True)) as database:
-        return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+        return structure(database)
 
 
 def primary(error: Exception) -> int | None:
