@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.simulated import Cluster, item_costs, uneven
 from optitrip.driver import plan
+from optitrip.driver.state import counted
 from optitrip.executors import Done, Failed
 from optitrip.part import Part
 
@@ -34,15 +35,19 @@ class World:
         self.pace = 10 ** self.random.uniform(-6, 0.5)
         self.flying: dict[int, plan.Submit] = {}
         self.deaths: dict[range, int] = {}
-        self.finished: list[range] = []
+        self.finished: dict[range, None] = {}
         self.poison: frozenset[int] = frozenset()
         self.wasted = 0
         self.old: list[plan.Event] = []
+        self.frozen: frozenset[str] = frozenset()
+        """Slots of which nothing is heard, ever."""
+        self.now = 0.0
 
     def happen(self) -> list[plan.Event]:
         """Some outcomes, in any order, with some of the past repeated."""
         events: list[plan.Event] = []
-        for ticket in self.random.sample(sorted(self.flying), k=self.random.randint(1, len(self.flying))):
+        heard = sorted(ticket for ticket, submit in self.flying.items() if submit.slot not in self.frozen)
+        for ticket in self.random.sample(heard, k=self.random.randint(min(1, len(heard)), len(heard))):
             submit = self.flying.pop(ticket)
             items = submit.items
             fate = self.random.random()
@@ -55,7 +60,7 @@ class World:
             elif fate < 2 * self.trouble:
                 events.append(Failed(ticket, "lost", "node gone"))
             else:
-                self.finished.append(items)
+                self.finished[items] = None  # perhaps with its copy, in the same moment
                 seconds = len(items) * self.pace * self.random.uniform(0.3, 3)
                 events.append(Done(ticket, Part(items, {}), seconds, submit.slot))
         self.old += events
@@ -64,7 +69,8 @@ class World:
             self.random.shuffle(events)
             fewest = 0 if self.random.random() < 0.1 else 1
             self.slots = slots(max(fewest, len(self.slots) + self.random.randint(-1, 1)))
-        return [*events, plan.Slots(self.slots)]
+        self.now += self.random.choice([0.0, 0.1, 5.0, 20.0])
+        return [*events, plan.Slots(self.slots), plan.Tick(self.now)]
 
 
 def slots(count: int) -> tuple[str, ...]:
@@ -84,7 +90,12 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[plan.State,
         for action in actions:
             if isinstance(action, plan.GiveUp):
                 assert action.item in world.poison
-                world.finished.append(range(action.item, action.item + 1))
+                world.finished[range(action.item, action.item + 1)] = None
+                continue
+            if isinstance(action, plan.Cancel):
+                submit = world.flying.pop(action.ticket, None)  # none if it is just done
+                if submit and world.trouble:
+                    world.old.append(Done(action.ticket, Part(submit.items, {}), 1.0, submit.slot))
                 continue
             assert isinstance(action, plan.Submit), action
             assert action.slot in world.slots
@@ -95,8 +106,8 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[plan.State,
             assert [n for gap in gaps for n in gap] == [n for items in covered for n in items]
             return state, submitted
         assert {submit.ticket: submit for submit in state.flying()} == world.flying
-        assert state.left == state.waiting + sum(len(submit.items) for submit in state.flying())
-        rates = [plan.counted(slot) for slot in state.slots.values()]
+        assert state.left == state.waiting + sum(map(len, {submit.items for submit in state.flying()}))
+        rates = [counted(slot) for slot in state.slots.values()]
         assert math.isclose(state.rate, sum(rates))
         assert state.known == sum(rate > 0 for rate in rates)
         if world.flying:
@@ -274,3 +285,43 @@ def test_slices_are_well_below_what_an_item_may_take() -> None:
             for ticket, submit in world.flying.items()
         ]
         world.flying.clear()
+
+
+@pytest.mark.parametrize("trouble", [0.0, 0.2])
+def test_slots_of_which_nothing_is_heard_stop_nothing(trouble: float) -> None:
+    """A worker that was stopped, or waits for what never comes: another one evaluates what it had, each slice once."""
+    copied = 0
+    for seed in range(100):
+        world = World(seed, trouble)
+        world.slots = slots(world.random.randint(2, 9))
+        world.frozen = frozenset(world.random.sample(world.slots[1:], k=world.random.randint(1, len(world.slots) - 1)))
+        _, submitted = simulate(world)
+        copies = [submit for submit in submitted if submit.copy_of is not None]
+        if not trouble:  # which loses copies, too
+            assert len({submit.copy_of for submit in copies}) == len(copies)
+        copied += len(copies)
+    assert copied > 50
+
+
+def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
+    """At once three times and ten seconds late, and everything else handed out; the first outcome counts."""
+
+    def step(state: plan.State, now: float, *done: plan.Submit) -> tuple[plan.State, list[plan.Submit]]:
+        events = [Done(one.ticket, Part(one.items, {}), 1.0, one.slot) for one in done]
+        state, actions = plan.step(state, [plan.Slots(slots(2)), *events, plan.Tick(now)])
+        return state, [action for action in actions if isinstance(action, plan.Submit)]
+
+    state, (one, other) = step(plan.begin([range(4)], 1, 0), 0.0)
+    state, (third,) = step(state, 1.0, one)
+    state, (fourth,) = step(state, 2.0, third)
+    state, submits = step(state, 100.0)
+    assert submits == []  # the first slot is busy with the fourth item
+    state, (copy,) = step(state, 102.0, fourth)
+    assert copy == plan.Submit(4, other.items, one.slot, copy_of=other.ticket)
+    state, submits = step(state, 200.0)
+    assert submits == []  # once is enough
+    for first, second in ((other, copy), (copy, other)):
+        ended, actions = plan.step(state, [Done(first.ticket, Part(first.items, {}), 99.0, first.slot)])
+        assert ended.complete
+        assert actions == [plan.Cancel(second.ticket)]
+        assert list(ended.flying()) == []

@@ -57,11 +57,13 @@ class Loop:
         alone = Alone(self._watch, limits.wait)
         try:
             while True:
-                state, actions = plan.step(state, [*events, plan.Slots(executor.slots)])
+                state, actions = plan.step(state, [*events, plan.Slots(executor.slots), plan.Tick(time.monotonic())])
                 abort = next((action for action in actions if isinstance(action, plan.Abort)), None)
                 for action in actions:
                     if isinstance(action, plan.Submit):
                         executor.submit(action.ticket, stage.number, action.items, action.slot)
+                        if action.copy_of is not None:
+                            self._watch.say(late(action.items))
                     elif isinstance(action, plan.Cancel):
                         executor.cancel(action.ticket)
                     elif isinstance(action, plan.GiveUp):
@@ -148,9 +150,17 @@ class Loop:
             return None
         try:
             return self._crew.larger(left)
-        except InputError as error:
+        except (InputError, Stopped) as error:
             self._watch.say(f"going on in this process: {error}")
             return None
+
+
+def late(items: range) -> str:
+    which = f"items {items.start} to {items.stop - 1} take" if len(items) > 1 else f"item {items.start} takes"
+    return (
+        f"{which} much longer than expected: another worker evaluates the same, and who is first counts. What never "
+        "ends, [failures] timeout_seconds would end"
+    )
 
 
 class Alone:

@@ -9,9 +9,25 @@ all slots finish together, the slow ones too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
+from optitrip.driver import late
+from optitrip.driver.state import (
+    Abort,
+    Action,
+    Cancel,
+    Cut,
+    Drain,
+    Event,
+    GiveUp,
+    Slot,
+    Slots,
+    State,
+    Submit,
+    Tick,
+    put,
+)
 from optitrip.executors import Done, Failed
 from optitrip.part import DIED, TIMEOUT
 
@@ -26,151 +42,11 @@ LIMIT_SHARE = 0.25
 """Of the time that an item may take: slices are no longer."""
 GROWTH = 8
 """A slice has at most this many times the items of the largest that is done: the first ones measure mostly overhead."""
-QUEUED_PER_SLOT = 2
 AT_ONCE = 64
 """Slices handed out by one step: with thousands of slots, the first ones tell how long those of the others should be.
 """
 DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
 """A range whose worker died so often is halved; an item that was alone every time is given up."""
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Which slots there are now."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Items from this one on are not needed."""
-
-    stop: int
-
-
-@dataclass(frozen=True)
-class Drain:
-    """Hand out no more."""
-
-
-Event = Done | Failed | Slots | Cut | Drain
-
-
-@dataclass(frozen=True)
-class Submit:
-    """Hand out a slice to a slot."""
-
-    ticket: int
-    items: range
-    slot: str
-
-
-@dataclass(frozen=True)
-class Abort:
-    """The stage cannot go on."""
-
-    reason: str
-    users_fault: bool
-
-
-@dataclass(frozen=True)
-class GiveUp:
-    """An item cannot be evaluated; it is to be recorded as failed."""
-
-    item: int
-    kind: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """A slice is not needed any more."""
-
-    ticket: int
-
-
-Action = Submit | Abort | GiveUp | Cancel
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What runs slices, one after the other."""
-
-    queue: tuple[Submit, ...] = ()
-    pace: float | None = None
-    """Seconds an item takes on it."""
-    largest: int = 0
-    """Items of the largest slice that it has done."""
-    gone: bool = False
-    """No more slices go to it, but some are there of which nothing was heard."""
-
-    def find(self, ticket: int) -> Submit | None:
-        return next((submit for submit in self.queue if submit.ticket == ticket), None)
-
-
-@dataclass
-class State:
-    """Where a stage stands. `step` changes a copy; it copies a few words a slot, never what depends on the items."""
-
-    block: int
-    next_ticket: int
-    limit: float | None
-    """Seconds an item may take."""
-    todo: tuple[range, ...]
-    """What was to be evaluated at first; disjoint and ascending. Handed out is what lies before `start` of `gap`."""
-    left: int
-    """Items that are not done."""
-    waiting: int
-    """Of these, not handed out."""
-    gap: int = 0
-    start: int = 0
-    again: tuple[range, ...] = ()
-    """Came back without a part, or halves of what did; handed out first, with their bounds unchanged."""
-    deaths: Mapping[range, int] = field(default_factory=dict[range, int])
-    """Of workers, by the range that they had begun."""
-    names: tuple[str, ...] = ()
-    """Of the slots that there are."""
-    slots: dict[str, Slot] = field(default_factory=dict[str, Slot])
-    """By name."""
-    free: tuple[dict[str, None], ...] = field(default_factory=lambda: tuple({} for _ in range(QUEUED_PER_SLOT)))
-    """Slots to be given another slice, by the length of their queue, in the order in which they came to it. One that
-    does not accept a slice leaves, and comes back when its queue is another one or a slice is handed out again."""
-    rate: float = 0.0
-    """Items a second, of all slots there are of which the pace is known."""
-    known: int = 0
-    """How many these are."""
-    largest: int = 0
-    """Items of the largest slice that is done."""
-    draining: bool = False
-
-    @property
-    def complete(self) -> bool:
-        return not self.left
-
-    @property
-    def pace(self) -> float | None:
-        """Seconds an item takes on a slot, as a mean."""
-        return self.known / max(self.rate, 1e-12) if self.known else None
-
-    @property
-    def seconds_left(self) -> float | None:
-        """On one slot."""
-        return None if self.pace is None else self.left * self.pace
-
-    def seconds_for(self, items: int) -> float:
-        """How long all slots together take for so many items, those of unknown pace like the others."""
-        return items * self.known / (max(self.rate, 1e-12) * max(1, len(self.names)))
-
-    def flying(self) -> Iterator[Submit]:
-        """What is handed out and not back."""
-        return (submit for slot in self.slots.values() for submit in slot.queue)
-
-    def holder(self, outcome: Done | Failed) -> str | None:
-        """The slot that holds a slice; None if no slot does: the outcome is stale, or told twice."""
-        said = self.slots.get(outcome.worker) if isinstance(outcome, Done) else None
-        if said is not None and said.find(outcome.ticket):
-            return said.queue[0].slot
-        return next((name for name, slot in self.slots.items() if slot.find(outcome.ticket)), None)
 
 
 def begin(
@@ -204,44 +80,22 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
             done += _cut(state, event.stop)
         elif isinstance(event, Drain):
             state.draining = True
+        elif isinstance(event, Tick):
+            state.now = event.now
         elif (name := state.holder(event)) is not None:
             done += _take_in(state, name, event)
     aborts: list[Action] = [action for action in done if isinstance(action, Abort)]
-    return state, aborts or done + _hand_out(state)
+    return state, aborts or done + late.look(state) + _hand_out(state)
 
 
 def _there_are(state: State, names: tuple[str, ...]) -> None:
     before, now = set(state.names), set(names)
     for name in names:
         if name not in before:
-            _put(state, name, replace(state.slots.get(name, Slot()), gone=False))
+            put(state, name, replace(state.slots.get(name, Slot()), gone=False))
     for name in before - now:
-        _put(state, name, replace(state.slots[name], gone=True))
+        put(state, name, replace(state.slots[name], gone=True))
     state.names = names
-
-
-def _put(state: State, name: str, slot: Slot) -> None:
-    """Keep what has become of a slot, and where it counts."""
-    before, now = counted(state.slots.get(name)), counted(slot)
-    if slot.gone and not slot.queue:
-        state.slots.pop(name, None)
-    else:
-        state.slots[name] = slot
-    if before != now:
-        state.known += (now > 0) - (before > 0)
-        state.rate += now - before
-        if before > state.rate / 2:  # a small difference of large numbers
-            state.rate = sum(map(counted, state.slots.values()))
-    for length, level in enumerate(state.free):
-        if length == len(slot.queue) and not slot.gone:
-            level[name] = None
-        else:
-            level.pop(name, None)
-
-
-def counted(slot: Slot | None) -> float:
-    """What a slot adds to the rate."""
-    return 1 / slot.pace if slot and slot.pace and not slot.gone else 0.0
 
 
 def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
@@ -249,24 +103,27 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
     slot = state.slots[name]
     submit = slot.find(event.ticket)
     assert submit is not None
-    items, queue = submit.items, tuple(one for one in slot.queue if one is not submit)
+    items = submit.items
+    slot = slot.without(submit, state.now)
     if isinstance(event, Done):
         measured = max(event.seconds / len(items), 1e-12)
         pace = measured if slot.pace is None or len(items) > slot.largest else (slot.pace + measured) / 2
-        _put(state, name, Slot(queue, pace, max(slot.largest, len(items)), slot.gone))
-        state.largest = max(state.largest, len(items))
+        put(state, name, Slot(slot.queue, pace, max(slot.largest, len(items)), slot.gone, slot.since))
+        state.largest, state.measured = max(state.largest, len(items)), measured
         state.left -= len(items)
-        return []
-    _put(state, name, Slot(queue, slot.pace, slot.largest, slot.gone))
+        return late.drop_other(state, submit.ticket)
+    put(state, name, Slot(slot.queue, slot.pace, slot.largest, slot.gone, slot.since))
     if event.kind == "raised":
         return [Abort(event.message, users_fault=True)]
     overstayed = event.kind == "overstayed"
     died = state.deaths.get(items, 0) + (event.kind == "died")
     state.deaths = {**state.deaths, items: died}
-    if len(items) == 1 and (overstayed or died == DEATHS_OF_AN_ITEM):
+    if late.forget(state, submit.ticket):
+        return []  # the other one may yet succeed
+    if len(items) == 1 and (overstayed or died >= DEATHS_OF_AN_ITEM):
         state.left -= 1
         return [GiveUp(items.start, TIMEOUT if overstayed else DIED, event.message)]
-    halve = len(items) > 1 and (overstayed or died == DEATHS_OF_A_SLICE)
+    halve = len(items) > 1 and (overstayed or died >= DEATHS_OF_A_SLICE)
     state.again += _halves(items, state.block) if halve else (items,)
     state.waiting += len(items)
     return []
@@ -274,14 +131,14 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
 
 def _cut(state: State, stop: int) -> list[Action]:
     """Forget what is not needed; of a slice in flight that is needed in part, that part comes back."""
-    dropped: list[Action] = []
+    dropped = late.drop_all(state)
     clipped = [before(items, stop) for items in state.again]
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:
             if submit.items.stop > stop:
                 clipped.append(before(submit.items, stop))
                 dropped.append(Cancel(submit.ticket))
-        _put(state, name, replace(slot, queue=tuple(one for one in slot.queue if one.items.stop <= stop)))
+        put(state, name, replace(slot, queue=tuple(one for one in slot.queue if one.items.stop <= stop)))
     state.again = tuple(items for items in clipped if items)
     rest = [before(items, stop) for items in (range(state.start, gap.stop) for gap in state.todo[state.gap :][:1])]
     rest += [before(gap, stop) for gap in state.todo[state.gap + 1 :]]
@@ -310,7 +167,7 @@ def _hand_out(state: State) -> list[Action]:
     if state.draining:
         return []
     if state.again or state.left == state.waiting:
-        state.free[0].update((name, None) for name in state.names if not state.slots[name].queue)
+        state.free[0].update((name, None) for name in state.names if state.slots[name].idle)
     actions: list[Action] = []
     for level in state.free:
         while level and state.waiting and len(actions) < AT_ONCE:
@@ -321,7 +178,7 @@ def _hand_out(state: State) -> list[Action]:
                 submit = Submit(state.next_ticket, items, name)
                 state.next_ticket += 1
                 _take_out(state, items)
-                _put(state, name, Slot((*slot.queue, submit), slot.pace, slot.largest))
+                put(state, name, slot.with_more(submit, state.now))
                 actions.append(submit)
             else:
                 del level[name]

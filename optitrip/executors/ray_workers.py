@@ -24,6 +24,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
+from ray.experimental import get_local_object_locations
 
 from optitrip.ahead import Ahead
 from optitrip.errors import InputError, Stopped
@@ -260,7 +261,9 @@ class RayWorkers:
 
     def load(self, objective: Any) -> None:
         try:
-            self._objective = ray.put(objective)
+            self._objective = self._put(objective, "the objective")
+        except Stopped:
+            raise
         except Exception as error:  # whatever the objects in it raise; Ray adds twenty lines on what it looked into
             cause = str(error.__cause__ or error).strip().splitlines()[0]
             raise InputError(
@@ -269,7 +272,28 @@ class RayWorkers:
             ) from None
 
     def stage(self, number: int, method: Any) -> None:
-        self._methods[number] = ray.put(method)
+        self._methods[number] = self._put(method, "the point")
+
+    def _put(self, thing: Any, name: str) -> Any:
+        """Bring something to the store of this node, from which the others fetch it.
+
+        Raises:
+            Stopped: if there is no room for it.
+        """
+        try:
+            reference = ray.put(thing)
+        except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
+            raise Stopped(
+                f"{name} does not fit into Ray's object store of {store_bytes() / 1e6:,.0f} MB, nor on the disk behind "
+                f"it ({str(error).splitlines()[0]}); make room there, give Ray a larger store, or use --executor serial"
+            ) from None
+        size: int = get_local_object_locations([reference]).get(reference, {}).get("object_size") or 0
+        if size > store_bytes():
+            self._news.append(
+                f"{name} takes {size / 1e6:,.0f} MB, more than Ray's object store of {store_bytes() / 1e6:,.0f} MB: "
+                "what does not fit is kept on the disk, which takes longer"
+            )
+        return reference
 
     def limit(self, seconds: float | None) -> bool:
         self._limit = seconds
@@ -404,6 +428,12 @@ class RayWorkers:
             self._ours = False
             ray.shutdown()
             self._over.set()
+
+
+def store_bytes() -> float:
+    """Of the smallest object store of the nodes."""
+    sizes = [one["Resources"].get("object_store_memory") for one in ray.nodes() if one["Alive"]]
+    return min((size for size in sizes if size), default=math.inf)
 
 
 def alive(node: str) -> bool:
