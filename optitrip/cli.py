@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -234,6 +235,10 @@ def ui(
     raise typer.Exit(serve(port))
 
 
+RESUMABLE = 75
+"""The exit status of a sweep that was stopped and that the same command goes on with."""
+
+
 def main() -> NoReturn:
     """The console script: exceptions become a message and an exit status."""
     from optitrip.errors import InputError, Stopped
@@ -246,6 +251,13 @@ def main() -> NoReturn:
         fail(str(error), error.status)
     except KeyboardInterrupt:
         fail("interrupted", 130)
+    except SystemExit as end:
+        if end.code == RESUMABLE:
+            # All is closed; Ray's libraries crash at the end of a process whose cluster is gone.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(RESUMABLE)
+        raise
     raise SystemExit(0)
 
 

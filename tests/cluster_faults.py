@@ -20,11 +20,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 from ray.cluster_utils import Cluster
 
 from examples import HERE
 from optitrip.draws import Draws
+from optitrip.driver import late
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
@@ -47,15 +49,21 @@ def slow(x: float) -> float:
     return x * x
 
 
+def slower(x: float) -> float:
+    """Long enough for Ray to notice what happens to it."""
+    time.sleep(0.3)
+    return x * x
+
+
 METHOD = Search(Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 3), ITEMS)
 
 
 class World(Watchers):
     """A head that evaluates nothing, and nodes of one CPU; something happens once so many parts are written."""
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, nodes: int, **head: Any) -> None:
         super().__init__()
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **head})
         self.nodes = [self.node() for _ in range(nodes)]
         ray.init(
             address=self.cluster.address,
@@ -81,16 +89,20 @@ class World(Watchers):
     def say(self, message: str) -> None:
         self.said.append(message)
 
-    def run(self, **limits: Any) -> Any:
-        objective = Objective(slow)
+    def run(self, objective: Objective | None = None, **limits: Any) -> Any:
+        objective = objective or Objective(slow)
         crew = Crew(lambda: self.executor, objective)
         driver = Driver(crew, 1, self.journal, self, Phases(), limits=Limits(write=0, **limits))
         return driver.run(search(METHOD, objective.offers)).result, driver.evaluated["search"]
 
 
 def serial() -> Any:
+    return serial_from(Journal(Path(":memory:")))
+
+
+def serial_from(journal: Journal) -> Any:
     objective = Objective(slow)
-    driver = Driver(Crew(Serial, objective), 1, Journal(Path(":memory:")), Watchers(), Phases())
+    driver = Driver(Crew(Serial, objective), 1, journal, Watchers(), Phases())
     return driver.run(search(METHOD, objective.offers)).result
 
 
@@ -123,6 +135,7 @@ def all_workers_lost() -> dict[str, Any]:
     except Stopped as error:
         status = error.status
     kept = sum(map(len, world.journal.tiling(0, METHOD.digest(), ITEMS)))
+    world.executor.close()  # as the end of the first command would; else its workers would get the new node
     world.node()
     world.executor = ray_workers.RayWorkers(1, address=world.cluster.address, paths=[HERE])
     return told(*world.run(wait=60), fired=status == 75, kept=kept)
@@ -144,7 +157,125 @@ def worker_frozen() -> dict[str, Any]:
     return {**outcome, "fired": len(stopped) == 1}
 
 
-SCENARIOS = {"node_lost": node_lost, "all_workers_lost": all_workers_lost, "worker_frozen": worker_frozen}
+def worker_frozen_for_ever() -> dict[str, Any]:
+    """The same where an item may take as long as it likes: another worker evaluates a copy of its slice."""
+    world = World(2)
+    late.LATE_SECONDS = 2.0
+    stopped: list[int] = []
+
+    def happens() -> None:
+        pid = int(world.executor.slots[0].rpartition(":")[2])
+        os.kill(pid, signal.SIGSTOP)
+        stopped.append(pid)
+
+    world.happens = happens
+    outcome = told(*world.run(wait=60))
+    state = Path(f"/proc/{stopped[0]}/stat").read_text().rpartition(")")[2].split()[0]
+    return {**outcome, "fired": state == "T", "said": world.said}
+
+
+def node_frozen() -> dict[str, Any]:
+    """A node is stopped with all its processes; Ray gives it up, and another one evaluates what it had."""
+    world = World(2)
+    stopped: list[int] = []
+
+    def happens() -> None:
+        node = world.nodes[0]
+        pids = [
+            int(slot.rpartition(":")[2]) for slot, hired in world.executor._there.items() if hired.node == node.node_id
+        ]
+        pids.append(node.all_processes["raylet"][0].process.pid)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+
+    world.happens = happens
+    begun = time.monotonic()
+    outcome = told(*world.run(wait=60))
+    return {**outcome, "fired": len(stopped) == 2, "seconds": time.monotonic() - begun}
+
+
+def node_poisoned() -> dict[str, Any]:
+    """A node on which every slice kills its worker; another one evaluates all, and it is used no more."""
+    world = World(2)
+    deaths = Path(os.environ["DEATHS"])
+    objective = Objective(Poisoned(world.nodes[0].node_id, str(deaths)))
+    result, evaluated = world.run(objective=objective, wait=60)
+    fired = deaths.stat().st_size
+    return {**told(result, evaluated), "fired": fired >= 3, "deaths": fired, "said": world.said}
+
+
+class Poisoned:
+    """The same loss, but it kills the workers of one node."""
+
+    def __init__(self, node: str, deaths: str) -> None:
+        self.node, self.deaths = node, deaths
+
+    def __call__(self, x: float) -> float:
+        if ray.get_runtime_context().get_node_id() == self.node:
+            with Path(self.deaths).open("a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return slow(x)
+
+
+def head_lost() -> dict[str, Any]:
+    """The head dies with what it knows; the sweep stops, and goes on with a new cluster."""
+    world = World(2)
+    killed: list[int] = []
+
+    def happens() -> None:
+        assert world.cluster.head_node is not None
+        pid = world.cluster.head_node.all_processes["gcs_server"][0].process.pid
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+    world.happens = happens
+    ray_workers.HEAD_SECONDS = 3.0
+    status = None
+    begun = time.monotonic()
+    try:
+        world.run(objective=Objective(slower), wait=5)
+    except Stopped as error:
+        status = error.status
+    seconds = time.monotonic() - begun
+    kept = sum(map(len, world.journal.tiling(0, METHOD.digest(), ITEMS)))
+    again = serial_from(world.journal)
+    same = again.loss.tobytes() == serial().loss.tobytes()
+    return {"same": same, "status": status, "kept": kept, "fired": len(killed) == 1, "seconds": seconds}
+
+
+def store_full() -> dict[str, Any]:
+    """An objective of 200 MB where Ray's object store has 80: it goes through the disk; one where that is full, too, is
+    refused."""
+    world = World(1, object_store_memory=80 * 2**20)
+    result, evaluated = world.run(objective=Objective(Heavy(200)), wait=60)
+    return {**told(result, evaluated), "fired": True, "said": world.said}
+
+
+class Heavy:
+    """The same loss with much that it does not need."""
+
+    def __init__(self, megabytes: int) -> None:
+        self.load = np.ones(megabytes * 2**17)
+
+    def __call__(self, x: float) -> float:
+        return slow(x) * float(self.load[0])
+
+
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in (
+        node_lost,
+        node_frozen,
+        node_poisoned,
+        all_workers_lost,
+        worker_frozen,
+        worker_frozen_for_ever,
+        head_lost,
+        store_full,
+    )
+}
 
 NEW_NETWORK, SET_FLAGS, UP_AND_RUNNING = 0x40000000, 0x8914, 0x41
 """Of Linux: unshare's CLONE_NEWNET, ioctl's SIOCSIFFLAGS, IFF_UP and IFF_RUNNING."""

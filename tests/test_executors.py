@@ -302,7 +302,7 @@ def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None)
         here = sameness.facts()
         other = Future[tuple[str, str, dict[str, str]]]()
         other.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
-        stranger = ray_workers.Hired(workers._make())
+        stranger = ray_workers.Hired(ray_workers.Actor.remote([HERE]))
         workers._take_in(stranger, None, other)
         assert len(workers.slots) == 2
         (line,) = workers.news()

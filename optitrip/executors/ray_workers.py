@@ -6,6 +6,7 @@ every retry; here a lost actor is replaced, and that is all.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
@@ -33,6 +34,7 @@ from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import joins_cluster
 from optitrip.executors.said import heard
 from optitrip.executors.sameness import MACHINE, differences, facts
+from optitrip.executors.suspects import PROVEN, Suspects, Work
 from optitrip.executors.time_limit import lead_group, time_limit
 from optitrip.executors.worker import Worker
 from optitrip.loading import use_import_paths
@@ -40,6 +42,8 @@ from optitrip.loading import use_import_paths
 STARTS_ALLOWED = 3
 ROOM_SECONDS = 10.0
 FROZEN_SECONDS, LOOK_SECONDS = 60.0, 1.0
+HEAD_SECONDS = 20.0
+"""The head may be away for so long; after 60 s Ray would end this process without a word."""
 
 
 def connect(address: str | None, cpus: int | None, over: threading.Event) -> None:
@@ -72,7 +76,7 @@ def connect(address: str | None, cpus: int | None, over: threading.Event) -> Non
             raise InputError(f"Ray could not be started here: {error}; --executor serial does without") from None
 
 
-def answers(address: str) -> None:
+def answers(address: str, seconds: float = 10.0) -> None:
     """Try whether anything listens at host:port; Ray itself would try for two minutes.
 
     Raises:
@@ -80,7 +84,7 @@ def answers(address: str) -> None:
     """
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
 
 
 def fitting(resources: Mapping[str, float], joins: bool) -> int:
@@ -178,8 +182,8 @@ class Hired:
     name: str = ""
     """Empty until it is there."""
     node: str = ""
-    calls: dict[int, Any] = field(default_factory=dict[int, Any])
-    """References to what will come of them, by ticket, in order of submission."""
+    calls: dict[int, tuple[Any, Work]] = field(default_factory=dict[int, tuple[Any, Work]])
+    """References to what will come of them, and what they are, by ticket, in order of submission."""
     since: float = 0.0
     """When the first of them began, by the monotonic clock, or might have."""
     taken: tuple[Any, Any] | None = None
@@ -230,9 +234,13 @@ class RayWorkers:
         except Exception:
             self._disconnect()
             raise
+        self._head, self._head_at = str(ray.get_runtime_context().gcs_address), time.monotonic()
+        self._headless = False
         self.wanted = workers or holds
         self._failed_starts = 0
-        self._make = lambda: Actor.options(**options).remote(list(paths))
+        self._options, self._paths = options, list(paths)
+        self._suspects, self._avoided = Suspects(), set[str]()
+        """Nodes that are not used any more."""
         self._starting: set[Hired] = set()
         self._there: dict[str, Hired] = {}
         self._slots: tuple[str, ...] = ()
@@ -245,7 +253,8 @@ class RayWorkers:
             self._hire()
 
     def _hire(self) -> None:
-        hired = Hired(self._make())
+        elsewhere = {"ray.io/node-id": f"!in({','.join(sorted(self._avoided))})"} if self._avoided else None
+        hired = Hired(Actor.options(**self._options, label_selector=elsewhere).remote(self._paths))
         self._starting.add(hired)
         self._expect(hired, None, hired.actor.ready.remote())
 
@@ -308,7 +317,7 @@ class RayWorkers:
         call = hired.actor.evaluate.remote(items.start, items.stop, self._limit)
         if not hired.calls:
             hired.since = time.monotonic()
-        hired.calls[ticket] = call
+        hired.calls[ticket] = call, (stage, items)
         self._at[ticket] = hired
         self._expect(hired, ticket, call)
 
@@ -320,7 +329,10 @@ class RayWorkers:
 
     def wait(self, timeout: float) -> list[Done | Failed]:
         outcomes: list[Done | Failed] = []
-        self._kill_frozen()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            self._kill_frozen()
+            self._look_at_head()
         try:
             ended = self._ended.get(timeout=timeout)
             while True:
@@ -331,12 +343,26 @@ class RayWorkers:
 
     def _kill_frozen(self) -> None:
         """A worker that could not even end itself, e.g. because it was stopped by a signal."""
-        if self._limit is None or time.monotonic() < self._look_at:
+        if self._limit is None:
             return
-        self._look_at = time.monotonic() + LOOK_SECONDS
         for hired in self._there.values():
             if hired.calls and time.monotonic() - hired.since > FROZEN_SECONDS + 2 * self._limit:
                 ray.kill(hired.actor)
+
+    def _look_at_head(self) -> None:
+        """Go on if the head of the cluster is there, or was a while ago.
+
+        Raises:
+            Stopped: if it is gone; nothing of the cluster can be used any more then.
+        """
+        try:
+            answers(self._head, LOOK_SECONDS)
+        except OSError as error:
+            if time.monotonic() - self._head_at > HEAD_SECONDS:
+                self._headless = True
+                raise Stopped(f"the head of the Ray cluster, {self._head}, is gone: {error}") from None
+        else:
+            self._head_at = time.monotonic()
 
     def _take_in(self, hired: Hired, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
         if ticket is None:
@@ -351,13 +377,30 @@ class RayWorkers:
             return [Failed(ticket, "raised", str(error))]
         except ray.exceptions.RayError as error:  # died, killed for its memory, or its node is gone
             return self._bury(hired, str(error).strip().splitlines()[-1])
+        _, work = hired.calls[ticket]
         self._forget(ticket)
+        for node in self._suspects.done(hired.node, work):
+            self._avoid(node)
         return [answered(ticket, answer, hired.name)]
+
+    def _avoid(self, node: str) -> None:
+        """Use a node no more."""
+        self._avoided.add(node)
+        workers = [hired for hired in self._there.values() if hired.node == node]
+        self._news.append(
+            f"node {node[:8]} killed its workers under {PROVEN} slices that others evaluated: it is not used any more"
+        )
+        for hired in workers:
+            ray.kill(hired.actor)
 
     def _welcome(self, hired: Hired, future: Future[Any]) -> None:
         self._starting.discard(hired)
         try:
             hired.name, hired.node, there = future.result()
+            if hired.node in self._avoided:  # it was on its way there before
+                ray.kill(hired.actor)
+                self._hire()
+                return
         except ray.exceptions.RayError as error:
             self._failed_starts += 1
             if self._failed_starts >= STARTS_ALLOWED and not self._there:
@@ -394,14 +437,16 @@ class RayWorkers:
         del self._there[hired.name]
         self._slots = tuple(self._there)
         outcomes: list[Done | Failed] = []
-        began = alive(hired.node)  # what took a whole node along was hardly the slice
+        began = alive(hired.node) and hired.node not in self._avoided  # then it was hardly the slice
         overstayed = self._limit is not None and time.monotonic() - hired.since >= self._limit
-        for ticket, call in list(hired.calls.items()):
+        for ticket, (call, work) in list(hired.calls.items()):
             self._forget(ticket)
             try:
                 outcomes.append(answered(ticket, ray.get(call, timeout=0), hired.name))
             except (ray.exceptions.RayError, TimeoutError):
                 kind = "lost" if not began else "overstayed" if overstayed else "died"
+                if kind == "died":
+                    self._suspects.died(hired.node, work)
                 outcomes.append(Failed(ticket, kind, message))
                 began = False
         ray.kill(hired.actor)
@@ -414,6 +459,9 @@ class RayWorkers:
         hired.since = time.monotonic()
 
     def close(self) -> None:
+        if self._headless:  # whatever is asked of Ray now, it would wait for the head, and then end this process
+            atexit.unregister(ray.shutdown)
+            return
         for hired in [*self._there.values(), *self._starting]:
             with suppress(Exception):  # somebody else may have shut Ray down already
                 ray.kill(hired.actor)
