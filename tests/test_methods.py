@@ -37,11 +37,16 @@ ITEMS = 150
 
 
 def strung(parts: list[Part]) -> list[Part]:
-    """Parts as they come back from rows of a journal."""
+    """Parts as they come back from rows of a journal, of which many are read at once."""
     rows = [
         (part.items.start, part.items.stop, part.columns_bytes(), part.failures.to_bytes(), 0, 0, 0) for part in parts
     ]
     return Strung.of(rows).parts
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optitrip.driver.strung.FEW", 1)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -25,6 +25,8 @@ class Times(NamedTuple):
         return self.written[bisect_right(self.starts, item) - 1]
 
 
+FEW = 8
+"""Rows, of which to make a part each is quicker."""
 Row = tuple[int, int, bytes, bytes, int, int, int]
 """Of a part: first item, one past the last, columns, failures, when it was written, and what of it plays no part here;
 not a class of its own, since there may be a million."""
@@ -41,7 +43,7 @@ class Strung(NamedTuple):
     def of(cls, rows: Sequence[Row]) -> Strung:
         starts, stops, columns, failures, written, *_ = zip(*rows, strict=True)
         times = Times(starts, written)
-        joined = strung(columns) if len(rows) > 1 else None
+        joined = strung(columns) if len(rows) > FEW else None
         if joined is None:
             each = zip(starts, stops, columns, failures, strict=True)
             return cls([Part.from_bytes(range(lo, hi), data, failed) for lo, hi, data, failed in each], times)
