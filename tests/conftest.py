@@ -36,7 +36,7 @@ def local_ray() -> Iterator[None]:
     prepare(None)
     import ray
 
-    from optitrip.executors.ray_workers import connect
+    from optitrip.executors.ray_cluster import connect
 
     over = Event()
     connect(None, 4, over)

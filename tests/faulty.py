@@ -93,3 +93,17 @@ class Faulty:
 
     def faulty(self, x: float) -> bool:
         return int(abs(x) * 1e6) % self.one_in == 0
+
+
+class Loud:
+    """The square of x, with ten megabytes of words."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(self, x: float) -> float:
+        for _ in range(100):
+            print("word " * 20_000)
+        with Path(self.folder, "fired").open("a") as file:
+            file.write("x")
+        return x * x

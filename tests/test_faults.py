@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from examples import HERE
-from faulty import DEADLY, HANGING, RAISING, Faulty
+from faulty import DEADLY, HANGING, RAISING, Faulty, Loud
 from optitrip.draws import Draws
 from optitrip.driver import plan
 from optitrip.driver.crew import Crew
@@ -135,6 +135,13 @@ def test_what_a_loss_raises_or_returns_is_recorded_alike_everywhere(
     assert here.loss.tobytes() == result.loss.tobytes()
     assert here.failures.runs == result.failures.runs
     assert [r.message for r in here.failures.records[kind]] == [r.message for r in result.failures.records[kind]]
+
+
+def test_a_flood_of_words_drowns_nothing(tmp_path: Path, workers: Executor) -> None:
+    """Ten megabytes an item, from Python; the user sees the first lines, and the driver takes in no more than those."""
+    result = found(Loud(str(tmp_path)), workers)
+    assert (tmp_path / "fired").stat().st_size == ITEMS
+    assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()
 
 
 def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, workers: Executor) -> None:

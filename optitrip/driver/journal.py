@@ -271,9 +271,9 @@ class Journal:
         if rows:
             yield Strung.of(rows)
 
-    def cheapest(self, stage: int, digest: bytes, since: int) -> range | None:
+    def smallest(self, stage: int, digest: bytes, since: int) -> range | None:
         """Of the first rows without a failure, written since a time in milliseconds since 1970 and of items that take
-        less than a second, the one that took least."""
+        less than a second, the one with the fewest, and of these the quickest."""
         query = (
             "SELECT lo, hi, nanoseconds FROM part WHERE stage = ? AND digest = ? AND attempt = 0 AND failures = ?"
             " AND written >= ? AND nanoseconds < 1000000000 * (hi - lo) LIMIT 64"
@@ -281,7 +281,7 @@ class Journal:
         rows = self._read(query, stage, digest, NO_FAILURES, since)
         if not rows:
             return None
-        lo, hi, _ = min(rows, key=lambda row: row[2])
+        lo, hi, _ = min(rows, key=lambda row: (row[1] - row[0], row[2]))
         return range(lo, hi)
 
     def _damaged(self, stage: int, lo: int, hi: int) -> InputError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Limits:
     """In seconds."""
 
-    write: float = 0.1
+    write: float = 0.2
     """From one transaction of the journal to the next: to wait for the disk costs more than all else of a slice."""
     pause: float = 60.0
     """For a disk that has no room."""

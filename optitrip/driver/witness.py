@@ -23,7 +23,7 @@ class Witness(Stage):
     def __init__(self, number: int, method: Method, journal: Journal, since: int = 0) -> None:
         """`since`: rows written before, in milliseconds since 1970, do not count."""
         super().__init__(number, method, journal, Watchers())
-        self.row = journal.cheapest(number, self.digest, since)
+        self.row = journal.smallest(number, self.digest, since)
         """None where there is none without failures whose items take less than a second."""
 
     def write(self, done: Sequence[Done], attempt: int, limits: Limits, heed: Callable[[], None]) -> int:

@@ -1,4 +1,4 @@
-"""Ray workers: one actor a slot. The only file that imports Ray's core; `ray_environment.prepare` comes before it.
+"""Ray workers: one actor a slot. `ray_environment.prepare` comes before Ray is imported.
 
 Ray's own retries stay off: they would repeat a slice that kills its worker for ever, unseen. The driver's plan owns
 every retry; here a lost actor is replaced, and that is all.
@@ -7,19 +7,14 @@ every retry; here a lost actor is replaced, and that is all.
 from __future__ import annotations
 
 import atexit
-import logging
 import math
-import os
 import pickle
-import socket
 import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -27,151 +22,18 @@ import ray
 import ray.exceptions
 from ray.experimental import get_local_object_locations
 
-from optitrip.ahead import Ahead
 from optitrip.errors import InputError, Stopped
 from optitrip.executors import Done, Failed
-from optitrip.executors.memory import peak_bytes
+from optitrip.executors.ray_actor import Actor
+from optitrip.executors.ray_cluster import alive, answers, await_room, connect, fitting, store_bytes
 from optitrip.executors.ray_environment import joins_cluster
-from optitrip.executors.said import heard
 from optitrip.executors.sameness import MACHINE, differences, facts
 from optitrip.executors.suspects import PROVEN, Suspects, Work
-from optitrip.executors.time_limit import lead_group, time_limit
-from optitrip.executors.worker import Worker
-from optitrip.loading import use_import_paths
 
 STARTS_ALLOWED = 3
-ROOM_SECONDS = 10.0
 FROZEN_SECONDS, LOOK_SECONDS = 60.0, 1.0
 HEAD_SECONDS = 20.0
 """The head may be away for so long; after 60 s Ray would end this process without a word."""
-
-
-def connect(address: str | None, cpus: int | None, over: threading.Event) -> None:
-    """Start a local Ray, of so many logical CPUs or as many as there are, or join a cluster.
-
-    A Ray that this process has already is used as it is. It is started in a thread of its own: in the main thread it
-    would put a handler of SIGTERM in place that exits with status 15. The thread stays until Ray is `over`, for on
-    Linux the kernel ends Ray's processes with the thread that started them.
-
-    Raises:
-        InputError: if the cluster cannot be joined.
-    """
-    if ray.is_initialized():
-        return
-    if address and address.startswith("ray://"):
-        raise InputError(f"--address {address}: Ray Client is not supported; run on the cluster, or give its host:6379")
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "optitrip"}
-    if joins_cluster(address):
-        where = address or os.environ.get("RAY_ADDRESS") or "auto"
-        try:
-            answers(where)
-            Ahead(lambda: ray.init(address=where, **quiet), over).result()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
-    else:
-        try:
-            local = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-            Ahead(lambda: ray.init(**local, **quiet), over).result()
-        except Exception as error:  # Ray has no class for a node that was too slow
-            raise InputError(f"Ray could not be started here: {error}; --executor serial does without") from None
-
-
-def answers(address: str, seconds: float = 10.0) -> None:
-    """Try whether anything listens at host:port; Ray itself would try for two minutes.
-
-    Raises:
-        OSError: if nothing does.
-    """
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
-
-
-def fitting(resources: Mapping[str, float], joins: bool) -> int:
-    """How many workers with these resources the cluster holds now; at least one of a cluster that may yet grow.
-
-    Raises:
-        InputError: if the local machine cannot hold one.
-    """
-    there = ray.cluster_resources()
-    count = min([int(there.get(name, 0) / need) for name, need in resources.items() if need > 0] or [1])
-    if count < 1 and not joins:
-        raise InputError(f"[run] resources: a worker wants {dict(resources)}, this machine has {there}")
-    return max(1, count)
-
-
-def await_room(resources: Mapping[str, float]) -> None:
-    """Go on if this process's own Ray has room for one more worker; what is let go takes a moment to be free.
-
-    Raises:
-        InputError: if others, e.g. those of an open session, hold all of it: they would never let go.
-    """
-    end = time.monotonic() + ROOM_SECONDS
-    while any(ray.available_resources().get(name, 0) < need for name, need in resources.items() if need > 0):
-        if time.monotonic() > end:
-            raise InputError(
-                "all of the Ray in this process is in use, e.g. by an open optitrip.Session: use that one, or close it"
-            )
-        time.sleep(0.1)
-
-
-@ray.remote(max_restarts=0, max_task_retries=0)
-class Actor:
-    """A worker in a process of Ray's."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        lead_group()
-        use_import_paths(paths)
-        self._objective: Any = None
-        self._method: Any = None
-
-    def ready(self) -> tuple[str, str, dict[str, str]]:
-        """A name, the node, and what decides the bits of its numbers."""
-        name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
-        return name, ray.get_runtime_context().get_node_id(), facts()
-
-    def take(self, objective: list[Any], method: list[Any]) -> None:
-        """What the slices after this are of.
-
-        The references come inside lists: a bare one would be unpickled before the import paths are set, and a module of
-        the user's would not be found. They come once: in every call they would cost the driver more than all the rest.
-        """
-        self._given = (objective[0], method[0])
-
-    def evaluate(self, lo: int, hi: int, limit: float | None) -> bytes | str:
-        """Evaluate a slice; what raises outside of the loss comes back as its traceback, in the words of this process.
-
-        The answer is pickled here: Ray would take apart and put together each array of a part for itself.
-        """
-        try:
-            with heard() as said:
-                part, seconds = self._evaluate(range(lo, hi), limit)
-            return pickle.dumps((part, seconds, said.text, peak_bytes()), protocol=5)
-        except Exception:
-            return traceback.format_exc()
-
-    def _evaluate(self, items: range, limit: float | None) -> tuple[Any, float]:
-        objective, method = self._given
-        if self._objective != objective:
-            self._worker: Any = None  # two data sets may not fit side by side
-            self._worker = Worker(fetched(objective))
-            self._objective = objective
-        if self._method != method:
-            self._slices_of = fetched(method)
-            self._method = method
-        return self._worker.evaluate(self._slices_of, items, partial(time_limit, limit))
-
-
-def fetched(reference: Any) -> Any:
-    """An object from the store.
-
-    Raises:
-        Exception: as raised in unpickling it; Ray would hide it behind one of its own.
-    """
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RaySystemError as error:
-        raise error.__cause__ or error from None
 
 
 @dataclass(eq=False)
@@ -476,20 +338,6 @@ class RayWorkers:
             self._ours = False
             ray.shutdown()
             self._over.set()
-
-
-def store_bytes() -> float:
-    """Of the smallest object store of the nodes."""
-    sizes = [one["Resources"].get("object_store_memory") for one in ray.nodes() if one["Alive"]]
-    return min((size for size in sizes if size), default=math.inf)
-
-
-def alive(node: str) -> bool:
-    """Whether a node is still one of the cluster, as far as is known."""
-    try:
-        return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())
-    except Exception:  # the head is gone too
-        return False
 
 
 def answered(ticket: int, answer: Any, slot: str) -> Done | Failed:

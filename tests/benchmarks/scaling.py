@@ -218,7 +218,7 @@ def main() -> None:
     arguments = parser.parse_args()
     quick, only = arguments.quick, arguments.only
     prepare(None)
-    from optitrip.executors.ray_workers import connect
+    from optitrip.executors.ray_cluster import connect
 
     connect(None, 16, threading.Event())
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
