@@ -132,7 +132,7 @@ def conduct(
         watch.say(state.differs)
     here = workplace.begins_here and state.path is not None and not has_result(sweep, options)
     if here and state.journal.get("here"):
-        watch.say("the last command died while it evaluated in this process; now Ray workers do, so that it may live")
+        watch.say("the last command died, perhaps of a loss in its own process: now Ray workers evaluate all")
         workplace.apart()
         here = False
     crew = workplace.crew(objective, paths, watch, phases)
