@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, cast
@@ -254,8 +255,9 @@ def main() -> NoReturn:
     except SystemExit as end:
         if end.code == RESUMABLE:
             # All is closed; Ray's libraries crash at the end of a process whose cluster is gone.
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # the reader may be gone
+                    stream.flush()
             os._exit(RESUMABLE)
         raise
     raise SystemExit(0)

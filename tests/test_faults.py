@@ -138,7 +138,7 @@ def test_what_a_loss_raises_or_returns_is_recorded_alike_everywhere(
 
 
 def test_a_flood_of_words_drowns_nothing(tmp_path: Path, workers: Executor) -> None:
-    """Ten megabytes an item, from Python; the user sees the first lines, and the driver takes in no more than those."""
+    """Ten megabytes an item, from Python: every item is evaluated, with the same bits."""
     result = found(Loud(str(tmp_path)), workers)
     assert (tmp_path / "fired").stat().st_size == ITEMS
     assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()

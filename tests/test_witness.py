@@ -57,6 +57,14 @@ def test_a_loss_that_is_the_same_is_gone_on_with(seed: int) -> None:
     assert result_bits(result) == result_bits(run(before, Journal(Path(":memory:")))[0])
 
 
+def test_a_witness_whose_workers_die_tells_nothing() -> None:
+    """They may have had too little memory; the sweep goes on, and what it keeps of the item stays."""
+    journal, kept = stopped_halfway()
+    result, evaluated, _ = run(before, journal, make=lambda: Chaos(0, poison=frozenset({0})))
+    assert evaluated == ITEMS - kept
+    assert result.failures.count == 0
+
+
 def test_a_loss_that_is_another_one_is_refused() -> None:
     """With both losses, and nothing written."""
     journal, _ = stopped_halfway()

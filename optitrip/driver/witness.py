@@ -14,7 +14,7 @@ from optitrip.driver.watch import Watchers
 from optitrip.errors import InputError
 from optitrip.executors import Done
 from optitrip.methods import Method
-from optitrip.part import Part
+from optitrip.part import DIED, TIMEOUT, Part
 
 
 class Witness(Stage):
@@ -34,6 +34,8 @@ class Witness(Stage):
         """
         del limits, heed
         for outcome in done:
+            if not outcome.part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):
+                continue  # of its workers' fate, not of what the loss gives
             for before, _ in self._journal.parts(self.number, self.digest, [outcome.part.items], attempt):
                 if before.columns_bytes() != outcome.part.columns_bytes():
                     raise InputError(
