@@ -25,7 +25,7 @@ class Chaos:
         self.deaths: dict[range, int] = {}
 
     def load(self, objective: Any) -> None:
-        self.worker = Worker(objective)
+        self.worker: Any = Worker(objective)
 
     def stage(self, number: int, method: Any) -> None:
         self.methods[number] = method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,23 +50,31 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optitrip.driver.strung.FEW", 1)
 
 
+@cache
+def evaluated(method: str, loss: str) -> tuple[Any, Any, Any]:
+    """A method, its context and the bits of all items at once; None where the loss has no batch to agree with."""
+    one = METHODS[method](ITEMS)
+    context = one.prepare(LOSSES[loss])
+    agrees = LOSSES[loss].offers.losses or method != "agreement"
+    return one, context, bits(one.evaluate(context, range(one.items))) if agrees else None
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("method", ["search", "largest", "verification", "agreement"])
+@settings(max_examples=40)
 @given(cuts=st.sets(st.integers(1, ITEMS - 1), max_size=12))
 def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str, cuts: set[int]) -> None:
     """evaluate(a + b) == merge(evaluate(a), evaluate(b)), to the bit."""
-    one = METHODS[method](ITEMS)
-    context = one.prepare(LOSSES[loss])
+    one, context, whole = evaluated(method, loss)
     edges = [0, *sorted(cut for cut in cuts if cut < one.items), one.items]
-    if LOSSES[loss].offers.losses or method != "agreement":
+    if whole is not None:
         parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
-        whole = bits(one.evaluate(context, range(one.items)))
         assert bits(merged(parts, one.merge)) == bits(one.merge(*strung(parts))) == whole
 
 
 @pytest.mark.parametrize("loss", WIDE_LOSSES)
 @pytest.mark.parametrize("scheme", ["forward", "backward", "central"])
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(cuts=st.sets(st.integers(1, ENTRIES), max_size=12))
 def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str, loss: str, cuts: set[int]) -> None:
     """The same for x and its neighbours, whichever of them fail on which side."""

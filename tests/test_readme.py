@@ -53,7 +53,7 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
-    """In order, as written, in a clone: the sweep on Ray with 300,000 candidates, then what follows it."""
+    """In order, as written, in a clone: the sweep on Ray with 100,000 candidates, then what follows it."""
     shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
     text = (ROOT / "README.md").read_text()
     code = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
@@ -70,10 +70,10 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
         if words == ["sweep", "sweeps/digits_random.toml"]:
             assert "evaluating on" in done.stderr
             assert "Ray workers" in done.stderr
-            assert "300,000" in done.stdout
+            assert "100,000" in done.stdout
             for word in ("auth", "token", "WARNING", "alembic", "Context impl", "View run", "http"):
                 assert word not in done.stderr + done.stdout
-        if "candidates=400_000" in line:
-            assert "100,000 evaluated now" in done.stdout
+        if "candidates=120_000" in line:
+            assert "20,000 evaluated now" in done.stdout
     assert ran.count("sweep") == 9
     assert ran.count("check") == 1

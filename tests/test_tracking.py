@@ -61,8 +61,23 @@ class Lines:
         self.said.append(message)
 
 
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store of MLflow's, which takes it a second and a half."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    make_store(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(bare: Path, store: Path) -> Path:
+    """A working directory with a sweep file and a store in it."""
+    shutil.copy(store, bare)
+    return bare
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a sweep file in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -91,13 +106,13 @@ def stored(folder: Path, store: str = "mlflow.db") -> tuple[Any, dict[str, list[
     return found, metrics, [file.path for file in client.list_artifacts(found.info.run_id)]
 
 
-def test_a_sweep_is_one_run_with_all_that_matters(folder: Path) -> None:
+def test_a_sweep_is_one_run_with_all_that_matters(bare: Path) -> None:
     """Params of the frozen sweep, curves at step = index, end figures, files, tags."""
     outcome = run()
-    found, metrics, artifacts = stored(folder)
+    found, metrics, artifacts = stored(bare)
     assert outcome.mlflow["run_id"] == found.info.run_id
-    assert outcome.mlflow["tracking_uri"] == f"sqlite:///{folder / 'mlflow.db'}"
-    assert not list(folder.glob("mlflow-*"))
+    assert outcome.mlflow["tracking_uri"] == f"sqlite:///{bare / 'mlflow.db'}"
+    assert not list(bare.glob("mlflow-*"))
     assert found.info.status == "FINISHED"
     assert found.info.run_name == f"tracked-{outcome.identity}"
     assert artifacts == ["best.npz", "losses.parquet", "losses.png", "sweep.toml"]
@@ -176,15 +191,15 @@ def test_a_mistake_of_mlflow_keeps_its_words(folder: Path) -> None:
     assert said[0] == said[1] != []
 
 
-def test_a_store_that_another_sweep_made_first_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_another_sweep_made_first_is_used(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sweeps that begin in an empty directory share one store: who comes second leaves it as it is."""
     run()
-    first = (folder / "mlflow.db").read_bytes()
+    first = (bare / "mlflow.db").read_bytes()
     exists = Path.exists
     monkeypatch.setattr(Path, "exists", lambda path: path.name != "mlflow.db" and exists(path))
-    make_store(f"sqlite:///{folder / 'mlflow.db'}")
-    assert (folder / "mlflow.db").read_bytes() == first
-    assert not list(folder.glob("mlflow-*"))
+    make_store(f"sqlite:///{bare / 'mlflow.db'}")
+    assert (bare / "mlflow.db").read_bytes() == first
+    assert not list(bare.glob("mlflow-*"))
 
 
 def test_extending_goes_on_in_the_same_run(folder: Path) -> None:
@@ -251,10 +266,10 @@ def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:
     assert len(stored(folder)[1]["loss"]) == 60 - second.failed
 
 
-def test_no_tracking_where_none_is_wanted(folder: Path) -> None:
+def test_no_tracking_where_none_is_wanted(bare: Path) -> None:
     """`[tracking] use = "none"` leaves no store behind."""
     assert run("tracking.use=none").mlflow is None
-    assert not (folder / "mlflow.db").exists()
+    assert not (bare / "mlflow.db").exists()
 
 
 def test_the_result_files_hold_the_answer(folder: Path) -> None:

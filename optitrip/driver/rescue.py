@@ -8,6 +8,7 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,22 @@ def tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
     return database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
 
 
+@cache
+def tables_of(schema: str) -> list[tuple[str, str]]:
+    """The same of a new journal."""
+    with closing(sqlite3.connect(":memory:")) as right:
+        right.executescript(schema)
+        return tables(right)
+
+
 def sound(
     database: sqlite3.Connection, path: Path, schema: str, part_checksum: Checksum, fact_checksum: Checksum
 ) -> bool:
     """Whether SQLite finds its structure whole and every row is as it was written; of a large one both at a time."""
     try:
         apart = Ahead(lambda: structure_apart(path)) if path.exists() and path.stat().st_size > LARGE else None
-        with closing(sqlite3.connect(":memory:")) as right:
-            right.executescript(schema)
-            wanted = tables(right)
         return (
-            tables(database) == wanted
+            tables(database) == tables_of(schema)
             and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), part_checksum)
             and all_intact(database.execute("SELECT * FROM meta NOT INDEXED"), fact_checksum)
             and (apart.result() if apart else structure(database))
