@@ -262,6 +262,31 @@ class Heavy:
         return slow(x) * float(self.load[0])
 
 
+def memory_leaked() -> dict[str, Any]:
+    """A loss that keeps 50 MB of every call: Ray ends its workers whenever they took a share of the memory."""
+    world = World(2)
+    workers = Path(os.environ["WORKERS"])
+    result, evaluated = world.run(objective=Objective(Leaky(str(workers))), wait=60)
+    there = set(workers.read_text().split())
+    return {**told(result, evaluated), "fired": len(there) > 2, "workers": len(there), "said": world.said}
+
+
+class Leaky:
+    """The same loss with a leak."""
+
+    def __init__(self, workers: str) -> None:
+        self.workers = workers
+
+    def __call__(self, x: float) -> float:
+        with Path(self.workers).open("a") as file:
+            file.write(f"{os.getpid()} ")
+        LEAKED.append(np.ones(50 * 2**17))
+        return slow(x)
+
+
+LEAKED: list[Any] = []
+
+
 SCENARIOS = {
     scenario.__name__: scenario
     for scenario in (
@@ -273,6 +298,7 @@ SCENARIOS = {
         worker_frozen_for_ever,
         head_lost,
         store_full,
+        memory_leaked,
     )
 }
 

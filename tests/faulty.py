@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -32,6 +33,37 @@ def raises(error: BaseException) -> Any:
     raise error
 
 
+def forks() -> float:
+    """Does its work in a copy of the process, as simulators with a library that leaks do."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, b"done")
+        os._exit(0)
+    os.waitpid(child, 0)
+    return float(os.read(reader, 4) == b"done")
+
+
+def in_a_pool() -> float:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return float(sum(pool.map(abs, [1])))
+
+
+def has_threads() -> float:
+    """One ends in an exception, one never ends."""
+    threading.Thread(target=time.sleep, args=(FOREVER,), daemon=True).start()
+    failing = threading.Thread(target=lambda: 1 / 0)
+    failing.start()
+    failing.join()
+    return 1.0
+
+
+def handles_signals() -> float:
+    """Deaf to all that it may be deaf to."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    return 1.0
+
+
 def with_a_child() -> None:
     """A simulator in a process of its own that never ends."""
     child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({FOREVER})"])
@@ -52,6 +84,13 @@ HANGING: dict[str, Callable[[], Any]] = {
     "child process": with_a_child,
 }
 """What never ends."""
+UNUSUAL: dict[str, Callable[[], float]] = {
+    "fork": forks,
+    "pool": in_a_pool,
+    "threads": has_threads,
+    "signal handlers": handles_signals,
+}
+"""What a loss may do with its process; each returns 1."""
 RAISING: dict[str, Callable[[], Any]] = {
     "exception": lambda: raises(ValueError("no")),
     "sys.exit": lambda: sys.exit(0),
@@ -65,7 +104,7 @@ RAISING: dict[str, Callable[[], Any]] = {
     "infinity": lambda: float("inf"),
 }
 """What is recorded where it happens."""
-FAULTS = {**DEADLY, **HANGING, **RAISING}
+FAULTS = {**DEADLY, **HANGING, **UNUSUAL, **RAISING}
 
 
 class Faulty:

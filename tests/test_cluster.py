@@ -59,6 +59,23 @@ def test_what_is_lost_costs_nothing_but_time(name: str) -> None:
 
 
 @pytest.mark.thorough
+def test_a_loss_that_leaks_costs_nothing_but_workers(tmp_path: Path) -> None:
+    """Each is ended before the memory is, and a new one goes on; no item is blamed."""
+    (tmp_path / "workers").touch()
+    lines = [line.split() for line in Path("/proc/meminfo").read_text().splitlines()]
+    kilobytes = {words[0]: int(words[1]) for words in lines}
+    taken = 1 - kilobytes["MemAvailable:"] / kilobytes["MemTotal:"]
+    told = scenario(
+        "memory_leaked",
+        WORKERS=str(tmp_path / "workers"),
+        RAY_memory_monitor_refresh_ms="50",
+        # Ray itself and its workers take a gigabyte and a half; what is above may leak.
+        RAY_memory_usage_threshold=str(taken + 2.5 * 2**20 / kilobytes["MemTotal:"]),
+    )
+    assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
+
+
+@pytest.mark.thorough
 def test_a_node_that_kills_all_workers_is_used_no_more(tmp_path: Path) -> None:
     """After three slices that died there and were evaluated elsewhere; no item is blamed."""
     (tmp_path / "deaths").touch()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from examples import HERE
-from faulty import DEADLY, HANGING, RAISING, Faulty, Loud
+from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
 from optitrip.draws import Draws
 from optitrip.driver import plan
 from optitrip.driver.crew import Crew
@@ -119,6 +119,18 @@ def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path
         while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
             time.sleep(0.05)
         assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("fault", UNUSUAL)
+def test_a_loss_may_do_with_its_process_what_it_wants(fault: str, tmp_path: Path, workers: Executor) -> None:
+    """What it forks, starts and handles disturbs no other item."""
+    loss = Faulty(fault, str(tmp_path))
+    result = found(loss, workers)
+    assert len(fired(tmp_path)) == 2
+    assert result.failures.count == 0
+    expected = clean(tmp_path).loss.copy()
+    expected[np.isin(result.index, faulty_items(loss))] = 1.0
+    assert result.loss.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("fault", RAISING)

@@ -370,3 +370,28 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     assert len(said) == 1
     assert "database or disk is full; trying again" in said[0]
     assert driver.evaluated["search"] == 9_000
+
+
+def test_a_directory_that_is_taken_away_stops_the_sweep_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    """What was written before is whole, where it is now; the rest is evaluated when it is gone on with."""
+    (tmp_path / "before").mkdir()
+    journal = Journal(tmp_path / "before" / "j")
+    seen: list[range] = []
+
+    class Takes(Watchers):
+        def parts(self, written: Any, *, new: bool) -> None:
+            seen.extend(part.items for part, _ in written)
+            if len(seen) == 3:
+                (tmp_path / "before").rename(tmp_path / "after")
+
+    objective, route = CASES["scalar"]
+    driver = Driver(Crew(Serial, objective), 1, journal, Takes(), Phases(), limits=Limits(write=0, pause=0.1))
+    with pytest.raises(Stopped, match="journal cannot be written") as stopped:
+        driver.run(route(9_000, 5))
+    assert stopped.value.status == 75
+    journal.close()
+    again = Journal(tmp_path / "after" / "j")
+    kept = sum(map(len, seen))
+    answer, evaluated = go("scalar", 9_000, journal=again)
+    assert evaluated["search"] == 9_000 - kept
+    assert answer == go("scalar", 9_000)[0]

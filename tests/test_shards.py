@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,6 +146,16 @@ def test_shards_of_different_sweeps_or_code_do_not_mix(folder: Path, monkeypatch
     with pytest.raises(InputError, match=r"modules\.shard_loss: "):
         merge(shards, folder / "merged", lambda _: None)
     merge(shards, folder / "merged", lambda _: None, accept_changes=True)
+
+
+def test_other_candidates_than_before_are_never_mixed_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that draws other numbers for the same index is seen by its witness points, before anything runs."""
+    sweep = sweep_of(folder, "troubled", "method.candidates=10")
+    run(sweep, folder / "s")
+    monkeypatch.setattr("optitrip.distributions.ndtri", lambda unit: np.add(unit, 1e-16, out=unit))
+    more = sweep_of(folder, "troubled", "method.candidates=20")
+    with pytest.raises(InputError, match="witness: "):
+        run(more, folder / "s")
 
 
 def test_a_sweep_that_screens_has_no_shards(folder: Path) -> None:

@@ -10,10 +10,16 @@ import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from hypothesis import given
@@ -27,7 +33,7 @@ from optitrip.methods import merged
 from optitrip.spec import Sweep, read
 from optitrip.tracking.apart import Apart
 from optitrip.tracking.curve import Curve, Point
-from optitrip.tracking.recorder import make_store
+from optitrip.tracking.recorder import QUIET, make_store
 
 SWEEP = """
 seed = 3
@@ -93,9 +99,14 @@ def run(*overrides: str, watch: Watch | None = None, apart: bool = False) -> Any
 
 def stored(folder: Path, store: str = "mlflow.db") -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
     """The only run, its metrics by key as (step, value), and its artifacts, as MLflow's own client reads them."""
+    return told_to(f"sqlite:///{folder / store}")
+
+
+def told_to(uri: str) -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
+    """The same of any store."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{folder / store}")
+    client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("optitrip")
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id])
@@ -246,6 +257,101 @@ def test_mlflow_down_costs_a_line_and_is_made_up_for(folder: Path, monkeypatch: 
     assert len(artifacts) == 4
 
 
+@pytest.mark.parametrize("answer", [500, 429, None])
+def test_a_server_that_does_not_serve_costs_a_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, answer: int | None
+) -> None:
+    """Whether it answers with errors or never: it was asked, the sweep has its answer, and the store is told later."""
+    asked: list[str] = []
+    over = Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if answer is None:
+                over.wait()
+            else:
+                self.send_error(answer)
+
+        do_POST = do_GET  # noqa: N815 - its name is the library's
+
+        def log_message(self, *words: Any) -> None: ...
+
+    monkeypatch.setitem(QUIET, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever).start()
+        lines = Lines()
+        try:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+            outcome = run(watch=lines)
+        finally:
+            over.set()
+            server.shutdown()
+    assert asked
+    assert outcome.answer is not None
+    assert outcome.mlflow is None
+    assert [line for line in lines.said if "could not be told" in line and "delivers it later" in line]
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert run().evaluated == 0
+    assert len(stored(folder)[1]["loss"]) == 40 - outcome.failed
+
+
+class Server:
+    """MLflow's own server of the store in this directory."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    def start(self) -> None:
+        words = ["-m", "mlflow", "server", "--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1"]
+        words += ["--artifacts-destination", "kept", "--host", "127.0.0.1", "--port", str(self.port)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen([sys.executable, *words], start_new_session=True, **quiet)
+        while True:
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
+                return
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.mark.thorough
+def test_a_server_that_is_killed_and_comes_back_has_all_of_it_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL in the middle of a sweep: one run in the end, with every loss and all files."""
+    (folder / "tracked_loss.py").write_text(f"import time\n{LOSS}".replace("return", "time.sleep(0.01)\n    return"))
+    server = Server()
+    uri = f"http://127.0.0.1:{server.port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    server.start()
+
+    class Kills(Lines):
+        killed = False
+
+        def parts(self, written: Sequence[Any], *, new: bool) -> None:
+            if not self.killed and written[-1][0].items.stop > 500:
+                self.killed = True
+                server.kill()
+                Thread(target=server.start).start()
+
+    lines = Kills()
+    outcome = run("method.candidates=3000", watch=lines)
+    _, metrics, artifacts = told_to(uri)
+    server.kill()
+    assert lines.killed
+    assert outcome.mlflow is not None, lines.said
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'undisturbed.db'}")
+    assert run("method.candidates=3000").evaluated == 0
+    assert metrics["loss"] == stored(folder, "undisturbed.db")[1]["loss"]
+    assert len(metrics["loss"]) == len(dict(metrics["loss"])) > 500
+    assert len(artifacts) == 4
+
+
 def test_a_locked_store_costs_nothing_but_a_line(folder: Path) -> None:
     """Law 7: a store that someone else damaged is the sweep's answer's least concern."""
     (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
@@ -301,8 +407,8 @@ def test_curves_do_not_depend_on_slices_or_order(cuts: set[int], seed: int) -> N
     random.Random(seed).shuffle(parts)
     curve, order, points = Curve(150), InOrder(), list[Point]()
     for part in parts:
-        for ready, time in order.push([(part, Times([part.items.start], [1]))]):
-            points += curve.points(ready, time)
+        for ready, times in order.push([(part, Times([part.items.start], [1]))]):
+            points += curve.points(ready, times)
     assert sorted(points) == sorted(whole)
     assert len(set(points)) == len(points)
 
