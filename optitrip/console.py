@@ -19,7 +19,7 @@ from rich.text import Text
 from optitrip.driver.outcome import Outcome
 from optitrip.driver.strung import Times
 from optitrip.driver.watch import Progress, Written
-from optitrip.methods import Method
+from optitrip.methods import MAIN, Method
 from optitrip.methods.gradient import Gradient
 from optitrip.methods.search import Search
 from optitrip.part import Part
@@ -45,17 +45,10 @@ class LiveLine:
         self._loss, self._progress = float("nan"), Progress()
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
 
-    def stage(self, method: Method, found: int) -> None:
-        self._method = method if method.kind in ("search", "gradient") else None
-        self._progress.stage(method, found)
+    def stage(self, method: Method) -> None:
+        self._method = method if method.kind in MAIN else None
+        self._progress.stage(method)
         self._recent.clear()
-        if self._method is None:
-            return
-        if 0 < found < method.items:
-            unit = "candidates" if isinstance(method, Search) else "items"
-            self.say(f"resuming: {found:,} of {method.items:,} {unit} are in the journal")
-        elif found == method.items:
-            self.say("finished before: this is what the journal holds")
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         if self._method is None:
@@ -123,7 +116,7 @@ def stdout_to_stderr() -> Generator[None]:
 class Silent:
     """Says nothing; for --quiet."""
 
-    def stage(self, method: Method, found: int) -> None: ...
+    def stage(self, method: Method) -> None: ...
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None: ...
 

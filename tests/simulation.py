@@ -159,7 +159,7 @@ class Shown(Watchers):
         self.journal = journal
         self.number, self.digest = -1, b""
 
-    def stage(self, method: Method, found: int) -> None:
+    def stage(self, method: Method) -> None:
         self.number, self.digest = self.number + 1, method.digest()
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:

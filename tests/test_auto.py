@@ -134,7 +134,7 @@ def test_waiting_for_workers_is_said(slots: int, monkeypatch: pytest.MonkeyPatch
 def test_progress_counts_parts_in_which_all_failed() -> None:
     """A part without a single finite loss counts its candidates and leaves the smallest loss as it was."""
     one, progress = search(20), Progress()
-    progress.stage(one, 0)
+    progress.stage(one)
     fails = one.evaluate(Objective(lambda x, k, c: float("nan")), range(10))
     counts = one.evaluate(Objective(lambda x, k, c: float(k)), range(10, 20))
     progress.parts([(fails, Times([0], [0]))], new=True)

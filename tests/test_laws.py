@@ -45,7 +45,7 @@ class Crash:
     def __init__(self, after: int) -> None:
         self.left = after
 
-    def stage(self, method: Method, found: int) -> None: ...
+    def stage(self, method: Method) -> None: ...
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         self.left -= len(written) if new else 0

@@ -57,7 +57,7 @@ class Lines:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def stage(self, method: Any, found: int) -> None: ...
+    def stage(self, method: Any) -> None: ...
 
     def parts(self, written: Sequence[Any], *, new: bool) -> None: ...
 
@@ -275,7 +275,7 @@ def test_a_server_that_does_not_serve_costs_a_line(
 
         do_POST = do_GET  # noqa: N815 - its name is the library's
 
-        def log_message(self, *words: Any) -> None: ...
+        def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002 - its name is the library's
 
     monkeypatch.setitem(QUIET, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -307,8 +307,8 @@ class Server:
     def start(self) -> None:
         words = ["-m", "mlflow", "server", "--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1"]
         words += ["--artifacts-destination", "kept", "--host", "127.0.0.1", "--port", str(self.port)]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen([sys.executable, *words], start_new_session=True, **quiet)
+        silent = subprocess.DEVNULL
+        self.process = subprocess.Popen([sys.executable, *words], stdout=silent, stderr=silent, start_new_session=True)
         while True:
             with suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
                 return

@@ -13,7 +13,7 @@ import struct
 import time
 import uuid
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +42,6 @@ INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 ROWS_AT_ONCE = 256
-NO_TILE = range(-1, -1)
 STRUNG_ROWS, STRUNG_BYTES = 4_096, 2**24
 """So much is taken from the file at once, where it is to be merged anyway."""
 
@@ -208,8 +207,8 @@ class Journal:
         """The rows of an attempt that count: the chain from `start` that takes at each point the longest row that does
         not pass `items`."""
         rows = self._read(
-            "SELECT lo, max(hi) FROM part WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ?"
-            " AND attempt = ? GROUP BY lo ORDER BY lo",
+            "SELECT lo, hi FROM part WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ?"
+            " AND attempt = ? ORDER BY lo, hi",
             stage,
             digest,
             start,
@@ -217,11 +216,7 @@ class Journal:
             items,
             attempt,
         )
-        chain: list[range] = []
-        for lo, hi in rows:
-            if lo >= (chain[-1].stop if chain else 0):
-                chain.append(range(lo, hi))
-        return chain
+        return [range(lo, hi) for lo, hi in chain(rows, start)]
 
     def parts(self, stage: int, digest: bytes, tiles: Sequence[range], attempt: int = 0) -> Iterator[tuple[Part, int]]:
         """The parts of these ranges in an attempt, each with the time it was written in milliseconds since 1970.
@@ -240,24 +235,21 @@ class Journal:
                 raise self._damaged(stage, lo, hi)
             yield Part.from_bytes(tile, columns, failures), written
 
-    def strung(self, stage: int, digest: bytes, tiles: Sequence[range], *, again: bool = True) -> Iterator[Strung]:
-        """The same of attempt 0, from the first tile to the last, those that are adjacent many at a time.
+    def strung(self, stage: int, digest: bytes, items: int, start: int = 0, *, again: bool = True) -> Iterator[Strung]:
+        """The parts of the tiling of attempt 0, those that are adjacent many at a time; in one pass over all rows.
 
         `again` checks rows once more, long after all were checked on opening.
 
         Raises:
             InputError: if a row is not as it was written.
         """
-        wanted, rows, size, end = iter(tiles), list[Row](), 0, -1
-        tile = next(wanted, NO_TILE)
+        rows, size, end = list[Row](), 0, -1
         query = (
             "SELECT lo, hi, columns, failures, written, nanoseconds, crc FROM part"
-            " WHERE stage = ? AND digest = ? AND attempt = 0 AND lo >= ? ORDER BY lo, hi"
+            " WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ? AND attempt = 0 ORDER BY lo, hi"
         )
-        for row in self._rows(query, stage, digest, tile.start):
+        for row in chain(self._rows(query, stage, digest, start, items, items), start):
             lo, hi, columns, failures, written, took, crc = row
-            if lo != tile.start or hi != tile.stop:
-                continue
             if again and self.checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
                 raise self._damaged(stage, lo, hi)
             if lo != end or size > STRUNG_BYTES or len(rows) == STRUNG_ROWS:
@@ -267,7 +259,6 @@ class Journal:
             rows.append(row)
             size += len(columns)
             end = hi
-            tile = next(wanted, NO_TILE)
         if rows:
             yield Strung.of(rows)
 
@@ -312,7 +303,7 @@ class Journal:
     ) -> int:
         """CRC-32 of a row and of whose it is."""
         numbers = NUMBERS.pack(stage, lo, hi, attempt, len(columns), took, written)
-        return zlib.crc32(failures, zlib.crc32(columns, zlib.crc32(numbers, owner_checksum(self._sweep, digest))))
+        return zlib.crc32(numbers + columns + failures, owner_checksum(self._sweep, digest))
 
 
 NUMBERS = struct.Struct("<7q")
@@ -325,6 +316,21 @@ def owner_checksum(sweep: str, digest: bytes) -> int:
 
 def fact_checksum(key: str, text: str) -> int:
     return zlib.crc32(f"{key}\n{text}".encode())
+
+
+def chain(rows: Iterable[Any], start: int) -> Iterator[Any]:
+    """Of rows that begin with (lo, hi), in that order, those of a tiling."""
+    held: Any = None
+    at, end = -1, start
+    for row in rows:
+        if row[0] >= end:
+            if held is not None:
+                yield held
+            held, at, end = row, row[0], row[1]
+        elif row[0] == at:
+            held, end = row, row[1]
+    if held is not None:
+        yield held
 
 
 def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:

@@ -14,12 +14,10 @@ from optitrip.driver.stage import Stage
 from optitrip.driver.watch import Watch
 from optitrip.driver.witness import Witness
 from optitrip.errors import ShardDone
-from optitrip.methods import Method
+from optitrip.methods import MAIN, Method
 from optitrip.part import Part
 from optitrip.routes import Route
 
-MAIN = ("search", "gradient")
-"""Kinds of stages that a sweep is for."""
 RETRIED = (*MAIN, "verification")
 """Kinds of stages whose items may be tried again."""
 

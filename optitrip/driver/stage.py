@@ -12,7 +12,7 @@ from optitrip.driver.limits import Limits
 from optitrip.driver.strung import Strung, Times
 from optitrip.driver.watch import Watch
 from optitrip.executors import Done
-from optitrip.methods import Method, merged
+from optitrip.methods import MAIN, Method, merged
 from optitrip.part import NO_STEP, Part
 
 
@@ -32,12 +32,24 @@ class Stage:
             NoAnswer: if that is hopeless.
         """
         self._journal.begun(self.number, self.digest, self.method.kind, self.method.items)
-        tiles = self._tiles(self.method.items)
-        self._watch.stage(self.method, sum(map(len, tiles)))
-        for strung in self._journal.strung(self.number, self.digest, tiles, again=False):
+        self._watch.stage(self.method)
+        found: list[range] = []
+        for strung in self._journal.strung(self.number, self.digest, self.method.items, again=False):
             part = self._merged(strung)
             self._watch.parts([(part, strung.times)], new=False)
             self._see(part)
+            found.append(part.items)
+        self._known = (self.method.items, 0, 0), found
+        self._say_found(sum(map(len, found)))
+
+    def _say_found(self, found: int) -> None:
+        if not found or self.method.kind not in MAIN:
+            return
+        if found == self.method.items:
+            self._watch.say("finished before: this is what the journal holds")
+        else:
+            unit = "candidates" if self.method.kind == "search" else "items"
+            self._watch.say(f"resuming: {found:,} of {self.method.items:,} {unit} are in the journal")
 
     def _merged(self, strung: Strung) -> Part:
         one = len(strung.times.starts) == 1
@@ -49,10 +61,10 @@ class Stage:
 
     def gaps(self, within: range, attempt: int = 0) -> list[range]:
         """What the journal lacks of a range in an attempt."""
-        return missing(self._tiles(within.stop, within.start, attempt), within.stop, within.start)
+        return missing(self._covered(within.stop, within.start, attempt), within.stop, within.start)
 
-    def _tiles(self, items: int, start: int = 0, attempt: int = 0) -> list[range]:
-        """The journal's tiling; asked for once until something is written, since it looks at every row."""
+    def _covered(self, items: int, start: int = 0, attempt: int = 0) -> list[range]:
+        """What the journal's tiling covers; asked for once until something is written, since it looks at every row."""
         key = (items, start, attempt)
         if self._known is None or self._known[0] != key:
             self._known = key, self._journal.tiling(self.number, self.digest, items, start, attempt)
@@ -60,11 +72,8 @@ class Stage:
 
     def whole(self, items: int) -> Part:
         """All of the first items, as far as attempt 0 goes."""
-        tiles = self._tiles(items)
-        return merged(
-            [self._merged(strung) for strung in self._journal.strung(self.number, self.digest, tiles)],
-            self.method.merge,
-        )
+        found = self._journal.strung(self.number, self.digest, items)
+        return merged([self._merged(strung) for strung in found], self.method.merge)
 
     def failed(self, whole: Part) -> list[range]:
         """What another try may change."""
@@ -90,8 +99,7 @@ class Stage:
         if ending.items == whole.items.stop:
             return True
         self.ending = ending
-        tiles = self._journal.tiling(self.number, self.digest, self.method.items, whole.items.stop)
-        for strung in self._journal.strung(self.number, self.digest, tiles):
+        for strung in self._journal.strung(self.number, self.digest, self.method.items, whole.items.stop):
             ending.see(self._merged(strung))
         return False
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from optitrip.driver.strung import Times
-from optitrip.methods import Method
+from optitrip.methods import MAIN, Method
 from optitrip.methods.search import Search
 from optitrip.part import Part
 
@@ -17,8 +17,8 @@ Written = tuple[Part, Times]
 class Watch(Protocol):
     """A watcher must not raise: it is not what the sweep is for."""
 
-    def stage(self, method: Method, found: int) -> None:
-        """A stage begins; `found` of its items are in the journal already, and their parts follow."""
+    def stage(self, method: Method) -> None:
+        """A stage begins; the parts that are in the journal already follow."""
         ...
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
@@ -40,9 +40,9 @@ class Watchers:
     def __init__(self, *watchers: Watch) -> None:
         self._watchers = watchers
 
-    def stage(self, method: Method, found: int) -> None:
+    def stage(self, method: Method) -> None:
         for watcher in self._watchers:
-            watcher.stage(method, found)
+            watcher.stage(method)
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         for watcher in self._watchers:
@@ -85,9 +85,8 @@ class Progress:
         self.done, self.new, self.loss, self.index = 0, 0, float("nan"), -1
         self._sign, self._counts = 1, False
 
-    def stage(self, method: Method, found: int) -> None:
-        del found
-        self._counts = method.kind in ("search", "gradient")
+    def stage(self, method: Method) -> None:
+        self._counts = method.kind in MAIN
         self._sign = method.sign if isinstance(method, Search) else 1
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:

@@ -11,6 +11,8 @@ from optitrip.objective import Objective
 from optitrip.part import Array, Part
 from optitrip.returned import Problems
 
+MAIN = ("search", "gradient")
+"""Kinds of methods that a sweep is for."""
 AT_ONCE = 256
 """Parts that are merged by one call."""
 NOTHING = b""

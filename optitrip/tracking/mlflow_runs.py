@@ -54,8 +54,7 @@ class MlflowRun:
         self._thread = threading.Thread(target=self._deliver, name="mlflow", daemon=True)
         self._thread.start()
 
-    def stage(self, method: Method, found: int) -> None:
-        del found
+    def stage(self, method: Method) -> None:
         self._curve = None
         if isinstance(method, Search):
             self._curve = Curve(method.items, method.sign, "screened" if method.screen else "loss")
