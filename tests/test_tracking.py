@@ -275,7 +275,7 @@ def test_a_server_that_does_not_serve_costs_a_line(
 
         do_POST = do_GET  # noqa: N815 - its name is the library's
 
-        def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002 - its name is the library's
+        def log_message(self, format: str, *args: Any) -> None: ...
 
     monkeypatch.setitem(QUIET, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
