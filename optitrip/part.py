@@ -139,6 +139,9 @@ class Failures:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
+        return NO_FAILURES if self == NONE else self._written()
+
+    def _written(self) -> bytes:
         table = {
             "runs": dict(self.runs),
             "records": {kind: [vars(record) for record in records] for kind, records in self.records.items()},
@@ -157,7 +160,7 @@ class Failures:
 
 
 NONE = Failures()
-NO_FAILURES = NONE.to_bytes()
+NO_FAILURES = NONE._written()  # pyright: ignore[reportPrivateUsage]
 """Of most parts; to parse them would be half of the time to read a long journal."""
 
 
@@ -186,10 +189,8 @@ class Part:
         named = sorted(self.columns.items())
         if any(column.dtype.hasobject for _, column in named):
             raise TypeError(f"columns hold numbers, not objects: {[name for name, _ in named]}")
-        head = [[name, column.dtype.str, list(column.shape)] for name, column in named]
-        return b"".join(
-            [json.dumps(head, separators=(",", ":")).encode(), b"\n", *(column.tobytes() for _, column in named)]
-        )
+        head = heading(tuple((name, column.dtype.str, column.shape) for name, column in named))
+        return b"".join([head, b"\n", *(column.tobytes() for _, column in named)])
 
     @classmethod
     def from_bytes(cls, items: range, columns: bytes, failures: bytes) -> Part:
@@ -200,6 +201,12 @@ class Part:
             read[name] = np.frombuffer(body, dtype, count, place).reshape(shape)
             place += count * dtype.itemsize
         return cls(items, read, Failures.from_bytes(failures))
+
+
+@lru_cache(4_096)
+def heading(columns: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
+    """Name, dtype and shape of each column as JSON; most parts of a stage have the same."""
+    return json.dumps(columns, separators=(",", ":")).encode()
 
 
 @lru_cache(4_096)
