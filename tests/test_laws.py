@@ -309,7 +309,7 @@ def ray_workers(request: pytest.FixtureRequest, local_ray: None) -> Iterator[Exe
     RayWorkers.close(executor)
 
 
-@pytest.mark.parametrize("target", [0.001, 0.02, 1.0])
+@pytest.mark.parametrize("target", [0.001, 1.0])
 @pytest.mark.parametrize("case", CASES)
 def test_same_answer_on_ray(case: str, target: float, ray_workers: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Law 1: 1, 2 and 3 Ray workers with several slice sizes give the bits of the serial executor."""
