@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -41,11 +40,6 @@ def forks() -> float:
         os._exit(0)
     os.waitpid(child, 0)
     return float(os.read(reader, 4) == b"done")
-
-
-def in_a_pool() -> float:
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        return float(sum(pool.map(abs, [1])))
 
 
 def has_threads() -> float:
@@ -86,11 +80,11 @@ HANGING: dict[str, Callable[[], Any]] = {
 """What never ends."""
 UNUSUAL: dict[str, Callable[[], float]] = {
     "fork": forks,
-    "pool": in_a_pool,
     "threads": has_threads,
     "signal handlers": handles_signals,
 }
-"""What a loss may do with its process; each returns 1."""
+"""What a loss may do with its process; each returns 1. Not a pool of forked processes: as Python says itself, one of these
+may wait for ever for a thread that was not forked with it."""
 RAISING: dict[str, Callable[[], Any]] = {
     "exception": lambda: raises(ValueError("no")),
     "sys.exit": lambda: sys.exit(0),
