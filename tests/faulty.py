@@ -83,8 +83,8 @@ UNUSUAL: dict[str, Callable[[], float]] = {
     "threads": has_threads,
     "signal handlers": handles_signals,
 }
-"""What a loss may do with its process; each returns 1. Not a pool of forked processes: as Python says itself, one of these
-may wait for ever for a thread that was not forked with it."""
+"""What a loss may do with its process; each returns 1. Not a pool of forked processes: as Python says itself, one of
+these may wait for ever for a thread that was not forked with it."""
 RAISING: dict[str, Callable[[], Any]] = {
     "exception": lambda: raises(ValueError("no")),
     "sys.exit": lambda: sys.exit(0),
