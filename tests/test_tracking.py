@@ -372,6 +372,32 @@ def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:
     assert len(stored(folder)[1]["loss"]) == 60 - second.failed
 
 
+def test_a_run_deleted_in_the_middle_is_made_anew(folder: Path) -> None:
+    """The sweep has its answer and says what could not be told; the next command makes a run anew and tells it all."""
+    from mlflow import MlflowClient
+
+    (folder / "tracked_loss.py").write_text(f"import time\n{LOSS}".replace("return", "time.sleep(0.01)\n    return"))
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    deleted: list[str] = []
+
+    class Deletes(Lines):
+        def parts(self, written: Sequence[Any], *, new: bool) -> None:
+            experiment = client.get_experiment_by_name("optitrip")
+            runs = client.search_runs([experiment.experiment_id]) if experiment and not deleted else []
+            for run in runs:
+                client.delete_run(run.info.run_id)
+                deleted.append(run.info.run_id)
+
+    lines = Deletes()
+    first = run("method.candidates=400", watch=lines)
+    assert len(deleted) == 1
+    assert first.answer is not None
+    assert [line for line in lines.said if "could not be told everything" in line]
+    again = run("method.candidates=400")
+    assert again.mlflow["run_id"] not in deleted
+    assert len(stored(folder)[1]["loss"]) == 400 - again.failed
+
+
 def test_no_tracking_where_none_is_wanted(bare: Path) -> None:
     """`[tracking] use = "none"` leaves no store behind."""
     assert run("tracking.use=none").mlflow is None
