@@ -16,7 +16,11 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 # Derandomised: every run tests the same examples. Deadlines are off, because the machine's speed is no law.
 settings.register_profile(
-    "laws", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "laws",
+    max_examples=50,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("laws")
 

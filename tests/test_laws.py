@@ -101,7 +101,7 @@ REFERENCE = {case: go(case)[0] for case in CASES}
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32))
 def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> None:
     """Law 1: slicing, order of arrival, duplicates, stale outcomes, deaths and losses change no bit."""
@@ -130,7 +130,7 @@ def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, see
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=10)
+@settings(max_examples=7)
 @given(seed=st.integers(0, 2**32), after=st.lists(st.integers(0, 12), max_size=3))
 def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -> None:
     """Law 1: a driver that dies and is started again, with other slices each time, gives the same bits."""
@@ -144,7 +144,7 @@ def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=10)
+@settings(max_examples=7)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=2, max_size=3), seed=st.integers(0, 2**32))
 def test_prefix(case: str, sizes: list[int], seed: int) -> None:
     """Law 2: raising and lowering N, across the border where losses thin out and with the report behind it, gives what
