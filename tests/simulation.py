@@ -102,6 +102,7 @@ class Disk(Journal):
         # It dies between writes, never in one: `test_killing` does that, with all that SQLite does against it.
         self._database.execute("PRAGMA journal_mode=MEMORY")
         self._database.execute("PRAGMA synchronous=OFF")
+        self._database.execute("PRAGMA locking_mode=EXCLUSIVE")  # nobody else reads it
 
     def write(
         self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int, attempt: int = 0

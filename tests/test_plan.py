@@ -16,7 +16,7 @@ from optitrip.driver.state import counted
 from optitrip.executors import Done, Failed
 from optitrip.part import Part
 
-SEEDS = 400
+SEEDS = 200
 
 
 @dataclass
