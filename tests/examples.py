@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.method import Route
 from optitrip.draws import Draws
 from optitrip.methods.agreement import Agreement
 from optitrip.methods.deltas import Deltas
@@ -22,7 +23,7 @@ from optitrip.methods.verification import Chosen, Verification
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
 from optitrip.point import Point
-from optitrip.routes import Route, screened, single
+from optitrip.routes import screened, single
 from optitrip.samplers.random import permutation
 from optitrip.space import Space
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from optitrip import launch as launch_module
+from optitrip.core.observer import Observers
 from optitrip.driver import files, plan
 from optitrip.driver.journal import Journal
 from optitrip.driver.outcome import Outcome
 from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import JOURNAL
-from optitrip.driver.watch import Watchers
 from optitrip.executors.worker import Worker
 from optitrip.launch import Options, launch
 from optitrip.spec import parse
@@ -60,7 +60,7 @@ def loss(x: float) -> float:
 def live(root: Path) -> Outcome:
     """The sweep, or what is left of it."""
     sweep = parse(TABLES, Lines(None, ""), "killed", Path(__file__).parent, "")
-    return launch(sweep, Options(root), Watchers())
+    return launch(sweep, Options(root), Observers())
 
 
 def noted(file: Path, *numbers: int) -> None:

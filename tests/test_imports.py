@@ -24,6 +24,7 @@ ADAPTERS = {
 }
 LAYERS = [
     {"ahead", "part", "errors", "signals", "forgiving"},
+    {"core"},
     {"distributions", "samplers"},
     {"space", "point"},
     {"draws"},
@@ -62,9 +63,17 @@ PURE = {
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file names in an import, wherever in it."""
+    """Every module that a file imports when it runs, wherever in it: annotations may name what lies above."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name | ast.Attribute)
+            and "TYPE_CHECKING" in ast.dump(node.test)
+        ):
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -26,9 +26,9 @@ from examples import (
     scalar,
     search,
 )
+from optitrip.core.method import merged
 from optitrip.draws import Draws
 from optitrip.driver.strung import Strung
-from optitrip.methods import merged
 from optitrip.methods.report import Report
 from optitrip.methods.search import Search, kept_indices
 from optitrip.objective import Objective

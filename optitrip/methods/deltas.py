@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.methods import digest_of
+from optitrip.core.method import digest_of
 from optitrip.methods.agreement import Agreement, compared
 from optitrip.methods.gradient import KINKS, Gradient
 from optitrip.objective import Objective

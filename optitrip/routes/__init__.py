@@ -9,6 +9,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from optitrip.methods import Method
+from optitrip.core.method import Method
 
 Route = Generator[Method, Any, Any]

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from optitrip.answers.search import Screening, SearchAnswer
+from optitrip.core.method import Route
 from optitrip.errors import NoAnswer
 from optitrip.methods.search import Search, SearchResult, record_lows
 from optitrip.methods.verification import Chosen, Verification, VerificationResult
 from optitrip.objective import Offers
 from optitrip.part import Array, Failures
-from optitrip.routes import Route
 from optitrip.routes.ladder import agreement, listed, reported
 
 FIRST, SAMPLED = 64, 32

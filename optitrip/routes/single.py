@@ -6,6 +6,7 @@ import numpy as np
 
 from optitrip.answers.gradient import GradientAnswer
 from optitrip.answers.search import SearchAnswer
+from optitrip.core.method import Route
 from optitrip.draws import Draws
 from optitrip.errors import NoAnswer
 from optitrip.methods.deltas import Deltas, DeltasAgreement
@@ -13,7 +14,6 @@ from optitrip.methods.gradient import Gradient, GradientResult, gradient_of
 from optitrip.methods.report import Report
 from optitrip.methods.search import Search, SearchResult
 from optitrip.objective import Offers
-from optitrip.routes import Route
 from optitrip.routes.ladder import agreement, checked, listed, reported
 from optitrip.routes.screened import screened
 from optitrip.samplers.random import permutation
