@@ -19,10 +19,10 @@ from rich.text import Text
 from optitrip.core.method import Method
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Times, Written
-from optitrip.driver.outcome import Outcome
 from optitrip.driver.watch import Progress
-from optitrip.methods.gradient import Gradient
-from optitrip.methods.search import Search
+from optitrip.methods.gradient.method import Gradient
+from optitrip.methods.search.method import Search
+from optitrip.output.outcome import Outcome
 from optitrip.part import Part
 
 PIPED_SECONDS = 10.0

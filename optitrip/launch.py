@@ -10,13 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optitrip.answers import Answer
 from optitrip.base_point import located
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver import files
 from optitrip.driver.limits import Limits
-from optitrip.driver.outcome import Outcome, Status
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import provenance
 from optitrip.driver.run import Driver
@@ -27,11 +25,13 @@ from optitrip.errors import NoAnswer, ShardDone, Stopped
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import ray_installed
 from optitrip.loading import import_paths, load
+from optitrip.methods.routes import single
 from optitrip.objective import Objective
+from optitrip.output.answer import Answer
+from optitrip.output.outcome import Outcome, Status
+from optitrip.output.text import told
 from optitrip.resuming import compare, evaluating_here
-from optitrip.routes.single import single
 from optitrip.shards import Shard, check_one_stage
-from optitrip.showing import told
 from optitrip.spec import Sweep
 from optitrip.telling import note
 from optitrip.tracking.apart import Apart

@@ -37,9 +37,9 @@ from optitrip.driver.run import Driver
 from optitrip.errors import Stopped
 from optitrip.executors import ray_cluster, ray_workers
 from optitrip.executors.serial import Serial
-from optitrip.methods.search import Search
+from optitrip.methods.routes import search
+from optitrip.methods.search.method import Search
 from optitrip.objective import Objective
-from optitrip.routes.single import search
 from optitrip.space import Space
 
 ITEMS = 200

@@ -23,11 +23,11 @@ from optitrip import launch as launch_module
 from optitrip.core.observer import Observers
 from optitrip.driver import files, plan
 from optitrip.driver.journal import Journal
-from optitrip.driver.outcome import Outcome
 from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.executors.worker import Worker
 from optitrip.launch import Options, launch
+from optitrip.output.outcome import Outcome
 from optitrip.spec import parse
 from optitrip.toml_lines import Lines
 

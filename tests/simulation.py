@@ -40,7 +40,7 @@ from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.errors import InputError
 from optitrip.executors.serial import Serial
-from optitrip.methods.search import Search
+from optitrip.methods.search.method import Search
 from optitrip.part import Array, Part
 from optitrip.returned import Evaluation
 

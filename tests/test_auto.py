@@ -19,7 +19,7 @@ from optitrip.driver.watch import Progress
 from optitrip.errors import InputError
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
-from optitrip.methods.agreement import Agreement
+from optitrip.methods.shared.agreement import Agreement
 from optitrip.objective import Objective
 
 SECONDS = 0.3

@@ -23,7 +23,7 @@ from optitrip.driver.run import Driver
 from optitrip.errors import Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
-from optitrip.routes import single
+from optitrip.methods import routes as single
 
 MEMORY = Path(":memory:")
 ITEMS = 300

@@ -24,9 +24,9 @@ from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.executors import Executor
 from optitrip.executors.serial import Serial
-from optitrip.methods.search import Search, SearchResult
+from optitrip.methods.routes import search
+from optitrip.methods.search.method import Search, SearchResult
 from optitrip.objective import Objective
-from optitrip.routes.single import search
 from optitrip.space import Space
 
 ITEMS = 40

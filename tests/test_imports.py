@@ -17,9 +17,9 @@ ADAPTERS = {
     "ray": {"executors/ray_actor.py", "executors/ray_cluster.py", "executors/ray_workers.py"},
     "mlflow": {"tracking/recorder.py"},
     "typer": {"cli.py"},
-    "matplotlib": {"figures.py"},
+    "matplotlib": {"output/figures.py"},
     "pooch": {"fetching.py"},
-    "pyarrow": {"answers/formats.py"},
+    "pyarrow": {"output/formats.py"},
     "rich": {"console.py", "cli.py", "api.py"},
 }
 LAYERS = [
@@ -31,10 +31,9 @@ LAYERS = [
     {"toml_lines", "toml_text", "tables", "spec", "returned", "guesses"},
     {"evaluating"},
     {"objective", "objectives"},
-    {"loading", "methods"},
-    {"executors", "figures", "showing", "starter"},
-    {"answers"},
-    {"routes", "describe"},
+    {"loading", "methods", "output"},
+    {"executors", "starter"},
+    {"describe"},
     {"driver"},
     {"finding"},
     {"base_point", "fetching", "telling"},
@@ -58,7 +57,7 @@ PURE = {
         "objective",
         "objectives",
     ),
-    *("methods", "figures", "showing", "answers", "routes"),
+    *("methods", "output", "core"),
 }
 
 
@@ -119,7 +118,7 @@ def loaded_by(code: str) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
-FORMATS = "import numpy; from optitrip.answers import formats"
+FORMATS = "import numpy; from optitrip.output import formats"
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from optitrip.driver.run import Crew, Driver
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
-from optitrip.methods.gradient import FAILED, GradientResult
+from optitrip.methods import routes as single
+from optitrip.methods.gradient.method import FAILED, GradientResult
 from optitrip.objective import Objective
-from optitrip.routes import single
 from optitrip.space import Space
 
 ITEMS = 300

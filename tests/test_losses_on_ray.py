@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optitrip.answers.search import SearchAnswer
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer
 from optitrip.driver.phases import Phases
@@ -20,6 +19,7 @@ from optitrip.driver.remarks import LINES_SHOWN
 from optitrip.errors import InputError
 from optitrip.launch import Options, conduct
 from optitrip.loading import import_paths, load
+from optitrip.methods.search.answer import SearchAnswer
 from optitrip.spec import read
 from optitrip.workplace import Workplace
 

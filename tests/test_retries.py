@@ -21,11 +21,11 @@ from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.driver.watch import Progress
-from optitrip.methods.search import Search
+from optitrip.methods import routes as single
+from optitrip.methods.search.curve import Curve, Point
+from optitrip.methods.search.method import Search
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
-from optitrip.routes import single
-from optitrip.tracking.curve import Curve, Point
 
 ITEMS = 200
 

@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optitrip
-from optitrip.answers.search import SearchAnswer
 from optitrip.core.observer import Observer
 from optitrip.describe import description
 from optitrip.errors import InputError, NoAnswer
 from optitrip.executors.serial import as_on_a_worker
 from optitrip.launch import Options, launch
+from optitrip.methods.search import screening as screened
+from optitrip.methods.search.answer import SearchAnswer
 from optitrip.objectives import Hinge, Softmax, linear_screens
 from optitrip.objectives.linear import LinearClassifier
 from optitrip.part import Array
-from optitrip.routes import screened
 from optitrip.spec import read
 
 TORCH = importlib.util.find_spec("torch") is not None

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optitrip.core.observer import Observers
-from optitrip.driver.outcome import Outcome
 from optitrip.errors import InputError
 from optitrip.kept import kept
 from optitrip.launch import Options, launch
 from optitrip.ledger import failures, listing, table
+from optitrip.output.outcome import Outcome
 from optitrip.replaying import replay
 from optitrip.shards import Shard, merge
 from optitrip.spec import Sweep, read

@@ -30,9 +30,9 @@ from optitrip.core.method import merged
 from optitrip.core.notice import Notice
 from optitrip.core.observer import InOrder, Observer, Times
 from optitrip.launch import Options, launch
+from optitrip.methods.search.curve import Curve, Point
 from optitrip.spec import Sweep, read
 from optitrip.tracking.apart import Apart
-from optitrip.tracking.curve import Curve, Point
 from optitrip.tracking.recorder import QUIET, make_store
 
 SWEEP = """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from optitrip.core.method import Method
 from optitrip.core.observer import Observer, Times, Written
-from optitrip.methods.search import Search
+from optitrip.methods.search.method import Search
 from optitrip.part import Part
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from optitrip.core.method import Method
 from optitrip.core.observer import InOrder, Observer, Times, Written
-from optitrip.methods.search import Search
+from optitrip.methods.search.curve import Curve, Point
+from optitrip.methods.search.method import Search
 from optitrip.part import Part
-from optitrip.tracking.curve import Curve, Point
 from optitrip.tracking.recorder import BATCH, Recorder, Run
 
 PAUSE_SECONDS = 1.0

@@ -11,11 +11,11 @@ from pathlib import Path
 import optitrip
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
-from optitrip.driver.outcome import Outcome
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import git
 from optitrip.driver.state_dir import StateDir
 from optitrip.errors import Stopped
+from optitrip.output.outcome import Outcome
 from optitrip.spec import Sweep, flat
 from optitrip.telling import figures
 from optitrip.tracking.mlflow_runs import MlflowRun, tracking_uri

@@ -22,7 +22,7 @@ from optitrip.core.observer import Observers
 from optitrip.driver.journal import Journal
 from optitrip.driver.stage import Stage
 from optitrip.driver.watch import Progress
-from optitrip.methods.search import Search
+from optitrip.methods.search.method import Search
 from optitrip.part import Part
 from optitrip.returned import Evaluation
 

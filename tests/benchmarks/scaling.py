@@ -39,9 +39,9 @@ from optitrip.driver.watch import Progress
 from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import prepare
 from optitrip.executors.worker import Worker
-from optitrip.methods.search import Search
+from optitrip.methods import routes as single
+from optitrip.methods.search.method import Search
 from optitrip.objective import Objective
-from optitrip.routes import single
 from optitrip.space import Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})

@@ -19,7 +19,7 @@ import numpy as np
 
 from optitrip.core.method import NOTHING, digest_of
 from optitrip.core.stop_rule import AllItems
-from optitrip.methods.neighbours import Neighbours
+from optitrip.methods.gradient.stencil import Neighbours
 from optitrip.objective import Objective
 from optitrip.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named, placed
 from optitrip.point import Point

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from optitrip.core.observer import Times
-from optitrip.methods.search import kept_indices
+from optitrip.methods.search.method import kept_indices
 from optitrip.part import Part
 
 POINTS_LOG2 = 10

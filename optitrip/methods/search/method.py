@@ -18,7 +18,7 @@ import numpy as np
 from optitrip.core.method import digest_of, merged
 from optitrip.draws import Draws
 from optitrip.evaluating import stretches
-from optitrip.methods.search_stop_rule import SearchStopRule
+from optitrip.methods.search.stop_rule import SearchStopRule
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent, joined, named, overwritten
 from optitrip.returned import Evaluation, Problems
