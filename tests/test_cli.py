@@ -277,7 +277,7 @@ def test_a_killed_sweep_goes_on_to_the_same_answer(folder: Path) -> None:
     child.wait()
     resumed = optitrip(folder, "sweep", "trial.toml", "--json")
     answer = json.loads(resumed.stdout)
-    assert re.search(r"resuming: [\d,]+ of 600 candidates", resumed.stderr)
+    assert re.search(r"resuming: [\d,]+ of 600 items", resumed.stderr)
     assert 0 < answer["evaluated"] < 600
     assert answer["best"]["loss"] == whole["best"]["loss"]
     for name in ("best.npz", "losses.parquet"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from optitrip.spec import read
+from optitrip.base_point import read
 from test_cli import ROOT, optitrip
 
 
