@@ -28,7 +28,6 @@ from examples import HERE
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
 from optitrip.draws import Draws
-from optitrip.driver import late
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
@@ -40,6 +39,7 @@ from optitrip.executors.serial import Serial
 from optitrip.methods.routes import search
 from optitrip.methods.search.method import Search
 from optitrip.objective import Objective
+from optitrip.scheduler import stragglers
 from optitrip.space import Space
 
 ITEMS = 200
@@ -167,7 +167,7 @@ def worker_frozen() -> dict[str, Any]:
 def worker_frozen_for_ever() -> dict[str, Any]:
     """The same where an item may take as long as it likes: another worker evaluates a copy of its slice."""
     world = World(2)
-    late.LATE_SECONDS = 2.0
+    stragglers.LATE_SECONDS = 2.0
     stopped = freezes_a_worker(world)
     outcome = told(*world.run(wait=60))
     state = Path(f"/proc/{stopped[0]}/stat").read_text().rpartition(")")[2].split()[0]

@@ -21,13 +21,14 @@ from typing import Any
 
 from optitrip import launch as launch_module
 from optitrip.core.observer import Observers
-from optitrip.driver import files, plan
+from optitrip.driver import files
 from optitrip.driver.journal import Journal
 from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.executors.worker import Worker
 from optitrip.launch import Options, launch
 from optitrip.output.outcome import Outcome
+from optitrip.scheduler import sizing
 from optitrip.spec import parse
 from optitrip.toml_lines import Lines
 
@@ -154,7 +155,7 @@ def rows(folder: Path) -> set[tuple[int, int, int]]:
 
 def main(folder: Path, kills: int, seed: int) -> None:
     # Many small slices, and no wait from one transaction to the next: what is in flight is then one slice.
-    plan.TARGET_SECONDS, launch_module.Driver = 2e-4, Impatient  # type: ignore[misc]
+    sizing.TARGET_SECONDS, launch_module.Driver = 2e-4, Impatient  # type: ignore[misc]
     whole = live(folder / "whole")
     assert whole.state_dir is not None
     wanted = {name: Path(whole.state_dir, name).read_bytes() for name in FILES}

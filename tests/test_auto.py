@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from examples import draws, search
+from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Route
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Times
@@ -17,7 +18,6 @@ from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
 from optitrip.driver.watch import Progress
 from optitrip.errors import InputError
-from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.methods.shared.agreement import Agreement
 from optitrip.objective import Objective

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from chaos import Chaos
 from examples import LOSSES, result_bits, search
+from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.observer import Observers
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
@@ -21,7 +22,6 @@ from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.errors import Stopped
-from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.methods import routes as single
 

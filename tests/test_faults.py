@@ -14,19 +14,19 @@ import pytest
 
 from examples import HERE
 from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
+from optitrip.core.executor import Executor
 from optitrip.core.observer import Observers
 from optitrip.draws import Draws
-from optitrip.driver import plan
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.executors import Executor
 from optitrip.executors.serial import Serial
 from optitrip.methods.routes import search
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.objective import Objective
+from optitrip.scheduler import sizing
 from optitrip.space import Space
 
 ITEMS = 40
@@ -50,7 +50,7 @@ def workers(local_ray: None) -> Iterator[Executor]:
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Halving a long slice takes as many workers as it has bits; `test_plan` does that without any."""
-    monkeypatch.setattr(plan, "TARGET_SECONDS", 1e-3)
+    monkeypatch.setattr(sizing, "TARGET_SECONDS", 1e-3)
 
 
 def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:

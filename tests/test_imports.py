@@ -32,6 +32,7 @@ LAYERS = [
     {"evaluating"},
     {"objective", "objectives"},
     {"loading", "methods", "output"},
+    {"scheduler"},
     {"executors", "starter"},
     {"describe"},
     {"driver"},
@@ -57,7 +58,7 @@ PURE = {
         "objective",
         "objectives",
     ),
-    *("methods", "output", "core"),
+    *("methods", "output", "core", "scheduler"),
 }
 
 

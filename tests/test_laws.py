@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 
 from chaos import Chaos
 from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
+from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
 from optitrip.draws import Draws
-from optitrip.driver import plan
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
 from optitrip.errors import NoAnswer, Stopped
-from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.methods import routes as single
 from optitrip.methods.gradient.method import FAILED, GradientResult
 from optitrip.objective import Objective
+from optitrip.scheduler import sizing
 from optitrip.space import Space
 
 ITEMS = 300
@@ -299,7 +299,7 @@ def ray_workers(request: pytest.FixtureRequest, local_ray: None) -> Iterator[Exe
     workers, target = request.param
     executor = Lasting(workers, paths=[HERE])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "TARGET_SECONDS", target)
+        patch.setattr(sizing, "TARGET_SECONDS", target)
         yield executor
     RayWorkers.close(executor)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
-from optitrip.driver import plan
 from optitrip.driver.crew import Crew
 from optitrip.driver.limits import Limits
 from optitrip.driver.remarks import Remarks
 from optitrip.driver.stage import Stage
 from optitrip.errors import InputError, NoAnswer, Stopped
-from optitrip.executors import Done, Executor, Failed
 from optitrip.part import TIMEOUT, Record
+from optitrip.scheduler import plan, retries
+from optitrip.scheduler.events import Abort, Cancel, Cut, Drain, Event, GiveUp, Slots, Submit, Tick
 
 WAIT_SECONDS, PATIENCE_SECONDS = 0.2, 20.0
 
@@ -50,7 +51,7 @@ class Loop:
         method, limits = stage.method, self._limits
         executor = self._staged(self._crew.executor(), stage)
         state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket, limits.item, uncut)
-        events: list[plan.Event] = []
+        events: list[Event] = []
         held: list[Done] = []
         write_at = drained_at = 0.0
         stopping: Stopped | None = None
@@ -58,16 +59,16 @@ class Loop:
         alone = Alone(self._watch, limits.wait)
         try:
             while True:
-                state, actions = plan.step(state, [*events, plan.Slots(executor.slots), plan.Tick(time.monotonic())])
-                abort = next((action for action in actions if isinstance(action, plan.Abort)), None)
+                state, actions = plan.step(state, [*events, Slots(executor.slots), Tick(time.monotonic())])
+                abort = next((action for action in actions if isinstance(action, Abort)), None)
                 for action in actions:
-                    if isinstance(action, plan.Submit):
+                    if isinstance(action, Submit):
                         executor.submit(action.ticket, stage.number, action.items, action.slot)
                         if action.copy_of is not None:
                             self._watch.notice(info("late-slice", late(action.items)))
-                    elif isinstance(action, plan.Cancel):
+                    elif isinstance(action, Cancel):
                         executor.cancel(action.ticket)
-                    elif isinstance(action, plan.GiveUp):
+                    elif isinstance(action, GiveUp):
                         held.append(self._given_up(method, action))
                 self._crew.next_ticket = state.next_ticket
                 # Slots have their next slices before the disk is waited for, and one wait serves many parts.
@@ -82,13 +83,13 @@ class Loop:
                 events = []
                 if stage.ending.items < needed:
                     needed = stage.ending.items
-                    events.append(plan.Cut(needed))
+                    events.append(Cut(needed))
                 if stopping is None:
                     try:
                         self._heed()
                     except Stopped as error:
                         stopping, drained_at = error, time.monotonic() + limits.drain
-                        events.append(plan.Drain())
+                        events.append(Drain())
                 if stopping and (time.monotonic() >= drained_at or not any(state.flying())):
                     raise stopping
                 patience = min(WAIT_SECONDS, max(0.0, write_at - time.monotonic())) if held else WAIT_SECONDS
@@ -132,13 +133,13 @@ class Loop:
         self.evaluated[kind] = self.evaluated.get(kind, 0) + items
         self.again += items if attempt else 0
 
-    def _given_up(self, method: Method, action: plan.GiveUp) -> Done:
+    def _given_up(self, method: Method, action: GiveUp) -> Done:
         """An item that no worker could evaluate, as a part."""
         if action.kind == TIMEOUT:
             text = f"it took longer than timeout_seconds = {self._limits.item:g} allows"
             record = Record(action.item, "TimeoutError", text, "")
         else:
-            text = f"{plan.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
+            text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
         self._watch.notice(warning("quarantined-item", f"{method.points.title(action.item)}: {text}"))
         part = method.lost(range(action.item, action.item + 1), [(action.kind, record)])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from optitrip.core.executor import Done
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer
-from optitrip.executors import Done
 
 LINES_SHOWN = 200
 """Of what a loss prints on workers; it may print for every candidate."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from optitrip.core.executor import Done
 from optitrip.core.method import Method, merged
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Times
@@ -12,7 +13,6 @@ from optitrip.driver.hopeless import Hopeless
 from optitrip.driver.journal import Journal, Unwritable, missing
 from optitrip.driver.limits import Limits
 from optitrip.driver.strung import Strung
-from optitrip.executors import Done
 from optitrip.part import NO_STEP, Part
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from optitrip.core.executor import Done
 from optitrip.core.method import Method
 from optitrip.core.observer import Observers
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.stage import Stage
 from optitrip.errors import InputError
-from optitrip.executors import Done
 from optitrip.part import DIED, TIMEOUT, Part
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from optitrip.driver.state import Action, Cancel, Slot, State, Submit, put
+from optitrip.scheduler.events import Action, Cancel, Submit
+from optitrip.scheduler.state import Slot, State, put
 
 LOOK_SECONDS = 1.0
 LATE_SECONDS, LATE_TIMES = 10.0, 3.0
