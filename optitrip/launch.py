@@ -14,10 +14,10 @@ from optitrip.base_point import located
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver import files
-from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import provenance
 from optitrip.driver.run import Driver
+from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.driver.state_dir import StateDir
 from optitrip.driver.watch import Progress
 from optitrip.endings import ended_early, stopped
@@ -55,6 +55,8 @@ class Options:
     """One share of the items alone, to be merged with the others; MLflow is told of the whole only."""
     apart: bool = False
     """MLflow in a process of its own: a single sweep need not wait for its import, many in one process share one."""
+    settings: Settings = DEFAULT
+    """Those of the driver; the sweep's own durations replace some of them."""
     heed: Callable[[], None] = lambda: None
     """Called between slices; raises `Stopped` if someone asked to stop."""
 
@@ -159,7 +161,12 @@ def conduct(
         watchers,
         phases,
         heed,
-        Limits(drain=sweep.stop.drain_seconds, wait=sweep.run.wait_seconds, item=sweep.failures.timeout_seconds),
+        replace(
+            options.settings,
+            drain_seconds=sweep.stop.drain_seconds,
+            wait_seconds=sweep.run.wait_seconds,
+            item_seconds=sweep.failures.timeout_seconds,
+        ),
         retries=sweep.failures.retries,
         retry_failed=options.retry_failed,
         share=partial(shard.of, block=objective.offers.block) if shard else None,

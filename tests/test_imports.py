@@ -23,7 +23,7 @@ ADAPTERS = {
     "rich": {"console.py", "cli.py", "api.py"},
 }
 LAYERS = [
-    {"ahead", "part", "errors", "signals", "forgiving"},
+    {"ahead", "part", "errors", "signals", "forgiving", "runtime"},
     {"core"},
     {"distributions", "samplers"},
     {"space", "point"},

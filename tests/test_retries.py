@@ -15,17 +15,14 @@ from hypothesis import strategies as st
 from chaos import Chaos
 from examples import Batched, gradient, result_bits, search
 from optitrip.core.observer import Observers, Times, Written
-from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Driver
 from optitrip.driver.watch import Progress
 from optitrip.methods import routes as single
 from optitrip.methods.search.curve import Curve, Point
 from optitrip.methods.search.method import Search
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
+from running import driver
 
 ITEMS = 200
 
@@ -58,11 +55,8 @@ def run(
         if isinstance(method, Search)
         else single.gradient(method, objective.offers)
     )
-    crew = Crew(lambda: Chaos(seed), objective)
-    driver = Driver(
-        crew, 8, journal or Journal(Path(":memory:")), watch or Observers(), Phases(), limits=Limits(write=0), **options
-    )
-    return driver.run(route), driver.evaluated
+    one = driver(objective, lambda: Chaos(seed), journal, watch, block=8, **options)
+    return one.run(route), one.evaluated
 
 
 METHODS = {"search": lambda: search(ITEMS), "gradient": lambda: gradient(100, "central", 150)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from optitrip.core.executor import Done, Executor, Failed
@@ -10,15 +9,14 @@ from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
 from optitrip.driver.crew import Crew
-from optitrip.driver.limits import Limits
 from optitrip.driver.remarks import Remarks
+from optitrip.driver.settings import Settings
 from optitrip.driver.stage import Stage
 from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.part import TIMEOUT, Record
+from optitrip.runtime.clock import Clock
 from optitrip.scheduler import plan, retries
 from optitrip.scheduler.events import Abort, Cancel, Cut, Drain, Event, GiveUp, Slots, Submit, Tick
-
-WAIT_SECONDS, PATIENCE_SECONDS = 0.2, 20.0
 
 
 class Loop:
@@ -29,11 +27,21 @@ class Loop:
         block: of the objective.
         watch: is told of what is in the journal.
         heed: called between slices; raises `Stopped` if someone asked to stop.
-        limits: how long is waited, for what.
+        settings: how long is waited, for what.
+        clock: to wait by.
     """
 
-    def __init__(self, crew: Crew, block: int, watch: Observer, heed: Callable[[], None], limits: Limits) -> None:
-        self._crew, self._block, self._watch, self._heed, self._limits = crew, block, watch, heed, limits
+    def __init__(
+        self,
+        crew: Crew,
+        block: int,
+        watch: Observer,
+        heed: Callable[[], None],
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._crew, self._block, self._watch, self._heed = crew, block, watch, heed
+        self._settings, self._clock = settings, clock
         self._remarks = Remarks(watch, block)
         self._unlimited = False
         self.evaluated: dict[str, int] = {}
@@ -48,18 +56,20 @@ class Loop:
             NoAnswer: because importing or preparing raised in a worker, or too much failed.
             Stopped: because someone asked to, there are no workers, or the journal cannot be written.
         """
-        method, limits = stage.method, self._limits
+        method, settings, clock = stage.method, self._settings, self._clock
         executor = self._staged(self._crew.executor(), stage)
-        state = plan.begin(gaps, method.block or self._block, self._crew.next_ticket, limits.item, uncut)
+        state = plan.begin(
+            gaps, method.block or self._block, self._crew.next_ticket, settings.item_seconds, uncut, settings.scheduler
+        )
         events: list[Event] = []
         held: list[Done] = []
         write_at = drained_at = 0.0
         stopping: Stopped | None = None
         needed = stage.ending.items
-        alone = Alone(self._watch, limits.wait)
+        alone = Alone(self._watch, settings, clock)
         try:
             while True:
-                state, actions = plan.step(state, [*events, Slots(executor.slots), Tick(time.monotonic())])
+                state, actions = plan.step(state, [*events, Slots(executor.slots), Tick(clock.monotonic())])
                 abort = next((action for action in actions if isinstance(action, Abort)), None)
                 for action in actions:
                     if isinstance(action, Submit):
@@ -72,10 +82,10 @@ class Loop:
                         held.append(self._given_up(method, action))
                 self._crew.next_ticket = state.next_ticket
                 # Slots have their next slices before the disk is waited for, and one wait serves many parts.
-                if held and (abort or state.complete or time.monotonic() >= write_at):
+                if held and (abort or state.complete or clock.monotonic() >= write_at):
                     parts, held = held, []
                     self._write(stage, parts, attempt)
-                    write_at = time.monotonic() + limits.write
+                    write_at = clock.monotonic() + settings.write_seconds
                 if abort:
                     raise NoAnswer(abort.reason) if abort.users_fault else Stopped(abort.reason)
                 if state.complete:
@@ -88,11 +98,15 @@ class Loop:
                     try:
                         self._heed()
                     except Stopped as error:
-                        stopping, drained_at = error, time.monotonic() + limits.drain
+                        stopping, drained_at = error, clock.monotonic() + settings.drain_seconds
                         events.append(Drain())
-                if stopping and (time.monotonic() >= drained_at or not any(state.flying())):
+                if stopping and (clock.monotonic() >= drained_at or not any(state.flying())):
                     raise stopping
-                patience = min(WAIT_SECONDS, max(0.0, write_at - time.monotonic())) if held else WAIT_SECONDS
+                patience = (
+                    min(settings.poll_seconds, max(0.0, write_at - clock.monotonic()))
+                    if held
+                    else settings.poll_seconds
+                )
                 told = executor.wait(0.0 if len(actions) == plan.AT_ONCE else patience)
                 for notice in executor.news():
                     self._watch.notice(notice)
@@ -117,7 +131,7 @@ class Loop:
 
     def _staged(self, executor: Executor, stage: Stage) -> Executor:
         executor.stage(stage.number, stage.method)
-        if not executor.limit(self._limits.item) and not self._unlimited:
+        if not executor.limit(self._settings.item_seconds) and not self._unlimited:
             self._unlimited = True
             self._watch.notice(
                 warning("no-time-limit", "timeout_seconds cannot be kept in this process; --executor ray can")
@@ -129,14 +143,14 @@ class Loop:
             self._crew.see(outcome)
             self._remarks.see(outcome)
         kind = stage.method.kind
-        items = stage.write(done, attempt, self._limits, self._heed)
+        items = stage.write(done, attempt, self._settings, self._heed)
         self.evaluated[kind] = self.evaluated.get(kind, 0) + items
         self.again += items if attempt else 0
 
     def _given_up(self, method: Method, action: GiveUp) -> Done:
         """An item that no worker could evaluate, as a part."""
         if action.kind == TIMEOUT:
-            text = f"it took longer than timeout_seconds = {self._limits.item:g} allows"
+            text = f"it took longer than timeout_seconds = {self._settings.item_seconds:g} allows"
             record = Record(action.item, "TimeoutError", text, "")
         else:
             text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
@@ -150,7 +164,7 @@ class Loop:
         pace, left = state.pace, state.seconds_left
         if pace is None or left is None or not (self._crew.may_grow and state.waiting and not state.draining):
             return None
-        if state.largest * pace < WAIT_SECONDS:
+        if state.largest * pace < self._settings.poll_seconds:
             return None
         try:
             return self._crew.larger(left)
@@ -170,9 +184,9 @@ def late(items: range) -> str:
 class Alone:
     """How long there have been no workers."""
 
-    def __init__(self, watch: Observer, limit: float) -> None:
-        self._watch, self._limit = watch, limit
-        self._since, self._told = time.monotonic(), False
+    def __init__(self, watch: Observer, settings: Settings, clock: Clock) -> None:
+        self._watch, self._settings, self._clock = watch, settings, clock
+        self._since, self._told = clock.monotonic(), False
 
     def look(self, executor: Executor) -> None:
         """Go on if there are some, or there may be soon.
@@ -181,13 +195,11 @@ class Alone:
             Stopped: if there have been none for too long.
         """
         if executor.slots:
-            self._since, self._told = time.monotonic(), False
+            self._since, self._told = self._clock.monotonic(), False
             return
-        seconds = time.monotonic() - self._since
-        if seconds > self._limit:
-            raise Stopped(f"no workers for {self._limit:g} s")
-        if seconds > PATIENCE_SECONDS and not self._told:
+        seconds, limit = self._clock.monotonic() - self._since, self._settings.wait_seconds
+        if seconds > limit:
+            raise Stopped(f"no workers for {limit:g} s")
+        if seconds > self._settings.patience_seconds and not self._told:
             self._told = True
-            self._watch.notice(
-                warning("no-workers", f"waiting for workers: there are none; for up to {self._limit:g} s")
-            )
+            self._watch.notice(warning("no-workers", f"waiting for workers: there are none; for up to {limit:g} s"))

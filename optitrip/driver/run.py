@@ -10,13 +10,14 @@ from optitrip.core.notice import info
 from optitrip.core.observer import Observer
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
 from optitrip.driver.loop import Loop
 from optitrip.driver.phases import Phases
+from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.driver.stage import Stage
 from optitrip.driver.witness import Witness
 from optitrip.errors import ShardDone
 from optitrip.part import Part
+from optitrip.runtime.clock import SYSTEM, Clock
 
 
 class Driver:
@@ -29,7 +30,8 @@ class Driver:
         watch: is told of what is in the journal.
         phases: in which the time of each kind of stage is counted.
         heed: called between slices; raises `Stopped` if someone asked to stop.
-        limits: how long is waited, for what.
+        settings: how long is waited, for what.
+        clock: to wait by, and to date rows with.
         retries: so many times is tried again what failed.
         retry_failed: what still fails is tried once more.
         share: of the search or the gradient, these of so many items alone; then `ShardDone` is raised.
@@ -45,7 +47,8 @@ class Driver:
         watch: Observer,
         phases: Phases,
         heed: Callable[[], None] = lambda: None,
-        limits: Limits | None = None,
+        settings: Settings = DEFAULT,
+        clock: Clock = SYSTEM,
         *,
         retries: int = 0,
         retry_failed: bool = False,
@@ -53,7 +56,8 @@ class Driver:
         witness_since: int | None = None,
     ) -> None:
         self._journal, self._watch, self._phases = journal, watch, phases
-        self._loop = Loop(crew, block, watch, heed, limits or Limits())
+        self._loop = Loop(crew, block, watch, heed, settings, clock)
+        self._clock = clock
         self._retries, self._retry_failed, self._share = retries, retry_failed, share
         self._witness_since = witness_since
         self._witnessed: set[int] = set()
@@ -92,7 +96,7 @@ class Driver:
             number += 1
 
     def _stage(self, number: int, method: Method) -> Any:
-        stage = Stage(number, method, self._journal, self._watch)
+        stage = Stage(number, method, self._journal, self._watch, self._clock)
         stage.begin()
         if self._share and method.main:
             share = self._share(method.items)

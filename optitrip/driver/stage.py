@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from optitrip.core.executor import Done
@@ -11,17 +10,18 @@ from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Times
 from optitrip.driver.hopeless import Hopeless
 from optitrip.driver.journal import Journal, Unwritable, missing
-from optitrip.driver.limits import Limits
+from optitrip.driver.settings import Settings
 from optitrip.driver.strung import Strung
 from optitrip.part import NO_STEP, Part
+from optitrip.runtime.clock import Clock
 
 
 class Stage:
     """Rows of attempt 0 tile the items; those of later attempts replace items that failed in the attempt before."""
 
-    def __init__(self, number: int, method: Method, journal: Journal, watch: Observer) -> None:
+    def __init__(self, number: int, method: Method, journal: Journal, watch: Observer, clock: Clock) -> None:
         self.number, self.method, self.digest = number, method, method.digest()
-        self._journal, self._watch = journal, watch
+        self._journal, self._watch, self._clock = journal, watch, clock
         self._known: tuple[tuple[int, int, int], list[range]] | None = None
         self._hopeless, self.ending = Hopeless(method), method.stop_rule()
 
@@ -104,7 +104,7 @@ class Stage:
             ending.see(self._merged(strung))
         return False
 
-    def write(self, done: Sequence[Done], attempt: int, limits: Limits, heed: Callable[[], None]) -> int:
+    def write(self, done: Sequence[Done], attempt: int, settings: Settings, heed: Callable[[], None]) -> int:
         """Journal parts, then tell watchers.
 
         Returns:
@@ -114,9 +114,9 @@ class Stage:
             NoAnswer: if what is known by now is hopeless.
             Stopped: if they cannot be written, or someone asked to stop while that was waited for.
         """
-        now = time.time_ns() // 1_000_000
+        now = self._clock.wall_ms()
         parts = [(outcome.part, outcome.seconds) for outcome in done]
-        for items in self._write(parts, attempt, now, limits, heed):
+        for items in self._write(parts, attempt, now, settings, heed):
             self._watch.notice(
                 warning(
                     "not-deterministic",
@@ -132,7 +132,7 @@ class Stage:
         return items
 
     def _write(
-        self, parts: Sequence[tuple[Part, float]], attempt: int, now: int, limits: Limits, heed: Callable[[], None]
+        self, parts: Sequence[tuple[Part, float]], attempt: int, now: int, settings: Settings, heed: Callable[[], None]
     ) -> list[range]:
         """Write parts; where the disk has no room, wait for it: workers go on, and what they return is kept here."""
         until: float | None = None
@@ -142,9 +142,11 @@ class Stage:
                 return self._journal.write(self.number, self.digest, parts, now, attempt)
             except Unwritable as error:
                 if until is None:
-                    until = time.monotonic() + limits.pause
-                    self._watch.notice(warning("journal-unwritable", f"{error}; trying again for {limits.pause:.0f} s"))
-                if time.monotonic() > until:
+                    until = self._clock.monotonic() + settings.pause_seconds
+                    self._watch.notice(
+                        warning("journal-unwritable", f"{error}; trying again for {settings.pause_seconds:.0f} s")
+                    )
+                if self._clock.monotonic() > until:
                     raise
                 heed()
-                time.sleep(min(1.0, limits.pause / 10))
+                self._clock.sleep(min(1.0, settings.pause_seconds / 10))

@@ -11,10 +11,11 @@ from optitrip.core.executor import Done
 from optitrip.core.method import Method
 from optitrip.core.observer import Observers
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
+from optitrip.driver.settings import Settings
 from optitrip.driver.stage import Stage
 from optitrip.errors import InputError
 from optitrip.part import DIED, TIMEOUT, Part
+from optitrip.runtime.clock import SYSTEM
 
 
 class Witness(Stage):
@@ -22,17 +23,17 @@ class Witness(Stage):
 
     def __init__(self, number: int, method: Method, journal: Journal, since: int = 0) -> None:
         """`since`: rows written before, in milliseconds since 1970, do not count."""
-        super().__init__(number, method, journal, Observers())
+        super().__init__(number, method, journal, Observers(), SYSTEM)
         self.row = journal.smallest(number, self.digest, since)
         """None where there is none without failures whose items take less than a second."""
 
-    def write(self, done: Sequence[Done], attempt: int, limits: Limits, heed: Callable[[], None]) -> int:
+    def write(self, done: Sequence[Done], attempt: int, settings: Settings, heed: Callable[[], None]) -> int:
         """Compare.
 
         Raises:
             InputError: if it is not as before.
         """
-        del limits, heed
+        del settings, heed
         for outcome in done:
             if not outcome.part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):
                 continue  # of its workers' fate, not of what the loss gives

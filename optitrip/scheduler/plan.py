@@ -15,6 +15,7 @@ from dataclasses import replace
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler import retries, sizing, stragglers
 from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, Slots, Submit, Tick
+from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
 from optitrip.scheduler.state import Slot, State, put
 
 AT_ONCE = 64
@@ -28,13 +29,14 @@ def begin(
     next_ticket: int,
     limit: float | None = None,
     uncut: Sequence[range] = (),
+    settings: SchedulerSettings = DEFAULT,
 ) -> State:
     """The state of a stage of which `missing` is to be evaluated, in blocks, and `uncut` as it is; `limit` is in
     seconds an item."""
     todo = tuple(items for items in missing if items)
     count = sum(map(len, (*todo, *uncut)))
     start = todo[0].start if todo else 0
-    return State(block, next_ticket, limit, todo, count, count, start=start, again=tuple(uncut))
+    return State(block, next_ticket, limit, todo, count, count, settings, start=start, again=tuple(uncut))
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:

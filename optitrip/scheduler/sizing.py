@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from optitrip.scheduler.state import Slot, State
 
-TARGET_SECONDS = 1.0
 SLICES_A_SECOND = 1_000
 """What the driver can take in; with more slots than this, slices are longer."""
 SHORTEST = 0.1
@@ -36,7 +35,7 @@ def size_of(state: State, slot: Slot) -> int:
     """About how many items a slot is given next."""
     if not state.known:
         return 1
-    target = max(TARGET_SECONDS, len(state.names) / SLICES_A_SECOND)
+    target = max(state.settings.target_seconds, len(state.names) / SLICES_A_SECOND)
     if state.limit is not None:  # a slice that takes as long as one item may is taken for one that hangs
         target = min(target, LIMIT_SHARE * state.limit)
     share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler.events import Submit
+from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
 
 QUEUED_PER_SLOT = 2
 
@@ -60,6 +61,7 @@ class State:
     """Items that are not done."""
     waiting: int
     """Of these, not handed out."""
+    settings: SchedulerSettings = DEFAULT
     gap: int = 0
     start: int = 0
     again: tuple[range, ...] = ()
