@@ -170,7 +170,7 @@ def conduct(
         retries=sweep.failures.retries,
         retry_failed=options.retry_failed,
         share=partial(shard.of, block=objective.offers.block) if shard else None,
-        witness_since=state.journal.get("accepted") or 0 if sweep.objective.deterministic else None,
+        checked_since=state.journal.get("accepted") or 0 if sweep.objective.deterministic else None,
     )
 
     def outcome(status: Status, items: int, **more: Any) -> Outcome:

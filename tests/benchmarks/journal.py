@@ -25,7 +25,6 @@ from optitrip.driver.watch import Progress
 from optitrip.methods.search.method import Search
 from optitrip.part import Part
 from optitrip.returned import Evaluation
-from optitrip.runtime.clock import SYSTEM
 
 INTERVAL, ROWS = 0.2, 20
 """Seconds from one write to the next, and rows in each: 100 slices a second."""
@@ -82,7 +81,7 @@ def goes_on(folder: Path, count: int) -> None:
         start = time.perf_counter()
         journal = Journal(path)
         opened = time.perf_counter()
-        Stage(0, method, journal, Observers(Progress()), SYSTEM).begin()
+        Stage(0, method, journal, Observers(Progress())).begin()
         end = time.perf_counter()
         print(f"open and check {opened - start:.1f} s, begin {end - opened:.1f} s, together {end - start:.1f} s")
         journal.close()

@@ -23,7 +23,7 @@ ITEMS = 200
 def run(loss: Any, journal: Journal, make: Any = Serial, since: int | None = 0) -> tuple[Any, int, int]:
     """The result, the items evaluated, and those that watchers were told of."""
     objective, progress = Objective(loss), Progress()
-    one = driver(objective, make, journal, progress, witness_since=since)
+    one = driver(objective, make, journal, progress, checked_since=since)
     answer = one.run(single.search(search(ITEMS), objective.offers))
     return answer.result, one.evaluated["search"], progress.done
 
