@@ -14,10 +14,10 @@ from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Observers
 from optitrip.core.progress import Progress
 from optitrip.driver import files
-from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import provenance
 from optitrip.driver.run import Driver
+from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.driver.state_dir import StateDir
 from optitrip.errors import NoAnswer, ShardDone, Stopped
 from optitrip.executors.memory import peak_bytes
@@ -52,6 +52,8 @@ class Options:
     """One share of the items alone, to be merged with the others; MLflow is told of the whole only."""
     apart: bool = False
     """MLflow in a process of its own: a single sweep need not wait for its import, many in one process share one."""
+    settings: Settings = DEFAULT
+    """Those of the driver; the sweep's own durations replace some of them."""
     heed: Callable[[], None] = lambda: None
     """Called between slices; raises `Stopped` if someone asked to stop."""
 
@@ -155,11 +157,16 @@ def conduct(
         watchers,
         phases,
         heed,
-        Limits(drain=sweep.stop.drain_seconds, wait=sweep.run.wait_seconds, item=sweep.failures.timeout_seconds),
+        replace(
+            options.settings,
+            drain_seconds=sweep.stop.drain_seconds,
+            wait_seconds=sweep.run.wait_seconds,
+            item_seconds=sweep.failures.timeout_seconds,
+        ),
         retries=sweep.failures.retries,
         retry_failed=options.retry_failed,
         share=partial(shard.of, block=objective.offers.block) if shard else None,
-        witness_since=state.journal.get("accepted") or 0 if sweep.objective.deterministic else None,
+        checked_since=state.journal.get("accepted") or 0 if sweep.objective.deterministic else None,
     )
 
     def outcome(status: Status, items: int, **more: Any) -> Outcome:

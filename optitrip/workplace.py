@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from optitrip.ahead import Ahead
+from optitrip.core.executor import Executor
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver.crew import Crew
 from optitrip.driver.phases import Phases
 from optitrip.errors import InputError
-from optitrip.executors import Executor
 from optitrip.executors.ray_environment import joins_cluster, prepare, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.objective import Objective

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
-from optitrip.executors import Done, Failed
 from optitrip.executors.worker import Worker
 
 

@@ -28,19 +28,16 @@ from examples import HERE
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
 from optitrip.draws import Draws
-from optitrip.driver import late
-from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Driver
 from optitrip.errors import Stopped
 from optitrip.executors import ray_cluster, ray_workers
 from optitrip.executors.serial import Serial
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
+from optitrip.scheduler.settings import SchedulerSettings
 from optitrip.space import Space
+from running import driver, settings
 
 ITEMS = 200
 
@@ -90,11 +87,10 @@ class World(Observers):
     def notice(self, notice: Notice) -> None:
         self.said.append(notice.text)
 
-    def run(self, objective: Objective | None = None, **limits: Any) -> Any:
+    def run(self, objective: Objective | None = None, **changes: Any) -> Any:
         objective = objective or Objective(slow)
-        crew = Crew(lambda: self.executor, objective)
-        driver = Driver(crew, 1, self.journal, self, Phases(), limits=Limits(write=0, **limits))
-        return driver.run(search_route(METHOD, objective.offers)).result, driver.evaluated["search"]
+        one = driver(objective, lambda: self.executor, self.journal, self, settings=settings(**changes))
+        return one.run(search_route(METHOD, objective.offers)).result, one.evaluated["search"]
 
 
 def serial() -> Any:
@@ -103,8 +99,7 @@ def serial() -> Any:
 
 def serial_from(journal: Journal) -> Any:
     objective = Objective(slow)
-    driver = Driver(Crew(Serial, objective), 1, journal, Observers(), Phases())
-    return driver.run(search_route(METHOD, objective.offers)).result
+    return driver(objective, Serial, journal).run(search_route(METHOD, objective.offers)).result
 
 
 def told(result: Any, evaluated: int, **more: Any) -> dict[str, Any]:
@@ -123,7 +118,7 @@ def node_lost() -> dict[str, Any]:
         fired.append(True)
 
     world.happens = happens
-    return told(*world.run(wait=60), fired=fired == [True])
+    return told(*world.run(wait_seconds=60), fired=fired == [True])
 
 
 def all_workers_lost() -> dict[str, Any]:
@@ -132,14 +127,14 @@ def all_workers_lost() -> dict[str, Any]:
     world.happens = lambda: [world.cluster.remove_node(node, allow_graceful=False) for node in world.nodes]
     status = None
     try:
-        world.run(wait=5)
+        world.run(wait_seconds=5)
     except Stopped as error:
         status = error.status
     kept = sum(map(len, world.journal.tiling(0, METHOD.digest(), ITEMS)))
     world.executor.close()  # as the end of the first command would; else its workers would get the new node
     world.node()
     world.executor = ray_workers.RayWorkers(1, address=world.cluster.address, paths=[HERE])
-    return told(*world.run(wait=60), fired=status == 75, kept=kept)
+    return told(*world.run(wait_seconds=60), fired=status == 75, kept=kept)
 
 
 def freezes_a_worker(world: World) -> list[int]:
@@ -160,16 +155,15 @@ def worker_frozen() -> dict[str, Any]:
     world = World(2)
     ray_workers.FROZEN_SECONDS = 1.0
     stopped = freezes_a_worker(world)
-    outcome = told(*world.run(item=2.0, wait=60))
+    outcome = told(*world.run(item_seconds=2.0, wait_seconds=60))
     return {**outcome, "fired": len(stopped) == 1}
 
 
 def worker_frozen_for_ever() -> dict[str, Any]:
     """The same where an item may take as long as it likes: another worker evaluates a copy of its slice."""
     world = World(2)
-    late.LATE_SECONDS = 2.0
     stopped = freezes_a_worker(world)
-    outcome = told(*world.run(wait=60))
+    outcome = told(*world.run(wait_seconds=60, scheduler=SchedulerSettings(late_seconds=2.0)))
     state = Path(f"/proc/{stopped[0]}/stat").read_text().rpartition(")")[2].split()[0]
     return {**outcome, "fired": state == "T", "said": world.said}
 
@@ -191,7 +185,7 @@ def node_frozen() -> dict[str, Any]:
 
     world.happens = happens
     begun = time.monotonic()
-    outcome = told(*world.run(wait=60))
+    outcome = told(*world.run(wait_seconds=60))
     return {**outcome, "fired": len(stopped) == 2, "seconds": time.monotonic() - begun}
 
 
@@ -200,7 +194,7 @@ def node_poisoned() -> dict[str, Any]:
     world = World(2)
     deaths = Path(os.environ["DEATHS"])
     objective = Objective(Poisoned(world.nodes[0].node_id, str(deaths)))
-    result, evaluated = world.run(objective=objective, wait=60)
+    result, evaluated = world.run(objective=objective, wait_seconds=60)
     fired = deaths.stat().st_size
     return {**told(result, evaluated), "fired": fired >= 3, "deaths": fired, "said": world.said}
 
@@ -235,7 +229,7 @@ def head_lost() -> dict[str, Any]:
     status = None
     begun = time.monotonic()
     try:
-        world.run(objective=Objective(slower), wait=5)
+        world.run(objective=Objective(slower), wait_seconds=5)
     except Stopped as error:
         status = error.status
     seconds = time.monotonic() - begun
@@ -248,7 +242,7 @@ def head_lost() -> dict[str, Any]:
 def store_full() -> dict[str, Any]:
     """An objective of 200 MB where Ray's object store has 80: it goes through the disk."""
     world = World(1, object_store_memory=80 * 2**20)
-    result, evaluated = world.run(objective=Objective(Heavy(200)), wait=60)
+    result, evaluated = world.run(objective=Objective(Heavy(200)), wait_seconds=60)
     fired = ray_cluster.store_bytes() < Heavy(200).load.nbytes
     return {**told(result, evaluated), "fired": fired, "said": world.said}
 
@@ -267,7 +261,7 @@ def memory_leaked() -> dict[str, Any]:
     """A loss that keeps 50 MB of every call: Ray ends its workers whenever they took a share of the memory."""
     world = World(2)
     workers = Path(os.environ["WORKERS"])
-    result, evaluated = world.run(objective=Objective(Leaky(str(workers))), wait=60)
+    result, evaluated = world.run(objective=Objective(Leaky(str(workers))), wait_seconds=60)
     there = set(workers.read_text().split())
     return {**told(result, evaluated), "fired": len(there) > 2, "workers": len(there), "said": world.said}
 

@@ -15,22 +15,20 @@ import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optitrip import launch as launch_module
 from optitrip.base_point import resolve
 from optitrip.core.observer import Observers
-from optitrip.driver import files, plan
+from optitrip.driver import files
 from optitrip.driver.journal import Journal
-from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.executors.worker import Worker
 from optitrip.launch import Options, launch
 from optitrip.output.outcome import Outcome
 from optitrip.spec import parse_draft
 from optitrip.toml_lines import Lines
+from running import settings
 
 CANDIDATES = 1_500
 TABLES = {
@@ -45,13 +43,8 @@ POINTS = ("before begin", "begun", "before commit", "committed", "before replace
 FILES = ("best.npz", "losses.parquet", "losses.png")
 
 
-class Impatient(Driver):
-    """Writes each part at once."""
-
-    def __init__(
-        self, crew: Any, block: int, journal: Any, watch: Any, phases: Any, heed: Any, limits: Any, **more: Any
-    ) -> None:
-        super().__init__(crew, block, journal, watch, phases, heed, replace(limits, write=0.0), **more)
+# Many small slices, and no wait from one transaction to the next: what is in flight is then one slice.
+SETTINGS = settings(target_seconds=2e-4)
 
 
 def loss(x: float) -> float:
@@ -61,7 +54,7 @@ def loss(x: float) -> float:
 def live(root: Path) -> Outcome:
     """The sweep, or what is left of it."""
     sweep = resolve(parse_draft(TABLES, Lines(None, ""), "killed", Path(__file__).parent, ""))
-    return launch(sweep, Options(root), Observers())
+    return launch(sweep, Options(root, settings=SETTINGS), Observers())
 
 
 def noted(file: Path, *numbers: int) -> None:
@@ -154,8 +147,6 @@ def rows(folder: Path) -> set[tuple[int, int, int]]:
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
-    # Many small slices, and no wait from one transaction to the next: what is in flight is then one slice.
-    plan.TARGET_SECONDS, launch_module.Driver = 2e-4, Impatient  # type: ignore[misc]
     whole = live(folder / "whole")
     assert whole.state_dir is not None
     wanted = {name: Path(whole.state_dir, name).read_bytes() for name in FILES}

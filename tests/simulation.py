@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,17 +31,12 @@ from chaos import Chaos
 from examples import draws, result_bits
 from optitrip.core.method import Method, Route
 from optitrip.core.observer import Observers, Written
-from optitrip.driver import loop, stage
-from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Driver
 from optitrip.errors import InputError
-from optitrip.executors.serial import Serial
 from optitrip.methods.search.method import Search
 from optitrip.part import Array, Part
 from optitrip.returned import Evaluation
+from running import driver, settings
 
 ITEMS = 400
 WAITS = 20_000
@@ -180,8 +174,8 @@ class Clock:
         self.now += self.draw.choice([0.0, 1e-4, 0.05, 0.3])
         return self.now
 
-    def time_ns(self) -> int:
-        return 10**18 + int(self.draw.uniform(-1, 1) * 3.6e12)
+    def wall_ms(self) -> int:
+        return (10**18 + int(self.draw.uniform(-1, 1) * 3.6e12)) // 1_000_000
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -190,15 +184,14 @@ class Clock:
 @cache
 def wanted(method: Tabled, stages: int) -> bytes:
     """What a serial sweep answers that nothing happens to."""
-    driver = Driver(Crew(Serial, None), 1, Journal(Path(":memory:")), Observers(), Phases())
-    return answer(driver.run(route(method, stages)))
+    return answer(driver(None).run(route(method, stages)))
 
 
 def answer(results: list[Any]) -> bytes:
     return b"".join(map(result_bits, results))
 
 
-def simulate(seed: int, folder: Path) -> int:
+def simulate(seed: int, folder: Path, clock: Clock) -> int:
     """One sweep and all its lives; how many these were."""
     draw = random.Random(seed)
     path = folder / "journal"
@@ -214,16 +207,17 @@ def simulate(seed: int, folder: Path) -> int:
                 if not last:
                     journal.fuse, journal.after = draw.randint(1, 12), draw.random() < 0.5
                 executor = Executor(draw.getrandbits(32), draw.choice([0.0, 0.05, 0.2]), journal)
-                driver = Driver(
-                    Crew(lambda one=executor: one, None),
-                    block,
+                one = driver(
+                    None,
+                    lambda one=executor: one,
                     journal,
                     Shown(journal),
-                    Phases(),
-                    limits=Limits(write=draw.choice([0.0, 0.1])),
+                    block=block,
+                    settings=settings(write_seconds=draw.choice([0.0, 0.1])),
+                    clock=clock,
                 )
                 with suppress(Crash):
-                    found = answer(driver.run(route(method, stages)))
+                    found = answer(one.run(route(method, stages)))
                     assert found == wanted(method, stages), f"another answer to {method}, {stages} stages"
     return lives
 
@@ -257,22 +251,16 @@ def damage(path: Path, draw: random.Random) -> None:
 
 def many(seeds: range) -> tuple[int, str | None]:
     """Lives of these seeds, and what went wrong in the first one that failed."""
-    real = loop.time
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="optitrip-", dir=memory if os.access(memory, os.W_OK) else None))
     lives = 0
     try:
         for seed in seeds:
-            clock = Clock(random.Random(seed))
-            loop.time = stage.time = SimpleNamespace(  # type: ignore[assignment]
-                monotonic=clock.monotonic, time_ns=clock.time_ns, sleep=clock.sleep
-            )
             try:
-                lives += simulate(seed, folder)
+                lives += simulate(seed, folder, Clock(random.Random(seed)))
             except Exception as error:
                 return lives, f"seed {seed}: {type(error).__name__}: {error}"
     finally:
-        loop.time = stage.time = real
         shutil.rmtree(folder)
     return lives, None
 

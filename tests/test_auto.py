@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from examples import draws, search
+from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Route
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Times
-from optitrip.driver.journal import Journal
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Crew, Driver
+from optitrip.driver.settings import Settings
 from optitrip.errors import InputError
-from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.methods.search.progress import SearchProgress
 from optitrip.methods.shared.agreement import Agreement
 from optitrip.objective import Objective
+from running import driver, settings
 
 SECONDS = 0.3
 
@@ -72,8 +70,7 @@ def go(grow: Callable[[float], Executor | None], watch: Observers | None = None)
         yield Agreement(draws(), 2)
         return (yield search(100))
 
-    crew = Crew(Timed, Objective(Rows()), grow)
-    return Driver(crew, 1, Journal(Path(":memory:")), watch or Observers(), Phases()).run(route())
+    return driver(Objective(Rows()), Timed, observer=watch, grow=grow, settings=Settings()).run(route())
 
 
 def test_the_question_is_asked_once_and_of_the_search() -> None:
@@ -104,11 +101,8 @@ def test_an_objective_that_cannot_travel_stays() -> None:
 
 
 @pytest.mark.parametrize("slots", [0, 1])
-def test_waiting_for_workers_is_said(slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_workers_is_said(slots: int) -> None:
     """Once, and only if there are none."""
-    from optitrip.driver import loop
-
-    monkeypatch.setattr(loop, "PATIENCE_SECONDS", -1.0)
 
     class Late(Serial):
         def __init__(self) -> None:
@@ -128,7 +122,7 @@ def test_waiting_for_workers_is_said(slots: int, monkeypatch: pytest.MonkeyPatch
     def route() -> Route:
         return (yield search(20))
 
-    Driver(Crew(Late, Objective(Rows())), 1, Journal(Path(":memory:")), watch, Phases()).run(route())
+    driver(Objective(Rows()), Late, observer=watch, settings=settings(patience_seconds=-1.0)).run(route())
     assert watch.said == ([] if slots else ["waiting for workers: there are none; for up to inf s"])
 
 

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
 from examples import LOSSES, result_bits, search
-from optitrip.core.observer import Observers
-from optitrip.driver.crew import Crew
+from optitrip.core.executor import Done, Executor, Failed
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Driver
+from optitrip.driver.settings import Settings
 from optitrip.errors import Stopped
-from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.methods.search.route import search_route
+from running import MEMORY, driver, settings
 
-MEMORY = Path(":memory:")
 ITEMS = 300
 
 
@@ -34,15 +30,11 @@ def found(loss: str, make: Callable[[], Executor] = Serial, journal: Journal | N
     items = options.pop("items", ITEMS)
     method = replace(search(items, keep_all=40), **options)
     objective = LOSSES[loss]
-    driver = Driver(
-        Crew(make, objective),
-        objective.offers.block,
-        journal or Journal(MEMORY),
-        Observers(),
-        Phases(),
-        limits=Limits(write=0),
+    return (
+        driver(objective, make, journal, block=objective.offers.block)
+        .run(search_route(method, objective.offers))
+        .result
     )
-    return driver.run(search_route(method, objective.offers)).result
 
 
 def losses(loss: str, maximize: bool) -> Any:
@@ -54,7 +46,7 @@ def losses(loss: str, maximize: bool) -> Any:
 
 @pytest.mark.parametrize("maximize", [False, True])
 @pytest.mark.parametrize("loss", ["scalar", "troubled", "batched", "beside"])
-@settings(max_examples=15)
+@hypothesis_settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), place=st.integers(0, ITEMS - 1))
 def test_a_target_ends_a_search_at_the_first_that_meets_it(loss: str, maximize: bool, seed: int, place: int) -> None:
     """With everything before it evaluated: the answer is, to the bit, that of a search of so many candidates."""
@@ -68,7 +60,7 @@ def test_a_target_ends_a_search_at_the_first_that_meets_it(loss: str, maximize: 
 
 
 @pytest.mark.parametrize("loss", ["scalar", "troubled", "batched"])
-@settings(max_examples=20)
+@hypothesis_settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), allowed=st.integers(1, 120))
 def test_a_search_without_improvement_ends(loss: str, seed: int, allowed: int) -> None:
     """After so many candidates in a row that were no better, counted by index."""
@@ -84,7 +76,7 @@ def test_a_search_without_improvement_ends(loss: str, seed: int, allowed: int) -
     assert result_bits(ended) == result_bits(found(loss, items=wanted))
 
 
-@settings(max_examples=20)
+@hypothesis_settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), ends=st.lists(st.tuples(st.integers(1, ITEMS), st.integers(5, 90)), max_size=5))
 def test_a_journal_serves_any_end(seed: int, ends: list[tuple[int, int]]) -> None:
     """N raised and lowered, with one condition and another: each time what a new sweep would find."""
@@ -117,9 +109,10 @@ def test_what_was_begun_is_waited_for() -> None:
             raise Stopped("asked to", 143)
 
     method = search(9_000)
-    driver = Driver(Crew(Noted, LOSSES["scalar"]), 1, journal, Observers(), Phases(), heed)
     with pytest.raises(Stopped) as caught:
-        driver.run(search_route(method, LOSSES["scalar"].offers))
+        driver(LOSSES["scalar"], Noted, journal, heed=heed, settings=Settings()).run(
+            search_route(method, LOSSES["scalar"].offers)
+        )
     assert caught.value.status == 143
     assert len(submitted) == asked[0]
     assert journal.tiling(0, method.digest(), 9_000) == sorted(submitted, key=lambda items: items.start)
@@ -135,9 +128,10 @@ def test_a_slice_that_does_not_end_is_not_waited_for_for_ever() -> None:
     def heed() -> None:
         raise Stopped("asked to")
 
-    driver = Driver(Crew(Stuck, LOSSES["scalar"]), 1, Journal(MEMORY), Observers(), Phases(), heed, Limits(drain=0.05))
     with pytest.raises(Stopped, match="asked to"):
-        driver.run(search_route(search(9), LOSSES["scalar"].offers))
+        driver(LOSSES["scalar"], Stuck, heed=heed, settings=settings(drain_seconds=0.05)).run(
+            search_route(search(9), LOSSES["scalar"].offers)
+        )
 
 
 def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
@@ -146,7 +140,8 @@ def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
     class Nobody(Serial):
         slots = ()
 
-    driver = Driver(Crew(Nobody, LOSSES["scalar"]), 1, Journal(MEMORY), Observers(), Phases(), limits=Limits(wait=0.05))
     with pytest.raises(Stopped, match=r"no workers for 0\.05 s") as caught:
-        driver.run(search_route(search(9), LOSSES["scalar"].offers))
+        driver(LOSSES["scalar"], Nobody, settings=settings(wait_seconds=0.05)).run(
+            search_route(search(9), LOSSES["scalar"].offers)
+        )
     assert caught.value.status == 75

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
+from optitrip.core.executor import Done, Executor, Failed
 from optitrip.errors import InputError, Stopped
-from optitrip.executors import Done, Executor, Failed, sameness
+from optitrip.executors import sameness
 from optitrip.executors.serial import Serial
 from optitrip.executors.worker import Worker
 from optitrip.objective import Objective

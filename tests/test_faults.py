@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,15 @@ import pytest
 
 from examples import HERE
 from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
+from optitrip.core.executor import Executor
 from optitrip.core.observer import Observers
 from optitrip.draws import Draws
-from optitrip.driver import plan
-from optitrip.driver.crew import Crew
-from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Driver
-from optitrip.executors import Executor
 from optitrip.executors.serial import Serial
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.space import Space
+from running import driver, settings
 
 ITEMS = 40
 DRAWS = Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
@@ -47,23 +43,17 @@ def workers(local_ray: None) -> Iterator[Executor]:
     RayWorkers.close(executor)
 
 
-@pytest.fixture(autouse=True)
-def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Halving a long slice takes as many workers as it has bits; `test_plan` does that without any."""
-    monkeypatch.setattr(plan, "TARGET_SECONDS", 1e-3)
+SMALL = settings(target_seconds=1e-3)
+"""Small slices: halving a long one takes as many workers as it has bits; `test_plan` does that without any."""
 
 
 def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:
     objective = Objective(loss)
-    driver = Driver(
-        Crew(lambda: executor, objective),
-        1,
-        Journal(Path(":memory:")),
-        Observers(),
-        Phases(),
-        limits=Limits(write=0, **options),
+    return (
+        driver(objective, lambda: executor, settings=replace(SMALL, **options))
+        .run(search_route(Search(DRAWS, ITEMS), objective.offers))
+        .result
     )
-    return driver.run(search_route(Search(DRAWS, ITEMS), objective.offers)).result
 
 
 def fired(folder: Path) -> dict[float, int]:
@@ -109,7 +99,7 @@ def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, work
 def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path, workers: Executor) -> None:
     """The worker is killed with all that it started; the item is recorded when it was alone."""
     loss = Faulty(fault, str(tmp_path))
-    result = found(loss, workers, item=1.0)
+    result = found(loss, workers, item_seconds=1.0)
     assert failed(result, "timeout") == faulty_items(loss)
     others = ~np.isin(result.index, faulty_items(loss))
     assert result.loss[others].tobytes() == clean(tmp_path).loss[others].tobytes()
@@ -169,9 +159,10 @@ def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, 
                 os.kill(fresh[0], signal.SIGKILL)
 
     objective = Objective(Faulty("", str(tmp_path)))
-    driver = Driver(
-        Crew(lambda: workers, objective), 1, Journal(Path(":memory:")), Kills(), Phases(), limits=Limits(write=0)
+    result = (
+        driver(objective, lambda: workers, observer=Kills(), settings=SMALL)
+        .run(search_route(Search(DRAWS, ITEMS), objective.offers))
+        .result
     )
-    result = driver.run(search_route(Search(DRAWS, ITEMS), objective.offers)).result
     assert len(killed) >= 2
     assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()

@@ -23,7 +23,7 @@ ADAPTERS = {
     "rich": {"console.py", "cli.py", "api.py"},
 }
 LAYERS = [
-    {"ahead", "part", "errors", "signals", "forgiving"},
+    {"ahead", "part", "errors", "signals", "forgiving", "runtime"},
     {"core"},
     {"distributions", "samplers"},
     {"space", "point"},
@@ -35,6 +35,7 @@ LAYERS = [
     {"methods"},
     {"tables", "spec"},
     {"loading"},
+    {"scheduler"},
     {"executors", "starter", "describe"},
     {"driver"},
     {"finding"},
@@ -59,7 +60,7 @@ PURE = {
         "objective",
         "objectives",
     ),
-    *("methods", "output", "core"),
+    *("methods", "output", "core", "scheduler"),
 }
 
 

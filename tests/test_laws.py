@@ -8,29 +8,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
 from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
+from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
 from optitrip.draws import Draws
-from optitrip.driver import plan
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Crew, Driver
+from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
-from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
 from optitrip.methods.gradient.method import FAILED, GradientResult
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.space import Space
+from running import AT_ONCE, MEMORY, driver
+from running import settings as with_settings
 
 ITEMS = 300
-MEMORY = Path(":memory:")
 
 
 class Interrupted(Exception):
@@ -56,10 +55,11 @@ def go(
     journal: Journal | None = None,
     watch: Any = None,
     seed: int = 5,
+    settings: Settings = AT_ONCE,
 ) -> tuple[bytes, dict[str, int]]:
     """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
     by kind of stage."""
-    answer, evaluated = answered(case, items, make, journal, watch, seed)
+    answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
     report = result_bits(answer.reported) if answer.reported else b""
     return result_bits(answer.result) + report, evaluated
 
@@ -71,29 +71,22 @@ def answered(
     journal: Journal | None = None,
     watch: Any = None,
     seed: int = 5,
+    settings: Settings = AT_ONCE,
 ) -> tuple[Any, dict[str, int]]:
     """The same, with the answer itself."""
     if isinstance(case, str):
         objective, route = CASES[case]
     else:
         objective, route = case, lambda items, seed: search_route(search(items, seed=seed), case.offers)
-    crew = Crew(make, objective)
-    # Each part is written at once, so that a watcher can interrupt between any two.
-    driver = Driver(
-        crew, objective.offers.block, journal or Journal(MEMORY), watch or Observers(), Phases(), limits=Limits(write=0)
-    )
-    try:
-        answer = driver.run(route(items, seed))
-    finally:
-        crew.close()
-    return answer, driver.evaluated
+    one = driver(objective, make, journal, watch, block=objective.offers.block, settings=settings)
+    return one.run(route(items, seed)), one.evaluated
 
 
 REFERENCE = {case: go(case)[0] for case in CASES}
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=10)
+@hypothesis_settings(max_examples=10)
 @given(seed=st.integers(0, 2**32))
 def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> None:
     """Law 1: slicing, order of arrival, duplicates, stale outcomes, deaths and losses change no bit."""
@@ -101,7 +94,7 @@ def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> N
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=5)
+@hypothesis_settings(max_examples=5)
 @given(seed=st.integers(0, 2**32), poison=st.sets(st.integers(5, ITEMS // 2), min_size=1, max_size=3))
 def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, seed: int, poison: set[int]) -> None:
     """It is recorded with its index; all others have the values of a sweep without it."""
@@ -122,7 +115,7 @@ def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, see
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=7)
+@hypothesis_settings(max_examples=7)
 @given(seed=st.integers(0, 2**32), after=st.lists(st.integers(0, 12), max_size=3))
 def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -> None:
     """Law 1: a driver that dies and is started again, with other slices each time, gives the same bits."""
@@ -136,7 +129,7 @@ def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=7)
+@hypothesis_settings(max_examples=7)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=2, max_size=3), seed=st.integers(0, 2**32))
 def test_prefix(case: str, sizes: list[int], seed: int) -> None:
     """Law 2: raising and lowering N, across the border where losses thin out and with the report behind it, gives what
@@ -165,7 +158,7 @@ def test_a_changed_winner_is_reported_anew_and_an_old_one_is_found_again() -> No
     assert go("batched", 16, journal=journal)[1] == {}
 
 
-@settings(max_examples=30)
+@hypothesis_settings(max_examples=30)
 @given(order=st.permutations(["x", "k", "z", "c"]), present=st.sets(st.sampled_from(["x", "k", "z", "c"]), min_size=1))
 def test_named_streams(order: list[str], present: set[str]) -> None:
     """Law 3: adding, removing or reordering variables moves no other variable's values."""
@@ -288,7 +281,7 @@ def test_a_batch_that_differs_from_the_plain_call_ends_the_sweep() -> None:
 
 
 @pytest.fixture(scope="module", params=[(1, 1.0), (2, 0.001), (3, 0.02)], ids=["1 worker", "2 workers", "3 workers"])
-def ray_workers(request: pytest.FixtureRequest, local_ray: None) -> Iterator[Executor]:
+def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Executor, Settings]]:
     """Workers that outlive a run, since a new actor takes two seconds, with slices of a length of their own."""
     del local_ray
     from optitrip.executors.ray_workers import RayWorkers
@@ -298,25 +291,24 @@ def ray_workers(request: pytest.FixtureRequest, local_ray: None) -> Iterator[Exe
 
     workers, target = request.param
     executor = Lasting(workers, paths=[HERE])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "TARGET_SECONDS", target)
-        yield executor
+    yield executor, with_settings(target)
     RayWorkers.close(executor)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_same_answer_on_ray(case: str, ray_workers: Executor) -> None:
+def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Law 1: 1, 2 and 3 Ray workers with slices of several sizes give the bits of the serial executor."""
-    assert go(case, make=lambda: ray_workers)[0] == REFERENCE[case]
+    workers, settings = on_ray
+    assert go(case, make=lambda: workers, settings=settings)[0] == REFERENCE[case]
 
 
-@settings(max_examples=10)
+@hypothesis_settings(max_examples=10)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=1, max_size=3), case=st.sampled_from(sorted(CASES)))
-def test_prefix_on_ray_and_serial_in_turn(sizes: list[int], case: str, ray_workers: Executor) -> None:
+def test_prefix_on_ray_and_serial_in_turn(sizes: list[int], case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Laws 1 and 2: a sweep of which some was done in this process and some on workers is the sweep of either."""
-    journal = Journal(MEMORY)
+    journal, (workers, settings) = Journal(MEMORY), on_ray
     for turn, items in enumerate([*sizes, ITEMS]):
-        answer = go(case, items, make=Serial if turn % 2 else lambda: ray_workers, journal=journal)[0]
+        answer = go(case, items, make=Serial if turn % 2 else lambda: workers, journal=journal, settings=settings)[0]
         assert answer == go(case, items)[0]
 
 
@@ -335,10 +327,9 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
         if len(done) == 3:
             raise stop
 
-    crew = Crew(Noted, LOSSES["scalar"])
-    driver = Driver(crew, 1, journal, Observers(), Phases(), heed, Limits(write=1e9))
+    one = driver(LOSSES["scalar"], Noted, journal, heed=heed, settings=Settings(write_seconds=1e9))
     with pytest.raises(type(stop)):
-        driver.run(search_route(search(ITEMS), LOSSES["scalar"].offers))
+        one.run(search_route(search(ITEMS), LOSSES["scalar"].offers))
     digest = search(ITEMS).digest()
     assert sum(map(len, done)) < ITEMS
     assert journal.tiling(0, digest, ITEMS) == sorted(done, key=lambda items: items.start)
@@ -356,13 +347,11 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
             said.append(notice.text)
             journal._database.execute("PRAGMA max_page_count = 100000")
 
-    driver = Driver(
-        Crew(Serial, LOSSES["scalar"]), 1, journal, Cleared(9_000), Phases(), limits=Limits(write=0, pause=5)
-    )
-    assert driver.run(search_route(search(9_000), LOSSES["scalar"].offers)).result.items == 9_000
+    one = driver(LOSSES["scalar"], Serial, journal, Cleared(9_000), settings=with_settings(pause_seconds=5))
+    assert one.run(search_route(search(9_000), LOSSES["scalar"].offers)).items == 9_000
     assert len(said) == 1
     assert "database or disk is full; trying again" in said[0]
-    assert driver.evaluated["search"] == 9_000
+    assert one.evaluated["search"] == 9_000
 
 
 def test_a_directory_that_is_taken_away_stops_the_sweep_and_can_be_gone_on_with(tmp_path: Path) -> None:
@@ -378,9 +367,9 @@ def test_a_directory_that_is_taken_away_stops_the_sweep_and_can_be_gone_on_with(
                 (tmp_path / "before").rename(tmp_path / "after")
 
     objective, route = CASES["scalar"]
-    driver = Driver(Crew(Serial, objective), 1, journal, Takes(), Phases(), limits=Limits(write=0, pause=0.1))
+    one = driver(objective, Serial, journal, Takes(), settings=with_settings(pause_seconds=0.1))
     with pytest.raises(Stopped, match="journal cannot be written") as stopped:
-        driver.run(route(9_000, 5))
+        one.run(route(9_000, 5))
     assert stopped.value.status == 75
     journal.close()
     again = Journal(tmp_path / "after" / "j")

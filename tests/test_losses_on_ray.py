@@ -15,8 +15,8 @@ import pytest
 from optitrip.base_point import read
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer
+from optitrip.driver.guards import LINES_SHOWN
 from optitrip.driver.phases import Phases
-from optitrip.driver.remarks import LINES_SHOWN
 from optitrip.errors import InputError
 from optitrip.launch import Options, conduct
 from optitrip.loading import import_paths, load

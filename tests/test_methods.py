@@ -42,12 +42,7 @@ def strung(parts: list[Part]) -> list[Part]:
     rows = [
         (part.items.start, part.items.stop, part.columns_bytes(), part.failures.to_bytes(), 0, 0, 0) for part in parts
     ]
-    return Strung.of(rows).parts
-
-
-@pytest.fixture(autouse=True)
-def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optitrip.driver.strung.FEW", 1)
+    return Strung.of(rows, few=1).parts
 
 
 @cache

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.simulated import Cluster, item_costs, uneven
-from optitrip.driver import plan
-from optitrip.driver.state import counted
-from optitrip.executors import Done, Failed
+from optitrip.core.executor import Done, Failed
 from optitrip.part import Part
+from optitrip.scheduler import plan, retries, sizing
+from optitrip.scheduler.events import Abort, Cancel, Event, GiveUp, Slots, Submit, Tick
+from optitrip.scheduler.state import counted
 
 SEEDS = 200
 
@@ -25,7 +26,7 @@ class World:
 
     seed: int
     trouble: float
-    events: list[plan.Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -33,19 +34,19 @@ class World:
         self.block = self.random.choice([1, 1, 7, 64])
         self.slots = slots(self.random.randint(1, 9))
         self.pace = 10 ** self.random.uniform(-6, 0.5)
-        self.flying: dict[int, plan.Submit] = {}
+        self.flying: dict[int, Submit] = {}
         self.deaths: dict[range, int] = {}
         self.finished: dict[range, None] = {}
         self.poison: frozenset[int] = frozenset()
         self.wasted = 0
-        self.old: list[plan.Event] = []
+        self.old: list[Event] = []
         self.frozen: frozenset[str] = frozenset()
         """Slots of which nothing is heard, ever."""
         self.now = 0.0
 
-    def happen(self) -> list[plan.Event]:
+    def happen(self) -> list[Event]:
         """Some outcomes, in any order, with some of the past repeated."""
-        events: list[plan.Event] = []
+        events: list[Event] = []
         heard = sorted(ticket for ticket, submit in self.flying.items() if submit.slot not in self.frozen)
         for ticket in self.random.sample(heard, k=self.random.randint(min(1, len(heard)), len(heard))):
             submit = self.flying.pop(ticket)
@@ -54,7 +55,7 @@ class World:
             if self.poison.intersection(items):
                 self.wasted += 1
                 events.append(Failed(ticket, "died", "poisoned"))
-            elif fate < self.trouble and self.deaths.get(items, 0) < plan.DEATHS_OF_AN_ITEM - 1:
+            elif fate < self.trouble and self.deaths.get(items, 0) < retries.DEATHS_OF_AN_ITEM - 1:
                 self.deaths[items] = self.deaths.get(items, 0) + 1
                 events.append(Failed(ticket, "died", "killed"))
             elif fate < 2 * self.trouble:
@@ -70,34 +71,34 @@ class World:
             fewest = 0 if self.random.random() < 0.1 else 1
             self.slots = slots(max(fewest, len(self.slots) + self.random.randint(-1, 1)))
         self.now += self.random.choice([0.0, 0.1, 5.0, 20.0])
-        return [*events, plan.Slots(self.slots), plan.Tick(self.now)]
+        return [*events, Slots(self.slots), Tick(self.now)]
 
 
 def slots(count: int) -> tuple[str, ...]:
     return tuple(f"slot {n}" for n in range(count))
 
 
-def simulate(world: World, gaps: list[range] | None = None) -> tuple[plan.State, list[plan.Submit]]:
+def simulate(world: World, gaps: list[range] | None = None) -> tuple[plan.State, list[Submit]]:
     if gaps is None and world.items > 100:
         cut = world.random.randint(1, world.items - 1)
         gaps = [gap for gap in (range(0, cut // 2), range(cut, world.items)) if gap]
     gaps = gaps or [range(0, world.items)]
     state = plan.begin(gaps, world.block, next_ticket=17)
-    events: list[plan.Event] = [plan.Slots(world.slots)]
-    submitted: list[plan.Submit] = []
+    events: list[Event] = [Slots(world.slots)]
+    submitted: list[Submit] = []
     for _ in range(100_000):
         state, actions = plan.step(state, events)
         for action in actions:
-            if isinstance(action, plan.GiveUp):
+            if isinstance(action, GiveUp):
                 assert action.item in world.poison
                 world.finished[range(action.item, action.item + 1)] = None
                 continue
-            if isinstance(action, plan.Cancel):
+            if isinstance(action, Cancel):
                 submit = world.flying.pop(action.ticket, None)  # none if it is just done
                 if submit and world.trouble:
                     world.old.append(Done(action.ticket, Part(submit.items, {}), 1.0, submit.slot))
                 continue
-            assert isinstance(action, plan.Submit), action
+            assert isinstance(action, Submit), action
             assert action.slot in world.slots
             submitted.append(action)
             world.flying[action.ticket] = action
@@ -114,7 +115,7 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[plan.State,
             events = world.happen()
         else:
             world.slots = slots(1)
-            events = [plan.Slots(world.slots)]
+            events = [Slots(world.slots)]
     raise AssertionError(f"seed {world.seed}: the stage never ended")
 
 
@@ -141,9 +142,9 @@ def test_slices_hold_whole_blocks_but_at_the_ends() -> None:
 def test_no_more_than_two_slices_a_slot_are_queued() -> None:
     """One each until something is known of the pace, then two: a full queue loses little when a worker dies, and a slot
     does not idle while the driver is busy."""
-    state, actions = plan.step(plan.begin([range(10_000)], 1, 0), [plan.Slots(slots(5))])
-    assert [action.slot for action in actions if isinstance(action, plan.Submit)] == [*slots(5)]
-    state, actions = plan.step(state, [plan.Slots(slots(5))])
+    state, actions = plan.step(plan.begin([range(10_000)], 1, 0), [Slots(slots(5))])
+    assert [action.slot for action in actions if isinstance(action, Submit)] == [*slots(5)]
+    state, actions = plan.step(state, [Slots(slots(5))])
     assert actions == []
     state, _ = plan.step(state, [Done(n, Part(range(n, n + 1), {}), 0.01, f"slot {n}") for n in range(5)])
     assert [len(slot.queue) for slot in state.slots.values()] == [2] * 5
@@ -152,30 +153,30 @@ def test_no_more_than_two_slices_a_slot_are_queued() -> None:
 
 def test_a_long_item_waits_for_the_slot_that_is_free_first() -> None:
     """At the end, nothing is queued behind a long item: another slot may be free long before."""
-    state, _ = plan.step(plan.begin([range(5)], 1, 0), [plan.Slots(slots(2))])
+    state, _ = plan.step(plan.begin([range(5)], 1, 0), [Slots(slots(2))])
     state, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 60.0, "slot 0")])
-    assert actions == [plan.Submit(2, range(2, 3), "slot 0")]
+    assert actions == [Submit(2, range(2, 3), "slot 0")]
     state, actions = plan.step(state, [Done(2, Part(range(2, 3), {}), 60.0, "slot 0")])
-    assert actions == [plan.Submit(3, range(3, 4), "slot 0")]
+    assert actions == [Submit(3, range(3, 4), "slot 0")]
 
 
 def test_a_slow_slot_leaves_the_last_items_to_faster_ones_unless_there_are_none() -> None:
     """A slot that would be the last to end is idle instead; but alone it does everything."""
-    state, _ = plan.step(plan.begin([range(4)], 1, 0), [plan.Slots(("fast", "slow"))])
+    state, _ = plan.step(plan.begin([range(4)], 1, 0), [Slots(("fast", "slow"))])
     state, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1.0, "fast")])
-    assert actions == [plan.Submit(2, range(2, 3), "fast")]
+    assert actions == [Submit(2, range(2, 3), "fast")]
     state, actions = plan.step(state, [Done(1, Part(range(1, 2), {}), 100.0, "slow")])
     assert actions == []
-    state, actions = plan.step(state, [plan.Slots(("slow",)), Failed(2, "lost", "gone")])
-    assert actions == [plan.Submit(3, range(2, 3), "slow")]
+    state, actions = plan.step(state, [Slots(("slow",)), Failed(2, "lost", "gone")])
+    assert actions == [Submit(3, range(2, 3), "slow")]
 
 
 def test_few_slices_are_handed_out_before_anything_is_known() -> None:
     """Of thousands of slots, the first tell how long the slices of the others should be."""
-    state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [plan.Slots(slots(1_000))])
+    state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [Slots(slots(1_000))])
     assert len(actions) == plan.AT_ONCE
     _, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1e-6, "slot 0")])
-    assert {len(action.items) for action in actions if isinstance(action, plan.Submit)} == {plan.GROWTH}
+    assert {len(action.items) for action in actions if isinstance(action, Submit)} == {sizing.GROWTH}
 
 
 @settings(max_examples=30)
@@ -226,48 +227,48 @@ def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -
 
 def test_a_slice_that_kills_twice_is_halved_at_a_border_of_blocks() -> None:
     """Clean halves are kept, and blocks keep their shape and places, so their bits too."""
-    state, actions = plan.step(plan.begin([range(40)], 16, 0), [plan.Slots(("slot",))])
+    state, actions = plan.step(plan.begin([range(40)], 16, 0), [Slots(("slot",))])
     for ticket in range(2):
-        assert actions == [plan.Submit(ticket, range(16), "slot")]
+        assert actions == [Submit(ticket, range(16), "slot")]
         state, actions = plan.step(state, [Failed(ticket, "died", "killed")])
-    assert actions == [plan.Submit(2, range(8), "slot")]
-    assert plan._halves(range(5, 40), 16) == (range(5, 16), range(16, 40))
-    assert plan._halves(range(17, 30), 16) == (range(17, 23), range(23, 30))
+    assert actions == [Submit(2, range(8), "slot")]
+    assert retries.halves(range(5, 40), 16) == (range(5, 16), range(16, 40))
+    assert retries.halves(range(17, 30), 16) == (range(17, 23), range(23, 30))
 
 
 def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
     """Other ranges that it was in do not count: it must have been alone."""
-    state, actions = plan.step(plan.begin([range(1)], 1, 0), [plan.Slots(slots(1))])
+    state, actions = plan.step(plan.begin([range(1)], 1, 0), [Slots(slots(1))])
     for ticket in range(3):
-        assert actions == [plan.Submit(ticket, range(1), "slot 0")]
+        assert actions == [Submit(ticket, range(1), "slot 0")]
         state, actions = plan.step(state, [Failed(ticket, "died", "killed")])
-    assert actions == [plan.GiveUp(0, "died", "killed")]
+    assert actions == [GiveUp(0, "died", "killed")]
     assert state.complete
 
 
 def test_losses_count_against_nobody() -> None:
     """A slice lost with its node comes back however often."""
-    state, _ = plan.step(plan.begin([range(4)], 4, 0), [plan.Slots(slots(1))])
+    state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slots(1))])
     for ticket in range(50):
-        state, actions = plan.step(state, [Failed(ticket, "lost", "gone"), plan.Slots(slots(1))])
-        assert actions == [plan.Submit(ticket + 1, range(4), "slot 0")]
+        state, actions = plan.step(state, [Failed(ticket, "lost", "gone"), Slots(slots(1))])
+        assert actions == [Submit(ticket + 1, range(4), "slot 0")]
 
 
 def test_a_mistake_in_preparing_ends_the_stage_at_once() -> None:
     """What raises before an item is reached would raise everywhere."""
-    state, _ = plan.step(plan.begin([range(4)], 4, 0), [plan.Slots(slots(1))])
+    state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slots(1))])
     _, actions = plan.step(state, [Failed(0, "raised", "no module named x")])
-    assert actions == [plan.Abort("no module named x", users_fault=True)]
+    assert actions == [Abort("no module named x", users_fault=True)]
 
 
 def test_an_overstayer_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
     """It needs no second proof: whoever waits for it waits as long again."""
-    state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [plan.Slots(slots(1))])
-    assert actions == [plan.Submit(0, range(2), "slot 0")]
+    state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [Slots(slots(1))])
+    assert actions == [Submit(0, range(2), "slot 0")]
     state, actions = plan.step(state, [Failed(0, "overstayed", "killed")])
-    assert actions == [plan.Submit(1, range(1), "slot 0")]
+    assert actions == [Submit(1, range(1), "slot 0")]
     state, actions = plan.step(state, [Failed(1, "overstayed", "killed")])
-    assert actions == [plan.GiveUp(0, "timeout", "killed"), plan.Submit(2, range(1, 2), "slot 0")]
+    assert actions == [GiveUp(0, "timeout", "killed"), Submit(2, range(1, 2), "slot 0")]
 
 
 def test_slices_are_well_below_what_an_item_may_take() -> None:
@@ -275,10 +276,10 @@ def test_slices_are_well_below_what_an_item_may_take() -> None:
     world = World(0, 0.0)
     world.items, world.block, world.slots, world.pace = 400_000, 64, slots(4), 1e-4
     state = plan.begin([range(world.items)], world.block, 17, limit=0.2)
-    events: list[plan.Event] = [plan.Slots(world.slots)]
+    events: list[Event] = [Slots(world.slots)]
     while not state.complete:
         state, actions = plan.step(state, events)
-        world.flying |= {action.ticket: action for action in actions if isinstance(action, plan.Submit)}
+        world.flying |= {action.ticket: action for action in actions if isinstance(action, Submit)}
         assert all(len(submit.items) * world.pace < 0.2 for submit in world.flying.values())
         events = [
             Done(ticket, Part(submit.items, {}), len(submit.items) * world.pace, submit.slot)
@@ -306,10 +307,10 @@ def test_slots_of_which_nothing_is_heard_stop_nothing(trouble: float) -> None:
 def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
     """At once three times and ten seconds late, and everything else handed out; the first outcome counts."""
 
-    def step(state: plan.State, now: float, *done: plan.Submit) -> tuple[plan.State, list[plan.Submit]]:
+    def step(state: plan.State, now: float, *done: Submit) -> tuple[plan.State, list[Submit]]:
         events = [Done(one.ticket, Part(one.items, {}), 1.0, one.slot) for one in done]
-        state, actions = plan.step(state, [plan.Slots(slots(2)), *events, plan.Tick(now)])
-        return state, [action for action in actions if isinstance(action, plan.Submit)]
+        state, actions = plan.step(state, [Slots(slots(2)), *events, Tick(now)])
+        return state, [action for action in actions if isinstance(action, Submit)]
 
     state, (one, other) = step(plan.begin([range(4)], 1, 0), 0.0)
     state, (third,) = step(state, 1.0, one)
@@ -317,11 +318,11 @@ def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
     state, submits = step(state, 100.0)
     assert submits == []  # the first slot is busy with the fourth item
     state, (copy,) = step(state, 102.0, fourth)
-    assert copy == plan.Submit(4, other.items, one.slot, copy_of=other.ticket)
+    assert copy == Submit(4, other.items, one.slot, copy_of=other.ticket)
     state, submits = step(state, 200.0)
     assert submits == []  # once is enough
     for first, second in ((other, copy), (copy, other)):
         ended, actions = plan.step(state, [Done(first.ticket, Part(first.items, {}), 99.0, first.slot)])
         assert ended.complete
-        assert actions == [plan.Cancel(second.ticket)]
+        assert actions == [Cancel(second.ticket)]
         assert list(ended.flying()) == []

@@ -16,11 +16,7 @@ from chaos import Chaos
 from examples import Batched, draws, gradient, result_bits, search
 from optitrip.core.observer import Observers, Times, Written
 from optitrip.core.progress import MetricPoint
-from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Driver
 from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.search.curve import SearchCurve
 from optitrip.methods.search.method import Search
@@ -28,6 +24,7 @@ from optitrip.methods.search.progress import SearchProgress
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
+from running import driver
 
 ITEMS = 200
 
@@ -60,11 +57,8 @@ def run(
         if isinstance(method, Search)
         else gradient_route(method, objective.offers)
     )
-    crew = Crew(lambda: Chaos(seed), objective)
-    driver = Driver(
-        crew, 8, journal or Journal(Path(":memory:")), watch or Observers(), Phases(), limits=Limits(write=0), **options
-    )
-    return driver.run(route), driver.evaluated
+    one = driver(objective, lambda: Chaos(seed), journal, watch, block=8, **options)
+    return one.run(route), one.evaluated
 
 
 METHODS = {"search": lambda: search(ITEMS), "gradient": lambda: gradient(100, "central", 150)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from optitrip.executors import Done, Executor
+from optitrip.core.executor import Done, Executor
 
 NOTHING = object()
 

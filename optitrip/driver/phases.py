@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 START, OTHER = "start", "other"
@@ -18,10 +18,12 @@ class Phases:
 
     Args:
         began: `time.perf_counter` when the command began; the time up to now is the phase "start".
+        now: the clock that `began` was read from.
     """
 
-    def __init__(self, began: float | None = None) -> None:
-        self._since = time.perf_counter()
+    def __init__(self, began: float | None = None, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._since = now()
         self._seconds = {} if began is None else {START: self._since - began}
         self._stack = [OTHER]
 
@@ -48,6 +50,6 @@ class Phases:
         return sum(self.seconds.values())
 
     def _book(self) -> None:
-        now = time.perf_counter()
+        now = self._now()
         self._seconds[self._stack[-1]] = self._seconds.get(self._stack[-1], 0.0) + now - self._since
         self._since = now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from optitrip.core.method import Method, Route
@@ -10,13 +10,15 @@ from optitrip.core.notice import info
 from optitrip.core.observer import Observer
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
 from optitrip.driver.loop import Loop
 from optitrip.driver.phases import Phases
+from optitrip.driver.settings import DEFAULT, Settings
+from optitrip.driver.sink import JournalSink
+from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage
-from optitrip.driver.witness import Witness
 from optitrip.errors import ShardDone
 from optitrip.part import Part
+from optitrip.runtime.clock import SYSTEM, Clock
 
 
 class Driver:
@@ -26,14 +28,15 @@ class Driver:
         crew: that evaluates.
         block: of the objective.
         journal: that parts go to.
-        watch: is told of what is in the journal.
+        observer: told of what is in the journal.
         phases: in which the time of each kind of stage is counted.
         heed: called between slices; raises `Stopped` if someone asked to stop.
-        limits: how long is waited, for what.
+        settings: how long is waited, for what.
+        clock: to wait by, and to date rows with.
         retries: so many times is tried again what failed.
         retry_failed: what still fails is tried once more.
         share: of the search or the gradient, these of so many items alone; then `ShardDone` is raised.
-        witness_since: an earlier run's items, written since then, in milliseconds since 1970, are evaluated once more
+        checked_since: an earlier run's items, written since then, in milliseconds since 1970, are evaluated once more
             before others are, to see whether the loss is still the same; None to take that for granted.
     """
 
@@ -42,31 +45,27 @@ class Driver:
         crew: Crew,
         block: int,
         journal: Journal,
-        watch: Observer,
+        observer: Observer,
         phases: Phases,
         heed: Callable[[], None] = lambda: None,
-        limits: Limits | None = None,
+        settings: Settings = DEFAULT,
+        clock: Clock = SYSTEM,
         *,
         retries: int = 0,
         retry_failed: bool = False,
         share: Callable[[int], range] | None = None,
-        witness_since: int | None = None,
+        checked_since: int | None = None,
     ) -> None:
-        self._journal, self._watch, self._phases = journal, watch, phases
-        self._loop = Loop(crew, block, watch, heed, limits or Limits())
+        self._journal, self._observer, self._phases = journal, observer, phases
+        self._heed, self._settings, self._clock = heed, settings, clock
+        self._loop = Loop(crew, block, observer, heed, settings, clock)
         self._retries, self._retry_failed, self._share = retries, retry_failed, share
-        self._witness_since = witness_since
-        self._witnessed: set[int] = set()
-
-    @property
-    def evaluated(self) -> dict[str, int]:
+        self._checked_since = checked_since
+        self._checked: set[int] = set()
+        self.evaluated: dict[str, int] = {}
         """Items evaluated by this run, by kind of stage; those of earlier runs do not count."""
-        return self._loop.evaluated
-
-    @property
-    def again(self) -> int:
-        """Items that this run tried again."""
-        return self._loop.again
+        self.again = 0
+        """Number of items that this run tried again."""
 
     def run(self, route: Route) -> Any:
         """Run all stages.
@@ -92,7 +91,7 @@ class Driver:
             number += 1
 
     def _stage(self, number: int, method: Method) -> Any:
-        stage = Stage(number, method, self._journal, self._watch)
+        stage = Stage(number, method, self._journal, self._observer)
         stage.begin()
         if self._share and method.main:
             share = self._share(method.items)
@@ -108,23 +107,32 @@ class Driver:
     def _first_tries(self, stage: Stage) -> Part:
         """All items up to where the stage ends, as far as first tries tell."""
         items = stage.method.items + 1
-        while stage.ending.items < items:  # rows that go past an early end do not count: something may lack before it
-            items = stage.ending.items
+        while stage.needed < items:  # rows that go past an early end do not count: something may lack before it
+            items = stage.needed
             self._fill(stage, range(items))
         if gaps := stage.gaps(range(items)):
             raise RuntimeError(f"stage {stage.number} ({stage.method.kind}) lacks {gaps} of {items}")
         return stage.whole(items)
 
     def _fill(self, stage: Stage, within: range) -> None:
-        """Evaluate what the journal lacks of a range; before it, once a stage, the witness."""
+        """Evaluate what the journal lacks of a range; before it, once a stage, a spot check."""
         if not (gaps := stage.gaps(within)):
             return
-        if self._witness_since is not None and stage.method.main and stage.number not in self._witnessed:
-            self._witnessed.add(stage.number)
-            witness = Witness(stage.number, stage.method, self._journal, self._witness_since)
-            if witness.row is not None:
-                self._loop.evaluate(witness, (), uncut=[witness.row])
-        self._loop.evaluate(stage, gaps)
+        if self._checked_since is not None and stage.method.main and stage.number not in self._checked:
+            self._checked.add(stage.number)
+            if (row := stage.smallest(self._checked_since)) is not None:
+                self._loop.evaluate(stage, SpotCheck(stage, self._journal), (), uncut=[row])
+        self._evaluate(stage, gaps)
+
+    def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
+        """Evaluate ranges of a stage into the journal."""
+        sink = JournalSink(stage, attempt, self._observer, self._heed, self._settings, self._clock)
+        try:
+            self._loop.evaluate(stage, sink, gaps)
+        finally:
+            kind = stage.method.kind
+            self.evaluated[kind] = self.evaluated.get(kind, 0) + sink.items
+            self.again += sink.items if attempt else 0
 
     def _tried_again(self, stage: Stage, whole: Part) -> Part:
         """The whole with what later attempts have of the items that failed, after this run's own tries."""
@@ -133,10 +141,10 @@ class Driver:
             gaps = [gap for run in failed for gap in stage.gaps(run, attempt)]
             if gaps and (attempt <= self._retries or once_more):
                 once_more = once_more and attempt <= self._retries
-                self._watch.notice(
+                self._observer.notice(
                     info("retrying", f"trying again what failed: {sum(map(len, gaps)):,} items, attempt {attempt}")
                 )
-                self._loop.evaluate(stage, gaps, attempt)
+                self._evaluate(stage, gaps, attempt)
                 gaps = [gap for run in failed for gap in stage.gaps(run, attempt)]
             if sum(map(len, gaps)) == sum(map(len, failed)):
                 return whole  # this attempt has none of them

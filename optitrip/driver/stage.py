@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from optitrip.core.method import Method, merged
-from optitrip.core.notice import info, warning
+from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
-from optitrip.driver.hopeless import Hopeless
-from optitrip.driver.journal import Journal, Unwritable, missing
-from optitrip.driver.limits import Limits
+from optitrip.driver.guards import FailFast
+from optitrip.driver.journal import Journal, missing
 from optitrip.driver.strung import Strung
-from optitrip.executors import Done
 from optitrip.part import NO_STEP, Part
 
 
 class Stage:
     """Rows of attempt 0 tile the items; those of later attempts replace items that failed in the attempt before."""
 
-    def __init__(self, number: int, method: Method, journal: Journal, watch: Observer) -> None:
+    def __init__(self, number: int, method: Method, journal: Journal, observer: Observer) -> None:
         self.number, self.method, self.digest = number, method, method.digest()
-        self._journal, self._watch = journal, watch
+        self._journal, self._observer = journal, observer
         self._known: tuple[tuple[int, int, int], list[range]] | None = None
-        self._hopeless, self.ending = Hopeless(method), method.stop_rule()
+        self._fail_fast, self.ending = FailFast(method), method.stop_rule()
 
     def begin(self) -> None:
         """Tell watchers what is there already.
@@ -32,12 +29,12 @@ class Stage:
             NoAnswer: if that is hopeless.
         """
         self._journal.begun(self.number, self.digest, self.method.kind, self.method.items)
-        self._watch.stage(self.method)
+        self._observer.stage(self.method)
         found: list[range] = []
         for strung in self._journal.strung(self.number, self.digest, self.method.items, again=False):
             part = self._merged(strung)
-            self._watch.parts([(part, strung.times)], new=False)
-            self._see(part)
+            self._observer.parts([(part, strung.times)], new=False)
+            self.see(part)
             found.append(part.items)
         self._known = (self.method.items, 0, 0), found
         self._say_found(sum(map(len, found)))
@@ -46,9 +43,9 @@ class Stage:
         if not found or not self.method.main:
             return
         if found == self.method.items:
-            self._watch.notice(info("stored-result", "finished before: this is what the journal holds"))
+            self._observer.notice(info("stored-result", "finished before: this is what the journal holds"))
         else:
-            self._watch.notice(
+            self._observer.notice(
                 info("resuming", f"resuming: {found:,} of {self.method.items:,} items are in the journal")
             )
 
@@ -56,8 +53,18 @@ class Stage:
         one = len(strung.times.starts) == 1
         return strung.parts[0] if one else self.method.merge(*strung.parts)
 
-    def _see(self, part: Part) -> None:
-        self._hopeless.see(part.items, part.failures)
+    @property
+    def needed(self) -> int:
+        """Number of items that are needed, as far as is known."""
+        return self.ending.items
+
+    def see(self, part: Part) -> None:
+        """Take in a part of the first attempt.
+
+        Raises:
+            NoAnswer: if the stage is hopeless.
+        """
+        self._fail_fast.see(part.items, part.failures)
         self.ending.see(part)
 
     def gaps(self, within: range, attempt: int = 0) -> list[range]:
@@ -90,7 +97,7 @@ class Stage:
         ]
         for part, written in self._journal.parts(self.number, self.digest, tiles, attempt):
             whole = self.method.replaced(whole, part)
-            self._watch.retried(part, Times([part.items.start], [written]))
+            self._observer.retried(part, Times([part.items.start], [written]))
         return whole
 
     def ends_with(self, whole: Part) -> bool:
@@ -104,47 +111,12 @@ class Stage:
             ending.see(self._merged(strung))
         return False
 
-    def write(self, done: Sequence[Done], attempt: int, limits: Limits, heed: Callable[[], None]) -> int:
-        """Journal parts, then tell watchers.
-
-        Returns:
-            How many items they are of.
-
-        Raises:
-            NoAnswer: if what is known by now is hopeless.
-            Stopped: if they cannot be written, or someone asked to stop while that was waited for.
-        """
-        now = time.time_ns() // 1_000_000
-        parts = [(outcome.part, outcome.seconds) for outcome in done]
-        for items in self._write(parts, attempt, now, limits, heed):
-            self._watch.notice(
-                warning(
-                    "not-deterministic",
-                    f"items {items.start} to {items.stop - 1} gave other losses than before: not deterministic",
-                )
-            )
-        items = sum(len(outcome.part.items) for outcome in done)
-        if attempt:
-            return items  # watchers are told once it is known what replaces what
-        self._watch.parts([(one.part, Times([one.part.items.start], [now])) for one in done], new=True)
-        for outcome in done:
-            self._see(outcome.part)
-        return items
-
-    def _write(
-        self, parts: Sequence[tuple[Part, float]], attempt: int, now: int, limits: Limits, heed: Callable[[], None]
-    ) -> list[range]:
-        """Write parts; where the disk has no room, wait for it: workers go on, and what they return is kept here."""
-        until: float | None = None
+    def write(self, parts: Sequence[tuple[Part, float]], written: int, attempt: int) -> list[range]:
+        """Write parts to the journal, each with its seconds; return the ranges of which another outcome was there."""
         self._known = None
-        while True:
-            try:
-                return self._journal.write(self.number, self.digest, parts, now, attempt)
-            except Unwritable as error:
-                if until is None:
-                    until = time.monotonic() + limits.pause
-                    self._watch.notice(warning("journal-unwritable", f"{error}; trying again for {limits.pause:.0f} s"))
-                if time.monotonic() > until:
-                    raise
-                heed()
-                time.sleep(min(1.0, limits.pause / 10))
+        return self._journal.write(self.number, self.digest, parts, written, attempt)
+
+    def smallest(self, since: int) -> range | None:
+        """Return a row for a spot check, written since a time in milliseconds since 1970; None where there is none
+        without failures whose items take less than a second."""
+        return self._journal.smallest(self.number, self.digest, since)

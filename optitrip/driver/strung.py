@@ -26,10 +26,10 @@ class Strung(NamedTuple):
     times: Times
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Strung:
+    def of(cls, rows: Sequence[Row], few: int = FEW) -> Strung:
         starts, stops, columns, failures, written, *_ = zip(*rows, strict=True)
         times = Times(starts, written)
-        joined = strung(columns) if len(rows) > FEW else None
+        joined = strung(columns) if len(rows) > few else None
         if joined is None:
             each = zip(starts, stops, columns, failures, strict=True)
             return cls([Part.from_bytes(range(lo, hi), data, failed) for lo, hi, data, failed in each], times)

@@ -22,9 +22,9 @@ import ray
 import ray.exceptions
 from ray.experimental import get_local_object_locations
 
+from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
-from optitrip.executors import Done, Failed
 from optitrip.executors.ray_actor import Actor
 from optitrip.executors.ray_cluster import alive, answers, await_room, connect, fitting, store_bytes
 from optitrip.executors.ray_environment import joins_cluster

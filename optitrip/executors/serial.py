@@ -9,8 +9,8 @@ from typing import Any
 
 import cloudpickle
 
+from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
-from optitrip.executors import Done, Failed
 from optitrip.executors.worker import Worker
 
 

@@ -28,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers
 from optitrip.core.progress import Progress
@@ -36,7 +37,6 @@ from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import prepare
 from optitrip.executors.worker import Worker
 from optitrip.methods.search.method import Search

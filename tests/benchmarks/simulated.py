@@ -2,10 +2,10 @@
 
     uv run python tests/benchmarks/simulated.py [--quick]
 
-Nothing sleeps: a simulated cluster tells `optitrip.driver.plan` what became of its slices, as the driver would. Slots
-are of uneven speed (log-normal, and every tenth four times slower), a slice takes 5 ms on top of its items, and these
-are all alike or differ by a log-normal factor. The driver is either free of charge, which shows the plan alone, or is
-busy for so many microseconds a slice, one slice after the other, which shows where a single driver ends.
+Nothing sleeps: a simulated cluster tells `optitrip.scheduler.plan` what became of its slices, as the driver would.
+Slots are of uneven speed (log-normal, and every tenth four times slower), a slice takes 5 ms on top of its items, and
+these are all alike or differ by a log-normal factor. The driver is either free of charge, which shows the plan alone,
+or is busy for so many microseconds a slice, one slice after the other, which shows where a single driver ends.
 
 Ideal is the time in which the slots together do the work of all items, without any of this.
 """
@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from optitrip.driver import plan
-from optitrip.executors import Done
+from optitrip.core.executor import Done
 from optitrip.part import Part
+from optitrip.scheduler import plan
+from optitrip.scheduler.events import Event, Slots, Submit
 
 
 @dataclass
@@ -62,14 +63,14 @@ class Cluster:
         state = plan.begin([range(len(self.costs))], block, 0)
         ends: list[tuple[float, int, Done]] = []
         order = itertools.count()
-        events: list[plan.Event] = [plan.Slots(self.names)]
+        events: list[Event] = [Slots(self.names)]
         while True:
             begun = time.thread_time()
             state, actions = plan.step(state, events)
             self.plan_seconds += time.thread_time() - begun
             self.steps += 1
             for action in actions:
-                assert isinstance(action, plan.Submit), action
+                assert isinstance(action, Submit), action
                 self.now += self.driver
                 done = self.evaluate(action)
                 heapq.heappush(ends, (self.free_at[action.slot], next(order), done))
@@ -81,7 +82,7 @@ class Cluster:
             while ends and ends[0][0] <= self.now:
                 events.append(heapq.heappop(ends)[2])
 
-    def evaluate(self, submit: plan.Submit) -> Done:
+    def evaluate(self, submit: Submit) -> Done:
         items = submit.items
         seconds = float(self.before[items.stop] - self.before[items.start]) * self.speed[submit.slot]
         self.free_at[submit.slot] = max(self.now, self.free_at[submit.slot]) + self.latency + seconds

@@ -12,41 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from optitrip.driver import late
-from optitrip.driver.state import (
-    Abort,
-    Action,
-    Cancel,
-    Cut,
-    Drain,
-    Event,
-    GiveUp,
-    Slot,
-    Slots,
-    State,
-    Submit,
-    Tick,
-    put,
-)
-from optitrip.executors import Done, Failed
-from optitrip.part import DIED, TIMEOUT
+from optitrip.core.executor import Done, Failed
+from optitrip.scheduler import retries, sizing, stragglers
+from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, Slots, Submit, Tick
+from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
+from optitrip.scheduler.state import Slot, State, put
 
-TARGET_SECONDS = 1.0
-SLICES_A_SECOND = 1_000
-"""What the driver can take in; with more slots than this, slices are longer."""
-SHORTEST = 0.1
-"""Of the target: the first slice of a slot whose pace is not known, and the last ones."""
-SHARE = 0.5
-"""Of the time for which work is left: so much is handed out at once."""
-LIMIT_SHARE = 0.25
-"""Of the time that an item may take: slices are no longer."""
-GROWTH = 8
-"""A slice has at most this many times the items of the largest that is done: the first ones measure mostly overhead."""
 AT_ONCE = 64
 """Slices handed out by one step: with thousands of slots, the first ones tell how long those of the others should be.
 """
-DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
-"""A range whose worker died so often is halved; an item that was alone every time is given up."""
 
 
 def begin(
@@ -55,13 +29,14 @@ def begin(
     next_ticket: int,
     limit: float | None = None,
     uncut: Sequence[range] = (),
+    settings: SchedulerSettings = DEFAULT,
 ) -> State:
     """The state of a stage of which `missing` is to be evaluated, in blocks, and `uncut` as it is; `limit` is in
     seconds an item."""
     todo = tuple(items for items in missing if items)
     count = sum(map(len, (*todo, *uncut)))
     start = todo[0].start if todo else 0
-    return State(block, next_ticket, limit, todo, count, count, start=start, again=tuple(uncut))
+    return State(block, next_ticket, limit, todo, count, count, settings, start=start, again=tuple(uncut))
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
@@ -85,7 +60,7 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
         elif (name := state.holder(event)) is not None:
             done += _take_in(state, name, event)
     aborts: list[Action] = [action for action in done if isinstance(action, Abort)]
-    return state, aborts or done + late.look(state) + _hand_out(state)
+    return state, aborts or done + stragglers.look(state) + _hand_out(state)
 
 
 def _there_are(state: State, names: tuple[str, ...]) -> None:
@@ -111,27 +86,16 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
         put(state, name, Slot(slot.queue, pace, max(slot.largest, len(items)), slot.gone, slot.since))
         state.largest, state.measured = max(state.largest, len(items)), measured
         state.left -= len(items)
-        return late.drop_other(state, submit.ticket)
+        return stragglers.drop_other(state, submit.ticket)
     put(state, name, Slot(slot.queue, slot.pace, slot.largest, slot.gone, slot.since))
     if event.kind == "raised":
         return [Abort(event.message, users_fault=True)]
-    overstayed = event.kind == "overstayed"
-    died = state.deaths.get(items, 0) + (event.kind == "died")
-    state.deaths = {**state.deaths, items: died}
-    if late.forget(state, submit.ticket):
-        return []  # the other one may yet succeed
-    if len(items) == 1 and (overstayed or died >= DEATHS_OF_AN_ITEM):
-        state.left -= 1
-        return [GiveUp(items.start, TIMEOUT if overstayed else DIED, event.message)]
-    halve = len(items) > 1 and (overstayed or died >= DEATHS_OF_A_SLICE)
-    state.again += _halves(items, state.block) if halve else (items,)
-    state.waiting += len(items)
-    return []
+    return retries.failed(state, submit, event)
 
 
 def _cut(state: State, stop: int) -> list[Action]:
     """Forget what is not needed; of a slice in flight that is needed in part, that part comes back."""
-    dropped = late.drop_all(state)
+    dropped = stragglers.drop_all(state)
     clipped = [before(items, stop) for items in state.again]
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:
@@ -153,15 +117,6 @@ def before(items: range, stop: int) -> range:
     return range(items.start, max(items.start, min(items.stop, stop)))
 
 
-def _halves(items: range, block: int) -> tuple[range, range]:
-    """Both halves of a range, cut at a border of blocks if there is one inside: no block is evaluated for both."""
-    middle = items.start + len(items) // 2
-    border = round(middle / block) * block
-    if not items.start < border < items.stop:
-        border = middle
-    return range(items.start, border), range(border, items.stop)
-
-
 def _hand_out(state: State) -> list[Action]:
     """Slices for the slots that are idle, then for those that have one: it never idles while the driver is busy."""
     if state.draining:
@@ -174,7 +129,7 @@ def _hand_out(state: State) -> list[Action]:
             name = next(iter(level))
             slot = state.slots[name]
             items = _next(state, slot)
-            if _accepts(state, slot, len(items)):
+            if sizing.accepts(state, slot, len(items)):
                 submit = Submit(state.next_ticket, items, name)
                 state.next_ticket += 1
                 _take_out(state, items)
@@ -191,7 +146,7 @@ def _next(state: State, slot: Slot) -> range:
     """The slice that a slot would be given."""
     if state.again:
         return state.again[0]
-    stop = _stop(state.start, _size(state, slot), state.block)
+    stop = sizing.stop_of(state.start, sizing.size_of(state, slot), state.block)
     return range(state.start, min(stop, state.todo[state.gap].stop))
 
 
@@ -204,35 +159,3 @@ def _take_out(state: State, items: range) -> None:
     else:
         state.gap += 1
         state.start = state.todo[state.gap].start if state.gap < len(state.todo) else items.stop
-
-
-def _accepts(state: State, slot: Slot, items: int) -> bool:
-    """Whether it is good for all that a slot takes a slice now.
-
-    Not behind another one, if other slots could have begun it sooner; and not a slow slot, if the others could have
-    done all that is left sooner. Then it stays for whoever is free first.
-    """
-    if slot.pace is None or state.pace is None:
-        return not slot.queue
-    seconds = items * slot.pace
-    if slot.queue:
-        return seconds <= SHARE * state.seconds_for(state.waiting)
-    busy = state.left > state.waiting
-    return not busy or seconds <= SHARE * state.seconds_for(state.left) + items * state.pace
-
-
-def _size(state: State, slot: Slot) -> int:
-    """About how many items a slot is given next."""
-    if not state.known:
-        return 1
-    target = max(TARGET_SECONDS, len(state.names) / SLICES_A_SECOND)
-    if state.limit is not None:  # a slice that takes as long as one item may is taken for one that hangs
-        target = min(target, LIMIT_SHARE * state.limit)
-    share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
-    seconds = max(min(target, share), SHORTEST * target)
-    return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))
-
-
-def _stop(start: int, size: int, block: int) -> int:
-    """The end of a slice of about `size` items from `start`: the last border of blocks in it, or else the next one."""
-    return max((start + size) // block, start // block + 1) * block

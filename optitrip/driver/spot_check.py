@@ -1,53 +1,56 @@
-"""A row of an earlier run, evaluated once more before the rest: whether the loss still gives what it gave.
+"""A spot check: a row of an earlier run is evaluated once more before the rest, and must give what it gave.
 
 Provenance sees a changed module or library; a file that the loss reads, or a server that it asks, only this does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 
-from optitrip.core.method import Method
-from optitrip.core.observer import Observers
+from optitrip.core.executor import Done
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
 from optitrip.driver.stage import Stage
 from optitrip.errors import InputError
-from optitrip.executors import Done
 from optitrip.part import DIED, TIMEOUT, Part
 
 
-class Witness(Stage):
-    """The stage of a row that is there already; nothing of it is written or told."""
+class SpotCheck:
+    """A sink that compares parts with what the journal has of them; it writes nothing and tells nobody."""
 
-    def __init__(self, number: int, method: Method, journal: Journal, since: int = 0) -> None:
-        """`since`: rows written before, in milliseconds since 1970, do not count."""
-        super().__init__(number, method, journal, Observers())
-        self.row = journal.smallest(number, self.digest, since)
-        """None where there is none without failures whose items take less than a second."""
+    def __init__(self, stage: Stage, journal: Journal) -> None:
+        self._stage, self._journal = stage, journal
+        self._held: list[Done] = []
+        self.needed = stage.method.items
 
-    def write(self, done: Sequence[Done], attempt: int, limits: Limits, heed: Callable[[], None]) -> int:
+    @property
+    def due(self) -> float:
+        return -math.inf if self._held else math.inf
+
+    def take(self, done: Sequence[Done]) -> None:
+        self._held += done
+
+    def flush(self) -> None:
         """Compare.
 
         Raises:
-            InputError: if it is not as before.
+            InputError: if a part is not as before.
         """
-        del limits, heed
+        done, self._held = self._held, []
         for outcome in done:
             if not outcome.part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):
-                continue  # of its workers' fate, not of what the loss gives
-            for before, _ in self._journal.parts(self.number, self.digest, [outcome.part.items], attempt):
+                continue  # its workers' fate, not what the loss gives
+            for before, _ in self._journal.parts(self._stage.number, self._stage.digest, [outcome.part.items]):
                 if before.columns_bytes() != outcome.part.columns_bytes():
                     raise InputError(
                         f"{self._journal.path}: {difference(before, outcome.part)}: the loss, or what it reads, has "
                         "changed since, or it is not deterministic. --fresh starts over; --accept-changes goes on with "
                         "what is there; [objective] deterministic = false says that this is to be expected"
                     )
-        return 0
 
 
 def difference(before: Part, now: Part) -> str:
-    """The first number that is another one."""
+    """Describe the first number that differs."""
     items = f"items {before.items.start} to {before.items.stop - 1} gave"
     for name, column in before.columns.items():
         other = now.columns.get(name)

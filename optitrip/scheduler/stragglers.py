@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from optitrip.driver.state import Action, Cancel, Slot, State, Submit, put
-
-LOOK_SECONDS = 1.0
-LATE_SECONDS, LATE_TIMES = 10.0, 3.0
-"""A slice is late if it takes so long and so many times longer than one of its size should."""
+from optitrip.scheduler.events import Action, Cancel, Submit
+from optitrip.scheduler.state import Slot, State, put
 
 
 def look(state: State) -> list[Action]:
@@ -22,7 +19,7 @@ def look(state: State) -> list[Action]:
 
     Not where an item may take only so long: what takes too long is ended there.
     """
-    if state.now - state.looked < LOOK_SECONDS or state.limit is not None or state.measured is None:
+    if state.now - state.looked < state.settings.look_seconds or state.limit is not None or state.measured is None:
         return []
     state.looked = state.now
     if state.waiting or state.draining:
@@ -50,7 +47,7 @@ def is_late(state: State, slot: Slot) -> bool:
     expected = len(first.items) * (slot.pace or state.pace or state.measured or 0.0)
     if first.copy_of in state.copies:
         expected = max(slot.since - one.since for one in state.slots.values() if one.find(state.copies[first.ticket]))
-    return state.now - slot.since > max(LATE_SECONDS, LATE_TIMES * expected)
+    return state.now - slot.since > max(state.settings.late_seconds, state.settings.late_times * expected)
 
 
 def _give_up(state: State, name: str) -> list[Action]:

@@ -10,15 +10,12 @@ import pytest
 from chaos import Chaos
 from examples import result_bits, search
 from optitrip.core.progress import Progress
-from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
-from optitrip.driver.limits import Limits
-from optitrip.driver.phases import Phases
-from optitrip.driver.run import Driver
 from optitrip.errors import InputError
 from optitrip.executors.serial import Serial
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
+from running import driver
 
 ITEMS = 200
 
@@ -26,10 +23,9 @@ ITEMS = 200
 def run(loss: Any, journal: Journal, make: Any = Serial, since: int | None = 0) -> tuple[Any, int, int]:
     """The result, the items evaluated, and those that watchers were told of."""
     objective, progress = Objective(loss), Progress(ITEMS)
-    crew = Crew(make, objective)
-    driver = Driver(crew, 1, journal, progress, Phases(), limits=Limits(write=0), witness_since=since)
-    answer = driver.run(search_route(search(ITEMS), objective.offers))
-    return answer.result, driver.evaluated["search"], progress.done
+    one = driver(objective, make, journal, progress, checked_since=since)
+    answer = one.run(search_route(search(ITEMS), objective.offers))
+    return answer.result, one.evaluated["search"], progress.done
 
 
 def before(x: Any, k: int, c: float) -> float:

@@ -1,80 +1,15 @@
-"""What a plan knows: slots, what they hold, and what is left; and the events and actions by which it talks."""
+"""What a plan knows: slots, what they hold, and what is left."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from optitrip.executors import Done, Failed
+from optitrip.core.executor import Done, Failed
+from optitrip.scheduler.events import Submit
+from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
 
 QUEUED_PER_SLOT = 2
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Which slots there are now."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Items from this one on are not needed."""
-
-    stop: int
-
-
-@dataclass(frozen=True)
-class Drain:
-    """Hand out no more."""
-
-
-@dataclass(frozen=True)
-class Tick:
-    """How late it is, in seconds since any moment."""
-
-    now: float
-
-
-Event = Done | Failed | Slots | Cut | Drain | Tick
-
-
-@dataclass(frozen=True)
-class Submit:
-    """Hand out a slice to a slot."""
-
-    ticket: int
-    items: range
-    slot: str
-    copy_of: int | None = None
-    """The ticket of a slice that takes too long; this one is the same."""
-
-
-@dataclass(frozen=True)
-class Abort:
-    """The stage cannot go on."""
-
-    reason: str
-    users_fault: bool
-
-
-@dataclass(frozen=True)
-class GiveUp:
-    """An item cannot be evaluated; it is to be recorded as failed."""
-
-    item: int
-    kind: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """A slice is not needed any more."""
-
-    ticket: int
-
-
-Action = Submit | Abort | GiveUp | Cancel
 
 
 @dataclass(frozen=True)
@@ -126,6 +61,7 @@ class State:
     """Items that are not done."""
     waiting: int
     """Of these, not handed out."""
+    settings: SchedulerSettings = DEFAULT
     gap: int = 0
     start: int = 0
     again: tuple[range, ...] = ()

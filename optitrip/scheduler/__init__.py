@@ -1,0 +1,1 @@
+"""Who gets which slice: pure, without a clock, I/O or threads."""

@@ -1,0 +1,38 @@
+"""What becomes of a slice that came back without a part: it is retried, halved, or its item is given up."""
+
+from __future__ import annotations
+
+from optitrip.core.executor import Failed
+from optitrip.part import DIED, TIMEOUT
+from optitrip.scheduler import stragglers
+from optitrip.scheduler.events import Action, GiveUp, Submit
+from optitrip.scheduler.state import State
+
+DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
+"""A range whose worker died so often is halved; an item that was alone every time is given up."""
+
+
+def failed(state: State, submit: Submit, event: Failed) -> list[Action]:
+    """Decide what to do about a slice whose worker was lost, killed or died."""
+    items = submit.items
+    overstayed = event.kind == "overstayed"
+    died = state.deaths.get(items, 0) + (event.kind == "died")
+    state.deaths = {**state.deaths, items: died}
+    if stragglers.forget(state, submit.ticket):
+        return []  # the other one may yet succeed
+    if len(items) == 1 and (overstayed or died >= DEATHS_OF_AN_ITEM):
+        state.left -= 1
+        return [GiveUp(items.start, TIMEOUT if overstayed else DIED, event.message)]
+    halve = len(items) > 1 and (overstayed or died >= DEATHS_OF_A_SLICE)
+    state.again += halves(items, state.block) if halve else (items,)
+    state.waiting += len(items)
+    return []
+
+
+def halves(items: range, block: int) -> tuple[range, range]:
+    """Both halves of a range, cut at a border of blocks if there is one inside: no block is evaluated for both."""
+    middle = items.start + len(items) // 2
+    border = round(middle / block) * block
+    if not items.start < border < items.stop:
+        border = middle
+    return range(items.start, border), range(border, items.stop)

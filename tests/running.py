@@ -1,0 +1,53 @@
+"""The one way in which tests set up a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from optitrip.core.executor import Executor
+from optitrip.core.observer import Observers
+from optitrip.driver.crew import Crew
+from optitrip.driver.journal import Journal
+from optitrip.driver.phases import Phases
+from optitrip.driver.run import Driver
+from optitrip.driver.settings import Settings
+from optitrip.executors.serial import Serial
+from optitrip.scheduler.settings import SchedulerSettings
+
+MEMORY = Path(":memory:")
+AT_ONCE = Settings(write_seconds=0.0)
+"""Each part is written at once, so that an observer can interrupt between any two."""
+
+
+def settings(target_seconds: float | None = None, **changes: Any) -> Settings:
+    """`AT_ONCE` with changes; `target_seconds` is the length of slices."""
+    if target_seconds is not None:
+        changes["scheduler"] = SchedulerSettings(target_seconds=target_seconds)
+    return replace(AT_ONCE, **changes)
+
+
+def driver(
+    objective: Any,
+    make: Callable[[], Executor] = Serial,
+    journal: Journal | None = None,
+    observer: Any = None,
+    *,
+    block: int = 1,
+    settings: Settings = AT_ONCE,
+    grow: Any = None,
+    **options: Any,
+) -> Driver:
+    """A driver of an objective, on the executor that `make` makes; by default with its journal in memory."""
+    crew = Crew(make, objective, grow)
+    return Driver(
+        crew,
+        block,
+        journal or Journal(MEMORY),
+        observer or Observers(),
+        Phases(),
+        settings=settings,
+        **options,
+    )
