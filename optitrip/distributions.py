@@ -42,7 +42,7 @@ class Distribution(Protocol):
         return ()
 
     def extremes(self) -> Array:
-        """Some u in (0, 1), shape (n,), whose values include the smallest and the largest."""
+        """Give some u in (0, 1), shape (n,), whose values include the smallest and the largest."""
         return np.array([LOWEST, 0.5, HIGHEST])
 
     @abstractmethod

@@ -185,7 +185,7 @@ class Space:
 
 
 def first_value(distribution: Distribution) -> str:
-    """Its value at the lowest u, as a sweep file would say it."""
+    """Spell its value at the lowest u as a sweep file would."""
     return json.dumps(plain(distribution.values(np.array([LOWEST]))[0]))
 
 
