@@ -6,6 +6,7 @@ import math
 import pickle
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from decimal import Decimal, localcontext
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ from scipy.optimize import rosen, rosen_der
 
 from optitrip import objectives
 from optitrip.objective import Objective
-from optitrip.objectives import Ackley, Beale, Rastrigin, Rosenbrock, Sphere
+from optitrip.objectives import Ackley, Beale, Rastrigin, Rosenbrock, Sphere, StyblinskiTang
 from optitrip.objectives.analytic import Analytic
 from optitrip.part import Array
 
@@ -36,6 +37,7 @@ PLAIN: dict[type[Analytic], Callable[[list[float]], float]] = {
     Rosenbrock: lambda x: sum(100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in pairwise(x)),
     Rastrigin: lambda x: 10 * len(x) + sum(v * v - 10 * math.cos(2 * PI * v) for v in x),
     Ackley: ackley,
+    StyblinskiTang: lambda x: sum(v**4 - 16 * v**2 + 5 * v for v in x) / 2,
     Beale: lambda x: sum((y - x[0] + x[0] * x[1] ** k) ** 2 for k, y in ((1, 1.5), (2, 2.25), (3, 2.625))),
 }
 """The textbook's formula of each, one number after the other."""
@@ -122,6 +124,17 @@ def test_the_known_minimum_is_one(function: Analytic, data: st.DataObject) -> No
     assert function(place + data.draw(arrays(np.float64, d, elements=st.floats(-9, 9)))) >= least - rounding
 
 
+def test_the_minimum_of_styblinski_and_tang() -> None:
+    """Its place and value are the doubles nearest to those that Newton's method finds with 50 digits."""
+    with localcontext(prec=50):
+        x = Decimal(-3)
+        for _ in range(10):
+            x -= (4 * x**3 - 32 * x + 5) / (12 * x**2 - 32)
+        least = (x**4 - 16 * x**2 + 5 * x) / 2
+    assert StyblinskiTang().minimum(3).tolist() == [float(x)] * 3
+    assert [StyblinskiTang().least(d) for d in (1, 2, 10)] == [d * float(least) for d in (1, 2, 10)]
+
+
 @given(batches(Rosenbrock(), rows=1))
 def test_rosenbrock_is_that_of_scipy(x: Array) -> None:
     """Value and gradient."""
@@ -136,6 +149,7 @@ def test_rosenbrock_is_that_of_scipy(x: Array) -> None:
         (Beale(), (1, 1), 14.203125, (0, 27.75)),
         (Sphere(), (3, -4), 25, (6, -8)),
         (Rastrigin(), (1, -2), 5, (2, -4)),
+        (StyblinskiTang(), (1, -2), -5 - 29, (-11.5, 18.5)),
         # 20 + e - 20 exp(-0.2 r) - e and 4 exp(-0.2 r) x / (d r), r = 5 / sqrt 2: every cosine of a whole number is 1.
         (Ackley(), (3, -4), 20 - 20 * math.exp(-math.sqrt(0.5)), None),
     ],

@@ -7,3 +7,4 @@ from optitrip.objectives.analytic import Rosenbrock as Rosenbrock
 from optitrip.objectives.analytic import Sphere as Sphere
 from optitrip.objectives.hinge import Hinge as Hinge
 from optitrip.objectives.softmax import Softmax as Softmax
+from optitrip.objectives.styblinski_tang import StyblinskiTang as StyblinskiTang
