@@ -204,6 +204,35 @@ class Integer(Distribution):
 
 
 @dataclass(frozen=True)
+class LogInteger(Distribution):
+    """A whole number from low to high, both included and at least 1, whose logarithm is uniform: for sizes and counts.
+
+    A number whose logarithm is uniform between those of low - 1/2 and high + 1/2, rounded: n is as likely as
+    log((n + 1/2) / (n - 1/2)), which is nearly 1 / n, so each doubling holds as many draws as any other.
+    """
+
+    low: int
+    high: int
+    continuous: ClassVar[bool] = False
+
+    LARGEST: ClassVar[int] = 2**40
+    """With 2^52 values of u, whole numbers up to here still have their shares to one part in fifty."""
+
+    @classmethod
+    def parse(cls, given: object) -> LogInteger:
+        bounds = Integer.parse(given)
+        if bounds.low < 1:
+            raise ValueError(f"low must be at least 1 for a logarithm, was {given!r}")
+        if bounds.high > cls.LARGEST:
+            raise ValueError(f"high must be at most 2^40, was {given!r}")
+        return cls(bounds.low, bounds.high)
+
+    def values(self, unit: Array) -> Array:
+        exact = LogUniform(self.low - 0.5, self.high + 0.5).values(unit)
+        return np.clip(np.rint(exact, out=exact), self.low, self.high, out=exact).astype(np.int64)
+
+
+@dataclass(frozen=True)
 class Choice(Distribution):
     """One of some strings, numbers or booleans, each as likely."""
 
@@ -295,6 +324,7 @@ DISTRIBUTIONS: dict[str, Callable[[object], Distribution]] = {
     "uniform": Uniform.parse,
     "log_uniform": LogUniform.parse,
     "integer": Integer.parse,
+    "log_integer": LogInteger.parse,
     "choice": Choice.parse,
     "constant": Constant.parse,
 }

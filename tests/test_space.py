@@ -31,6 +31,7 @@ ENTRIES: dict[str, list[Any]] = {
     "uniform": [[0, 1], [-3, 5.5], [1e6, 1e6 + 1]],
     "log_uniform": [[1e-4, 1e-1], [0.5, 2], [1e-300, 1e300]],
     "integer": [[2, 10], [-3, -3], [0, 1], [-(2**40), 2**40]],
+    "log_integer": [[1, 10], [16, 256], [3, 3], [5, 2**40]],
     "choice": [["rbf", "linear", "poly"], [1, 2, 4, 8], [0.5, 1.5], [True, False], ["auto", 1, 0.5], ["only"]],
     "constant": [3, 2.5, "adam", True, [1, 2], [[0.5, 1.5], [2.5, 3.5]], ["a", "b"]],
 }
@@ -49,10 +50,14 @@ def even(values: Sequence[Any]) -> dict[Any, float]:
 
 DISCRETE: dict[str, Callable[[list[Any]], dict[Any, float]]] = {
     "integer": lambda entry: even(range(entry[0], entry[1] + 1)),
+    "log_integer": lambda entry: {
+        n: math.log((n + 0.5) / (n - 0.5)) / math.log((entry[1] + 0.5) / (entry[0] - 0.5))
+        for n in range(entry[0], entry[1] + 1)
+    },
     "choice": even,
 }
 """How likely each value is, in the order in which values rise with u."""
-WIDE = [("integer", [-(2**40), 2**40])]
+WIDE = [("integer", [-(2**40), 2**40]), ("log_integer", [5, 2**40])]
 """Of which there are too many values to count."""
 EVERY = [(word, entry) for word, entries in ENTRIES.items() for entry in entries]
 EVERY_COUNTABLE = [(word, entry) for word, entry in EVERY if word in DISCRETE and (word, entry) not in WIDE]
@@ -125,6 +130,20 @@ def test_each_value_is_the_inverse_cdf(word: str, entry: list[Any]) -> None:
         start, end = end, end + chance
         assert at({word: entry}, max(LOWEST, start + 1e-9), min(HIGHEST, end - 1e-9)).tolist() == [value] * 2
     assert end == pytest.approx(1)
+
+
+def test_each_power_of_ten_has_its_share_of_log_integers() -> None:
+    """Chi-square of the numbers of digits, where there are too many numbers to count."""
+    edges = [10**power - 0.5 for power in range(13)]
+    counts, _ = np.histogram(drawn({"log_integer": [1, 10**12 - 1]}), edges)
+    expected = np.log(np.array(edges[1:]) / edges[:-1])
+    assert stats.chisquare(counts, expected * DRAWS / expected.sum()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (1, 2), (5, 2**40), (2**40 - 1, 2**40)])
+def test_log_integers_reach_both_ends(low: int, high: int) -> None:
+    """The outermost u give exactly low and high, however far apart."""
+    assert at({"log_integer": [low, high]}, LOWEST, HIGHEST).tolist() == [low, high]
 
 
 @pytest.mark.parametrize("low", [-(2**40), 0, 2**62 - 2**47])
@@ -275,7 +294,8 @@ def test_a_constant_fills_a_shape() -> None:
 
 SCALARS: list[tuple[Any, type]] = [
     ({"normal": [0, 1]}, float), ({"log_normal": [0, 1]}, float), ({"uniform": [0, 1], "dtype": "float32"}, float),
-    ({"log_uniform": [1, 2]}, float), ({"integer": [2, 10]}, int), ({"choice": ["a", "bc"]}, str),
+    ({"log_uniform": [1, 2]}, float), ({"integer": [2, 10]}, int), ({"log_integer": [2, 10]}, int),
+    ({"choice": ["a", "bc"]}, str),
     ({"choice": [1, 2]}, int), ({"choice": [0.5, 2.0]}, float), ({"choice": [True, False]}, bool),
     (3, int), (2.5, float), (True, bool), ("adam", str),
 ]  # fmt: skip
@@ -353,7 +373,7 @@ INVALID: list[tuple[Any, tuple[str, ...], list[str]]] = [
     ({"constant": 3, "dtype": "float32"}, ("dtype",), ["'float32'", "constant"]),
     # wrong parameters
     *(({word: wrong}, (word,), [repr(wrong)])
-      for word in ("normal", "log_normal", "uniform", "log_uniform", "integer")
+      for word in ("normal", "log_normal", "uniform", "log_uniform", "integer", "log_integer")
       for wrong in (None, 1, "0, 1", [], [1], [1, 2, 3], {"low": 1}, True)),
     *(({word: [1, wrong]}, (word,), [repr(wrong), "finite number"])
       for word in ("normal", "log_normal", "uniform", "log_uniform")
@@ -372,6 +392,11 @@ INVALID: list[tuple[Any, tuple[str, ...], list[str]]] = [
     ({"integer": [3, 2]}, ("integer",), ["low must not be above high", "[3, 2]"]),
     *(({"integer": wrong}, ("integer",), ["integers", repr(wrong)]) for wrong in
       ([0.0, 1], [0, 1.5], [False, True], ["0", "1"], [0, 2**48], [2**62, 2**62 + 1], [-(2**62), 0], [0, HUGE])),
+    ({"log_integer": [3, 2]}, ("log_integer",), ["low must not be above high", "[3, 2]"]),
+    ({"log_integer": [0, 2]}, ("log_integer",), ["at least 1", "[0, 2]"]),
+    ({"log_integer": [1, 2**40 + 1]}, ("log_integer",), ["2^40", "1099511627777"]),
+    ({"log_integer": [1, 2.5]}, ("log_integer",), ["integers", "2.5"]),
+    ({"log_integer": [1, 8], "dtype": "float32"}, ("dtype",), ["'float32'", "log_integer"]),
     # choices
     *(({"choice": wrong}, ("choice",), [repr(wrong)]) for wrong in ([], "abc", 3, None, {"a": 1})),
     ({"choice": [1, [2]]}, ("choice",), ["[2]"]),
