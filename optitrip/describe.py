@@ -26,7 +26,7 @@ def description(sweep: Sweep) -> str:
     for variable in sweep.space.variables:
         described = variable.describe()
         shape = f" of shape {list(variable.shape)}" if variable.shape else ""
-        drawn_from = f" {variable.word} {described[variable.word]}" if variable.word != "shape" else ""
+        drawn_from = f" {variable.word} {described[variable.word]}" if variable.word else ""
         lines.append(f"    {variable.name}:{drawn_from}{shape}, {variable.dtype}")
     workers = sweep.run.workers or "one a CPU"
     lines += [

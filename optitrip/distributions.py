@@ -7,6 +7,7 @@ value may round to a bound: bounds are closed.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -18,12 +19,33 @@ from optitrip.part import Array
 Number = int | float
 
 
+LOWEST, HIGHEST = 2.0**-53, 1 - 2.0**-53
+"""The outermost u that a sampler gives."""
+
+
 class Distribution(Protocol):
-    """A frozen description with the inverse of its CDF."""
+    """A frozen description with the inverse of its CDF. All that others know of it is here; most is as a default says.
 
-    drawn: ClassVar[bool]
+    Its fields, in their order, are what a sweep file gives for its word: a list, or the value itself of a single field.
+    """
+
+    drawn: ClassVar[bool] = True
     """Whether values depend on u: a constant's do not, so nothing is drawn for it."""
+    fixed: ClassVar[bool] = False
+    """Whether its value is the same in every point, so that a gradient takes no step in it."""
+    continuous: ClassVar[bool] = True
+    """Whether values near a value are values too; without that there is no derivative."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape that its own value has, where a variable need not say one."""
+        return ()
+
+    def extremes(self) -> Array:
+        """Give some u in (0, 1), shape (n,), whose values include the smallest and the largest."""
+        return np.array([LOWEST, 0.5, HIGHEST])
+
+    @abstractmethod
     def values(self, unit: Array) -> Array:
         """Map u in (0, 1) to values, elementwise; `unit` may be used up as scratch."""
         ...
@@ -74,12 +96,11 @@ def ndtri(unit: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Normal:
+class Normal(Distribution):
     """Mean and standard deviation."""
 
     mean: float
     deviation: float
-    drawn: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, given: object) -> Normal:
@@ -97,12 +118,11 @@ class Normal:
 
 
 @dataclass(frozen=True)
-class LogNormal:
+class LogNormal(Distribution):
     """exp of a normal with this mean and standard deviation."""
 
     mean: float
     deviation: float
-    drawn: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, given: object) -> LogNormal:
@@ -115,12 +135,11 @@ class LogNormal:
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Distribution):
     """Between low and high."""
 
     low: float
     high: float
-    drawn: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, given: object) -> Uniform:
@@ -131,18 +150,17 @@ class Uniform:
         unit *= width
         unit += self.low
         # Rounding is monotonic: what is above 0 ends at low or above, and what ends highest is the highest u.
-        if (1 - 2.0**-53) * width + self.low > self.high:
+        if HIGHEST * width + self.low > self.high:
             np.minimum(unit, self.high, out=unit)
         return unit
 
 
 @dataclass(frozen=True)
-class LogUniform:
+class LogUniform(Distribution):
     """Its logarithm is uniform between those of low and high, both above 0."""
 
     low: float
     high: float
-    drawn: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, given: object) -> LogUniform:
@@ -157,12 +175,12 @@ class LogUniform:
 
 
 @dataclass(frozen=True)
-class Integer:
+class Integer(Distribution):
     """A whole number from low to high, both included."""
 
     low: int
     high: int
-    drawn: ClassVar[bool] = True
+    continuous: ClassVar[bool] = False
 
     WIDEST: ClassVar[int] = 2**48
     """With 2^52 values of u, this many integers are still drawn evenly to one part in sixteen."""
@@ -186,11 +204,40 @@ class Integer:
 
 
 @dataclass(frozen=True)
-class Choice:
+class LogInteger(Distribution):
+    """A whole number from low to high, both included and at least 1, whose logarithm is uniform: for sizes and counts.
+
+    A number whose logarithm is uniform between those of low - 1/2 and high + 1/2, rounded: n is as likely as
+    log((n + 1/2) / (n - 1/2)), which is nearly 1 / n, so each doubling holds as many draws as any other.
+    """
+
+    low: int
+    high: int
+    continuous: ClassVar[bool] = False
+
+    LARGEST: ClassVar[int] = 2**40
+    """With 2^52 values of u, whole numbers up to here still have their shares to one part in fifty."""
+
+    @classmethod
+    def parse(cls, given: object) -> LogInteger:
+        bounds = Integer.parse(given)
+        if bounds.low < 1:
+            raise ValueError(f"low must be at least 1 for a logarithm, was {given!r}")
+        if bounds.high > cls.LARGEST:
+            raise ValueError(f"high must be at most 2^40, was {given!r}")
+        return cls(bounds.low, bounds.high)
+
+    def values(self, unit: Array) -> Array:
+        exact = LogUniform(self.low - 0.5, self.high + 0.5).values(unit)
+        return np.clip(np.rint(exact, out=exact), self.low, self.high, out=exact).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Choice(Distribution):
     """One of some strings, numbers or booleans, each as likely."""
 
     options: tuple[str | Number | bool, ...]
-    drawn: ClassVar[bool] = True
+    continuous: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, given: object) -> Choice:
@@ -204,6 +251,9 @@ class Choice:
                 raise ValueError(f"an option was {option!r}, which is not finite")
         return cls(tuple(options))
 
+    def extremes(self) -> Array:
+        return (np.arange(len(self.options)) + 0.5) / len(self.options)  # any option may be the largest
+
     def values(self, unit: Array) -> Array:
         unit *= len(self.options)
         index = np.minimum(unit.astype(np.int64), len(self.options) - 1)
@@ -211,11 +261,12 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Distribution):
     """Always the same value."""
 
     value: Any
     drawn: ClassVar[bool] = False
+    fixed: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, given: object) -> Constant:
@@ -228,6 +279,10 @@ class Constant:
             raise ValueError(f"wanted a number, a string, a boolean or a list, was {given!r}")
         return cls(given)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return table(self.value).shape
+
     def values(self, unit: Array) -> Array:
         constant = table(self.value)
         shape = (*unit.shape[:1], *constant.shape) if constant.ndim else unit.shape
@@ -235,7 +290,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Free:
+class Free(Distribution):
     """No distribution: a variable of a gradient, whose values come from the point where it is taken."""
 
     drawn: ClassVar[bool] = False
@@ -243,6 +298,10 @@ class Free:
     def values(self, unit: Array) -> Array:
         del unit
         raise ValueError("a variable without a distribution cannot be drawn")
+
+
+NO_DISTRIBUTION: Distribution = Free()
+"""What a variable has for which a sweep file gives none."""
 
 
 def tuple_of(nested: Any) -> Any:
@@ -265,6 +324,7 @@ DISTRIBUTIONS: dict[str, Callable[[object], Distribution]] = {
     "uniform": Uniform.parse,
     "log_uniform": LogUniform.parse,
     "integer": Integer.parse,
+    "log_integer": LogInteger.parse,
     "choice": Choice.parse,
     "constant": Constant.parse,
 }

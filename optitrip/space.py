@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optitrip.distributions import DISTRIBUTIONS, Choice, Constant, Distribution, Free, Integer, table
+from optitrip.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
 from optitrip.errors import Invalid, nearest
 from optitrip.part import Array
 
@@ -27,6 +27,7 @@ class Variable:
 
     name: str
     word: str
+    """Word of its distribution in sweep files; empty without one."""
     distribution: Distribution
     shape: tuple[int, ...] = ()
     dtype: Precision = "float64"
@@ -49,7 +50,7 @@ class Variable:
         """The variable as a sweep file would say it, spelled in one way only."""
         fields = list(vars(self.distribution).values())
         described: dict[str, Any] = {self.word: fields[0] if len(fields) == 1 else fields} if fields else {}
-        if self.shape or not fields:
+        if self.shape or not described:
             described["shape"] = list(self.shape)
         if self.dtype != "float64":
             described["dtype"] = self.dtype
@@ -75,7 +76,7 @@ class Variable:
             if word not in DISTRIBUTIONS:
                 raise Invalid((word,), f"unknown key; {nearest(word, [*DISTRIBUTIONS, 'shape', 'dtype'])}")
         if not entry and not drawn:
-            return cls(name, "shape", Free(), shape, dtype)
+            return cls(name, "", NO_DISTRIBUTION, shape, dtype)
         if len(entry) != 1:
             found = " and ".join(entry) or "none"
             raise Invalid((), f"wanted exactly one distribution of {', '.join(DISTRIBUTIONS)}; found {found}")
@@ -84,12 +85,10 @@ class Variable:
             distribution = DISTRIBUTIONS[word](parameters)
         except ValueError as error:
             raise Invalid((word,), str(error)) from None
-        if isinstance(distribution, Constant):
-            own = table(distribution.value).shape
-            if own and shape and own != shape:
-                raise Invalid(("shape",), f"was {list(shape)}, but the constant has shape {list(own)}")
-            shape = own or shape
-        variable = cls(name, word, distribution, shape, dtype)
+        own = distribution.shape
+        if own and shape and own != shape:
+            raise Invalid(("shape",), f"was {list(shape)}, but the {word} has shape {list(own)}")
+        variable = cls(name, word, distribution, own or shape, dtype)
         variable._check_extremes()
         return variable
 
@@ -104,10 +103,8 @@ class Variable:
 
     def _check_extremes(self) -> None:
         """No u, not even the outermost, may give an infinite value or one that the dtype cannot hold."""
-        count = len(self.distribution.options) if isinstance(self.distribution, Choice) else 1
-        extremes = np.array([2.0**-53, *((np.arange(count) + 0.5) / count), 1 - 2.0**-53])[:, np.newaxis]
         with np.errstate(over="ignore", under="ignore"):
-            values = self.distribution.values(extremes)
+            values = self.distribution.values(self.distribution.extremes()[:, np.newaxis])
             if values.dtype.kind == "f":
                 values = values.astype(self.dtype)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -137,9 +134,14 @@ class Space:
         return sum(self.sizes.values())
 
     @property
+    def drawable(self) -> bool:
+        """Whether candidates can be drawn: no variable lacks a distribution."""
+        return all(v.distribution.drawn or v.distribution.fixed for v in self.variables)
+
+    @property
     def varied(self) -> list[Variable]:
         """The variables that a gradient takes steps in: all but the constants."""
-        return [variable for variable in self.variables if not isinstance(variable.distribution, Constant)]
+        return [variable for variable in self.variables if not variable.distribution.fixed]
 
     def check_differentiable(self) -> None:
         """Go on if a gradient has coordinates, all of them real.
@@ -148,11 +150,11 @@ class Space:
             Invalid: with the name of a variable that has no derivative.
         """
         for variable in self.varied:
-            if isinstance(variable.distribution, Integer | Choice):
+            if not variable.distribution.continuous:
                 raise Invalid(
                     (variable.name,),
                     f"is {variable.word}, which has no derivative: a step h would leave its values; hold it, e.g. "
-                    f"{variable.name} = {show_value(variable.distribution)}",
+                    f"{variable.name} = {first_value(variable.distribution)}",
                 )
         if not self.varied:
             raise Invalid((), "holds constants only, so a gradient has no coordinates; give a variable a shape")
@@ -182,10 +184,9 @@ class Space:
         return cls(tuple(variables))
 
 
-def show_value(distribution: Integer | Choice) -> str:
-    """One of its values, as a sweep file would say it."""
-    value = distribution.low if isinstance(distribution, Integer) else distribution.options[0]
-    return json.dumps(value)
+def first_value(distribution: Distribution) -> str:
+    """Spell its value at the lowest u as a sweep file would."""
+    return json.dumps(plain(distribution.values(np.array([LOWEST]))[0]))
 
 
 def arguments(values: Mapping[str, Array], row: int) -> dict[str, Any]:

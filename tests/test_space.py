@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +15,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from optitrip.distributions import DISTRIBUTIONS
+import optitrip
+from optitrip import distributions
+from optitrip.distributions import DISTRIBUTIONS, HIGHEST, LOWEST, Distribution
 from optitrip.errors import Invalid
 from optitrip.part import Array
 from optitrip.samplers.random import Random
 from optitrip.space import Space, Variable, arguments
 
 DRAWS = 20_000
-LOWEST, HIGHEST = 2.0**-53, 1 - 2.0**-53
 
 ENTRIES: dict[str, list[Any]] = {
     "normal": [[0, 1], [3.5, 0.25], [-1000, 1e-4]],
@@ -26,6 +31,7 @@ ENTRIES: dict[str, list[Any]] = {
     "uniform": [[0, 1], [-3, 5.5], [1e6, 1e6 + 1]],
     "log_uniform": [[1e-4, 1e-1], [0.5, 2], [1e-300, 1e300]],
     "integer": [[2, 10], [-3, -3], [0, 1], [-(2**40), 2**40]],
+    "log_integer": [[1, 10], [16, 256], [3, 3], [5, 2**40]],
     "choice": [["rbf", "linear", "poly"], [1, 2, 4, 8], [0.5, 1.5], [True, False], ["auto", 1, 0.5], ["only"]],
     "constant": [3, 2.5, "adam", True, [1, 2], [[0.5, 1.5], [2.5, 3.5]], ["a", "b"]],
 }
@@ -35,7 +41,26 @@ CONTINUOUS: dict[str, Any] = {
     "uniform": lambda low, high: stats.uniform(low, high - low),
     "log_uniform": lambda low, high: stats.loguniform(low, high),
 }
+"""SciPy's distribution of that name."""
+
+
+def even(values: Sequence[Any]) -> dict[Any, float]:
+    return {value: 1 / len(values) for value in values}
+
+
+DISCRETE: dict[str, Callable[[list[Any]], dict[Any, float]]] = {
+    "integer": lambda entry: even(range(entry[0], entry[1] + 1)),
+    "log_integer": lambda entry: {
+        n: math.log((n + 0.5) / (n - 0.5)) / math.log((entry[1] + 0.5) / (entry[0] - 0.5))
+        for n in range(entry[0], entry[1] + 1)
+    },
+    "choice": even,
+}
+"""How likely each value is, in the order in which values rise with u."""
+WIDE = [("integer", [-(2**40), 2**40]), ("log_integer", [5, 2**40])]
+"""Of which there are too many values to count."""
 EVERY = [(word, entry) for word, entries in ENTRIES.items() for entry in entries]
+EVERY_COUNTABLE = [(word, entry) for word, entry in EVERY if word in DISCRETE and (word, entry) not in WIDE]
 EVERY_CONTINUOUS = [(word, entry) for word, entry in EVERY if word in CONTINUOUS]
 
 
@@ -51,8 +76,23 @@ def at(entry: dict[str, Any], *unit: float) -> Array:
 
 
 def test_every_distribution_is_tested() -> None:
-    """A distribution that is added to the registry needs its entries here."""
+    """A distribution that is added to the registry needs its entries here, and an independent answer."""
     assert ENTRIES.keys() == DISTRIBUTIONS.keys()
+    made = {word: DISTRIBUTIONS[word](entries[0]) for word, entries in ENTRIES.items()}
+    assert CONTINUOUS.keys() == {word for word, one in made.items() if one.drawn and one.continuous}
+    assert DISCRETE.keys() == {word for word, one in made.items() if one.drawn and not one.continuous}
+
+
+def test_no_other_file_knows_a_distribution() -> None:
+    """What is asked of one is asked of its protocol, so that one more is a class and a line in the table."""
+    concrete = {name for name, one in vars(distributions).items() if Distribution in getattr(one, "__bases__", ())}
+    assert len(concrete) > len(DISTRIBUTIONS)  # and the one of a variable without
+    for path in Path(optitrip.__file__).parent.rglob("*.py"):
+        if path == Path(distributions.__file__):
+            continue
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.module == distributions.__name__:
+                assert not concrete & {alias.name for alias in node.names}, path
 
 
 @pytest.mark.parametrize(("word", "entry"), EVERY_CONTINUOUS)
@@ -72,24 +112,38 @@ def test_values_are_the_inverse_cdf(word: str, entry: list[Any], unit: float) ->
     assert at({word: entry}, unit)[0] == pytest.approx(wanted, rel=1e-12, abs=1e-14)
 
 
-@pytest.mark.parametrize(("low", "high"), [(2, 10), (0, 1), (-5, 93), (7, 7)])
-def test_integers_are_as_likely(low: int, high: int) -> None:
-    """Chi-square of the counts: every whole number from low to high, both included, and no other."""
-    values = drawn({"integer": [low, high]})
-    assert values.dtype == np.int64
-    assert values.min() == low
-    assert values.max() == high
-    counts = np.bincount(values - low, minlength=high - low + 1)
-    assert counts.size == 1 or stats.chisquare(counts).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("options", [entry for entry in ENTRIES["choice"] if len(entry) > 1], ids=str)
-def test_options_are_as_likely(options: list[Any]) -> None:
-    """Chi-square of the counts: every option, and nothing else."""
-    values = drawn({"choice": options}).tolist()
-    counts = [values.count(option) for option in options]
+@pytest.mark.parametrize(("word", "entry"), EVERY_COUNTABLE)
+def test_each_value_is_as_likely_as_it_should_be(word: str, entry: list[Any]) -> None:
+    """Chi-square of the counts: every value that there is, and no other."""
+    likely = DISCRETE[word](entry)
+    values = drawn({word: entry}).tolist()
+    counts = [values.count(value) for value in likely]
     assert sum(counts) == DRAWS
-    assert stats.chisquare(counts).pvalue > 1e-3
+    assert len(counts) == 1 or stats.chisquare(counts, [DRAWS * chance for chance in likely.values()]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("word", "entry"), EVERY_COUNTABLE)
+def test_each_value_is_the_inverse_cdf(word: str, entry: list[Any]) -> None:
+    """From the lowest u to the highest, each value holds a stretch as long as it is likely, but for rounding."""
+    end = 0.0
+    for value, chance in DISCRETE[word](entry).items():
+        start, end = end, end + chance
+        assert at({word: entry}, max(LOWEST, start + 1e-9), min(HIGHEST, end - 1e-9)).tolist() == [value] * 2
+    assert end == pytest.approx(1)
+
+
+def test_each_power_of_ten_has_its_share_of_log_integers() -> None:
+    """Chi-square of the numbers of digits, where there are too many numbers to count."""
+    edges = [10**power - 0.5 for power in range(13)]
+    counts, _ = np.histogram(drawn({"log_integer": [1, 10**12 - 1]}), edges)
+    expected = np.log(np.array(edges[1:]) / edges[:-1])
+    assert stats.chisquare(counts, expected * DRAWS / expected.sum()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (1, 2), (5, 2**40), (2**40 - 1, 2**40)])
+def test_log_integers_reach_both_ends(low: int, high: int) -> None:
+    """The outermost u give exactly low and high, however far apart."""
+    assert at({"log_integer": [low, high]}, LOWEST, HIGHEST).tolist() == [low, high]
 
 
 @pytest.mark.parametrize("low", [-(2**40), 0, 2**62 - 2**47])
@@ -100,9 +154,11 @@ def test_integers_reach_both_ends(low: int, count: int) -> None:
     assert at({"integer": [low, high]}, LOWEST, HIGHEST).tolist() == [low, high]
 
 
-def test_choices_reach_both_ends() -> None:
-    """The outermost u give the first and the last option."""
-    assert at({"choice": ["a", "b", "c"]}, LOWEST, HIGHEST).tolist() == ["a", "c"]
+@pytest.mark.parametrize(("word", "entry"), EVERY_COUNTABLE)
+def test_the_first_and_the_last_value_are_reached(word: str, entry: list[Any]) -> None:
+    """By the outermost u, exactly."""
+    first, *_, last = [*DISCRETE[word](entry)] * 2
+    assert at({word: entry}, LOWEST, HIGHEST).tolist() == [first, last]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -139,9 +195,8 @@ def test_no_bounds_are_passed(bounds: list[float], unit: float, word: str) -> No
 @pytest.mark.parametrize(("word", "entry"), EVERY)
 def test_extremes_are_finite(word: str, entry: Any) -> None:
     """The outermost u of the sampler give no infinity and no NaN."""
-    values = Variable.parse("x", {word: entry}).values(
-        np.repeat([[LOWEST], [HIGHEST]], math.prod(np.shape(entry) if word == "constant" else ()), axis=1)
-    )
+    variable = Variable.parse("x", {word: entry})
+    values = variable.values(np.repeat([[LOWEST], [HIGHEST]], variable.size, axis=1))
     assert values.dtype.kind != "f" or np.isfinite(values).all()
 
 
@@ -151,6 +206,46 @@ def test_values_rise_with_u(word: str, entry: list[Any]) -> None:
     unit = np.linspace(LOWEST, HIGHEST, 2001)
     values = at({word: entry}, *unit)
     assert (np.diff(values) >= 0).all()
+
+
+@pytest.mark.parametrize(("word", "entry"), EVERY)
+def test_extremes_are_told(word: str, entry: Any) -> None:
+    """No value is below or above those of the u that a distribution says are its extremes."""
+    distribution = DISTRIBUTIONS[word](entry)
+    extremes = distribution.extremes()
+    assert ((extremes > 0) & (extremes < 1)).all()
+    told, found = distribution.values(extremes), distribution.values(np.linspace(LOWEST, HIGHEST, 1001))
+    if found.dtype.kind in "if":
+        assert told.min() <= found.min()
+        assert told.max() >= found.max()
+    else:
+        assert set(told.ravel().tolist()) >= set(found.ravel().tolist())
+
+
+@pytest.mark.parametrize(("word", "entry"), EVERY)
+def test_a_gradient_steps_in_it_or_says_how_to_hold_it(word: str, entry: Any) -> None:
+    """Constants are no coordinates; what has no derivative is refused with a value of its own to bind."""
+    space = Space.parse({"x": {word: entry}, "free": {"shape": [2]}}, drawn=False)
+    distribution = space.variables[0].distribution
+    assert [variable.name for variable in space.varied] == ["x"] * (not distribution.fixed) + ["free"]
+    if distribution.fixed or distribution.continuous:
+        space.check_differentiable()
+        return
+    with pytest.raises(Invalid, match=f"is {word}, which has no derivative") as caught:
+        space.check_differentiable()
+    held = json.loads(caught.value.message.rpartition(" = ")[2])
+    assert held == at({word: entry}, LOWEST).tolist()[0]
+    Space.parse({"x": held, "free": {"shape": [2]}}, drawn=False).check_differentiable()
+
+
+def test_a_space_without_a_distribution_cannot_be_drawn() -> None:
+    """It says so, and what it says of itself is its shape."""
+    free = {"x": {"shape": []}, "c": 3}
+    assert not Space.parse(free, drawn=False).drawable
+    assert Space.parse({"x": NORMAL, "c": 3}).drawable
+    assert Space.parse(free, drawn=False).describe() == {"x": {"shape": []}, "c": {"constant": 3}}
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        Space.parse(free, drawn=False).values({}, 1)
 
 
 SHAPES: list[tuple[Any, tuple[int, ...]]] = [
@@ -199,7 +294,8 @@ def test_a_constant_fills_a_shape() -> None:
 
 SCALARS: list[tuple[Any, type]] = [
     ({"normal": [0, 1]}, float), ({"log_normal": [0, 1]}, float), ({"uniform": [0, 1], "dtype": "float32"}, float),
-    ({"log_uniform": [1, 2]}, float), ({"integer": [2, 10]}, int), ({"choice": ["a", "bc"]}, str),
+    ({"log_uniform": [1, 2]}, float), ({"integer": [2, 10]}, int), ({"log_integer": [2, 10]}, int),
+    ({"choice": ["a", "bc"]}, str),
     ({"choice": [1, 2]}, int), ({"choice": [0.5, 2.0]}, float), ({"choice": [True, False]}, bool),
     (3, int), (2.5, float), (True, bool), ("adam", str),
 ]  # fmt: skip
@@ -277,7 +373,7 @@ INVALID: list[tuple[Any, tuple[str, ...], list[str]]] = [
     ({"constant": 3, "dtype": "float32"}, ("dtype",), ["'float32'", "constant"]),
     # wrong parameters
     *(({word: wrong}, (word,), [repr(wrong)])
-      for word in ("normal", "log_normal", "uniform", "log_uniform", "integer")
+      for word in ("normal", "log_normal", "uniform", "log_uniform", "integer", "log_integer")
       for wrong in (None, 1, "0, 1", [], [1], [1, 2, 3], {"low": 1}, True)),
     *(({word: [1, wrong]}, (word,), [repr(wrong), "finite number"])
       for word in ("normal", "log_normal", "uniform", "log_uniform")
@@ -296,6 +392,11 @@ INVALID: list[tuple[Any, tuple[str, ...], list[str]]] = [
     ({"integer": [3, 2]}, ("integer",), ["low must not be above high", "[3, 2]"]),
     *(({"integer": wrong}, ("integer",), ["integers", repr(wrong)]) for wrong in
       ([0.0, 1], [0, 1.5], [False, True], ["0", "1"], [0, 2**48], [2**62, 2**62 + 1], [-(2**62), 0], [0, HUGE])),
+    ({"log_integer": [3, 2]}, ("log_integer",), ["low must not be above high", "[3, 2]"]),
+    ({"log_integer": [0, 2]}, ("log_integer",), ["at least 1", "[0, 2]"]),
+    ({"log_integer": [1, 2**40 + 1]}, ("log_integer",), ["2^40", "1099511627777"]),
+    ({"log_integer": [1, 2.5]}, ("log_integer",), ["integers", "2.5"]),
+    ({"log_integer": [1, 8], "dtype": "float32"}, ("dtype",), ["'float32'", "log_integer"]),
     # choices
     *(({"choice": wrong}, ("choice",), [repr(wrong)]) for wrong in ([], "abc", 3, None, {"a": 1})),
     ({"choice": [1, [2]]}, ("choice",), ["[2]"]),

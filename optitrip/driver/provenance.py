@@ -27,7 +27,6 @@ WITNESSES = (0, 1, 999_983)
 
 def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> dict[str, Any]:
     """Block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
-    drawn = sweep.spec.drawn(sweep.method)
     return {
         "block": objective.offers.block,
         "data": data(objective),
@@ -42,7 +41,7 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> dict
             "processor": platform.machine(),
             "blas": sorted({f"{i['internal_api']} {i.get('architecture', '')}" for i in threadpool_info()}),
         },
-        "witness": witness(sweep.candidates) if drawn else None,
+        "witness": witness(sweep.candidates) if sweep.space.drawable else None,
     }
 
 

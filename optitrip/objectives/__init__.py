@@ -1,7 +1,10 @@
 """Losses that come with optitrip; each is named in a sweep file as `optitrip.objectives:Name`."""
 
-from optitrip.objectives.analytic import Ackley, Beale, Rastrigin, Rosenbrock, Sphere
-from optitrip.objectives.hinge import Hinge
-from optitrip.objectives.softmax import Softmax
-
-__all__ = ["Ackley", "Beale", "Hinge", "Rastrigin", "Rosenbrock", "Softmax", "Sphere"]
+from optitrip.objectives.analytic import Ackley as Ackley
+from optitrip.objectives.analytic import Beale as Beale
+from optitrip.objectives.analytic import Rastrigin as Rastrigin
+from optitrip.objectives.analytic import Rosenbrock as Rosenbrock
+from optitrip.objectives.analytic import Sphere as Sphere
+from optitrip.objectives.hinge import Hinge as Hinge
+from optitrip.objectives.softmax import Softmax as Softmax
+from optitrip.objectives.styblinski_tang import StyblinskiTang as StyblinskiTang
