@@ -57,7 +57,7 @@ def ray_session(local_ray: None) -> Iterator[optitrip.Session]:
         yield session
 
 
-@pytest.fixture(params=["serial", "ray"])
+@pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
 def session(request: pytest.FixtureRequest) -> Iterator[optitrip.Session]:
     if request.param == "ray":
         yield request.getfixturevalue("ray_session")

@@ -18,7 +18,7 @@ from optitrip.executors.serial import Serial
 from optitrip.executors.worker import Worker
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
-from test_laws import ITEMS, REFERENCE, go
+from test_laws import ITEMS, go, reference
 
 Make = Callable[[], Executor]
 
@@ -29,7 +29,7 @@ def ray_workers(count: int = 2) -> Executor:
     return RayWorkers(count, paths=[HERE])
 
 
-@pytest.fixture(params=["serial", "ray"])
+@pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "ray":
         request.getfixturevalue("local_ray")
@@ -140,7 +140,7 @@ def test_an_objective_that_cannot_travel_is_refused() -> None:
 def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
     """Law 1: SIGKILL of a worker in its slice changes no bit; the worker is replaced."""
     marker = tmp_path / "killed"
-    assert go(Objective(KillsOnce(str(marker))), make=ray_workers)[0] == REFERENCE["scalar"]
+    assert go(Objective(KillsOnce(str(marker))), make=ray_workers)[0] == reference("scalar")
     assert marker.exists()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from command import ROOT, optitrip_process
 from optitrip.spec import read
-from test_cli import ROOT, optitrip
 
 
 def readme_commands() -> list[str]:
@@ -64,7 +64,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
         words = shlex.split(line.partition("run optitrip ")[2])
         if words[0] == "ui":
             continue  # a server; its own test is below
-        done = optitrip(tmp_path, *words)
+        done = optitrip_process(tmp_path, *words)
         assert done.returncode == 0, (line, done.stderr)
         ran.append(words[0])
         if words == ["sweep", "sweeps/digits_random.toml"]:
