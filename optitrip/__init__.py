@@ -7,10 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.answers.gradient import GradientAnswer
-    from optitrip.answers.search import SearchAnswer
     from optitrip.api import Session, gradient, search, sweep
     from optitrip.errors import InputError, NoAnswer, Stopped
+    from optitrip.methods.gradient.answer import GradientAnswer
+    from optitrip.methods.search.answer import SearchAnswer
     from optitrip.objective import batched
 
 __version__ = "0.1.0"
@@ -30,8 +30,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "GradientAnswer": "answers.gradient",
-    "SearchAnswer": "answers.search",
+    "GradientAnswer": "methods.gradient.answer",
+    "SearchAnswer": "methods.search.answer",
     "Session": "api",
     "gradient": "api",
     "search": "api",

@@ -10,17 +10,18 @@ from typing import Any
 
 from rich.console import Console
 
-from optitrip.answers import Answer
-from optitrip.answers.gradient import GradientAnswer
-from optitrip.answers.search import SearchAnswer
 from optitrip.base_point import located
-from optitrip.console import LiveLine, Silent
+from optitrip.console import LiveLine
+from optitrip.core.observer import Observer
 from optitrip.driver.phases import Phases
 from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.launch import Options, conduct
 from optitrip.live import live_objective, live_paths, live_sweep, named_point, plain
 from optitrip.loading import import_paths, load, with_stand_in
+from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.methods.search.answer import SearchAnswer
 from optitrip.objective import Objective
+from optitrip.output.answer import Answer
 from optitrip.spec import Sweep, parse, read
 from optitrip.tables import SearchTable
 from optitrip.toml_lines import Lines
@@ -158,7 +159,7 @@ class Session:
     ) -> SearchAnswer | GradientAnswer:
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if track else "none"})
         options = Options(Path(state_dir) if state_dir is not None else None)
-        watch = LiveLine(Console(stderr=True, highlight=False)) if self._progress else Silent()
+        watch = LiveLine(Console(stderr=True, highlight=False)) if self._progress else Observer()
         outcome = conduct(
             replace(sweep, tracking=tracking),
             objective,

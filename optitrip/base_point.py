@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.answers.formats import BEST
 from optitrip.draws import Draws
 from optitrip.driver import files
 from optitrip.errors import InputError
 from optitrip.finding import is_sweep_file, state_directories
+from optitrip.output.formats import BEST
 from optitrip.part import Array
 from optitrip.point import Point
 from optitrip.spec import Sweep, read

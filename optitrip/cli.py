@@ -93,7 +93,8 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
 
     from rich.console import Console
 
-    from optitrip.console import LiveLine, Silent, stdout_to_stderr, summary
+    from optitrip.console import LiveLine, stdout_to_stderr, summary
+    from optitrip.core.observer import Observer
     from optitrip.driver.phases import Phases
     from optitrip.forgiving import Forgiving
     from optitrip.launch import launch
@@ -104,7 +105,7 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     live = LiveLine(errors)
     # What the loss prints is no result, so it goes where messages go.
     with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr():
-        outcome = launch(spec, replace(options, heed=stop.heed), Silent() if quiet else live, Phases(IMPORTED_AT))
+        outcome = launch(spec, replace(options, heed=stop.heed), Observer() if quiet else live, Phases(IMPORTED_AT))
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
     if json:

@@ -16,12 +16,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from optitrip.driver.outcome import Outcome
-from optitrip.driver.strung import Times
-from optitrip.driver.watch import Progress, Written
-from optitrip.methods import MAIN, Method
-from optitrip.methods.gradient import Gradient
-from optitrip.methods.search import Search
+from optitrip.core.method import Method
+from optitrip.core.notice import Notice
+from optitrip.core.observer import Observer, Times, Written
+from optitrip.driver.watch import Progress
+from optitrip.methods.gradient.method import Gradient
+from optitrip.methods.search.method import Search
+from optitrip.output.outcome import Outcome
 from optitrip.part import Part
 
 PIPED_SECONDS = 10.0
@@ -30,7 +31,7 @@ RECENT_PARTS = 20
 """From which the rate is told: an average over all would count the start of Ray for minutes."""
 
 
-class LiveLine:
+class LiveLine(Observer):
     """Progress in the words of the loop that all this began with: attempt, loss, min loss.
 
     Args:
@@ -46,7 +47,7 @@ class LiveLine:
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
 
     def stage(self, method: Method) -> None:
-        self._method = method if method.kind in MAIN else None
+        self._method = method if method.main else None
         self._progress.stage(method)
         self._recent.clear()
 
@@ -64,12 +65,12 @@ class LiveLine:
             self._said_at = time.monotonic()
             self._console.print(self._line(), soft_wrap=True)
 
-    def mended(self, part: Part, times: Times) -> None:
+    def retried(self, part: Part, times: Times) -> None:
         if self._method is not None:
-            self._progress.mended(part, times)
+            self._progress.retried(part, times)
 
-    def say(self, message: str) -> None:
-        self._console.print(Text(message), soft_wrap=True)
+    def notice(self, notice: Notice) -> None:
+        self._console.print(Text(notice.text), soft_wrap=True)
 
     @contextmanager
     def shown(self) -> Generator[None]:
@@ -111,18 +112,6 @@ def stdout_to_stderr() -> Generator[None]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
-
-
-class Silent:
-    """Says nothing; for --quiet."""
-
-    def stage(self, method: Method) -> None: ...
-
-    def parts(self, written: Sequence[Written], *, new: bool) -> None: ...
-
-    def mended(self, part: Part, times: Times) -> None: ...
-
-    def say(self, message: str) -> None: ...
 
 
 def clock(seconds: float) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from optitrip.answers import Answer
-from optitrip.answers.search import Best, SearchAnswer
 from optitrip.draws import Draws
-from optitrip.driver.outcome import Outcome
 from optitrip.driver.watch import Progress
 from optitrip.errors import Stopped
+from optitrip.methods.search.answer import Best, SearchAnswer
+from optitrip.output.answer import Answer
+from optitrip.output.outcome import Outcome
 from optitrip.spec import Sweep
 from optitrip.tables import SearchTable
 

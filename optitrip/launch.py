@@ -10,26 +10,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optitrip.answers import Answer
 from optitrip.base_point import located
+from optitrip.core.notice import info, warning
+from optitrip.core.observer import Observer, Observers
 from optitrip.driver import files
 from optitrip.driver.limits import Limits
-from optitrip.driver.outcome import Outcome, Status
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import provenance
 from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import StateDir
-from optitrip.driver.watch import Progress, Watch, Watchers
+from optitrip.driver.watch import Progress
 from optitrip.endings import ended_early, stopped
 from optitrip.errors import NoAnswer, ShardDone, Stopped
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import ray_installed
 from optitrip.loading import import_paths, load
+from optitrip.methods.routes import single
 from optitrip.objective import Objective
+from optitrip.output.answer import Answer
+from optitrip.output.outcome import Outcome, Status
+from optitrip.output.text import told
 from optitrip.resuming import compare, evaluating_here
-from optitrip.routes.single import single
 from optitrip.shards import Shard, check_one_stage
-from optitrip.showing import told
 from optitrip.spec import Sweep
 from optitrip.telling import note
 from optitrip.tracking.apart import Apart
@@ -57,7 +59,7 @@ class Options:
     """Called between slices; raises `Stopped` if someone asked to stop."""
 
 
-def launch(sweep: Sweep, options: Options, watch: Watch, phases: Phases | None = None) -> Outcome:
+def launch(sweep: Sweep, options: Options, watch: Observer, phases: Phases | None = None) -> Outcome:
     """Run the sweep of a file, or go on with it, or show its result.
 
     What takes long to start, Ray and MLflow, starts before the objective is loaded, unless the sweep has its result.
@@ -103,7 +105,7 @@ def conduct(
     paths: tuple[str, ...],
     workplace: Workplace,
     options: Options,
-    watch: Watch,
+    watch: Observer,
     phases: Phases,
     *,
     closing: bool,
@@ -127,18 +129,23 @@ def conduct(
             state.close()
             raise
     for lost in state.journal.lost:
-        watch.say(f"the journal was damaged: {lost}")
+        watch.notice(warning("journal-damaged", f"the journal was damaged: {lost}"))
     if state.differs:
-        watch.say(state.differs)
+        watch.notice(info("new-sweep", state.differs))
     here = workplace.begins_here and state.path is not None and not has_result(sweep, options)
     if here and state.journal.get("here"):
-        watch.say("the last command died, perhaps of a loss in its own process: now Ray workers evaluate all")
+        watch.notice(
+            warning(
+                "crashed-before",
+                "the last command died, perhaps of a loss in its own process: now Ray workers evaluate all",
+            )
+        )
         workplace.apart()
         here = False
     crew = workplace.crew(objective, paths, watch, phases)
     progress, shard = Progress(), options.shard
     tracker = None if shard else track(sweep, state, recorder or Here())
-    watchers = Watchers(progress, watch, *([tracker] if tracker else []))
+    watchers = Observers(progress, watch, *([tracker] if tracker else []))
 
     def heed() -> None:
         options.heed()
@@ -229,16 +236,18 @@ def conduct(
         return ended
 
 
-def pictured(answer: Answer, objective: Objective, watch: Watch) -> Answer:
+def pictured(answer: Answer, objective: Objective, watch: Observer) -> Answer:
     """The answer with pictures of its parameters, or of its gradient, if the objective can show them."""
     try:
         return answer.with_images(objective.images(answer.shown))
     except Exception as error:  # the user's own, and a picture is not what the sweep is for
-        watch.say(f"the objective could not picture its parameters: {type(error).__name__}: {error}")
+        watch.notice(
+            warning("no-picture", f"the objective could not picture its parameters: {type(error).__name__}: {error}")
+        )
         return answer
 
 
-def keep(folder: Path, sweep: Sweep, answer: Answer, watch: Watch, *, again: bool) -> list[Path]:
+def keep(folder: Path, sweep: Sweep, answer: Answer, watch: Observer, *, again: bool) -> list[Path]:
     """Write the answer's files; `again` says that nothing is new since files were written.
 
     Raises:
@@ -256,7 +265,7 @@ def keep(folder: Path, sweep: Sweep, answer: Answer, watch: Watch, *, again: boo
         except Exception as error:  # e.g. losses of 1e308; a picture is not what the sweep is for
             if not name.endswith(".png"):
                 raise
-            watch.say(f"no picture {name} could be drawn: {error}")
+            watch.notice(warning("no-picture", f"no picture {name} could be drawn: {error}"))
             (folder / name).unlink(missing_ok=True)
         else:
             files.replace(folder / name, data)

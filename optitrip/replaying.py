@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from optitrip.errors import InputError
 from optitrip.evaluating import only
 from optitrip.loading import load
-from optitrip.routes.single import method_of
-from optitrip.showing import show
+from optitrip.methods.routes import method_of
+from optitrip.output.text import show
 from optitrip.space import arguments
 from optitrip.spec import Sweep
 

@@ -7,7 +7,7 @@ import shlex
 import numpy as np
 
 from optitrip.driver import files
-from optitrip.driver.outcome import Outcome
+from optitrip.output.outcome import Outcome
 from optitrip.spec import Sweep
 
 

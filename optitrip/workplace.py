@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from optitrip.ahead import Ahead
+from optitrip.core.notice import info
+from optitrip.core.observer import Observer, Observers
 from optitrip.driver.crew import Crew
 from optitrip.driver.phases import Phases
-from optitrip.driver.watch import Watch, Watchers
 from optitrip.errors import InputError
 from optitrip.executors import Executor
 from optitrip.executors.ray_environment import joins_cluster, prepare, ray_installed
@@ -54,10 +55,10 @@ class Workplace:
         """Workers that nobody has yet."""
         self._leaving: Ahead[None] | None = None
         self._crew: Crew | None = None
-        self._watch: Watch = Watchers()
+        self._watch: Observer = Observers()
         self._phases = Phases()
 
-    def begin(self, paths: tuple[str, ...], watch: Watch) -> None:
+    def begin(self, paths: tuple[str, ...], watch: Observer) -> None:
         """Start Ray meanwhile, if that is where the next sweep begins; a failure shows when a crew is wanted."""
         if self._ray_first and self._crew is None and self._starting is None:
             self._start(paths, watch)
@@ -73,7 +74,7 @@ class Workplace:
             self.close()
             self._ray_first = True
 
-    def crew(self, objective: Objective, paths: tuple[str, ...], watch: Watch, phases: Phases) -> Crew:
+    def crew(self, objective: Objective, paths: tuple[str, ...], watch: Observer, phases: Phases) -> Crew:
         """Those who evaluate this objective; they start when the first slice is to be evaluated.
 
         `paths` are where workers look for modules first; other ones than before need other workers.
@@ -89,8 +90,8 @@ class Workplace:
         self._crew.employ(objective)
         return self._crew
 
-    def _start(self, paths: tuple[str, ...], watch: Watch) -> Ahead[RayWorkers]:
-        watch.say("joining a Ray cluster" if self._joins else "starting Ray")
+    def _start(self, paths: tuple[str, ...], watch: Observer) -> Ahead[RayWorkers]:
+        watch.notice(info("executor", "joining a Ray cluster" if self._joins else "starting Ray"))
         prepare(self._address)
         self._paths = paths
 
@@ -112,12 +113,17 @@ class Workplace:
                 raise
             self._starting = None
             where = "Ray workers of the cluster" if self._joins else "local Ray workers"
-            self._watch.say(f"evaluating on {executor.wanted} {where}")
+            self._watch.notice(info("executor", f"evaluating on {executor.wanted} {where}"))
             return executor
 
     def _grow(self, seconds_left: float) -> Executor | None:
         if seconds_left < WORTH_RAY_SECONDS:
-            self._watch.say(f"evaluating in this process: about {seconds_left:.0f} s are left, less than Ray is worth")
+            self._watch.notice(
+                info(
+                    "executor",
+                    f"evaluating in this process: about {seconds_left:.0f} s are left, less than Ray is worth",
+                )
+            )
             return None
         return self._ray()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from optitrip.core.notice import Notice
 from optitrip.executors import Done, Failed
 from optitrip.executors.worker import Worker
 
@@ -64,7 +65,7 @@ class Chaos:
         self.slots = names(max(1, len(self.slots) + self.random.randint(-1, 1)))
         return outcomes
 
-    def news(self) -> list[str]:
+    def news(self) -> list[Notice]:
         return []
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from examples import HERE
+from optitrip.core.notice import Notice
+from optitrip.core.observer import Observers, Written
 from optitrip.draws import Draws
 from optitrip.driver import late
 from optitrip.driver.crew import Crew
@@ -32,13 +34,12 @@ from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Watchers, Written
 from optitrip.errors import Stopped
 from optitrip.executors import ray_cluster, ray_workers
 from optitrip.executors.serial import Serial
-from optitrip.methods.search import Search
+from optitrip.methods.routes import search
+from optitrip.methods.search.method import Search
 from optitrip.objective import Objective
-from optitrip.routes.single import search
 from optitrip.space import Space
 
 ITEMS = 200
@@ -58,7 +59,7 @@ def slower(x: float) -> float:
 METHOD = Search(Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 3), ITEMS)
 
 
-class World(Watchers):
+class World(Observers):
     """A head that evaluates nothing, and nodes of one CPU; something happens once so many parts are written."""
 
     def __init__(self, nodes: int, **head: Any) -> None:
@@ -86,8 +87,8 @@ class World(Watchers):
             self.after = 10**9
             self.happens()
 
-    def say(self, message: str) -> None:
-        self.said.append(message)
+    def notice(self, notice: Notice) -> None:
+        self.said.append(notice.text)
 
     def run(self, objective: Objective | None = None, **limits: Any) -> Any:
         objective = objective or Objective(slow)
@@ -102,7 +103,7 @@ def serial() -> Any:
 
 def serial_from(journal: Journal) -> Any:
     objective = Objective(slow)
-    driver = Driver(Crew(Serial, objective), 1, journal, Watchers(), Phases())
+    driver = Driver(Crew(Serial, objective), 1, journal, Observers(), Phases())
     return driver.run(search(METHOD, objective.offers)).result
 
 

@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.method import Route
 from optitrip.draws import Draws
-from optitrip.methods.agreement import Agreement
-from optitrip.methods.deltas import Deltas
-from optitrip.methods.gradient import Gradient, gradient_of
-from optitrip.methods.report import Report
-from optitrip.methods.search import Search
-from optitrip.methods.verification import Chosen, Verification
+from optitrip.methods import routes as single
+from optitrip.methods.gradient.method import Gradient, gradient_of
+from optitrip.methods.gradient.structured import Deltas
+from optitrip.methods.search import screening as screened
+from optitrip.methods.search.method import Search
+from optitrip.methods.shared.agreement import Agreement
+from optitrip.methods.shared.report import Report
+from optitrip.methods.shared.verification import Chosen, Verification
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
 from optitrip.point import Point
-from optitrip.routes import Route, screened, single
 from optitrip.samplers.random import permutation
 from optitrip.space import Space
 

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from optitrip import launch as launch_module
+from optitrip.core.observer import Observers
 from optitrip.driver import files, plan
 from optitrip.driver.journal import Journal
-from optitrip.driver.outcome import Outcome
 from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import JOURNAL
-from optitrip.driver.watch import Watchers
 from optitrip.executors.worker import Worker
 from optitrip.launch import Options, launch
+from optitrip.output.outcome import Outcome
 from optitrip.spec import parse
 from optitrip.toml_lines import Lines
 
@@ -60,7 +60,7 @@ def loss(x: float) -> float:
 def live(root: Path) -> Outcome:
     """The sweep, or what is left of it."""
     sweep = parse(TABLES, Lines(None, ""), "killed", Path(__file__).parent, "")
-    return launch(sweep, Options(root), Watchers())
+    return launch(sweep, Options(root), Observers())
 
 
 def noted(file: Path, *numbers: int) -> None:

@@ -30,20 +30,19 @@ import numpy as np
 
 from chaos import Chaos
 from examples import draws, result_bits
+from optitrip.core.method import Method, Route
+from optitrip.core.observer import Observers, Written
 from optitrip.driver import loop, stage
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Watchers, Written
 from optitrip.errors import InputError
 from optitrip.executors.serial import Serial
-from optitrip.methods import Method
-from optitrip.methods.search import Search
+from optitrip.methods.search.method import Search
 from optitrip.part import Array, Part
 from optitrip.returned import Evaluation
-from optitrip.routes import Route
 
 ITEMS = 400
 WAITS = 20_000
@@ -152,7 +151,7 @@ class Executor(Chaos):
         return super().wait(timeout)
 
 
-class Shown(Watchers):
+class Shown(Observers):
     """Whatever is shown must be in the journal, committed."""
 
     def __init__(self, journal: Disk) -> None:
@@ -191,7 +190,7 @@ class Clock:
 @cache
 def wanted(method: Tabled, stages: int) -> bytes:
     """What a serial sweep answers that nothing happens to."""
-    driver = Driver(Crew(Serial, None), 1, Journal(Path(":memory:")), Watchers(), Phases())
+    driver = Driver(Crew(Serial, None), 1, Journal(Path(":memory:")), Observers(), Phases())
     return answer(driver.run(route(method, stages)))
 
 

@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 
 from examples import draws, search
+from optitrip.core.method import Route
+from optitrip.core.notice import Notice
+from optitrip.core.observer import Observers, Times
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
-from optitrip.driver.strung import Times
-from optitrip.driver.watch import Progress, Watchers
+from optitrip.driver.watch import Progress
 from optitrip.errors import InputError
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
-from optitrip.methods.agreement import Agreement
+from optitrip.methods.shared.agreement import Agreement
 from optitrip.objective import Objective
-from optitrip.routes import Route
 
 SECONDS = 0.3
 
@@ -46,13 +47,13 @@ class Refuses(Serial):
         Refuses.closed = True
 
 
-class Says(Watchers):
+class Says(Observers):
     def __init__(self) -> None:
         super().__init__()
         self.said: list[str] = []
 
-    def say(self, message: str) -> None:
-        self.said.append(message)
+    def notice(self, notice: Notice) -> None:
+        self.said.append(notice.text)
 
 
 class Rows:
@@ -64,7 +65,7 @@ class Rows:
         return x.sum(axis=1) * k + c
 
 
-def go(grow: Callable[[float], Executor | None], watch: Watchers | None = None) -> Any:
+def go(grow: Callable[[float], Executor | None], watch: Observers | None = None) -> Any:
     """An agreement stage, then a search of 100, as a batched objective with blocks of one has them."""
 
     def route() -> Route:
@@ -72,7 +73,7 @@ def go(grow: Callable[[float], Executor | None], watch: Watchers | None = None) 
         return (yield search(100))
 
     crew = Crew(Timed, Objective(Rows()), grow)
-    return Driver(crew, 1, Journal(Path(":memory:")), watch or Watchers(), Phases()).run(route())
+    return Driver(crew, 1, Journal(Path(":memory:")), watch or Observers(), Phases()).run(route())
 
 
 def test_the_question_is_asked_once_and_of_the_search() -> None:

@@ -11,15 +11,15 @@ import pytest
 from examples import ENTRIES, Structured, deltas
 from optitrip.errors import NoAnswer
 from optitrip.executors.worker import Worker
-from optitrip.methods.deltas import Deltas, DeltasAgreement
-from optitrip.methods.gradient import gradient_of
-from optitrip.methods.report import Report
+from optitrip.methods import routes as single
+from optitrip.methods.gradient.method import gradient_of
+from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
+from optitrip.methods.shared.report import Report
 from optitrip.objective import Objective
 from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.softmax_deltas import changes, ratios, terms
 from optitrip.part import Array
 from optitrip.point import Point
-from optitrip.routes import single
 
 CLASSIFIERS = [Softmax, Hinge]
 EPS = float(np.finfo(float).eps)

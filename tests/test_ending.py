@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from chaos import Chaos
 from examples import LOSSES, result_bits, search
+from optitrip.core.observer import Observers
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Watchers
 from optitrip.errors import Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
-from optitrip.routes import single
+from optitrip.methods import routes as single
 
 MEMORY = Path(":memory:")
 ITEMS = 300
@@ -38,7 +38,7 @@ def found(loss: str, make: Callable[[], Executor] = Serial, journal: Journal | N
         Crew(make, objective),
         objective.offers.block,
         journal or Journal(MEMORY),
-        Watchers(),
+        Observers(),
         Phases(),
         limits=Limits(write=0),
     )
@@ -117,7 +117,7 @@ def test_what_was_begun_is_waited_for() -> None:
             raise Stopped("asked to", 143)
 
     method = search(9_000)
-    driver = Driver(Crew(Noted, LOSSES["scalar"]), 1, journal, Watchers(), Phases(), heed)
+    driver = Driver(Crew(Noted, LOSSES["scalar"]), 1, journal, Observers(), Phases(), heed)
     with pytest.raises(Stopped) as caught:
         driver.run(single.search(method, LOSSES["scalar"].offers))
     assert caught.value.status == 143
@@ -135,7 +135,7 @@ def test_a_slice_that_does_not_end_is_not_waited_for_for_ever() -> None:
     def heed() -> None:
         raise Stopped("asked to")
 
-    driver = Driver(Crew(Stuck, LOSSES["scalar"]), 1, Journal(MEMORY), Watchers(), Phases(), heed, Limits(drain=0.05))
+    driver = Driver(Crew(Stuck, LOSSES["scalar"]), 1, Journal(MEMORY), Observers(), Phases(), heed, Limits(drain=0.05))
     with pytest.raises(Stopped, match="asked to"):
         driver.run(single.search(search(9), LOSSES["scalar"].offers))
 
@@ -146,7 +146,7 @@ def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
     class Nobody(Serial):
         slots = ()
 
-    driver = Driver(Crew(Nobody, LOSSES["scalar"]), 1, Journal(MEMORY), Watchers(), Phases(), limits=Limits(wait=0.05))
+    driver = Driver(Crew(Nobody, LOSSES["scalar"]), 1, Journal(MEMORY), Observers(), Phases(), limits=Limits(wait=0.05))
     with pytest.raises(Stopped, match=r"no workers for 0\.05 s") as caught:
         driver.run(single.search(search(9), LOSSES["scalar"].offers))
     assert caught.value.status == 75

@@ -306,8 +306,8 @@ def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None)
         workers._take_in(stranger, None, other)
         assert len(workers.slots) == 2
         (line,) = workers.news()
-        assert "far:1 would give other bits: numpy is 1.0 there" in line
-        assert "SIMD is NEON there and less elsewhere" in line
+        assert "far:1 would give other bits: numpy is 1.0 there" in line.text
+        assert "SIMD is NEON there and less elsewhere" in line.text
         workers._there.clear()
         with pytest.raises(Stopped, match="no other worker"):
             workers._take_in(stranger, None, other)

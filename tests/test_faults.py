@@ -14,6 +14,7 @@ import pytest
 
 from examples import HERE
 from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
+from optitrip.core.observer import Observers
 from optitrip.draws import Draws
 from optitrip.driver import plan
 from optitrip.driver.crew import Crew
@@ -21,12 +22,11 @@ from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Watchers
 from optitrip.executors import Executor
 from optitrip.executors.serial import Serial
-from optitrip.methods.search import Search, SearchResult
+from optitrip.methods.routes import search
+from optitrip.methods.search.method import Search, SearchResult
 from optitrip.objective import Objective
-from optitrip.routes.single import search
 from optitrip.space import Space
 
 ITEMS = 40
@@ -59,7 +59,7 @@ def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:
         Crew(lambda: executor, objective),
         1,
         Journal(Path(":memory:")),
-        Watchers(),
+        Observers(),
         Phases(),
         limits=Limits(write=0, **options),
     )
@@ -160,7 +160,7 @@ def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, 
     """SIGKILL from outside, e.g. by the system for its memory."""
     killed: list[int] = []
 
-    class Kills(Watchers):
+    class Kills(Observers):
         def parts(self, written: Any, *, new: bool) -> None:
             there = [int(slot.rpartition(":")[2]) for slot in workers.slots]
             fresh = [pid for pid in there if pid not in killed]  # who was killed is there until that is noticed

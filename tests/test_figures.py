@@ -9,9 +9,9 @@ import pytest
 from matplotlib.image import imread
 
 from examples import LOSSES, search
-from optitrip.figures import even, gradient_png, html, images_png, losses_png, stretched
 from optitrip.objective import Objective
 from optitrip.objectives import Softmax
+from optitrip.output.figures import even, gradient_png, html, images_png, losses_png, stretched
 from optitrip.part import Array
 
 

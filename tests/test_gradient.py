@@ -13,13 +13,13 @@ from scipy.optimize import approx_fprime, rosen
 
 from examples import WIDE_LOSSES, around, gradient
 from mgh import PROBLEMS, Problem
-from optitrip.answers.gradient import GradientAnswer
-from optitrip.methods.gradient import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, GradientResult, gradient_of
+from optitrip.methods import routes as single
+from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, GradientResult, gradient_of
 from optitrip.objective import Objective
 from optitrip.objectives import Ackley, Beale, Hinge, Rastrigin, Rosenbrock, Softmax, Sphere
 from optitrip.part import Array
 from optitrip.point import Point
-from optitrip.routes import single
 
 SCHEMES = ["forward", "backward", "central"]
 EPS = float(np.finfo(float).eps)

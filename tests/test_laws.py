@@ -14,22 +14,20 @@ from hypothesis import strategies as st
 
 from chaos import Chaos
 from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
+from optitrip.core.notice import Notice
+from optitrip.core.observer import Observer, Observers, Written
 from optitrip.draws import Draws
 from optitrip.driver import plan
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
-from optitrip.driver.strung import Times
-from optitrip.driver.watch import Watchers, Written
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
-from optitrip.methods import Method
-from optitrip.methods.gradient import FAILED, GradientResult
+from optitrip.methods import routes as single
+from optitrip.methods.gradient.method import FAILED, GradientResult
 from optitrip.objective import Objective
-from optitrip.part import Part
-from optitrip.routes import single
 from optitrip.space import Space
 
 ITEMS = 300
@@ -40,22 +38,16 @@ class Interrupted(Exception):
     """Stands for a crash."""
 
 
-class Crash:
-    """A watcher at which the driver dies after so many parts."""
+class Crash(Observer):
+    """An observer at which the driver dies after so many parts."""
 
     def __init__(self, after: int) -> None:
         self.left = after
-
-    def stage(self, method: Method) -> None: ...
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         self.left -= len(written) if new else 0
         if self.left < 0:
             raise Interrupted
-
-    def mended(self, part: Part, times: Times) -> None: ...
-
-    def say(self, message: str) -> None: ...
 
 
 def go(
@@ -89,7 +81,7 @@ def answered(
     crew = Crew(make, objective)
     # Each part is written at once, so that a watcher can interrupt between any two.
     driver = Driver(
-        crew, objective.offers.block, journal or Journal(MEMORY), watch or Watchers(), Phases(), limits=Limits(write=0)
+        crew, objective.offers.block, journal or Journal(MEMORY), watch or Observers(), Phases(), limits=Limits(write=0)
     )
     try:
         answer = driver.run(route(items, seed))
@@ -348,7 +340,7 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
             raise stop
 
     crew = Crew(Noted, LOSSES["scalar"])
-    driver = Driver(crew, 1, journal, Watchers(), Phases(), heed, Limits(write=1e9))
+    driver = Driver(crew, 1, journal, Observers(), Phases(), heed, Limits(write=1e9))
     with pytest.raises(type(stop)):
         driver.run(single.search(search(ITEMS), LOSSES["scalar"].offers))
     digest = search(ITEMS).digest()
@@ -364,8 +356,8 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     said: list[str] = []
 
     class Cleared(Crash):
-        def say(self, message: str) -> None:
-            said.append(message)
+        def notice(self, notice: Notice) -> None:
+            said.append(notice.text)
             journal._database.execute("PRAGMA max_page_count = 100000")
 
     driver = Driver(
@@ -383,7 +375,7 @@ def test_a_directory_that_is_taken_away_stops_the_sweep_and_can_be_gone_on_with(
     journal = Journal(tmp_path / "before" / "j")
     seen: list[range] = []
 
-    class Takes(Watchers):
+    class Takes(Observers):
         def parts(self, written: Any, *, new: bool) -> None:
             seen.extend(part.items for part, _ in written)
             if len(seen) == 3:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optitrip.answers.search import SearchAnswer
-from optitrip.console import Silent
+from optitrip.core.notice import Notice
+from optitrip.core.observer import Observer
 from optitrip.driver.phases import Phases
 from optitrip.driver.remarks import LINES_SHOWN
-from optitrip.driver.watch import Watch
 from optitrip.errors import InputError
 from optitrip.launch import Options, conduct
 from optitrip.loading import import_paths, load
+from optitrip.methods.search.answer import SearchAnswer
 from optitrip.spec import read
 from optitrip.workplace import Workplace
 
@@ -128,14 +128,14 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 
 
-class Heard(Silent):
+class Heard(Observer):
     """Keeps what was said."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, message: str) -> None:
-        self.said.append(message)
+    def notice(self, notice: Notice) -> None:
+        self.said.append(notice.text)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def answer(
     workplace: Workplace,
     reference: str,
     arguments: str = "",
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     candidates: int = CANDIDATES,
 ) -> SearchAnswer:
     """What a sweep file that names this loss comes to at a workplace."""
@@ -174,7 +174,7 @@ def answer(
     path.write_text(SWEEP.format(key=key, reference=reference, arguments=arguments, candidates=candidates))
     sweep = read(path)
     outcome = conduct(
-        sweep, load(sweep), import_paths(here), workplace, Options(None), watch or Silent(), Phases(), closing=False
+        sweep, load(sweep), import_paths(here), workplace, Options(None), watch or Observer(), Phases(), closing=False
     )
     assert isinstance(outcome.answer, SearchAnswer), outcome.message
     return outcome.answer

@@ -26,11 +26,11 @@ from examples import (
     scalar,
     search,
 )
+from optitrip.core.method import merged
 from optitrip.draws import Draws
 from optitrip.driver.strung import Strung
-from optitrip.methods import merged
-from optitrip.methods.report import Report
-from optitrip.methods.search import Search, kept_indices
+from optitrip.methods.search.method import Search, kept_indices
+from optitrip.methods.shared.report import Report
 from optitrip.objective import Objective
 from optitrip.part import DIED, Part, Record
 

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from chaos import Chaos
 from examples import Batched, gradient, result_bits, search
+from optitrip.core.observer import Observers, Times, Written
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.strung import Times
-from optitrip.driver.watch import Progress, Watchers, Written
-from optitrip.methods.search import Search
+from optitrip.driver.watch import Progress
+from optitrip.methods import routes as single
+from optitrip.methods.search.curve import Curve, Point
+from optitrip.methods.search.method import Search
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
-from optitrip.routes import single
-from optitrip.tracking.curve import Curve, Point
 
 ITEMS = 200
 
@@ -60,7 +60,7 @@ def run(
     )
     crew = Crew(lambda: Chaos(seed), objective)
     driver = Driver(
-        crew, 8, journal or Journal(Path(":memory:")), watch or Watchers(), Phases(), limits=Limits(write=0), **options
+        crew, 8, journal or Journal(Path(":memory:")), watch or Observers(), Phases(), limits=Limits(write=0), **options
     )
     return driver.run(route), driver.evaluated
 
@@ -164,10 +164,10 @@ def test_a_later_try_is_in_the_curve_and_the_progress(tmp_path: Path) -> None:
     progress, curve = Progress(), Curve(ITEMS)
     points: list[Point] = []
 
-    class Drawn(Watchers):
-        def mended(self, part: Part, times: Times) -> None:
-            super().mended(part, times)
-            points.extend(curve.mended(part, times))
+    class Drawn(Observers):
+        def retried(self, part: Part, times: Times) -> None:
+            super().retried(part, times)
+            points.extend(curve.retried(part, times))
 
         def parts(self, written: Sequence[Written], *, new: bool) -> None:
             super().parts(written, new=new)

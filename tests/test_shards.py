@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.driver.outcome import Outcome
-from optitrip.driver.watch import Watchers
+from optitrip.core.observer import Observers
 from optitrip.errors import InputError
 from optitrip.kept import kept
 from optitrip.launch import Options, launch
 from optitrip.ledger import failures, listing, table
+from optitrip.output.outcome import Outcome
 from optitrip.replaying import replay
 from optitrip.shards import Shard, merge
 from optitrip.spec import Sweep, read
@@ -80,7 +80,7 @@ def sweep_of(folder: Path, kind: str, *overrides: str) -> Sweep:
 
 
 def run(sweep: Sweep, root: Path, shard: Shard | None = None) -> Outcome:
-    return launch(sweep, Options(shard.state_root(root) if shard else root, shard=shard), Watchers())
+    return launch(sweep, Options(shard.state_root(root) if shard else root, shard=shard), Observers())
 
 
 def contents(outcome: Outcome) -> dict[str, bytes]:
@@ -199,7 +199,7 @@ def test_what_a_later_try_mended_is_no_failure_any_more(folder: Path) -> None:
     (folder / "shard_loss.py").write_text("def loss(x):\n    return x * x\n")
     sys.modules.pop("shard_loss")
     options = Options(folder / "s", retry_failed=True, accept_changes=True)
-    again = launch(sweep, options, Watchers())
+    again = launch(sweep, options, Observers())
     assert again.evaluated == sum(hi - lo for lo, hi in stage["failures"]["raised"]["indices"])
     assert (again.failed, again.exit_status) == (0, 0)
     assert list(failures(sweep, folder / "s" / sweep.label)) == ["nothing failed"]

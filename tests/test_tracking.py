@@ -26,13 +26,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import LOSSES, search
-from optitrip.driver.strung import Times
-from optitrip.driver.watch import InOrder, Watch
+from optitrip.core.method import merged
+from optitrip.core.notice import Notice
+from optitrip.core.observer import InOrder, Observer, Times
 from optitrip.launch import Options, launch
-from optitrip.methods import merged
+from optitrip.methods.search.curve import Curve, Point
 from optitrip.spec import Sweep, read
 from optitrip.tracking.apart import Apart
-from optitrip.tracking.curve import Curve, Point
 from optitrip.tracking.recorder import QUIET, make_store
 
 SWEEP = """
@@ -51,20 +51,14 @@ executor = "serial"
 LOSS = "def loss(x, y):\n    return x * x + y if y < 0.9 else float('nan')\n"
 
 
-class Lines:
+class Lines(Observer):
     """Keeps what was said."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def stage(self, method: Any) -> None: ...
-
-    def parts(self, written: Sequence[Any], *, new: bool) -> None: ...
-
-    def mended(self, part: Any, times: Any) -> None: ...
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
+    def notice(self, notice: Notice) -> None:
+        self.said.append(notice.text)
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +87,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*overrides: str, watch: Watch | None = None, apart: bool = False) -> Any:
+def run(*overrides: str, watch: Observer | None = None, apart: bool = False) -> Any:
     return launch(read(Path("tracked.toml"), overrides), Options(apart=apart), watch or Lines())
 
 

@@ -17,8 +17,8 @@ from optitrip.driver.run import Driver
 from optitrip.driver.watch import Progress
 from optitrip.errors import InputError
 from optitrip.executors.serial import Serial
+from optitrip.methods import routes as single
 from optitrip.objective import Objective
-from optitrip.routes import single
 
 ITEMS = 200
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from optitrip.core.method import Method
 from optitrip.errors import NoAnswer
-from optitrip.methods import Method
 from optitrip.part import Failures
 
 

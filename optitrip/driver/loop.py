@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from optitrip.core.method import Method
+from optitrip.core.notice import info, warning
+from optitrip.core.observer import Observer
 from optitrip.driver import plan
 from optitrip.driver.crew import Crew
 from optitrip.driver.limits import Limits
 from optitrip.driver.remarks import Remarks
 from optitrip.driver.stage import Stage
-from optitrip.driver.watch import Watch
 from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.executors import Done, Executor, Failed
-from optitrip.methods import Method
 from optitrip.part import TIMEOUT, Record
 
 WAIT_SECONDS, PATIENCE_SECONDS = 0.2, 20.0
@@ -30,7 +31,7 @@ class Loop:
         limits: how long is waited, for what.
     """
 
-    def __init__(self, crew: Crew, block: int, watch: Watch, heed: Callable[[], None], limits: Limits) -> None:
+    def __init__(self, crew: Crew, block: int, watch: Observer, heed: Callable[[], None], limits: Limits) -> None:
         self._crew, self._block, self._watch, self._heed, self._limits = crew, block, watch, heed, limits
         self._remarks = Remarks(watch, block)
         self._unlimited = False
@@ -63,7 +64,7 @@ class Loop:
                     if isinstance(action, plan.Submit):
                         executor.submit(action.ticket, stage.number, action.items, action.slot)
                         if action.copy_of is not None:
-                            self._watch.say(late(action.items))
+                            self._watch.notice(info("late-slice", late(action.items)))
                     elif isinstance(action, plan.Cancel):
                         executor.cancel(action.ticket)
                     elif isinstance(action, plan.GiveUp):
@@ -92,8 +93,8 @@ class Loop:
                     raise stopping
                 patience = min(WAIT_SECONDS, max(0.0, write_at - time.monotonic())) if held else WAIT_SECONDS
                 told = executor.wait(0.0 if len(actions) == plan.AT_ONCE else patience)
-                for line in executor.news():
-                    self._watch.say(line)
+                for notice in executor.news():
+                    self._watch.notice(notice)
                 outcomes = list({o.ticket: o for o in told if state.holder(o) is not None}.values())
                 held += [outcome for outcome in outcomes if isinstance(outcome, Done)]
                 events += outcomes
@@ -117,7 +118,9 @@ class Loop:
         executor.stage(stage.number, stage.method)
         if not executor.limit(self._limits.item) and not self._unlimited:
             self._unlimited = True
-            self._watch.say("timeout_seconds cannot be kept in this process; --executor ray can")
+            self._watch.notice(
+                warning("no-time-limit", "timeout_seconds cannot be kept in this process; --executor ray can")
+            )
         return executor
 
     def _write(self, stage: Stage, done: Sequence[Done], attempt: int) -> None:
@@ -137,7 +140,7 @@ class Loop:
         else:
             text = f"{plan.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
-        self._watch.say(f"{method.points.title(action.item)}: {text}")
+        self._watch.notice(warning("quarantined-item", f"{method.points.title(action.item)}: {text}"))
         part = method.lost(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
 
@@ -151,7 +154,7 @@ class Loop:
         try:
             return self._crew.larger(left)
         except (InputError, Stopped) as error:
-            self._watch.say(f"going on in this process: {error}")
+            self._watch.notice(warning("ray-failed", f"going on in this process: {error}"))
             return None
 
 
@@ -166,7 +169,7 @@ def late(items: range) -> str:
 class Alone:
     """How long there have been no workers."""
 
-    def __init__(self, watch: Watch, limit: float) -> None:
+    def __init__(self, watch: Observer, limit: float) -> None:
         self._watch, self._limit = watch, limit
         self._since, self._told = time.monotonic(), False
 
@@ -184,4 +187,6 @@ class Alone:
             raise Stopped(f"no workers for {self._limit:g} s")
         if seconds > PATIENCE_SECONDS and not self._told:
             self._told = True
-            self._watch.say(f"waiting for workers: there are none; for up to {self._limit:g} s")
+            self._watch.notice(
+                warning("no-workers", f"waiting for workers: there are none; for up to {self._limit:g} s")
+            )

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from optitrip.core.method import Method, Route
+from optitrip.core.notice import info
+from optitrip.core.observer import Observer
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.loop import Loop
 from optitrip.driver.phases import Phases
 from optitrip.driver.stage import Stage
-from optitrip.driver.watch import Watch
 from optitrip.driver.witness import Witness
 from optitrip.errors import ShardDone
-from optitrip.methods import MAIN, Method
 from optitrip.part import Part
-from optitrip.routes import Route
-
-RETRIED = (*MAIN, "verification")
-"""Kinds of stages whose items may be tried again."""
 
 
 class Driver:
@@ -45,7 +42,7 @@ class Driver:
         crew: Crew,
         block: int,
         journal: Journal,
-        watch: Watch,
+        watch: Observer,
         phases: Phases,
         heed: Callable[[], None] = lambda: None,
         limits: Limits | None = None,
@@ -97,13 +94,13 @@ class Driver:
     def _stage(self, number: int, method: Method) -> Any:
         stage = Stage(number, method, self._journal, self._watch)
         stage.begin()
-        if self._share and method.kind in MAIN:
+        if self._share and method.main:
             share = self._share(method.items)
             self._fill(stage, share)
             raise ShardDone(share)
         while True:
             whole = self._first_tries(stage)
-            if method.kind in RETRIED:
+            if method.retried:
                 whole = self._tried_again(stage, whole)
             if stage.ends_with(whole):
                 return method.result(whole)
@@ -122,7 +119,7 @@ class Driver:
         """Evaluate what the journal lacks of a range; before it, once a stage, the witness."""
         if not (gaps := stage.gaps(within)):
             return
-        if self._witness_since is not None and stage.method.kind in MAIN and stage.number not in self._witnessed:
+        if self._witness_since is not None and stage.method.main and stage.number not in self._witnessed:
             self._witnessed.add(stage.number)
             witness = Witness(stage.number, stage.method, self._journal, self._witness_since)
             if witness.row is not None:
@@ -136,7 +133,9 @@ class Driver:
             gaps = [gap for run in failed for gap in stage.gaps(run, attempt)]
             if gaps and (attempt <= self._retries or once_more):
                 once_more = once_more and attempt <= self._retries
-                self._watch.say(f"trying again what failed: {sum(map(len, gaps)):,} items, attempt {attempt}")
+                self._watch.notice(
+                    info("retrying", f"trying again what failed: {sum(map(len, gaps)):,} items, attempt {attempt}")
+                )
                 self._loop.evaluate(stage, gaps, attempt)
                 gaps = [gap for run in failed for gap in stage.gaps(run, attempt)]
             if sum(map(len, gaps)) == sum(map(len, failed)):

@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from optitrip.driver.ending import Ending
+from optitrip.core.method import Method, merged
+from optitrip.core.notice import info, warning
+from optitrip.core.observer import Observer, Times
 from optitrip.driver.hopeless import Hopeless
 from optitrip.driver.journal import Journal, Unwritable, missing
 from optitrip.driver.limits import Limits
-from optitrip.driver.strung import Strung, Times
-from optitrip.driver.watch import Watch
+from optitrip.driver.strung import Strung
 from optitrip.executors import Done
-from optitrip.methods import MAIN, Method, merged
 from optitrip.part import NO_STEP, Part
 
 
 class Stage:
     """Rows of attempt 0 tile the items; those of later attempts replace items that failed in the attempt before."""
 
-    def __init__(self, number: int, method: Method, journal: Journal, watch: Watch) -> None:
+    def __init__(self, number: int, method: Method, journal: Journal, watch: Observer) -> None:
         self.number, self.method, self.digest = number, method, method.digest()
         self._journal, self._watch = journal, watch
         self._known: tuple[tuple[int, int, int], list[range]] | None = None
-        self._hopeless, self.ending = Hopeless(method), Ending(method)
+        self._hopeless, self.ending = Hopeless(method), method.stop_rule()
 
     def begin(self) -> None:
         """Tell watchers what is there already.
@@ -43,13 +43,14 @@ class Stage:
         self._say_found(sum(map(len, found)))
 
     def _say_found(self, found: int) -> None:
-        if not found or self.method.kind not in MAIN:
+        if not found or not self.method.main:
             return
         if found == self.method.items:
-            self._watch.say("finished before: this is what the journal holds")
+            self._watch.notice(info("stored-result", "finished before: this is what the journal holds"))
         else:
-            unit = "candidates" if self.method.kind == "search" else "items"
-            self._watch.say(f"resuming: {found:,} of {self.method.items:,} {unit} are in the journal")
+            self._watch.notice(
+                info("resuming", f"resuming: {found:,} of {self.method.items:,} items are in the journal")
+            )
 
     def _merged(self, strung: Strung) -> Part:
         one = len(strung.times.starts) == 1
@@ -89,12 +90,12 @@ class Stage:
         ]
         for part, written in self._journal.parts(self.number, self.digest, tiles, attempt):
             whole = self.method.replaced(whole, part)
-            self._watch.mended(part, Times([part.items.start], [written]))
+            self._watch.retried(part, Times([part.items.start], [written]))
         return whole
 
     def ends_with(self, whole: Part) -> bool:
         """Whether the stage is over with these items, some of which were tried again; if not, its end is known anew."""
-        ending = Ending(self.method)
+        ending = self.method.stop_rule()
         ending.see(whole)
         if ending.items == whole.items.stop:
             return True
@@ -116,7 +117,12 @@ class Stage:
         now = time.time_ns() // 1_000_000
         parts = [(outcome.part, outcome.seconds) for outcome in done]
         for items in self._write(parts, attempt, now, limits, heed):
-            self._watch.say(f"items {items.start} to {items.stop - 1} gave other losses than before: not deterministic")
+            self._watch.notice(
+                warning(
+                    "not-deterministic",
+                    f"items {items.start} to {items.stop - 1} gave other losses than before: not deterministic",
+                )
+            )
         items = sum(len(outcome.part.items) for outcome in done)
         if attempt:
             return items  # watchers are told once it is known what replaces what
@@ -137,7 +143,7 @@ class Stage:
             except Unwritable as error:
                 if until is None:
                     until = time.monotonic() + limits.pause
-                    self._watch.say(f"{error}; trying again for {limits.pause:.0f} s")
+                    self._watch.notice(warning("journal-unwritable", f"{error}; trying again for {limits.pause:.0f} s"))
                 if time.monotonic() > until:
                     raise
                 heed()

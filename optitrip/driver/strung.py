@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from optitrip.core.observer import Times
 from optitrip.part import Array, Failures, Part, layout
-
-
-class Times(NamedTuple):
-    """When the rows that a part is made of were written."""
-
-    starts: Sequence[int]
-    """The first item of each row, ascending."""
-    written: Sequence[int]
-    """In milliseconds since 1970."""
-
-    def at(self, item: int) -> int:
-        """Of the row that an item is in."""
-        return self.written[bisect_right(self.starts, item) - 1]
-
 
 FEW = 8
 """Rows, of which to make a part each is quicker."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from optitrip.core.method import Method
+from optitrip.core.observer import Observers
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.stage import Stage
-from optitrip.driver.watch import Watchers
 from optitrip.errors import InputError
 from optitrip.executors import Done
-from optitrip.methods import Method
 from optitrip.part import DIED, TIMEOUT, Part
 
 
@@ -22,7 +22,7 @@ class Witness(Stage):
 
     def __init__(self, number: int, method: Method, journal: Journal, since: int = 0) -> None:
         """`since`: rows written before, in milliseconds since 1970, do not count."""
-        super().__init__(number, method, journal, Watchers())
+        super().__init__(number, method, journal, Observers())
         self.row = journal.smallest(number, self.digest, since)
         """None where there is none without failures whose items take less than a second."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from optitrip.core.notice import Notice
 from optitrip.part import Part
 
 
@@ -65,8 +66,8 @@ class Executor(Protocol):
         """Outcomes since the last call; waits up to `timeout` seconds for the first."""
         ...
 
-    def news(self) -> list[str]:
-        """Lines for the user since the last call."""
+    def news(self) -> list[Notice]:
+        """Return notices for the user since the last call."""
         ...
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ import ray
 import ray.exceptions
 from ray.experimental import get_local_object_locations
 
+from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
 from optitrip.executors import Done, Failed
 from optitrip.executors.ray_actor import Actor
@@ -74,7 +75,7 @@ class RayWorkers:
         self._ours = not ray.is_initialized()
         wanted = dict(resources or {})
         cpus = wanted.pop("CPU", 1.0)
-        self._news: list[str] = []
+        self._news: list[Notice] = []
         self._machine: dict[str, str] = {}
         """The kind of processor of the first worker."""
         self._limit: float | None = None
@@ -161,8 +162,11 @@ class RayWorkers:
         size: int = get_local_object_locations([reference]).get(reference, {}).get("object_size") or 0
         if size > store_bytes():
             self._news.append(
-                f"{name} takes {size / 1e6:,.0f} MB, more than Ray's object store of {store_bytes() / 1e6:,.0f} MB: "
-                "what does not fit is kept on the disk, which takes longer"
+                warning(
+                    "object-store",
+                    f"{name} takes {size / 1e6:,.0f} MB, more than Ray's object store of {store_bytes() / 1e6:,.0f} "
+                    "MB: what does not fit is kept on the disk, which takes longer",
+                )
             )
         return reference
 
@@ -250,7 +254,11 @@ class RayWorkers:
         self._avoided.add(node)
         workers = [hired for hired in self._there.values() if hired.node == node]
         self._news.append(
-            f"node {node[:8]} killed its workers under {PROVEN} slices that others evaluated: it is not used any more"
+            warning(
+                "node-quarantined",
+                f"node {node[:8]} killed its workers under {PROVEN} slices that others evaluated: it is not used any "
+                "more",
+            )
         )
         for hired in workers:
             ray.kill(hired.actor)
@@ -288,9 +296,9 @@ class RayWorkers:
         text = f"a Ray worker at {hired.name} would give other bits: {'; '.join(other)}"
         if not self._there and not self._starting:
             raise Stopped(f"{text}. There is no other worker; wanted the same libraries and kind of processor")
-        self._news.append(f"{text}; it is not used")
+        self._news.append(warning("worker-refused", f"{text}; it is not used"))
 
-    def news(self) -> list[str]:
+    def news(self) -> list[Notice]:
         news, self._news = self._news, []
         return news
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import cloudpickle
 
+from optitrip.core.notice import Notice
 from optitrip.executors import Done, Failed
 from optitrip.executors.worker import Worker
 
@@ -49,7 +50,7 @@ class Serial:
             return [Failed(ticket, "raised", traceback.format_exc())]
         return [Done(ticket, part, seconds, *self.slots)]
 
-    def news(self) -> list[str]:
+    def news(self) -> list[Notice]:
         return []
 
     def close(self) -> None:

@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from optitrip.driver.strung import Times
-from optitrip.driver.watch import InOrder, Written
-from optitrip.methods import Method
-from optitrip.methods.search import Search
+from optitrip.core.method import Method
+from optitrip.core.observer import InOrder, Observer, Times, Written
+from optitrip.methods.search.curve import Curve, Point
+from optitrip.methods.search.method import Search
 from optitrip.part import Part
-from optitrip.tracking.curve import Curve, Point
 from optitrip.tracking.recorder import BATCH, Recorder, Run
 
 PAUSE_SECONDS = 1.0
@@ -38,7 +37,7 @@ def metric_name(name: str) -> str:
     return "/".join(part if part.strip(".") else f"_{part.replace('.', '_')}" for part in parts)
 
 
-class MlflowRun:
+class MlflowRun(Observer):
     """Watches a sweep and tells a recorder of it."""
 
     def __init__(self, recorder: Recorder, run: Run) -> None:
@@ -69,16 +68,13 @@ class MlflowRun:
                 self._queue.put(point)
             self._end = self._curve.end(part.items.stop, times.at(part.items.stop - 1))
 
-    def mended(self, part: Part, times: Times) -> None:
+    def retried(self, part: Part, times: Times) -> None:
         if self._curve is None:
             return
-        for point in self._curve.mended(part, times):
+        for point in self._curve.retried(part, times):
             self._queue.put(point)
         at = times.at(part.items.start)
         self._end = [point for last in self._end for point in self._curve.end(last.step + 1, at)]
-
-    def say(self, message: str) -> None:
-        del message
 
     def finish(
         self, state: str, status: str, figures: Callable[[], Mapping[str, float]], files: Sequence[Path], note: str

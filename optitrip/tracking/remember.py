@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import optitrip
-from optitrip.driver.outcome import Outcome
+from optitrip.core.notice import warning
+from optitrip.core.observer import Observer
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import git
 from optitrip.driver.state_dir import StateDir
-from optitrip.driver.watch import Watch
 from optitrip.errors import Stopped
+from optitrip.output.outcome import Outcome
 from optitrip.spec import Sweep, flat
 from optitrip.telling import figures
 from optitrip.tracking.mlflow_runs import MlflowRun, tracking_uri
@@ -52,7 +53,7 @@ def remember(
     written: Sequence[Path],
     text: str,
     phases: Phases,
-    watch: Watch,
+    watch: Observer,
 ) -> dict[str, str] | None:
     """Tell MLflow how it ended; a failure costs a line, no more."""
     if tracker is None:
@@ -66,12 +67,12 @@ def remember(
         where = tracker.finish(answer.status, MLFLOW_STATUS[answer.status], ends, written, text)
     if where is None:
         reason = str(tracker.error).strip().splitlines()[0] if str(tracker.error).strip() else repr(tracker.error)
-        watch.say(
-            f"MLflow at {tracker.run.uri} could not be told everything ({reason[:200]}). "
-            + (
-                f"The answer is in {state.path}; the same command delivers it later."
-                if state.path
-                else "It is lost there."
+        later = f"The answer is in {state.path}; the same command delivers it later."
+        watch.notice(
+            warning(
+                "mlflow-incomplete",
+                f"MLflow at {tracker.run.uri} could not be told everything ({reason[:200]}). "
+                + (later if state.path else "It was not recorded in MLflow."),
             )
         )
         return None

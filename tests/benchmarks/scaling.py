@@ -28,18 +28,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from optitrip.core.notice import Notice
+from optitrip.core.observer import Observers
 from optitrip.draws import Draws
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Progress, Watchers
+from optitrip.driver.watch import Progress
 from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import prepare
 from optitrip.executors.worker import Worker
-from optitrip.methods.search import Search
+from optitrip.methods import routes as single
+from optitrip.methods.search.method import Search
 from optitrip.objective import Objective
-from optitrip.routes import single
 from optitrip.space import Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
@@ -90,7 +92,7 @@ class Prepared:
         part, seconds, said = pickle.loads(answer)
         return [Done(ticket, part, seconds, slot, said)]
 
-    def news(self) -> list[str]:
+    def news(self) -> list[Notice]:
         return []
 
     def close(self) -> None: ...
@@ -125,7 +127,7 @@ def workers(slots: int) -> Any:
 def sweep(crew: Crew, objective: Objective, items: int, seed: int, folder: Path | None) -> tuple[int, float]:
     """A search, with its journal in a folder or in memory; the number of its slices, and their seconds on workers."""
     journal = Journal(folder / f"journal-{seed}" if folder else Path(":memory:"))
-    driver = Driver(crew, objective.offers.block, journal, Watchers(Progress()), Phases())
+    driver = Driver(crew, objective.offers.block, journal, Observers(Progress()), Phases())
     draws = Draws(SPACE, seed)
     driver.run(single.search(Search(draws, items), objective.offers))
     slices, nanoseconds = journal._database.execute("SELECT count(*), sum(nanoseconds) FROM part").fetchone()

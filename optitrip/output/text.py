@@ -12,7 +12,7 @@ import numpy as np
 from optitrip.part import Array, Failures
 
 if TYPE_CHECKING:
-    from optitrip.methods import Points
+    from optitrip.core.method import Points
 
 SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from optitrip.answers import Answer
-from optitrip.answers.search import Best
+from optitrip.methods.search.answer import Best
+from optitrip.output.answer import Answer
 
 Status = Literal["finished", "stopped", "failed", "shard"]
 """All done; stopped and to be resumed, with the best so far; ended without an answer; one share of it done."""

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.answers import File, Rows, Table
-from optitrip.answers.formats import GRADIENT, GRADIENT_PICTURE, POINT, npz_bytes, point_bytes
-from optitrip.figures import gradient_png, html
-from optitrip.methods.gradient import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
-from optitrip.methods.report import ReportResult
+from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
+from optitrip.methods.shared.report import ReportResult
+from optitrip.output.answer import File, Rows, Table
+from optitrip.output.figures import gradient_png, html
+from optitrip.output.formats import GRADIENT, GRADIENT_PICTURE, POINT, npz_bytes, point_bytes
+from optitrip.output.text import figure, finite, rows_of, told
 from optitrip.part import Array
-from optitrip.showing import figure, finite, rows_of, told
 from optitrip.space import arguments
 
 FIRST, LARGEST = 8, 5

@@ -1,4 +1,4 @@
-"""Where a search ends before its last candidate: by index, never by time, so that it ends there again.
+"""Where a search ends before its last candidate.
 
 It is over at the lowest index that meets the target, or that is the last of so many without an improvement; all before
 it are evaluated. So the answer is that of a search of so many candidates.
@@ -6,40 +6,42 @@ it are evaluated. So the answer is that of a search of so many candidates.
 
 from __future__ import annotations
 
-from optitrip.driver.strung import Times
-from optitrip.driver.watch import InOrder
-from optitrip.methods import Method
-from optitrip.methods.search import Search
+from optitrip.core.observer import InOrder, Times
 from optitrip.part import Part
 
 
-class Ending:
-    """Sees the parts of a stage, in any order, and tells how many of its items are needed."""
+class SearchStopRule:
+    """The rule of `target_loss` and `no_improvement`.
 
-    def __init__(self, method: Method) -> None:
-        self.items = method.items
-        """No more than these, by what is known so far."""
-        self._search = method if isinstance(method, Search) else None
+    Args:
+        items: the number of candidates at most.
+        sign: +1 to minimise, -1 to maximise.
+        target_loss: a loss that is good enough.
+        no_improvement: the number of candidates in a row that may be no better than the best before them.
+    """
+
+    def __init__(
+        self, items: int, sign: int, target_loss: float | None = None, no_improvement: int | None = None
+    ) -> None:
+        self.items = items
+        self._sign, self._target, self._allowed = sign, target_loss, no_improvement
         self._order = InOrder()
         self._best = float("inf")
         self._last = -1
         """The last candidate that improved on all before it, as far as all before it are known."""
 
     def see(self, part: Part) -> None:
-        search = self._search
-        if search is None:
-            return
-        if search.target_loss is not None:
-            target = search.sign * search.target_loss
-            for index, loss in lows(part, search.sign):
-                if loss <= target:
+        """Take in a part of the search."""
+        if self._target is not None:
+            for index, loss in lows(part, self._sign):
+                if loss <= self._sign * self._target:
                     self.items = min(self.items, index + 1)
-        if search.no_improvement is not None:
+        if self._allowed is not None:
             for ready, _ in self._order.push([(part, Times([part.items.start], [0]))]):
-                self._improve(ready, search.sign, search.no_improvement)
+                self._improve(ready, self._allowed)
 
-    def _improve(self, part: Part, sign: int, allowed: int) -> None:
-        for index, loss in lows(part, sign):
+    def _improve(self, part: Part, allowed: int) -> None:
+        for index, loss in lows(part, self._sign):
             if loss < self._best:
                 self._too_long(index, allowed)
                 self._best, self._last = loss, index

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.methods import NOTHING, digest_of
-from optitrip.methods.neighbours import Neighbours
+from optitrip.core.method import NOTHING, digest_of
+from optitrip.core.stop_rule import AllItems
+from optitrip.methods.gradient.stencil import Neighbours
 from optitrip.objective import Objective
 from optitrip.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named, placed
 from optitrip.point import Point
@@ -77,6 +78,8 @@ class Gradient:
     sides: tuple[Neighbours, ...]
     items: int
     kind: str = "gradient"
+    main: bool = True
+    retried: bool = True
     vital: int = 1
     """Without f(x) there is no gradient."""
     block: int = 0
@@ -94,6 +97,9 @@ class Gradient:
     @property
     def center(self) -> Point:
         return self.sides[0].center
+
+    def stop_rule(self) -> AllItems:
+        return AllItems(self.items)
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"sides": [side.describe() for side in self.sides]})

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optitrip.driver.strung import Times
-from optitrip.methods.search import kept_indices
+from optitrip.core.observer import Times
+from optitrip.methods.search.method import kept_indices
 from optitrip.part import Part
 
 POINTS_LOG2 = 10
@@ -51,7 +51,7 @@ class Curve:
             for step, loss in zip(index[chosen].tolist(), loss[chosen].tolist(), strict=True)
         ]
 
-    def mended(self, part: Part, times: Times) -> list[Point]:
+    def retried(self, part: Part, times: Times) -> list[Point]:
         """The points of candidates that failed before. Of the best so far only the end knows of them: MLflow takes no
         point back that was wrong by what came later."""
         for loss in part.columns["low_loss"][-1:].tolist():

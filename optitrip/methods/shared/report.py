@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.methods import NOTHING, Points, digest_of
+from optitrip.core.method import NOTHING, Points, digest_of
+from optitrip.core.stop_rule import AllItems
 from optitrip.objective import Objective
 from optitrip.part import RAISED, Array, Failures, Part
 from optitrip.returned import Evaluation, Problems, recorded
@@ -35,8 +36,13 @@ class Report:
     """The variables of a gradient; without them, the figures."""
     items: int = 1
     kind: str = "report"
+    main: bool = False
+    retried: bool = False
     vital: int = 0
     block: int = 0
+
+    def stop_rule(self) -> AllItems:
+        return AllItems(self.items)
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"points": self.points.describe(), "index": self.index, "by": self.gradient_by})

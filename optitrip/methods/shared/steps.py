@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from optitrip.core.method import Method, Points, Route
 from optitrip.errors import NoAnswer
-from optitrip.methods import Method, Points
-from optitrip.methods.agreement import Agreement, AgreementResult
-from optitrip.methods.report import Report, ReportResult
-from optitrip.methods.search import Search, SearchResult
+from optitrip.methods.search.method import Search, SearchResult
+from optitrip.methods.shared.agreement import Agreement, AgreementResult
+from optitrip.methods.shared.report import Report, ReportResult
 from optitrip.objective import Offers
 from optitrip.part import Failures
-from optitrip.routes import Route
 
 
 def listed(failures: Failures) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from optitrip.answers.gradient import GradientAnswer
-from optitrip.answers.search import SearchAnswer
+from optitrip.core.method import Route
 from optitrip.draws import Draws
 from optitrip.errors import NoAnswer
-from optitrip.methods.deltas import Deltas, DeltasAgreement
-from optitrip.methods.gradient import Gradient, GradientResult, gradient_of
-from optitrip.methods.report import Report
-from optitrip.methods.search import Search, SearchResult
+from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.methods.gradient.method import Gradient, GradientResult, gradient_of
+from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
+from optitrip.methods.search.answer import SearchAnswer
+from optitrip.methods.search.method import Search, SearchResult
+from optitrip.methods.search.screening import screened
+from optitrip.methods.shared.report import Report
+from optitrip.methods.shared.steps import agreement, checked, listed, reported
 from optitrip.objective import Offers
-from optitrip.routes import Route
-from optitrip.routes.ladder import agreement, checked, listed, reported
-from optitrip.routes.screened import screened
 from optitrip.samplers.random import permutation
 from optitrip.spec import Sweep
 from optitrip.tables import GradientTable

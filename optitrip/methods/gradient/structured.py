@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.methods import digest_of
-from optitrip.methods.agreement import Agreement, compared
-from optitrip.methods.gradient import KINKS, Gradient
+from optitrip.core.method import digest_of
+from optitrip.methods.gradient.method import KINKS, Gradient
+from optitrip.methods.shared.agreement import Agreement, compared
 from optitrip.objective import Objective
 from optitrip.part import NAN, RAISED, Array, Part, Record
 from optitrip.returned import Evaluation, NotANumber, Problems, batch, recorded

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from optitrip.answers import File, Rows, Table
-from optitrip.answers.formats import BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS, parquet_bytes, point_bytes
 from optitrip.draws import Draws
-from optitrip.figures import html, images_png, losses_png
-from optitrip.methods.report import ReportResult
-from optitrip.methods.search import SearchResult
+from optitrip.methods.search.method import SearchResult
+from optitrip.methods.shared.report import ReportResult
+from optitrip.output.answer import File, Rows, Table
+from optitrip.output.figures import html, images_png, losses_png
+from optitrip.output.formats import BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS, parquet_bytes, point_bytes
+from optitrip.output.text import figure, finite, rows_of, show, told
 from optitrip.part import Array, Failures
-from optitrip.showing import figure, finite, rows_of, show, told
 from optitrip.space import arguments
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optitrip.core.method import digest_of, merged
 from optitrip.draws import Draws
 from optitrip.evaluating import stretches
-from optitrip.methods import digest_of, merged
+from optitrip.methods.search.stop_rule import SearchStopRule
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent, joined, named, overwritten
 from optitrip.returned import Evaluation, Problems
@@ -81,6 +82,8 @@ class Search:
     no_improvement: int | None = None
     """The search is over once so many candidates in a row were no better than the best before them."""
     kind: str = "search"
+    main: bool = True
+    retried: bool = True
     vital: int = 100
     """The mistake is in the loss then, and more of it tells nothing."""
     block: int = 0
@@ -89,9 +92,12 @@ class Search:
     def points(self) -> Draws:
         return self.draws
 
+    def stop_rule(self) -> SearchStopRule:
+        return SearchStopRule(self.items, self.sign, self.target_loss, self.no_improvement)
+
     @property
     def sign(self) -> int:
-        """What a loss times this is smaller for, is better."""
+        """+1 to minimise, -1 to maximise."""
         return -1 if self.maximize else 1
 
     def digest(self) -> bytes:

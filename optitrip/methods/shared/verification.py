@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.method import NOTHING, digest_of
+from optitrip.core.stop_rule import AllItems
 from optitrip.draws import Draws
-from optitrip.methods import NOTHING, digest_of
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent, joined, placed
 from optitrip.returned import Evaluation, Problems
@@ -54,12 +55,17 @@ class Verification:
 
     points: Chosen
     kind: str = "verification"
+    main: bool = False
+    retried: bool = True
     vital: int = 0
     block: int = 0
 
     @property
     def items(self) -> int:
         return len(self.points.candidates)
+
+    def stop_rule(self) -> AllItems:
+        return AllItems(self.items)
 
     def digest(self) -> bytes:
         return digest_of(self.kind, self.points.describe())

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.methods import NOTHING, Points, digest_of
+from optitrip.core.method import NOTHING, Points, digest_of
+from optitrip.core.stop_rule import AllItems
 from optitrip.objective import Objective
 from optitrip.part import Array, Failures, Part, adjacent, placed
 from optitrip.returned import Evaluation, Problems
@@ -40,8 +41,13 @@ class Agreement:
     points: Points
     items: int = 2
     kind: str = "agreement"
+    main: bool = False
+    retried: bool = False
     vital: int = 0
     block: int = 0
+
+    def stop_rule(self) -> AllItems:
+        return AllItems(self.items)
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"points": self.points.describe()})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optitrip.methods.search import SearchResult
+from optitrip.methods.search.method import SearchResult
 from optitrip.part import Array
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Values and protocols that everything else shares: no I/O, no clock, no concrete method."""

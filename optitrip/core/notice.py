@@ -1,0 +1,61 @@
+"""Notices: warnings and messages for the user, each with a level and a code that programs and tests can rely on.
+
+A notice goes to the logger `optitrip`, into the outcome, into `--json` and to MLflow; a command shows it on stderr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Level = Literal["info", "warning"]
+"""A warning tells of something that the user may have to act on; an info tells what optitrip does."""
+
+Code = Literal[
+    "crashed-before",
+    "executor",
+    "journal-damaged",
+    "journal-unwritable",
+    "late-slice",
+    "loss-output",
+    "mlflow-incomplete",
+    "new-sweep",
+    "no-picture",
+    "no-time-limit",
+    "no-workers",
+    "node-quarantined",
+    "not-deterministic",
+    "object-store",
+    "quarantined-item",
+    "ray-failed",
+    "resuming",
+    "retrying",
+    "shards",
+    "slow-block",
+    "stored-result",
+    "worker-refused",
+]
+"""All codes there are; the text of a notice may be reworded, its code may not."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message."""
+
+    level: Level
+    code: Code
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the notice as `--json` prints it."""
+        return {"level": self.level, "code": self.code, "text": self.text}
+
+
+def info(code: Code, text: str) -> Notice:
+    """Make a notice of what optitrip does."""
+    return Notice("info", code, text)
+
+
+def warning(code: Code, text: str) -> Notice:
+    """Make a notice that the user may have to act on."""
+    return Notice("warning", code, text)

@@ -1,0 +1,1 @@
+"""Gradient: the numeric gradient of a loss at one point."""

@@ -1,0 +1,1 @@
+"""Search: draw candidates, compute the loss of each, keep the best."""

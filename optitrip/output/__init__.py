@@ -1,0 +1,1 @@
+"""What leaves optitrip: words, tables, files and pictures; helpers that know no method."""
