@@ -10,20 +10,20 @@ from typing import Any
 
 from rich.console import Console
 
-from optitrip.base_point import located
+from optitrip.base_point import STATE_ROOT, read, resolve
 from optitrip.console import LiveLine
 from optitrip.core.observer import Observer
 from optitrip.driver.phases import Phases
 from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.launch import Options, conduct
-from optitrip.live import live_objective, live_paths, live_sweep, named_point, plain
-from optitrip.loading import import_paths, load, with_stand_in
+from optitrip.live import live_draft, live_objective, live_paths, named_point, plain
+from optitrip.loading import import_paths, load, with_surrogate
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
+from optitrip.methods.spec import SurrogateChoice
 from optitrip.objective import Objective
 from optitrip.output.answer import Answer
-from optitrip.spec import Sweep, parse, read
-from optitrip.tables import SearchTable
+from optitrip.spec import Sweep, parse_draft
 from optitrip.toml_lines import Lines
 from optitrip.workplace import Workplace
 
@@ -61,7 +61,7 @@ class Session:
             raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
         self._workplace = Workplace(executor, workers, address, resources)
         self._progress = progress
-        self._last: tuple[Any, str | None, Objective] | None = None
+        self._last: tuple[Any, SurrogateChoice | None, Objective] | None = None
 
     def __enter__(self) -> Session:
         return self
@@ -123,12 +123,11 @@ class Session:
         self, path_or_table: str | Path | Mapping[str, Any], *, state_dir: str | Path | None = None, track: bool = False
     ) -> SearchAnswer | GradientAnswer:
         """`optitrip.sweep` on this session's workers; what the file says of them does not count."""
-        return self._sweep(sweep_of(path_or_table), state_dir, track)
+        return self._sweep(sweep_of(path_or_table, root_of(state_dir)), state_dir, track)
 
-    def _sweep(self, given: Sweep, state_dir: str | Path | None, track: bool) -> SearchAnswer | GradientAnswer:
-        sweep = located(given, Path(state_dir or ".optitrip"))
+    def _sweep(self, sweep: Sweep, state_dir: str | Path | None, track: bool) -> SearchAnswer | GradientAnswer:
         # As written, and where: 1 and 1.0 are equal, but not the same, and each folder has its own modules.
-        said, screen = (repr(sweep.objective), sweep.space.names, sweep.folder), screen_of(sweep)
+        said, screen = (repr(sweep.objective), sweep.space.names, sweep.folder), sweep.spec.surrogate(sweep.method)
         if self._last is None or self._last[:2] != (said, screen):
             self._last = (said, screen, load(sweep))
         paths = dict.fromkeys([*import_paths(sweep.folder), *live_paths()])  # what this process found, workers find
@@ -148,10 +147,10 @@ class Session:
         objective = {"maximize": maximize, "plain": plainly}
         method = {key: value if key == "at" else plain(value) for key, value in method.items()}
         tables = {"seed": plain(seed), "objective": objective, "space": plain(space), "method": method}
-        sweep = located(live_sweep(loss, tables, kept=state_dir is not None), Path(state_dir or ".optitrip"))
-        made, last, screen = live_objective(loss, sweep), self._last, screen_of(sweep)
+        sweep = resolve(live_draft(loss, tables, kept=state_dir is not None), root_of(state_dir))
+        made, last, screen = live_objective(loss, sweep), self._last, sweep.spec.surrogate(sweep.method)
         if last is None or last[0] is not loss or last[1] != screen or last[2].offers != made.offers:
-            self._last = last = (loss, screen, with_stand_in(made, sweep))
+            self._last = last = (loss, screen, with_surrogate(made, sweep))
         return self._run(sweep, last[2], live_paths(), state_dir, track)
 
     def _run(
@@ -159,7 +158,11 @@ class Session:
     ) -> SearchAnswer | GradientAnswer:
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if track else "none"})
         options = Options(Path(state_dir) if state_dir is not None else None)
-        watch = LiveLine(Console(stderr=True, highlight=False)) if self._progress else Observer()
+        watch = (
+            LiveLine(Console(stderr=True, highlight=False), sweep.spec.progress(sweep))
+            if self._progress
+            else Observer()
+        )
         outcome = conduct(
             replace(sweep, tracking=tracking),
             objective,
@@ -181,11 +184,12 @@ class Session:
         return answer
 
 
-def screen_of(sweep: Sweep) -> str | None:
-    return sweep.method.screen_said if isinstance(sweep.method, SearchTable) else None
+def root_of(state_dir: str | Path | None) -> Path:
+    """Return the folder of state directories, in which `best_of` looks."""
+    return STATE_ROOT if state_dir is None else Path(state_dir)
 
 
-def sweep_of(path_or_table: str | Path | Mapping[str, Any]) -> Sweep:
+def sweep_of(path_or_table: str | Path | Mapping[str, Any], root: Path) -> Sweep:
     """The sweep of a file, or of its tables.
 
     Raises:
@@ -195,8 +199,9 @@ def sweep_of(path_or_table: str | Path | Mapping[str, Any]) -> Sweep:
         raise InputError(f"sweep: was {path_or_table!r}, wanted the path of a sweep file, or its tables as a dict")
     if isinstance(path_or_table, Mapping):
         tables = plain(path_or_table)
-        return parse(tables, Lines(None, ""), "sweep", Path.cwd(), f"# Started from Python with\n# {tables}\n")
-    return read(Path(path_or_table))
+        text = f"# Started from Python with\n# {tables}\n"
+        return resolve(parse_draft(tables, Lines(None, ""), "sweep", Path.cwd(), text), root)
+    return read(Path(path_or_table), root=root)
 
 
 def search(
@@ -304,7 +309,7 @@ def sweep(
     Raises:
         optitrip.InputError, optitrip.NoAnswer, optitrip.Stopped: as for `search`.
     """
-    given = sweep_of(path_or_table)
+    given = sweep_of(path_or_table, root_of(state_dir))
     run = given.run
     with Session(run.workers, executor=run.executor, resources=run.resources, progress=progress) as session:
         return session._sweep(given, state_dir, track)  # pyright: ignore[reportPrivateUsage]

@@ -1,56 +1,66 @@
-"""The point where a gradient is taken, from what `at` says in its sweep file."""
+"""The point where a sweep starts, from what `at` says in its file; a sweep is whole once that is looked up."""
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from optitrip.draws import Draws
 from optitrip.driver import files
 from optitrip.errors import InputError
 from optitrip.finding import is_sweep_file, state_directories
-from optitrip.output.formats import BEST
+from optitrip.methods.registry import METHODS, find
 from optitrip.part import Array
 from optitrip.point import Point
-from optitrip.spec import Sweep, read
-from optitrip.tables import GradientTable
+from optitrip.space import Space
+from optitrip.spec import Draft, Sweep, read_draft
+
+STATE_ROOT = Path(".optitrip")
+"""The folder of state directories, in the directory where a command is run."""
 
 
-def located(sweep: Sweep, root: Path) -> Sweep:
-    """The sweep with its base point, if it is a gradient; its identity depends on it.
+def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
+    """Read a sweep file, and look up the point where the sweep starts.
 
     Args:
-        sweep: as read.
+        path: the TOML file.
+        overrides: of the form `method.candidates=500`.
         root: the folder of state directories, where `best_of` looks.
+
+    Raises:
+        InputError: for mistakes in the file, or a point that does not exist or does not fit the space.
+    """
+    return resolve(read_draft(path, overrides), root)
+
+
+def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
+    """Return the whole sweep of a draft: with the point that `at` names, on which its identity depends.
 
     Raises:
         InputError: if there is no such point, or it does not fit the space.
     """
-    if not isinstance(sweep.method, GradientTable) or sweep.base is not None:
-        return sweep
-    ((way, given),) = [(name, getattr(sweep.method.at, name)) for name in sweep.method.at.given]
-    varied = [variable.name for variable in sweep.space.varied]
+    values = {field.name: getattr(draft, field.name) for field in fields(Draft)}
+    at = draft.spec.start(draft.method)
+    if at is None:
+        return Sweep(**values)
+    ((way, given),) = [(name, getattr(at, name)) for name in at.given]
+    varied = [variable.name for variable in draft.space.varied]
     ways: dict[str, Callable[[], Mapping[str, Any]]] = {
-        "candidate": lambda: candidate(sweep, given),
-        "best_of": lambda: stored(state_of(given, sweep.folder, root) / BEST),
-        "file": lambda: stored(found_file(given, sweep.folder)),
+        "candidate": lambda: {name: batch[0] for name, batch in draft.candidates.point(given).items()},
+        "best_of": lambda: stored(best_point(given, draft.folder, root)),
+        "file": lambda: stored(found_file(given, draft.folder)),
         "values": lambda: named(given, varied),
-        "fill": lambda: {variable.name: np.full(variable.shape, given) for variable in sweep.space.varied},
+        "fill": lambda: {variable.name: np.full(variable.shape, given) for variable in draft.space.varied},
     }
     try:
-        values = fitted(sweep, ways[way]())
+        point = fitted(draft.space, ways[way]())
     except InputError as error:
-        raise sweep.mistake(("method", "at", way), str(error)) from None
-    return replace(sweep, base=Point(values, tuple(varied)))
-
-
-def candidate(sweep: Sweep, index: int) -> dict[str, Array]:
-    return {name: batch[0] for name, batch in Draws(sweep.space, sweep.seed).point(index).items()}
+        raise draft.mistake(("method", "at", way), str(error)) from None
+    return Sweep(**values, start=Point(point, tuple(varied)))
 
 
 def named(given: Any, varied: list[str]) -> Mapping[str, Any]:
@@ -62,13 +72,13 @@ def named(given: Any, varied: list[str]) -> Mapping[str, Any]:
     return {varied[0]: given}
 
 
-def fitted(sweep: Sweep, found: Mapping[str, Any]) -> dict[str, Array]:
+def fitted(space: Space, found: Mapping[str, Any]) -> dict[str, Array]:
     """Every variable of the space, read-only, in its shape and dtype; constants as the file has them."""
-    constants = [variable.name for variable in sweep.space.variables if variable not in sweep.space.varied]
-    if unknown := [name for name in found if name not in sweep.space.names]:
-        raise InputError(f"has {', '.join(unknown)}, but the space has {', '.join(sweep.space.names)}")
+    constants = [variable.name for variable in space.variables if variable not in space.varied]
+    if unknown := [name for name in found if name not in space.names]:
+        raise InputError(f"has {', '.join(unknown)}, but the space has {', '.join(space.names)}")
     values: dict[str, Array] = {}
-    for variable in sweep.space.variables:
+    for variable in space.variables:
         if variable.name in constants:
             value = variable.values(np.empty((1, variable.size)))[0]
         elif variable.name not in found:
@@ -122,19 +132,21 @@ def stored(file: Path) -> dict[str, Array]:
         raise InputError(f"{file.absolute()}: cannot be read as an .npz of numbers: {error}") from None
 
 
-def state_of(given: str, folder: Path, root: Path) -> Path:
-    """The state directory of a finished search: named by its file, its name, its identity or its MLflow run."""
+def best_point(given: str, folder: Path, root: Path) -> Path:
+    """Return the file of the best point of a finished sweep, named by its file, name, identity or MLflow run."""
     file = found_file(given, folder)
     if is_sweep_file(file):
-        other = read(file)
-        if isinstance(other.method, GradientTable):
-            raise InputError(f"{file} is a gradient, which has no best; wanted a search")
-        folders = [root / other.label]
+        other = read_draft(file)
+        if other.spec.point_file is None:
+            raise InputError(f"{file} is a {other.spec.word}, which has no best; wanted a search")
+        folders = [root / resolve(other, root).label]
     else:
         folders = state_directories(given, root)
+    points = {find(word).point_file for word in METHODS} - {None}
     for path in folders:
-        if (path / files.RESULT).exists() and (path / BEST).exists():
-            return path
+        for name in sorted(filter(None, points)):
+            if (path / files.RESULT).exists() and (path / name).exists():
+                return path / name
     raise InputError(
         f"there is no finished search {given!r} in {root}; run it first (wanted its file, name, identity or MLflow run)"
     )

@@ -68,19 +68,18 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Run a sweep, or go on with it, or show its result."""
-    from optitrip.base_point import located
+    from optitrip.base_point import read
     from optitrip.launch import Options
     from optitrip.shards import Shard
-    from optitrip.spec import read
 
     said = list(overrides or [])
     said += [f"run.workers={workers}"] if workers is not None else []
     said += [f"run.executor={executor}"] if executor is not None else []
     said += ["objective.plain=true"] if plain else []
-    spec = read(file, said)
+    spec = read(file, said, state_dir)
     share = Shard.parse(shard) if shard is not None else None
     if share is not None:
-        spec, state_dir = located(spec, state_dir), share.state_root(state_dir)
+        state_dir = share.state_root(state_dir)
     options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, apart=True)
     raise typer.Exit(run(spec, options, json=json, quiet=quiet))
 
@@ -102,7 +101,7 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
 
     said, shown = Forgiving(sys.stderr), Forgiving(sys.stdout)
     errors = Console(file=cast("TextIO", said), highlight=False)
-    live = LiveLine(errors)
+    live = LiveLine(errors, spec.spec.progress(spec))
     # What the loss prints is no result, so it goes where messages go.
     with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr():
         outcome = launch(spec, replace(options, heed=stop.heed), Observer() if quiet else live, Phases(IMPORTED_AT))
@@ -150,11 +149,10 @@ def merge(
 @app.command()
 def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = Path(".optitrip")) -> None:
     """Validate a sweep file and print its plan; nothing that it names is imported."""
-    from optitrip.base_point import located
+    from optitrip.base_point import read
     from optitrip.describe import description
-    from optitrip.spec import read
 
-    print(description(located(read(file, overrides or []), state_dir)))
+    print(description(read(file, overrides or [], state_dir)))
 
 
 @app.command()
@@ -188,14 +186,13 @@ def replay(
     state_dir: StateRoot = Path(".optitrip"),
 ) -> None:
     """Evaluate one item again in this process, and show what the loss returns or raises."""
-    from optitrip.base_point import located
+    from optitrip.base_point import read
     from optitrip.finding import is_sweep_file
     from optitrip.kept import kept
     from optitrip.replaying import replay
-    from optitrip.spec import read
 
     if is_sweep_file(Path(sweep)):  # it need not have been run
-        described = located(read(Path(sweep), overrides or []), state_dir)
+        described = read(Path(sweep), overrides or [], state_dir)
     else:
         described, _ = kept(sweep, state_dir, overrides or [])
     print(repr(replay(described, index, print, debug=pdb)))

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,9 +18,7 @@ from rich.text import Text
 from optitrip.core.method import Method
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Times, Written
-from optitrip.driver.watch import Progress
-from optitrip.methods.gradient.method import Gradient
-from optitrip.methods.search.method import Search
+from optitrip.core.progress import Progress
 from optitrip.output.outcome import Outcome
 from optitrip.part import Part
 
@@ -32,42 +29,33 @@ RECENT_PARTS = 20
 
 
 class LiveLine(Observer):
-    """Progress in the words of the loop that all this began with: attempt, loss, min loss.
+    """Shows how far a sweep is, in the words of its method, and messages.
 
     Args:
-        console: of stderr.
+        console: the terminal behind stderr.
+        progress: what counts and words the progress; it is told of all that this observer is.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console, self._progress = console, progress
         self._live: Live | None = None
-        self._method: Method | None = None
-        self._said_at = time.monotonic()
-        self._loss, self._progress = float("nan"), Progress()
+        self._told_at = time.monotonic()
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
 
     def stage(self, method: Method) -> None:
-        self._method = method if method.main else None
         self._progress.stage(method)
         self._recent.clear()
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        if self._method is None:
-            return
         self._progress.parts(written, new=new)
         if new:
             self._recent.append((time.monotonic(), self._progress.done))
-        for part, _ in written:
-            column = part.columns[self._method.first_loss if isinstance(self._method, Gradient) else "loss"]
-            finite = column[np.isfinite(column)]
-            self._loss = float(finite[-1]) if len(finite) else self._loss
-        if self._live is None and new and time.monotonic() - self._said_at > PIPED_SECONDS:
-            self._said_at = time.monotonic()
+        if self._live is None and new and time.monotonic() - self._told_at > PIPED_SECONDS:
+            self._told_at = time.monotonic()
             self._console.print(self._line(), soft_wrap=True)
 
     def retried(self, part: Part, times: Times) -> None:
-        if self._method is not None:
-            self._progress.retried(part, times)
+        self._progress.retried(part, times)
 
     def notice(self, notice: Notice) -> None:
         self._console.print(Text(notice.text), soft_wrap=True)
@@ -83,20 +71,15 @@ class LiveLine(Observer):
             yield
 
     def _line(self) -> Text:
-        progress, method = self._progress, self._method
-        if method is None or not progress.done:
+        progress = self._progress
+        if not progress.done:
             return Text("")
-        if isinstance(method, Search):
-            extreme, items = "MaxLoss" if method.maximize else "MinLoss", method.items
-            line = f"Attempt {progress.done:,} | Loss {self._loss:.4f} | {extreme} {progress.loss:.4f}"
-            line += f" at {progress.index:,}"
-        else:
-            items = method.items - 1
-            line = f"Coordinate {progress.done:,} of {items:,} | Loss {self._loss:.10g}"
+        line = progress.words()
         if len(self._recent) > 1 and self._recent[-1][0] > self._recent[0][0]:
             (since, before), (until, now) = self._recent[0], self._recent[-1]
             rate = (now - before) / (until - since)
-            line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {clock((items - progress.done) / (rate or 1))} left"
+            left = clock((progress.total - progress.done) / (rate or 1))
+            line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {left} left"
         return Text(line, no_wrap=True, overflow="crop")
 
 

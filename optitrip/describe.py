@@ -9,18 +9,16 @@ from pathlib import Path
 
 from optitrip.loading import import_paths
 from optitrip.spec import Sweep
-from optitrip.tables import GradientTable
 
 
 def description(sweep: Sweep) -> str:
     """Lines of plain text."""
     table = sweep.objective
     module, _, attribute = table.reference.partition(":")
-    of_candidate = isinstance(sweep.method, GradientTable) and sweep.method.at.candidate is None
-    drawn = 0 if of_candidate else sweep.space.row_size
+    drawn = sweep.space.row_size if sweep.spec.drawn(sweep.method) else 0
     lines = [
         f"{sweep.label}: a valid sweep",
-        f"  {what(sweep)}",
+        f"  {sweep.spec.describe(sweep)}",
         f"  imports {module} for {attribute}, {place(module, sweep.folder)}",
     ]
     lines += [f"    {name} = {value!r}" for name, value in table.arguments.items()]
@@ -37,19 +35,6 @@ def description(sweep: Sweep) -> str:
         "    whether it takes batches, its block, its data, and how long a candidate takes",
     ]
     return "\n".join(lines)
-
-
-def what(sweep: Sweep) -> str:
-    """The method in a line."""
-    method = sweep.method
-    if not isinstance(method, GradientTable):
-        extreme = ", the largest loss" if sweep.objective.maximize else ""
-        drawn = f"{method.candidates:,} candidates, {method.sampler} sampler, seed {sweep.seed}"
-        screened = f", screened by {method.screen_said}" if method.screen else ""
-        return f"search: {drawn}{extreme}{screened}"
-    (way,) = method.at.given
-    step = f"step {method.step:g}" if method.step else "default steps"
-    return f"gradient: {sweep.items:,} coordinates, {method.scheme} differences, {step}, at its {way}"
 
 
 def place(module: str, folder: Path) -> str:

@@ -7,13 +7,13 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from optitrip.base_point import located
+from optitrip.base_point import read, resolve
 from optitrip.driver import files
 from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.errors import InputError
 from optitrip.finding import is_sweep_file, state_directories
-from optitrip.spec import Sweep, read
+from optitrip.spec import Sweep, read_draft
 
 
 def kept(given: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path]:
@@ -28,7 +28,7 @@ def kept(given: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, 
         InputError: if nothing is kept of such a sweep.
     """
     if is_sweep_file(Path(given)):
-        sweep = located(read(Path(given), overrides), root)
+        sweep = read(Path(given), overrides, root)
         if (root / sweep.label / JOURNAL).exists():
             return sweep, root / sweep.label
         raise InputError(f"nothing is kept of {sweep.label} in {root}; run `optitrip sweep {given}` first")
@@ -47,8 +47,8 @@ def restored(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
         origin = journal.get("origin")
     if origin is None:
         raise InputError(f"{folder}: its journal does not tell where its sweep file was; name the file instead")
-    sweep = read(folder / files.SWEEP_FILE, [*origin["overrides"], *overrides])
-    sweep = located(replace(sweep, name=origin["name"], folder=Path(origin["folder"])), root)
+    draft = read_draft(folder / files.SWEEP_FILE, [*origin["overrides"], *overrides])
+    sweep = resolve(replace(draft, name=origin["name"], folder=Path(origin["folder"])), root)
     if sweep.label != folder.name:
         raise InputError(f"{folder / files.SWEEP_FILE} describes {sweep.label}, which is another sweep")
     return sweep

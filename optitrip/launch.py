@@ -10,22 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optitrip.base_point import located
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Observers
+from optitrip.core.progress import Progress
 from optitrip.driver import files
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import provenance
 from optitrip.driver.run import Driver
 from optitrip.driver.state_dir import StateDir
-from optitrip.driver.watch import Progress
-from optitrip.endings import ended_early, stopped
 from optitrip.errors import NoAnswer, ShardDone, Stopped
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import ray_installed
 from optitrip.loading import import_paths, load
-from optitrip.methods.routes import single
 from optitrip.objective import Objective
 from optitrip.output.answer import Answer
 from optitrip.output.outcome import Outcome, Status
@@ -79,7 +76,6 @@ def launch(sweep: Sweep, options: Options, watch: Observer, phases: Phases | Non
     with Workplace(executor, run.workers, options.address, run.resources) as workplace, ExitStack() as stack:
         recorder: Recorder | None = None
         with phases.time("load"):
-            sweep = located(sweep, options.state_dir or Path(".optitrip"))
             paths = import_paths(sweep.folder)
             if not has_result(sweep, options):
                 if options.apart and sweep.tracking.use != "none" and options.shard is None:
@@ -143,7 +139,7 @@ def conduct(
         workplace.apart()
         here = False
     crew = workplace.crew(objective, paths, watch, phases)
-    progress, shard = Progress(), options.shard
+    progress, shard = sweep.spec.progress(sweep), options.shard
     tracker = None if shard else track(sweep, state, recorder or Here())
     watchers = Observers(progress, watch, *([tracker] if tracker else []))
 
@@ -167,12 +163,13 @@ def conduct(
     )
 
     def outcome(status: Status, items: int, **more: Any) -> Outcome:
-        evaluated, seconds = progress.new + driver.again, phases.seconds.get(sweep.method.use, 0.0)
+        evaluated, seconds = progress.new + driver.again, phases.seconds.get(sweep.spec.word, 0.0)
         return Outcome(
             name=sweep.name,
             identity=sweep.identity,
             status=status,
             unit=sweep.unit,
+            no_answer=sweep.spec.no_answer,
             items=items,
             evaluated=evaluated,
             seconds=phases.total,
@@ -190,12 +187,12 @@ def conduct(
         written: list[Path] = []
         try:
             try:
-                answer: Answer = driver.run(single(sweep, objective.offers))
+                found = driver.run(sweep.spec.route(sweep, objective.offers))
             finally:
                 if closing:
                     workplace.leave()
             with phases.time("files"):
-                answer = pictured(answer, objective, watch)
+                answer = pictured(sweep.spec.answer(sweep, found), objective, watch)
                 folder = state.path
                 if folder is None and tracker:
                     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="optitrip-")))
@@ -208,7 +205,7 @@ def conduct(
                 answer=answer,
                 failures=answer.failures,
                 report=answer.report,
-                message="\n".join(filter(None, [ended_early(sweep, answer), answer.message()])) or None,
+                message=answer.message() or None,
                 exit_status=0 if sweep.failures.allows(sum(answer.failures.values()), answer.items) else 3,
             )
         except NoAnswer as error:
@@ -234,6 +231,16 @@ def conduct(
             with suppress(OSError):  # the outcome is told either way, and the same command writes it again
                 files.replace(state.path / files.RESULT, files.json_bytes(ended.to_json()))
         return ended
+
+
+def stopped(
+    error: BaseException, sweep: Sweep, progress: Progress, outcome: Callable[..., Outcome], *, kept: bool
+) -> Outcome:
+    """How a sweep stands that was stopped in its middle."""
+    done = f"{str(error) or 'interrupted'}: {progress.done:,} of {sweep.items:,} {sweep.unit}"
+    message = f"{done} are kept. The same command goes on from here." if kept else f"{done} were evaluated"
+    status = error.status if isinstance(error, Stopped) else 130 if isinstance(error, KeyboardInterrupt) else 75
+    return outcome("stopped", progress.done, best=progress.best(), message=message, exit_status=status)
 
 
 def pictured(answer: Answer, objective: Objective, watch: Observer) -> Answer:

@@ -23,18 +23,17 @@ def listing(sweep: Sweep, folder: Path) -> Iterator[str]:
     for kind, items, done, failures in stages(sweep, folder):
         failed = ", ".join(f"{count:,} {what}" for what, count in failures.counts().items())
         yield f"  {kind}: {done:,} of {items:,} items are there" + (f", of these failed: {failed}" if failed else "")
-    yield "  " + outcome(folder)
+    yield "  " + outcome(sweep, folder)
 
 
-def outcome(folder: Path) -> str:
+def outcome(sweep: Sweep, folder: Path) -> str:
+    """Return the result of a sweep in a line, from its result file."""
     try:
         result: dict[str, Any] = json.loads((folder / files.RESULT).read_bytes())
     except (OSError, ValueError):
         return "not finished: `optitrip sweep` goes on"
-    best, gradient = result.get("best"), result.get("gradient")
-    if best:
-        return f"finished with {result['items']:,}: loss {best['loss']:.8g} at candidate {best['index']:,}"
-    return f"finished with {result['items']:,}" + (f": norm {gradient['norm']:.8g}" if gradient else "")
+    summary = sweep.spec.summary(result)
+    return f"finished with {result['items']:,}" + (f": {summary}" if summary else "")
 
 
 def failures(sweep: Sweep, folder: Path) -> Iterator[str]:

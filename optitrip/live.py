@@ -17,12 +17,12 @@ from optitrip.errors import InputError
 from optitrip.loading import check_parameters, raised, signature_of
 from optitrip.objective import Objective
 from optitrip.part import Array
-from optitrip.spec import Sweep, parse
+from optitrip.spec import Draft, Sweep, parse_draft
 from optitrip.toml_lines import Lines
 
 
-def live_sweep(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Sweep:
-    """A sweep of this loss.
+def live_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
+    """Make the draft of a sweep of this loss.
 
     Args:
         loss: the loss.
@@ -44,8 +44,8 @@ def live_sweep(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Sweep:
     shown["method"] = {key: value for key, value in tables["method"].items() if key != "at"}  # x may be long
     said = json.dumps(plain(shown), default=repr)
     name = re.sub(r"\W+", "_", reference.rpartition(":")[2], flags=re.ASCII).strip("_")[:64] or "loss"
-    sweep = parse(tables, Lines(None, ""), name, Path.cwd(), f"# Started from Python with\n# {said}\n")
-    return replace(sweep, data=data)
+    draft = parse_draft(tables, Lines(None, ""), name, Path.cwd(), f"# Started from Python with\n# {said}\n")
+    return replace(draft, data=data)
 
 
 def live_objective(loss: Any, sweep: Sweep) -> Objective:

@@ -8,6 +8,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from optitrip.errors import InputError, nearest
 from optitrip.objective import Objective
 from optitrip.spec import Sweep
-from optitrip.tables import ObjectiveTable, SearchTable
+from optitrip.tables import ObjectiveTable
 
 
 def import_paths(folder: Path) -> tuple[str, ...]:
@@ -51,35 +52,35 @@ def load(sweep: Sweep) -> Objective:
     for call in (objective.plain_call, objective.batch_call):
         if call is not None:
             check_parameters(call, table.reference, sweep.space.names)
-    return with_stand_in(objective, sweep)
+    return with_surrogate(objective, sweep)
 
 
-def with_stand_in(objective: Objective, sweep: Sweep) -> Objective:
-    """The objective, with the stand-in that the sweep screens by, if it does.
+def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
+    """Return the objective with the surrogate that the sweep screens by, if it does.
 
     Made here and not by the workers, so that those of a node share its arrays; by one thread, as they would.
 
     Raises:
         InputError: if it offers none under this word, or making it raised.
     """
-    method = sweep.method
-    if not isinstance(method, SearchTable) or method.screen is None:
+    choice = sweep.spec.surrogate(sweep.method)
+    if choice is None:
         return objective
     offered = objective.offers.screens
-    if method.screen not in offered:
-        what = f"{objective.name} offers no screen {method.screen!r}"
-        why = nearest(method.screen, list(offered)) if offered else "wanted an objective with `screens` and `screen`"
+    if choice.word not in offered:
+        what = f"{objective.name} offers no screen {choice.word!r}"
+        why = nearest(choice.word, list(offered)) if offered else "wanted an objective with `screens` and `screen`"
         raise sweep.mistake(("method", "screen"), f"{what}; {why}" + (" (plain is set)" if objective.plain else ""))
-    options = {"device": method.device} if method.device else {}
+    options = {"device": choice.device} if choice.device else {}
     try:
         with threadpool_limits(limits=1):
-            made = objective.loss.screen(method.screen, **options)
-            objective.stand_in = Objective(made, f"{objective.name}, {method.screen}", objective.offers.block)
+            made = objective.loss.screen(choice.word, **options)
+            surrogate = Objective(made, f"{objective.name}, {choice.word}", objective.offers.block)
     except InputError as error:
         raise sweep.mistake(("method", "screen"), str(error)) from None
     except (Exception, SystemExit) as error:
-        raise InputError(raised(f"objective {objective.name}: its screen {method.screen!r} raised", error)) from None
-    return objective
+        raise InputError(raised(f"objective {objective.name}: its screen {choice.word!r} raised", error)) from None
+    return replace(objective, surrogate=surrogate)
 
 
 def find(reference: str, folder: Path) -> Any:

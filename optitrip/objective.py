@@ -74,6 +74,7 @@ class Offers:
     """Flat coordinates of its only variable in the order in which they are best taken."""
 
 
+@dataclass(frozen=True, eq=False)
 class Objective:
     """A loss with its ladder.
 
@@ -84,17 +85,21 @@ class Objective:
         name: as in the sweep file, for messages.
         block: in place of the objective's own block.
         plain: use the plain call only, one item at a time.
+        surrogate: what a search screens by.
 
     Raises:
         InputError: if the object is no loss, its own block no number of candidates, or its order none of coordinates.
     """
 
-    def __init__(self, loss: Any, name: str = "loss", block: int | None = None, *, plain: bool = False) -> None:
-        self.loss = loss
-        self.name = name
-        self.plain = plain
-        self.stand_in: Objective | None = None
-        """What a search screens by, once it was asked for."""
+    loss: Any
+    name: str = "loss"
+    block: int | None = None
+    plain: bool = field(default=False, kw_only=True)
+    surrogate: Objective | None = field(default=None, kw_only=True)
+    offers: Offers = field(init=False)
+
+    def __post_init__(self) -> None:
+        loss, name, plain = self.loss, self.name, self.plain
         own = mark(loss, "block")
         if own is not None and (isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= LARGEST_BLOCK):
             raise InputError(f"{name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
@@ -103,10 +108,10 @@ class Objective:
                 f"{name} is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
             )
         in_batches = self.batch_call is not None and not plain
-        block_size = block or own or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
+        block_size = self.block or own or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
         if plain:
             block_size = PLAIN_BLOCK
-        self.offers = Offers(
+        offers = Offers(
             losses=in_batches,
             gradient=callable(getattr(loss, "gradient", None)),
             report=callable(getattr(loss, "report", None)),
@@ -116,6 +121,7 @@ class Objective:
             deltas_block=getattr(loss, "deltas_block", BATCH_BLOCK),
             order=self._order(),
         )
+        object.__setattr__(self, "offers", offers)  # the way of a frozen dataclass to a field made of others
 
     @property
     def batch_call(self) -> Callable[..., Any] | None:

@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_limits
 from optitrip.errors import InputError
 from optitrip.evaluating import only
 from optitrip.loading import load
-from optitrip.methods.routes import method_of
 from optitrip.output.text import show
 from optitrip.space import arguments
 from optitrip.spec import Sweep
@@ -35,7 +34,7 @@ def replay(sweep: Sweep, index: int, say: Callable[[str], None], *, debug: bool 
         BaseException: whatever the loss raised.
     """
     objective = load(sweep)
-    method = method_of(sweep, objective.offers)
+    method = sweep.spec.method(sweep, objective.offers)
     if not 0 <= index < method.items:
         raise InputError(f"index was {index}; wanted one of the {method.items:,} items, from 0 to {method.items - 1}")
     values = method.points.point(index)

@@ -63,8 +63,11 @@ def check_one_stage(sweep: Sweep) -> None:
     Raises:
         InputError: if what is evaluated later depends on what came before.
     """
-    if getattr(sweep.method, "screen", None):
-        raise InputError("--shard: a sweep that screens has two stages, and the second needs all of the first")
+    if not sweep.spec.sharable(sweep.method):
+        raise InputError(
+            f"--shard: this {sweep.spec.word} has several stages, and the later ones need all of the first; without "
+            "--shard it can run"
+        )
 
 
 def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, accept_changes: bool = False) -> Sweep:

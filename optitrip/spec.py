@@ -1,4 +1,7 @@
-"""A sweep file -> a frozen Sweep, or an error that names file, line and key. Nothing that a file names is imported."""
+"""A sweep file -> a frozen Draft, or an error that names file, line and key; a Sweep is one with its start point.
+
+Nothing that a file names is imported.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from optitrip.errors import InputError, Invalid
+from optitrip.core.table import Name
+from optitrip.draws import Draws
+from optitrip.errors import InputError, Invalid, nearest
+from optitrip.methods.registry import METHODS, find
+from optitrip.methods.spec import MethodSpec
 from optitrip.point import Point
+from optitrip.samplers import SAMPLERS
 from optitrip.space import Space
-from optitrip.tables import (
-    FailuresTable,
-    File,
-    GradientTable,
-    Name,
-    ObjectiveTable,
-    RunTable,
-    SearchTable,
-    StopTable,
-    TrackingTable,
-)
+from optitrip.tables import FailuresTable, File, ObjectiveTable, RunTable, StopTable, TrackingTable
 from optitrip.toml_lines import KeyPath, Lines, explain, override
 
 ALGORITHM = 2
@@ -34,43 +32,77 @@ ALGORITHM = 2
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """One objective, one space, one route, one seed."""
+class Draft:
+    """A sweep as its file says it; the point where it starts is named, but not looked up."""
 
     name: str
     seed: int
     objective: ObjectiveTable
     space: Space
-    method: SearchTable | GradientTable
+    spec: MethodSpec[Any]
+    """The descriptor of its method."""
+    method: Any
+    """The [method] table, of the type `spec.config`."""
     run: RunTable
     stop: StopTable
     failures: FailuresTable
     tracking: TrackingTable
     folder: Path
-    """Of the sweep file: modules and files are looked up here."""
+    """The folder of the sweep file, in which modules and files are looked up."""
     text: str
     """The sweep file as it was written, with the overrides as comments below it."""
     overrides: tuple[str, ...] = ()
-    base: Point | None = None
-    """Of a gradient, the point that `at` names, once it was looked up."""
     data: str | None = None
-    """Of an objective given as a Python value, its own digest."""
+    """The digest of an objective given as a Python value, if it has one."""
     lines: Lines | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def unit(self) -> str:
+        """What is counted, in the plural."""
+        return self.spec.unit
+
+    @property
+    def items(self) -> int:
+        """The number of items that the file asks for, in its unit."""
+        return self.spec.items(self.method, self.space)
+
+    @property
+    def candidates(self) -> Draws:
+        """The sequence of candidates: the only place where sampler, space and seed come together."""
+        return Draws(self.space, self.seed, self.spec.sampler(self.method))
+
+    def mistake(self, key: KeyPath, message: str) -> InputError:
+        """Make the error of a key of the file, for what can be checked only when point or objective are there."""
+        return InputError(self.lines.at(key, message) if self.lines else message)
+
+
+@dataclass(frozen=True)
+class Sweep(Draft):
+    """One objective, one space, one route, one seed: whole, with the point where it starts."""
+
+    start: Point | None = None
+    """The point that `at` names, for a method that starts at one."""
+
+    def __post_init__(self) -> None:
+        if self.start is None and self.spec.start(self.method) is not None:
+            raise ValueError(f"a {self.spec.word} starts at a point: make its Sweep with `resolve`")
+
+    @property
+    def start_point(self) -> Point:
+        """The point that `at` names; only for methods that start at one."""
+        if self.start is None:
+            raise ValueError(f"a {self.spec.word} starts at no point")
+        return self.start
 
     @cached_property
     def essence(self) -> dict[str, Any]:
         """What the file says of the answer: all but the number of items, which extends a sweep."""
-        method = self.method.model_dump(exclude={"candidates", "coordinates", "at"}, exclude_none=True)
-        if isinstance(self.method, GradientTable):
-            if self.base is None:
-                raise RuntimeError("the point of a gradient is part of its identity: look it up first")
-            method["at"] = self.base.digest
         objective = self.objective.model_dump(exclude={"block", "deterministic"}, exclude_none=True)
         if self.data is not None:
             objective["data"] = self.data
         return {
             "algorithm": ALGORITHM,
-            "method": method,
+            "method": self.spec.identity(self.method, self.start),
             # Switches that are off are left out, so that a new one changes no older identity.
             "objective": {key: value for key, value in objective.items() if value is not False},
             "seed": self.seed,
@@ -84,25 +116,9 @@ class Sweep:
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
-    def unit(self) -> str:
-        """What is counted."""
-        return "candidates" if isinstance(self.method, SearchTable) else "coordinates"
-
-    @property
-    def items(self) -> int:
-        """How many candidates or coordinates the file asks for."""
-        if isinstance(self.method, SearchTable):
-            return self.method.candidates
-        entries = sum(variable.size for variable in self.space.varied)
-        return entries if self.method.coordinates is None else min(self.method.coordinates, entries)
-
-    @property
     def label(self) -> str:
+        """The name of its state directory."""
         return f"{self.name}-{self.identity}"
-
-    def mistake(self, key: KeyPath, message: str) -> InputError:
-        """An error at a key of the file, for what can be checked only when its point or its objective is there."""
-        return InputError(self.lines.at(key, message) if self.lines else message)
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -126,11 +142,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def read(path: Path, overrides: Sequence[str] = ()) -> Sweep:
+def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     """Read and validate a sweep file.
 
     Args:
-        path: of the TOML file.
+        path: the TOML file.
         overrides: of the form `method.candidates=500`; the right-hand side is read as TOML, else as a plain string.
 
     Raises:
@@ -151,60 +167,40 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         override(tables, given, lines)
     said = "".join(f"\n# --set {given}" for given in overrides)
     text += said + ("\n" if said else "")
-    return parse(tables, lines, path.stem, path.resolve().parent, text, tuple(overrides))
+    return parse_draft(tables, lines, path.stem, path.resolve().parent, text, tuple(overrides))
 
 
-def parse(
+def parse_draft(
     tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, text: str, overrides: tuple[str, ...] = ()
-) -> Sweep:
+) -> Draft:
     """Validate the tables of a sweep file; `stem` is its name if the tables give none.
 
     Raises:
         InputError: one line for each mistake.
     """
-    try:
-        file = File.model_validate(tables)
-    except ValidationError as error:
-        mistakes = [explain(detail, File, lines) for detail in error.errors()]
-        raise InputError("\n".join(mistakes)) from None
-    table, method = file.objective, file.method
+    file, spec, config = validated(tables, lines)
+    table = file.objective
     if (table.loss is None) == (table.make is None):
         found = "both" if table.loss else "neither"
         raise InputError(lines.at(("objective",), f"wanted exactly one of loss and make, found {found}"))
     try:
-        space = Space.parse(file.space, drawn=isinstance(method, SearchTable) or method.at.candidate is not None)
-        if isinstance(method, GradientTable):
-            space.check_differentiable()
+        space = parse_space(file.space, spec, config)
+        check_method(spec, config, space, file.stop)
     except Invalid as error:
-        raise InputError(lines.at(("space", *error.path), error.message)) from None
-    if isinstance(method, GradientTable) and len(method.at.given) != 1:
-        wanted = "wanted exactly one of candidate, best_of, file, values and fill"
-        raise InputError(lines.at(("method", "at"), f"{wanted}, found {' and '.join(method.at.given) or 'none'}"))
-    if isinstance(method, SearchTable) and method.device and not method.screen:
-        raise InputError(
-            lines.at(("method", "device"), 'is that of a screen; wanted a line screen = "...", or no device')
-        )
-    for key in ("target_loss", "no_improvement"):
-        if getattr(file.stop, key) is None:
-            continue
-        if not isinstance(method, SearchTable):
-            raise InputError(lines.at(("stop", key), 'is for searches; wanted use = "search", or no such line'))
-        if method.screen:
-            raise InputError(
-                lines.at(("stop", key), "would be met by screened losses; wanted no screen, or no such line")
-            )
+        raise InputError(lines.at(error.path, error.message)) from None
     name = file.name or stem
     try:
         TypeAdapter(Name).validate_python(name)
     except ValidationError:
         wanted = 'wanted a line name = "..." of letters, digits, . _ -'
         raise InputError(lines.at((), f"the file's stem {name!r} cannot be a sweep's name; {wanted}")) from None
-    return Sweep(
+    return Draft(
         name=name,
         seed=file.seed,
         objective=table,
         space=space,
-        method=method,
+        spec=spec,
+        method=config,
         run=file.run,
         stop=file.stop,
         failures=file.failures,
@@ -214,3 +210,73 @@ def parse(
         overrides=overrides,
         lines=lines,
     )
+
+
+def validated(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:
+    """Return the tables as pydantic read them, with the descriptor of the method and its own table.
+
+    Raises:
+        InputError: one line for each mistake, in the order of the tables.
+    """
+    mistakes: list[tuple[str, str]] = []
+    file = spec = config = None
+    try:
+        file = File.model_validate(tables)
+    except ValidationError as error:
+        mistakes += [(str(detail["loc"][0]), explain(detail, File, lines)) for detail in error.errors()]
+    table = tables.get("method")
+    if isinstance(table, Mapping):
+        method: dict[str, Any] = dict(table)  # pyright: ignore[reportUnknownArgumentType]
+        word, words = method.get("use"), " or ".join(map(repr, METHODS))
+        if word is None:
+            mistakes.append(("method", lines.at(("method", "use"), f"is missing; wanted {words}")))
+        elif word not in METHODS:
+            mistakes.append(("method", lines.at(("method", "use"), f"was {word!r}, wanted {words}")))
+        else:
+            spec = find(word)
+            try:
+                config = spec.config.model_validate(method)
+            except ValidationError as error:
+                found = (explain(detail, spec.config, lines, ("method",)) for detail in error.errors())
+                mistakes += [("method", mistake) for mistake in found]
+    if file is None or spec is None or config is None:
+        order = list(File.model_fields)
+        mistakes.sort(key=lambda one: order.index(one[0]) if one[0] in order else len(order))
+        raise InputError("\n".join(mistake for _, mistake in mistakes))
+    return file, spec, config
+
+
+def parse_space(given: Mapping[str, Any], spec: MethodSpec[Any], config: Any) -> Space:
+    """Return the space of a sweep file.
+
+    Raises:
+        Invalid: with the path of the key in the sweep file.
+    """
+    try:
+        return Space.parse(given, drawn=spec.drawn(config))
+    except Invalid as error:
+        raise Invalid(("space", *error.path), error.message) from None
+
+
+def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTable) -> None:
+    """Go on if a method fits the other tables of its file.
+
+    Raises:
+        Invalid: with the path of the key in the sweep file.
+    """
+    start = spec.start(config)
+    if start is not None and len(start.given) != 1:
+        wanted = "wanted exactly one of candidate, best_of, file, values and fill"
+        raise Invalid(("method", "at"), f"{wanted}, found {' and '.join(start.given) or 'none'}")
+    for key in ("target_loss", "no_improvement"):
+        if getattr(stop, key) is not None and not spec.ends_early:
+            raise Invalid(("stop", key), f"is for searches, and this is a {spec.word}; wanted no such line")
+    word = spec.sampler(config)
+    if word not in SAMPLERS:
+        raise Invalid(("method", "sampler"), f"was {word!r}; {nearest(word, list(SAMPLERS))}")
+    spec.check(config, space, stop)
+    if spec.drawn(config):
+        try:
+            SAMPLERS[word].check(space.sizes, spec.items(config, space))
+        except ValueError as error:
+            raise Invalid(("method", "sampler"), str(error)) from None

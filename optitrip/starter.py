@@ -17,12 +17,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from optitrip.core.table import Reference
 from optitrip.distributions import DISTRIBUTIONS
 from optitrip.errors import InputError
 from optitrip.guesses import around, guess, plain
 from optitrip.loading import find, import_paths, signature_of, use_import_paths
-from optitrip.spec import read
-from optitrip.tables import Reference
+from optitrip.spec import read_draft
 from optitrip.toml_text import key, shown, toml
 
 Parameter = inspect.Parameter
@@ -96,7 +96,7 @@ def write(reference: str, folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as scratch:  # what cannot be read back must not appear, not even for a moment
         trial = Path(scratch, f"{stem}.toml")
         trial.write_text(text, encoding="utf-8")
-        read(trial)
+        read_draft(trial)
     path = folder / f"{stem}.toml"
     try:
         with path.open("x", encoding="utf-8") as file:

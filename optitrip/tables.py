@@ -1,19 +1,12 @@
-"""The tables of a sweep file, as pydantic reads them; what they mean together is checked in `spec`."""
+"""The tables of a sweep file that are not a method's; what they mean together is checked in `spec`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Reference = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", description="module:name")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class Table(BaseModel):
-    """A table of a sweep file: every key is known, every type is as written (TOML has types of its own)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from optitrip.core.table import Name, Reference, Table
 
 
 class ObjectiveTable(Table):
@@ -21,7 +14,7 @@ class ObjectiveTable(Table):
 
     loss: Reference | None = None
     make: Reference | None = None
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     block: Annotated[int, Field(ge=1, le=2**20)] | None = None
     maximize: bool = False
     """Larger is better; losses keep the objective's own sign wherever they are shown."""
@@ -35,53 +28,6 @@ class ObjectiveTable(Table):
         return self.loss or self.make or ""
 
 
-class SearchTable(Table):
-    """Draw candidates, compute the loss, keep the best."""
-
-    use: Literal["search"]
-    sampler: Literal["random"] = "random"
-    candidates: Annotated[int, Field(ge=1, le=2**53)]
-    best: Annotated[int, Field(ge=1, le=10_000)] = 10
-    screen: Annotated[str, Field(min_length=1)] | None = None
-    """Every candidate by a cheaper stand-in that the objective offers under this word, the best ones by itself."""
-    device: Literal["cpu", "cuda"] | None = None
-    """Where the stand-in is evaluated."""
-
-    @property
-    def screen_said(self) -> str | None:
-        """Both in words."""
-        return f"{self.screen} on {self.device}" if self.screen and self.device else self.screen
-
-
-class AtTable(Table):
-    """A point: exactly one of these."""
-
-    candidate: Annotated[int, Field(ge=0, le=2**53)] | None = None
-    best_of: Annotated[str, Field(min_length=1)] | None = None
-    file: Annotated[str, Field(min_length=1)] | None = None
-    values: Any = None
-    fill: Annotated[float, Field(allow_inf_nan=False)] | None = None
-
-    @property
-    def given(self) -> list[str]:
-        """Which of them the file has."""
-        return [name for name in type(self).model_fields if getattr(self, name) is not None]
-
-
-class GradientTable(Table):
-    """The numeric gradient at one point: for each coordinate the loss a step further, less the loss, by the step."""
-
-    use: Literal["gradient"]
-    at: AtTable
-    scheme: Literal["forward", "backward", "central"] = "forward"
-    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    coordinates: Annotated[int, Field(ge=1, le=2**53)] | None = None
-    """Only this many, drawn at random without repetition; by default all."""
-
-
-MethodTable = Annotated[SearchTable | GradientTable, Field(discriminator="use")]
-
-
 class RunTable(Table):
     """Where the work is done; no part of the answer."""
 
@@ -89,7 +35,7 @@ class RunTable(Table):
     workers: Annotated[int, Field(ge=1)] | None = None
     wait_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
     """How long workers are waited for when there are none, before the sweep stops and can be resumed."""
-    resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 class StopTable(Table):
@@ -127,13 +73,13 @@ class TrackingTable(Table):
 
 
 class File(Table):
-    """A whole sweep file, before its space is understood."""
+    """A whole sweep file, before its space and its method are understood."""
 
     name: Name | None = None
     seed: int = 0
     objective: ObjectiveTable
     space: dict[str, Any]
-    method: MethodTable
+    method: dict[str, Any]
     run: RunTable = RunTable()
     stop: StopTable = StopTable()
     failures: FailuresTable = FailuresTable()

@@ -112,17 +112,11 @@ def override(tables: dict[str, Any], given: str, lines: Lines) -> None:
     lines.overridden[tuple(keys)] = given
 
 
-def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines) -> str:
-    """One mistake that pydantic found, as a line of ours."""
-    path, fields = _place(model, detail["loc"])
+def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines, prefix: KeyPath = ()) -> str:
+    """Return one mistake that pydantic found, as a line of ours; `prefix` is where the model stands in the file."""
+    below, fields = _place(model, detail["loc"])
+    path = (*prefix, *below)
     kind, given = detail["type"], detail["input"]
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
-        context = detail.get("ctx", {})
-        key, tags = str(context["discriminator"]).strip("'"), context.get("expected_tags", "")
-        if kind == "union_tag_invalid":
-            return lines.at((*path, key), f"was {context['tag']!r}, wanted {tags.replace(', ', ' or ')}")
-        words = _members(fields[str(path[-1])])
-        return lines.at((*path, key), f"is missing; wanted {' or '.join(map(repr, words))}")
     if kind == "extra_forbidden":
         return lines.at(path, f"unknown key; {nearest(str(path[-1]), list(fields))}")
     if kind == "missing":
@@ -137,13 +131,9 @@ def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines) -> str:
 
 
 def _place(model: type[BaseModel], location: KeyPath) -> tuple[KeyPath, dict[str, Any]]:
-    """The keys of a mistake, without the tags that pydantic puts among them, and the fields beside the last one."""
+    """Return the keys of a mistake, and the fields beside the last one."""
     path, fields, inside = KeyPath(), _fields(model), None
     for part in location:
-        members = _members(inside)
-        if members:  # pydantic names the member of a union before the key within it
-            fields, inside = _fields(members[str(part)]), None
-            continue
         if isinstance(inside, type) and issubclass(inside, BaseModel):
             fields = _fields(inside)
         path = (*path, part)
@@ -152,24 +142,11 @@ def _place(model: type[BaseModel], location: KeyPath) -> tuple[KeyPath, dict[str
 
 
 def _fields(model: type[BaseModel]) -> dict[str, Any]:
-    return {
-        name: typing.Annotated[field.annotation, field] if field.discriminator else field.annotation
-        for name, field in model.model_fields.items()
-    }
-
-
-def _members(annotation: Any) -> dict[str, type[BaseModel]]:
-    """The members of a union of tables by the word that tells them apart; empty for anything else."""
-    if typing.get_origin(annotation) is not typing.Annotated:
-        return {}
-    union, field = typing.get_args(annotation)
-    return {
-        typing.get_args(one.model_fields[str(field.discriminator)].annotation)[0]: one for one in typing.get_args(union)
-    }
+    return {name: field.annotation for name, field in model.model_fields.items()}
 
 
 def _plain_type(annotation: Any) -> str:
-    if _members(annotation) or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "a table"
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(repr(choice) for choice in typing.get_args(annotation))

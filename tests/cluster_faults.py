@@ -37,8 +37,8 @@ from optitrip.driver.run import Driver
 from optitrip.errors import Stopped
 from optitrip.executors import ray_cluster, ray_workers
 from optitrip.executors.serial import Serial
-from optitrip.methods.routes import search
 from optitrip.methods.search.method import Search
+from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.space import Space
 
@@ -94,7 +94,7 @@ class World(Observers):
         objective = objective or Objective(slow)
         crew = Crew(lambda: self.executor, objective)
         driver = Driver(crew, 1, self.journal, self, Phases(), limits=Limits(write=0, **limits))
-        return driver.run(search(METHOD, objective.offers)).result, driver.evaluated["search"]
+        return driver.run(search_route(METHOD, objective.offers)).result, driver.evaluated["search"]
 
 
 def serial() -> Any:
@@ -104,7 +104,7 @@ def serial() -> Any:
 def serial_from(journal: Journal) -> Any:
     objective = Objective(slow)
     driver = Driver(Crew(Serial, objective), 1, journal, Observers(), Phases())
-    return driver.run(search(METHOD, objective.offers)).result
+    return driver.run(search_route(METHOD, objective.offers)).result
 
 
 def told(result: Any, evaluated: int, **more: Any) -> dict[str, Any]:

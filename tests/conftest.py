@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -38,6 +39,16 @@ WATCH = pytest.StashKey[object]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     groups.arrange(config, items)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store of MLflow's, to be copied: it takes seconds to make."""
+    from optitrip.tracking.recorder import make_store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    make_store(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import numpy as np
 
 from optitrip.core.method import Route
 from optitrip.draws import Draws
-from optitrip.methods import routes as single
 from optitrip.methods.gradient.method import Gradient, gradient_of
+from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.gradient.structured import Deltas
-from optitrip.methods.search import screening as screened
 from optitrip.methods.search.method import Search
+from optitrip.methods.search.route import search_route
 from optitrip.methods.shared.agreement import Agreement
 from optitrip.methods.shared.report import Report
 from optitrip.methods.shared.verification import Chosen, Verification
@@ -208,8 +209,8 @@ def refuse() -> Any:
 
 
 def with_rough(objective: Objective) -> Objective:
-    objective.stand_in = Objective(objective.loss.screen("rough"), block=objective.offers.block)
-    return objective
+    surrogate = Objective(objective.loss.screen("rough"), block=objective.offers.block)
+    return replace(objective, surrogate=surrogate)
 
 
 LOSSES: dict[str, Any] = {
@@ -279,12 +280,12 @@ METHODS: dict[str, Any] = {
 
 def search_case(loss: str, **options: Any) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = LOSSES[loss]
-    return objective, lambda items, seed: single.search(Search(draws(seed), items, 4, 50, **options), objective.offers)
+    return objective, lambda items, seed: search_route(Search(draws(seed), items, 4, 50, **options), objective.offers)
 
 
 def screened_case(**options: Any) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = LOSSES["screened"]
-    return objective, lambda items, seed: screened.screened(
+    return objective, lambda items, seed: search_route(
         Search(draws(seed), items, 4, 50, screen="rough", **options), objective.offers
     )
 
@@ -292,7 +293,7 @@ def screened_case(**options: Any) -> tuple[Objective, Callable[[int, int], Route
 def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = WIDE_LOSSES[loss]
     make = deltas if objective.offers.around else gradient
-    return objective, lambda items, _: single.gradient(make(items, scheme), objective.offers)
+    return objective, lambda items, _: gradient_route(make(items, scheme), objective.offers)
 
 
 CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from optitrip import launch as launch_module
+from optitrip.base_point import resolve
 from optitrip.core.observer import Observers
 from optitrip.driver import files, plan
 from optitrip.driver.journal import Journal
@@ -28,7 +29,7 @@ from optitrip.driver.state_dir import JOURNAL
 from optitrip.executors.worker import Worker
 from optitrip.launch import Options, launch
 from optitrip.output.outcome import Outcome
-from optitrip.spec import parse
+from optitrip.spec import parse_draft
 from optitrip.toml_lines import Lines
 
 CANDIDATES = 1_500
@@ -59,7 +60,7 @@ def loss(x: float) -> float:
 
 def live(root: Path) -> Outcome:
     """The sweep, or what is left of it."""
-    sweep = parse(TABLES, Lines(None, ""), "killed", Path(__file__).parent, "")
+    sweep = resolve(parse_draft(TABLES, Lines(None, ""), "killed", Path(__file__).parent, ""))
     return launch(sweep, Options(root), Observers())
 
 

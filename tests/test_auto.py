@@ -15,10 +15,10 @@ from optitrip.core.observer import Observers, Times
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Crew, Driver
-from optitrip.driver.watch import Progress
 from optitrip.errors import InputError
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
+from optitrip.methods.search.progress import SearchProgress
 from optitrip.methods.shared.agreement import Agreement
 from optitrip.objective import Objective
 
@@ -134,7 +134,7 @@ def test_waiting_for_workers_is_said(slots: int, monkeypatch: pytest.MonkeyPatch
 
 def test_progress_counts_parts_in_which_all_failed() -> None:
     """A part without a single finite loss counts its candidates and leaves the smallest loss as it was."""
-    one, progress = search(20), Progress()
+    one, progress = search(20), SearchProgress(20, draws())
     progress.stage(one)
     fails = one.evaluate(Objective(lambda x, k, c: float("nan")), range(10))
     counts = one.evaluate(Objective(lambda x, k, c: float(k)), range(10, 20))

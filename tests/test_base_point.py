@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optitrip.base_point import located
+from optitrip.base_point import read
 from optitrip.draws import Draws
 from optitrip.errors import InputError
 from optitrip.launch import Options, launch
 from optitrip.point import Point
-from optitrip.spec import Sweep, read
+from optitrip.spec import Sweep
 from test_tracking import Lines
 
 FILE = """\
@@ -48,12 +48,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def sweep_at(folder: Path, at: str, *overrides: str) -> Sweep:
     (folder / "there.toml").write_text(FILE.format(at=at))
-    return located(read(folder / "there.toml", overrides), folder / ".optitrip")
+    return read(folder / "there.toml", overrides, folder / ".optitrip")
 
 
 def point(sweep: Sweep) -> Point:
-    assert sweep.base is not None
-    return sweep.base
+    return sweep.start_point
 
 
 def refused(folder: Path, at: str) -> str:
@@ -226,7 +225,7 @@ def test_a_search_needs_distributions_and_a_gradient_does_not(folder: Path) -> N
     """`W = { shape = [2, 3] }` is enough where values come from elsewhere, not where candidates are drawn."""
     text = FILE.replace(", normal = [0, 1]", "")
     (folder / "there.toml").write_text(text.format(at="{ fill = 0 }"))
-    assert located(read(folder / "there.toml"), folder).items == 7
+    assert read(folder / "there.toml", root=folder).items == 7
     (folder / "there.toml").write_text(text.format(at="{ candidate = 0 }"))
     with pytest.raises(InputError, match=r"there\.toml:5: space\.W: wanted exactly one distribution"):
         read(folder / "there.toml")

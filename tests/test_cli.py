@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -111,12 +112,13 @@ def test_every_second_is_in_a_phase_and_memory_is_told(folder: Path) -> None:
 
 
 @pytest.mark.ray
-def test_ray_and_mlflow_start_meanwhile(folder: Path) -> None:
+def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
     """They are waited for in phases of their own, and a sweep that has its result starts neither."""
     path = sweep_file(folder, "good", executor="ray")
     path.write_text(path.read_text().replace('use = "none"', 'experiment = "trials"'))
-    store = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-    done = optitrip_process(folder, "sweep", "trial.toml", "--json", environment=store)
+    shutil.copy(store, folder / "runs.db")
+    where = {"MLFLOW_TRACKING_URI": "sqlite:///runs.db"}
+    done = optitrip_process(folder, "sweep", "trial.toml", "--json", environment=where)
     answer = json.loads(done.stdout)
     said = [line.split()[0] for line in done.stderr.splitlines()]
     # A busy machine is waited for, and after ten seconds the progress is told.
@@ -125,7 +127,7 @@ def test_ray_and_mlflow_start_meanwhile(folder: Path) -> None:
     assert answer["seconds"] == pytest.approx(sum(answer["phases"].values()), abs=0.001 * len(answer["phases"]))
     assert 10**7 < answer["memory"]["worker_bytes"] < 10**11
     assert answer["mlflow"]["experiment"] == "trials"
-    again = optitrip_process(folder, "sweep", "trial.toml", "--json", environment=store)
+    again = optitrip_process(folder, "sweep", "trial.toml", "--json", environment=where)
     assert again.stderr == "finished before: this is what the journal holds\n"
     assert json.loads(again.stdout)["best"] == answer["best"]
 
@@ -272,7 +274,7 @@ def test_a_killed_sweep_goes_on_to_the_same_answer(folder: Path) -> None:
     child.wait()
     resumed = optitrip(folder, "sweep", "trial.toml", "--json")
     answer = json.loads(resumed.stdout)
-    assert re.search(r"resuming: [\d,]+ of 600 candidates", resumed.stderr)
+    assert re.search(r"resuming: [\d,]+ of 600 items", resumed.stderr)
     assert 0 < answer["evaluated"] < 600
     assert answer["best"]["loss"] == whole["best"]["loss"]
     for name in ("best.npz", "losses.parquet"):

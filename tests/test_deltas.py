@@ -11,8 +11,9 @@ import pytest
 from examples import ENTRIES, Structured, deltas
 from optitrip.errors import NoAnswer
 from optitrip.executors.worker import Worker
-from optitrip.methods import routes as single
+from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.method import gradient_of
+from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
 from optitrip.methods.shared.report import Report
 from optitrip.objective import Objective
@@ -149,12 +150,13 @@ def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: b
     objective = Objective(loss, plain=plain)
     by_losses = gradient_of(Point({"W": W}, ("W",)), np.arange(W.size), scheme, step)
     method = by_losses if plain else Deltas(by_losses.sides, by_losses.items, block=objective.offers.deltas_block)
-    route, result = single.gradient(method, objective.offers), None
+    route, result = gradient_route(method, objective.offers), None
     while True:
         try:
             stage = route.send(result)
         except StopIteration as end:
-            return end.value
+            found = end.value
+            return GradientAnswer(found.result, found.method, found.reported, found.derived)
         result = stage.result(stage.evaluate(stage.prepare(objective), range(stage.items)))
 
 

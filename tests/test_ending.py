@@ -23,7 +23,7 @@ from optitrip.driver.run import Driver
 from optitrip.errors import Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
-from optitrip.methods import routes as single
+from optitrip.methods.search.route import search_route
 
 MEMORY = Path(":memory:")
 ITEMS = 300
@@ -42,7 +42,7 @@ def found(loss: str, make: Callable[[], Executor] = Serial, journal: Journal | N
         Phases(),
         limits=Limits(write=0),
     )
-    return driver.run(single.search(method, objective.offers)).result
+    return driver.run(search_route(method, objective.offers)).result
 
 
 def losses(loss: str, maximize: bool) -> Any:
@@ -119,7 +119,7 @@ def test_what_was_begun_is_waited_for() -> None:
     method = search(9_000)
     driver = Driver(Crew(Noted, LOSSES["scalar"]), 1, journal, Observers(), Phases(), heed)
     with pytest.raises(Stopped) as caught:
-        driver.run(single.search(method, LOSSES["scalar"].offers))
+        driver.run(search_route(method, LOSSES["scalar"].offers))
     assert caught.value.status == 143
     assert len(submitted) == asked[0]
     assert journal.tiling(0, method.digest(), 9_000) == sorted(submitted, key=lambda items: items.start)
@@ -137,7 +137,7 @@ def test_a_slice_that_does_not_end_is_not_waited_for_for_ever() -> None:
 
     driver = Driver(Crew(Stuck, LOSSES["scalar"]), 1, Journal(MEMORY), Observers(), Phases(), heed, Limits(drain=0.05))
     with pytest.raises(Stopped, match="asked to"):
-        driver.run(single.search(search(9), LOSSES["scalar"].offers))
+        driver.run(search_route(search(9), LOSSES["scalar"].offers))
 
 
 def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
@@ -148,5 +148,5 @@ def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
 
     driver = Driver(Crew(Nobody, LOSSES["scalar"]), 1, Journal(MEMORY), Observers(), Phases(), limits=Limits(wait=0.05))
     with pytest.raises(Stopped, match=r"no workers for 0\.05 s") as caught:
-        driver.run(single.search(search(9), LOSSES["scalar"].offers))
+        driver.run(search_route(search(9), LOSSES["scalar"].offers))
     assert caught.value.status == 75

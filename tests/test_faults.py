@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examples import HERE
 from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
+from lasting import lasting_workers
 from optitrip.core.observer import Observers
 from optitrip.draws import Draws
 from optitrip.driver import plan
@@ -24,8 +24,8 @@ from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.executors import Executor
 from optitrip.executors.serial import Serial
-from optitrip.methods.routes import search
 from optitrip.methods.search.method import Search, SearchResult
+from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.space import Space
 
@@ -37,14 +37,8 @@ DRAWS = Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
 def workers(local_ray: None) -> Iterator[Executor]:
     """Two workers for all of these tests; who dies is replaced."""
     del local_ray
-    from optitrip.executors.ray_workers import RayWorkers
-
-    class Lasting(RayWorkers):
-        def close(self) -> None: ...
-
-    executor = Lasting(2, paths=[HERE])
-    yield executor
-    RayWorkers.close(executor)
+    with lasting_workers(2) as executor:
+        yield executor
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +57,7 @@ def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:
         Phases(),
         limits=Limits(write=0, **options),
     )
-    return driver.run(search(Search(DRAWS, ITEMS), objective.offers)).result
+    return driver.run(search_route(Search(DRAWS, ITEMS), objective.offers)).result
 
 
 def fired(folder: Path) -> dict[float, int]:
@@ -178,6 +172,6 @@ def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, 
     driver = Driver(
         Crew(lambda: workers, objective), 1, Journal(Path(":memory:")), Kills(), Phases(), limits=Limits(write=0)
     )
-    result = driver.run(search(Search(DRAWS, ITEMS), objective.offers)).result
+    result = driver.run(search_route(Search(DRAWS, ITEMS), objective.offers)).result
     assert len(killed) >= 2
     assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()

@@ -9,9 +9,11 @@ import pytest
 from matplotlib.image import imread
 
 from examples import LOSSES, search
+from optitrip.methods.gradient.figures import gradient_png
+from optitrip.methods.search.figures import losses_png
 from optitrip.objective import Objective
 from optitrip.objectives import Softmax
-from optitrip.output.figures import even, gradient_png, html, images_png, losses_png, stretched
+from optitrip.output.figures import even, html, images_png, stretched
 from optitrip.part import Array
 
 

@@ -13,9 +13,9 @@ from scipy.optimize import approx_fprime, rosen
 
 from examples import WIDE_LOSSES, around, gradient
 from mgh import PROBLEMS, Problem
-from optitrip.methods import routes as single
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, GradientResult, gradient_of
+from optitrip.methods.gradient.route import gradient_route
 from optitrip.objective import Objective
 from optitrip.objectives import Ackley, Beale, Hinge, Rastrigin, Rosenbrock, Softmax, Sphere
 from optitrip.part import Array
@@ -295,13 +295,14 @@ class Slopes:
 def answered(loss: Any) -> Any:
     point = Point({"W": np.array([3.0, 4.0]), "l2": np.array(0.5)}, ("W",))
     method, objective = gradient_of(point, np.arange(2), "central"), Objective(loss)
-    route = single.gradient(method, objective.offers)
+    route = gradient_route(method, objective.offers)
     result: Any = None
     while True:
         try:
             stage = route.send(result)
         except StopIteration as end:
-            return end.value
+            found = end.value
+            return GradientAnswer(found.result, found.method, found.reported, found.derived)
         result = stage.result(stage.evaluate(objective, range(stage.items)))
 
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
-from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
+from examples import CASES, LOSSES, bits, draws, result_bits, search
+from lasting import lasting_workers
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
 from optitrip.draws import Draws
@@ -25,8 +26,8 @@ from optitrip.driver.run import Crew, Driver
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors import Done, Executor, Failed
 from optitrip.executors.serial import Serial
-from optitrip.methods import routes as single
 from optitrip.methods.gradient.method import FAILED, GradientResult
+from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.space import Space
 
@@ -77,7 +78,7 @@ def answered(
     if isinstance(case, str):
         objective, route = CASES[case]
     else:
-        objective, route = case, lambda items, seed: single.search(search(items, seed=seed), case.offers)
+        objective, route = case, lambda items, seed: search_route(search(items, seed=seed), case.offers)
     crew = Crew(make, objective)
     # Each part is written at once, so that a watcher can interrupt between any two.
     driver = Driver(
@@ -293,19 +294,12 @@ def test_a_batch_that_differs_from_the_plain_call_ends_the_sweep() -> None:
 
 @pytest.fixture(scope="module", params=[(1, 1.0), (2, 0.001), (3, 0.02)], ids=["1 worker", "2 workers", "3 workers"])
 def ray_workers(request: pytest.FixtureRequest, local_ray: None) -> Iterator[Executor]:
-    """Workers that outlive a run, since a new actor takes two seconds, with slices of a length of their own."""
+    """Workers with slices of a length of their own."""
     del local_ray
-    from optitrip.executors.ray_workers import RayWorkers
-
-    class Lasting(RayWorkers):
-        def close(self) -> None: ...
-
     workers, target = request.param
-    executor = Lasting(workers, paths=[HERE])
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, lasting_workers(workers) as executor:
         patch.setattr(plan, "TARGET_SECONDS", target)
         yield executor
-    RayWorkers.close(executor)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -342,7 +336,7 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
     crew = Crew(Noted, LOSSES["scalar"])
     driver = Driver(crew, 1, journal, Observers(), Phases(), heed, Limits(write=1e9))
     with pytest.raises(type(stop)):
-        driver.run(single.search(search(ITEMS), LOSSES["scalar"].offers))
+        driver.run(search_route(search(ITEMS), LOSSES["scalar"].offers))
     digest = search(ITEMS).digest()
     assert sum(map(len, done)) < ITEMS
     assert journal.tiling(0, digest, ITEMS) == sorted(done, key=lambda items: items.start)
@@ -363,7 +357,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     driver = Driver(
         Crew(Serial, LOSSES["scalar"]), 1, journal, Cleared(9_000), Phases(), limits=Limits(write=0, pause=5)
     )
-    assert driver.run(single.search(search(9_000), LOSSES["scalar"].offers)).items == 9_000
+    assert driver.run(search_route(search(9_000), LOSSES["scalar"].offers)).result.items == 9_000
     assert len(said) == 1
     assert "database or disk is full; trying again" in said[0]
     assert driver.evaluated["search"] == 9_000

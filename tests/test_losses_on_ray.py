@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optitrip.base_point import read
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer
 from optitrip.driver.phases import Phases
@@ -20,7 +21,6 @@ from optitrip.errors import InputError
 from optitrip.launch import Options, conduct
 from optitrip.loading import import_paths, load
 from optitrip.methods.search.answer import SearchAnswer
-from optitrip.spec import read
 from optitrip.workplace import Workplace
 
 FILES = {

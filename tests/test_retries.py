@@ -13,17 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
-from examples import Batched, gradient, result_bits, search
+from examples import Batched, draws, gradient, result_bits, search
 from optitrip.core.observer import Observers, Times, Written
+from optitrip.core.progress import MetricPoint
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Progress
-from optitrip.methods import routes as single
-from optitrip.methods.search.curve import Curve, Point
+from optitrip.methods.gradient.route import gradient_route
+from optitrip.methods.search.curve import SearchCurve
 from optitrip.methods.search.method import Search
+from optitrip.methods.search.progress import SearchProgress
+from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
 
@@ -54,9 +56,9 @@ def run(
 ) -> Any:
     objective = Objective(loss)
     route = (
-        single.search(method, objective.offers)
+        search_route(method, objective.offers)
         if isinstance(method, Search)
-        else single.gradient(method, objective.offers)
+        else gradient_route(method, objective.offers)
     )
     crew = Crew(lambda: Chaos(seed), objective)
     driver = Driver(
@@ -161,8 +163,8 @@ def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, s
 def test_a_later_try_is_in_the_curve_and_the_progress(tmp_path: Path) -> None:
     """Its losses are drawn, and the best so far ends at the best of all."""
     office, journal = tmp_path / "open", Journal(Path(":memory:"))
-    progress, curve = Progress(), Curve(ITEMS)
-    points: list[Point] = []
+    progress, curve = SearchProgress(ITEMS, draws()), SearchCurve(ITEMS)
+    points: list[MetricPoint] = []
 
     class Drawn(Observers):
         def retried(self, part: Part, times: Times) -> None:

@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optitrip
+from optitrip.base_point import read
 from optitrip.core.observer import Observer
 from optitrip.describe import description
 from optitrip.errors import InputError, NoAnswer
 from optitrip.executors.serial import as_on_a_worker
 from optitrip.launch import Options, launch
-from optitrip.methods.search import screening as screened
+from optitrip.methods.search import screening
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.objectives import Hinge, Softmax, linear_screens
 from optitrip.objectives.linear import LinearClassifier
 from optitrip.part import Array
-from optitrip.spec import read
 
 TORCH = importlib.util.find_spec("torch") is not None
 SCREENS = [
@@ -89,8 +89,8 @@ def test_the_winner_is_that_of_the_whole_search(error: float, offset: float, see
 def test_a_worse_stand_in_has_more_verified() -> None:
     """With a good one the first few do; with a bad one as many as its errors demand."""
     screenings = [search(Bowl(error), screen="wrong").screening for error in (0, 0.5, 1)]
-    none, some, many = (len(screening.index) for screening in screenings if screening)
-    assert none <= screened.FIRST + screened.SAMPLED < some < many
+    none, some, many = (len(one.index) for one in screenings if one)
+    assert none <= screening.FIRST + screening.SAMPLED < some < many
 
 
 def test_the_losses_are_the_objectives_own() -> None:
@@ -117,7 +117,7 @@ def test_few_candidates_are_all_verified() -> None:
 
 def test_it_says_so_if_one_that_was_left_out_may_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where errors are as large as the losses differ and no more can be verified, the answer is not certain."""
-    monkeypatch.setattr(screened, "REACH", 100)
+    monkeypatch.setattr(screening, "REACH", 100)
     found = search(Bowl(5.0), screen="wrong")
     assert found.screening is not None
     assert not found.screening.certain

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optitrip.base_point import read
 from optitrip.core.observer import Observers
 from optitrip.errors import InputError
 from optitrip.kept import kept
@@ -19,7 +20,7 @@ from optitrip.ledger import failures, listing, table
 from optitrip.output.outcome import Outcome
 from optitrip.replaying import replay
 from optitrip.shards import Shard, merge
-from optitrip.spec import Sweep, read
+from optitrip.spec import Sweep
 
 FILES = {
     "search": """
@@ -160,7 +161,7 @@ def test_other_candidates_than_before_are_never_mixed_in(folder: Path, monkeypat
 
 def test_a_sweep_that_screens_has_no_shards(folder: Path) -> None:
     """Its second stage needs all of the first."""
-    with pytest.raises(InputError, match="two stages"):
+    with pytest.raises(InputError, match="several stages"):
         run(sweep_of(folder, "search", "method.screen=float32"), folder / "parts", Shard(1, 2))
 
 

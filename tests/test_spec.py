@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.base_point import located
+from optitrip.base_point import read
 from optitrip.errors import InputError, nearest
-from optitrip.spec import Sweep, differences, read
-from optitrip.tables import SearchTable
+from optitrip.methods.search.config import SearchConfig
+from optitrip.spec import Sweep, differences
 from optitrip.toml_lines import Lines
 
 SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
@@ -97,7 +97,7 @@ def test_a_file_is_read_as_written(tmp_path: Path) -> None:
     assert (sweep.objective.loss, sweep.objective.make, sweep.objective.block) == ("rosenbrock:loss", None, 8)
     assert sweep.objective.arguments == {"a": 1.0, "b": 100}
     assert sweep.space.names == ["x", "W", "kernel", "n", "c"]
-    assert sweep.method == SearchTable(use="search", candidates=500, best=10, sampler="random")
+    assert sweep.method == SearchConfig(use="search", candidates=500, best=10, sampler="random")
     assert (sweep.run.workers, sweep.run.executor, sweep.tracking.use) == (2, "auto", "none")
     assert sweep.text == PLAIN + "\n"
     assert sweep.label == f"plain-{sweep.identity}"
@@ -514,7 +514,7 @@ def test_every_example_reads(path: Path) -> None:
 
 def test_examples_are_different_sweeps() -> None:
     """No two of them share an identity."""
-    assert len({located(read(path), Path("nowhere")).identity for path in SWEEPS}) == len(SWEEPS)
+    assert len({read(path, root=Path("nowhere")).identity for path in SWEEPS}) == len(SWEEPS)
 
 
 def test_descriptions_import_nothing(tmp_path: Path) -> None:
@@ -526,11 +526,12 @@ def test_descriptions_import_nothing(tmp_path: Path) -> None:
     script = """if True:
         import sys
         from pathlib import Path
-        from optitrip.base_point import located
+        from optitrip.base_point import read
         from optitrip.describe import description
-        from optitrip.spec import read
+        from optitrip.base_point import read
+
         for path in sys.argv[1:]:
-            sweep = located(read(Path(path)), Path("nowhere"))
+            sweep = read(Path(path), root=Path("nowhere"))
             print(description(sweep))
             module = sweep.objective.reference.partition(":")[0]
             assert module not in sys.modules, module
@@ -542,7 +543,7 @@ def test_descriptions_import_nothing(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     for path in files:
-        sweep = located(read(path), Path("nowhere"))
+        sweep = read(path, root=Path("nowhere"))
         assert f"{sweep.label}: a valid sweep" in done.stdout
         assert f"{sweep.items:,} {'candidates' if sweep.method.use == 'search' else 'coordinates'}" in done.stdout
         for name in sweep.space.names:

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optitrip.base_point import read
 from optitrip.errors import InputError
 from optitrip.loading import load
-from optitrip.spec import Sweep, read
+from optitrip.spec import Sweep
 from optitrip.starter import starter, write
 
 numbers = itertools.count()

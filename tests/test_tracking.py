@@ -26,12 +26,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import LOSSES, search
+from optitrip.base_point import read
 from optitrip.core.method import merged
 from optitrip.core.notice import Notice
 from optitrip.core.observer import InOrder, Observer, Times
+from optitrip.core.progress import MetricPoint
 from optitrip.launch import Options, launch
-from optitrip.methods.search.curve import Curve, Point
-from optitrip.spec import Sweep, read
+from optitrip.methods.search.curve import SearchCurve
+from optitrip.spec import Sweep
 from optitrip.tracking.apart import Apart
 from optitrip.tracking.recorder import QUIET, make_store
 
@@ -59,14 +61,6 @@ class Lines(Observer):
 
     def notice(self, notice: Notice) -> None:
         self.said.append(notice.text)
-
-
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store of MLflow's, which takes it a second and a half."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    make_store(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture
@@ -423,9 +417,9 @@ def test_curves_do_not_depend_on_slices_or_order(cuts: set[int], seed: int) -> N
     one = search(150, keep_all=10**6)
     edges = [0, *sorted(cuts), 150]
     parts = [one.evaluate(LOSSES["troubled"], range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
-    whole = Curve(150).points(merged(parts, one.merge), Times([0], [1]))
+    whole = SearchCurve(150).points(merged(parts, one.merge), Times([0], [1]))
     random.Random(seed).shuffle(parts)
-    curve, order, points = Curve(150), InOrder(), list[Point]()
+    curve, order, points = SearchCurve(150), InOrder(), list[MetricPoint]()
     for part in parts:
         for ready, times in order.push([(part, Times([part.items.start], [1]))]):
             points += curve.points(ready, times)
@@ -436,10 +430,10 @@ def test_curves_do_not_depend_on_slices_or_order(cuts: set[int], seed: int) -> N
 def test_curves_stay_short_however_many_candidates() -> None:
     """At most about a thousand losses: the stride is a power of two, so a longer sweep keeps the points it has."""
     for items in (10, 1_000, 1_024, 10_000, 300_000, 10**9):
-        stride = Curve(items)._stride
+        stride = SearchCurve(items)._stride
         assert stride & (stride - 1) == 0
         assert items / stride <= 1_100
-    assert Curve(1_000)._stride == 1
+    assert SearchCurve(1_000)._stride == 1
 
 
 def test_metrics_are_dated_by_the_journal(folder: Path) -> None:

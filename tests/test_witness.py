@@ -9,15 +9,15 @@ import pytest
 
 from chaos import Chaos
 from examples import result_bits, search
+from optitrip.core.progress import Progress
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.limits import Limits
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Progress
 from optitrip.errors import InputError
 from optitrip.executors.serial import Serial
-from optitrip.methods import routes as single
+from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 
 ITEMS = 200
@@ -25,10 +25,10 @@ ITEMS = 200
 
 def run(loss: Any, journal: Journal, make: Any = Serial, since: int | None = 0) -> tuple[Any, int, int]:
     """The result, the items evaluated, and those that watchers were told of."""
-    objective, progress = Objective(loss), Progress()
+    objective, progress = Objective(loss), Progress(ITEMS)
     crew = Crew(make, objective)
     driver = Driver(crew, 1, journal, progress, Phases(), limits=Limits(write=0), witness_since=since)
-    answer = driver.run(single.search(search(ITEMS), objective.offers))
+    answer = driver.run(search_route(search(ITEMS), objective.offers))
     return answer.result, driver.evaluated["search"], progress.done
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 import optitrip
-from optitrip.distributions import Free
 from optitrip.draws import Draws
 from optitrip.errors import InputError
 from optitrip.loading import raised, source_hash
@@ -28,7 +27,7 @@ WITNESSES = (0, 1, 999_983)
 
 def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> dict[str, Any]:
     """Block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
-    drawn = not any(isinstance(variable.distribution, Free) for variable in sweep.space.variables)
+    drawn = sweep.spec.drawn(sweep.method)
     return {
         "block": objective.offers.block,
         "data": data(objective),
@@ -43,7 +42,7 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> dict
             "processor": platform.machine(),
             "blas": sorted({f"{i['internal_api']} {i.get('architecture', '')}" for i in threadpool_info()}),
         },
-        "witness": witness(Draws(sweep.space, sweep.seed)) if drawn else None,
+        "witness": witness(sweep.candidates) if drawn else None,
     }
 
 

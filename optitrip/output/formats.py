@@ -11,11 +11,6 @@ import numpy as np
 
 from optitrip.part import Array
 
-BEST, LOSSES, PICTURE = "best.npz", "losses.parquet", "losses.png"
-VERIFIED = "verified.parquet"
-GRADIENT, GRADIENT_PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
-WEIGHTS = "weights.png"
-
 
 def npz_bytes(values: Mapping[str, Array]) -> bytes:
     """Arrays by name as an .npz that loads without pickle."""

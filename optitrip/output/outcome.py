@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from optitrip.methods.search.answer import Best
+from optitrip.core.progress import Partial
 from optitrip.output.answer import Answer
 
 Status = Literal["finished", "stopped", "failed", "shard"]
@@ -33,8 +33,10 @@ class Outcome:
     items_per_second: float | None
     state_dir: str | None
     answer: Answer | None = None
-    best: Best | None = None
-    """Of a search that was stopped, the best so far."""
+    best: Partial | None = None
+    """The best so far of a sweep that was stopped."""
+    no_answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What --json prints in place of an answer."""
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
     report: Mapping[str, float] = field(default_factory=dict[str, float])
     memory: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
@@ -49,8 +51,9 @@ class Outcome:
         return sum(self.failures.values())
 
     def to_json(self) -> dict[str, Any]:
-        found = self.answer.fields(Path(self.state_dir) if self.state_dir else None) if self.answer else None
-        found = found or (self.best.fields(None) if self.best else {"best": None} if self.unit == "candidates" else {})
+        found = self.best.fields(None) if self.best else dict(self.no_answer)
+        if self.answer:
+            found = self.answer.fields(Path(self.state_dir) if self.state_dir else None)
         return {
             "name": self.name,
             "identity": self.identity,

@@ -17,6 +17,14 @@ class Sampler(Protocol):
         """Its word in sweep files."""
         ...
 
+    def check(self, sizes: Mapping[str, int], items: int) -> None:
+        """Go on if the sampler is any good for points of so many coordinates, by name, and for so many items.
+
+        Raises:
+            ValueError: saying what was given, what is wanted and what to do.
+        """
+        ...
+
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
         """Draw the points of `items`.
 

@@ -59,6 +59,9 @@ class Random:
     name: str = "random"
     purpose: str = "candidate"
 
+    def check(self, sizes: Mapping[str, int], items: int) -> None:
+        """Go on: it is good for any number of coordinates and items."""
+
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
         return {
             name: open_unit(words(stream_key(seed, self.purpose, name), items.start * size, len(items) * size)).reshape(

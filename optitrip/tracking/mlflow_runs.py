@@ -16,8 +16,7 @@ from pathlib import Path
 
 from optitrip.core.method import Method
 from optitrip.core.observer import InOrder, Observer, Times, Written
-from optitrip.methods.search.curve import Curve, Point
-from optitrip.methods.search.method import Search
+from optitrip.core.progress import Curve, MetricPoint
 from optitrip.part import Part
 from optitrip.tracking.recorder import BATCH, Recorder, Run
 
@@ -40,23 +39,22 @@ def metric_name(name: str) -> str:
 class MlflowRun(Observer):
     """Watches a sweep and tells a recorder of it."""
 
-    def __init__(self, recorder: Recorder, run: Run) -> None:
+    def __init__(self, recorder: Recorder, run: Run, curve_of: Callable[[Method], Curve | None]) -> None:
         self.run = run
+        self._curve_of = curve_of
         self._recorder = recorder
         self._curve: Curve | None = None
         self._order = InOrder()
-        self._queue: queue.SimpleQueue[Point | None] = queue.SimpleQueue()
-        self._undelivered: list[Point] = []
-        self._end: list[Point] = []
+        self._queue: queue.SimpleQueue[MetricPoint | None] = queue.SimpleQueue()
+        self._undelivered: list[MetricPoint] = []
+        self._end: list[MetricPoint] = []
         self._run_id: str | None = None
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._deliver, name="mlflow", daemon=True)
         self._thread.start()
 
     def stage(self, method: Method) -> None:
-        self._curve = None
-        if isinstance(method, Search):
-            self._curve = Curve(method.items, method.sign, "screened" if method.screen else "loss")
+        self._curve = self._curve_of(method)
         self._order = InOrder()
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:

@@ -43,7 +43,7 @@ def track(sweep: Sweep, state: StateDir, recorder: Recorder) -> MlflowRun | None
         **commit,
     }
     journal: str = state.journal.get("journal")
-    return MlflowRun(recorder, Run(uri, experiment, sweep.label, journal, params, tags))
+    return MlflowRun(recorder, Run(uri, experiment, sweep.label, journal, params, tags), sweep.spec.curve)
 
 
 def remember(

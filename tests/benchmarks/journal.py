@@ -19,9 +19,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from examples import draws
 from optitrip.core.observer import Observers
+from optitrip.core.progress import Progress
 from optitrip.driver.journal import Journal
 from optitrip.driver.stage import Stage
-from optitrip.driver.watch import Progress
 from optitrip.methods.search.method import Search
 from optitrip.part import Part
 from optitrip.returned import Evaluation
@@ -81,7 +81,7 @@ def goes_on(folder: Path, count: int) -> None:
         start = time.perf_counter()
         journal = Journal(path)
         opened = time.perf_counter()
-        Stage(0, method, journal, Observers(Progress())).begin()
+        Stage(0, method, journal, Observers(Progress(method.items))).begin()
         end = time.perf_counter()
         print(f"open and check {opened - start:.1f} s, begin {end - opened:.1f} s, together {end - start:.1f} s")
         journal.close()

@@ -120,8 +120,8 @@ def ours(sessions: Sessions, which: Images, precision: str, **method: Any) -> An
 
 def screened(sessions: Sessions, which: Images, screen: str) -> Any:
     """Every candidate cheaply, the best of them again in float64."""
-    from optitrip.tables import SearchTable
+    from optitrip.methods.search.config import SearchConfig
 
-    if "screen" not in SearchTable.model_fields:
+    if "screen" not in SearchConfig.model_fields:
         raise Unavailable("this version of optitrip has no screen")
     return ours(sessions, which, "float64", screen=screen)

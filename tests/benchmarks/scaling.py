@@ -30,17 +30,17 @@ from typing import Any
 
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers
+from optitrip.core.progress import Progress
 from optitrip.draws import Draws
 from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
-from optitrip.driver.watch import Progress
 from optitrip.executors import Done, Failed
 from optitrip.executors.ray_environment import prepare
 from optitrip.executors.worker import Worker
-from optitrip.methods import routes as single
 from optitrip.methods.search.method import Search
+from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.space import Space
 
@@ -127,9 +127,9 @@ def workers(slots: int) -> Any:
 def sweep(crew: Crew, objective: Objective, items: int, seed: int, folder: Path | None) -> tuple[int, float]:
     """A search, with its journal in a folder or in memory; the number of its slices, and their seconds on workers."""
     journal = Journal(folder / f"journal-{seed}" if folder else Path(":memory:"))
-    driver = Driver(crew, objective.offers.block, journal, Observers(Progress()), Phases())
+    driver = Driver(crew, objective.offers.block, journal, Observers(Progress(items)), Phases())
     draws = Draws(SPACE, seed)
-    driver.run(single.search(Search(draws, items), objective.offers))
+    driver.run(search_route(Search(draws, items), objective.offers))
     slices, nanoseconds = journal._database.execute("SELECT count(*), sum(nanoseconds) FROM part").fetchone()
     journal.close()
     return slices, nanoseconds / 1e9

@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
 from optitrip.methods.shared.report import ReportResult
 from optitrip.output.answer import File, Rows, Table
-from optitrip.output.figures import gradient_png, html
-from optitrip.output.formats import GRADIENT, GRADIENT_PICTURE, POINT, npz_bytes, point_bytes
+from optitrip.output.figures import html
+from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.text import figure, finite, rows_of, told
 from optitrip.part import Array
 from optitrip.space import arguments
 
+GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
+"""The names of its files."""
 FIRST, LARGEST = 8, 5
 
 
@@ -187,7 +190,7 @@ class GradientAnswer:
         by_name |= {f"{variable}.kinks": kinks for variable, kinks in result.kinks.items()}
         yield GRADIENT, lambda: npz_bytes(by_name)
         yield POINT, lambda: point_bytes(self.method.points.point(0))
-        yield GRADIENT_PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")
+        yield PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")
 
     def message(self) -> str:
         points = self.method.points

@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.draws import Draws
+from optitrip.methods.search.figures import losses_png
 from optitrip.methods.search.method import SearchResult
+from optitrip.methods.search.screening import Screening
 from optitrip.methods.shared.report import ReportResult
 from optitrip.output.answer import File, Rows, Table
-from optitrip.output.figures import html, images_png, losses_png
-from optitrip.output.formats import BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS, parquet_bytes, point_bytes
+from optitrip.output.figures import html, images_png
+from optitrip.output.formats import parquet_bytes, point_bytes
 from optitrip.output.text import figure, finite, rows_of, show, told
 from optitrip.part import Array, Failures
 from optitrip.space import arguments
+
+BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses.png", "verified.parquet", "weights.png"
+"""The names of its files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,47 +52,6 @@ class Best:
         return rows + [(name.replace("_", " "), figure(name, value)) for name, value in self.named.items()]
 
 
-@dataclass(frozen=True, eq=False)
-class Screening:
-    """How the candidates were chosen that the objective itself evaluated."""
-
-    screen: str
-    index: Array
-    """The candidates that were verified, int64, ascending."""
-    screened: Array
-    """Their losses by the stand-in."""
-    loss: Array
-    """Their losses by the objective itself; NaN where it failed."""
-    offset: float
-    """How far the stand-in is off in general."""
-    largest_error: float
-    """The most that it was off beside that."""
-    margin: float
-    """How far behind the best one the nearest candidate seems that was left out; infinite if none was."""
-    certain: bool
-    """Whether that is more than the largest errors account for."""
-    failures: Failures
-
-    def fields(self) -> dict[str, Any]:
-        figures = finite({"largest_error": self.largest_error, "margin": self.margin})
-        return {"screen": self.screen, "verified": len(self.index), **figures, "certain": self.certain}
-
-    @property
-    def words(self) -> str:
-        margin = f"margin {self.margin:.3g}" if self.margin < math.inf else "none left out"
-        return f"{self.screen}: {len(self.index):,} verified, largest error {self.largest_error:.3g}, {margin}"
-
-    @property
-    def warning(self) -> str:
-        """What the user must know; empty if all is well."""
-        if self.certain:
-            return ""
-        return (
-            f"the screen {self.screen} was wrong by up to {self.largest_error:.3g}, and the nearest candidate left out "
-            f"seems {self.margin:.3g} behind the best: one of those may be better. Another screen, or none, would tell."
-        )
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchAnswer:
     """The best of all candidates, and the losses of the others."""
@@ -98,7 +62,9 @@ class SearchAnswer:
     images: Mapping[str, Array] = field(default_factory=dict[str, Array])
     """The best parameters as pictures by title, if the objective can show them."""
     screening: Screening | None = None
-    """Which candidates the objective itself evaluated, if others were left out; the kept losses are the stand-in's."""
+    """How candidates were chosen for verification, if they were screened; the kept losses are the surrogate's."""
+    ended: str = ""
+    """Why the search has fewer candidates than it was asked for; empty if it has all."""
 
     @property
     def best(self) -> Best:
@@ -153,11 +119,11 @@ class SearchAnswer:
         return self.reported.failures if self.reported else Failures()
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
-        return self.best.fields(folder) | ({"screening": self.screening.fields()} if self.screening else {})
+        return self.best.fields(folder) | ({"screening": screening_fields(self.screening)} if self.screening else {})
 
     def rows(self) -> Rows:
         reported = [(name.replace("_", " "), figure(name, value)) for name, value in self.report.items()]
-        screened = [("screened", self.screening.words)] if self.screening else []
+        screened = [("screened", screening_words(self.screening))] if self.screening else []
         return self.best.rows() + reported + screened
 
     @property
@@ -198,7 +164,8 @@ class SearchAnswer:
         return first or told(self._report_failures, self.draws, self.index, "its report")
 
     def message(self) -> str:
-        return "\n".join(filter(None, [self.screening.warning if self.screening else "", self.first_failure()]))
+        doubt = screening_doubt(self.screening) if self.screening else ""
+        return "\n".join(filter(None, [self.ended, doubt, self.first_failure()]))
 
     def picture(self) -> bytes:
         """The losses by candidate and the best so far, a PNG."""
@@ -216,3 +183,27 @@ class SearchAnswer:
     def _repr_html_(self) -> str:
         weights = [lambda: images_png(self.images, "the best weights")] if self.images else []
         return html(repr(self), [self.picture, *weights])
+
+
+def screening_fields(screening: Screening) -> dict[str, Any]:
+    """Return what --json prints of a screening."""
+    figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
+    return {"screen": screening.screen, "verified": len(screening.index), **figures, "certain": screening.certain}
+
+
+def screening_words(screening: Screening) -> str:
+    """Return a screening in a line."""
+    margin = f"margin {screening.margin:.3g}" if screening.margin < math.inf else "none left out"
+    verified = f"{len(screening.index):,} verified, largest error {screening.largest_error:.3g}"
+    return f"{screening.screen}: {verified}, {margin}"
+
+
+def screening_doubt(screening: Screening) -> str:
+    """Return what the user must know of a screening; empty if all is well."""
+    if screening.certain:
+        return ""
+    return (
+        f"the screen {screening.screen} was wrong by up to {screening.largest_error:.3g}, and the nearest candidate "
+        f"left out seems {screening.margin:.3g} behind the best: one of those may be better. Another screen, or none, "
+        "would tell."
+    )

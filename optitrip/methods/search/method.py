@@ -108,9 +108,9 @@ class Search:
     def prepare(self, objective: Objective) -> Objective:
         if not self.screen:
             return objective
-        if objective.stand_in is None:
-            raise RuntimeError(f"{objective.name} was loaded without its stand-in")
-        return objective.stand_in
+        if objective.surrogate is None:
+            raise ValueError(f"{objective.name} has no surrogate, and this search screens by {self.screen}")
+        return objective.surrogate
 
     @property
     def preparation(self) -> bytes:

@@ -6,18 +6,17 @@ more, about a candidate that was left out, than `CERTAINTY` times the most it wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from optitrip.core.method import Route
+from optitrip.core.method import Method
 from optitrip.errors import NoAnswer
-from optitrip.methods.search.answer import Screening, SearchAnswer
 from optitrip.methods.search.method import Search, SearchResult, record_lows
-from optitrip.methods.shared.steps import agreement, listed, reported
+from optitrip.methods.shared.steps import listed
 from optitrip.methods.shared.verification import Chosen, Verification, VerificationResult
-from optitrip.objective import Offers
 from optitrip.part import Array, Failures
 
 FIRST, SAMPLED = 64, 32
@@ -27,6 +26,28 @@ REACH = 4_096
 """As many of the best are kept by the stand-in; no more can be verified."""
 CERTAINTY = 2.0
 """A candidate is left out only if the stand-in would have to be wrong about it by this many times its largest error."""
+
+
+@dataclass(frozen=True, eq=False)
+class Screening:
+    """How candidates were chosen for the objective itself, and what it said of them."""
+
+    screen: str
+    index: Array
+    """The candidates that were verified, int64, ascending."""
+    screened: Array
+    """The losses of these by the surrogate."""
+    loss: Array
+    """The losses of these by the objective itself; NaN where it failed."""
+    offset: float
+    """The median error of the surrogate over a sample."""
+    largest_error: float
+    """The largest error of the surrogate beside the offset."""
+    margin: float
+    """The distance by which the nearest candidate left out seems to be behind the best; infinite if none was."""
+    certain: bool
+    """Whether the margin is more than the largest errors account for."""
+    failures: Failures
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +133,12 @@ def together(known: Failures, chosen: Chosen, more: Failures) -> Failures:
     return Failures.of(kinds, records)
 
 
-def screened(method: Search, offers: Offers, *, agree: bool = True) -> Route:
-    """Screen, verify, and verify more until no candidate that is left out could be the best."""
-    assert method.screen is not None
-    if offers.losses and agree:
-        yield from agreement(method.points, min(2, method.items))
+def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Screening]]:
+    """Screen, verify, and verify more until no candidate that is left out could be the best.
+
+    Raises:
+        NoAnswer: if no screened loss, or no verified one, is finite.
+    """
     found: SearchResult = yield replace(method, best=max(method.best, REACH))
     if not len(found.best_index):
         why = f"none of the {found.items:,} candidates has a finite screened loss: {listed(found.failures)}"
@@ -143,7 +165,7 @@ def screened(method: Search, offers: Offers, *, agree: bool = True) -> Route:
     if left_out or found.items - found.failures.count > len(best):
         margin = verified.margin(next(iter(left_out.values()), float(found.best_loss[-1])))
     screening = Screening(
-        screen=method.screen,
+        screen=method.screen or "",
         index=verified.candidates,
         screened=verified.screened,
         loss=verified.losses,
@@ -153,5 +175,4 @@ def screened(method: Search, offers: Offers, *, agree: bool = True) -> Route:
         certain=margin > bound,
         failures=verified.failures,
     )
-    result = verified.result(found, method.best)
-    return SearchAnswer(result, method.draws, (yield from reported(method, result, offers)), screening=screening)
+    return verified.result(found, method.best), screening

@@ -6,8 +6,13 @@ it are evaluated. So the answer is that of a search of so many candidates.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from optitrip.core.observer import InOrder, Times
 from optitrip.part import Part
+
+if TYPE_CHECKING:
+    from optitrip.methods.search.method import SearchResult
 
 
 class SearchStopRule:
@@ -63,3 +68,13 @@ def lows(part: Part, sign: int) -> list[tuple[int, float]]:
         (index, sign * loss)
         for index, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True)
     ]
+
+
+def why_ended(target_loss: float | None, no_improvement: int | None, result: SearchResult, items: int) -> str:
+    """Return why a search has fewer candidates than it was asked for; empty if it has all."""
+    if result.items == items:
+        return ""
+    best = int(result.best_index[0])
+    if target_loss is not None and best == result.items - 1:
+        return f"candidate {best:,} met the target of {target_loss:g}: the search ends there"
+    return f"no improvement in {no_improvement:,} candidates: the search ends at {result.items:,}"

@@ -1,20 +1,15 @@
-"""What routes share: the check that the steps of the ladder agree, failures in a line, the report of the best."""
+"""What routes share: the check that batches and plain calls agree, and failures in a line."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
-from optitrip.core.method import Method, Points, Route
+from optitrip.core.method import Points, Route
 from optitrip.errors import NoAnswer
-from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.shared.agreement import Agreement, AgreementResult
-from optitrip.methods.shared.report import Report, ReportResult
-from optitrip.objective import Offers
 from optitrip.part import Failures
 
 
 def listed(failures: Failures) -> str:
+    """Return the number of failures of each kind, in words."""
     return ", ".join(f"{count:,} {kind}" for kind, count in failures.counts().items())
 
 
@@ -34,8 +29,3 @@ def checked(method: Agreement, gives: str) -> Route:
             f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
             f"`tolerance`.{why}"
         )
-
-
-def reported(method: Search, result: SearchResult, offers: Offers) -> Generator[Method, Any, ReportResult | None]:
-    """What the objective says of the best candidate beside its loss, if it says anything."""
-    return (yield Report(method.points, int(result.best_index[0]))) if offers.report else None

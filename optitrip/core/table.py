@@ -1,0 +1,31 @@
+"""The base of all tables of a sweep file, as pydantic reads them, and the words that several of them use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", description="module:name")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Table(BaseModel):
+    """A table of a sweep file: every key is known, every type is as written (TOML has types of its own)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class StartPoint(Table):
+    """The table `at`: names a point, in exactly one of these ways."""
+
+    candidate: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    best_of: Annotated[str, Field(min_length=1)] | None = None
+    file: Annotated[str, Field(min_length=1)] | None = None
+    values: Any = None
+    fill: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+    @property
+    def given(self) -> list[str]:
+        """The ways that the file has."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]

@@ -1,0 +1,93 @@
+"""The descriptor of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optitrip.core.method import Route
+from optitrip.core.table import StartPoint
+from optitrip.errors import Invalid
+from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.methods.gradient.config import GradientConfig
+from optitrip.methods.gradient.method import SIDES, Gradient, gradient_of
+from optitrip.methods.gradient.progress import GradientProgress
+from optitrip.methods.gradient.route import Found, gradient_route
+from optitrip.methods.gradient.structured import Deltas
+from optitrip.methods.spec import MethodSpec
+from optitrip.samplers.random import permutation
+
+if TYPE_CHECKING:
+    from optitrip.objective import Offers
+    from optitrip.point import Point
+    from optitrip.space import Space
+    from optitrip.spec import Sweep
+    from optitrip.tables import StopTable
+
+
+class GradientSpec(MethodSpec[GradientConfig]):
+    """The numeric gradient at one point."""
+
+    word, unit, config = "gradient", "coordinates", GradientConfig
+
+    def check(self, config: GradientConfig, space: Space, stop: StopTable) -> None:
+        try:
+            space.check_differentiable()
+        except Invalid as error:
+            raise Invalid(("space", *error.path), error.message) from None
+
+    def drawn(self, config: GradientConfig) -> bool:
+        return config.at.candidate is not None
+
+    def sampler(self, config: GradientConfig) -> str:
+        return config.sampler
+
+    def start(self, config: GradientConfig) -> StartPoint:
+        return config.at
+
+    def points_of(self, config: GradientConfig) -> tuple[str, ...]:
+        sides = SIDES[config.scheme]
+        return tuple(f"x {'+' if side > 0 else '-'} h" for side in sides) if len(sides) > 1 else ()
+
+    def items(self, config: GradientConfig, space: Space) -> int:
+        entries = sum(variable.size for variable in space.varied)
+        return entries if config.coordinates is None else min(config.coordinates, entries)
+
+    def identity(self, config: GradientConfig, start: Point | None) -> dict[str, Any]:
+        # The sampler has decided what the point is, so the point's digest says all of it.
+        fields = config.model_dump(exclude={"coordinates", "at", "sampler"}, exclude_none=True)
+        return fields | ({"at": start.digest} if start else {})
+
+    def method(self, sweep: Sweep, offers: Offers) -> Gradient:
+        config: GradientConfig = sweep.method
+        base = sweep.start_point
+        coordinates = np.arange(base.size)
+        if sweep.items < base.size:
+            coordinates = permutation(sweep.seed, "coordinate", "", base.size)
+        elif offers.order is not None and len(offers.order) == base.size:
+            coordinates = offers.order
+        by_losses = gradient_of(base, coordinates, config.scheme, config.step, 1 + sweep.items)
+        return Deltas(by_losses.sides, by_losses.items, block=offers.deltas_block) if offers.around else by_losses
+
+    def route(self, sweep: Sweep, offers: Offers) -> Route:
+        return gradient_route(self.method(sweep, offers), offers, agree=sweep.objective.deterministic)
+
+    def progress(self, sweep: Sweep) -> GradientProgress:
+        return GradientProgress(sweep.items)
+
+    def answer(self, sweep: Sweep, found: Found) -> GradientAnswer:
+        return GradientAnswer(found.result, found.method, found.reported, found.derived)
+
+    def describe(self, sweep: Sweep) -> str:
+        config: GradientConfig = sweep.method
+        (way,) = config.at.given
+        step = f"step {config.step:g}" if config.step else "default steps"
+        return f"gradient: {sweep.items:,} coordinates, {config.scheme} differences, {step}, at its {way}"
+
+    def summary(self, result: Mapping[str, Any]) -> str:
+        return f"norm {result['gradient']['norm']:.8g}"
+
+
+SPEC = GradientSpec()

@@ -1,0 +1,97 @@
+"""The descriptor of searches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from optitrip.core.method import Method, Route
+from optitrip.errors import Invalid
+from optitrip.methods.search.answer import BEST, SearchAnswer
+from optitrip.methods.search.config import SearchConfig
+from optitrip.methods.search.curve import SearchCurve
+from optitrip.methods.search.method import Search
+from optitrip.methods.search.progress import SearchProgress
+from optitrip.methods.search.route import Found, search_route
+from optitrip.methods.search.stop_rule import why_ended
+from optitrip.methods.spec import MethodSpec, SurrogateChoice
+
+if TYPE_CHECKING:
+    from optitrip.objective import Offers
+    from optitrip.point import Point
+    from optitrip.space import Space
+    from optitrip.spec import Sweep
+    from optitrip.tables import StopTable
+
+
+class SearchSpec(MethodSpec[SearchConfig]):
+    """Draw candidates, compute the loss, keep the best."""
+
+    word, unit, config = "search", "candidates", SearchConfig
+    point_file = BEST
+    ends_early = True
+    no_answer: ClassVar[Mapping[str, Any]] = {"best": None}
+
+    def check(self, config: SearchConfig, space: Space, stop: StopTable) -> None:
+        if config.device and not config.screen:
+            raise Invalid(("method", "device"), 'is that of a screen; wanted a line screen = "...", or no device')
+        for key in ("target_loss", "no_improvement"):
+            if config.screen and getattr(stop, key) is not None:
+                raise Invalid(("stop", key), "would be met by screened losses; wanted no screen, or no such line")
+
+    def sampler(self, config: SearchConfig) -> str:
+        return config.sampler
+
+    def surrogate(self, config: SearchConfig) -> SurrogateChoice | None:
+        return SurrogateChoice(config.screen, config.device) if config.screen else None
+
+    def sharable(self, config: SearchConfig) -> bool:
+        return not config.screen
+
+    def items(self, config: SearchConfig, space: Space) -> int:
+        return config.candidates
+
+    def identity(self, config: SearchConfig, start: Point | None) -> dict[str, Any]:
+        return config.model_dump(exclude={"candidates"}, exclude_none=True)
+
+    def method(self, sweep: Sweep, offers: Offers) -> Search:
+        config: SearchConfig = sweep.method
+        surrogate = self.surrogate(config)
+        return Search(
+            sweep.candidates,
+            config.candidates,
+            config.best,
+            maximize=sweep.objective.maximize,
+            screen=surrogate.said if surrogate else None,
+            target_loss=sweep.stop.target_loss,
+            no_improvement=sweep.stop.no_improvement,
+        )
+
+    def route(self, sweep: Sweep, offers: Offers) -> Route:
+        return search_route(self.method(sweep, offers), offers, agree=sweep.objective.deterministic)
+
+    def progress(self, sweep: Sweep) -> SearchProgress:
+        return SearchProgress(sweep.items, sweep.candidates, maximize=sweep.objective.maximize)
+
+    def curve(self, method: Method) -> SearchCurve | None:
+        if not isinstance(method, Search):
+            return None
+        return SearchCurve(method.items, method.sign, "screened" if method.screen else "loss")
+
+    def answer(self, sweep: Sweep, found: Found) -> SearchAnswer:
+        ended = why_ended(sweep.stop.target_loss, sweep.stop.no_improvement, found.result, sweep.items)
+        return SearchAnswer(found.result, sweep.candidates, found.reported, screening=found.screening, ended=ended)
+
+    def describe(self, sweep: Sweep) -> str:
+        config: SearchConfig = sweep.method
+        surrogate = self.surrogate(config)
+        extreme = ", the largest loss" if sweep.objective.maximize else ""
+        drawn = f"{config.candidates:,} candidates, {config.sampler} sampler, seed {sweep.seed}"
+        return f"search: {drawn}{extreme}" + (f", screened by {surrogate.said}" if surrogate else "")
+
+    def summary(self, result: Mapping[str, Any]) -> str:
+        best = result["best"]
+        return f"loss {best['loss']:.8g} at candidate {best['index']:,}"
+
+
+SPEC = SearchSpec()
