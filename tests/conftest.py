@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling
+
+import groups
+import leftovers
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
@@ -25,38 +26,34 @@ settings.register_profile(
 settings.load_profile("laws")
 
 
-RAY = "the files that want Ray"
-ON_RAY = ("test_api", "test_executors", "test_faults", "test_laws", "test_losses_on_ray")
-LONGEST = ("test_simulation", RAY, "test_cli", "test_readme")
-"""Groups that would otherwise be begun last, by one process, while the other has nothing left to do."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Once a run, not in each of its processes."""
+    if not hasattr(config, "workerinput"):
+        config.stash[WATCH] = leftovers.watch()
+        config.pluginmanager.register(groups.Scheduling())
 
 
-def group(file: str) -> str:
-    """What is run by one process: a file, since what its tests share is made once, or all that want Ray."""
-    stem = Path(file).stem
-    return RAY if stem in ON_RAY else stem
+WATCH = pytest.StashKey[object]()
 
 
-class Groups(LoadScopeScheduling):
-    """Not `--dist loadgroup`, which knows of groups by an attribute that pytest 9 has no longer."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group(nodeid.partition("::")[0])
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    groups.arrange(config, items)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
-    return Groups(config, log)
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store of MLflow's, to be copied: it takes seconds to make."""
+    from optitrip.tracking.recorder import make_store
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest groups."""
-    rank = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(group(item.path.name), len(rank)))
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    make_store(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """A local Ray with four logical CPUs for all tests of `ON_RAY`."""
+    """A local Ray with four logical CPUs for all tests that ask for it, which marks them with `ray`."""
     from optitrip.executors.ray_environment import prepare
 
     prepare(None)

@@ -57,7 +57,7 @@ def ray_session(local_ray: None) -> Iterator[optitrip.Session]:
         yield session
 
 
-@pytest.fixture(params=["serial", "ray"])
+@pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
 def session(request: pytest.FixtureRequest) -> Iterator[optitrip.Session]:
     if request.param == "ray":
         yield request.getfixturevalue("ray_session")
@@ -688,9 +688,10 @@ def test_an_object_with_a_digest_is_kept(cwd: Path) -> None:
     assert len(list((cwd / "kept").iterdir())) == 2
 
 
-def test_track_makes_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_track_makes_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
     """With the figures, the curve and the files, of a lambda too; and nothing else stays in the working directory."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(store, tmp_path)
     found = optitrip.search(lambda x: (x - 1) ** 2, ONE, candidates=40, track=True)
     run, metrics, artifacts = stored(tmp_path)
     assert run.info.status == "FINISHED"
@@ -703,9 +704,12 @@ def test_track_makes_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert sorted(os.listdir(tmp_path)) == ["mlartifacts", "mlflow.db"]
 
 
-def test_a_tracked_gradient_with_a_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracked_gradient_with_a_state_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path
+) -> None:
     """Its figures and files are told too, and told once."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(store, tmp_path)
     optitrip.gradient(square, [1.0, 2.0], state_dir="kept", track=True)
     there = optitrip.gradient(square, [1.0, 2.0], state_dir="kept", track=True)
     run, metrics, artifacts = stored(tmp_path)

@@ -7,18 +7,18 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-OPTITRIP = [sys.executable, "-c", "from optitrip.cli import main; main()"]
+from command import OPTITRIP, ROOT, optitrip, optitrip_process, start_optitrip
 
 FILE = """
 seed = 1
@@ -35,7 +35,7 @@ executor = "{executor}"
 use = "none"
 """
 LOSSES = """
-import ctypes, os, time
+import ctypes, os, pathlib, time
 
 def good(x): return (x - 1) ** 2
 def some(x):
@@ -47,11 +47,11 @@ def slow(x):
     time.sleep(0.005)
     return (x - 1) ** 2
 def crashes(x):
-    if x > 1.5: ctypes.string_at(0)
+    if x > 0.5: ctypes.string_at(0)
     return x * x
 def table(x):
     time.sleep(0.005)
-    return x * float(open("table.txt").read())
+    return x * float(pathlib.Path("table.txt").read_text())
 def other(y): return y
 def loud(x):
     print("from the loss")
@@ -76,16 +76,10 @@ def sweep_file(folder: Path, name: str, candidates: int = 50, executor: str = "s
     return path
 
 
-def optitrip(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **environment}
-    environment.pop("MLFLOW_TRACKING_URI", None) if "MLFLOW_TRACKING_URI" not in environment else None
-    return subprocess.run([*OPTITRIP, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=600)
-
-
 def test_a_finished_sweep(folder: Path) -> None:
     """Exit status 0, a short table on stdout, nothing of a traceback."""
     sweep_file(folder, "good")
-    done = optitrip(folder, "sweep", "trial.toml")
+    done = optitrip_process(folder, "sweep", "trial.toml")
     assert done.returncode == 0, done.stderr
     assert re.search(r"min loss +\d", done.stdout)
     assert "Traceback" not in done.stderr
@@ -117,11 +111,14 @@ def test_every_second_is_in_a_phase_and_memory_is_told(folder: Path) -> None:
     assert answer["memory"]["worker_bytes"] is None
 
 
-def test_ray_and_mlflow_start_meanwhile(folder: Path) -> None:
+@pytest.mark.ray
+def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
     """They are waited for in phases of their own, and a sweep that has its result starts neither."""
     path = sweep_file(folder, "good", executor="ray")
     path.write_text(path.read_text().replace('use = "none"', 'experiment = "trials"'))
-    done = optitrip(folder, "sweep", "trial.toml", "--json", MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    shutil.copy(store, folder / "runs.db")
+    where = {"MLFLOW_TRACKING_URI": "sqlite:///runs.db"}
+    done = optitrip_process(folder, "sweep", "trial.toml", "--json", environment=where)
     answer = json.loads(done.stdout)
     said = [line.split()[0] for line in done.stderr.splitlines()]
     # A busy machine is waited for, and after ten seconds the progress is told.
@@ -130,15 +127,17 @@ def test_ray_and_mlflow_start_meanwhile(folder: Path) -> None:
     assert answer["seconds"] == pytest.approx(sum(answer["phases"].values()), abs=0.001 * len(answer["phases"]))
     assert 10**7 < answer["memory"]["worker_bytes"] < 10**11
     assert answer["mlflow"]["experiment"] == "trials"
-    again = optitrip(folder, "sweep", "trial.toml", "--json", MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    again = optitrip_process(folder, "sweep", "trial.toml", "--json", environment=where)
     assert again.stderr == "finished before: this is what the journal holds\n"
     assert json.loads(again.stdout)["best"] == answer["best"]
 
 
+@pytest.mark.ray
+@pytest.mark.daily
 def test_a_mistake_while_ray_starts_is_told(folder: Path) -> None:
     """The objective is loaded meanwhile; its mistake ends the command as it does without Ray."""
     sweep_file(folder, "good", executor="ray")
-    done = optitrip(folder, "sweep", "trial.toml", "--set", "objective.loss=absent_module:f")
+    done = optitrip_process(folder, "sweep", "trial.toml", "--set", "objective.loss=absent_module:f")
     assert done.returncode == 2
     assert "there is no module 'absent_module'" in done.stderr
     assert "Traceback" not in done.stderr
@@ -157,7 +156,7 @@ def test_output_is_ascii_where_the_stream_is_not_utf_8(folder: Path) -> None:
     """A terminal without UTF-8 gets the table too, whatever the values are."""
     path = sweep_file(folder, "worded")
     path.write_text(path.read_text().replace("x = { normal = [0, 1] }", 'x = { choice = ["grün"] }'))
-    done = optitrip(folder, "sweep", "trial.toml", PYTHONIOENCODING="ascii", LC_ALL="C")
+    done = optitrip_process(folder, "sweep", "trial.toml", environment={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
 
@@ -166,10 +165,10 @@ def test_the_live_line_on_a_terminal(folder: Path) -> None:
     """In the words of the original loop, within 80 columns, and gone at the end."""
     sweep_file(folder, "slow", candidates=400)
     mine, theirs = pty.openpty()
-    child = subprocess.Popen(
-        [*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stdout=subprocess.DEVNULL, stderr=theirs,
-        env={**os.environ, "COLUMNS": "80", "TERM": "xterm"},
-    )  # fmt: skip
+    terminal = {"COLUMNS": "80", "TERM": "xterm"}
+    child = start_optitrip(
+        folder, "sweep", "trial.toml", environment=terminal, stdout=subprocess.DEVNULL, stderr=theirs
+    )
     os.close(theirs)
     seen = b""
     while child.poll() is None or select.select([mine], [], [], 0)[0]:
@@ -237,7 +236,7 @@ def test_bad_input_is_told_before_anything_starts(folder: Path, case: str) -> No
     """Exit status 2, a message without a traceback, and nothing left behind."""
     sweep_file(folder, "good")
     words, said = BAD[case]
-    done = optitrip(folder, "sweep", *words)
+    done = (optitrip_process if "cluster" in case else optitrip)(folder, "sweep", *words)
     assert done.returncode == 2, done.stderr
     assert [part for part in said if part not in done.stderr] == []
     assert "optitrip/" not in done.stderr
@@ -268,9 +267,7 @@ def test_a_killed_sweep_goes_on_to_the_same_answer(folder: Path) -> None:
     """SIGKILL in the middle; the same command resumes, and its files are those of a sweep never killed, to the bit."""
     sweep_file(folder, "slow", candidates=600)
     whole = json.loads(optitrip(folder, "sweep", "trial.toml", "--json", "--state-dir", "whole").stdout)
-    child = subprocess.Popen(
-        [*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    child = start_optitrip(folder, "sweep", "trial.toml", stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     journal = folder / ".optitrip" / f"trial-{whole['identity']}" / "journal.sqlite"
     wait_for_parts(journal)
     child.kill()
@@ -284,16 +281,17 @@ def test_a_killed_sweep_goes_on_to_the_same_answer(folder: Path) -> None:
         assert (folder / whole["state_dir"] / name).read_bytes() == (folder / answer["state_dir"] / name).read_bytes()
 
 
+@pytest.mark.ray
 def test_a_crash_takes_the_command_along_once(folder: Path) -> None:
     """Small sweeps are evaluated in the command's own process; after a segmentation fault the same command evaluates on
     workers, so that the candidate is recorded and all others are evaluated."""
     pytest.importorskip("ray")
-    sweep_file(folder, "crashes", candidates=20, executor="auto")
-    assert optitrip(folder, "sweep", "trial.toml", "--workers", "2").returncode == -signal.SIGSEGV
-    done = optitrip(folder, "sweep", "trial.toml", "--json", "--workers", "2")
+    sweep_file(folder, "crashes", candidates=3, executor="auto")
+    assert optitrip_process(folder, "sweep", "trial.toml", "--workers", "2").returncode == -signal.SIGSEGV
+    done = optitrip_process(folder, "sweep", "trial.toml", "--json", "--workers", "2")
     assert "the last command died, perhaps of a loss in its own process" in done.stderr
     answer = json.loads(done.stdout)
-    assert (done.returncode, answer["status"], answer["items"]) == (3, "finished", 20)
+    assert (done.returncode, answer["status"], answer["items"]) == (3, "finished", 3)
     assert list(answer["failures"]) == ["died"]
 
 
@@ -301,9 +299,7 @@ def test_what_the_loss_reads_must_still_be_the_same(folder: Path) -> None:
     """A file that no digest covers was edited: both losses are shown, and going on must be said."""
     sweep_file(folder, "table", candidates=600)
     (folder / "table.txt").write_text("1")
-    child = subprocess.Popen(
-        [*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    child = start_optitrip(folder, "sweep", "trial.toml", stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_for_parts(next_journal(folder))
     child.kill()
     child.wait()
@@ -324,10 +320,7 @@ def test_what_the_loss_reads_must_still_be_the_same(folder: Path) -> None:
 def test_a_stopped_sweep_says_how_to_go_on(folder: Path, number: int, status: int) -> None:
     """One line, exit status 128 + the signal, and what is journaled stays."""
     sweep_file(folder, "slow", candidates=100_000)
-    child = subprocess.Popen(
-        [*OPTITRIP, "sweep", "trial.toml", "--json"],
-        cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    child = start_optitrip(folder, "sweep", "trial.toml", "--json", stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     wait_for_parts(next_journal(folder))
     child.send_signal(number)
     out, said = child.communicate(timeout=60)
@@ -340,11 +333,12 @@ def test_a_stopped_sweep_says_how_to_go_on(folder: Path, number: int, status: in
     assert answer["best"]["index"] < answer["items"]
 
 
-@pytest.mark.parametrize("seconds", [1.5, 4.0])
+@pytest.mark.ray
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(4.0, marks=pytest.mark.daily)])
 def test_sigterm_while_ray_starts(folder: Path, seconds: float) -> None:
     """143 with the usual line, not Ray's own 15."""
     sweep_file(folder, "slow", candidates=100_000, executor="ray")
-    child = subprocess.Popen([*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    child = start_optitrip(folder, "sweep", "trial.toml", stderr=subprocess.PIPE)
     assert child.stderr
     assert "starting Ray" in child.stderr.readline()
     time.sleep(seconds)
@@ -354,10 +348,12 @@ def test_sigterm_while_ray_starts(folder: Path, seconds: float) -> None:
     assert "stopped by SIGTERM" in said
 
 
+@pytest.mark.ray
+@pytest.mark.daily
 def test_a_second_ctrl_c_while_ray_starts(folder: Path) -> None:
     """130 without a traceback, once Ray is there and gone again; the command leaves none of it behind."""
     sweep_file(folder, "slow", candidates=100_000, executor="ray")
-    child = subprocess.Popen([*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    child = start_optitrip(folder, "sweep", "trial.toml", stderr=subprocess.PIPE)
     assert child.stderr
     assert "starting Ray" in child.stderr.readline()
     for _ in range(2):
@@ -449,7 +445,7 @@ def test_a_damaged_journal_is_mended_or_refused(folder: Path) -> None:
 def test_a_sweep_has_one_command_at_a_time(folder: Path) -> None:
     """A second one is refused, with --fresh too; looking on is not; the system lets go of what was killed."""
     sweep_file(folder, "slow", candidates=100_000)
-    child = subprocess.Popen([*OPTITRIP, "sweep", "trial.toml", "--quiet"], cwd=folder, stderr=subprocess.DEVNULL)
+    child = start_optitrip(folder, "sweep", "trial.toml", "--quiet", stderr=subprocess.DEVNULL)
     wait_for_parts(next_journal(folder))
     for words in ([], ["--fresh"]):
         second = optitrip(folder, "sweep", "trial.toml", *words)
@@ -469,17 +465,15 @@ def test_a_reader_that_goes_away_costs_no_sweep(folder: Path) -> None:
     sweep_file(folder, "some", candidates=200)
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*OPTITRIP, "sweep", "trial.toml"], cwd=folder, stdout=writing, stderr=writing, check=False)
+    done = optitrip_process(folder, "sweep", "trial.toml", stdout=writing, stderr=writing)
     os.close(writing)
     assert done.returncode == 3
     assert "finished with 200" in optitrip(folder, "show", "trial").stdout
     assert optitrip(folder, "sweep", "trial.toml", "--set", "failures.allow=0.5").returncode == 0
     if Path("/dev/full").exists():
         with open("/dev/full", "w") as full:
-            done = subprocess.run(
-                [*OPTITRIP, "sweep", "trial.toml", "--json", "--set", "failures.allow=0.5"],
-                cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-            )  # fmt: skip
+            allowed = ["--set", "failures.allow=0.5"]
+            done = optitrip_process(folder, "sweep", "trial.toml", "--json", *allowed, stdout=full)
         assert done.returncode == 1
         assert "could not be written to stdout" in done.stderr
 
@@ -510,8 +504,7 @@ def test_a_failure_can_be_looked_at_again(folder: Path) -> None:
     assert again.returncode == 1
     assert f"candidate {first[1]} of trial-" in again.stdout
     assert re.search(r"ValueError: [\d.]+ is too much\n$", again.stderr)
-    command = [*OPTITRIP, "replay", "trial.toml", first[1], "--pdb"]
-    inside = subprocess.run(command, cwd=folder, input="c\np x\nq\n", capture_output=True, text=True, check=False)
+    inside = optitrip_process(folder, "replay", "trial.toml", first[1], "--pdb", input="c\np x\nq\n")
     assert re.search(r"\(Pdb\) [\d.]+\n", inside.stdout)
 
 
@@ -639,7 +632,7 @@ def test_a_stopped_gradient_goes_on(folder: Path) -> None:
     """SIGINT in its middle; the same command takes the coordinates that are left, to the same bits."""
     gradient_file(folder, "slow", entries=120)
     whole = json.loads(optitrip(folder, "sweep", "slope.toml", "--json", "--state-dir", "whole").stdout)
-    child = subprocess.Popen([*OPTITRIP, "sweep", "slope.toml"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    child = start_optitrip(folder, "sweep", "slope.toml", stderr=subprocess.PIPE)
     wait_for_parts(next_journal(folder))
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=60)
@@ -721,9 +714,9 @@ def test_help_lists_the_commands(folder: Path) -> None:
     )
 
 
+@pytest.mark.daily
 def test_ui_serves_the_store_of_this_directory(folder: Path) -> None:
     """On loopback, with the page's address, and all of its processes end with it."""
-    import socket
     from urllib.request import urlopen
 
     sweep_file(folder, "good")
@@ -731,17 +724,12 @@ def test_ui_serves_the_store_of_this_directory(folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    child: Any = subprocess.Popen(
-        [*OPTITRIP, "ui", "--port", str(port)], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    child: Any = start_optitrip(folder, "ui", "--port", str(port), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     first, second = child.stderr.readline(), child.stderr.readline()
     assert str(folder / "mlflow.db") in first
     assert second.startswith(f"http://127.0.0.1:{port}/")
     with urlopen(f"http://127.0.0.1:{port}/health", timeout=60) as answer:
         assert answer.status == 200
-    busy = optitrip(folder, "ui", "--port", str(port))
-    assert busy.returncode == 2
-    assert "something listens there already" in busy.stderr
     child.send_signal(signal.SIGTERM)
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out, err) == (0, "", "")
@@ -749,11 +737,16 @@ def test_ui_serves_the_store_of_this_directory(folder: Path) -> None:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_ui_without_a_store_says_so(folder: Path) -> None:
-    """Exit status 2: nothing was tracked in this directory."""
+def test_ui_without_a_store_or_a_port_says_so(folder: Path) -> None:
+    """Exit status 2: nothing was tracked in this directory, or something else listens there."""
     done = optitrip(folder, "ui")
     assert done.returncode == 2
     assert "no such file; run a sweep in this directory first" in done.stderr
+    (folder / "mlflow.db").touch()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        done = optitrip(folder, "ui", "--port", str(busy.getsockname()[1]))
+    assert done.returncode == 2
+    assert "something listens there already" in done.stderr
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.toml")), ids=lambda path: path.stem)

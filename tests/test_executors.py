@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
+from lasting import lasting_workers
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.errors import InputError, Stopped
 from optitrip.executors import sameness
@@ -19,22 +20,24 @@ from optitrip.executors.serial import Serial
 from optitrip.executors.worker import Worker
 from optitrip.objective import Objective
 from optitrip.part import Array, Part
-from test_laws import ITEMS, REFERENCE, go
+from test_laws import ITEMS, go, reference
 
 Make = Callable[[], Executor]
 
 
-def ray_workers(count: int = 2) -> Executor:
-    from optitrip.executors.ray_workers import RayWorkers
+@pytest.fixture(scope="module")
+def ray_workers(local_ray: None) -> Iterator[Executor]:
+    """Two workers for all of these tests."""
+    del local_ray
+    with lasting_workers(2) as executor:
+        yield executor
 
-    return RayWorkers(count, paths=[HERE])
 
-
-@pytest.fixture(params=["serial", "ray"])
+@pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "ray":
-        request.getfixturevalue("local_ray")
-        return ray_workers
+        workers = request.getfixturevalue("ray_workers")
+        return lambda: workers
     return Serial
 
 
@@ -114,48 +117,39 @@ def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -
     assert "no scores at this point" in outcome.message
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised() -> None:
+def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised(ray_workers: Executor) -> None:
     """The worker's own reason reaches the user."""
-    one = ray_workers(1)
-    outcome = only_outcome(one, Objective(CannotPrepare()), search(ITEMS), range(2))
-    one.close()
+    outcome = only_outcome(ray_workers, Objective(CannotPrepare()), search(ITEMS), range(2))
     assert isinstance(outcome, Failed)
     assert outcome.kind == "raised"
     assert "this worker lacks the simulator" in outcome.message
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_an_objective_that_cannot_travel_is_refused() -> None:
+def test_an_objective_that_cannot_travel_is_refused(ray_workers: Executor) -> None:
     """What cannot be pickled is told before anything starts, with what to do."""
     import threading
 
     lock = threading.Lock()
-    one = ray_workers(1)
     with pytest.raises(InputError, match="cannot travel to Ray workers"):
-        one.load(Objective(lambda x, k, c: float(bool(lock))))
-    one.close()
+        ray_workers.load(Objective(lambda x, k, c: float(bool(lock))))
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
+def test_a_killed_worker_costs_nothing_but_time(ray_workers: Executor, tmp_path: Path) -> None:
     """Law 1: SIGKILL of a worker in its slice changes no bit; the worker is replaced."""
     marker = tmp_path / "killed"
-    assert go(Objective(KillsOnce(str(marker))), make=ray_workers)[0] == REFERENCE["scalar"]
+    assert go(Objective(KillsOnce(str(marker))), make=lambda: ray_workers)[0] == reference("scalar")
     assert marker.exists()
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_only_the_slice_that_had_begun_counts_as_a_death(tmp_path: Path) -> None:
+def test_only_the_slice_that_had_begun_counts_as_a_death(ray_workers: Executor, tmp_path: Path) -> None:
     """Slices queued behind a killed one are lost, which counts against nobody."""
-    one = ray_workers(1)
-    one.load(Objective(KillsOnce(str(tmp_path / "killed"))))
-    one.stage(0, search(ITEMS))
-    ready(one)
+    ray_workers.load(Objective(KillsOnce(str(tmp_path / "killed"))))
+    ray_workers.stage(0, search(ITEMS))
+    ready(ray_workers)
+    slot = ray_workers.slots[0]
     for ticket in range(3):
-        one.submit(ticket, 0, range(100 * ticket, 100 * ticket + 100), *one.slots)
-    found = outcomes(one, 3)
-    one.close()
+        ray_workers.submit(ticket, 0, range(100 * ticket, 100 * ticket + 100), slot)
+    found = outcomes(ray_workers, 3)
     assert [(o.ticket, o.kind) for o in found if isinstance(o, Failed)] == [(0, "died"), (1, "lost"), (2, "lost")]
 
 
@@ -280,11 +274,10 @@ def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
         RayWorkers(None, resources={"GPU": 64})
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_the_memory_of_a_worker_comes_with_its_parts() -> None:
+def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> None:
     """Of a process of its own; what this process takes is known without being told."""
     method = search(20)
-    for executor, elsewhere in ((Serial(), False), (ray_workers(1), True)):
+    for executor, elsewhere in ((Serial(), False), (ray_workers, True)):
         done = only_outcome(executor, LOSSES["scalar"], method, range(20))
         executor.close()
         assert isinstance(done, Done)
@@ -296,16 +289,15 @@ def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None)
     """Another BLAS core rounds otherwise: the worker is refused, with what differs, and the others go on."""
     from optitrip.executors import ray_workers
 
-    workers = ray_workers.RayWorkers(2, paths=[HERE])
+    workers = ray_workers.RayWorkers(1, paths=[HERE])
     try:
-        while len(workers.slots) < 2:
-            workers.wait(0.1)
+        ready(workers)
         here = sameness.facts()
         other = Future[tuple[str, str, dict[str, str]]]()
         other.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
         stranger = ray_workers.Hired(ray_workers.Actor.remote([HERE]))
         workers._take_in(stranger, None, other)
-        assert len(workers.slots) == 2
+        assert len(workers.slots) == 1
         (line,) = workers.news()
         assert "far:1 would give other bits: numpy is 1.0 there" in line.text
         assert "SIMD is NEON there and less elsewhere" in line.text

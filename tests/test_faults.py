@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examples import HERE
 from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
+from lasting import lasting_workers
 from optitrip.core.executor import Executor
 from optitrip.core.observer import Observers
 from optitrip.draws import Draws
@@ -33,14 +33,8 @@ DRAWS = Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
 def workers(local_ray: None) -> Iterator[Executor]:
     """Two workers for all of these tests; who dies is replaced."""
     del local_ray
-    from optitrip.executors.ray_workers import RayWorkers
-
-    class Lasting(RayWorkers):
-        def close(self) -> None: ...
-
-    executor = Lasting(2, paths=[HERE])
-    yield executor
-    RayWorkers.close(executor)
+    with lasting_workers(2) as executor:
+        yield executor
 
 
 SMALL = settings(target_seconds=1e-3)
@@ -73,7 +67,12 @@ def failed(result: SearchResult, kind: str) -> list[int]:
     return [n for lo, hi in result.failures.runs.get(kind, ()) for n in range(lo, hi)]
 
 
-@pytest.mark.parametrize("fault", DEADLY)
+def one(kept: str, faults: Iterable[str]) -> list[Any]:
+    """One of the faults, and the others once a day: each costs some workers, which take seconds to start."""
+    return [fault if fault == kept else pytest.param(fault, marks=pytest.mark.daily) for fault in faults]
+
+
+@pytest.mark.parametrize("fault", one("SIGKILL", DEADLY))
 def test_a_worker_that_dies_once_costs_nothing(fault: str, tmp_path: Path, workers: Executor) -> None:
     """The slice runs again; nothing is recorded, and the answer is the same to the bit."""
     result = found(Faulty(fault, str(tmp_path), once=True), workers)
@@ -82,6 +81,7 @@ def test_a_worker_that_dies_once_costs_nothing(fault: str, tmp_path: Path, worke
     assert result.failures.count == 0
 
 
+@pytest.mark.daily
 def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, workers: Executor) -> None:
     """All others have the bits of a sweep without it; it killed no more than 3 (log2(slice) + 1) workers."""
     loss = Faulty("SIGKILL", str(tmp_path))
@@ -95,7 +95,7 @@ def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, work
     assert "3 workers died" in result.failures.records["died"][0].message
 
 
-@pytest.mark.parametrize("fault", HANGING)
+@pytest.mark.parametrize("fault", one("child process", HANGING))
 def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path, workers: Executor) -> None:
     """The worker is killed with all that it started; the item is recorded when it was alone."""
     loss = Faulty(fault, str(tmp_path))

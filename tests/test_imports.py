@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -141,16 +143,18 @@ def test_a_fresh_interpreter_stays_light(code: str, absent: set[str]) -> None:
     assert not loaded_by(code) & absent
 
 
-def test_a_command_imports_only_what_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_imports_only_what_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
     """A tracked gradient in the driver's own process needs neither Ray nor what MLflow is made of, and no tables."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(store, tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     sweep = PACKAGE.parent / "sweeps" / "digits_gradient.toml"
     words = ["optitrip", "sweep", str(sweep), "--executor", "serial", "--json"]
     loaded = loaded_by(
         f"import sys; from optitrip.cli import main\nsys.argv = {words!r}\ntry: main()\nexcept SystemExit: pass"
     )
-    assert (tmp_path / "mlflow.db").exists()
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        assert database.execute("SELECT count(*) FROM runs").fetchone() == (1,)
     assert {"matplotlib", "scipy"} <= loaded
     assert not loaded & {"ray", "mlflow", "sqlalchemy", "pandas", "pyarrow", "sklearn", "pooch"}
 

@@ -44,8 +44,15 @@ def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forks")
 def test_a_killed_driver_loses_nothing(folder: Path) -> None:
-    """30 times; `pytest -m thorough` does it 300 times, at every point."""
-    killed(folder, kills=30, seed=0)
+    """Ten times; `pytest -m daily` does it 30 times more, `-m thorough` 300 times and at every point."""
+    killed(folder, kills=10, seed=0)
+
+
+@pytest.mark.daily
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forks")
+def test_a_driver_killed_more_often_loses_nothing(folder: Path) -> None:
+    """30 times."""
+    killed(folder, kills=30, seed=2)
 
 
 @pytest.mark.thorough

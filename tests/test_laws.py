@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
-from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
+from examples import CASES, LOSSES, bits, draws, result_bits, search
+from lasting import lasting_workers
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
@@ -82,7 +84,10 @@ def answered(
     return one.run(route(items, seed)), one.evaluated
 
 
-REFERENCE = {case: go(case)[0] for case in CASES}
+@cache
+def reference(case: str) -> bytes:
+    """The answer of a run that nothing happens to."""
+    return go(case)[0]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -90,7 +95,7 @@ REFERENCE = {case: go(case)[0] for case in CASES}
 @given(seed=st.integers(0, 2**32))
 def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> None:
     """Law 1: slicing, order of arrival, duplicates, stale outcomes, deaths and losses change no bit."""
-    assert go(case, make=lambda: Chaos(seed))[0] == REFERENCE[case]
+    assert go(case, make=lambda: Chaos(seed))[0] == reference(case)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -125,7 +130,7 @@ def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -
             go(case, make=lambda n=number: Chaos(seed + n), journal=journal, watch=Crash(parts))
         except Interrupted:
             continue
-    assert go(case, make=lambda: Chaos(seed - 1), journal=journal)[0] == REFERENCE[case]
+    assert go(case, make=lambda: Chaos(seed - 1), journal=journal)[0] == reference(case)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -284,22 +289,16 @@ def test_a_batch_that_differs_from_the_plain_call_ends_the_sweep() -> None:
 def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Executor, Settings]]:
     """Workers that outlive a run, since a new actor takes two seconds, with slices of a length of their own."""
     del local_ray
-    from optitrip.executors.ray_workers import RayWorkers
-
-    class Lasting(RayWorkers):
-        def close(self) -> None: ...
-
     workers, target = request.param
-    executor = Lasting(workers, paths=[HERE])
-    yield executor, with_settings(target)
-    RayWorkers.close(executor)
+    with lasting_workers(workers) as executor:
+        yield executor, with_settings(target)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Law 1: 1, 2 and 3 Ray workers with slices of several sizes give the bits of the serial executor."""
     workers, settings = on_ray
-    assert go(case, make=lambda: workers, settings=settings)[0] == REFERENCE[case]
+    assert go(case, make=lambda: workers, settings=settings)[0] == reference(case)
 
 
 @hypothesis_settings(max_examples=10)

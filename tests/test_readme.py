@@ -10,15 +10,32 @@ from typing import Any
 
 import pytest
 
+from command import ROOT, optitrip, optitrip_process
 from optitrip.base_point import read
-from test_cli import ROOT, optitrip
 
 
-def readme_commands() -> list[str]:
-    """The optitrip commands of the README's indented blocks, without comments."""
+def readme_commands() -> list[list[str]]:
+    """The words of the optitrip commands in the README's indented blocks, without that of a server."""
     text = (ROOT / "README.md").read_text()
     lines = [line.split("#")[0].strip() for line in text.splitlines() if line.startswith("    ")]
-    return [line for line in lines if "run optitrip " in line]
+    commands = [shlex.split(line.partition("run optitrip ")[2]) for line in lines if "run optitrip " in line]
+    return [words for words in commands if words[0] != "ui"]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with the sweep files, and those that the README has a person write."""
+    shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
+    code = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "bowl.py").write_text(next(block for _, block in code if "def loss(x, y" in block))
+    (tmp_path / "bowl.toml").write_text(next(block for kind, block in code if kind == "toml"))
+    return tmp_path
+
+
+def test_the_readme_has_so_many_commands() -> None:
+    """None is overlooked."""
+    first = [words[0] for words in readme_commands()]
+    assert (first.count("sweep"), first.count("check")) == (9, 1)
 
 
 def test_the_python_of_the_readme_runs() -> None:
@@ -51,29 +68,34 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
     assert read(tmp_path / "bowl.toml").stop.no_improvement == 20_000
 
 
+def small(words: list[str]) -> list[str]:
+    """The same command with few items, without Ray and MLflow."""
+    if words[0] != "sweep":
+        return words
+    few = "coordinates=5" if "gradient" in words[1] else "candidates=100"
+    return [*words, "--executor", "serial", "--set", f"method.{few}", "--set", "tracking.use=none"]
+
+
+def test_every_command_of_the_readme_is_one(clone: Path) -> None:
+    """In order, each with few items."""
+    for words in readme_commands():
+        done = optitrip(clone, *small(words))
+        assert done.returncode == 0, (words, done.stderr)
+
+
+@pytest.mark.ray
+@pytest.mark.daily
 @pytest.mark.timeout(900)
-def test_every_command_of_the_readme_runs(tmp_path: Path) -> None:
+def test_every_command_of_the_readme_runs(clone: Path) -> None:
     """In order, as written, in a clone: the sweep on Ray with 100,000 candidates, then what follows it."""
-    shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
-    text = (ROOT / "README.md").read_text()
-    code = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "bowl.py").write_text(next(block for _, block in code if "def loss(x, y" in block))
-    (tmp_path / "bowl.toml").write_text(next(block for kind, block in code if kind == "toml"))
-    ran: list[str] = []
-    for line in readme_commands():
-        words = shlex.split(line.partition("run optitrip ")[2])
-        if words[0] == "ui":
-            continue  # a server; its own test is below
-        done = optitrip(tmp_path, *words)
-        assert done.returncode == 0, (line, done.stderr)
-        ran.append(words[0])
+    for words in readme_commands():
+        done = optitrip_process(clone, *words)
+        assert done.returncode == 0, (words, done.stderr)
         if words == ["sweep", "sweeps/digits_random.toml"]:
             assert "evaluating on" in done.stderr
             assert "Ray workers" in done.stderr
             assert "100,000" in done.stdout
             for word in ("auth", "token", "WARNING", "alembic", "Context impl", "View run", "http"):
                 assert word not in done.stderr + done.stdout
-        if "candidates=120_000" in line:
+        if "method.candidates=120_000" in words:
             assert "20,000 evaluated now" in done.stdout
-    assert ran.count("sweep") == 9
-    assert ran.count("check") == 1

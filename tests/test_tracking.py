@@ -63,14 +63,6 @@ class Lines(Observer):
         self.said.append(notice.text)
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store of MLflow's, which takes it a second and a half."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    make_store(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
 def folder(bare: Path, store: Path) -> Path:
     """A working directory with a sweep file and a store in it."""
