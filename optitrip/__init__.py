@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optitrip.api import Session, gradient, search, sweep
-    from optitrip.errors import InputError, NoAnswer, Stopped
+    from optitrip.errors import InputError, Interrupted, NoAnswer, OptitripError, StateError, Stopped
     from optitrip.methods.gradient.answer import GradientAnswer
     from optitrip.methods.search.answer import SearchAnswer
     from optitrip.objective import batched
@@ -19,9 +19,12 @@ IMPORTED_AT = time.perf_counter()
 __all__ = [
     "GradientAnswer",
     "InputError",
+    "Interrupted",
     "NoAnswer",
+    "OptitripError",
     "SearchAnswer",
     "Session",
+    "StateError",
     "Stopped",
     "batched",
     "gradient",
@@ -37,7 +40,10 @@ _HOMES = {
     "search": "api",
     "sweep": "api",
     "InputError": "errors",
+    "Interrupted": "errors",
     "NoAnswer": "errors",
+    "OptitripError": "errors",
+    "StateError": "errors",
     "Stopped": "errors",
     "batched": "objective",
 }

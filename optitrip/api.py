@@ -10,19 +10,18 @@ from typing import Any
 
 from rich.console import Console
 
+from optitrip.app.options import Options
+from optitrip.app.run_sweep import SweepRun
 from optitrip.base_point import STATE_ROOT, read, resolve
-from optitrip.console import LiveLine
-from optitrip.core.observer import Observer
-from optitrip.driver.phases import Phases
-from optitrip.errors import InputError, NoAnswer, Stopped
-from optitrip.launch import Options, conduct
+from optitrip.console import LiveLine, Messages
+from optitrip.core.observer import Observer, Observers
+from optitrip.errors import InputError
 from optitrip.live import live_draft, live_objective, live_paths, named_point, plain
 from optitrip.loading import import_paths, load, with_surrogate
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.methods.spec import SurrogateChoice
 from optitrip.objective import Objective
-from optitrip.output.answer import Answer
 from optitrip.spec import Sweep, parse_draft
 from optitrip.toml_lines import Lines
 from optitrip.workplace import Workplace
@@ -158,28 +157,12 @@ class Session:
     ) -> SearchAnswer | GradientAnswer:
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if track else "none"})
         options = Options(Path(state_dir) if state_dir is not None else None)
-        watch = (
-            LiveLine(Console(stderr=True, highlight=False), sweep.spec.progress(sweep))
-            if self._progress
-            else Observer()
-        )
-        outcome = conduct(
-            replace(sweep, tracking=tracking),
-            objective,
-            paths,
-            self._workplace,
-            options,
-            watch,
-            Phases(),
-            closing=False,
-        )
-        if outcome.exit_status == 130:
-            raise KeyboardInterrupt(outcome.message)
-        if outcome.status == "stopped":
-            raise Stopped(outcome.message or "stopped", outcome.exit_status)
-        if outcome.answer is None:
-            raise NoAnswer(outcome.message or "no answer")
-        answer: Answer = outcome.answer
+        observer = Observer()
+        if self._progress:
+            console = Console(stderr=True, highlight=False)
+            observer = Observers(Messages(console), LiveLine(console, sweep.spec.progress(sweep)))
+        sweep = replace(sweep, tracking=tracking)
+        answer = SweepRun(sweep, objective, paths, self._workplace, options, observer).run(release=False).answer
         assert isinstance(answer, SearchAnswer | GradientAnswer)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -57,9 +58,6 @@ class LiveLine(Observer):
     def retried(self, part: Part, times: Times) -> None:
         self._progress.retried(part, times)
 
-    def notice(self, notice: Notice) -> None:
-        self._console.print(Text(notice.text), soft_wrap=True)
-
     @contextmanager
     def shown(self) -> Generator[None]:
         """Keep the line on the terminal; where stderr is none, a plain line appears now and then instead."""
@@ -81,6 +79,44 @@ class LiveLine(Observer):
             left = clock((progress.total - progress.done) / (rate or 1))
             line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {left} left"
         return Text(line, no_wrap=True, overflow="crop")
+
+
+class Messages(Observer):
+    """Shows messages from Python, where `progress=True` asks for them; warnings go through `logging` anyway."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def notice(self, notice: Notice) -> None:
+        if notice.level == "info":
+            self._console.print(Text(notice.text), soft_wrap=True)
+
+
+class ConsoleHandler(logging.Handler):
+    """Shows on a terminal what is logged, above the live line."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(Text(record.getMessage()), soft_wrap=True)
+
+
+@contextmanager
+def logged_to(handler: logging.Handler) -> Generator[None]:
+    """Send what the logger `optitrip` is given to a handler, and nowhere else; as it was before afterwards."""
+    logger = logging.getLogger("optitrip")
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 @contextmanager

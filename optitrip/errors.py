@@ -1,35 +1,71 @@
-"""What ends a command early, by exit status."""
+"""What optitrip raises on purpose.
+
+    OptitripError
+    ├── InputError     what was given is wrong: an argument, a sweep file, the loss that it names
+    ├── StateError     what is stored is locked, damaged, of another sweep, or of a loss that has changed
+    ├── NoAnswer       the sweep cannot have an answer
+    └── Stopped        the sweep was stopped, and can be resumed if it has a state directory
+    KeyboardInterrupt
+    └── Interrupted    the same by Ctrl-C
+
+Each carries the outcome of the sweep, if it had begun: the best so far, failures, notices.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optitrip.output.outcome import Outcome
     from optitrip.part import Failures
 
 
-class InputError(Exception):
-    """Wrong usage or a wrong sweep file (exit status 2): what was given, what was wanted, what to do."""
+class OptitripError(Exception):
+    """Base of all errors that optitrip raises on purpose."""
+
+    outcome: Outcome | None = None
+    """What had become of the sweep by then; None if it had not begun."""
 
 
-class NoAnswer(Exception):
-    """A sweep that cannot have an answer (exit status 1), e.g. because nothing it evaluated is finite."""
+class InputError(OptitripError):
+    """What was given is wrong: says what it was, what was wanted and what to do, with file:line for sweep files."""
+
+
+class StateError(OptitripError):
+    """What is stored cannot be used: locked, damaged, of another sweep, or of a loss that has changed since."""
+
+
+class NoAnswer(OptitripError):
+    """A sweep that cannot have an answer, e.g. because nothing it evaluated is finite."""
 
     def __init__(self, message: str, failures: Failures | None = None, points: Any = None) -> None:
         super().__init__(message)
         self.failures, self.points = failures, points
 
 
-class Stopped(Exception):
-    """A sweep that was stopped and can be resumed (exit status 75, or 128 + the signal's number)."""
+class Stopped(OptitripError):
+    """A sweep that was stopped, and that can be resumed.
 
-    def __init__(self, message: str, status: int = 75) -> None:
+    Args:
+        message: why.
+        signal: the number of the signal that asked for it, if one did.
+    """
+
+    def __init__(self, message: str, signal: int | None = None) -> None:
         super().__init__(message)
-        self.status = status
+        self.signal = signal
+
+
+class Interrupted(KeyboardInterrupt):
+    """A sweep that was stopped by Ctrl-C, e.g. in a notebook."""
+
+    def __init__(self, message: str, outcome: Outcome) -> None:
+        super().__init__(message)
+        self.outcome = outcome
 
 
 class ShardDone(Exception):
-    """One share of a sweep's items is evaluated; what is to follow needs the others."""
+    """One share of a sweep's items is evaluated; what follows needs the others."""
 
     def __init__(self, items: range) -> None:
         super().__init__(items)
@@ -49,7 +85,7 @@ KNOWN_LISTED = 20
 
 
 def nearest(given: str, known: list[str]) -> str:
-    """The end of an error message about an unknown word: the nearest known one, then all of them."""
+    """Return the end of an error message about an unknown word: the nearest known one, then all of them."""
     from difflib import get_close_matches
 
     close = get_close_matches(given, known, n=1, cutoff=0.6)

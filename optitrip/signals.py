@@ -32,10 +32,10 @@ class StopRequest:
         """Go on if nobody asked to stop.
 
         Raises:
-            Stopped: with exit status 128 + the signal's number.
+            Stopped: with the signal's number.
         """
         if self._number:
-            raise Stopped(f"stopped by {signal.Signals(self._number).name}", 128 + self._number)
+            raise Stopped(f"stopped by {signal.Signals(self._number).name}", self._number)
 
 
 @contextmanager

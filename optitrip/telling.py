@@ -25,17 +25,19 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 def note(outcome: Outcome, sweep: Sweep) -> str:
     """The description of the run's page, in Markdown."""
+    warnings = [f"- {notice.text}" for notice in outcome.notices if notice.level == "warning"]
+    warned = ["", "**Warnings**", "", *warnings] if warnings else []
     if outcome.status != "finished" or outcome.answer is None:
-        return outcome.message or outcome.status
+        return "\n".join([outcome.message or outcome.status, *warned])
     lines = [f"**{outcome.name}**: {outcome.items:,} {outcome.unit}, {outcome.failed:,} failed", ""]
     lines += markdown(["", ""], [[name, cell(value)] for name, value in outcome.answer.rows()])
     if table := outcome.answer.table():
         lines += ["", *markdown(*table)]
     if sweep.lines is None or sweep.lines.path is None:  # of Python values, which no file holds
-        return "\n".join(lines)
+        return "\n".join([*lines, *warned])
     overrides = [f"--set {shlex.quote(one)}" for one in sweep.overrides]
     command = " ".join(["optitrip sweep", files.SWEEP_FILE, *overrides])
-    return "\n".join([*lines, "", f"The same answer again: `{command}`, with the file from the artifacts."])
+    return "\n".join([*lines, *warned, "", f"The same answer again: `{command}`, with the file from the artifacts."])
 
 
 def cell(value: str) -> str:

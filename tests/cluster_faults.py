@@ -125,16 +125,16 @@ def all_workers_lost() -> dict[str, Any]:
     """Every node goes; the sweep stops, and goes on when one is there again."""
     world = World(2)
     world.happens = lambda: [world.cluster.remove_node(node, allow_graceful=False) for node in world.nodes]
-    status = None
+    stopped = False
     try:
         world.run(wait_seconds=5)
     except Stopped as error:
-        status = error.status
+        stopped = error.signal is None
     kept = sum(map(len, world.journal.tiling(0, METHOD.digest(), ITEMS)))
     world.executor.close()  # as the end of the first command would; else its workers would get the new node
     world.node()
     world.executor = ray_workers.RayWorkers(1, address=world.cluster.address, paths=[HERE])
-    return told(*world.run(wait_seconds=60), fired=status == 75, kept=kept)
+    return told(*world.run(wait_seconds=60), fired=stopped, kept=kept)
 
 
 def freezes_a_worker(world: World) -> list[int]:
@@ -226,17 +226,17 @@ def head_lost() -> dict[str, Any]:
 
     world.happens = happens
     ray_workers.HEAD_SECONDS = 3.0
-    status = None
+    stopped = False
     begun = time.monotonic()
     try:
         world.run(objective=Objective(slower), wait_seconds=5)
     except Stopped as error:
-        status = error.status
+        stopped = error.signal is None
     seconds = time.monotonic() - begun
     kept = sum(map(len, world.journal.tiling(0, METHOD.digest(), ITEMS)))
     again = serial_from(world.journal)
     same = again.loss.tobytes() == serial().loss.tobytes()
-    return {"same": same, "status": status, "kept": kept, "fired": len(killed) == 1, "seconds": seconds}
+    return {"same": same, "stopped": stopped, "kept": kept, "fired": len(killed) == 1, "seconds": seconds}
 
 
 def store_full() -> dict[str, Any]:

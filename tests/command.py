@@ -21,11 +21,11 @@ from typing import IO, Any, NoReturn
 
 import pytest
 
-from optitrip import cli
+from optitrip.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 # Under nohup a child would ignore SIGHUP, as this process does, and so would optitrip.
-START = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from optitrip.cli import main; main()"
+START = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from optitrip.cli.main import main; main()"
 OPTITRIP = [sys.executable, "-c", START]
 """The command as a process; a child that is still there when the tests end is killed by `leftovers`."""
 

@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from optitrip.app.options import Options
+from optitrip.app.run_sweep import run_sweep
 from optitrip.base_point import resolve
 from optitrip.core.observer import Observers
 from optitrip.driver import files
 from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.executors.worker import Worker
-from optitrip.launch import Options, launch
 from optitrip.output.outcome import Outcome
 from optitrip.spec import parse_draft
 from optitrip.toml_lines import Lines
@@ -54,7 +55,7 @@ def loss(x: float) -> float:
 def live(root: Path) -> Outcome:
     """The sweep, or what is left of it."""
     sweep = resolve(parse_draft(TABLES, Lines(None, ""), "killed", Path(__file__).parent, ""))
-    return launch(sweep, Options(root, settings=SETTINGS), Observers())
+    return run_sweep(sweep, Options(root, settings=SETTINGS), Observers())
 
 
 def noted(file: Path, *numbers: int) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optitrip.app.options import Options
+from optitrip.app.run_sweep import run_sweep
 from optitrip.base_point import read
 from optitrip.draws import Draws
 from optitrip.errors import InputError
-from optitrip.launch import Options, launch
 from optitrip.point import Point
 from optitrip.spec import Sweep
 from test_tracking import Lines
@@ -62,7 +63,7 @@ def refused(folder: Path, at: str) -> str:
 
 
 def searched(folder: Path) -> Any:
-    return launch(read(folder / "found.toml"), Options(), Lines())
+    return run_sweep(read(folder / "found.toml"), Options(), Lines())
 
 
 def test_a_candidate_is_the_one_of_that_index(folder: Path) -> None:
@@ -94,7 +95,7 @@ def test_values_need_no_name_where_there_is_one_variable(folder: Path) -> None:
         '[objective]\nloss = "optitrip.objectives:Rosenbrock"\n[space]\nx = { shape = [2] }\n'
         '[method]\nuse = "gradient"\nat = { values = [-1.2, 1] }\n[tracking]\nuse = "none"\n'
     )
-    outcome: Any = launch(read(folder / "one.toml", ["method.scheme=central"]), Options(), Lines())
+    outcome: Any = run_sweep(read(folder / "one.toml", ["method.scheme=central"]), Options(), Lines())
     np.testing.assert_allclose(outcome.answer.gradient["x"], [-215.6, -88], rtol=1e-9)
     assert outcome.answer.loss == pytest.approx(24.2)
 

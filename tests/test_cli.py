@@ -325,7 +325,7 @@ def test_a_stopped_sweep_says_how_to_go_on(folder: Path, number: int, status: in
     child.send_signal(number)
     out, said = child.communicate(timeout=60)
     assert child.returncode == status
-    assert re.search(r"stopped by \w+: [\d,]+ of 100,000 candidates are kept. The same command goes on", said)
+    assert re.search(r"stopped by \w+: [\d,]+ of 100,000 candidates are stored. The same command resumes", said)
     assert "Traceback" not in said
     answer = json.loads(out)
     assert answer["status"] == "stopped"
@@ -637,7 +637,7 @@ def test_a_stopped_gradient_goes_on(folder: Path) -> None:
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert re.search(r"stopped by SIGINT: \d+ of 120 coordinates are kept", said)
+    assert re.search(r"stopped by SIGINT: \d+ of 120 coordinates are stored", said)
     resumed = optitrip(folder, "sweep", "slope.toml", "--json")
     answer = json.loads(resumed.stdout)
     assert re.search(r"resuming: \d+ of 121 items are in the journal", resumed.stderr)

@@ -18,11 +18,11 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 ADAPTERS = {
     "ray": {"executors/ray_actor.py", "executors/ray_cluster.py", "executors/ray_workers.py"},
     "mlflow": {"tracking/recorder.py"},
-    "typer": {"cli.py"},
+    "typer": {"cli/main.py"},
     "matplotlib": {"output/figures.py"},
     "pooch": {"fetching.py"},
     "pyarrow": {"output/formats.py"},
-    "rich": {"console.py", "cli.py", "api.py"},
+    "rich": {"console.py", "cli/main.py", "api.py"},
 }
 LAYERS = [
     {"ahead", "part", "errors", "signals", "forgiving", "runtime"},
@@ -44,9 +44,10 @@ LAYERS = [
     {"base_point", "fetching", "telling"},
     {"kept", "ledger", "replaying"},
     {"tracking", "workplace", "shards"},
-    {"launch", "resuming", "console", "live"},
+    {"resuming", "console", "live"},
+    {"app"},
     {"api"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 """From the ground up; a module may import from its own layer and those before it."""
 PURE = {
@@ -130,10 +131,10 @@ FORMATS = "import numpy; from optitrip.output import formats"
     ("code", "absent"),
     [
         ("import optitrip", {"ray", "mlflow", "matplotlib", "numpy", "scipy", "typer"}),
-        ("import optitrip.cli", {"ray", "mlflow", "matplotlib", "numpy", "scipy", "rich", "pydantic", "pyarrow"}),
+        ("import optitrip.cli.main", {"ray", "mlflow", "matplotlib", "numpy", "scipy", "rich", "pydantic", "pyarrow"}),
         ("import optitrip.objectives, optitrip.methods.search", {"ray", "mlflow", "typer", "matplotlib", "sklearn"}),
         ("import optitrip.tracking.apart", {"ray", "mlflow", "numpy", "typer"}),
-        ("import optitrip.launch", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
+        ("import optitrip.app.run_sweep", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
         ("import optitrip.executors.worker", {"mlflow", "typer", "matplotlib"}),
         (f"{FORMATS}; formats.parquet_bytes({{'loss': numpy.zeros(3)}})", {"pandas", "matplotlib", "scipy"}),
     ],
@@ -151,7 +152,7 @@ def test_a_command_imports_only_what_it_uses(tmp_path: Path, monkeypatch: pytest
     sweep = PACKAGE.parent / "sweeps" / "digits_gradient.toml"
     words = ["optitrip", "sweep", str(sweep), "--executor", "serial", "--json"]
     loaded = loaded_by(
-        f"import sys; from optitrip.cli import main\nsys.argv = {words!r}\ntry: main()\nexcept SystemExit: pass"
+        f"import sys; from optitrip.cli.main import main\nsys.argv = {words!r}\ntry: main()\nexcept SystemExit: pass"
     )
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         assert database.execute("SELECT count(*) FROM runs").fetchone() == (1,)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optitrip.app.options import Options
+from optitrip.app.run_sweep import SweepRun
 from optitrip.base_point import read
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer
 from optitrip.driver.guards import LINES_SHOWN
-from optitrip.driver.phases import Phases
 from optitrip.errors import InputError
-from optitrip.launch import Options, conduct
 from optitrip.loading import import_paths, load
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.workplace import Workplace
@@ -173,9 +173,8 @@ def answer(
     key = "make" if reference.endswith("factory") else "loss"
     path.write_text(SWEEP.format(key=key, reference=reference, arguments=arguments, candidates=candidates))
     sweep = read(path)
-    outcome = conduct(
-        sweep, load(sweep), import_paths(here), workplace, Options(None), watch or Observer(), Phases(), closing=False
-    )
+    observer = watch or Observer()
+    outcome = SweepRun(sweep, load(sweep), import_paths(here), workplace, Options(None), observer).run(release=False)
     assert isinstance(outcome.answer, SearchAnswer), outcome.message
     return outcome.answer
 

@@ -12,7 +12,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache, partial, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,16 +26,16 @@ from typer.testing import CliRunner
 
 import optitrip
 from examples import LOSSES, METHODS, Batched, Structured, deltas, draws, gradient, scalar, troubled
+from optitrip.app.options import Options
+from optitrip.app.run_sweep import SweepRun
 from optitrip.base_point import read, resolve
-from optitrip.cli import app
+from optitrip.cli.main import app
 from optitrip.core.method import Method
 from optitrip.core.observer import Observer
 from optitrip.distributions import ndtri
 from optitrip.draws import Draws
 from optitrip.driver.journal import APPLICATION_ID, INSERT, SCHEMA, VERSION
-from optitrip.driver.phases import Phases
-from optitrip.errors import InputError
-from optitrip.launch import Options, conduct
+from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
 from optitrip.live import live_draft
 from optitrip.loading import import_paths, load
 from optitrip.methods.gradient.structured import DeltasAgreement
@@ -641,10 +641,10 @@ def test_what_mlflow_is_told(folder: Path) -> Any:
         sweep = read(path, (*overrides, "tracking.use=mlflow"), folder)
         recording = Recording()
         with Workplace("serial", None, None, {}) as workplace:
-            conduct(
-                sweep, load(sweep), import_paths(folder), workplace, Options(folder / path.stem), Observer(), Phases(),
-                closing=True, recorder=recording,
-            )  # fmt: skip
+            options, paths = Options(folder / path.stem), import_paths(folder)
+            run = SweepRun(sweep, load(sweep), paths, workplace, options, Observer(), recorder=recording)
+            with suppress(NoAnswer, Stopped, Interrupted):
+                run.run(release=True)
         found[name] = recording.keys()
     return found
 

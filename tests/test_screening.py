@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optitrip
+from optitrip.app.options import Options
+from optitrip.app.run_sweep import run_sweep
 from optitrip.base_point import read
 from optitrip.core.observer import Observer
 from optitrip.describe import description
 from optitrip.errors import InputError, NoAnswer
 from optitrip.executors.serial import as_on_a_worker
-from optitrip.launch import Options, launch
 from optitrip.methods.search import screening
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.objectives import Hinge, Softmax, linear_screens
@@ -249,7 +250,7 @@ use = "none"
 def test_a_wrong_screen_is_refused_at_its_line(tmp_path: Path, method: str, said: str) -> None:
     """With what the objective offers, before anything is evaluated."""
     with pytest.raises(InputError, match=said):
-        launch(read(write(tmp_path, method)), Options(tmp_path / "state"), Observer())
+        run_sweep(read(write(tmp_path, method)), Options(tmp_path / "state"), Observer())
 
 
 def test_a_loss_without_screens_is_told_so(tmp_path: Path) -> None:
@@ -264,14 +265,14 @@ def test_a_loss_without_screens_is_told_so(tmp_path: Path) -> None:
 def test_without_pytorch_the_extra_is_named(tmp_path: Path) -> None:
     """A screen that takes it is refused at its line."""
     with pytest.raises(InputError, match=r"screened.toml:11.*install optitrip\[torch\]"):
-        launch(read(write(tmp_path, 'screen = "bfloat16"')), Options(tmp_path / "state"), Observer())
+        run_sweep(read(write(tmp_path, 'screen = "bfloat16"')), Options(tmp_path / "state"), Observer())
 
 
 def test_files_and_figures_tell_of_the_screening(tmp_path: Path) -> None:
     """JSON, the short table, and which candidates were verified with both losses."""
     sweep = read(write(tmp_path, 'screen = "low_rank"'))
     assert "screened by low_rank" in description(sweep)
-    outcome = launch(sweep, Options(tmp_path / "state"), Observer())
+    outcome = run_sweep(sweep, Options(tmp_path / "state"), Observer())
     answer = outcome.answer
     assert isinstance(answer, SearchAnswer)
     assert answer.screening is not None
@@ -283,7 +284,7 @@ def test_files_and_figures_tell_of_the_screening(tmp_path: Path) -> None:
     assert verified["loss"] == answer.screening.loss.tolist()
     assert min(verified["loss"]) == answer.loss
     assert pq.read_table(folder / "losses.parquet").column_names == ["index", "screened"]
-    again = launch(sweep, Options(tmp_path / "state"), Observer())
+    again = run_sweep(sweep, Options(tmp_path / "state"), Observer())
     assert again.evaluated == 0
     assert isinstance(again.answer, SearchAnswer)
     assert again.answer.loss == answer.loss

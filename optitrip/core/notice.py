@@ -25,6 +25,7 @@ Code = Literal[
     "no-workers",
     "node-quarantined",
     "not-deterministic",
+    "notices-left-out",
     "object-store",
     "quarantined-item",
     "ray-failed",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from optitrip.core.notice import Notice
 from optitrip.core.progress import Partial
 from optitrip.output.answer import Answer
 
@@ -44,7 +45,10 @@ class Outcome:
     mlflow: Mapping[str, str] | None = None
     message: str | None = None
     """For the user: how to go on, or the first failure."""
-    exit_status: int = 0
+    failures_allowed: bool = True
+    """Whether no more items failed than `[failures] allow` lets pass."""
+    notices: tuple[Notice, ...] = ()
+    """The warnings and messages of the run."""
 
     @property
     def failed(self) -> int:
@@ -70,4 +74,5 @@ class Outcome:
             "report": {name: value if math.isfinite(value) else None for name, value in self.report.items()},
             "state_dir": self.state_dir,
             "mlflow": None if self.mlflow is None else dict(self.mlflow),
+            "notices": [notice.to_json() for notice in self.notices],
         }

@@ -15,7 +15,10 @@ import typer
 from optitrip import IMPORTED_AT
 
 if TYPE_CHECKING:
-    from optitrip.launch import Options
+    from rich.console import Console
+
+    from optitrip.app.options import Options
+    from optitrip.output.outcome import Outcome
     from optitrip.spec import Sweep
 
 app = typer.Typer(
@@ -68,8 +71,8 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Run a sweep, or go on with it, or show its result."""
+    from optitrip.app.options import Options
     from optitrip.base_point import read
-    from optitrip.launch import Options
     from optitrip.shards import Shard
 
     said = list(overrides or [])
@@ -85,43 +88,66 @@ def sweep(
 
 
 def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
-    """Run a sweep and show what came of it; returns the exit status."""
+    """Run a sweep and show what came of it; return the exit status."""
+    import logging
     from dataclasses import replace
+
+    from rich.console import Console
+
+    from optitrip.app.run_sweep import run_sweep
+    from optitrip.cli import exit_status
+    from optitrip.console import ConsoleHandler, LiveLine, logged_to, stdout_to_stderr
+    from optitrip.core.observer import Observer
+    from optitrip.driver.phases import Phases
+    from optitrip.errors import Interrupted, NoAnswer, Stopped
+    from optitrip.forgiving import Forgiving
+    from optitrip.signals import stop_signals
+
+    said = Forgiving(sys.stderr)
+    errors = Console(file=cast("TextIO", said), highlight=False)
+    live = LiveLine(errors, spec.spec.progress(spec))
+    messages = logging.NullHandler() if quiet else ConsoleHandler(errors)
+    # What the loss prints is no result, so it goes where messages go.
+    with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr(), logged_to(messages):
+        options = replace(options, heed=stop.heed)
+        try:
+            outcome = run_sweep(spec, options, Observer() if quiet else live, Phases(IMPORTED_AT))
+            status = exit_status.of_outcome(outcome)
+        except (NoAnswer, Stopped, Interrupted) as error:
+            if error.outcome is None:
+                raise
+            outcome, status = error.outcome, exit_status.of_error(error)
+    unwritten = print_outcome(outcome, errors, json=json)
+    said.flush()
+    return status or (1 if unwritten else 0)
+
+
+def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> bool:
+    """Print the result on stdout and what the user must know on stderr; return whether stdout could not be written."""
     from io import TextIOWrapper
     from json import dumps
 
     from rich.console import Console
 
-    from optitrip.console import LiveLine, stdout_to_stderr, summary
-    from optitrip.core.observer import Observer
-    from optitrip.driver.phases import Phases
+    from optitrip.console import summary
     from optitrip.forgiving import Forgiving
-    from optitrip.launch import launch
-    from optitrip.signals import stop_signals
 
-    said, shown = Forgiving(sys.stderr), Forgiving(sys.stdout)
-    errors = Console(file=cast("TextIO", said), highlight=False)
-    live = LiveLine(errors, spec.spec.progress(spec))
-    # What the loss prints is no result, so it goes where messages go.
-    with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr():
-        outcome = launch(spec, replace(options, heed=stop.heed), Observer() if quiet else live, Phases(IMPORTED_AT))
+    shown = Forgiving(sys.stdout)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
     if json:
         print(dumps(outcome.to_json()), file=shown)
     else:
-        Console(file=cast("TextIO", shown), highlight=False, width=None if sys.stdout.isatty() else 120).print(
-            summary(outcome)
-        )
+        width = None if sys.stdout.isatty() else 120
+        Console(file=cast("TextIO", shown), highlight=False, width=width).print(summary(outcome))
     if outcome.message:
         errors.print(outcome.message.lstrip(), markup=False, soft_wrap=True)
     shown.flush()
-    said.flush()
     if shown.error:
         errors.print(
             f"the result could not be written to stdout ({shown.error.strerror}); it is in {outcome.state_dir}"
         )
-    return outcome.exit_status or (1 if shown.error else 0)
+    return shown.error is not None
 
 
 @app.command()
@@ -138,7 +164,7 @@ def merge(
 ) -> None:
     """Join the shards of a sweep, and run what comes after."""
     from optitrip import shards
-    from optitrip.launch import Options
+    from optitrip.app.options import Options
 
     say: Callable[[str], None] = (lambda _: None) if quiet else partial(print, file=sys.stderr)
     spec = shards.merge(folders, state_dir, say, accept_changes=accept_changes)
@@ -234,33 +260,22 @@ def ui(
     raise typer.Exit(serve(port))
 
 
-RESUMABLE = 75
-"""The exit status of a sweep that was stopped and that the same command goes on with."""
-
-
 def main() -> NoReturn:
-    """The console script: exceptions become a message and an exit status."""
-    from optitrip.errors import InputError, Stopped
+    """Run the console script: exceptions become a message and an exit status."""
+    from optitrip.cli import exit_status
+    from optitrip.errors import OptitripError
 
     try:
         app()
-    except InputError as error:
-        fail(str(error), 2)
-    except Stopped as error:
-        fail(str(error), error.status)
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
+    except (OptitripError, KeyboardInterrupt) as error:
+        print(str(error) or "interrupted", file=sys.stderr)
+        raise SystemExit(exit_status.of_error(error)) from None
     except SystemExit as end:
-        if end.code == RESUMABLE:
+        if end.code == exit_status.RESUMABLE:
             # All is closed; Ray's libraries crash at the end of a process whose cluster is gone.
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # the reader may be gone
                     stream.flush()
-            os._exit(RESUMABLE)
+            os._exit(exit_status.RESUMABLE)
         raise
     raise SystemExit(0)
-
-
-def fail(message: str, status: int) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise SystemExit(status)

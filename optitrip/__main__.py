@@ -1,0 +1,5 @@
+"""`python -m optitrip` is the command `optitrip`."""
+
+from optitrip.cli.main import main
+
+main()

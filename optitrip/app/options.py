@@ -1,0 +1,43 @@
+"""What a command or a call says beside the sweep; no part of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from optitrip.base_point import STATE_ROOT
+from optitrip.driver import files
+from optitrip.driver.settings import DEFAULT, Settings
+from optitrip.shards import Shard
+from optitrip.spec import Sweep
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one sweep is run."""
+
+    state_dir: Path | None = STATE_ROOT
+    """The folder of state directories; None to write nothing."""
+    address: str | None = None
+    """The address of a Ray cluster to join."""
+    fresh: bool = False
+    """Whether to set what is stored aside and start over."""
+    accept_changes: bool = False
+    """Whether to resume although code, data or libraries have changed."""
+    retry_failed: bool = False
+    """Whether to retry once what failed."""
+    shard: Shard | None = None
+    """The share of the items to evaluate, to be merged with the others; MLflow hears of the whole only."""
+    apart: bool = False
+    """Whether MLflow is given a process of its own: a command need not wait for its import, many sweeps share one."""
+    settings: Settings = DEFAULT
+    """Settings of the driver; the sweep's own durations replace some of them."""
+    heed: Callable[[], None] = lambda: None
+    """Called between slices; raises `Stopped` if someone asked to stop."""
+
+    def has_result(self, sweep: Sweep) -> bool:
+        """Return whether a result file covers all that is asked for, so that most likely nothing is evaluated."""
+        if self.fresh or self.retry_failed or self.state_dir is None:
+            return False
+        return files.items_told(self.state_dir / sweep.label) == sweep.items

@@ -1,0 +1,54 @@
+"""The files of an answer: pictures made by the objective, then everything written beside the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from optitrip.core.notice import warning
+from optitrip.core.observer import Observer
+from optitrip.driver import files
+from optitrip.objective import Objective
+from optitrip.output.answer import Answer
+
+
+def with_pictures(answer: Answer, objective: Objective, observer: Observer) -> Answer:
+    """Return the answer with pictures of its parameters, or of its gradient, if the objective can show them."""
+    try:
+        return answer.with_images(objective.images(answer.shown))
+    except Exception as error:  # the user's own, and a picture is not what the sweep is for
+        text = f"the objective could not picture its parameters: {type(error).__name__}: {error}"
+        observer.notice(warning("no-picture", text))
+        return answer
+
+
+def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:
+    """Write the files of the answer of a sweep of this name; return all that are there.
+
+    Args:
+        folder: where they go; the sweep file is there already.
+        name: the name of the sweep.
+        answer: the answer.
+        observer: hears of pictures that could not be drawn.
+        unchanged: whether nothing was evaluated since files were written, so that those that fit are kept.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    contents = dict(answer.files(name))
+    places = [folder / files.SWEEP_FILE, *(folder / file for file in contents)]
+    if unchanged and files.items_told(folder) == answer.items:
+        return [path for path in places if path.exists()]
+    # The result file says that those beside it are of its sweep, so it goes first and comes back last.
+    (folder / files.RESULT).unlink(missing_ok=True)
+    for file, make in contents.items():
+        try:
+            data = make()
+        except Exception as error:  # e.g. losses of 1e308; a picture is not what the sweep is for
+            if not file.endswith(".png"):
+                raise
+            observer.notice(warning("no-picture", f"no picture {file} could be drawn: {error}"))
+            (folder / file).unlink(missing_ok=True)
+        else:
+            files.replace(folder / file, data)
+    return [path for path in places if path.exists()]
