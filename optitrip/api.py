@@ -15,6 +15,7 @@ from optitrip.console import LiveLine
 from optitrip.core.observer import Observer
 from optitrip.driver.phases import Phases
 from optitrip.errors import InputError, NoAnswer, Stopped
+from optitrip.executors.manager import executors
 from optitrip.launch import Options, conduct
 from optitrip.live import live_objective, live_paths, live_sweep, named_point, plain
 from optitrip.loading import import_paths, load, with_stand_in
@@ -25,7 +26,6 @@ from optitrip.output.answer import Answer
 from optitrip.spec import Sweep, parse, read
 from optitrip.tables import SearchTable
 from optitrip.toml_lines import Lines
-from optitrip.workplace import Workplace
 
 EXECUTORS = ("auto", "serial", "ray")
 
@@ -59,7 +59,7 @@ class Session:
             raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
         if workers is not None and workers < 1:
             raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
-        self._workplace = Workplace(executor, workers, address, resources)
+        self._executors = executors(executor, workers, address, resources)
         self._progress = progress
         self._last: tuple[Any, str | None, Objective] | None = None
 
@@ -73,7 +73,7 @@ class Session:
 
     def close(self) -> None:
         """Let the workers go."""
-        self._workplace.close()
+        self._executors.close()
 
     def search(
         self,
@@ -164,7 +164,7 @@ class Session:
             replace(sweep, tracking=tracking),
             objective,
             paths,
-            self._workplace,
+            self._executors,
             options,
             watch,
             Phases(),

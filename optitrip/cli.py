@@ -243,6 +243,7 @@ RESUMABLE = 75
 
 def main() -> NoReturn:
     """The console script: exceptions become a message and an exit status."""
+    from optitrip.ahead import abandoned
     from optitrip.errors import InputError, Stopped
 
     try:
@@ -254,12 +255,13 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except SystemExit as end:
-        if end.code == RESUMABLE:
-            # All is closed; Ray's libraries crash at the end of a process whose cluster is gone.
+        # All is closed; Ray's libraries crash at the end of a process whose cluster is gone. Nor is a Ray waited for
+        # that was started and then not needed: Linux ends its processes with this one.
+        if end.code == RESUMABLE or (abandoned() and sys.platform == "linux"):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # the reader may be gone
                     stream.flush()
-            os._exit(RESUMABLE)
+            os._exit(end.code if isinstance(end.code, int) else 0)
         raise
     raise SystemExit(0)
 

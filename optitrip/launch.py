@@ -22,6 +22,7 @@ from optitrip.driver.state_dir import StateDir
 from optitrip.driver.watch import Progress
 from optitrip.endings import ended_early, stopped
 from optitrip.errors import NoAnswer, ShardDone, Stopped
+from optitrip.executors.manager import ExecutorManager, executors
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import ray_installed
 from optitrip.loading import import_paths, load
@@ -37,7 +38,6 @@ from optitrip.telling import note
 from optitrip.tracking.apart import Apart
 from optitrip.tracking.recorder import Here, Recorder
 from optitrip.tracking.remember import remember, track
-from optitrip.workplace import Workplace
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def launch(sweep: Sweep, options: Options, watch: Observer, phases: Phases | Non
         check_one_stage(sweep)
     # A hanging loss can be ended in another process only.
     executor = "ray" if run.executor == "auto" and sweep.failures.timeout_seconds and ray_installed() else run.executor
-    with Workplace(executor, run.workers, options.address, run.resources) as workplace, ExitStack() as stack:
+    with executors(executor, run.workers, options.address, run.resources) as workers, ExitStack() as stack:
         recorder: Recorder | None = None
         with phases.time("load"):
             sweep = located(sweep, options.state_dir or Path(".optitrip"))
@@ -87,10 +87,10 @@ def launch(sweep: Sweep, options: Options, watch: Observer, phases: Phases | Non
                 if options.apart and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no more processes: it will have to be here
                         recorder = stack.enter_context(Apart())
-                workplace.begin(paths, watch)
+                workers.begin(paths, watch.notice)
             objective = load(sweep)
         return conduct(
-            sweep, objective, paths, workplace, options, watch, phases, closing=True, recorder=recorder
+            sweep, objective, paths, workers, options, watch, phases, closing=True, recorder=recorder
         )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def conduct(
     sweep: Sweep,
     objective: Objective,
     paths: tuple[str, ...],
-    workplace: Workplace,
+    workers: ExecutorManager,
     options: Options,
     watch: Observer,
     phases: Phases,
@@ -134,7 +134,7 @@ def conduct(
         watch.notice(warning("journal-damaged", f"the journal was damaged: {lost}"))
     if state.differs:
         watch.notice(info("new-sweep", state.differs))
-    here = workplace.begins_here and state.path is not None and not has_result(sweep, options)
+    here = workers.begins_here and state.path is not None and not has_result(sweep, options)
     if here and state.journal.get("here"):
         watch.notice(
             warning(
@@ -142,9 +142,9 @@ def conduct(
                 "the last command died, perhaps of a loss in its own process: now Ray workers evaluate all",
             )
         )
-        workplace.apart()
+        workers.avoid_this_process()
         here = False
-    crew = workplace.crew(objective, paths, watch, phases)
+    workers.use(objective, paths, watch.notice)
     progress, shard = Progress(), options.shard
     tracker = None if shard else track(sweep, state, recorder or Here())
     watchers = Observers(progress, watch, *([tracker] if tracker else []))
@@ -155,7 +155,7 @@ def conduct(
             raise Stopped(f"stopped after {limit:g} s, as [stop] max_seconds says")
 
     driver = Driver(
-        crew,
+        workers,
         objective.offers.block,
         state.journal,
         watchers,
@@ -186,7 +186,7 @@ def conduct(
             phases=phases.seconds,
             items_per_second=evaluated / seconds if evaluated else None,
             state_dir=str(state.path) if state.path else None,
-            memory={"driver_bytes": peak_bytes(), "worker_bytes": crew.memory},
+            memory={"driver_bytes": peak_bytes(), "worker_bytes": workers.memory},
             **more,
         )
 
@@ -200,7 +200,7 @@ def conduct(
                 answer: Answer = driver.run(single(sweep, objective.offers))
             finally:
                 if closing:
-                    workplace.leave()
+                    workers.leave()
             with phases.time("files"):
                 answer = pictured(answer, objective, watch)
                 folder = state.path
@@ -234,7 +234,7 @@ def conduct(
             raise
         if closing:
             with phases.time("shutdown"):
-                workplace.close()
+                workers.close()
         where = remember(tracker, state, ended, written, note(ended, sweep), phases, watch)
         ended = replace(ended, mlflow=where, seconds=phases.total, phases=phases.seconds)
         if ended.status == "finished" and state.path is not None:

@@ -39,7 +39,7 @@ LAYERS = [
     {"finding"},
     {"base_point", "fetching", "telling"},
     {"kept", "ledger", "replaying"},
-    {"tracking", "workplace", "shards"},
+    {"tracking", "shards"},
     {"launch", "resuming", "endings", "console", "live"},
     {"api"},
     {"cli"},
