@@ -36,6 +36,7 @@ from optitrip.distributions import ndtri
 from optitrip.draws import Draws
 from optitrip.driver.journal import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
+from optitrip.executors.manager import executors
 from optitrip.live import live_draft
 from optitrip.loading import import_paths, load
 from optitrip.methods.gradient.structured import DeltasAgreement
@@ -49,7 +50,6 @@ from optitrip.samplers.random import permutation, stream_key, words
 from optitrip.space import Space
 from optitrip.spec import Sweep
 from optitrip.tracking.recorder import Metric, Run
-from optitrip.workplace import Workplace
 
 HERE = Path(__file__).parent
 SWEEPS = HERE.parent / "sweeps"
@@ -640,9 +640,9 @@ def test_what_mlflow_is_told(folder: Path) -> Any:
         path, overrides = small(folder, name)
         sweep = read(path, (*overrides, "tracking.use=mlflow"), folder)
         recording = Recording()
-        with Workplace("serial", None, None, {}) as workplace:
+        with executors("serial") as workers:
             options, paths = Options(folder / path.stem), import_paths(folder)
-            run = SweepRun(sweep, load(sweep), paths, workplace, options, Observer(), recorder=recording)
+            run = SweepRun(sweep, load(sweep), paths, workers, options, Observer(), recorder=recording)
             with suppress(NoAnswer, Stopped, Interrupted):
                 run.run(release=True)
         found[name] = recording.keys()
