@@ -47,6 +47,7 @@ def made(place: str) -> Sampler:
 
 PLACES: dict[str, str] = {
     "random": "optitrip.samplers.random:Random",
+    "halton": "optitrip.samplers.halton:Halton",
 }
 """Where the class of each sampler is, by the word of sweep files."""
 SAMPLERS: dict[str, Sampler] = {word: made(place) for word, place in PLACES.items()}
