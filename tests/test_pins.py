@@ -46,6 +46,7 @@ from optitrip.objective import Objective
 from optitrip.objectives import Rosenbrock
 from optitrip.part import Array
 from optitrip.point import Point
+from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
 from optitrip.space import Space
 from optitrip.spec import Sweep
@@ -341,6 +342,18 @@ def test_streams(folder: Path) -> Any:
             for stream in streams
         },
         "permutation": permutation(4, "coordinate", "", 12).tolist(),
+    }
+
+
+@pinned()
+def test_points_of_samplers(folder: Path) -> Any:
+    """Rows of the unit cube, to the bit, near the first and far out."""
+    return {
+        word: {
+            str(items): {name: hashed_array(unit) for name, unit in sampler.unit(11, {"b": 3, "a": 1}, items).items()}
+            for items in (range(0, 50), range(999_983, 999_990), range(2**53 - 9, 2**53))
+        }
+        for word, sampler in SAMPLERS.items()
     }
 
 
