@@ -14,7 +14,7 @@ from scipy.stats import qmc
 from typer.testing import CliRunner
 
 from optitrip.base_point import read
-from optitrip.cli import app
+from optitrip.cli.main import app
 from optitrip.draws import Draws
 from optitrip.driver.provenance import witness
 from optitrip.errors import InputError

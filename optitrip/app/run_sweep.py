@@ -291,7 +291,7 @@ class SweepRun:
             progress.done,
             driver,
             state,
-            best=progress.best(),
+            best=None if isinstance(error, NoAnswer) else progress.best(),
             failures=progress.failures.counts(),
             message=message,
         )
