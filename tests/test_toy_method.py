@@ -165,7 +165,7 @@ def test_stopped_and_killed_it_goes_on(folder: Path) -> None:
     done = so_far["items"]
     assert (so_far["status"], so_far["complete"]) == ("stopped", False)
     assert so_far["count"] == len(hits(folder, file, range(done)))
-    assert f"{done:,} of {MANY:,} draws are kept" in stopped.stderr
+    assert f"{done:,} of {MANY:,} draws are stored" in stopped.stderr
     assert process().returncode == -signal.SIGKILL
     kept = json.loads(command(folder, "show", file, "--json", *many).stdout)["stages"][0]["done"]
     assert 60 <= done <= kept < MANY
