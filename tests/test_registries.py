@@ -136,7 +136,7 @@ def test_a_sampler_and_a_distribution_in_a_file(folder: Path) -> None:
 
 
 def test_they_make_the_point_of_a_gradient(folder: Path) -> None:
-    """`at = { candidate = ... }` is the sampler's candidate; the objective's own gradient is there beside the numeric."""
+    """`at = { candidate = ... }` is the sampler's candidate; the objective's own gradient stands beside the numeric."""
     found = swept(folder, file_of(folder, AT, "optitrip.objectives:Quartic"))
     assert found["gradient"]["from_analytic"] < 1e-6
     assert math.isclose(found["gradient"]["loss"], 2 * place(7) ** 4, rel_tol=1e-12)
