@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -36,10 +37,42 @@ class Ahead(Generic[T]):
         if self._over is not None:
             self._over.wait()
 
+    @property
+    def done(self) -> bool:
+        """Whether the call returned or raised."""
+        return self._made.done()
+
     def result(self) -> T:
-        """What the call returned, once it did.
+        """Return what the call returned, once it did.
 
         Raises:
             BaseException: what the call raised.
         """
         return self._made.result()
+
+    def abandon(self, let_go: Callable[[T], None]) -> None:
+        """Let the result go once it is there, while everybody goes on; only the end of this process waits for that."""
+
+        def wait() -> None:
+            with suppress(BaseException):  # nobody asks for what it raised
+                let_go(self.result())
+
+        thread = threading.Thread(target=wait, name="abandoned")  # no daemon, so that the interpreter waits for it
+        ABANDONED.append(thread)
+        thread.start()
+
+
+ABANDONED: list[threading.Thread] = []
+"""Threads that wait for what was abandoned, some of them over."""
+
+
+def abandoned() -> bool:
+    """Return whether something that was abandoned is still to be let go."""
+    return any(thread.is_alive() for thread in ABANDONED)
+
+
+def await_abandoned() -> None:
+    """Wait until all that was abandoned is gone."""
+    while ABANDONED:
+        ABANDONED[-1].join()
+        ABANDONED.pop()

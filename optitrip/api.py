@@ -16,6 +16,7 @@ from optitrip.base_point import STATE_ROOT, read, resolve
 from optitrip.console import LiveLine, Messages
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
+from optitrip.executors.manager import executors
 from optitrip.live import live_draft, live_objective, live_paths, named_point, plain
 from optitrip.loading import import_paths, load, with_surrogate
 from optitrip.methods.gradient.answer import GradientAnswer
@@ -24,7 +25,6 @@ from optitrip.methods.spec import SurrogateChoice
 from optitrip.objective import Objective
 from optitrip.spec import Sweep, parse_draft
 from optitrip.toml_lines import Lines
-from optitrip.workplace import Workplace
 
 EXECUTORS = ("auto", "serial", "ray")
 
@@ -58,7 +58,7 @@ class Session:
             raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
         if workers is not None and workers < 1:
             raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
-        self._workplace = Workplace(executor, workers, address, resources)
+        self._executors = executors(executor, workers, address, resources)
         self._progress = progress
         self._last: tuple[Any, SurrogateChoice | None, Objective] | None = None
 
@@ -72,7 +72,7 @@ class Session:
 
     def close(self) -> None:
         """Let the workers go."""
-        self._workplace.close()
+        self._executors.close()
 
     def search(
         self,
@@ -162,7 +162,7 @@ class Session:
             console = Console(stderr=True, highlight=False)
             observer = Observers(Messages(console), LiveLine(console, sweep.spec.progress(sweep)))
         sweep = replace(sweep, tracking=tracking)
-        answer = SweepRun(sweep, objective, paths, self._workplace, options, observer).run(release=False).answer
+        answer = SweepRun(sweep, objective, paths, self._executors, options, observer).run(release=False).answer
         assert isinstance(answer, SearchAnswer | GradientAnswer)
         return answer
 

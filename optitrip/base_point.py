@@ -135,18 +135,20 @@ def stored(file: Path) -> dict[str, Array]:
 def best_point(given: str, folder: Path, root: Path) -> Path:
     """Return the file of the best point of a finished sweep, named by its file, name, identity or MLflow run."""
     file = found_file(given, folder)
+    points = {word: name for word in METHODS if (name := find(word).point_file)}
+    wanted = " or ".join(points)
     if is_sweep_file(file):
         other = read_draft(file)
         if other.spec.point_file is None:
-            raise InputError(f"{file} is a {other.spec.word}, which has no best; wanted a search")
+            raise InputError(f"{file} is a {other.spec.word}, which has no best; wanted a {wanted}")
         folders = [root / resolve(other, root).label]
     else:
         folders = state_directories(given, root)
-    points = {find(word).point_file for word in METHODS} - {None}
     for path in folders:
-        for name in sorted(filter(None, points)):
+        for name in sorted(set(points.values())):
             if (path / files.RESULT).exists() and (path / name).exists():
                 return path / name
     raise InputError(
-        f"there is no finished search {given!r} in {root}; run it first (wanted its file, name, identity or MLflow run)"
+        f"there is no finished {wanted} {given!r} in {root}; run it first (wanted its file, name, identity or MLflow "
+        "run)"
     )

@@ -270,7 +270,8 @@ def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTab
         raise Invalid(("method", "at"), f"{wanted}, found {' and '.join(start.given) or 'none'}")
     for key in ("target_loss", "no_improvement"):
         if getattr(stop, key) is not None and not spec.ends_early:
-            raise Invalid(("stop", key), f"is for searches, and this is a {spec.word}; wanted no such line")
+            wanted = " or ".join(f"a {word}" for word in METHODS if find(word).ends_early)
+            raise Invalid(("stop", key), f"is for {wanted}, and this is a {spec.word}; wanted no such line")
     word = spec.sampler(config)
     if word not in SAMPLERS:
         raise Invalid(("method", "sampler"), f"was {word!r}; {nearest(word, list(SAMPLERS))}")

@@ -28,6 +28,7 @@ from optitrip.part import Array, Part
 from optitrip.point import Point
 from optitrip.samplers.random import permutation
 from optitrip.space import Space
+from toy_method.method import Count, count_route
 
 HERE = str(Path(__file__).parent)
 
@@ -260,7 +261,7 @@ def gradient(items: int, scheme: str = "central", entries: int = ENTRIES) -> Gra
 
 def deltas(items: int, scheme: str = "central", entries: int = ENTRIES) -> Deltas:
     by_losses = gradient(items, scheme, entries)
-    return Deltas(by_losses.sides, by_losses.items, block=16)
+    return Deltas(by_losses.neighbours, by_losses.items, block=16)
 
 
 METHODS: dict[str, Any] = {
@@ -274,6 +275,7 @@ METHODS: dict[str, Any] = {
     "backward": lambda items: gradient(items, "backward", 3),
     "central": lambda items: gradient(items, "central", 3),
     "deltas": lambda items: deltas(items, "central", 3),
+    "count": lambda items: Count(draws(), items, 12.0),
 }
 """Makers by items, each run through every law; a report's only item is the candidate of that index."""
 
@@ -296,6 +298,10 @@ def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int
     return objective, lambda items, _: gradient_route(make(items, scheme), objective.offers)
 
 
+def count_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:
+    return LOSSES[loss], lambda items, seed: count_route(Count(draws(seed), items, 12.0))
+
+
 CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     **{loss: search_case(loss) for loss in LOSSES},
     "screened by a stand-in": screened_case(),
@@ -311,6 +317,8 @@ CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     "central batched beside": gradient_case("batched beside", "central"),
     "central structured": gradient_case("structured", "central"),
     "backward structured": gradient_case("structured", "backward"),
+    "count troubled": count_case("troubled"),
+    "count batched": count_case("batched"),
 }
 """An objective, and a route by items and seed: every law of whole runs holds for each."""
 

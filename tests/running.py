@@ -9,11 +9,11 @@ from typing import Any
 
 from optitrip.core.executor import Executor
 from optitrip.core.observer import Observers
-from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Settings
+from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.scheduler.settings import SchedulerSettings
 
@@ -31,19 +31,19 @@ def settings(target_seconds: float | None = None, **changes: Any) -> Settings:
 
 def driver(
     objective: Any,
-    make: Callable[[], Executor] = Serial,
+    make: Callable[[], Executor] | ExecutorManager = Serial,
     journal: Journal | None = None,
     observer: Any = None,
     *,
     block: int = 1,
     settings: Settings = AT_ONCE,
-    grow: Any = None,
     **options: Any,
 ) -> Driver:
-    """A driver of an objective, on the executor that `make` makes; by default with its journal in memory."""
-    crew = Crew(make, objective, grow)
+    """A driver of an objective, on what `make` makes or manages; by default with its journal in memory."""
+    executors = make if isinstance(make, ExecutorManager) else ExecutorManager(make)
+    executors.use(objective, (), (observer or Observers()).notice)
     return Driver(
-        crew,
+        executors,
         block,
         journal or Journal(MEMORY),
         observer or Observers(),

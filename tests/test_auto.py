@@ -1,19 +1,22 @@
-"""The executor `auto`: begins in this process, and asks once whether the rest is worth more."""
+"""The executor `auto`: begins in this process, and goes on there while workers start."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from examples import draws, search
+from optitrip.ahead import abandoned, await_abandoned
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Route
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Times
-from optitrip.driver.settings import Settings
-from optitrip.errors import InputError
+from optitrip.errors import InputError, Stopped
+from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.methods.search.progress import SearchProgress
 from optitrip.methods.shared.agreement import Agreement
@@ -21,12 +24,41 @@ from optitrip.objective import Objective
 from running import driver, settings
 
 SECONDS = 0.3
+MOMENTS = 45
+"""The search is over after fewer waits."""
+
+
+class Fleet:
+    """A pool whose workers are there once `go` is set."""
+
+    def __init__(self, make: Callable[[], Executor] = Serial) -> None:
+        self.make, self.go, self.asked = make, threading.Event(), 0
+
+    def prepare(self) -> str:
+        self.asked += 1
+        return "starting"
+
+    def start(self, paths: tuple[str, ...]) -> Executor:
+        assert self.go.wait(60)
+        return self.make()
+
+    def describe(self, executor: Executor) -> str:
+        return "evaluating on workers"
 
 
 class Timed(Serial):
-    """A serial executor on which every item is said to take so long."""
+    """A serial executor on which every item is said to take so long; at a moment, counted in waits, workers come."""
+
+    def __init__(self, moment: int = 0, fleet: Fleet | None = None) -> None:
+        super().__init__()
+        self.moment, self.fleet, self.waits = moment, fleet, 0
+        self.executors: ExecutorManager | None = None
 
     def wait(self, timeout: float) -> list[Done | Failed]:
+        self.waits += 1
+        if self.waits == self.moment and self.fleet and self.executors:
+            self.fleet.go.set()
+            come(self.executors)
         return [
             Done(o.ticket, o.part, SECONDS * len(o.part.items), o.worker) if isinstance(o, Done) else o
             for o in super().wait(timeout)
@@ -63,41 +95,121 @@ class Rows:
         return x.sum(axis=1) * k + c
 
 
-def go(grow: Callable[[float], Executor | None], watch: Observers | None = None) -> Any:
-    """An agreement stage, then a search of 100, as a batched objective with blocks of one has them."""
+def come(executors: ExecutorManager) -> None:
+    """Wait until workers on their way are there."""
+    while executors._starting is not None and not executors._starting.ready:
+        time.sleep(1e-3)
+
+
+def managed(fleet: Fleet | None, moment: int = 0) -> ExecutorManager:
+    """Executors that begin in this process; workers are there at a moment."""
+    here = Timed(moment, fleet)
+    here.executors = ExecutorManager(lambda: here, fleet)
+    return here.executors
+
+
+ROWS = Objective(Rows())
+
+
+def go(executors: ExecutorManager, watch: Observers | None = None, items: int = 100, **changes: Any) -> Any:
+    """An agreement stage, then a search, as a batched objective with blocks of one has them."""
 
     def route() -> Route:
         yield Agreement(draws(), 2)
-        return (yield search(100))
+        return (yield search(items))
 
-    return driver(Objective(Rows()), Timed, observer=watch, grow=grow, settings=Settings()).run(route())
-
-
-def test_the_question_is_asked_once_and_of_the_search() -> None:
-    """Not of the two candidates of the agreement stage, however long they take."""
-    asked: list[float] = []
-
-    def grow(seconds: float) -> None:
-        asked.append(seconds)
-
-    go(grow)
-    assert len(asked) == 1
-    assert asked[0] > SECONDS * 90
+    heed = changes.pop("heed", lambda: None)
+    return driver(ROWS, executors, observer=watch, settings=settings(**changes), heed=heed).run(route())
 
 
-def test_the_answer_is_the_same_wherever_the_rest_goes() -> None:
-    """Slices that were queued at the first executor are not lost with it."""
-    stays, moves = go(lambda _: None), go(lambda _: Serial())
-    assert stays.loss.tobytes() == moves.loss.tobytes()
-    assert len(moves.loss) == 75
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_the_answer_is_the_same_whenever_workers_take_over(moment: int) -> None:
+    """Law 1: between any two slices; what was queued here is not lost. In the last moments the sweep is done before."""
+    fleet, watch = Fleet(), Says()
+    executors = managed(fleet, moment)
+    moved = go(executors, watch)
+    assert moved.loss.tobytes() == go(managed(None)).loss.tobytes()
+    assert fleet.asked == 1
+    took_over = "evaluating on workers" in watch.said
+    assert took_over == (not executors.begins_here)
+    assert took_over or moment < 3 or moment > 30
+    fleet.go.set()
+    executors.close()
+    await_abandoned()
+
+
+def test_workers_are_wanted_only_where_the_rest_is_worth_it() -> None:
+    """Not for the two candidates of the agreement stage, however long they take, nor for a search that is short."""
+    fleet, watch = Fleet(), Says()
+    go(managed(fleet), watch, items=20)
+    assert fleet.asked == 0
+    assert watch.said == ["evaluating in this process: about 6 s are left, less than Ray is worth"]
+    executors = managed(fleet)
+    go(executors, items=20, worth_ray_seconds=1.0)
+    assert fleet.asked == 1
+    fleet.go.set()
+    executors.close()
+    await_abandoned()
+
+
+def test_a_sweep_that_is_done_before_waits_for_no_workers() -> None:
+    """They are let go once they are there, by a thread of their own; a later start waits until they are gone."""
+    closed = threading.Event()
+
+    class Closes(Serial):
+        def close(self) -> None:
+            closed.set()
+
+    fleet = Fleet(Closes)
+    executors = managed(fleet)
+    go(executors)
+    executors.close()
+    assert fleet.asked == 1
+    assert not closed.is_set()
+    assert abandoned()
+    fleet.go.set()
+    await_abandoned()
+    assert closed.is_set()
+    assert not abandoned()
+
+
+def test_who_stops_while_workers_start_does_not_wait_for_them() -> None:
+    """A request to stop is heeded between slices, as if nothing were starting."""
+    fleet = Fleet()
+    executors = managed(fleet)
+
+    def heed() -> None:
+        if fleet.asked:
+            raise Stopped("asked to")
+
+    with pytest.raises(Stopped, match="asked to"):
+        go(executors, heed=heed)
+    executors.close()
+    assert not fleet.go.is_set()
+    fleet.go.set()
+    await_abandoned()
 
 
 def test_an_objective_that_cannot_travel_stays() -> None:
-    """One line says why, and the larger executor is let go."""
-    watch = Says()
-    assert len(go(lambda _: Refuses(), watch).loss) == 75
-    assert watch.said == ["going on in this process: the objective cannot travel"]
+    """One line says why, the workers are let go, and it is not tried again."""
+    watch, fleet = Says(), Fleet(Refuses)
+    assert len(go(managed(fleet, 5), watch).loss) == 75
+    assert watch.said == ["starting", "going on in this process: the objective cannot travel"]
     assert Refuses.closed
+    assert fleet.asked == 1
+
+
+def test_workers_that_came_too_late_evaluate_the_next_sweep() -> None:
+    """Whoever keeps executors from sweep to sweep keeps those on their way; the new objective goes to them."""
+    fleet, watch = Fleet(), Says()
+    executors = managed(fleet)
+    first = go(executors)
+    fleet.go.set()
+    come(executors)
+    assert go(executors, watch).loss.tobytes() == first.loss.tobytes()
+    assert watch.said == ["evaluating on workers"]
+    assert not executors.begins_here
+    executors.close()
 
 
 @pytest.mark.parametrize("slots", [0, 1])

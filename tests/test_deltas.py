@@ -149,7 +149,7 @@ def test_kinks_are_counted_by_coordinate() -> None:
 def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: bool = False) -> Any:
     objective = Objective(loss, plain=plain)
     by_losses = gradient_of(Point({"W": W}, ("W",)), np.arange(W.size), scheme, step)
-    method = by_losses if plain else Deltas(by_losses.sides, by_losses.items, block=objective.offers.deltas_block)
+    method = by_losses if plain else Deltas(by_losses.neighbours, by_losses.items, block=objective.offers.deltas_block)
     route, result = gradient_route(method, objective.offers), None
     while True:
         try:
@@ -208,7 +208,7 @@ def test_an_objective_that_cannot_be_prepared_is_told_as_it_raised() -> None:
         answer(Refuses(), np.zeros((10, 65)), "forward")
     assert "MemoryError: no room for the scores" in str(caught.value)
     objective = Objective(Softmax())
-    method = Deltas(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward").sides, 641)
+    method = Deltas(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward").neighbours, 641)
     part = method.evaluate(method.prepare(objective), range(1))
     assert "wanted (10, 65)" in part.failures.records["raised"][0].message
 

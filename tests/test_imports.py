@@ -43,7 +43,7 @@ LAYERS = [
     {"finding"},
     {"base_point", "fetching", "telling"},
     {"kept", "ledger", "replaying"},
-    {"tracking", "workplace", "shards"},
+    {"tracking", "shards"},
     {"resuming", "console", "live"},
     {"app"},
     {"api"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from chaos import Chaos
 from examples import CASES, LOSSES, bits, draws, result_bits, search
 from lasting import lasting_workers
 from optitrip.core.executor import Done, Executor, Failed
+from optitrip.core.method import Method, Route, merged
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
 from optitrip.draws import Draws
@@ -24,9 +26,9 @@ from optitrip.driver.journal import Journal
 from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors.serial import Serial
-from optitrip.methods.gradient.method import FAILED, GradientResult
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
+from optitrip.part import Failures, Record
 from optitrip.space import Space
 from running import AT_ONCE, MEMORY, driver
 from running import settings as with_settings
@@ -62,8 +64,8 @@ def go(
     """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
     by kind of stage."""
     answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
-    report = result_bits(answer.reported) if answer.reported else b""
-    return result_bits(answer.result) + report, evaluated
+    reported = getattr(answer, "reported", None)
+    return result_bits(answer.result) + (result_bits(reported) if reported else b""), evaluated
 
 
 def answered(
@@ -104,19 +106,43 @@ def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> N
 def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, seed: int, poison: set[int]) -> None:
     """It is recorded with its index; all others have the values of a sweep without it."""
     chaos = Chaos(seed, poison=frozenset(poison))
-    clean, found = answered(case)[0].result, answered(case, make=lambda: chaos)[0].result
+    ((method, found),) = main_stages(case, lambda: chaos)
     assert chaos.wasted
-    if isinstance(found, GradientResult):
-        kept = np.concatenate([flags.ravel() for flags in found.flags.values()]) & FAILED == 0
-        before = np.concatenate([flags.ravel() for flags in clean.flags.values()]) & FAILED == 0
-        assert found.flat[kept].tobytes() == clean.flat[kept].tobytes()
-        assert np.count_nonzero(before & ~kept) <= len(poison & set(range(found.items)))
-    else:
-        kept = ~np.isin(found.index, list(poison))
-        assert found.loss[kept].tobytes() == clean.loss[kept].tobytes()
-        assert np.isnan(found.loss[~kept]).all()
-    died = {n for lo, hi in found.failures.runs["died"] for n in range(lo, hi)}
-    assert died == poison & set(range(found.items))
+    died = poison & set(range(method.items))
+    assert {n for lo, hi in found.failures.runs["died"] for n in range(lo, hi)} == died
+    context, edges = method.prepare(CASES[case][0]), sorted({0, method.items, *died, *(item + 1 for item in died)})
+    parts = [
+        method.lost(items, [("died", Record(items.start, "", "", ""))])
+        if items.start in died
+        else method.evaluate(context, items)
+        for items in (range(lo, hi) for lo, hi in pairwise(edges))
+    ]
+    whole = merged(parts, method.merge)
+    assert result_bits(method.result(whole)).replace(words(whole.failures), words(found.failures)) == result_bits(found)
+
+
+def words(failures: Failures) -> bytes:
+    """Failures as they stand in the bits of a result: each death is told in the words of the executor."""
+    return repr(failures).encode()
+
+
+def main_stages(case: str, make: Callable[[], Executor]) -> list[tuple[Method, Any]]:
+    """The stages that the sweep is for, with their results."""
+    objective, route = CASES[case]
+    found: list[tuple[Method, Any]] = []
+
+    def watched(inner: Route) -> Route:
+        result: Any = None
+        while True:
+            try:
+                method = inner.send(result)
+            except StopIteration as end:
+                return end.value
+            result = yield method
+            found.extend([(method, result)] if method.main else [])
+
+    driver(objective, make, block=objective.offers.block).run(watched(route(ITEMS, 5)))
+    return found
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -347,7 +373,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
             journal._database.execute("PRAGMA max_page_count = 100000")
 
     one = driver(LOSSES["scalar"], Serial, journal, Cleared(9_000), settings=with_settings(pause_seconds=5))
-    assert one.run(search_route(search(9_000), LOSSES["scalar"].offers)).items == 9_000
+    assert one.run(search_route(search(9_000), LOSSES["scalar"].offers)).result.items == 9_000
     assert len(said) == 1
     assert "database or disk is full; trying again" in said[0]
     assert one.evaluated["search"] == 9_000

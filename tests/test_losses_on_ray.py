@@ -19,9 +19,9 @@ from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer
 from optitrip.driver.guards import LINES_SHOWN
 from optitrip.errors import InputError
+from optitrip.executors.manager import ExecutorManager, executors
 from optitrip.loading import import_paths, load
 from optitrip.methods.search.answer import SearchAnswer
-from optitrip.workplace import Workplace
 
 FILES = {
     "ray_losses.py": """
@@ -154,27 +154,27 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def workers(local_ray: None) -> Iterator[Workplace]:
+def workers(local_ray: None) -> Iterator[ExecutorManager]:
     """Two Ray workers for all sweeps of this file: they look for modules where the sweep files are."""
-    with Workplace("ray", 2) as workplace:
-        yield workplace
+    with executors("ray", 2) as two:
+        yield two
 
 
 def answer(
     here: Path,
-    workplace: Workplace,
+    workers: ExecutorManager,
     reference: str,
     arguments: str = "",
     watch: Observer | None = None,
     candidates: int = CANDIDATES,
 ) -> SearchAnswer:
-    """What a sweep file that names this loss comes to at a workplace."""
+    """What a sweep file that names this loss comes to on these executors."""
     path = here / "sweep.toml"
     key = "make" if reference.endswith("factory") else "loss"
     path.write_text(SWEEP.format(key=key, reference=reference, arguments=arguments, candidates=candidates))
     sweep = read(path)
     observer = watch or Observer()
-    outcome = SweepRun(sweep, load(sweep), import_paths(here), workplace, Options(None), observer).run(release=False)
+    outcome = SweepRun(sweep, load(sweep), import_paths(here), workers, Options(None), observer).run(release=False)
     assert isinstance(outcome.answer, SearchAnswer), outcome.message
     return outcome.answer
 
@@ -221,11 +221,11 @@ def expected(case: str, x: Any, k: int) -> float:
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: Workplace, case: str) -> None:
+def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManager, case: str) -> None:
     """Law 1 for every kind of loss that a file can name; and the numbers are those of the formula."""
     reference, arguments = KINDS[case]
     on_ray = answer(here, workers, reference, arguments)
-    with Workplace("serial") as serial:
+    with executors("serial") as serial:
         in_here = answer(here, serial, reference, arguments)
     assert numbers(on_ray) == numbers(in_here)
     xs = on_ray.draws.values(range(CANDIDATES))
@@ -235,7 +235,7 @@ def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: Workplace, cas
     assert on_ray.failures == ({"raised": int(np.isnan(by_hand).sum())} if case == "some fail" else {})
 
 
-def test_the_losses_are_computed_by_the_workers(here: Path, workers: Workplace) -> None:
+def test_the_losses_are_computed_by_the_workers(here: Path, workers: ExecutorManager) -> None:
     """By processes that are not this one, and by both."""
     found = answer(here, workers, "ray_losses:where", candidates=300)
     pids = set(found.result.named["pid"].tolist())
@@ -243,7 +243,7 @@ def test_the_losses_are_computed_by_the_workers(here: Path, workers: Workplace) 
     assert os.getpid() not in pids
 
 
-def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: Workplace) -> None:
+def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: ExecutorManager) -> None:
     """Those of the winner and of every kept loss, and the report, which a worker makes too."""
     found = answer(here, workers, "ray_losses:Beside")
     xs = found.draws.values(range(CANDIDATES))
@@ -255,7 +255,7 @@ def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: Workplace)
     assert found.report["pid"] != os.getpid()
 
 
-def test_what_a_loss_prints_on_workers_is_said(here: Path, workers: Workplace) -> None:
+def test_what_a_loss_prints_on_workers_is_said(here: Path, workers: ExecutorManager) -> None:
     """Every line once where they are few, and the answer is none the worse."""
     watch = Heard()
     found = answer(here, workers, "ray_losses:talks", watch=watch, candidates=40)
@@ -265,7 +265,7 @@ def test_what_a_loss_prints_on_workers_is_said(here: Path, workers: Workplace) -
     assert found.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
 
 
-def test_a_loss_that_prints_much_is_cut_short(here: Path, workers: Workplace) -> None:
+def test_a_loss_that_prints_much_is_cut_short(here: Path, workers: ExecutorManager) -> None:
     """After so many lines it says that there is more, once, and goes on to the right answer."""
     watch = Heard()
     found = answer(here, workers, "ray_losses:chatters", watch=watch, candidates=60)
@@ -283,14 +283,14 @@ def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
 ) -> None:
     """The serial executor leaves printing alone."""
     watch = Heard()
-    with Workplace("serial") as serial:
+    with executors("serial") as serial:
         found = answer(here, serial, "ray_losses:talks", watch=watch, candidates=40)
     ks = found.draws.values(range(40))["k"].tolist()
     assert capsys.readouterr().out == "".join(f"k is {k}\n" for k in ks)
     assert watch.said == []
 
 
-def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: Workplace) -> None:
+def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: ExecutorManager) -> None:
     """Law 10: the message, the user's own line, and the parameters of the first that failed."""
     found = answer(here, workers, "ray_losses:fails")
     ks = found.draws.values(range(CANDIDATES))["k"].tolist()
@@ -302,7 +302,7 @@ def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: Wo
     assert f"candidate {first} (raised)" in found.message()
 
 
-def test_a_loss_that_cannot_travel_says_so_and_the_next_one_works(here: Path, workers: Workplace) -> None:
+def test_a_loss_that_cannot_travel_says_so_and_the_next_one_works(here: Path, workers: ExecutorManager) -> None:
     """A lock in it: told before anything is evaluated, without an answer, and the workers stay of use."""
     with pytest.raises(InputError, match="cannot travel to Ray workers"):
         answer(here, workers, "ray_losses:hole")

@@ -55,7 +55,7 @@ def evaluated(method: str, loss: str) -> tuple[Any, Any, Any]:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("method", ["search", "largest", "verification", "agreement"])
+@pytest.mark.parametrize("method", ["search", "largest", "verification", "agreement", "count"])
 @settings(max_examples=40)
 @given(cuts=st.sets(st.integers(1, ITEMS - 1), max_size=12))
 def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str, cuts: set[int]) -> None:

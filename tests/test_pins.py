@@ -24,8 +24,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
+import examples
 import optitrip
-from examples import LOSSES, METHODS, Batched, Structured, deltas, draws, gradient, scalar, troubled
+from examples import LOSSES, Batched, Structured, deltas, draws, gradient, scalar, troubled
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import SweepRun
 from optitrip.base_point import read, resolve
@@ -36,6 +37,7 @@ from optitrip.distributions import ndtri
 from optitrip.draws import Draws
 from optitrip.driver.journal import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
+from optitrip.executors.manager import executors
 from optitrip.live import live_draft
 from optitrip.loading import import_paths, load
 from optitrip.methods.gradient.structured import DeltasAgreement
@@ -45,13 +47,15 @@ from optitrip.objective import Objective
 from optitrip.objectives import Rosenbrock
 from optitrip.part import Array
 from optitrip.point import Point
+from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
 from optitrip.space import Space
 from optitrip.spec import Sweep
 from optitrip.tracking.recorder import Metric, Run
-from optitrip.workplace import Workplace
 
 HERE = Path(__file__).parent
+METHODS = {word: make for word, make in examples.METHODS.items() if word != "count"}
+"""All but the tests' own, of which nothing is kept."""
 SWEEPS = HERE.parent / "sweeps"
 PINS = HERE / "pins.json"
 SEARCH = """
@@ -341,6 +345,18 @@ def test_streams(folder: Path) -> Any:
             for stream in streams
         },
         "permutation": permutation(4, "coordinate", "", 12).tolist(),
+    }
+
+
+@pinned()
+def test_points_of_samplers(folder: Path) -> Any:
+    """Rows of the unit cube, to the bit, near the first and far out."""
+    return {
+        word: {
+            str(items): {name: hashed_array(unit) for name, unit in sampler.unit(11, {"b": 3, "a": 1}, items).items()}
+            for items in (range(0, 50), range(999_983, 999_990), range(2**53 - 9, 2**53))
+        }
+        for word, sampler in SAMPLERS.items()
     }
 
 
@@ -640,9 +656,9 @@ def test_what_mlflow_is_told(folder: Path) -> Any:
         path, overrides = small(folder, name)
         sweep = read(path, (*overrides, "tracking.use=mlflow"), folder)
         recording = Recording()
-        with Workplace("serial", None, None, {}) as workplace:
+        with executors("serial") as workers:
             options, paths = Options(folder / path.stem), import_paths(folder)
-            run = SweepRun(sweep, load(sweep), paths, workplace, options, Observer(), recorder=recording)
+            run = SweepRun(sweep, load(sweep), paths, workers, options, Observer(), recorder=recording)
             with suppress(NoAnswer, Stopped, Interrupted):
                 run.run(release=True)
         found[name] = recording.keys()

@@ -23,6 +23,7 @@ from optitrip.driver.run import Driver
 from optitrip.driver.settings import Settings
 from optitrip.driver.state_dir import StateDir
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, Stopped
+from optitrip.executors.manager import ExecutorManager, executors
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import ray_installed
 from optitrip.loading import import_paths, load
@@ -38,7 +39,6 @@ from optitrip.tracking.apart import Apart
 from optitrip.tracking.mlflow_runs import MlflowRun
 from optitrip.tracking.recorder import Here, Recorder
 from optitrip.tracking.remember import remember, track
-from optitrip.workplace import Workplace
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Phases | None = None) -> Outcome:
@@ -63,25 +63,25 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Phases
         check_one_stage(sweep)
     log = NoticeLog()
     with ExitStack() as stack:
-        executors = stack.enter_context(executors_of(sweep, options))
+        manager = stack.enter_context(executors_of(sweep, options))
         with phases.time("load"):
             paths, recorder = import_paths(sweep.folder), None
             if not options.has_result(sweep):
                 if options.apart and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no more processes: it will have to be here
                         recorder = stack.enter_context(Apart())
-                executors.begin(paths, Observers(log, observer))
+                manager.begin(paths, Observers(log, observer).notice)
             objective = load(sweep)
-        run = SweepRun(sweep, objective, paths, executors, options, observer, phases, recorder, log)
+        run = SweepRun(sweep, objective, paths, manager, options, observer, phases, recorder, log)
         return run.run(release=True)
 
 
-def executors_of(sweep: Sweep, options: Options) -> Workplace:
+def executors_of(sweep: Sweep, options: Options) -> ExecutorManager:
     """Return where the sweep of a file is evaluated."""
     run = sweep.run
     # A hanging loss can be ended in another process only.
     executor = "ray" if run.executor == "auto" and sweep.failures.timeout_seconds and ray_installed() else run.executor
-    return Workplace(executor, run.workers, options.address, run.resources)
+    return executors(executor, run.workers, options.address, run.resources)
 
 
 class SweepRun:
@@ -104,7 +104,7 @@ class SweepRun:
         sweep: Sweep,
         objective: Objective,
         paths: tuple[str, ...],
-        executors: Workplace,
+        executors: ExecutorManager,
         options: Options,
         observer: Observer,
         phases: Phases | None = None,
@@ -181,14 +181,14 @@ class SweepRun:
         if here and state.journal.get("here"):
             text = "the last command died, perhaps of a loss in its own process: now Ray workers evaluate all"
             self._observers.notice(warning("crashed-before", text))
-            executors.apart()
+            executors.avoid_this_process()
             here = False
         if here:
             stack.enter_context(evaluating_here(state.journal))
-        self._crew = executors.crew(self._objective, self._paths, self._observers, self._phases)
+        executors.use(self._objective, self._paths, self._observers.notice)
         block, shard = self._objective.offers.block, options.shard
         return Driver(
-            self._crew,
+            executors,
             block,
             state.journal,
             self._observers,
@@ -255,7 +255,7 @@ class SweepRun:
             phases=self._phases.seconds,
             items_per_second=evaluated / seconds if evaluated else None,
             state_dir=str(state.path) if state.path else None,
-            memory={"driver_bytes": peak_bytes(), "worker_bytes": self._crew.memory},
+            memory={"driver_bytes": peak_bytes(), "worker_bytes": self._executors.memory},
             **more,
         )
 
@@ -291,7 +291,7 @@ class SweepRun:
             progress.done,
             driver,
             state,
-            best=progress.best(),
+            best=None if isinstance(error, NoAnswer) else progress.best(),
             failures=progress.failures.counts(),
             message=message,
         )

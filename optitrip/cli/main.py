@@ -262,6 +262,7 @@ def ui(
 
 def main() -> NoReturn:
     """Run the console script: exceptions become a message and an exit status."""
+    from optitrip.ahead import abandoned
     from optitrip.cli import exit_status
     from optitrip.errors import OptitripError
 
@@ -271,11 +272,12 @@ def main() -> NoReturn:
         print(str(error) or "interrupted", file=sys.stderr)
         raise SystemExit(exit_status.of_error(error)) from None
     except SystemExit as end:
-        if end.code == exit_status.RESUMABLE:
-            # All is closed; Ray's libraries crash at the end of a process whose cluster is gone.
+        # All is closed; Ray's libraries crash at the end of a process whose cluster is gone. Nor is a Ray waited for
+        # that was started and then not needed: Linux ends its processes with this one.
+        if end.code == exit_status.RESUMABLE or (abandoned() and sys.platform == "linux"):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # the reader may be gone
                     stream.flush()
-            os._exit(exit_status.RESUMABLE)
+            os._exit(end.code if isinstance(end.code, int) else 0)
         raise
     raise SystemExit(0)

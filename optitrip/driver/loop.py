@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
-from optitrip.core.executor import Done, Executor, Failed
+from optitrip.core.executor import Done, Executor
 from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
-from optitrip.driver.crew import Crew
+from optitrip.driver.growth import Growth
 from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, SlowBlocks
+from optitrip.driver.phases import Phases
 from optitrip.driver.settings import Settings
 from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
-from optitrip.errors import InputError, NoAnswer, Stopped
+from optitrip.errors import NoAnswer, Stopped
+from optitrip.executors.manager import ExecutorManager
 from optitrip.part import TIMEOUT, Record
 from optitrip.runtime.clock import Clock
 from optitrip.scheduler import plan, retries
-from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Event, GiveUp, Slots, Submit, Tick
+from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Event, ExecutorReplaced, GiveUp, Slots, Submit, Tick
 from optitrip.scheduler.state import State
 
 
@@ -25,8 +28,9 @@ class Loop:
     """Evaluates what stages lack.
 
     Args:
-        crew: that evaluates.
+        executors: that evaluate.
         block: of the objective.
+        phases: in which waiting for workers is counted.
         observer: told of what happens to slices and workers.
         heed: called between slices; raises `Stopped` if someone asked to stop.
         settings: how long is waited, for what.
@@ -34,10 +38,18 @@ class Loop:
     """
 
     def __init__(
-        self, crew: Crew, block: int, observer: Observer, heed: Callable[[], None], settings: Settings, clock: Clock
+        self,
+        executors: ExecutorManager,
+        block: int,
+        observer: Observer,
+        phases: Phases,
+        heed: Callable[[], None],
+        settings: Settings,
+        clock: Clock,
     ) -> None:
-        self._crew, self._block, self._observer, self._heed = crew, block, observer, heed
-        self._settings, self._clock = settings, clock
+        self._executors, self._block, self._observer, self._phases = executors, block, observer, phases
+        self._heed, self._settings, self._clock = heed, settings, clock
+        self._growth = Growth(executors, observer, settings)
         self._output, self._slow_blocks = LossOutput(observer), SlowBlocks(observer, block)
         self._unlimited = False
 
@@ -48,7 +60,7 @@ class Loop:
             NoAnswer: because importing or preparing raised in a worker, or too much failed.
             Stopped: because someone asked to, there are no workers, or the sink cannot take parts.
         """
-        executor, state = self._staged(self._crew.executor(), stage), self._begin(stage, gaps, uncut)
+        executor, state = self._staged(self._executor(), stage), self._begin(stage, gaps, uncut)
         events: list[Event] = []
         needed = sink.needed
         cancellation = Cancellation(self._heed, self._settings, self._clock)
@@ -57,7 +69,7 @@ class Loop:
             while True:
                 now = Tick(self._clock.monotonic())
                 state, actions = plan.step(state, [*events, Slots(executor.slots), now])
-                self._crew.next_ticket = state.next_ticket
+                self._executors.next_ticket = state.next_ticket
                 abort = self._perform(actions, executor, stage, sink)
                 if abort or state.complete or self._clock.monotonic() >= sink.due:
                     sink.flush()
@@ -69,14 +81,9 @@ class Loop:
                 needed = sink.needed
                 events += cancellation.look(state)
                 events += self._outcomes(executor, state, sink, at_once=len(actions) == plan.AT_ONCE)
-                if larger := self._larger(state):
-                    back = {event.ticket for event in events if isinstance(event, Done | Failed)}
-                    events += [
-                        Failed(submit.ticket, "lost", "another executor took over")
-                        for submit in state.flying()
-                        if submit.ticket not in back
-                    ]
-                    executor = self._staged(larger, stage)
+                if workers := self._growth.look(state):
+                    executor = self._staged(workers, stage)
+                    events.append(ExecutorReplaced())
                 no_workers.look(executor.slots)
         except BaseException as error:
             for submit in state.flying():
@@ -87,7 +94,11 @@ class Loop:
 
     def _begin(self, stage: Stage, gaps: Sequence[range], uncut: Sequence[range]) -> State:
         block, limit = stage.method.block or self._block, self._settings.item_seconds
-        return plan.begin(gaps, block, self._crew.next_ticket, limit, uncut, self._settings.scheduler)
+        return plan.begin(gaps, block, self._executors.next_ticket, limit, uncut, self._settings.scheduler)
+
+    def _executor(self) -> Executor:
+        with self._phases.time("ray") if self._executors.awaits_workers else nullcontext():
+            return self._executors.executor()
 
     def _staged(self, executor: Executor, stage: Stage) -> Executor:
         executor.stage(stage.number, stage.method)
@@ -128,7 +139,7 @@ class Loop:
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         sink.take(done)
         for outcome in done:
-            self._crew.see(outcome)
+            self._executors.see(outcome)
             self._output.see(outcome)
             self._slow_blocks.see(outcome)
         return list(outcomes)
@@ -144,19 +155,6 @@ class Loop:
         self._observer.notice(warning("quarantined-item", f"{method.points.title(action.item)}: {text}"))
         part = method.lost(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
-
-    def _larger(self, state: State) -> Executor | None:
-        """Another executor, if it is time to ask: a slice took long enough to tell, and items are left to hand out."""
-        pace, left = state.pace, state.seconds_left
-        if pace is None or left is None or not (self._crew.may_grow and state.waiting and not state.draining):
-            return None
-        if state.largest * pace < self._settings.poll_seconds:
-            return None
-        try:
-            return self._crew.larger(left)
-        except (InputError, Stopped) as error:
-            self._observer.notice(warning("ray-failed", f"going on in this process: {error}"))
-            return None
 
 
 def late(items: range) -> str:

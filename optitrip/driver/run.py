@@ -8,7 +8,6 @@ from typing import Any
 from optitrip.core.method import Method, Route
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer
-from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.loop import Loop
 from optitrip.driver.phases import Phases
@@ -17,6 +16,7 @@ from optitrip.driver.sink import JournalSink
 from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage
 from optitrip.errors import ShardDone
+from optitrip.executors.manager import ExecutorManager
 from optitrip.part import Part
 from optitrip.runtime.clock import SYSTEM, Clock
 
@@ -25,7 +25,7 @@ class Driver:
     """Runs a route to its end.
 
     Args:
-        crew: that evaluates.
+        executors: that evaluate.
         block: of the objective.
         journal: that parts go to.
         observer: told of what is in the journal.
@@ -42,7 +42,7 @@ class Driver:
 
     def __init__(
         self,
-        crew: Crew,
+        executors: ExecutorManager,
         block: int,
         journal: Journal,
         observer: Observer,
@@ -58,7 +58,7 @@ class Driver:
     ) -> None:
         self._journal, self._observer, self._phases = journal, observer, phases
         self._heed, self._settings, self._clock = heed, settings, clock
-        self._loop = Loop(crew, block, observer, heed, settings, clock)
+        self._loop = Loop(executors, block, observer, phases, heed, settings, clock)
         self._retries, self._retry_failed, self._share = retries, retry_failed, share
         self._checked_since = checked_since
         self._checked: set[int] = set()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Protocol
 
 from optitrip.part import Array
-from optitrip.samplers.random import Random
 
 
 class Sampler(Protocol):
@@ -39,4 +39,15 @@ class Sampler(Protocol):
         ...
 
 
-SAMPLERS: dict[str, Sampler] = {"random": Random()}
+def made(place: str) -> Sampler:
+    """Import the class of a sampler and make one."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)()
+
+
+PLACES: dict[str, str] = {
+    "random": "optitrip.samplers.random:Random",
+    "halton": "optitrip.samplers.halton:Halton",
+}
+"""Where the class of each sampler is, by the word of sweep files."""
+SAMPLERS: dict[str, Sampler] = {word: made(place) for word, place in PLACES.items()}

@@ -33,7 +33,12 @@ class Tick:
     now: float
 
 
-Event = Done | Failed | Slots | Cut | Drain | Tick
+@dataclass(frozen=True)
+class ExecutorReplaced:
+    """Another executor takes over; what was in flight at the one before is lost, and so are its slots."""
+
+
+Event = Done | Failed | Slots | Cut | Drain | Tick | ExecutorReplaced
 
 
 @dataclass(frozen=True)

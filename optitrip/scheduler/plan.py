@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler import retries, sizing, stragglers
-from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, Slots, Submit, Tick
+from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, ExecutorReplaced, Slots, Submit, Tick
 from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
 from optitrip.scheduler.state import Slot, State, put
 
@@ -55,6 +55,8 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
             done += _cut(state, event.stop)
         elif isinstance(event, Drain):
             state.draining = True
+        elif isinstance(event, ExecutorReplaced):
+            _requeue(state)
         elif isinstance(event, Tick):
             state.now = event.now
         elif (name := state.holder(event)) is not None:
@@ -71,6 +73,17 @@ def _there_are(state: State, names: tuple[str, ...]) -> None:
     for name in before - now:
         put(state, name, replace(state.slots[name], gone=True))
     state.names = names
+
+
+def _requeue(state: State) -> None:
+    """All that is in flight comes back, as it was handed out, and no slots are left."""
+    for name, slot in list(state.slots.items()):
+        for submit in slot.queue:
+            if not stragglers.forget(state, submit.ticket):
+                state.again += (submit.items,)
+                state.waiting += len(submit.items)
+        put(state, name, Slot(gone=True))
+    state.names = ()
 
 
 def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:

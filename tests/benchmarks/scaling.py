@@ -33,10 +33,10 @@ from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers
 from optitrip.core.progress import Progress
 from optitrip.draws import Draws
-from optitrip.driver.crew import Crew
 from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
+from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.ray_environment import prepare
 from optitrip.executors.worker import Worker
 from optitrip.methods.search.method import Search
@@ -124,10 +124,13 @@ def workers(slots: int) -> Any:
     return made
 
 
-def sweep(crew: Crew, objective: Objective, items: int, seed: int, folder: Path | None) -> tuple[int, float]:
+def sweep(
+    executors: ExecutorManager, objective: Objective, items: int, seed: int, folder: Path | None
+) -> tuple[int, float]:
     """A search, with its journal in a folder or in memory; the number of its slices, and their seconds on workers."""
     journal = Journal(folder / f"journal-{seed}" if folder else Path(":memory:"))
-    driver = Driver(crew, objective.offers.block, journal, Observers(Progress(items)), Phases())
+    driver = Driver(executors, objective.offers.block, journal, Observers(Progress(items)), Phases())
+    executors.use(objective, (), lambda notice: None)
     draws = Draws(SPACE, seed)
     driver.run(search_route(Search(draws, items), objective.offers))
     slices, nanoseconds = journal._database.execute("SELECT count(*), sum(nanoseconds) FROM part").fetchone()
@@ -138,13 +141,13 @@ def sweep(crew: Crew, objective: Objective, items: int, seed: int, folder: Path 
 def over_ideal(slots: int, seconds: float, ideal: float, folder: Path) -> tuple[float, float, int, int]:
     """Of sleepers: time over ideal, that on workers over ideal, items, slices."""
     objective = Objective(Sleeper(seconds))
-    crew = Crew(lambda: workers(slots), objective)
-    sweep(crew, objective, 2 * slots, 0, folder)
+    executors = ExecutorManager(lambda: workers(slots))
+    sweep(executors, objective, 2 * slots, 0, folder)
     items = slots * round(ideal / seconds)
     begun = time.perf_counter()
-    slices, on_workers = sweep(crew, objective, items, 1, folder)
+    slices, on_workers = sweep(executors, objective, items, 1, folder)
     taken = time.perf_counter() - begun
-    crew.close()
+    executors.close()
     for journal in folder.iterdir():
         journal.unlink()
     return taken / (items * seconds / slots), on_workers / (items * seconds), items, slices
@@ -189,8 +192,8 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
 
     objective, awake = Objective(Sleeper(SECONDS)), Objective(Sleeper(0.0))
     tiny: Any = Tiny(workers(slots))
-    crew = Crew(lambda: tiny, objective)
-    sweep(crew, objective, 4 * slots, 0, None)
+    executors = ExecutorManager(lambda: tiny)
+    sweep(executors, objective, 4 * slots, 0, None)
     actors, loop = bare(slots, objective, Search(Draws(SPACE, 0), slices))
     found: dict[str, list[float]] = {"bare": [], "memory": [], "disk": [], "without Ray": []}
     for number in range(rounds):
@@ -200,14 +203,14 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
             if what == "bare":
                 loop(slices)
             elif what == "without Ray":
-                sweep(Crew(lambda one=prepared: one, awake), awake, slices, 100 + number, folder)
+                sweep(ExecutorManager(lambda one=prepared: one), awake, slices, 100 + number, folder)
             else:
-                done, _ = sweep(crew, objective, slices, 1 + number, folder if what == "disk" else None)
+                done, _ = sweep(executors, objective, slices, 1 + number, folder if what == "disk" else None)
                 assert done == slices, done
             times.append(1e6 * (time.process_time() - begun - prepared.apart) / slices)
     for actor in actors:
         ray.kill(actor)
-    crew.close()
+    executors.close()
     return found
 
 

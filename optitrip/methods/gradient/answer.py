@@ -126,7 +126,7 @@ class GradientAnswer:
 
     def rows(self) -> Rows:
         side = {1: "forward", -1: "backward"}
-        scheme = "central" if len(self.method.sides) == 2 else side[self.method.sides[0].side]
+        scheme = "central" if len(self.method.neighbours) == 2 else side[self.method.neighbours[0].side]
         rows = [("loss at x", f"{self.loss:.12g}"), *rows_of(self.method.points.point(0))]
         rows += [("gradient", f"norm {self.norm:.8g}, largest magnitude {self.max_abs:.8g}, {scheme} differences")]
         rows += [("largest", ", ".join(f"{title} {value:.6g}" for title, value in self.largest()))]
@@ -168,7 +168,7 @@ class GradientAnswer:
         columns = [[center.title(int(one)) for one in first], [f"{value:.6g}" for value in x]]
         columns.append(apart(self.method.points.entries(first), x))
         heads = ["", name, f"{name} {sign(self.method.points.side)} h"]
-        for side in self.method.sides:
+        for side in self.method.neighbours:
             heads.append(f"loss({name} {sign(side.side)} h)")
             losses = np.concatenate([part.ravel() for part in result.losses[side.side].values()])[first]
             columns.append([f"{loss:.11g}" for loss in losses])

@@ -71,11 +71,11 @@ class Gradient:
     """The gradient along the first `items - 1` of the neighbours' coordinates; item 0 is f(x).
 
     Args:
-        sides: the neighbours on each side that the scheme takes; `gradient_of` makes them.
+        neighbours: on each side that the scheme takes; `gradient_of` makes them.
         items: one more than there are coordinates to step along.
     """
 
-    sides: tuple[Neighbours, ...]
+    neighbours: tuple[Neighbours, ...]
     items: int
     kind: str = "gradient"
     main: bool = True
@@ -87,22 +87,22 @@ class Gradient:
     @property
     def points(self) -> Neighbours:
         """What the items stand for, on the first side."""
-        return self.sides[0]
+        return self.neighbours[0]
 
     @property
     def first_loss(self) -> str:
         """The column of the losses on the first side."""
-        return LOSS[self.sides[0].side]
+        return LOSS[self.neighbours[0].side]
 
     @property
     def center(self) -> Point:
-        return self.sides[0].center
+        return self.neighbours[0].center
 
     def stop_rule(self) -> AllItems:
         return AllItems(self.items)
 
     def digest(self) -> bytes:
-        return digest_of(self.kind, {"sides": [side.describe() for side in self.sides]})
+        return digest_of(self.kind, {"sides": [side.describe() for side in self.neighbours]})
 
     def prepare(self, objective: Objective) -> Any:
         return objective
@@ -115,21 +115,21 @@ class Gradient:
         stuck = self.stuck(items)
         problems: Problems = []
         columns: dict[str, Array] = {"coordinate": self.along(items)}
-        for number, side in enumerate(self.sides):
+        for number, side in enumerate(self.neighbours):
             # x itself is the same on both sides, and its loss may be dear.
             again = number > 0 and items.start == 0 and len(items) > 0
             found = context.evaluate(side.values, items[1:] if again else items)
             losses = found.losses
             if again:
-                losses = np.concatenate([columns[LOSS[self.sides[0].side]][:1], losses])
+                losses = np.concatenate([columns[LOSS[self.neighbours[0].side]][:1], losses])
             columns[LOSS[side.side]] = losses
             problems += found.problems
             if not number:
                 columns |= {BESIDE + name: column for name, column in found.named.items()}
-        return self.part(items, columns, [LOSS[side.side] for side in self.sides], stuck, problems)
+        return self.part(items, columns, [LOSS[side.side] for side in self.neighbours], stuck, problems)
 
     def lost(self, items: range, problems: Problems) -> Part:
-        nothing = {LOSS[side.side]: np.full(len(items), np.nan) for side in self.sides}
+        nothing = {LOSS[side.side]: np.full(len(items), np.nan) for side in self.neighbours}
         return self.part(
             items, {"coordinate": self.along(items), **nothing}, list(nothing), self.stuck(items), problems
         )
@@ -153,9 +153,9 @@ class Gradient:
     def stuck(self, items: range) -> list[Record]:
         """The items whose step changes nothing, or is no number."""
         at = np.arange(max(items.start, 1), items.stop)
-        along = self.sides[0].coordinates[at - 1]
+        along = self.neighbours[0].coordinates[at - 1]
         x = self.center.entries(along)
-        stepped = np.array([side.entries(along) for side in self.sides])
+        stepped = np.array([side.entries(along) for side in self.neighbours])
         moved = np.all(np.isfinite(stepped) & (stepped != x), axis=0)
         return [
             Record(
@@ -175,8 +175,8 @@ class Gradient:
 
     def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
         """f(x); for each coordinate the loss above less the loss below; and the losses by side."""
-        losses = {side.side: columns[LOSS[side.side]] for side in self.sides}
-        at_x = float(losses[self.sides[0].side][0])
+        losses = {side.side: columns[LOSS[side.side]] for side in self.neighbours}
+        at_x = float(losses[self.neighbours[0].side][0])
         sides = {side: column[1:] for side, column in losses.items()}
         with np.errstate(all="ignore"):
             return at_x, np.subtract(sides.get(1, at_x), sides.get(-1, at_x)), sides
@@ -189,7 +189,7 @@ class Gradient:
         along = columns["coordinate"][1:]
         loss, difference, losses = self.differences(columns)
         x = center.entries(along)
-        ends = {side.side: side.entries(along) for side in self.sides}
+        ends = {side.side: side.entries(along) for side in self.neighbours}
         taken = ends.get(1, x) - ends.get(-1, x)
         with np.errstate(all="ignore"):
             quotient = difference / taken
@@ -208,7 +208,7 @@ class Gradient:
         return GradientResult(
             loss=loss,
             gradient=shaped(quotient, np.nan),
-            steps=shaped(taken / 2 if len(self.sides) == 2 else taken, np.nan),
+            steps=shaped(taken / 2 if len(self.neighbours) == 2 else taken, np.nan),
             flags=shaped(flags, LEFT_OUT, np.uint8),
             losses={side: shaped(column, np.nan) for side, column in losses.items()},
             named={name: float(column[0]) for name, column in named(columns, BESIDE).items()},

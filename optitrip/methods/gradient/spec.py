@@ -69,7 +69,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
         elif offers.order is not None and len(offers.order) == base.size:
             coordinates = offers.order
         by_losses = gradient_of(base, coordinates, config.scheme, config.step, 1 + sweep.items)
-        return Deltas(by_losses.sides, by_losses.items, block=offers.deltas_block) if offers.around else by_losses
+        return Deltas(by_losses.neighbours, by_losses.items, block=offers.deltas_block) if offers.around else by_losses
 
     def route(self, sweep: Sweep, offers: Offers) -> Route:
         return gradient_route(self.method(sweep, offers), offers, agree=sweep.objective.deterministic)

@@ -43,7 +43,7 @@ class Deltas(Gradient):
     block: int = 256
 
     def digest(self) -> bytes:
-        return digest_of("deltas", {"sides": [side.describe() for side in self.sides], "block": self.block})
+        return digest_of("deltas", {"sides": [side.describe() for side in self.neighbours], "block": self.block})
 
     @property
     def first_loss(self) -> str:
@@ -65,7 +65,7 @@ class Deltas(Gradient):
         stuck = self.stuck(items)
         along = self.along(items)
         columns = {"coordinate": along, "loss": np.full(len(items), np.nan)}
-        columns |= {DELTA[side.side]: np.zeros(len(items)) for side in self.sides}
+        columns |= {DELTA[side.side]: np.zeros(len(items)) for side in self.neighbours}
         if hasattr(context.made, KINKS):
             columns[KINKS] = np.zeros(len(items))  # NaN where an item is lost
         problems: Problems = []
@@ -77,10 +77,10 @@ class Deltas(Gradient):
             stop = min(items.stop, (start // self.block + 1) * self.block)
             self._call(context.made, range(start, stop), items.start, columns, problems)
             start = stop
-        return self.part(items, columns, [DELTA[side.side] for side in self.sides], stuck, problems)
+        return self.part(items, columns, [DELTA[side.side] for side in self.neighbours], stuck, problems)
 
     def lost(self, items: range, problems: Problems) -> Part:
-        nothing = {DELTA[side.side]: np.full(len(items), np.nan) for side in self.sides}
+        nothing = {DELTA[side.side]: np.full(len(items), np.nan) for side in self.neighbours}
         columns = {"coordinate": self.along(items), "loss": np.full(len(items), np.nan), **nothing}
         return self.part(items, columns, list(nothing), self.stuck(items), problems)
 
@@ -93,7 +93,7 @@ class Deltas(Gradient):
             return
         along = self.points.coordinates[whole.start - 1 : whole.stop - 1]
         x = self.center.entries(along)
-        steps = [side.entries(along) - x for side in self.sides]
+        steps = [side.entries(along) - x for side in self.neighbours]
         coordinates = np.tile(along, len(steps))
         h = np.nan_to_num(np.concatenate(steps), nan=0.0, posinf=0.0, neginf=0.0)
         rows = slice(asked.start - first, asked.stop - first)
@@ -106,11 +106,11 @@ class Deltas(Gradient):
         except (Exception, SystemExit) as error:
             shown = error if not isinstance(error, NotANumber) else TypeError(str(error))
             problems += [(RAISED, recorded(index, shown)) for index in asked]
-            for side in self.sides:
+            for side in self.neighbours:
                 columns[DELTA[side.side]][rows] = np.nan
             return
         places = slice(asked.start - whole.start, asked.stop - whole.start)
-        for side, found in zip(self.sides, deltas, strict=True):
+        for side, found in zip(self.neighbours, deltas, strict=True):
             columns[DELTA[side.side]][rows] = found[places]
             bad = np.flatnonzero(~np.isfinite(found[places])).tolist()
             problems += [(NAN, Record(asked[row], "float", f"the delta was {found[places][row]}", "")) for row in bad]
@@ -119,7 +119,7 @@ class Deltas(Gradient):
 
     def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
         at_x = float(columns["loss"][0])
-        deltas = {side.side: columns[DELTA[side.side]][1:] for side in self.sides}
+        deltas = {side.side: columns[DELTA[side.side]][1:] for side in self.neighbours}
         losses = {side: at_x + delta for side, delta in deltas.items()}
         return at_x, np.subtract(deltas.get(1, 0.0), deltas.get(-1, 0.0)), losses
 
@@ -151,7 +151,7 @@ class DeltasAgreement(Agreement):
         # Without a step there is nothing to compare; the gradient itself flags it.
         plain.losses[[record.index - items.start for record in self.method.stuck(items)]] = np.nan
         at_x = float(context.at_x.losses[0])
-        delta = by_deltas.columns[DELTA[self.method.sides[0].side]]
+        delta = by_deltas.columns[DELTA[self.method.neighbours[0].side]]
         problems = [(kind, record) for kind, records in by_deltas.failures.records.items() for record in records]
         fast = Evaluation(items, {"loss": at_x + delta}, problems=problems)
         return compared(items, fast, plain, np.full(len(items), objective.allowed_of_deltas(at_x)))

@@ -1,0 +1,123 @@
+"""The Halton sampler: in each coordinate the digits of the index in a prime base, reversed, each digit permuted.
+
+J. H. Halton, "On the efficiency of certain quasi-random sequences of points in evaluating multi-dimensional integrals",
+Numerische Mathematik 2, 1960; A. B. Owen, "A randomized Halton algorithm in R", arXiv:1706.02808, 2017: a random
+permutation for every base and every place of a digit, zeros in front of the number included.
+
+Any b^k rows that begin at a multiple of b^k have one point in each of b^k equal intervals of a coordinate of base b,
+where random points leave a third of the intervals empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from optitrip.part import Array
+from optitrip.samplers.random import stream_key, words
+
+MOST_COORDINATES = 40
+"""With more, points are no more even than random ones: of 1,000 points in d coordinates, the centred discrepancy is
+0.16 of that of random points for d = 10, 0.60 for 20, 0.86 for 30, 0.96 for 40 and 1 from 50 on (medians of 15 seeds).
+"""
+LARGEST_INDEX = 2**53
+EDGE = 2.0**-53
+"""The outermost points are this far from 0 and 1, as those of the random sampler."""
+
+
+def first_primes(count: int) -> tuple[int, ...]:
+    """Return the first prime numbers."""
+    found: list[int] = []
+    number = 2
+    while len(found) < count:
+        if all(number % prime for prime in found):
+            found.append(number)
+        number += 1
+    return tuple(found)
+
+
+PRIMES = first_primes(MOST_COORDINATES)
+
+
+@dataclass(frozen=True)
+class Halton:
+    """Points that fill the cube evenly; row n depends on the seed, the names and sizes of all variables, and n.
+
+    The coordinates take the primes in order: variables by name, and within a variable its entries in C order. So the
+    order of variables in a sweep file does not matter, but another variable may move the values of those after it.
+    """
+
+    name: str = "halton"
+
+    def check(self, sizes: Mapping[str, int], items: int) -> None:
+        """Go on if there are few enough coordinates.
+
+        Raises:
+            ValueError: if there are too many.
+        """
+        del items  # any number will do, since raising it moves nothing
+        count = sum(sizes.values())
+        if count > MOST_COORDINATES:
+            raise ValueError(
+                f"was 'halton' for {count:,} numbers a candidate; it is good for at most {MOST_COORDINATES}. Wanted "
+                'sampler = "random", or constants in place of some of the variables'
+            )
+
+    def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+        unit: dict[str, Array] = {}
+        first = 0
+        for name in sorted(sizes):
+            unit[name] = np.empty((len(items), sizes[name]))
+            for place in range(sizes[name]):
+                base = PRIMES[first + place]
+                unit[name][:, place] = radical_inverse(items, base, scramble(seed, base))
+            first += sizes[name]
+        return {name: unit[name] for name in sizes}
+
+
+def digits(base: int) -> int:
+    """Return how many digits an index has at most; so many are also all that float64 can tell apart."""
+    count = 1
+    while base**count <= LARGEST_INDEX:
+        count += 1
+    return count
+
+
+@lru_cache(256)
+def scramble(seed: int, base: int) -> Array:
+    """Draw a permutation of 0 to base - 1 for each place of a digit, the last place first; int64.
+
+    All of a base are from one stream, e.g. `[seed, "scramble", "halton 7"]`, with a word for each entry.
+    """
+    drawn = words(stream_key(seed, "scramble", f"halton {base}"), 0, digits(base) * base)
+    found = np.argsort(drawn.reshape(-1, base), axis=1, kind="stable")
+    found.flags.writeable = False
+    return found
+
+
+def radical_inverse(items: range, base: int, permutations: Array) -> Array:
+    """Write the digits of consecutive indices behind the point, the last one first, each permuted.
+
+    All but the last division is exact, in integers below 2^61.
+
+    Args:
+        items: the indices, up to 2^53.
+        base: of the digits.
+        permutations: one for each place of a digit, the last place first.
+
+    Returns:
+        float64 in the open interval (0, 1), shape (len(items),).
+    """
+    places = len(permutations)
+    # From the first digit to the last. Neighbours differ in their last digits only, so that up to there few are needed.
+    behind, low = np.zeros(1, np.int64), items.start // base**places
+    for place in reversed(range(places)):
+        unit, lower = base**place, low
+        low, high = items.start // unit, (items.stop - 1) // unit
+        before, digit = np.divmod(np.arange(low, high + 1), base)
+        behind = behind[before - lower] + permutations[place][digit] * base ** (places - 1 - place)
+    # In the middle of its last digit's interval, as if further digits followed.
+    return np.clip((behind + 0.5) / base**places, EDGE, 1 - EDGE)

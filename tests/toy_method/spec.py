@@ -1,0 +1,74 @@
+"""The descriptor of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from optitrip.core.method import Method, Route
+from optitrip.core.observer import Times
+from optitrip.core.progress import Curve, MetricPoint
+from optitrip.methods.spec import MethodSpec
+from optitrip.objective import Offers
+from optitrip.part import Part
+from optitrip.point import Point
+from optitrip.space import Space
+from optitrip.spec import Sweep
+from toy_method.answer import CountAnswer, CountProgress
+from toy_method.config import CountConfig
+from toy_method.method import EARLIEST, Count, Found, count_route
+
+
+class CountSpec(MethodSpec[CountConfig]):
+    """Count the draws whose loss is below a number."""
+
+    word, unit, config = "count", "draws", CountConfig
+    no_answer: ClassVar[Mapping[str, Any]] = {"count": None}
+
+    def items(self, config: CountConfig, space: Space) -> int:
+        return config.draws
+
+    def identity(self, config: CountConfig, start: Point | None) -> dict[str, Any]:
+        return config.model_dump(exclude={"draws"})
+
+    def method(self, sweep: Sweep, offers: Offers) -> Count:
+        return Count(sweep.candidates, sweep.items, sweep.method.below)
+
+    def route(self, sweep: Sweep, offers: Offers) -> Route:
+        return count_route(self.method(sweep, offers))
+
+    def progress(self, sweep: Sweep) -> CountProgress:
+        return CountProgress(sweep.items)
+
+    def curve(self, method: Method) -> Curve | None:
+        return FirstHit() if isinstance(method, Count) else None
+
+    def answer(self, sweep: Sweep, found: Found) -> CountAnswer:
+        return CountAnswer(found.result, sweep.candidates)
+
+    def describe(self, sweep: Sweep) -> str:
+        return f"count: {sweep.items:,} draws, those with a loss below {sweep.method.below:g}"
+
+    def summary(self, result: Mapping[str, Any]) -> str:
+        return f"{result['count']:,} below"
+
+
+class FirstHit:
+    """The chart: one point, where the first hit is."""
+
+    def __init__(self) -> None:
+        self._there = False
+
+    def points(self, part: Part, times: Times) -> list[MetricPoint]:
+        first = [] if self._there else part.columns[EARLIEST].tolist()
+        self._there = self._there or bool(first)
+        return [MetricPoint("count/first", 1.0, index, times.at(index)) for index in first]
+
+    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
+        return []
+
+    def end(self, items: int, time: int) -> list[MetricPoint]:
+        return []
+
+
+SPEC = CountSpec()
