@@ -66,7 +66,7 @@ def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
                 "failures": {
                     what: {
                         "indices": [list(run) for run in runs],
-                        "first": [vars(r) for r in found.records.get(what, ())],
+                        "first": [r.fields() for r in found.records.get(what, ())],
                     }
                     for what, runs in found.runs.items()
                 },
