@@ -13,15 +13,17 @@ import struct
 import time
 import uuid
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from optitrip.driver import rescue
 from optitrip.driver.strung import Row, Strung
 from optitrip.errors import InputError, Stopped
+from optitrip.journal.fact_base import Fact, SweepFact
+from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
 from optitrip.part import NO_FAILURES, Part
 
 APPLICATION_ID = 0x6F747270  # "otrp"
@@ -41,6 +43,8 @@ PRAGMA user_version={VERSION};
 INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
+T = TypeVar("T")
+F = TypeVar("F", bound=SweepFact)
 ROWS_AT_ONCE = 256
 STRUNG_ROWS, STRUNG_BYTES = 4_096, 2**24
 """So much is taken from the file at once, where it is to be merged anyway."""
@@ -80,7 +84,8 @@ class Journal:
             self._database.execute("PRAGMA synchronous=EXTRA")
         except rescue.ERRORS as error:
             raise InputError(f"{path}: the journal cannot be opened: {error}; --fresh sets it aside") from None
-        self._epoch = 1 + (self.get("epoch") or 0)
+        last = self.fact(Epoch)
+        self._epoch = Epoch(last.number + 1 if last else 1)
         if not reading:
             self._take_over()
 
@@ -105,25 +110,97 @@ class Journal:
         """Go on unless an intact row tells of another sweep: to that one's rows, this one's checksums would not fit."""
         row: tuple[Any, ...] | None = None
         with suppress(*rescue.ERRORS):
-            row = database.execute("SELECT * FROM meta WHERE key = 'sweep'").fetchone()
-        if row and rescue.intact(row, fact_checksum) and json.loads(row[1]) != self._sweep:
+            row = database.execute("SELECT * FROM meta WHERE key = ?", (Owner.KEY,)).fetchone()
+        if not row or not rescue.intact(row, fact_checksum):
+            return
+        owner = self._decoded(Owner.KEY, row[1], Owner.from_json)
+        if owner and owner.identity != self._sweep:
             raise InputError(
-                f"{self.path}: the journal of another sweep ({json.loads(row[1])}, wanted {self._sweep}); "
+                f"{self.path}: the journal of another sweep ({owner.identity}, wanted {self._sweep}); "
                 "--fresh sets it aside"
             )
 
     def _take_over(self) -> None:
         """Fence off whoever wrote before: a lock may fail on a network's disk, a transaction does not."""
-        facts: dict[str, Any] = {"epoch": self._epoch}
-        if self.get("journal") is None:
-            facts |= {"journal": uuid.uuid4().hex, "created": time.time(), "sweep": self._sweep}
+        facts: list[Fact] = [self._epoch]
+        if self.fact(JournalName) is None:
+            facts += [JournalName(uuid.uuid4().hex), Created(time.time()), Owner(self._sweep)]
         with self._transaction(fenced=False):
-            self._set(facts)
+            self._store({fact.key: fact.to_json() for fact in facts})
+
+    @property
+    def name(self) -> str:
+        """The random name that the journal was given when it was created.
+
+        Raises:
+            InputError: if it has none.
+        """
+        if (name := self.fact(JournalName)) is None:
+            raise InputError(f"{self.path}: the journal has no record of its name; --fresh sets it aside")
+        return name.name
+
+    def fact(self, kind: type[F]) -> F | None:
+        """Read a fact; return None if it was never noted, or was forgotten.
+
+        Raises:
+            InputError: if the file, or this fact in it, is damaged.
+        """
+        return self._fact(kind.KEY, kind.from_json)
+
+    def note(self, *facts: Fact) -> None:
+        """Store facts, in one transaction, in place of earlier ones of their kind."""
+        with self._transaction():
+            self._store({fact.key: fact.to_json() for fact in facts})
+
+    def forget(self, kind: type[SweepFact]) -> None:
+        """Store that a fact holds no longer."""
+        with self._transaction():
+            self._store({kind.KEY: None})
+
+    def begin(self, stage: StageBegun) -> None:
+        """Note a stage, unless it is noted already."""
+        if self._stage(stage.number) != stage:
+            self.note(stage)
+
+    def stages(self) -> list[StageBegun]:
+        """Read the stages that were begun, in order.
+
+        Raises:
+            InputError: if the file, or one of these facts in it, is damaged.
+        """
+        found: list[StageBegun] = []
+        while (stage := self._stage(len(found))) is not None:
+            found.append(stage)
+        return found
+
+    def _stage(self, number: int) -> StageBegun | None:
+        return self._fact(StageBegun.key_of(number), lambda value: StageBegun.from_json(number, value))
+
+    def _fact(self, key: str, decode: Callable[[Any], T]) -> T | None:
+        rows = self._read("SELECT value FROM meta WHERE key = ?", key)
+        return self._decoded(key, rows[0][0], decode) if rows else None
+
+    def _decoded(self, key: str, text: str, decode: Callable[[Any], T]) -> T | None:
+        """Decode the text of a fact; null is none."""
+        try:
+            value = json.loads(text)
+            return None if value is None else decode(value)
+        except ValueError as error:
+            raise InputError(f"{self.path}: the record of {key!r} is damaged: {error}; --fresh sets it aside") from None
 
     def get(self, key: str) -> Any:
-        """A fact, or None."""
-        rows = self._read("SELECT value FROM meta WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else None
+        """Read a fact as it is stored; prefer `fact`."""
+        return self._fact(key, lambda value: value)
+
+    def set(self, **facts: Any) -> None:
+        """Store facts by key; prefer `note`."""
+        with self._transaction():
+            self._store(facts)
+
+    def _store(self, facts: dict[str, Any]) -> None:
+        texts = {key: json.dumps(value) for key, value in facts.items()}
+        rows = [(key, text, fact_checksum(key, text)) for key, text in texts.items()]
+        self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", rows)
 
     def _read(self, query: str, *values: Any) -> list[Any]:
         """The rows of a query.
@@ -142,21 +219,6 @@ class Journal:
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
 
-    def set(self, **facts: Any) -> None:
-        with self._transaction():
-            self._set(facts)
-
-    def _set(self, facts: dict[str, Any]) -> None:
-        texts = {key: json.dumps(value) for key, value in facts.items()}
-        rows = [(key, text, fact_checksum(key, text)) for key, text in texts.items()]
-        self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", rows)
-
-    def begun(self, stage: int, digest: bytes, kind: str, items: int) -> None:
-        """Note which method a stage has, for those who read the journal without knowing the route."""
-        fact = [digest.hex(), kind, items]
-        if self.get(f"stage {stage}") != fact:
-            self.set(**{f"stage {stage}": fact})
-
     @contextmanager
     def _transaction(self, *, fenced: bool = True) -> Generator[None]:
         """All or nothing.
@@ -167,7 +229,7 @@ class Journal:
         """
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            if fenced and self.get("epoch") != self._epoch:
+            if fenced and self.fact(Epoch) != self._epoch:
                 raise Stopped(f"{self.path}: another command took this sweep over")
             yield
             self._database.execute("COMMIT")

@@ -10,6 +10,7 @@ from optitrip.core.observer import Observer, Times
 from optitrip.driver.guards import FailFast
 from optitrip.driver.journal import Journal, missing
 from optitrip.driver.strung import Strung
+from optitrip.journal.facts import StageBegun
 from optitrip.part import NO_STEP, Part
 
 
@@ -28,7 +29,7 @@ class Stage:
         Raises:
             NoAnswer: if that is hopeless.
         """
-        self._journal.begun(self.number, self.digest, self.method.kind, self.method.items)
+        self._journal.begin(StageBegun(self.number, self.digest, self.method.kind, self.method.items))
         self._observer.stage(self.method)
         found: list[range] = []
         for strung in self._journal.strung(self.number, self.digest, self.method.items, again=False):
