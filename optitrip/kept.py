@@ -9,11 +9,11 @@ from pathlib import Path
 
 from optitrip.base_point import read, resolve
 from optitrip.driver import files
-from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.errors import InputError
 from optitrip.finding import is_sweep_file, state_directories
 from optitrip.journal.facts import Origin
+from optitrip.journal.journal import Journal
 from optitrip.spec import Sweep, read_draft
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.driver import files
-from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import JOURNAL
+from optitrip.journal.journal import Journal
 from optitrip.part import Failures
 from optitrip.spec import Sweep
 

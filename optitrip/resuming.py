@@ -6,10 +6,10 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
-from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import StateDir
 from optitrip.errors import InputError, Stopped
 from optitrip.journal.facts import Accepted, EvaluatingHere, Provenance
+from optitrip.journal.journal import Journal
 from optitrip.spec import differences
 
 

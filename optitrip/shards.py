@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from optitrip.driver.journal import Journal, missing
 from optitrip.driver.state_dir import JOURNAL, StateDir
 from optitrip.errors import InputError
 from optitrip.journal.facts import Provenance
+from optitrip.journal.journal import Journal, missing
 from optitrip.kept import restored
 from optitrip.part import Part
 from optitrip.spec import Sweep, differences

@@ -21,9 +21,9 @@ from typing import Any
 from optitrip.base_point import resolve
 from optitrip.core.observer import Observers
 from optitrip.driver import files
-from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.executors.worker import Worker
+from optitrip.journal.journal import Journal
 from optitrip.launch import Options, launch
 from optitrip.output.outcome import Outcome
 from optitrip.spec import parse_draft

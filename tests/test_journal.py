@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import bits
-from optitrip.driver.journal import Journal, fact_checksum, missing
 from optitrip.errors import InputError, Stopped
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import (
@@ -30,6 +29,7 @@ from optitrip.journal.facts import (
     RecordedRun,
     StageBegun,
 )
+from optitrip.journal.journal import Journal, fact_checksum, missing
 from optitrip.part import Failures, Part, Record
 
 DIGEST = b"d" * 16

@@ -20,10 +20,10 @@ from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
 from optitrip.draws import Draws
-from optitrip.driver.journal import Journal
 from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors.serial import Serial
+from optitrip.journal.journal import Journal
 from optitrip.methods.gradient.method import FAILED, GradientResult
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective

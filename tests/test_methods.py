@@ -28,7 +28,7 @@ from examples import (
 )
 from optitrip.core.method import merged
 from optitrip.draws import Draws
-from optitrip.driver.strung import Strung
+from optitrip.journal.row_batches import Strung
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.shared.report import Report
 from optitrip.objective import Objective

@@ -9,7 +9,6 @@ from optitrip.core.method import Method, Route
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer
 from optitrip.driver.crew import Crew
-from optitrip.driver.journal import Journal
 from optitrip.driver.loop import Loop
 from optitrip.driver.phases import Phases
 from optitrip.driver.settings import DEFAULT, Settings
@@ -17,6 +16,7 @@ from optitrip.driver.sink import JournalSink
 from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage
 from optitrip.errors import ShardDone
+from optitrip.journal.journal import Journal
 from optitrip.part import Part
 from optitrip.runtime.clock import SYSTEM, Clock
 

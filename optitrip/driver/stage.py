@@ -8,9 +8,9 @@ from optitrip.core.method import Method, merged
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
 from optitrip.driver.guards import FailFast
-from optitrip.driver.journal import Journal, missing
-from optitrip.driver.strung import Strung
 from optitrip.journal.facts import StageBegun
+from optitrip.journal.journal import Journal, missing
+from optitrip.journal.row_batches import Strung
 from optitrip.part import NO_STEP, Part
 
 

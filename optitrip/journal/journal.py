@@ -19,11 +19,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from optitrip.driver import rescue
-from optitrip.driver.strung import Row, Strung
 from optitrip.errors import InputError, Stopped
+from optitrip.journal import recovery
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
+from optitrip.journal.row_batches import Row, Strung
 from optitrip.part import NO_FAILURES, Part
 
 APPLICATION_ID = 0x6F747270  # "otrp"
@@ -75,14 +75,14 @@ class Journal:
         """What was damaged, in words."""
         try:
             self._database = self._open(reading)
-            if not rescue.sound(self._database, path, SCHEMA, self.checksum, fact_checksum):
+            if not recovery.sound(self._database, path, SCHEMA, self.checksum, fact_checksum):
                 if reading:
                     raise InputError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
                 self._database.close()
-                self.lost = rescue.mend(path, SCHEMA, INSERT, self.checksum, fact_checksum)
+                self.lost = recovery.mend(path, SCHEMA, INSERT, self.checksum, fact_checksum)
                 self._database = self._open(reading)
             self._database.execute("PRAGMA synchronous=EXTRA")
-        except rescue.ERRORS as error:
+        except recovery.ERRORS as error:
             raise InputError(f"{path}: the journal cannot be opened: {error}; --fresh sets it aside") from None
         last = self.fact(Epoch)
         self._epoch = Epoch(last.number + 1 if last else 1)
@@ -96,7 +96,7 @@ class Journal:
             application, version = (
                 database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
             )
-            if application == 0 and version == 0 and not reading and rescue.empty(database):
+            if application == 0 and version == 0 and not reading and recovery.empty(database):
                 database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
             elif (application, version) != (APPLICATION_ID, VERSION):
                 raise InputError(f"{self.path}: not a journal of this version of optitrip; --fresh sets it aside")
@@ -109,9 +109,9 @@ class Journal:
     def _check_owner(self, database: sqlite3.Connection) -> None:
         """Go on unless an intact row tells of another sweep: to that one's rows, this one's checksums would not fit."""
         row: tuple[Any, ...] | None = None
-        with suppress(*rescue.ERRORS):
+        with suppress(*recovery.ERRORS):
             row = database.execute("SELECT * FROM meta WHERE key = ?", (Owner.KEY,)).fetchone()
-        if not row or not rescue.intact(row, fact_checksum):
+        if not row or not recovery.intact(row, fact_checksum):
             return
         owner = self._decoded(Owner.KEY, row[1], Owner.from_json)
         if owner and owner.identity != self._sweep:
