@@ -14,7 +14,8 @@ from typing import Any
 from optitrip.driver.state_dir import JOURNAL, StateDir
 from optitrip.errors import InputError
 from optitrip.journal.facts import Provenance
-from optitrip.journal.journal import Journal, missing
+from optitrip.journal.journal import Journal
+from optitrip.journal.tiling import missing
 from optitrip.kept import restored
 from optitrip.part import Part
 from optitrip.spec import Sweep, differences

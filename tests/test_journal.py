@@ -29,7 +29,9 @@ from optitrip.journal.facts import (
     RecordedRun,
     StageBegun,
 )
-from optitrip.journal.journal import Journal, fact_checksum, missing
+from optitrip.journal.journal import Journal
+from optitrip.journal.schema import fact_checksum
+from optitrip.journal.tiling import missing
 from optitrip.part import Failures, Part, Record
 
 DIGEST = b"d" * 16

@@ -34,7 +34,7 @@ from optitrip.distributions import ndtri
 from optitrip.draws import Draws
 from optitrip.driver.phases import Phases
 from optitrip.errors import InputError
-from optitrip.journal.journal import APPLICATION_ID, INSERT, SCHEMA, VERSION
+from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.launch import Options, conduct
 from optitrip.live import live_draft
 from optitrip.loading import import_paths, load

@@ -9,8 +9,9 @@ from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
 from optitrip.driver.guards import FailFast
 from optitrip.journal.facts import StageBegun
-from optitrip.journal.journal import Journal, missing
+from optitrip.journal.journal import Journal
 from optitrip.journal.row_batches import Strung
+from optitrip.journal.tiling import missing
 from optitrip.part import NO_STEP, Part
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import struct
 import time
 import uuid
-import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,24 +22,9 @@ from optitrip.journal import recovery
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
 from optitrip.journal.row_batches import Row, Strung
+from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION, fact_checksum, part_checksum
+from optitrip.journal.tiling import chain
 from optitrip.part import NO_FAILURES, Part
-
-APPLICATION_ID = 0x6F747270  # "otrp"
-VERSION = 4
-SCHEMA = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
-CREATE TABLE part (
-    stage INTEGER NOT NULL, digest BLOB NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL,
-    attempt INTEGER NOT NULL, -- 0 is the first; later ones are of what failed before
-    columns BLOB NOT NULL, failures BLOB NOT NULL, nanoseconds INTEGER NOT NULL, written INTEGER NOT NULL,
-    crc INTEGER NOT NULL,
-    PRIMARY KEY (stage, digest, lo, hi, attempt)
-) STRICT;
-PRAGMA application_id={APPLICATION_ID};
-PRAGMA user_version={VERSION};
-"""
-INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
 
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
@@ -71,15 +54,16 @@ class Journal:
             InputError: if the file cannot be read or written, is no journal of this version or of another sweep.
         """
         self.path, self._sweep = path, sweep
+        self._checksum = partial(part_checksum, sweep)
         self.lost: tuple[str, ...] = ()
         """What was damaged, in words."""
         try:
             self._database = self._open(reading)
-            if not recovery.sound(self._database, path, SCHEMA, self.checksum, fact_checksum):
+            if not recovery.sound(self._database, path, SCHEMA, self._checksum, fact_checksum):
                 if reading:
                     raise InputError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
                 self._database.close()
-                self.lost = recovery.mend(path, SCHEMA, INSERT, self.checksum, fact_checksum)
+                self.lost = recovery.mend(path, SCHEMA, INSERT, self._checksum, fact_checksum)
                 self._database = self._open(reading)
             self._database.execute("PRAGMA synchronous=EXTRA")
         except recovery.ERRORS as error:
@@ -256,7 +240,7 @@ class Journal:
                 key = (stage, digest, part.items.start, part.items.stop, attempt)
                 columns = part.columns_bytes()
                 row = (*key, columns, part.failures.to_bytes(), round(seconds * 1e9), written)
-                if not self._database.execute(INSERT, (*row, self.checksum(*row))).rowcount:
+                if not self._database.execute(INSERT, (*row, self._checksum(*row))).rowcount:
                     (there,) = self._database.execute(
                         "SELECT columns FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ? AND attempt = ?",
                         key,
@@ -293,7 +277,7 @@ class Journal:
             tile = range(lo, hi)
             if tile not in wanted:
                 continue
-            if self.checksum(*row[:-1]) != crc:
+            if self._checksum(*row[:-1]) != crc:
                 raise self._damaged(stage, lo, hi)
             yield Part.from_bytes(tile, columns, failures), written
 
@@ -312,7 +296,7 @@ class Journal:
         )
         for row in chain(self._rows(query, stage, digest, start, items, items), start):
             lo, hi, columns, failures, written, took, crc = row
-            if again and self.checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
+            if again and self._checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
                 raise self._damaged(stage, lo, hi)
             if lo != end or size > STRUNG_BYTES or len(rows) == STRUNG_ROWS:
                 if rows:
@@ -350,57 +334,3 @@ class Journal:
 
     def close(self) -> None:
         self._database.close()
-
-    def checksum(
-        self,
-        stage: int,
-        digest: bytes,
-        lo: int,
-        hi: int,
-        attempt: int,
-        columns: bytes,
-        failures: bytes,
-        took: int,
-        written: int,
-    ) -> int:
-        """CRC-32 of a row and of whose it is."""
-        numbers = NUMBERS.pack(stage, lo, hi, attempt, len(columns), took, written)
-        return zlib.crc32(numbers + columns + failures, owner_checksum(self._sweep, digest))
-
-
-NUMBERS = struct.Struct("<7q")
-
-
-@lru_cache(64)
-def owner_checksum(sweep: str, digest: bytes) -> int:
-    return zlib.crc32(digest, zlib.crc32(f"{sweep}\n".encode()))
-
-
-def fact_checksum(key: str, text: str) -> int:
-    return zlib.crc32(f"{key}\n{text}".encode())
-
-
-def chain(rows: Iterable[Any], start: int) -> Iterator[Any]:
-    """Of rows that begin with (lo, hi), in that order, those of a tiling."""
-    held: Any = None
-    at, end = -1, start
-    for row in rows:
-        if row[0] >= end:
-            if held is not None:
-                yield held
-            held, at, end = row, row[0], row[1]
-        elif row[0] == at:
-            held, end = row, row[1]
-    if held is not None:
-        yield held
-
-
-def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:
-    """What a tiling lacks of [start, items)."""
-    gaps: list[range] = []
-    at = start
-    for tile in [*tiles, range(items, items)]:
-        if tile.start > at:
-            gaps.append(range(at, tile.start))
-        at = tile.stop
-    return gaps
