@@ -21,7 +21,7 @@ from optitrip.errors import InputError, Stopped
 from optitrip.journal import recovery
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
-from optitrip.journal.row_batches import Row, Strung
+from optitrip.journal.row_batches import Row, RowBatch
 from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION, fact_checksum, part_checksum
 from optitrip.journal.tiling import chain
 from optitrip.part import NO_FAILURES, Part
@@ -29,8 +29,8 @@ from optitrip.part import NO_FAILURES, Part
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
 ROWS_AT_ONCE = 256
-STRUNG_ROWS, STRUNG_BYTES = 4_096, 2**24
-"""So much is taken from the file at once, where it is to be merged anyway."""
+BATCH_ROWS, BATCH_BYTES = 4_096, 2**24
+"""Limits of a batch of rows."""
 
 
 class Unwritable(Stopped):
@@ -281,8 +281,10 @@ class Journal:
                 raise self._damaged(stage, lo, hi)
             yield Part.from_bytes(tile, columns, failures), written
 
-    def strung(self, stage: int, digest: bytes, items: int, start: int = 0, *, again: bool = True) -> Iterator[Strung]:
-        """The parts of the tiling of attempt 0, those that are adjacent many at a time; in one pass over all rows.
+    def batches(
+        self, stage: int, digest: bytes, items: int, start: int = 0, *, again: bool = True
+    ) -> Iterator[RowBatch]:
+        """Read the tiling of attempt 0 in one pass, in batches of adjacent rows.
 
         `again` checks rows once more, long after all were checked on opening.
 
@@ -298,15 +300,15 @@ class Journal:
             lo, hi, columns, failures, written, took, crc = row
             if again and self._checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
                 raise self._damaged(stage, lo, hi)
-            if lo != end or size > STRUNG_BYTES or len(rows) == STRUNG_ROWS:
+            if lo != end or size > BATCH_BYTES or len(rows) == BATCH_ROWS:
                 if rows:
-                    yield Strung.of(rows)
+                    yield RowBatch.decode(rows)
                 rows, size = [], 0
             rows.append(row)
             size += len(columns)
             end = hi
         if rows:
-            yield Strung.of(rows)
+            yield RowBatch.decode(rows)
 
     def smallest(self, stage: int, digest: bytes, since: int) -> range | None:
         """Of the first rows without a failure, written since a time in milliseconds since 1970 and of items that take
