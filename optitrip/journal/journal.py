@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from optitrip.errors import InputError, Stopped
-from optitrip.journal import recovery
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
+from optitrip.journal.opening import decoded_fact, open_database
 from optitrip.journal.row_batches import Row, RowBatch
-from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION, fact_checksum, part_checksum
+from optitrip.journal.schema import INSERT, fact_checksum, part_checksum
 from optitrip.journal.tiling import chain
 from optitrip.part import NO_FAILURES, Part
 
@@ -55,54 +55,13 @@ class Journal:
         """
         self.path, self._sweep = path, sweep
         self._checksum = partial(part_checksum, sweep)
-        self.lost: tuple[str, ...] = ()
-        """What was damaged, in words."""
-        try:
-            self._database = self._open(reading)
-            if not recovery.sound(self._database, path, SCHEMA, self._checksum, fact_checksum):
-                if reading:
-                    raise InputError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
-                self._database.close()
-                self.lost = recovery.mend(path, SCHEMA, INSERT, self._checksum, fact_checksum)
-                self._database = self._open(reading)
-            self._database.execute("PRAGMA synchronous=EXTRA")
-        except recovery.ERRORS as error:
-            raise InputError(f"{path}: the journal cannot be opened: {error}; --fresh sets it aside") from None
+        self._database, lost = open_database(path, sweep, self._checksum, reading=reading)
+        self.lost = lost
+        """What was damaged and left out, in words."""
         last = self.fact(Epoch)
         self._epoch = Epoch(last.number + 1 if last else 1)
         if not reading:
             self._take_over()
-
-    def _open(self, reading: bool) -> sqlite3.Connection:
-        where = f"{self.path.absolute().as_uri()}?mode=rw" if reading else self.path
-        database = sqlite3.connect(where, isolation_level=None, timeout=20, uri=reading)
-        try:
-            application, version = (
-                database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-            )
-            if application == 0 and version == 0 and not reading and recovery.empty(database):
-                database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-            elif (application, version) != (APPLICATION_ID, VERSION):
-                raise InputError(f"{self.path}: not a journal of this version of optitrip; --fresh sets it aside")
-            self._check_owner(database)
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    def _check_owner(self, database: sqlite3.Connection) -> None:
-        """Go on unless an intact row tells of another sweep: to that one's rows, this one's checksums would not fit."""
-        row: tuple[Any, ...] | None = None
-        with suppress(*recovery.ERRORS):
-            row = database.execute("SELECT * FROM meta WHERE key = ?", (Owner.KEY,)).fetchone()
-        if not row or not recovery.intact(row, fact_checksum):
-            return
-        owner = self._decoded(Owner.KEY, row[1], Owner.from_json)
-        if owner and owner.identity != self._sweep:
-            raise InputError(
-                f"{self.path}: the journal of another sweep ({owner.identity}, wanted {self._sweep}); "
-                "--fresh sets it aside"
-            )
 
     def _take_over(self) -> None:
         """Fence off whoever wrote before: a lock may fail on a network's disk, a transaction does not."""
@@ -137,12 +96,12 @@ class Journal:
             self._store({fact.key: fact.to_json() for fact in facts})
 
     def forget(self, kind: type[SweepFact]) -> None:
-        """Store that a fact holds no longer."""
+        """Store that a fact no longer holds."""
         with self._transaction():
             self._store({kind.KEY: None})
 
     def begin(self, stage: StageBegun) -> None:
-        """Note a stage, unless it is noted already."""
+        """Note a stage, unless it was noted before."""
         if self._stage(stage.number) != stage:
             self.note(stage)
 
@@ -162,15 +121,7 @@ class Journal:
 
     def _fact(self, key: str, decode: Callable[[Any], T]) -> T | None:
         rows = self._read("SELECT value FROM meta WHERE key = ?", key)
-        return self._decoded(key, rows[0][0], decode) if rows else None
-
-    def _decoded(self, key: str, text: str, decode: Callable[[Any], T]) -> T | None:
-        """Decode the text of a fact; null is none."""
-        try:
-            value = json.loads(text)
-            return None if value is None else decode(value)
-        except ValueError as error:
-            raise InputError(f"{self.path}: the record of {key!r} is damaged: {error}; --fresh sets it aside") from None
+        return decoded_fact(self.path, key, rows[0][0], decode) if rows else None
 
     def get(self, key: str) -> Any:
         """Read a fact as it is stored; prefer `fact`."""
