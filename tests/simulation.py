@@ -31,8 +31,8 @@ from chaos import Chaos
 from examples import draws, result_bits
 from optitrip.core.method import Method, Route
 from optitrip.core.observer import Observers, Written
-from optitrip.driver.journal import Journal
 from optitrip.errors import InputError
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.method import Search
 from optitrip.part import Array, Part
 from optitrip.returned import Evaluation

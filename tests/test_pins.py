@@ -35,9 +35,9 @@ from optitrip.core.method import Method
 from optitrip.core.observer import Observer
 from optitrip.distributions import ndtri
 from optitrip.draws import Draws
-from optitrip.driver.journal import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
 from optitrip.executors.manager import executors
+from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.live import live_draft
 from optitrip.loading import import_paths, load
 from optitrip.methods.gradient.structured import DeltasAgreement

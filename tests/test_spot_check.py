@@ -10,9 +10,9 @@ import pytest
 from chaos import Chaos
 from examples import result_bits, search
 from optitrip.core.progress import Progress
-from optitrip.driver.journal import Journal
 from optitrip.errors import InputError
 from optitrip.executors.serial import Serial
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from running import driver

@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 
 from optitrip.core.executor import Done
-from optitrip.driver.journal import Journal
 from optitrip.driver.stage import Stage
 from optitrip.errors import InputError
+from optitrip.journal.journal import Journal
 from optitrip.part import DIED, TIMEOUT, Part
 
 

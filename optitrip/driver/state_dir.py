@@ -10,8 +10,8 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from optitrip.driver import files
-from optitrip.driver.journal import Journal
 from optitrip.errors import InputError
+from optitrip.journal.journal import Journal
 from optitrip.spec import Sweep, differences
 
 JOURNAL, ESSENCE, LOCK = "journal.sqlite", "identity.json", "lock"
