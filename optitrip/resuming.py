@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 from optitrip.driver.state_dir import StateDir
-from optitrip.errors import InputError, Stopped
+from optitrip.errors import StateError, Stopped
 from optitrip.journal.facts import Accepted, EvaluatingHere, Provenance
 from optitrip.journal.journal import Journal
 from optitrip.spec import differences
@@ -17,11 +17,11 @@ def compare(state: StateDir, now: Provenance, *, accept_changes: bool) -> None:
     """Record the provenance of a new sweep; hold that of an old one against it.
 
     Raises:
-        InputError: if it changed and the command does not accept that.
+        StateError: if it changed and the command does not accept that.
     """
     before = state.journal.fact(Provenance)
     if before is None and not state.journal.empty() and not accept_changes:
-        raise InputError(
+        raise StateError(
             f"{state.path}: what its parts were evaluated with cannot be told, for that record is damaged; "
             "--fresh starts over, --accept-changes goes on with what is there"
         )
@@ -31,7 +31,7 @@ def compare(state: StateDir, now: Provenance, *, accept_changes: bool) -> None:
         changed = differences(before.to_json(), known)
         if changed and not accept_changes:
             listed = "\n".join(f"  {line}" for line in changed)
-            raise InputError(
+            raise StateError(
                 f"{state.path}: what the answer depends on has changed since its first part:\n{listed}\n"
                 "--fresh, or another state directory, starts over; --accept-changes goes on with what is there."
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.driver.state_dir import JOURNAL, StateDir
-from optitrip.errors import InputError
+from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Provenance
 from optitrip.journal.journal import Journal
 from optitrip.journal.tiling import missing
@@ -85,7 +85,8 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
         The sweep, of which all parts are there now.
 
     Raises:
-        InputError: if they are not of one sweep, were not evaluated by the same code, or some items are in none.
+        InputError: if they are not of one sweep, or some items are in none.
+        StateError: if they were not evaluated by the same code.
     """
     sources = [state_directory(folder) for folder in folders]
     sweep = restored(sources[0], root)
@@ -101,7 +102,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
             changed = differences(provenance(journals[0]), provenance(journal))
             if changed and not accept_changes:
                 listed = "\n".join(f"  {line}" for line in changed)
-                raise InputError(
+                raise StateError(
                     f"{source} was evaluated by other code, data or libraries than {sources[0]}:\n{listed}\n"
                     "--accept-changes joins them all the same"
                 )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import bits
-from optitrip.errors import InputError, Stopped
+from optitrip.errors import StateError, Stopped
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import (
     Accepted,
@@ -142,7 +142,7 @@ def test_a_row_of_another_sweep_passes_for_none_of_this_one(tmp_path: Path) -> N
     journal = Journal(tmp_path / "j", "1a2b3c4d")
     write(journal, part(0, 5))
     journal.close()
-    with pytest.raises(InputError, match="another sweep"):
+    with pytest.raises(StateError, match="another sweep"):
         Journal(tmp_path / "j", "00000000")
 
 
@@ -172,7 +172,7 @@ def survives(path: Path, data: bytes, written: dict[range, Any]) -> int:
                 assert (stage, digest, time) == (0, DIGEST, 1234)
                 found[one.items] = bits(one)
         journal.close()
-    except InputError:
+    except StateError:
         return -1
     assert found.items() <= written.items()
     return len(found)
@@ -252,7 +252,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: bytes | N
     else:
         file.write_bytes(content)
     before = file.read_bytes()
-    with pytest.raises(InputError, match="journal"):
+    with pytest.raises(StateError, match="journal"):
         Journal(file)
     assert file.read_bytes() == before
 
@@ -339,7 +339,7 @@ def test_a_fact_of_another_form_is_damaged(tmp_path: Path, key: str, text: str) 
     journal.close()
     with sqlite3.connect(tmp_path / "j") as database:
         database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, text, fact_checksum(key, text)))
-    with pytest.raises(InputError, match=f"j: the record of '{key}' is damaged.*--fresh"):
+    with pytest.raises(StateError, match=f"j: the record of '{key}' is damaged.*--fresh"):
         read_facts(tmp_path / "j")
 
 
@@ -396,7 +396,7 @@ def test_a_file_damaged_behind_its_header_is_refused(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "j").read_bytes())
     data[4_096:] = b"x" * (len(data) - 4_096)
     (tmp_path / "j").write_bytes(data)
-    with pytest.raises(InputError, match="--fresh"):
+    with pytest.raises(StateError, match="--fresh"):
         Journal(tmp_path / "j", "sweep")
 
 

@@ -77,7 +77,7 @@ class Driver:
             NoAnswer: from the route, because importing or preparing raised in a worker, or because too much failed.
             ShardDone: where only a share is wanted.
             Stopped: because someone asked to, there are no workers, or the journal cannot be written.
-            InputError: if the loss is not what it was when the journal was begun.
+            StateError: if the loss is not what it was when the journal was begun.
         """
         result: Any = None
         number = 0

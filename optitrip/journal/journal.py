@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from optitrip.errors import InputError, Stopped
+from optitrip.errors import StateError, Stopped
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
 from optitrip.journal.opening import decoded_fact, open_database
@@ -51,7 +51,7 @@ class Journal:
             reading: only read; whoever writes it meanwhile goes on.
 
         Raises:
-            InputError: if the file cannot be read or written, is no journal of this version or of another sweep.
+            StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
         """
         self.path, self._sweep = path, sweep
         self._checksum = partial(part_checksum, sweep)
@@ -76,17 +76,17 @@ class Journal:
         """The random name that the journal was given when it was created.
 
         Raises:
-            InputError: if it has none.
+            StateError: if it has none.
         """
         if (name := self.fact(JournalName)) is None:
-            raise InputError(f"{self.path}: the journal has no record of its name; --fresh sets it aside")
+            raise StateError(f"{self.path}: the journal has no record of its name; --fresh sets it aside")
         return name.name
 
     def fact(self, kind: type[F]) -> F | None:
         """Read a fact; return None if it was never noted, or was forgotten.
 
         Raises:
-            InputError: if the file, or this fact in it, is damaged.
+            StateError: if the file, or this fact in it, is damaged.
         """
         return self._fact(kind.KEY, kind.from_json)
 
@@ -109,7 +109,7 @@ class Journal:
         """Read the stages that were begun, in order.
 
         Raises:
-            InputError: if the file, or one of these facts in it, is damaged.
+            StateError: if the file, or one of these facts in it, is damaged.
         """
         found: list[StageBegun] = []
         while (stage := self._stage(len(found))) is not None:
@@ -123,15 +123,6 @@ class Journal:
         rows = self._read("SELECT value FROM meta WHERE key = ?", key)
         return decoded_fact(self.path, key, rows[0][0], decode) if rows else None
 
-    def get(self, key: str) -> Any:
-        """Read a fact as it is stored; prefer `fact`."""
-        return self._fact(key, lambda value: value)
-
-    def set(self, **facts: Any) -> None:
-        """Store facts by key; prefer `note`."""
-        with self._transaction():
-            self._store(facts)
-
     def _store(self, facts: dict[str, Any]) -> None:
         texts = {key: json.dumps(value) for key, value in facts.items()}
         rows = [(key, text, fact_checksum(key, text)) for key, text in texts.items()]
@@ -141,7 +132,7 @@ class Journal:
         """The rows of a query.
 
         Raises:
-            InputError: if the file is damaged.
+            StateError: if the file is damaged.
         """
         return list(self._rows(query, *values))
 
@@ -152,7 +143,7 @@ class Journal:
             while some := cursor.fetchmany(ROWS_AT_ONCE):
                 yield from some
         except sqlite3.Error as error:
-            raise InputError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
+            raise StateError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
 
     @contextmanager
     def _transaction(self, *, fenced: bool = True) -> Generator[None]:
@@ -219,7 +210,7 @@ class Journal:
         """The parts of these ranges in an attempt, each with the time it was written in milliseconds since 1970.
 
         Raises:
-            InputError: if a row is not as it was written.
+            StateError: if a row is not as it was written.
         """
         wanted = set(tiles)
         query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? ORDER BY lo, hi"
@@ -240,7 +231,7 @@ class Journal:
         `again` checks rows once more, long after all were checked on opening.
 
         Raises:
-            InputError: if a row is not as it was written.
+            StateError: if a row is not as it was written.
         """
         rows, size, end = list[Row](), 0, -1
         query = (
@@ -274,8 +265,8 @@ class Journal:
         lo, hi, _ = min(rows, key=lambda row: (row[1] - row[0], row[2]))
         return range(lo, hi)
 
-    def _damaged(self, stage: int, lo: int, hi: int) -> InputError:
-        return InputError(f"{self.path}: the row of stage {stage}, items {lo} to {hi - 1}, was damaged meanwhile")
+    def _damaged(self, stage: int, lo: int, hi: int) -> StateError:
+        return StateError(f"{self.path}: the row of stage {stage}, items {lo} to {hi - 1}, was damaged meanwhile")
 
     def rows(self) -> list[tuple[int, bytes, range, int]]:
         """All that is there: stage, digest, items and attempt."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from optitrip.errors import InputError
+from optitrip.errors import StateError
 from optitrip.journal import recovery
 from optitrip.journal.facts import Owner
 from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION, fact_checksum
@@ -32,20 +32,20 @@ def open_database(
         The database, and what was damaged and left out, in words.
 
     Raises:
-        InputError: if the file cannot be read or written, is no journal of this version or of another sweep.
+        StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
     """
     lost: tuple[str, ...] = ()
     try:
         database = connect(path, sweep, reading=reading)
         if not recovery.sound(database, path, SCHEMA, part_checksum, fact_checksum):
             if reading:
-                raise InputError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
+                raise StateError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
             database.close()
             lost = recovery.mend(path, SCHEMA, INSERT, part_checksum, fact_checksum)
             database = connect(path, sweep, reading=reading)
         database.execute("PRAGMA synchronous=EXTRA")
     except recovery.ERRORS as error:
-        raise InputError(f"{path}: the journal cannot be opened: {error}; --fresh sets it aside") from None
+        raise StateError(f"{path}: the journal cannot be opened: {error}; --fresh sets it aside") from None
     return database, lost
 
 
@@ -53,7 +53,7 @@ def connect(path: Path, sweep: str, *, reading: bool) -> sqlite3.Connection:
     """Connect to a journal of this version and this sweep; create its tables in a new file.
 
     Raises:
-        InputError: if it is no such journal.
+        StateError: if it is no such journal.
     """
     where = f"{path.absolute().as_uri()}?mode=rw" if reading else path
     database = sqlite3.connect(where, isolation_level=None, timeout=20, uri=reading)
@@ -64,7 +64,7 @@ def connect(path: Path, sweep: str, *, reading: bool) -> sqlite3.Connection:
         if application == 0 and version == 0 and not reading and recovery.empty(database):
             database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         elif (application, version) != (APPLICATION_ID, VERSION):
-            raise InputError(f"{path}: not a journal of this version of optitrip; --fresh sets it aside")
+            raise StateError(f"{path}: not a journal of this version of optitrip; --fresh sets it aside")
         check_owner(database, path, sweep)
     except BaseException:
         database.close()
@@ -76,7 +76,7 @@ def check_owner(database: sqlite3.Connection, path: Path, sweep: str) -> None:
     """Go on unless an intact row tells of another sweep: to that one's rows, this one's checksums would not fit.
 
     Raises:
-        InputError: if it does.
+        StateError: if it does.
     """
     row: tuple[Any, ...] | None = None
     with suppress(*recovery.ERRORS):
@@ -85,7 +85,7 @@ def check_owner(database: sqlite3.Connection, path: Path, sweep: str) -> None:
         return
     owner = decoded_fact(path, Owner.KEY, row[1], Owner.from_json)
     if owner and owner.identity != sweep:
-        raise InputError(
+        raise StateError(
             f"{path}: the journal of another sweep ({owner.identity}, wanted {sweep}); --fresh sets it aside"
         )
 
@@ -94,10 +94,10 @@ def decoded_fact(path: Path, key: str, text: str, decode: Callable[[Any], T]) ->
     """Decode the text of a fact of a journal; return None for null.
 
     Raises:
-        InputError: if it is not of the fact's form.
+        StateError: if it is not of the fact's form.
     """
     try:
         value = json.loads(text)
         return None if value is None else decode(value)
     except ValueError as error:
-        raise InputError(f"{path}: the record of {key!r} is damaged: {error}; --fresh sets it aside") from None
+        raise StateError(f"{path}: the record of {key!r} is damaged: {error}; --fresh sets it aside") from None
