@@ -23,6 +23,7 @@ from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.methods.spec import SurrogateChoice
 from optitrip.objective import Objective
+from optitrip.output.answer import Answer
 from optitrip.spec import Sweep, parse_draft
 from optitrip.toml_lines import Lines
 
@@ -81,6 +82,7 @@ class Session:
         *,
         candidates: int,
         seed: int = 0,
+        sampler: str = "random",
         best: int = 10,
         maximize: bool = False,
         plain: bool = False,
@@ -89,7 +91,7 @@ class Session:
         track: bool = False,
     ) -> SearchAnswer:
         """`optitrip.search` on this session's workers."""
-        method: dict[str, Any] = {"use": "search", "candidates": candidates, "best": best}
+        method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
         method |= {"screen": screen} if screen is not None else {}
         answer = self._live(loss, space, method, seed, maximize, plain, state_dir, track)
         assert isinstance(answer, SearchAnswer)
@@ -120,11 +122,11 @@ class Session:
 
     def sweep(
         self, path_or_table: str | Path | Mapping[str, Any], *, state_dir: str | Path | None = None, track: bool = False
-    ) -> SearchAnswer | GradientAnswer:
+    ) -> Answer:
         """`optitrip.sweep` on this session's workers; what the file says of them does not count."""
         return self._sweep(sweep_of(path_or_table, root_of(state_dir)), state_dir, track)
 
-    def _sweep(self, sweep: Sweep, state_dir: str | Path | None, track: bool) -> SearchAnswer | GradientAnswer:
+    def _sweep(self, sweep: Sweep, state_dir: str | Path | None, track: bool) -> Answer:
         # As written, and where: 1 and 1.0 are equal, but not the same, and each folder has its own modules.
         said, screen = (repr(sweep.objective), sweep.space.names, sweep.folder), sweep.spec.surrogate(sweep.method)
         if self._last is None or self._last[:2] != (said, screen):
@@ -142,7 +144,7 @@ class Session:
         plainly: bool,
         state_dir: str | Path | None,
         track: bool,
-    ) -> SearchAnswer | GradientAnswer:
+    ) -> Answer:
         objective = {"maximize": maximize, "plain": plainly}
         method = {key: value if key == "at" else plain(value) for key, value in method.items()}
         tables = {"seed": plain(seed), "objective": objective, "space": plain(space), "method": method}
@@ -154,7 +156,7 @@ class Session:
 
     def _run(
         self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], state_dir: str | Path | None, track: bool
-    ) -> SearchAnswer | GradientAnswer:
+    ) -> Answer:
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if track else "none"})
         options = Options(Path(state_dir) if state_dir is not None else None)
         observer = Observer()
@@ -162,9 +164,9 @@ class Session:
             console = Console(stderr=True, highlight=False)
             observer = Observers(Messages(console), LiveLine(console, sweep.spec.progress(sweep)))
         sweep = replace(sweep, tracking=tracking)
-        answer = SweepRun(sweep, objective, paths, self._executors, options, observer).run(release=False).answer
-        assert isinstance(answer, SearchAnswer | GradientAnswer)
-        return answer
+        outcome = SweepRun(sweep, objective, paths, self._executors, options, observer).run(release=False)
+        assert outcome.answer is not None
+        return outcome.answer
 
 
 def root_of(state_dir: str | Path | None) -> Path:
@@ -193,6 +195,7 @@ def search(
     *,
     candidates: int,
     seed: int = 0,
+    sampler: str = "random",
     best: int = 10,
     maximize: bool = False,
     plain: bool = False,
@@ -213,6 +216,7 @@ def search(
         space: variables by name, in the words of a sweep file, e.g. {"x": {"normal": [0, 1], "shape": [3]}}.
         candidates: how many are drawn.
         seed: of the draws.
+        sampler: "random" or "halton", which spreads candidates more evenly in a few dimensions.
         best: how many of the best are kept.
         maximize: keep the largest losses in place of the smallest.
         plain: use the plain call, whatever else the loss offers.
@@ -230,7 +234,7 @@ def search(
     """
     with Session(workers, executor=executor, progress=progress) as session:
         return session.search(
-            loss, space, candidates=candidates, seed=seed, best=best, maximize=maximize, plain=plain,
+            loss, space, candidates=candidates, seed=seed, sampler=sampler, best=best, maximize=maximize, plain=plain,
             screen=screen, state_dir=state_dir, track=track,
         )  # fmt: skip
 
@@ -280,7 +284,7 @@ def sweep(
     progress: bool = False,
     state_dir: str | Path | None = None,
     track: bool = False,
-) -> SearchAnswer | GradientAnswer:
+) -> Answer:
     """The answer of a sweep file, or of its tables as a dict.
 
     As the command does, it puts the file's folder first where Python looks for modules.

@@ -23,13 +23,20 @@ class Draws:
         unit = SAMPLERS[self.sampler].unit(self.seed, self.space.sizes, items)
         return self.space.values(unit, len(items))
 
-    def point(self, index: int) -> dict[str, Array]:
-        """One candidate, as a batch of one."""
-        return self.values(range(index, index + 1))
+    def sides(self, item: int) -> int:
+        """Return 1: a candidate is one point."""
+        del item
+        return 1
 
-    def title(self, index: int) -> str:
-        """What a message calls it."""
-        return f"candidate {index}"
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        """Draw one candidate, as a batch of one."""
+        del side
+        return self.values(range(item, item + 1))
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        """Return what a message calls it."""
+        del side
+        return f"candidate {item}"
 
     def describe(self) -> dict[str, Any]:
         return {"space": self.space.describe(), "seed": self.seed, "sampler": self.sampler}

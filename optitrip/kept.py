@@ -9,10 +9,11 @@ from pathlib import Path
 
 from optitrip.base_point import read, resolve
 from optitrip.driver import files
-from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import JOURNAL
-from optitrip.errors import InputError
+from optitrip.errors import InputError, StateError
 from optitrip.finding import is_sweep_file, state_directories
+from optitrip.journal.facts import Origin
+from optitrip.journal.journal import Journal
 from optitrip.spec import Sweep, read_draft
 
 
@@ -41,14 +42,15 @@ def restored(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
     """The sweep of a state directory, as it was last run.
 
     Raises:
-        InputError: if its sweep file or its journal cannot be read.
+        InputError: if its sweep file cannot be read.
+        StateError: if its journal cannot be read, or does not fit the sweep file.
     """
     with closing(Journal(folder / JOURNAL, folder.name.rpartition("-")[2], reading=True)) as journal:
-        origin = journal.get("origin")
+        origin = journal.fact(Origin)
     if origin is None:
-        raise InputError(f"{folder}: its journal does not tell where its sweep file was; name the file instead")
-    draft = read_draft(folder / files.SWEEP_FILE, [*origin["overrides"], *overrides])
-    sweep = resolve(replace(draft, name=origin["name"], folder=Path(origin["folder"])), root)
+        raise StateError(f"{folder}: its journal does not tell where its sweep file was; name the file instead")
+    draft = read_draft(folder / files.SWEEP_FILE, [*origin.overrides, *overrides])
+    sweep = resolve(replace(draft, name=origin.name, folder=origin.folder), root)
     if sweep.label != folder.name:
-        raise InputError(f"{folder / files.SWEEP_FILE} describes {sweep.label}, which is another sweep")
+        raise StateError(f"{folder / files.SWEEP_FILE} describes {sweep.label}, which is another sweep")
     return sweep

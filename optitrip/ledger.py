@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.driver import files
-from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import JOURNAL
+from optitrip.journal.journal import Journal
 from optitrip.part import Failures
 from optitrip.spec import Sweep
 
@@ -66,7 +66,7 @@ def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
                 "failures": {
                     what: {
                         "indices": [list(run) for run in runs],
-                        "first": [vars(r) for r in found.records.get(what, ())],
+                        "first": [r.fields() for r in found.records.get(what, ())],
                     }
                     for what, runs in found.runs.items()
                 },
@@ -85,19 +85,17 @@ def indices(runs: tuple[tuple[int, int], ...]) -> str:
 def stages(sweep: Sweep, folder: Path) -> Iterator[tuple[str, int, int, Failures]]:
     """Kind, items, how many of them are there, and what failed, of each stage that was begun."""
     with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
-        number = 0
-        while (begun := journal.get(f"stage {number}")) is not None:
-            digest, kind, items = bytes.fromhex(begun[0]), begun[1], begun[2]
-            tiles = journal.tiling(number, digest, items)
+        for begun in journal.stages():
+            key = begun.number, begun.digest
+            tiles = journal.tiling(*key, begun.items)
             found = Failures()
-            for part, _ in journal.parts(number, digest, tiles):
+            for part, _ in journal.parts(*key, tiles):
                 found = found.then(part.failures)
             later: dict[int, list[range]] = {}
             for stage, of, again, attempt in journal.rows():
-                if (stage, of) == (number, digest) and attempt:
+                if (stage, of) == key and attempt:
                     later.setdefault(attempt, []).append(again)
             for attempt, ranges in sorted(later.items()):
-                for part, _ in journal.parts(number, digest, ranges, attempt):
+                for part, _ in journal.parts(*key, ranges, attempt):
                     found = found.replaced(part.items, part.failures)
-            yield kind, items, sum(map(len, tiles)), found
-            number += 1
+            yield begun.kind, begun.items, sum(map(len, tiles)), found

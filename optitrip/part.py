@@ -33,6 +33,12 @@ class Record:
     type: str
     message: str
     traceback: str
+    side: int | None = 0
+    """Which of the item's points failed; None where that is not known, e.g. because the worker died."""
+
+    def fields(self) -> dict[str, Any]:
+        """Return it as a table; the side of most, 0, is left out."""
+        return {name: value for name, value in vars(self).items() if name != "side" or value != 0}
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ class Failures:
             return NO_FAILURES
         table = {
             "runs": dict(self.runs),
-            "records": {kind: [vars(record) for record in records] for kind, records in self.records.items()},
+            "records": {kind: [record.fields() for record in records] for kind, records in self.records.items()},
         }
         return json.dumps(table, sort_keys=True, separators=(",", ":")).encode()
 

@@ -37,8 +37,8 @@ def replay(sweep: Sweep, index: int, say: Callable[[str], None], *, debug: bool 
     method = sweep.spec.method(sweep, objective.offers)
     if not 0 <= index < method.items:
         raise InputError(f"index was {index}; wanted one of the {method.items:,} items, from 0 to {method.items - 1}")
-    values = method.points.point(index)
-    say(f"{method.points.title(index)} of {sweep.label}")
+    values = method.point(index)
+    say(f"{method.title(index)} of {sweep.label}")
     for name, batch in values.items():
         say(f"  {name} = {show(batch[0])}")
     call: Callable[[], Any]

@@ -11,9 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from optitrip.driver.journal import Journal, missing
 from optitrip.driver.state_dir import JOURNAL, StateDir
-from optitrip.errors import InputError
+from optitrip.errors import InputError, StateError
+from optitrip.journal.facts import Provenance
+from optitrip.journal.journal import Journal
+from optitrip.journal.tiling import missing
 from optitrip.kept import restored
 from optitrip.part import Part
 from optitrip.spec import Sweep, differences
@@ -83,7 +85,8 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
         The sweep, of which all parts are there now.
 
     Raises:
-        InputError: if they are not of one sweep, were not evaluated by the same code, or some items are in none.
+        InputError: if they are not of one sweep, or some items are in none.
+        StateError: if they were not evaluated by the same code.
     """
     sources = [state_directory(folder) for folder in folders]
     sweep = restored(sources[0], root)
@@ -96,17 +99,17 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
             journal = Journal(source / JOURNAL, other.identity, reading=True)
             stack.callback(journal.close)
             journals.append(journal)
-            changed = differences(journals[0].get("provenance") or {}, journal.get("provenance") or {})
+            changed = differences(provenance(journals[0]), provenance(journal))
             if changed and not accept_changes:
                 listed = "\n".join(f"  {line}" for line in changed)
-                raise InputError(
+                raise StateError(
                     f"{source} was evaluated by other code, data or libraries than {sources[0]}:\n{listed}\n"
                     "--accept-changes joins them all the same"
                 )
         state = StateDir(root, sweep)
         stack.callback(state.close)
-        if state.journal.get("provenance") is None:
-            state.journal.set(provenance=journals[0].get("provenance"))
+        if state.journal.fact(Provenance) is None and (first := journals[0].fact(Provenance)):
+            state.journal.note(first)
         state.keep(sweep)
         joined = 0
         for source, journal in zip(sources, journals, strict=True):
@@ -122,6 +125,12 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
 
 def plain(sweep: Sweep) -> dict[str, Any]:
     return {**sweep.essence, "items": sweep.items}
+
+
+def provenance(journal: Journal) -> dict[str, Any]:
+    """Return the provenance in a journal as a table, empty if there is none."""
+    found = journal.fact(Provenance)
+    return found.to_json() if found else {}
 
 
 def state_directory(folder: Path) -> Path:
@@ -151,13 +160,11 @@ def check_complete(shards: Sequence[Journal], whole: Journal) -> None:
     Raises:
         InputError: with the first items that are in no shard.
     """
-    number = 0
-    while (begun := shards[0].get(f"stage {number}")) is not None:
-        digest, kind, items = bytes.fromhex(begun[0]), begun[1], begun[2]
-        if gaps := missing(whole.tiling(number, digest, items), items):
+    for stage in shards[0].stages():
+        if gaps := missing(whole.tiling(stage.number, stage.digest, stage.items), stage.items):
             lacking = ", ".join(f"{gap.start:,} to {gap.stop - 1:,}" for gap in gaps[:5])
+            lacking += " and others" if len(gaps) > 5 else ""
             raise InputError(
-                f"{kind}: items {lacking}{' and others' if len(gaps) > 5 else ''} are in none of these shards; run the "
+                f"{stage.kind}: items {lacking} are in none of these shards; run the "
                 "others and merge all again, or `optitrip sweep` to evaluate the rest here"
             )
-        number += 1

@@ -28,10 +28,10 @@ from examples import HERE
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
 from optitrip.draws import Draws
-from optitrip.driver.journal import Journal
 from optitrip.errors import Stopped
 from optitrip.executors import ray_cluster, ray_workers
 from optitrip.executors.serial import Serial
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective

@@ -23,9 +23,9 @@ from optitrip.app.run_sweep import run_sweep
 from optitrip.base_point import resolve
 from optitrip.core.observer import Observers
 from optitrip.driver import files
-from optitrip.driver.journal import Journal
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.executors.worker import Worker
+from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
 from optitrip.spec import parse_draft
 from optitrip.toml_lines import Lines

@@ -31,8 +31,8 @@ from chaos import Chaos
 from examples import draws, result_bits
 from optitrip.core.method import Method, Route
 from optitrip.core.observer import Observers, Written
-from optitrip.driver.journal import Journal
-from optitrip.errors import InputError
+from optitrip.errors import StateError
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.method import Search
 from optitrip.part import Array, Part
 from optitrip.returned import Evaluation
@@ -236,7 +236,7 @@ def opened(path: Path) -> Any:
     """The journal; where a damaged one is refused as a whole, a new one, as `--fresh` would begin it."""
     try:
         return closing(Disk(path))
-    except InputError:
+    except StateError:
         path.unlink()
         return closing(Disk(path))
 

@@ -21,7 +21,7 @@ import pytest
 
 import optitrip
 from examples import Batched, scalar
-from optitrip.driver.journal import Journal
+from optitrip.journal.journal import Journal
 from test_tracking import stored
 
 SPACE: dict[str, Any] = {"x": {"normal": [0, 1], "shape": [3]}, "k": {"integer": [1, 9]}, "c": 2.5}
@@ -570,13 +570,13 @@ def test_nothing_is_written_unless_asked(session: optitrip.Session, cwd: Path) -
         '[objective]\nloss = "examples:scalar"\n[space]\nx = { shape = [3], normal = [0, 1] }\nk = 1\nc = 2.5\n'
         '[method]\nuse = "search"\ncandidates = 30\n[tracking]\nuse = "mlflow"\n'
     )
-    for answer in (
+    answers: list[Any] = [
         session.search(scalar, SPACE, candidates=50),
         session.gradient(square, [1.0, 2.0]),
         session.sweep(table("examples:scalar", SEARCH)),
         session.sweep(sweep),
-    ):
-        assert answer.picture()
+    ]
+    assert all(answer.picture() for answer in answers)
     with pytest.raises(optitrip.NoAnswer):
         session.search(lambda x: float("nan"), ONE, candidates=3)
     assert os.listdir(cwd) == ["one.toml"]
@@ -792,7 +792,7 @@ def test_arguments_that_are_equal_but_not_the_same(session: optitrip.Session) ->
     """1, 1.0 and true are different words in a sweep file: each has its own loss, in one session too."""
     method = {"use": "search", "candidates": 3}
     for value in (1, 1.0, True):
-        found = session.sweep(table("test_api:by_type", method, ONE, arguments={"of": value}))
+        found: Any = session.sweep(table("test_api:by_type", method, ONE, arguments={"of": value}))
         assert found.loss == {int: 1.0, float: 2.0, bool: 3.0}[type(value)]
 
 

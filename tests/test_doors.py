@@ -128,7 +128,6 @@ def test_methods_do_not_know_each_other_through_the_registry() -> None:
     assert asking <= {word for word, uses in USES.items() if registry.__name__ in uses}
 
 
-@pytest.mark.xfail(strict=True, reason="api.Session's private functions know two kinds of answer")
 @pytest.mark.parametrize("word", MODULES)
 def test_only_public_functions_of_the_api_know_a_method(word: str) -> None:
     """`search` and `gradient` are functions there; what they share is for every method."""

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from chaos import Chaos
 from examples import LOSSES, result_bits, search
 from optitrip.core.executor import Done, Executor, Failed
-from optitrip.driver.journal import Journal
 from optitrip.driver.settings import Settings
 from optitrip.errors import Stopped
 from optitrip.executors.serial import Serial
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.route import search_route
 from running import MEMORY, driver, settings
 

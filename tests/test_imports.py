@@ -27,6 +27,7 @@ ADAPTERS = {
 LAYERS = [
     {"ahead", "part", "errors", "signals", "forgiving", "runtime"},
     {"core"},
+    {"journal"},
     {"distributions", "samplers"},
     {"space", "point"},
     {"draws"},

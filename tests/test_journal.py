@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import bits
-from optitrip.driver.journal import Journal, missing
-from optitrip.errors import InputError, Stopped
+from optitrip.errors import StateError, Stopped
+from optitrip.journal.fact_base import Fact, SweepFact
+from optitrip.journal.facts import (
+    Accepted,
+    Created,
+    Delivered,
+    Epoch,
+    EvaluatingHere,
+    JournalName,
+    Origin,
+    Owner,
+    Provenance,
+    RecordedRun,
+    StageBegun,
+)
+from optitrip.journal.journal import Journal
+from optitrip.journal.schema import fact_checksum
+from optitrip.journal.tiling import missing
 from optitrip.part import Failures, Part, Record
 
 DIGEST = b"d" * 16
@@ -125,8 +142,8 @@ def test_a_row_of_another_sweep_passes_for_none_of_this_one(tmp_path: Path) -> N
     journal = Journal(tmp_path / "j", "1a2b3c4d")
     write(journal, part(0, 5))
     journal.close()
-    with pytest.raises(InputError, match="another sweep"):
-        Journal(tmp_path / "j", "00000000").get("sweep")
+    with pytest.raises(StateError, match="another sweep"):
+        Journal(tmp_path / "j", "00000000")
 
 
 def small(path: Path) -> dict[range, Any]:
@@ -134,7 +151,7 @@ def small(path: Path) -> dict[range, Any]:
     journal = Journal(path, "sweep")
     parts = [Part(range(n, n + 1), {"loss": np.array([float(n)])}) for n in range(0, 120, 3)]
     write(journal, *parts)
-    journal.set(provenance={"block": 8})
+    journal.note(Accepted(8))
     journal.close()
     return {part.items: bits(part) for part in parts}
 
@@ -155,7 +172,7 @@ def survives(path: Path, data: bytes, written: dict[range, Any]) -> int:
                 assert (stage, digest, time) == (0, DIGEST, 1234)
                 found[one.items] = bits(one)
         journal.close()
-    except InputError:
+    except StateError:
         return -1
     assert found.items() <= written.items()
     return len(found)
@@ -235,7 +252,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: bytes | N
     else:
         file.write_bytes(content)
     before = file.read_bytes()
-    with pytest.raises(InputError, match="journal"):
+    with pytest.raises(StateError, match="journal"):
         Journal(file)
     assert file.read_bytes() == before
 
@@ -251,15 +268,126 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
     assert journal.tiling(0, DIGEST, 10) == [range(0, 5)]
 
 
-def test_facts_are_kept(tmp_path: Path) -> None:
-    """Facts come back as they were set, and a journal keeps its own name."""
-    journal = Journal(tmp_path / "j")
-    name = journal.get("journal")
-    journal.set(a=[1, {"b": None}], mlflow="x")
+PROVENANCE = Provenance(8, None, {"mine": "ab"}, {"numpy": "2"}, {"blas": ["openblas"], "processor": "x"}, "cd")
+FACTS: list[tuple[Fact, str, str]] = [
+    (Epoch(3), "epoch", "3"),
+    (JournalName("5f"), "journal", '"5f"'),
+    (Created(1.5), "created", "1.5"),
+    (Owner("1a2b3c4d"), "sweep", '"1a2b3c4d"'),
+    (
+        Origin("a", Path("/b/c"), ("seed=2",)),
+        "origin",
+        '{"name": "a", "folder": "/b/c", "overrides": ["seed=2"]}',
+    ),
+    (
+        PROVENANCE,
+        "provenance",
+        '{"block": 8, "data": null, "modules": {"mine": "ab"}, "versions": {"numpy": "2"}, '
+        '"machine": {"blas": ["openblas"], "processor": "x"}, "witness": "cd"}',
+    ),
+    (Accepted(1234), "accepted", "1234"),
+    (EvaluatingHere(), "here", "true"),
+    (RecordedRun("file:x", "e", "r"), "mlflow", '{"tracking_uri": "file:x", "experiment": "e", "run_id": "r"}'),
+    (Delivered(20, "file:x", "e"), "delivered", '{"items": 20, "uri": "file:x", "experiment": "e"}'),
+    (StageBegun(1, b"\x01\xff", "gradient", 40), "stage 1", '["01ff", "gradient", 40]'),
+]
+"""Facts, each with its key and its text in the file."""
+
+
+@pytest.mark.parametrize(("fact", "key", "text"), FACTS, ids=[key for _, key, _ in FACTS])
+def test_facts_are_stored_under_their_keys_as_json(tmp_path: Path, fact: Fact, key: str, text: str) -> None:
+    """Keys and texts are those of older journals, and a fact comes back as it was noted."""
+    journal = Journal(tmp_path / "j", "1a2b3c4d")
+    journal.note(StageBegun(0, b"", "search", 1), fact)
     journal.close()
-    again = Journal(tmp_path / "j")
-    assert (again.get("a"), again.get("mlflow"), again.get("nothing")) == ([1, {"b": None}], "x", None)
-    assert again.get("journal") == name
+    with sqlite3.connect(tmp_path / "j") as database:
+        assert database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall() == [(text,)]
+    again = Journal(tmp_path / "j", "1a2b3c4d", reading=True)
+    if isinstance(fact, SweepFact):
+        assert again.fact(type(fact)) == fact
+    else:
+        assert again.stages()[1] == fact
+
+
+def test_every_kind_of_fact_is_tested() -> None:
+    """A new kind of fact says here what it looks like in the file."""
+    assert {type(fact) for fact, _, _ in FACTS} == {*SweepFact.__subclasses__(), StageBegun}
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("epoch", '"3"'),
+        ("sweep", "7"),
+        ("journal", "[]"),
+        ("created", "1"),
+        ("origin", '{"name": "a", "folder": "b"}'),
+        ("origin", '{"name": "a", "folder": "b", "overrides": [1]}'),
+        ("provenance", "{}"),
+        ("accepted", "true"),
+        ("here", "1"),
+        ("mlflow", '"r"'),
+        ("delivered", '{"items": null, "uri": "u", "experiment": "e"}'),
+        ("stage 0", '["xy", "search", 3]'),
+        ("stage 0", '["ff", "search"]'),
+        ("stage 0", "no JSON"),
+    ],
+)
+def test_a_fact_of_another_form_is_damaged(tmp_path: Path, key: str, text: str) -> None:
+    """The message names the file, the record and the way out, though the row's checksum is right."""
+    journal = Journal(tmp_path / "j")
+    journal.close()
+    with sqlite3.connect(tmp_path / "j") as database:
+        database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, text, fact_checksum(key, text)))
+    with pytest.raises(StateError, match=f"j: the record of '{key}' is damaged.*--fresh"):
+        read_facts(tmp_path / "j")
+
+
+def read_facts(path: Path) -> None:
+    """Open a journal and read all facts in it."""
+    journal = Journal(path, reading=True)
+    for kind in SweepFact.__subclasses__():
+        journal.fact(kind)
+    journal.stages()
+
+
+def test_a_fact_is_there_until_it_is_forgotten(tmp_path: Path) -> None:
+    """A fact noted twice is the later one; none is read where there never was one, or where it was forgotten."""
+    journal = Journal(tmp_path / "j")
+    assert journal.fact(Accepted) is None
+    journal.note(Accepted(1), EvaluatingHere())
+    journal.note(Accepted(2))
+    assert (journal.fact(Accepted), journal.fact(EvaluatingHere)) == (Accepted(2), EvaluatingHere())
+    journal.forget(EvaluatingHere)
+    assert (journal.fact(Accepted), journal.fact(EvaluatingHere)) == (Accepted(2), None)
+
+
+def test_a_journal_keeps_its_own_name(tmp_path: Path) -> None:
+    """A journal is given its name once, and every journal has another one."""
+    names = [Journal(tmp_path / file).name for file in ("j", "j", "k")]
+    assert names[0] == names[1] != names[2]
+
+
+def test_stages_are_listed_in_order(tmp_path: Path) -> None:
+    """A stage that is begun again, with more items or another method, is as it was begun last."""
+    journal = Journal(tmp_path / "j")
+    assert journal.stages() == []
+    first, second = StageBegun(0, b"a", "search", 10), StageBegun(1, b"b", "verification", 3)
+    for stage in (first, second, replace(first, items=20)):
+        journal.begin(stage)
+    assert journal.stages() == [replace(first, items=20), second]
+
+
+def test_a_fenced_writer_notes_nothing(tmp_path: Path) -> None:
+    """A command that was taken over changes no fact."""
+    first = Journal(tmp_path / "j")
+    second = Journal(tmp_path / "j")
+    with pytest.raises(Stopped, match="took this sweep over"):
+        first.note(Accepted(1))
+    with pytest.raises(Stopped, match="took this sweep over"):
+        first.forget(JournalName)
+    assert second.fact(Accepted) is None
+    assert second.name
 
 
 def test_a_file_damaged_behind_its_header_is_refused(tmp_path: Path) -> None:
@@ -268,7 +396,7 @@ def test_a_file_damaged_behind_its_header_is_refused(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "j").read_bytes())
     data[4_096:] = b"x" * (len(data) - 4_096)
     (tmp_path / "j").write_bytes(data)
-    with pytest.raises(InputError, match="--fresh"):
+    with pytest.raises(StateError, match="--fresh"):
         Journal(tmp_path / "j", "sweep")
 
 

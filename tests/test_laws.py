@@ -22,10 +22,10 @@ from optitrip.core.method import Method, Route, merged
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
 from optitrip.draws import Draws
-from optitrip.driver.journal import Journal
 from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors.serial import Serial
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from optitrip.part import Failures, Record

@@ -28,7 +28,7 @@ from examples import (
 )
 from optitrip.core.method import merged
 from optitrip.draws import Draws
-from optitrip.driver.strung import Strung
+from optitrip.journal.row_batches import RowBatch
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.shared.report import Report
 from optitrip.objective import Objective
@@ -37,12 +37,12 @@ from optitrip.part import DIED, Part, Record
 ITEMS = 150
 
 
-def strung(parts: list[Part]) -> list[Part]:
+def decoded(parts: list[Part]) -> list[Part]:
     """Parts as they come back from rows of a journal, of which many are read at once."""
     rows = [
         (part.items.start, part.items.stop, part.columns_bytes(), part.failures.to_bytes(), 0, 0, 0) for part in parts
     ]
-    return Strung.of(rows, few=1).parts
+    return RowBatch.decode(rows, few=1).parts
 
 
 @cache
@@ -64,7 +64,7 @@ def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str,
     edges = [0, *sorted(cut for cut in cuts if cut < one.items), one.items]
     if whole is not None:
         parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise(edges)]
-        assert bits(merged(parts, one.merge)) == bits(one.merge(*strung(parts))) == whole
+        assert bits(merged(parts, one.merge)) == bits(one.merge(*decoded(parts))) == whole
 
 
 @pytest.mark.parametrize("loss", WIDE_LOSSES)
@@ -77,7 +77,7 @@ def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str,
     context = one.prepare(WIDE_LOSSES[loss])
     parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise([0, *sorted(cuts), 1 + ENTRIES])]
     whole = bits(one.evaluate(context, range(1 + ENTRIES)))
-    assert bits(merged(parts, one.merge)) == bits(one.merge(*strung(parts))) == whole
+    assert bits(merged(parts, one.merge)) == bits(one.merge(*decoded(parts))) == whole
 
 
 @pytest.mark.parametrize("loss", ["scalar", "batched", "beside", "batched beside"])

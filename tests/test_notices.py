@@ -16,7 +16,7 @@ import pytest
 
 import optitrip
 from command import optitrip as command
-from optitrip.driver.journal import Journal
+from optitrip.journal.journal import Journal
 
 SPACE = {"x": {"uniform": [-1, 1]}}
 

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 import examples
 import optitrip
-from examples import LOSSES, Batched, Structured, deltas, draws, gradient, scalar, troubled
+from examples import LOSSES, Batched, Structured, around, deltas, draws, gradient, scalar, troubled
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import SweepRun
 from optitrip.base_point import read, resolve
@@ -35,9 +35,9 @@ from optitrip.core.method import Method
 from optitrip.core.observer import Observer
 from optitrip.distributions import ndtri
 from optitrip.draws import Draws
-from optitrip.driver.journal import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
 from optitrip.executors.manager import executors
+from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.live import live_draft
 from optitrip.loading import import_paths, load
 from optitrip.methods.gradient.structured import DeltasAgreement
@@ -460,6 +460,11 @@ def refuse(what: str) -> Any:
     raise ArithmeticError(f"{what} is not for this point")
 
 
+def below(x: Array, k: int, c: float) -> Any:
+    """A loss that cannot be computed on one side of a plane."""
+    return scalar(x, k, c) if x.sum() >= around(3).values["x"].sum() else refuse("a loss")
+
+
 def interrupts(x: Array, k: int, c: float) -> float:
     """A loss in the middle of which somebody presses Ctrl-C."""
     if k == 9 and x[0] > 2.5:
@@ -485,6 +490,7 @@ def test_failures_in_words(folder: Path) -> Any:
         "plain": (METHODS["search"](9), Raising(batched=False), range(3, 5)),
         "in a block": (METHODS["search"](9), Raising(batched=True), range(3, 5)),
         "side of a gradient": (METHODS["central"](4), Raising(batched=False), range(1, 2)),
+        "second side of a gradient": (METHODS["central"](4), below, range(1, 3)),
         "report": (Report(draws(), 7), Raising(batched=False), range(1)),
         "analytic gradient": (Report(x, 0, ("x",)), Raising(batched=False), range(1)),
         "deltas": (METHODS["deltas"](4), RaisingAround(prepared=True), range(1, 2)),

@@ -16,7 +16,7 @@ from chaos import Chaos
 from examples import Batched, draws, gradient, result_bits, search
 from optitrip.core.observer import Observers, Times, Written
 from optitrip.core.progress import MetricPoint
-from optitrip.driver.journal import Journal
+from optitrip.journal.journal import Journal
 from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.search.curve import SearchCurve
 from optitrip.methods.search.method import Search

@@ -15,7 +15,7 @@ from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.base_point import read
 from optitrip.core.observer import Observers
-from optitrip.errors import InputError
+from optitrip.errors import InputError, StateError
 from optitrip.kept import kept
 from optitrip.ledger import failures, listing, table
 from optitrip.output.outcome import Outcome
@@ -145,7 +145,7 @@ def test_shards_of_different_sweeps_or_code_do_not_mix(folder: Path, monkeypatch
     with pytest.raises(InputError, match="another sweep"):
         merge([folder / "a" / "shard-1-of-2", folder / "b" / "shard-2-of-2"], folder / "merged", lambda _: None)
     shards = [folder / "a" / "shard-1-of-2", folder / "c" / "shard-2-of-2"]
-    with pytest.raises(InputError, match=r"modules\.shard_loss: "):
+    with pytest.raises(StateError, match=r"modules\.shard_loss: "):
         merge(shards, folder / "merged", lambda _: None)
     merge(shards, folder / "merged", lambda _: None, accept_changes=True)
 
@@ -156,7 +156,7 @@ def test_other_candidates_than_before_are_never_mixed_in(folder: Path, monkeypat
     run(sweep, folder / "s")
     monkeypatch.setattr("optitrip.distributions.ndtri", lambda unit: np.add(unit, 1e-16, out=unit))
     more = sweep_of(folder, "troubled", "method.candidates=20")
-    with pytest.raises(InputError, match="witness: "):
+    with pytest.raises(StateError, match="witness: "):
         run(more, folder / "s")
 
 

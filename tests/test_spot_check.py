@@ -10,9 +10,9 @@ import pytest
 from chaos import Chaos
 from examples import result_bits, search
 from optitrip.core.progress import Progress
-from optitrip.driver.journal import Journal
-from optitrip.errors import InputError
+from optitrip.errors import StateError
 from optitrip.executors.serial import Serial
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
 from running import driver
@@ -65,7 +65,7 @@ def test_a_loss_that_is_another_one_is_refused() -> None:
     """With both losses, and nothing written."""
     journal, _ = stopped_halfway()
     rows = journal.rows()
-    with pytest.raises(InputError, match=r"gave a (best_)?loss of .* before and give .* now.*--accept-changes"):
+    with pytest.raises(StateError, match=r"gave a (best_)?loss of .* before and give .* now.*--accept-changes"):
         run(after, journal)
     assert journal.rows() == rows
 

@@ -283,7 +283,6 @@ def told(store: Path) -> tuple[Mapping[str, str], Mapping[str, str], dict[str, l
     return params, tags, metrics
 
 
-@pytest.mark.xfail(raises=AssertionError, strict=True, reason="api.Session._run knows two kinds of answer by name")
 def test_the_same_from_python(folder: Path) -> None:
     """`optitrip.sweep` returns its answer, from a file and from its tables."""
     file = write(folder, "square")

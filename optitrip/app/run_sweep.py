@@ -26,6 +26,7 @@ from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, Sto
 from optitrip.executors.manager import ExecutorManager, executors
 from optitrip.executors.memory import peak_bytes
 from optitrip.executors.ray_environment import ray_installed
+from optitrip.journal.facts import Accepted, EvaluatingHere, Origin
 from optitrip.loading import import_paths, load
 from optitrip.objective import Objective
 from optitrip.output.answer import Answer
@@ -159,8 +160,7 @@ class SweepRun:
                 now = provenance(sweep, self._objective, self._paths)
                 compare(state, now, accept_changes=options.accept_changes)
                 state.keep(sweep)
-                origin = {"name": sweep.name, "folder": str(sweep.folder), "overrides": list(sweep.overrides)}
-                state.journal.set(origin=origin)
+                state.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides))
         for lost in state.journal.lost:
             self._observers.notice(warning("journal-damaged", f"the journal was damaged: {lost}"))
         if state.differs:
@@ -178,7 +178,7 @@ class SweepRun:
         """Step 3: choose where to evaluate, and make the driver."""
         sweep, options, executors = self._sweep, self._options, self._executors
         here = executors.begins_here and state.path is not None and not options.has_result(sweep)
-        if here and state.journal.get("here"):
+        if here and state.journal.fact(EvaluatingHere):
             text = "the last command died, perhaps of a loss in its own process: now Ray workers evaluate all"
             self._observers.notice(warning("crashed-before", text))
             executors.avoid_this_process()
@@ -187,6 +187,7 @@ class SweepRun:
             stack.enter_context(evaluating_here(state.journal))
         executors.use(self._objective, self._paths, self._observers.notice)
         block, shard = self._objective.offers.block, options.shard
+        accepted = state.journal.fact(Accepted)
         return Driver(
             executors,
             block,
@@ -198,7 +199,7 @@ class SweepRun:
             retries=sweep.failures.retries,
             retry_failed=options.retry_failed,
             share=partial(shard.of, block=block) if shard else None,
-            checked_since=state.journal.get("accepted") or 0 if sweep.objective.deterministic else None,
+            checked_since=(accepted.since if accepted else 0) if sweep.objective.deterministic else None,
         )
 
     def _settings(self) -> Settings:

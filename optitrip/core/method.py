@@ -20,19 +20,27 @@ NOTHING = b""
 """What a method prepares that takes the objective as it is."""
 
 
-class Points(Protocol):
-    """The points that the items of a method stand for; frozen, pure and small, since they travel."""
+class Items(Protocol):
+    """Items one by one, for messages and for evaluating one again. An item has a point, or several: its sides."""
+
+    def sides(self, item: int) -> int:
+        """Return how many points an item has; they are numbered from 0."""
+        ...
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        """Return the values of one of its points by name, as a batch of one."""
+        ...
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        """Return what a message calls one of its points; None for any of them, where it is not known which."""
+        ...
+
+
+class Points(Items, Protocol):
+    """Points by item, one each, to be evaluated; frozen, pure and small, since they travel."""
 
     def values(self, items: range) -> dict[str, Array]:
         """Read-only values of a range of items by name, each of shape (len(items), *shape of the variable)."""
-        ...
-
-    def point(self, index: int) -> dict[str, Array]:
-        """One item's, as a batch of one."""
-        ...
-
-    def title(self, index: int) -> str:
-        """What a message calls an item."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -40,7 +48,7 @@ class Points(Protocol):
         ...
 
 
-class Method(Protocol):
+class Method(Items, Protocol):
     """Frozen, picklable, pure.
 
     The law of every method: for adjacent ranges, `evaluate(a + b) == merge(evaluate(a), evaluate(b))`, to the bit.
@@ -68,11 +76,6 @@ class Method(Protocol):
 
     def stop_rule(self) -> StopRule:
         """Make the rule by which the stage may end before its last item."""
-        ...
-
-    @property
-    def points(self) -> Points:
-        """What its items stand for."""
         ...
 
     @property

@@ -25,7 +25,7 @@ class FailFast:
 
     def __init__(self, method: Method) -> None:
         self._first = range(method.vital if method.items > method.vital else 0)
-        self._points = method.points
+        self._method = method
         self._failed = 0
         self._failures = Failures()
 
@@ -46,7 +46,7 @@ class FailFast:
             self._failures = failures
         if self._failed == len(self._first):
             every = f"the first {self._failed} items all failed" if self._failed > 1 else "the first item failed"
-            raise NoAnswer(every, self._failures, self._points)
+            raise NoAnswer(every, self._failures, self._method)
 
 
 class NoWorkers:

@@ -152,7 +152,7 @@ class Loop:
         else:
             text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
-        self._observer.notice(warning("quarantined-item", f"{method.points.title(action.item)}: {text}"))
+        self._observer.notice(warning("quarantined-item", f"{method.title(action.item, None)}: {text}"))
         part = method.lost(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
 

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from threadpoolctl import threadpool_info
 
 import optitrip
 from optitrip.draws import Draws
 from optitrip.errors import InputError
+from optitrip.journal.facts import Provenance
 from optitrip.loading import raised, source_hash
 from optitrip.objective import Objective
 from optitrip.spec import Sweep
@@ -25,24 +25,24 @@ WITNESSES = (0, 1, 999_983)
 """Candidates whose values are hashed: a sampler or distribution that changed shows here. Their number is free of N."""
 
 
-def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> dict[str, Any]:
-    """Block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
-    return {
-        "block": objective.offers.block,
-        "data": data(objective),
-        "modules": modules(paths),
-        "versions": {
+def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Provenance:
+    """Collect block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
+    return Provenance(
+        block=objective.offers.block,
+        data=data(objective),
+        modules=modules(paths),
+        versions={
             "python": ".".join(platform.python_version_tuple()[:2]),
             "optitrip": optitrip.__version__,
             "numpy": version("numpy"),
             "scipy": version("scipy"),
         },
-        "machine": {
+        machine={
             "processor": platform.machine(),
             "blas": sorted({f"{i['internal_api']} {i.get('architecture', '')}" for i in threadpool_info()}),
         },
-        "witness": witness(sweep.candidates) if sweep.space.drawable else None,
-    }
+        witness=witness(sweep.candidates) if sweep.space.drawable else None,
+    )
 
 
 def data(objective: Objective) -> str | None:

@@ -8,7 +8,6 @@ from typing import Any
 from optitrip.core.method import Method, Route
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer
-from optitrip.driver.journal import Journal
 from optitrip.driver.loop import Loop
 from optitrip.driver.phases import Phases
 from optitrip.driver.settings import DEFAULT, Settings
@@ -17,6 +16,7 @@ from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage
 from optitrip.errors import ShardDone
 from optitrip.executors.manager import ExecutorManager
+from optitrip.journal.journal import Journal
 from optitrip.part import Part
 from optitrip.runtime.clock import SYSTEM, Clock
 
@@ -77,7 +77,7 @@ class Driver:
             NoAnswer: from the route, because importing or preparing raised in a worker, or because too much failed.
             ShardDone: where only a share is wanted.
             Stopped: because someone asked to, there are no workers, or the journal cannot be written.
-            InputError: if the loss is not what it was when the journal was begun.
+            StateError: if the loss is not what it was when the journal was begun.
         """
         result: Any = None
         number = 0

@@ -9,9 +9,9 @@ from typing import Protocol
 from optitrip.core.executor import Done
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Times
-from optitrip.driver.journal import Unwritable
 from optitrip.driver.settings import Settings
 from optitrip.driver.stage import Stage
+from optitrip.journal.journal import Unwritable
 from optitrip.part import Part
 from optitrip.runtime.clock import Clock
 

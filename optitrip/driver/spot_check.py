@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 
 from optitrip.core.executor import Done
-from optitrip.driver.journal import Journal
 from optitrip.driver.stage import Stage
-from optitrip.errors import InputError
+from optitrip.errors import StateError
+from optitrip.journal.journal import Journal
 from optitrip.part import DIED, TIMEOUT, Part
 
 
@@ -34,7 +34,7 @@ class SpotCheck:
         """Compare.
 
         Raises:
-            InputError: if a part is not as before.
+            StateError: if a part is not as before.
         """
         done, self._held = self._held, []
         for outcome in done:
@@ -42,7 +42,7 @@ class SpotCheck:
                 continue  # its workers' fate, not what the loss gives
             for before, _ in self._journal.parts(self._stage.number, self._stage.digest, [outcome.part.items]):
                 if before.columns_bytes() != outcome.part.columns_bytes():
-                    raise InputError(
+                    raise StateError(
                         f"{self._journal.path}: {difference(before, outcome.part)}: the loss, or what it reads, has "
                         "changed since, or it is not deterministic. --fresh starts over; --accept-changes goes on with "
                         "what is there; [objective] deterministic = false says that this is to be expected"

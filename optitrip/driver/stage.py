@@ -8,8 +8,10 @@ from optitrip.core.method import Method, merged
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
 from optitrip.driver.guards import FailFast
-from optitrip.driver.journal import Journal, missing
-from optitrip.driver.strung import Strung
+from optitrip.journal.facts import StageBegun
+from optitrip.journal.journal import Journal
+from optitrip.journal.row_batches import RowBatch
+from optitrip.journal.tiling import missing
 from optitrip.part import NO_STEP, Part
 
 
@@ -28,12 +30,12 @@ class Stage:
         Raises:
             NoAnswer: if that is hopeless.
         """
-        self._journal.begun(self.number, self.digest, self.method.kind, self.method.items)
+        self._journal.begin(StageBegun(self.number, self.digest, self.method.kind, self.method.items))
         self._observer.stage(self.method)
         found: list[range] = []
-        for strung in self._journal.strung(self.number, self.digest, self.method.items, again=False):
-            part = self._merged(strung)
-            self._observer.parts([(part, strung.times)], new=False)
+        for batch in self._journal.batches(self.number, self.digest, self.method.items, again=False):
+            part = self._merged(batch)
+            self._observer.parts([(part, batch.times)], new=False)
             self.see(part)
             found.append(part.items)
         self._known = (self.method.items, 0, 0), found
@@ -49,9 +51,9 @@ class Stage:
                 info("resuming", f"resuming: {found:,} of {self.method.items:,} items are in the journal")
             )
 
-    def _merged(self, strung: Strung) -> Part:
-        one = len(strung.times.starts) == 1
-        return strung.parts[0] if one else self.method.merge(*strung.parts)
+    def _merged(self, batch: RowBatch) -> Part:
+        one = len(batch.times.starts) == 1
+        return batch.parts[0] if one else self.method.merge(*batch.parts)
 
     @property
     def needed(self) -> int:
@@ -80,8 +82,8 @@ class Stage:
 
     def whole(self, items: int) -> Part:
         """All of the first items, as far as attempt 0 goes."""
-        found = self._journal.strung(self.number, self.digest, items)
-        return merged([self._merged(strung) for strung in found], self.method.merge)
+        found = self._journal.batches(self.number, self.digest, items)
+        return merged([self._merged(batch) for batch in found], self.method.merge)
 
     def failed(self, whole: Part) -> list[range]:
         """What another try may change."""
@@ -107,8 +109,8 @@ class Stage:
         if ending.items == whole.items.stop:
             return True
         self.ending = ending
-        for strung in self._journal.strung(self.number, self.digest, self.method.items, whole.items.stop):
-            ending.see(self._merged(strung))
+        for batch in self._journal.batches(self.number, self.digest, self.method.items, whole.items.stop):
+            ending.see(self._merged(batch))
         return False
 
     def write(self, parts: Sequence[tuple[Part, float]], written: int, attempt: int) -> list[range]:

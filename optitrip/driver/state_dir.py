@@ -10,8 +10,8 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from optitrip.driver import files
-from optitrip.driver.journal import Journal
-from optitrip.errors import InputError
+from optitrip.errors import StateError
+from optitrip.journal.journal import Journal
 from optitrip.spec import Sweep, differences
 
 JOURNAL, ESSENCE, LOCK = "journal.sqlite", "identity.json", "lock"
@@ -21,7 +21,7 @@ class StateDir:
     """`<root>/<name>-<identity>/`, made if it is not there; without a root, nowhere but in memory.
 
     Raises:
-        InputError: if it cannot be made or written, or belongs to another sweep.
+        StateError: if it cannot be made or written, or belongs to another sweep.
     """
 
     def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
@@ -44,18 +44,18 @@ class StateDir:
             if not essence.exists():
                 files.replace(essence, files.json_bytes(plain(sweep.essence)))
             elif changed := differences(json.loads(essence.read_bytes()), plain(sweep.essence)):
-                raise InputError(f"{self.path} belongs to another sweep; it differs in {'; '.join(changed)}")
+                raise StateError(f"{self.path} belongs to another sweep; it differs in {'; '.join(changed)}")
             self.journal = Journal(self.path / JOURNAL, sweep.identity)
         except BaseException as error:
             if self._lock is not None:
                 self._lock.release()
             if isinstance(error, OSError):
-                raise InputError(
+                raise StateError(
                     f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
                     "--state-dir names another place"
                 ) from None
             if isinstance(error, ValueError):
-                raise InputError(f"{self.path / ESSENCE}: damaged: {error}; --fresh sets the directory aside") from None
+                raise StateError(f"{self.path / ESSENCE}: damaged: {error}; --fresh sets the directory aside") from None
             raise
 
     def keep(self, sweep: Sweep) -> None:
@@ -73,7 +73,7 @@ def locked(path: Path) -> BaseFileLock:
     """A directory, made if it is not there, that no other command has; the system lets go of it when this one dies.
 
     Raises:
-        InputError: if another command has it.
+        StateError: if another command has it.
     """
     path.mkdir(parents=True, exist_ok=True)
     # Without flock the library would leave a file that outlives a crash; the journal's epoch has to do there.
@@ -81,7 +81,7 @@ def locked(path: Path) -> BaseFileLock:
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(
+        raise StateError(
             f"{path}: another command is running this sweep; wait for it, or stop it (--state-dir names another place)"
         ) from None
     except OSError as error:

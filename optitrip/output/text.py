@@ -12,7 +12,7 @@ import numpy as np
 from optitrip.part import Array, Failures
 
 if TYPE_CHECKING:
-    from optitrip.core.method import Points
+    from optitrip.core.method import Items
 
 SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
 
@@ -42,16 +42,25 @@ def rows_of(values: Mapping[str, Array]) -> list[tuple[str, str]]:
     return [(f"  {name}", show(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
 
 
-def told(failures: Failures | None, points: Points | None, index: int | None = None, what: str = "") -> str:
-    """The first failure as it was raised, with the parameters; empty without one.
+def told(failures: Failures | None, items: Items | None, index: int | None = None, what: str = "") -> str:
+    """Show the first failure as it was raised, with the parameters of the point that failed; empty without one.
 
-    Where the items of a stage are not those of the points, `index` says which point it was and `what` of it failed.
+    Where it is not known which of an item's points failed, all are shown.
+
+    Args:
+        failures: of a stage.
+        items: of that stage.
+        index: of the item, where those of the stage are others.
+        what: failed of it.
     """
     first = failures.first() if failures else None
-    if first is None or points is None:
+    if first is None or items is None:
         return ""
     kind, record = first
     at = record.index if index is None else index
-    parameters = "\n".join(f"  {name} = {show(values[0])}" for name, values in points.point(at).items())
+    sides = range(items.sides(at)) if record.side is None else [record.side]
+    parameters = "\nor\n".join(
+        "\n".join(f"  {name} = {show(values[0])}" for name, values in items.point(at, side).items()) for side in sides
+    )
     said = record.traceback.rstrip() or record.message
-    return f"\n{points.title(at)} ({f'{what} ' if what else ''}{kind}), with\n{parameters}\n{said}"
+    return f"\n{items.title(at, record.side)} ({f'{what} ' if what else ''}{kind}), with\n{parameters}\n{said}"

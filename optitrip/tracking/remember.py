@@ -15,6 +15,7 @@ from optitrip.driver.phases import Phases
 from optitrip.driver.provenance import git
 from optitrip.driver.state_dir import StateDir
 from optitrip.errors import Stopped
+from optitrip.journal.facts import Delivered, RecordedRun
 from optitrip.output.outcome import Outcome
 from optitrip.spec import Sweep, flat
 from optitrip.telling import figures
@@ -27,8 +28,8 @@ MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"
 def track(sweep: Sweep, state: StateDir, recorder: Recorder) -> MlflowRun | None:
     """The MLflow run of this sweep; none where the file wants none, or all was delivered to that place already."""
     uri, experiment = tracking_uri(), sweep.tracking.experiment
-    told = {"items": sweep.items, "uri": uri, "experiment": experiment}
-    if sweep.tracking.use == "none" or state.journal.get("delivered") == told:
+    delivered = Delivered(sweep.items, uri, experiment)
+    if sweep.tracking.use == "none" or state.journal.fact(Delivered) == delivered:
         return None
     params = flat({key: value for key, value in sweep.essence.items() if key != "space"})
     params |= {f"space.{name}": described for name, described in sweep.space.describe().items()}
@@ -42,8 +43,7 @@ def track(sweep: Sweep, state: StateDir, recorder: Recorder) -> MlflowRun | None
         "mlflow.user": user(),
         **commit,
     }
-    journal: str = state.journal.get("journal")
-    return MlflowRun(recorder, Run(uri, experiment, sweep.label, journal, params, tags), sweep.spec.curve)
+    return MlflowRun(recorder, Run(uri, experiment, sweep.label, state.journal.name, params, tags), sweep.spec.curve)
 
 
 def remember(
@@ -57,7 +57,8 @@ def remember(
 ) -> dict[str, str] | None:
     """Tell MLflow how it ended; a failure costs a line, no more."""
     if tracker is None:
-        return state.journal.get("mlflow")
+        recorded = state.journal.fact(RecordedRun)
+        return recorded.to_json() if recorded else None
 
     def ends() -> dict[str, float]:
         now = replace(answer, phases=phases.seconds, seconds=phases.total)
@@ -76,9 +77,13 @@ def remember(
             )
         )
         return None
-    told = {"items": answer.items, "uri": tracker.run.uri, "experiment": tracker.run.experiment}
     with suppress(Stopped):  # delivered again next time, which MLflow does not notice
-        state.journal.set(mlflow=where, delivered=told if answer.status == "finished" else None)
+        if answer.status == "finished":
+            delivered = Delivered(answer.items, tracker.run.uri, tracker.run.experiment)
+            state.journal.note(RecordedRun(**where), delivered)
+        else:
+            state.journal.forget(Delivered)
+            state.journal.note(RecordedRun(**where))
     return where
 
 

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from examples import draws
 from optitrip.core.observer import Observers
 from optitrip.core.progress import Progress
-from optitrip.driver.journal import Journal
 from optitrip.driver.stage import Stage
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.method import Search
 from optitrip.part import Part
 from optitrip.returned import Evaluation

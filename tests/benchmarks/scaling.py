@@ -33,12 +33,12 @@ from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers
 from optitrip.core.progress import Progress
 from optitrip.draws import Draws
-from optitrip.driver.journal import Journal
 from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.ray_environment import prepare
 from optitrip.executors.worker import Worker
+from optitrip.journal.journal import Journal
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective

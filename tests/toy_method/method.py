@@ -43,9 +43,14 @@ class Count:
     vital: int = 100
     block: int = 0
 
-    @property
-    def points(self) -> Draws:
-        return self.draws
+    def sides(self, item: int) -> int:
+        return self.draws.sides(item)
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.draws.point(item, side)
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        return self.draws.title(item, side)
 
     def stop_rule(self) -> AllItems:
         return AllItems(self.items)
@@ -108,5 +113,5 @@ def count_route(method: Count) -> Route:
     """
     result: CountResult = yield method
     if result.failures.count == result.items:
-        raise NoAnswer(f"none of the {result.items:,} draws has a loss", result.failures, method.points)
+        raise NoAnswer(f"none of the {result.items:,} draws has a loss", result.failures, method)
     return Found(result)

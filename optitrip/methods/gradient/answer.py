@@ -193,10 +193,9 @@ class GradientAnswer:
         yield PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")
 
     def message(self) -> str:
-        points = self.method.points
-        first = told(self.result.failures, points)
-        first = first or told(self.reported.failures if self.reported else None, points, 0, "its report")
-        return first or told(self.derived.failures if self.derived else None, points, 0, "its analytic gradient")
+        first = told(self.result.failures, self.method)
+        first = first or told(self.reported.failures if self.reported else None, self.method, 0, "its report")
+        return first or told(self.derived.failures if self.derived else None, self.method, 0, "its analytic gradient")
 
     def picture(self) -> bytes:
         """The gradient as a row of images or as heat maps, a PNG."""

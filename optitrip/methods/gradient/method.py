@@ -12,14 +12,14 @@ the step that was taken, (x + h) - x, and never by h.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from optitrip.core.method import NOTHING, digest_of
 from optitrip.core.stop_rule import AllItems
-from optitrip.methods.gradient.stencil import Neighbours
+from optitrip.methods.gradient.stencil import Neighbours, stepped_title
 from optitrip.objective import Objective
 from optitrip.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named, placed
 from optitrip.point import Point
@@ -86,8 +86,18 @@ class Gradient:
 
     @property
     def points(self) -> Neighbours:
-        """What the items stand for, on the first side."""
+        """The first side."""
         return self.neighbours[0]
+
+    def sides(self, item: int) -> int:
+        return len(self.neighbours) if item else 1
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.neighbours[side].point(item)
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        steps = [one.end for number, one in enumerate(self.neighbours) if side in (number, None)]
+        return stepped_title(self.center, self.points.coordinates, item, " or ".join(steps))
 
     @property
     def first_loss(self) -> str:
@@ -123,16 +133,21 @@ class Gradient:
             if again:
                 losses = np.concatenate([columns[LOSS[self.neighbours[0].side]][:1], losses])
             columns[LOSS[side.side]] = losses
-            problems += found.problems
+            problems += [(kind, replace(record, side=number)) for kind, record in found.problems]
             if not number:
                 columns |= {BESIDE + name: column for name, column in found.named.items()}
         return self.part(items, columns, [LOSS[side.side] for side in self.neighbours], stuck, problems)
 
     def lost(self, items: range, problems: Problems) -> Part:
         nothing = {LOSS[side.side]: np.full(len(items), np.nan) for side in self.neighbours}
-        return self.part(
-            items, {"coordinate": self.along(items), **nothing}, list(nothing), self.stuck(items), problems
-        )
+        columns = {"coordinate": self.along(items), **nothing}
+        return self.part(items, columns, list(nothing), self.stuck(items), self.at_any_side(problems))
+
+    def at_any_side(self, problems: Problems) -> Problems:
+        """Return problems of whole items, of which it is not known at which point they were met."""
+        return [
+            (kind, replace(record, side=None) if self.sides(record.index) > 1 else record) for kind, record in problems
+        ]
 
     def along(self, items: range) -> Array:
         """The coordinate of each item, -1 for x itself; int64."""
@@ -156,7 +171,7 @@ class Gradient:
         along = self.neighbours[0].coordinates[at - 1]
         x = self.center.entries(along)
         stepped = np.array([side.entries(along) for side in self.neighbours])
-        moved = np.all(np.isfinite(stepped) & (stepped != x), axis=0)
+        moved = np.isfinite(stepped) & (stepped != x)
         return [
             Record(
                 int(at[row]),
@@ -165,8 +180,9 @@ class Gradient:
                 f"{' and '.join(repr(float(end)) for end in stepped[:, row])}; wanted "
                 f"{'a larger' if np.isfinite(stepped[:, row]).all() else 'another'} step",
                 "",
+                side=int(np.argmin(moved[:, row])),
             )
-            for row in np.flatnonzero(~moved)
+            for row in np.flatnonzero(~moved.all(axis=0))
         ]
 
     def merge(self, *parts: Part) -> Part:

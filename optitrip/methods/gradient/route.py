@@ -48,7 +48,7 @@ def gradient_route(method: Gradient, offers: Offers, *, agree: bool = True) -> R
     result: GradientResult = yield method
     if not np.isfinite(result.flat).any():
         why = f"none of the {result.items - 1:,} coordinates has a difference: {listed(result.failures)}"
-        raise NoAnswer(why, result.failures, method.points)
+        raise NoAnswer(why, result.failures, method)
     report = derived = None
     if offers.report:
         report = yield Report(method.points, 0)

@@ -64,13 +64,22 @@ class Neighbours:
             found[mine] = self.stepped(self.center.values[name].ravel()[places])
         return found
 
-    def point(self, index: int) -> dict[str, Array]:
-        return self.values(range(index, index + 1))
+    def sides(self, item: int) -> int:
+        del item  # those of the other side are points of their own
+        return 1
 
-    def title(self, index: int) -> str:
-        if not index:
-            return "x itself"
-        return f"x with {self.center.title(int(self.coordinates[index - 1]))} one step {'+-'[self.side < 0]}h"
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        del side
+        return self.values(range(item, item + 1))
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        del side
+        return stepped_title(self.center, self.coordinates, item, self.end)
+
+    @property
+    def end(self) -> str:
+        """What a message calls its step."""
+        return "+h" if self.side > 0 else "-h"
 
     @cached_property
     def _described(self) -> dict[str, Any]:
@@ -85,3 +94,8 @@ class Neighbours:
 
     def __hash__(self) -> int:
         return hash(tuple(self.describe().values()))
+
+
+def stepped_title(center: Point, coordinates: Array, item: int, step: str) -> str:
+    """Return what a message calls x, or x with a coordinate a step further."""
+    return f"x with {center.title(int(coordinates[item - 1]))} one step {step}" if item else "x itself"

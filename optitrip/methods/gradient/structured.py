@@ -82,7 +82,7 @@ class Deltas(Gradient):
     def lost(self, items: range, problems: Problems) -> Part:
         nothing = {DELTA[side.side]: np.full(len(items), np.nan) for side in self.neighbours}
         columns = {"coordinate": self.along(items), "loss": np.full(len(items), np.nan), **nothing}
-        return self.part(items, columns, list(nothing), self.stuck(items), problems)
+        return self.part(items, columns, list(nothing), self.stuck(items), self.at_any_side(problems))
 
     def _call(self, made: Any, wanted: range, first: int, columns: dict[str, Array], problems: Problems) -> None:
         """One call for the whole block around the wanted items, which begin at row wanted.start - first."""
@@ -105,15 +105,17 @@ class Deltas(Gradient):
             kinks = kinks.reshape(len(steps), -1).sum(axis=0)
         except (Exception, SystemExit) as error:
             shown = error if not isinstance(error, NotANumber) else TypeError(str(error))
-            problems += [(RAISED, recorded(index, shown)) for index in asked]
+            # One call is for all of them, so none is known to be at fault.
+            problems += self.at_any_side([(RAISED, recorded(index, shown)) for index in asked])
             for side in self.neighbours:
                 columns[DELTA[side.side]][rows] = np.nan
             return
         places = slice(asked.start - whole.start, asked.stop - whole.start)
-        for side, found in zip(self.neighbours, deltas, strict=True):
+        for number, (side, found) in enumerate(zip(self.neighbours, deltas, strict=True)):
             columns[DELTA[side.side]][rows] = found[places]
-            bad = np.flatnonzero(~np.isfinite(found[places])).tolist()
-            problems += [(NAN, Record(asked[row], "float", f"the delta was {found[places][row]}", "")) for row in bad]
+            for row in np.flatnonzero(~np.isfinite(found[places])).tolist():
+                said = f"the delta was {found[places][row]}"
+                problems.append((NAN, Record(asked[row], "float", said, "", side=number)))
         if KINKS in columns:
             columns[KINKS][rows] = kinks[places]
 
@@ -152,6 +154,9 @@ class DeltasAgreement(Agreement):
         plain.losses[[record.index - items.start for record in self.method.stuck(items)]] = np.nan
         at_x = float(context.at_x.losses[0])
         delta = by_deltas.columns[DELTA[self.method.neighbours[0].side]]
-        problems = [(kind, record) for kind, records in by_deltas.failures.records.items() for record in records]
+        # Only the first side is compared here.
+        problems = [
+            (kind, r) for kind, records in by_deltas.failures.records.items() for r in records if r.side in (0, None)
+        ]
         fast = Evaluation(items, {"loss": at_x + delta}, problems=problems)
         return compared(items, fast, plain, np.full(len(items), objective.allowed_of_deltas(at_x)))

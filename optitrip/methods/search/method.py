@@ -88,9 +88,14 @@ class Search:
     """The mistake is in the loss then, and more of it tells nothing."""
     block: int = 0
 
-    @property
-    def points(self) -> Draws:
-        return self.draws
+    def sides(self, item: int) -> int:
+        return self.draws.sides(item)
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.draws.point(item, side)
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        return self.draws.title(item, side)
 
     def stop_rule(self) -> SearchStopRule:
         return SearchStopRule(self.items, self.sign, self.target_loss, self.no_improvement)

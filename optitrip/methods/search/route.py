@@ -38,7 +38,7 @@ def search_route(method: Search, offers: Offers, *, agree: bool = True) -> Route
         NoAnswer: if batches and plain calls disagree, or no loss is finite.
     """
     if offers.losses and agree:
-        yield from agreement(method.points, min(2, method.items))
+        yield from agreement(method.draws, min(2, method.items))
     screening = None
     if method.screen:
         result, screening = yield from screened(method)
@@ -46,10 +46,10 @@ def search_route(method: Search, offers: Offers, *, agree: bool = True) -> Route
         result = yield method
         if not len(result.best_index):
             why = f"none of the {result.items:,} candidates has a finite loss: {listed(result.failures)}"
-            raise NoAnswer(why, result.failures, method.points)
+            raise NoAnswer(why, result.failures, method)
     return Found(result, (yield from reported(method, result, offers)), screening)
 
 
 def reported(method: Search, result: SearchResult, offers: Offers) -> Generator[Method, Any, ReportResult | None]:
     """Yield the report of the best candidate, if the objective reports anything; return it."""
-    return (yield Report(method.points, int(result.best_index[0]))) if offers.report else None
+    return (yield Report(method.draws, int(result.best_index[0]))) if offers.report else None

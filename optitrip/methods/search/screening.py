@@ -142,7 +142,7 @@ def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Scree
     found: SearchResult = yield replace(method, best=max(method.best, REACH))
     if not len(found.best_index):
         why = f"none of the {found.items:,} candidates has a finite screened loss: {listed(found.failures)}"
-        raise NoAnswer(why, found.failures, method.points)
+        raise NoAnswer(why, found.failures, method)
     finite = np.isfinite(found.loss)
     sample = dict(zip(found.index[finite][:SAMPLED].tolist(), found.loss[finite].tolist(), strict=False))
     best = dict(zip(found.best_index.tolist(), found.best_loss.tolist(), strict=True))
@@ -160,7 +160,7 @@ def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Scree
             break
     if not verified.finite.any():
         why = f"none of the {len(verified.candidates)} verified candidates has a finite loss"
-        raise NoAnswer(f"{why}: {listed(verified.failures)}", verified.failures, method.points)
+        raise NoAnswer(f"{why}: {listed(verified.failures)}", verified.failures, method)
     margin = np.inf
     if left_out or found.items - found.failures.count > len(best):
         margin = verified.margin(next(iter(left_out.values()), float(found.best_loss[-1])))

@@ -46,6 +46,15 @@ class Agreement:
     vital: int = 0
     block: int = 0
 
+    def sides(self, item: int) -> int:
+        return self.points.sides(item)
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.points.point(item, side)
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        return self.points.title(item, side)
+
     def stop_rule(self) -> AllItems:
         return AllItems(self.items)
 

@@ -41,6 +41,18 @@ class Report:
     vital: int = 0
     block: int = 0
 
+    def sides(self, item: int) -> int:
+        del item  # there is but one
+        return self.points.sides(self.index)
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        del item
+        return self.points.point(self.index, side)
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        del item
+        return self.points.title(self.index, side)
+
     def stop_rule(self) -> AllItems:
         return AllItems(self.items)
 
@@ -55,7 +67,7 @@ class Report:
         return NOTHING
 
     def evaluate(self, context: Objective, items: range) -> Part:
-        point = self.points.point(self.index)
+        point = self.point(items.start)
         try:
             said = context.gradient(point, self.gradient_by) if self.gradient_by else context.report(point)
         except (Exception, SystemExit) as error:

@@ -20,12 +20,11 @@ def agreement(points: Points, items: int) -> Route:
 
 def checked(method: Agreement, gives: str) -> Route:
     result: AgreementResult = yield method
-    points = method.points
     for wrong in result.disagreements:
         first = result.failures.first()
         why = f"\n{first[1].traceback or first[1].message}" if first else ""
         raise NoAnswer(
-            f"{points.title(wrong.index)}: {gives} {wrong.batched!r} where the plain call gives {wrong.plain!r}; "
+            f"{method.title(wrong.index)}: {gives} {wrong.batched!r} where the plain call gives {wrong.plain!r}; "
             f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
             f"`tolerance`.{why}"
         )

@@ -30,11 +30,14 @@ class Chosen:
             column.flags.writeable = False
         return values
 
-    def point(self, index: int) -> dict[str, Array]:
-        return self.draws.point(self.candidates[index])
+    def sides(self, item: int) -> int:
+        return self.draws.sides(self.candidates[item])
 
-    def title(self, index: int) -> str:
-        return self.draws.title(self.candidates[index])
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.draws.point(self.candidates[item], side)
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        return self.draws.title(self.candidates[item], side)
 
     def describe(self) -> dict[str, Any]:
         return {"draws": self.draws.describe(), "candidates": list(self.candidates)}
@@ -63,6 +66,15 @@ class Verification:
     @property
     def items(self) -> int:
         return len(self.points.candidates)
+
+    def sides(self, item: int) -> int:
+        return self.points.sides(item)
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.points.point(item, side)
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        return self.points.title(item, side)
 
     def stop_rule(self) -> AllItems:
         return AllItems(self.items)

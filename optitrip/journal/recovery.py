@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.ahead import Ahead
-from optitrip.errors import InputError
+from optitrip.errors import StateError
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""
@@ -98,14 +98,14 @@ def mend(path: Path, schema: str, insert: str, part_checksum: Checksum, fact_che
         What was lost, in words, and where the old file is.
 
     Raises:
-        InputError: if nothing can be read.
+        StateError: if nothing can be read.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as damaged:
         damaged.text_factory = decoded
         parts, broken = read(damaged, "part", part_checksum)
         facts, broken_facts = read(damaged, "meta", fact_checksum)
     if not parts and not facts:
-        raise InputError(f"{path}: the journal is damaged and nothing in it can be read; --fresh sets it aside")
+        raise StateError(f"{path}: the journal is damaged and nothing in it can be read; --fresh sets it aside")
     new = path.with_name(path.name + ".mended")
     new.unlink(missing_ok=True)
     with closing(sqlite3.connect(new, isolation_level=None)) as mended:

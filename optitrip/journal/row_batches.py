@@ -1,4 +1,4 @@
-"""Rows of a journal, many at a time: to make a part of each costs ten times what it costs to read it."""
+"""Decodes journal rows in bulk: building one part per row takes ten times as long as reading the rows."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from optitrip.core.observer import Times
 from optitrip.part import Array, Failures, Part, layout
 
 FEW = 8
-"""Rows, of which to make a part each is quicker."""
+"""Number of rows up to which building one part per row is quicker."""
 Row = tuple[int, int, bytes, bytes, int, int, int]
-"""Of a part: first item, one past the last, columns, failures, when it was written, and what of it plays no part here;
-not a class of its own, since there may be a million."""
+"""First item, one past the last, columns, failures, time of writing, and two numbers that are not needed here.
+
+A tuple, not a class, since there may be a million."""
 
 
-class Strung(NamedTuple):
-    """Adjacent rows as parts that are still to be merged: one whose columns are all of theirs, one after the other, or,
-    where these do not fit together, as many as there are rows."""
+class RowBatch(NamedTuple):
+    """Adjacent rows, decoded but not merged."""
 
     parts: list[Part]
+    """One part whose columns are those of all rows, concatenated; one part per row where columns differ in kind."""
     times: Times
+    """Time of writing of each row, in milliseconds since 1970."""
 
     @classmethod
-    def of(cls, rows: Sequence[Row], few: int = FEW) -> Strung:
+    def decode(cls, rows: Sequence[Row], few: int = FEW) -> RowBatch:
+        """Decode adjacent rows; up to `few` of them become one part each."""
         starts, stops, columns, failures, written, *_ = zip(*rows, strict=True)
         times = Times(starts, written)
-        joined = strung(columns) if len(rows) > few else None
+        joined = concatenated(columns) if len(rows) > few else None
         if joined is None:
             each = zip(starts, stops, columns, failures, strict=True)
             return cls([Part.from_bytes(range(lo, hi), data, failed) for lo, hi, data, failed in each], times)
@@ -37,10 +40,10 @@ class Strung(NamedTuple):
         return cls([Part(range(starts[0], stops[-1]), joined, Failures().then(*found))], times)
 
 
-def strung(rows: Sequence[bytes]) -> dict[str, Array] | None:
-    """The columns of rows, each with that of one row after that of another; None if not all have the same columns.
+def concatenated(rows: Sequence[bytes]) -> dict[str, Array] | None:
+    """Concatenate the columns of rows, name by name; return None if not all rows have the same columns.
 
-    Rows of one layout are taken apart together; then each group's values go to their places.
+    Rows of one layout are split up together; then the values of each group go to their places.
     """
     bodies: defaultdict[bytes, list[bytes]] = defaultdict(list)
     members: defaultdict[bytes, list[int]] = defaultdict(list)

@@ -9,41 +9,28 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import struct
 import time
 import uuid
-import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from optitrip.driver import rescue
-from optitrip.driver.strung import Row, Strung
-from optitrip.errors import InputError, Stopped
+from optitrip.errors import StateError, Stopped
+from optitrip.journal.fact_base import Fact, SweepFact
+from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
+from optitrip.journal.opening import decoded_fact, open_database
+from optitrip.journal.row_batches import Row, RowBatch
+from optitrip.journal.schema import INSERT, fact_checksum, part_checksum
+from optitrip.journal.tiling import chain
 from optitrip.part import NO_FAILURES, Part
 
-APPLICATION_ID = 0x6F747270  # "otrp"
-VERSION = 4
-SCHEMA = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
-CREATE TABLE part (
-    stage INTEGER NOT NULL, digest BLOB NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL,
-    attempt INTEGER NOT NULL, -- 0 is the first; later ones are of what failed before
-    columns BLOB NOT NULL, failures BLOB NOT NULL, nanoseconds INTEGER NOT NULL, written INTEGER NOT NULL,
-    crc INTEGER NOT NULL,
-    PRIMARY KEY (stage, digest, lo, hi, attempt)
-) STRICT;
-PRAGMA application_id={APPLICATION_ID};
-PRAGMA user_version={VERSION};
-"""
-INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-
+T = TypeVar("T")
+F = TypeVar("F", bound=SweepFact)
 ROWS_AT_ONCE = 256
-STRUNG_ROWS, STRUNG_BYTES = 4_096, 2**24
-"""So much is taken from the file at once, where it is to be merged anyway."""
+BATCH_ROWS, BATCH_BYTES = 4_096, 2**24
+"""Limits of a batch of rows."""
 
 
 class Unwritable(Stopped):
@@ -64,72 +51,88 @@ class Journal:
             reading: only read; whoever writes it meanwhile goes on.
 
         Raises:
-            InputError: if the file cannot be read or written, is no journal of this version or of another sweep.
+            StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
         """
         self.path, self._sweep = path, sweep
-        self.lost: tuple[str, ...] = ()
-        """What was damaged, in words."""
-        try:
-            self._database = self._open(reading)
-            if not rescue.sound(self._database, path, SCHEMA, self.checksum, fact_checksum):
-                if reading:
-                    raise InputError(f"{path}: the journal is damaged; `optitrip sweep` mends it")
-                self._database.close()
-                self.lost = rescue.mend(path, SCHEMA, INSERT, self.checksum, fact_checksum)
-                self._database = self._open(reading)
-            self._database.execute("PRAGMA synchronous=EXTRA")
-        except rescue.ERRORS as error:
-            raise InputError(f"{path}: the journal cannot be opened: {error}; --fresh sets it aside") from None
-        self._epoch = 1 + (self.get("epoch") or 0)
+        self._checksum = partial(part_checksum, sweep)
+        self._database, lost = open_database(path, sweep, self._checksum, reading=reading)
+        self.lost = lost
+        """What was damaged and left out, in words."""
+        last = self.fact(Epoch)
+        self._epoch = Epoch(last.number + 1 if last else 1)
         if not reading:
             self._take_over()
 
-    def _open(self, reading: bool) -> sqlite3.Connection:
-        where = f"{self.path.absolute().as_uri()}?mode=rw" if reading else self.path
-        database = sqlite3.connect(where, isolation_level=None, timeout=20, uri=reading)
-        try:
-            application, version = (
-                database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-            )
-            if application == 0 and version == 0 and not reading and rescue.empty(database):
-                database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-            elif (application, version) != (APPLICATION_ID, VERSION):
-                raise InputError(f"{self.path}: not a journal of this version of optitrip; --fresh sets it aside")
-            self._check_owner(database)
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    def _check_owner(self, database: sqlite3.Connection) -> None:
-        """Go on unless an intact row tells of another sweep: to that one's rows, this one's checksums would not fit."""
-        row: tuple[Any, ...] | None = None
-        with suppress(*rescue.ERRORS):
-            row = database.execute("SELECT * FROM meta WHERE key = 'sweep'").fetchone()
-        if row and rescue.intact(row, fact_checksum) and json.loads(row[1]) != self._sweep:
-            raise InputError(
-                f"{self.path}: the journal of another sweep ({json.loads(row[1])}, wanted {self._sweep}); "
-                "--fresh sets it aside"
-            )
-
     def _take_over(self) -> None:
         """Fence off whoever wrote before: a lock may fail on a network's disk, a transaction does not."""
-        facts: dict[str, Any] = {"epoch": self._epoch}
-        if self.get("journal") is None:
-            facts |= {"journal": uuid.uuid4().hex, "created": time.time(), "sweep": self._sweep}
+        facts: list[Fact] = [self._epoch]
+        if self.fact(JournalName) is None:
+            facts += [JournalName(uuid.uuid4().hex), Created(time.time()), Owner(self._sweep)]
         with self._transaction(fenced=False):
-            self._set(facts)
+            self._store({fact.key: fact.to_json() for fact in facts})
 
-    def get(self, key: str) -> Any:
-        """A fact, or None."""
+    @property
+    def name(self) -> str:
+        """The random name that the journal was given when it was created.
+
+        Raises:
+            StateError: if it has none.
+        """
+        if (name := self.fact(JournalName)) is None:
+            raise StateError(f"{self.path}: the journal has no record of its name; --fresh sets it aside")
+        return name.name
+
+    def fact(self, kind: type[F]) -> F | None:
+        """Read a fact; return None if it was never noted, or was forgotten.
+
+        Raises:
+            StateError: if the file, or this fact in it, is damaged.
+        """
+        return self._fact(kind.KEY, kind.from_json)
+
+    def note(self, *facts: Fact) -> None:
+        """Store facts, in one transaction, in place of earlier ones of their kind."""
+        with self._transaction():
+            self._store({fact.key: fact.to_json() for fact in facts})
+
+    def forget(self, kind: type[SweepFact]) -> None:
+        """Store that a fact no longer holds."""
+        with self._transaction():
+            self._store({kind.KEY: None})
+
+    def begin(self, stage: StageBegun) -> None:
+        """Note a stage, unless it was noted before."""
+        if self._stage(stage.number) != stage:
+            self.note(stage)
+
+    def stages(self) -> list[StageBegun]:
+        """Read the stages that were begun, in order.
+
+        Raises:
+            StateError: if the file, or one of these facts in it, is damaged.
+        """
+        found: list[StageBegun] = []
+        while (stage := self._stage(len(found))) is not None:
+            found.append(stage)
+        return found
+
+    def _stage(self, number: int) -> StageBegun | None:
+        return self._fact(StageBegun.key_of(number), lambda value: StageBegun.from_json(number, value))
+
+    def _fact(self, key: str, decode: Callable[[Any], T]) -> T | None:
         rows = self._read("SELECT value FROM meta WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else None
+        return decoded_fact(self.path, key, rows[0][0], decode) if rows else None
+
+    def _store(self, facts: dict[str, Any]) -> None:
+        texts = {key: json.dumps(value) for key, value in facts.items()}
+        rows = [(key, text, fact_checksum(key, text)) for key, text in texts.items()]
+        self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", rows)
 
     def _read(self, query: str, *values: Any) -> list[Any]:
         """The rows of a query.
 
         Raises:
-            InputError: if the file is damaged.
+            StateError: if the file is damaged.
         """
         return list(self._rows(query, *values))
 
@@ -140,22 +143,7 @@ class Journal:
             while some := cursor.fetchmany(ROWS_AT_ONCE):
                 yield from some
         except sqlite3.Error as error:
-            raise InputError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
-
-    def set(self, **facts: Any) -> None:
-        with self._transaction():
-            self._set(facts)
-
-    def _set(self, facts: dict[str, Any]) -> None:
-        texts = {key: json.dumps(value) for key, value in facts.items()}
-        rows = [(key, text, fact_checksum(key, text)) for key, text in texts.items()]
-        self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", rows)
-
-    def begun(self, stage: int, digest: bytes, kind: str, items: int) -> None:
-        """Note which method a stage has, for those who read the journal without knowing the route."""
-        fact = [digest.hex(), kind, items]
-        if self.get(f"stage {stage}") != fact:
-            self.set(**{f"stage {stage}": fact})
+            raise StateError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
 
     @contextmanager
     def _transaction(self, *, fenced: bool = True) -> Generator[None]:
@@ -167,7 +155,7 @@ class Journal:
         """
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            if fenced and self.get("epoch") != self._epoch:
+            if fenced and self.fact(Epoch) != self._epoch:
                 raise Stopped(f"{self.path}: another command took this sweep over")
             yield
             self._database.execute("COMMIT")
@@ -194,7 +182,7 @@ class Journal:
                 key = (stage, digest, part.items.start, part.items.stop, attempt)
                 columns = part.columns_bytes()
                 row = (*key, columns, part.failures.to_bytes(), round(seconds * 1e9), written)
-                if not self._database.execute(INSERT, (*row, self.checksum(*row))).rowcount:
+                if not self._database.execute(INSERT, (*row, self._checksum(*row))).rowcount:
                     (there,) = self._database.execute(
                         "SELECT columns FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ? AND attempt = ?",
                         key,
@@ -222,7 +210,7 @@ class Journal:
         """The parts of these ranges in an attempt, each with the time it was written in milliseconds since 1970.
 
         Raises:
-            InputError: if a row is not as it was written.
+            StateError: if a row is not as it was written.
         """
         wanted = set(tiles)
         query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? ORDER BY lo, hi"
@@ -231,17 +219,19 @@ class Journal:
             tile = range(lo, hi)
             if tile not in wanted:
                 continue
-            if self.checksum(*row[:-1]) != crc:
+            if self._checksum(*row[:-1]) != crc:
                 raise self._damaged(stage, lo, hi)
             yield Part.from_bytes(tile, columns, failures), written
 
-    def strung(self, stage: int, digest: bytes, items: int, start: int = 0, *, again: bool = True) -> Iterator[Strung]:
-        """The parts of the tiling of attempt 0, those that are adjacent many at a time; in one pass over all rows.
+    def batches(
+        self, stage: int, digest: bytes, items: int, start: int = 0, *, again: bool = True
+    ) -> Iterator[RowBatch]:
+        """Read the tiling of attempt 0 in one pass, in batches of adjacent rows.
 
         `again` checks rows once more, long after all were checked on opening.
 
         Raises:
-            InputError: if a row is not as it was written.
+            StateError: if a row is not as it was written.
         """
         rows, size, end = list[Row](), 0, -1
         query = (
@@ -250,17 +240,17 @@ class Journal:
         )
         for row in chain(self._rows(query, stage, digest, start, items, items), start):
             lo, hi, columns, failures, written, took, crc = row
-            if again and self.checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
+            if again and self._checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
                 raise self._damaged(stage, lo, hi)
-            if lo != end or size > STRUNG_BYTES or len(rows) == STRUNG_ROWS:
+            if lo != end or size > BATCH_BYTES or len(rows) == BATCH_ROWS:
                 if rows:
-                    yield Strung.of(rows)
+                    yield RowBatch.decode(rows)
                 rows, size = [], 0
             rows.append(row)
             size += len(columns)
             end = hi
         if rows:
-            yield Strung.of(rows)
+            yield RowBatch.decode(rows)
 
     def smallest(self, stage: int, digest: bytes, since: int) -> range | None:
         """Of the first rows without a failure, written since a time in milliseconds since 1970 and of items that take
@@ -275,8 +265,8 @@ class Journal:
         lo, hi, _ = min(rows, key=lambda row: (row[1] - row[0], row[2]))
         return range(lo, hi)
 
-    def _damaged(self, stage: int, lo: int, hi: int) -> InputError:
-        return InputError(f"{self.path}: the row of stage {stage}, items {lo} to {hi - 1}, was damaged meanwhile")
+    def _damaged(self, stage: int, lo: int, hi: int) -> StateError:
+        return StateError(f"{self.path}: the row of stage {stage}, items {lo} to {hi - 1}, was damaged meanwhile")
 
     def rows(self) -> list[tuple[int, bytes, range, int]]:
         """All that is there: stage, digest, items and attempt."""
@@ -288,57 +278,3 @@ class Journal:
 
     def close(self) -> None:
         self._database.close()
-
-    def checksum(
-        self,
-        stage: int,
-        digest: bytes,
-        lo: int,
-        hi: int,
-        attempt: int,
-        columns: bytes,
-        failures: bytes,
-        took: int,
-        written: int,
-    ) -> int:
-        """CRC-32 of a row and of whose it is."""
-        numbers = NUMBERS.pack(stage, lo, hi, attempt, len(columns), took, written)
-        return zlib.crc32(numbers + columns + failures, owner_checksum(self._sweep, digest))
-
-
-NUMBERS = struct.Struct("<7q")
-
-
-@lru_cache(64)
-def owner_checksum(sweep: str, digest: bytes) -> int:
-    return zlib.crc32(digest, zlib.crc32(f"{sweep}\n".encode()))
-
-
-def fact_checksum(key: str, text: str) -> int:
-    return zlib.crc32(f"{key}\n{text}".encode())
-
-
-def chain(rows: Iterable[Any], start: int) -> Iterator[Any]:
-    """Of rows that begin with (lo, hi), in that order, those of a tiling."""
-    held: Any = None
-    at, end = -1, start
-    for row in rows:
-        if row[0] >= end:
-            if held is not None:
-                yield held
-            held, at, end = row, row[0], row[1]
-        elif row[0] == at:
-            held, end = row, row[1]
-    if held is not None:
-        yield held
-
-
-def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:
-    """What a tiling lacks of [start, items)."""
-    gaps: list[range] = []
-    at = start
-    for tile in [*tiles, range(items, items)]:
-        if tile.start > at:
-            gaps.append(range(at, tile.start))
-        at = tile.stop
-    return gaps
