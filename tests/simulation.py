@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -98,13 +98,19 @@ class Disk(Journal):
         self._database.execute("PRAGMA locking_mode=EXCLUSIVE")  # nobody else reads it
 
     def write(
-        self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int, attempt: int = 0
+        self,
+        stage: int,
+        digest: bytes,
+        parts: Sequence[tuple[Part, float]],
+        written: int,
+        attempt: int = 0,
+        facts: Mapping[str, Any] | None = None,
     ) -> list[range]:
         if self.fuse is not None:
             self.fuse -= 1
         if self.fuse == 0 and not self.after:
             raise Crash
-        different = super().write(stage, digest, parts, written, attempt)
+        different = super().write(stage, digest, parts, written, attempt, facts)
         assert different == []
         if self.fuse == 0:
             raise Crash
@@ -259,7 +265,9 @@ def many(seeds: range) -> tuple[int, str | None]:
             try:
                 lives += simulate(seed, folder, Clock(random.Random(seed)))
             except Exception as error:
-                return lives, f"seed {seed}: {type(error).__name__}: {error}"
+                return lives, "\n".join(
+                    [f"seed {seed}: {type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+                )
     finally:
         shutil.rmtree(folder)
     return lives, None

@@ -13,7 +13,7 @@ import struct
 import time
 import uuid
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -146,7 +146,7 @@ class Journal:
         with self._transaction():
             self._set(facts)
 
-    def _set(self, facts: dict[str, Any]) -> None:
+    def _set(self, facts: Mapping[str, Any]) -> None:
         texts = {key: json.dumps(value) for key, value in facts.items()}
         rows = [(key, text, fact_checksum(key, text)) for key, text in texts.items()]
         self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", rows)
@@ -179,17 +179,26 @@ class Journal:
                     self._database.execute("ROLLBACK")
 
     def write(
-        self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int, attempt: int = 0
+        self,
+        stage: int,
+        digest: bytes,
+        parts: Sequence[tuple[Part, float]],
+        written: int,
+        attempt: int = 0,
+        facts: Mapping[str, Any] | None = None,
     ) -> list[range]:
         """Write parts, each with the seconds it took, in one transaction; when this returns they are durable.
 
-        A part that is there already is left as it is. `written` is the time, in milliseconds since 1970.
+        A part that is there already is left as it is. `written` is the time, in milliseconds since 1970. `facts` are
+        set in the same transaction, which costs no other wait for the disk.
 
         Returns:
             The ranges of which another outcome was there: the objective is not a function of its arguments.
         """
         different: list[range] = []
         with self._transaction():
+            if facts:
+                self._set(facts)
             for part, seconds in parts:
                 key = (stage, digest, part.items.start, part.items.stop, attempt)
                 columns = part.columns_bytes()

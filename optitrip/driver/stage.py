@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 from optitrip.core.method import Method, merged
 from optitrip.core.notice import info
@@ -10,6 +12,7 @@ from optitrip.core.observer import Observer, Times
 from optitrip.driver.guards import FailFast
 from optitrip.driver.journal import Journal, missing
 from optitrip.driver.strung import Strung
+from optitrip.errors import Stopped
 from optitrip.part import NO_STEP, Part
 
 
@@ -111,10 +114,18 @@ class Stage:
             ending.see(self._merged(strung))
         return False
 
-    def write(self, parts: Sequence[tuple[Part, float]], written: int, attempt: int) -> list[range]:
-        """Write parts to the journal, each with its seconds; return the ranges of which another outcome was there."""
+    def write(
+        self, parts: Sequence[tuple[Part, float]], written: int, attempt: int, facts: Mapping[str, Any]
+    ) -> list[range]:
+        """Write parts to the journal, each with its seconds, and facts beside them; return the ranges of which another
+        outcome was there."""
         self._known = None
-        return self._journal.write(self.number, self.digest, parts, written, attempt)
+        return self._journal.write(self.number, self.digest, parts, written, attempt, facts)
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        """Write facts to the journal if it can be written; a sweep does not end because they cannot."""
+        with suppress(Stopped):
+            self._journal.set(**facts)
 
     def smallest(self, since: int) -> range | None:
         """Return a row for a spot check, written since a time in milliseconds since 1970; None where there is none
