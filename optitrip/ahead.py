@@ -71,8 +71,9 @@ def abandoned() -> bool:
     return any(thread.is_alive() for thread in ABANDONED)
 
 
-def await_abandoned() -> None:
-    """Wait until all that was abandoned is gone."""
-    while ABANDONED:
-        ABANDONED[-1].join()
-        ABANDONED.pop()
+def await_abandoned(seconds: float | None = None) -> None:
+    """Wait until all that was abandoned is gone, for up to so many seconds."""
+    for thread in list(ABANDONED):
+        thread.join(seconds)
+        if not thread.is_alive():
+            ABANDONED.remove(thread)

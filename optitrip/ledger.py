@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from optitrip.driver import files
 from optitrip.driver.state_dir import JOURNAL
+from optitrip.journal.facts import StoryTold
 from optitrip.journal.journal import Journal
 from optitrip.part import Failures
+from optitrip.scheduler.story import lines
 from optitrip.spec import Sweep
 
 RUNS_SHOWN = 20
@@ -52,6 +55,27 @@ def failures(sweep: Sweep, folder: Path) -> Iterator[str]:
         yield f"optitrip replay {sweep.label} INDEX evaluates one of them again, in this process"
 
 
+def story(sweep: Sweep, folder: Path) -> Iterator[str]:
+    """What was decided when items were last evaluated, and why, stage by stage."""
+    told = chapters(sweep, folder)
+    if not told:
+        yield "nothing is recorded: no items were evaluated"
+    for chapter in told:
+        attempt = f", attempt {chapter['attempt']}" if chapter["attempt"] else ""
+        counts = ", ".join(f"{count:,} {what}" for what, count in chapter.get("counts", {}).items())
+        yield fill(f"{chapter['kind']}{attempt}: {counts}", 80, subsequent_indent="  ")
+        if chapter.get("dropped"):
+            yield f"  (of these, {chapter['dropped']:,} are not kept)"
+        yield from lines(chapter.get("entries", ()))
+
+
+def chapters(sweep: Sweep, folder: Path) -> list[dict[str, Any]]:
+    """Return the stories of the stages that were last evaluated, as they are in the journal."""
+    with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
+        told = journal.fact(StoryTold)
+        return list(told.chapters) if told else []
+
+
 def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
     """The same for programs, with all ranges: [first, one past the last]."""
     return {
@@ -73,6 +97,7 @@ def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
             }
             for kind, items, done, found in stages(sweep, folder)
         ],
+        "story": chapters(sweep, folder),
     }
 
 

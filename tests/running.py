@@ -41,7 +41,7 @@ def driver(
 ) -> Driver:
     """A driver of an objective, on what `make` makes or manages; by default with its journal in memory."""
     executors = make if isinstance(make, ExecutorManager) else ExecutorManager(make)
-    executors.use(objective, (), (observer or Observers()).notice)
+    executors.use(objective, executors.paths, (observer or Observers()).notice)
     return Driver(
         executors,
         block,

@@ -32,6 +32,7 @@ from examples import draws, result_bits
 from optitrip.core.method import Method, Route
 from optitrip.core.observer import Observers, Written
 from optitrip.errors import StateError
+from optitrip.journal.fact_base import Fact
 from optitrip.journal.journal import Journal
 from optitrip.methods.search.method import Search
 from optitrip.part import Array, Part
@@ -98,13 +99,19 @@ class Disk(Journal):
         self._database.execute("PRAGMA locking_mode=EXCLUSIVE")  # nobody else reads it
 
     def write(
-        self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int, attempt: int = 0
+        self,
+        stage: int,
+        digest: bytes,
+        parts: Sequence[tuple[Part, float]],
+        written: int,
+        attempt: int = 0,
+        facts: Sequence[Fact] = (),
     ) -> list[range]:
         if self.fuse is not None:
             self.fuse -= 1
         if self.fuse == 0 and not self.after:
             raise Crash
-        different = super().write(stage, digest, parts, written, attempt)
+        different = super().write(stage, digest, parts, written, attempt, facts)
         assert different == []
         if self.fuse == 0:
             raise Crash
@@ -259,7 +266,9 @@ def many(seeds: range) -> tuple[int, str | None]:
             try:
                 lives += simulate(seed, folder, Clock(random.Random(seed)))
             except Exception as error:
-                return lives, f"seed {seed}: {type(error).__name__}: {error}"
+                return lives, "\n".join(
+                    [f"seed {seed}: {type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+                )
     finally:
         shutil.rmtree(folder)
     return lives, None

@@ -497,6 +497,9 @@ def test_a_failure_can_be_looked_at_again(folder: Path) -> None:
     """`show --failures` tells which; `replay` raises it in the loss's own words; `--pdb` stands inside it."""
     sweep_file(folder, "some", candidates=200)
     optitrip(folder, "sweep", "trial.toml")
+    shown = optitrip(folder, "show", "trial", "--story").stdout
+    assert "search: 1 joined" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
     shown = optitrip(folder, "show", "trial", "--failures").stdout
     first = re.search(r"^search, raised: \d+: (\d+)", shown)
     assert first

@@ -28,6 +28,7 @@ from optitrip.journal.facts import (
     Provenance,
     RecordedRun,
     StageBegun,
+    StoryTold,
 )
 from optitrip.journal.journal import Journal
 from optitrip.journal.schema import fact_checksum
@@ -271,6 +272,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
 PROVENANCE = Provenance(8, None, {"mine": "ab"}, {"numpy": "2"}, {"blas": ["openblas"], "processor": "x"}, "cd")
 FACTS: list[tuple[Fact, str, str]] = [
     (Epoch(3), "epoch", "3"),
+    (StoryTold(({"stage": 0},)), "story", '[{"stage": 0}]'),
     (JournalName("5f"), "journal", '"5f"'),
     (Created(1.5), "created", "1.5"),
     (Owner("1a2b3c4d"), "sweep", '"1a2b3c4d"'),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
-from examples import CASES, LOSSES, bits, draws, result_bits, search
+from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
 from lasting import lasting_workers
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Method, Route, merged
@@ -24,7 +26,9 @@ from optitrip.core.observer import Observer, Observers, Written
 from optitrip.draws import Draws
 from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
+from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
+from optitrip.executors.start import RayPool
 from optitrip.journal.journal import Journal
 from optitrip.methods.search.route import search_route
 from optitrip.objective import Objective
@@ -55,7 +59,7 @@ class Crash(Observer):
 def go(
     case: str | Objective,
     items: int = ITEMS,
-    make: Callable[[], Executor] = Serial,
+    make: Callable[[], Executor] | ExecutorManager = Serial,
     journal: Journal | None = None,
     watch: Any = None,
     seed: int = 5,
@@ -71,7 +75,7 @@ def go(
 def answered(
     case: str | Objective,
     items: int = ITEMS,
-    make: Callable[[], Executor] = Serial,
+    make: Callable[[], Executor] | ExecutorManager = Serial,
     journal: Journal | None = None,
     watch: Any = None,
     seed: int = 5,
@@ -208,8 +212,8 @@ def test_an_incomplete_stage_is_never_finished() -> None:
     """Law 4: if a part is missing from the journal at the end of a stage, there is no answer."""
 
     class Forgetful(Journal):
-        def write(self, stage: int, digest: bytes, parts: Any, written: int, attempt: int = 0) -> list[range]:
-            return super().write(stage, digest, [p for p in parts if 100 not in p[0].items], written, attempt)
+        def write(self, stage: int, digest: bytes, parts: Any, *more: Any) -> list[range]:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return super().write(stage, digest, [p for p in parts if 100 not in p[0].items], *more)
 
     with pytest.raises(RuntimeError, match="lacks"):
         go("scalar", journal=Forgetful(MEMORY))
@@ -325,6 +329,31 @@ def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> Non
     """Law 1: 1, 2 and 3 Ray workers with slices of several sizes give the bits of the serial executor."""
     workers, settings = on_ray
     assert go(case, make=lambda: workers, settings=settings)[0] == reference(case)
+
+
+@pytest.mark.parametrize("case", ["batched", "central batched"])
+def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
+    """Law 1: some slices are evaluated in this process while Ray starts, the rest on its workers."""
+
+    class Here(Serial):
+        """Says that it is slow; it goes on after some slices only when the workers are there."""
+
+        waits = 0
+
+        def wait(self, timeout: float) -> list[Done | Failed]:
+            self.waits += 1
+            while self.waits == 8 and (starting := executors._starting) is not None and not starting.ready:
+                time.sleep(0.01)
+            return [replace(o, seconds=5.0) if isinstance(o, Done) else o for o in super().wait(timeout)]
+
+    executors = ExecutorManager(Here, RayPool(2))
+    try:
+        objective, _ = CASES[case]
+        executors.use(objective, (HERE,), lambda _: None)
+        assert go(case, make=executors, settings=with_settings(0.01))[0] == reference(case)
+        assert not executors.begins_here
+    finally:
+        executors.close()
 
 
 @hypothesis_settings(max_examples=10)

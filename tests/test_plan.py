@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,8 +15,9 @@ from benchmarks.simulated import Cluster, item_costs, uneven
 from optitrip.core.executor import Done, Failed
 from optitrip.part import Part
 from optitrip.scheduler import plan, retries, sizing
-from optitrip.scheduler.events import Abort, Cancel, Event, GiveUp, Slots, Submit, Tick
-from optitrip.scheduler.state import counted
+from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, GiveUp, Slots, Submit, Tick
+from optitrip.scheduler.state import State, counted
+from optitrip.scheduler.story import KEPT, Note, Story, lines
 
 SEEDS = 200
 
@@ -78,7 +80,26 @@ def slots(count: int) -> tuple[str, ...]:
     return tuple(f"slot {n}" for n in range(count))
 
 
-def simulate(world: World, gaps: list[range] | None = None) -> tuple[plan.State, list[Submit]]:
+def invalid(world: World, state: State) -> str:
+    """Say what is wrong with a state; empty if nothing is."""
+    flying = {submit.ticket: submit for submit in state.flying()}
+    rates = [counted(slot) for slot in state.slots.values()]
+    if flying != world.flying:
+        return f"in flight are {sorted(world.flying)}, the plan has {sorted(flying)}"
+    if state.left != state.waiting + sum(map(len, {submit.items for submit in state.flying()})):
+        return f"{state.left} are left, {state.waiting} of them wait, in flight are {sorted(flying)}"
+    if not math.isclose(state.rate, sum(rates)) or state.known != sum(rate > 0 for rate in rates):
+        return f"the rate is {state.rate} of {state.known}, by slots {rates}"
+    return ""
+
+
+def told(state: State, items: range | None = None) -> list[str]:
+    """The story of a state, or that of some items, as lines."""
+    entries = state.story.entries if items is None else state.story.about(items)
+    return list(lines(entry.to_json() for entry in entries))
+
+
+def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list[Submit]]:
     if gaps is None and world.items > 100:
         cut = world.random.randint(1, world.items - 1)
         gaps = [gap for gap in (range(0, cut // 2), range(cut, world.items)) if gap]
@@ -102,15 +123,12 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[plan.State,
             assert action.slot in world.slots
             submitted.append(action)
             world.flying[action.ticket] = action
+        problem = invalid(world, state)
+        assert not problem, "\n".join([f"seed {world.seed}: {problem}", *told(state)])
         if state.complete:
             covered = sorted(world.finished, key=lambda items: items.start)
             assert [n for gap in gaps for n in gap] == [n for items in covered for n in items]
             return state, submitted
-        assert {submit.ticket: submit for submit in state.flying()} == world.flying
-        assert state.left == state.waiting + sum(map(len, {submit.items for submit in state.flying()}))
-        rates = [counted(slot) for slot in state.slots.values()]
-        assert math.isclose(state.rate, sum(rates))
-        assert state.known == sum(rate > 0 for rate in rates)
         if world.flying:
             events = world.happen()
         else:
@@ -222,6 +240,11 @@ def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -
         state, submitted = simulate(world, gaps)
         largest = max(len(submit.items) for submit in submitted)
         assert state.left == 0
+        for item in sorted(world.poison):
+            story = [entry.note for entry in state.story.about(range(item, item + 1))]
+            (end,) = [note for note in story if note.what == "given-up"]
+            assert re.fullmatch(r"\d+ workers died under it, each time alone", end.why)
+            assert [note.what for note in story].count("died") >= 2
         assert world.wasted <= poisons * 3 * (math.ceil(math.log2(largest)) + 1), f"seed {seed}"
 
 
@@ -307,7 +330,7 @@ def test_slots_of_which_nothing_is_heard_stop_nothing(trouble: float) -> None:
 def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
     """At once three times and ten seconds late, and everything else handed out; the first outcome counts."""
 
-    def step(state: plan.State, now: float, *done: Submit) -> tuple[plan.State, list[Submit]]:
+    def step(state: State, now: float, *done: Submit) -> tuple[State, list[Submit]]:
         events = [Done(one.ticket, Part(one.items, {}), 1.0, one.slot) for one in done]
         state, actions = plan.step(state, [Slots(slots(2)), *events, Tick(now)])
         return state, [action for action in actions if isinstance(action, Submit)]
@@ -326,3 +349,62 @@ def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
         assert ended.complete
         assert actions == [Cancel(second.ticket)]
         assert list(ended.flying()) == []
+
+
+def test_a_story_tells_what_happened_and_why() -> None:
+    """Each entry with the time since the stage began; what concerns some items can be asked for."""
+    state, _ = plan.step(plan.begin([range(40)], 16, 0), [Slots(("slot",)), Tick(100.0)])
+    for ticket in range(2):
+        state, _ = plan.step(state, [Failed(ticket, "died", "killed"), Tick(101.5 + ticket)])
+    state, _ = plan.step(state, [ExecutorReplaced(), Slots(("other",)), Tick(104.0)])
+    state, _ = plan.step(state, [Done(3, Part(range(8), {}), 0.25, "other"), Drain(), Tick(104.5)])
+    assert told(state, range(3, 4)) == [
+        "    0.000 s  joined     at slot",
+        "    0.000 s  given      slice 0, items 0 to 15, at slot",
+        "    1.500 s  died       slice 0, items 0 to 15, at slot: killed",
+        "    1.500 s  given      slice 1, items 0 to 15, at slot",
+        "    2.500 s  died       slice 1, items 0 to 15, at slot: killed",
+        "    2.500 s  halved     items 0 to 15: 2 workers died under it",
+        "    2.500 s  given      slice 2, items 0 to 7, at slot",
+        "    4.000 s  replaced   another executor takes over; what was in flight is\n"
+        "                        handed out again",
+        "    4.000 s  joined     at other",
+        "    4.500 s  draining   someone asked to stop: nothing more is handed out",
+    ]
+    assert "    4.500 s  done       slice 3, items 8 to 15, at other: 0.250 s" in told(state)
+
+
+def test_a_story_is_bounded_and_what_seldom_happens_stays() -> None:
+    """Millions of slices do not drown the one death; what is dropped is counted."""
+    story = Story().then([Note("died", 7, range(3))], 0.0)
+    for number in range(3 * KEPT):
+        story = story.then([Note("given", number), Note("done", number)], 1.0 + number)
+    told = story.to_json()
+    assert len(told["entries"]) == KEPT + 1
+    assert told["entries"][0][1:3] == ["died", 7]
+    assert told["dropped"] == 5 * KEPT
+    assert told["counts"] == {"died": 1, "given": 3 * KEPT, "done": 3 * KEPT}
+
+
+def test_another_executor_takes_over_all_that_was_in_flight() -> None:
+    """As it was handed out; what came back in the same moment counts, and the slots before are forgotten."""
+    for seed in range(50):
+        world = World(seed, 0.2)
+        state = plan.begin([range(world.items)], world.block, 0)
+        events: list[Event] = [Slots(world.slots)]
+        count = 0
+        while not state.complete:
+            state, actions = plan.step(state, events)
+            world.flying |= {action.ticket: action for action in actions if isinstance(action, Submit)}
+            for action in actions:
+                if isinstance(action, Cancel):
+                    world.flying.pop(action.ticket, None)
+            events = world.happen() if world.flying else [Slots(slots(1))]
+            count += 1
+            if count % 7 == 3:
+                world.flying.clear()
+                names = tuple(f"{name} of {count}" for name in world.slots)
+                events = [*events[:-2], ExecutorReplaced(), Slots(names), *events[-1:]]
+                world.slots = names
+        covered = sorted(world.finished, key=lambda items: items.start)
+        assert [n for items in covered for n in items] == list(range(world.items)), f"seed {seed}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import simulation
@@ -34,7 +36,7 @@ def test_a_mistake_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a journal that forgets a row now and then, or a watcher that is told too early, some world fails."""
     write = simulation.Journal.write
 
-    def forgets(journal: simulation.Journal, stage: int, digest: bytes, parts: list, *more: int) -> list[range]:
+    def forgets(journal: simulation.Journal, stage: int, digest: bytes, parts: list, *more: Any) -> list[range]:
         return write(journal, stage, digest, [part for part in parts if part[0].items.start % 7], *more)
 
     monkeypatch.setattr(simulation.Journal, "write", forgets)

@@ -185,6 +185,7 @@ def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = P
 def show(
     sweep: SweepName,
     failures: Annotated[bool, typer.Option("--failures", help="What failed, by kind and index.")] = False,
+    story: Annotated[bool, typer.Option("--story", help="Who evaluated what when it last ran, and why.")] = False,
     overrides: Overrides = None,
     state_dir: StateRoot = Path(".optitrip"),
     json: Annotated[bool, typer.Option("--json", help="All of it, as one JSON object.")] = False,
@@ -199,7 +200,8 @@ def show(
     if json:
         print(dumps(ledger.table(*found)))
         return
-    for line in ledger.failures(*found) if failures else ledger.listing(*found):
+    words = ledger.story if story else ledger.failures if failures else ledger.listing
+    for line in words(*found):
         print(line)
 
 
@@ -260,9 +262,13 @@ def ui(
     raise typer.Exit(serve(port))
 
 
+ABANDONED_SECONDS = 2.0
+"""Seconds that the end of a command waits for a Ray that was started and then not needed."""
+
+
 def main() -> NoReturn:
     """Run the console script: exceptions become a message and an exit status."""
-    from optitrip.ahead import abandoned
+    from optitrip.ahead import abandoned, await_abandoned
     from optitrip.cli import exit_status
     from optitrip.errors import OptitripError
 
@@ -272,8 +278,11 @@ def main() -> NoReturn:
         print(str(error) or "interrupted", file=sys.stderr)
         raise SystemExit(exit_status.of_error(error)) from None
     except SystemExit as end:
-        # All is closed; Ray's libraries crash at the end of a process whose cluster is gone. Nor is a Ray waited for
-        # that was started and then not needed: Linux ends its processes with this one.
+        # For a Ray that was started and then not needed nobody waits long: Linux ends its processes with this one.
+        if sys.platform == "linux":
+            with suppress(KeyboardInterrupt):
+                await_abandoned(ABANDONED_SECONDS)
+        # All is closed; Ray's libraries crash at the end of a process whose cluster is gone.
         if end.code == exit_status.RESUMABLE or (abandoned() and sys.platform == "linux"):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # the reader may be gone

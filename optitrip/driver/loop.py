@@ -15,13 +15,29 @@ from optitrip.driver.phases import Phases
 from optitrip.driver.settings import Settings
 from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
-from optitrip.errors import NoAnswer, Stopped
+from optitrip.errors import InputError, NoAnswer, Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.part import TIMEOUT, Record
 from optitrip.runtime.clock import Clock
 from optitrip.scheduler import plan, retries
-from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Event, ExecutorReplaced, GiveUp, Slots, Submit, Tick
+from optitrip.scheduler.events import (
+    Abort,
+    Action,
+    Cancel,
+    Cut,
+    Event,
+    ExecutorReplaced,
+    GiveUp,
+    Remark,
+    Slots,
+    Submit,
+    Tick,
+)
 from optitrip.scheduler.state import State
+from optitrip.scheduler.story import lines
+
+STORY_SHOWN = 20
+"""Entries of the story shown with an error that nobody expected."""
 
 
 class Loop:
@@ -72,7 +88,7 @@ class Loop:
                 self._executors.next_ticket = state.next_ticket
                 abort = self._perform(actions, executor, stage, sink)
                 if abort or state.complete or self._clock.monotonic() >= sink.due:
-                    sink.flush()
+                    sink.flush(state.story, last=state.complete)
                 if abort:
                     raise NoAnswer(abort.reason) if abort.users_fault else Stopped(abort.reason)
                 if state.complete:
@@ -88,8 +104,10 @@ class Loop:
         except BaseException as error:
             for submit in state.flying():
                 executor.cancel(submit.ticket)  # whoever goes on with this executor does not wait for them
-            if isinstance(error, Stopped | KeyboardInterrupt):
-                sink.flush()
+            if isinstance(error, Stopped | NoAnswer | KeyboardInterrupt):
+                sink.flush(state.story, last=True)
+            elif not isinstance(error, InputError):  # a mistake of ours: its traceback shows what came before
+                error.add_note("\n".join(lines(entry.to_json() for entry in state.story.entries[-STORY_SHOWN:])))
             raise
 
     def _begin(self, stage: Stage, gaps: Sequence[range], uncut: Sequence[range]) -> State:
@@ -133,8 +151,10 @@ class Loop:
         """
         patience = min(self._settings.poll_seconds, max(0.0, sink.due - self._clock.monotonic()))
         heard = executor.wait(0.0 if at_once else patience)
+        remarks: list[Event] = []
         for notice in executor.news():
             self._observer.notice(notice)
+            remarks += [Remark(notice.code, notice.text)] if notice.level == "warning" else []
         outcomes = {outcome.ticket: outcome for outcome in heard if state.holder(outcome) is not None}.values()
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         sink.take(done)
@@ -142,7 +162,7 @@ class Loop:
             self._executors.see(outcome)
             self._output.see(outcome)
             self._slow_blocks.see(outcome)
-        return list(outcomes)
+        return [*outcomes, *remarks]
 
     def _given_up(self, method: Method, action: GiveUp) -> Done:
         """Make the part of an item that no worker could evaluate."""

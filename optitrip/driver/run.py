@@ -14,6 +14,7 @@ from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.driver.sink import JournalSink
 from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage
+from optitrip.driver.stories import Stories
 from optitrip.errors import ShardDone
 from optitrip.executors.manager import ExecutorManager
 from optitrip.journal.journal import Journal
@@ -61,6 +62,7 @@ class Driver:
         self._loop = Loop(executors, block, observer, phases, heed, settings, clock)
         self._retries, self._retry_failed, self._share = retries, retry_failed, share
         self._checked_since = checked_since
+        self._stories = Stories()
         self._checked: set[int] = set()
         self.evaluated: dict[str, int] = {}
         """Items evaluated by this run, by kind of stage; those of earlier runs do not count."""
@@ -126,7 +128,7 @@ class Driver:
 
     def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
         """Evaluate ranges of a stage into the journal."""
-        sink = JournalSink(stage, attempt, self._observer, self._heed, self._settings, self._clock)
+        sink = JournalSink(stage, attempt, self._stories, self._observer, self._heed, self._settings, self._clock)
         try:
             self._loop.evaluate(stage, sink, gaps)
         finally:

@@ -29,6 +29,8 @@ class Settings:
     """Time without workers before that is reported."""
     worth_ray_seconds: float = 10.0
     """Estimated rest of a sweep above which Ray is started: it takes five to ten seconds to start and one to stop."""
+    story_seconds: float = 30.0
+    """Pause between updates of the story in the journal."""
     scheduler: SchedulerSettings = scheduler_settings.DEFAULT
     """Settings of the plan."""
 

@@ -11,9 +11,12 @@ from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Times
 from optitrip.driver.settings import Settings
 from optitrip.driver.stage import Stage
+from optitrip.driver.stories import Stories
+from optitrip.journal.fact_base import Fact
 from optitrip.journal.journal import Unwritable
 from optitrip.part import Part
 from optitrip.runtime.clock import Clock
+from optitrip.scheduler.story import Story
 
 
 class Sink(Protocol):
@@ -33,8 +36,8 @@ class Sink(Protocol):
         """Hold parts until the next flush."""
         ...
 
-    def flush(self) -> None:
-        """Deal with all parts that are held."""
+    def flush(self, story: Story, *, last: bool = False) -> None:
+        """Deal with all parts that are held, and at the last with the story of all that happened."""
         ...
 
 
@@ -46,6 +49,7 @@ class JournalSink:
     Args:
         stage: whose parts these are.
         attempt: number of the attempt, 0 for the first.
+        stories: those of the run, kept in the journal too.
         observer: told of what is in the journal.
         heed: called while a full disk is waited for; raises `Stopped` if someone asked to stop.
         settings: how long is waited, for what.
@@ -56,6 +60,7 @@ class JournalSink:
         self,
         stage: Stage,
         attempt: int,
+        stories: Stories,
         observer: Observer,
         heed: Callable[[], None],
         settings: Settings,
@@ -65,6 +70,9 @@ class JournalSink:
         self._settings, self._clock = settings, clock
         self._held: list[Done] = []
         self._not_before = 0.0
+        self._stories, self._chapter = stories, stories.begin(stage, attempt)
+        self._story: Story | None = None
+        self._story_due = clock.monotonic() + settings.story_seconds
         self.items = 0
         """Number of items written."""
 
@@ -79,18 +87,26 @@ class JournalSink:
     def take(self, done: Sequence[Done]) -> None:
         self._held += done
 
-    def flush(self) -> None:
+    def flush(self, story: Story, *, last: bool = False) -> None:
         """Write what is held, then tell observers.
+
+        The story goes into the journal at the last, and now and then before, in case the process is killed.
 
         Raises:
             Stopped: if it cannot be written, or someone asked to stop while that was waited for.
             NoAnswer: if the stage is hopeless.
         """
+        facts: list[Fact] = []
+        if (last or self._clock.monotonic() >= self._story_due) and story is not self._story:
+            facts, self._story = [self._stories.fact(self._chapter, story)], story
+            self._story_due = self._clock.monotonic() + self._settings.story_seconds
         if not self._held:
+            if facts:
+                self._stage.keep(facts)
             return
         done, self._held = self._held, []
         now = self._clock.wall_ms()
-        for items in self._write([(one.part, one.seconds) for one in done], now):
+        for items in self._write([(one.part, one.seconds) for one in done], now, facts):
             text = f"items {items.start} to {items.stop - 1} gave other losses than before: not deterministic"
             self._observer.notice(warning("not-deterministic", text))
         self.items += sum(len(one.part.items) for one in done)
@@ -100,13 +116,13 @@ class JournalSink:
                 self._stage.see(one.part)
         self._not_before = self._clock.monotonic() + self._settings.write_seconds
 
-    def _write(self, parts: Sequence[tuple[Part, float]], now: int) -> list[range]:
+    def _write(self, parts: Sequence[tuple[Part, float]], now: int, facts: Sequence[Fact]) -> list[range]:
         """Write parts; where the disk has no room, wait for it: workers go on, and what they return is kept here."""
         until: float | None = None
         pause = self._settings.pause_seconds
         while True:
             try:
-                return self._stage.write(parts, now, self._attempt)
+                return self._stage.write(parts, now, self._attempt, facts)
             except Unwritable as error:
                 if until is None:
                     until = self._clock.monotonic() + pause

@@ -13,6 +13,7 @@ from optitrip.driver.stage import Stage
 from optitrip.errors import StateError
 from optitrip.journal.journal import Journal
 from optitrip.part import DIED, TIMEOUT, Part
+from optitrip.scheduler.story import Story
 
 
 class SpotCheck:
@@ -30,12 +31,13 @@ class SpotCheck:
     def take(self, done: Sequence[Done]) -> None:
         self._held += done
 
-    def flush(self) -> None:
+    def flush(self, story: Story, *, last: bool = False) -> None:
         """Compare.
 
         Raises:
             StateError: if a part is not as before.
         """
+        del story, last
         done, self._held = self._held, []
         for outcome in done:
             if not outcome.part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):

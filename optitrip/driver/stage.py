@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from optitrip.core.method import Method, merged
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
 from optitrip.driver.guards import FailFast
+from optitrip.errors import Stopped
+from optitrip.journal.fact_base import Fact
 from optitrip.journal.facts import StageBegun
 from optitrip.journal.journal import Journal
 from optitrip.journal.row_batches import RowBatch
@@ -113,10 +116,18 @@ class Stage:
             ending.see(self._merged(batch))
         return False
 
-    def write(self, parts: Sequence[tuple[Part, float]], written: int, attempt: int) -> list[range]:
-        """Write parts to the journal, each with its seconds; return the ranges of which another outcome was there."""
+    def write(
+        self, parts: Sequence[tuple[Part, float]], written: int, attempt: int, facts: Sequence[Fact]
+    ) -> list[range]:
+        """Write parts to the journal, each with its seconds, and facts beside them; return the ranges of which another
+        outcome was there."""
         self._known = None
-        return self._journal.write(self.number, self.digest, parts, written, attempt)
+        return self._journal.write(self.number, self.digest, parts, written, attempt, facts)
+
+    def keep(self, facts: Sequence[Fact]) -> None:
+        """Write facts to the journal if it can be written; a sweep does not end because they cannot."""
+        with suppress(Stopped):
+            self._journal.note(*facts)
 
     def smallest(self, since: int) -> range | None:
         """Return a row for a spot check, written since a time in milliseconds since 1970; None where there is none

@@ -29,7 +29,8 @@ class ExecutorManager:
         self._on_workers = self._start_failed = False
         self._objective: Any = NOTHING
         self._loaded: Any = NOTHING
-        self._paths: tuple[str, ...] = ()
+        self.paths: tuple[str, ...] = ()
+        """Where workers look for modules first."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None
         self._leaving: Ahead[None] | None = None
@@ -56,7 +57,7 @@ class ExecutorManager:
     def begin(self, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
         """Start workers early, if the next sweep begins on them; a failure shows when they are needed."""
         if self.awaits_workers and self._starting is None:
-            self._notify, self._paths = notify, paths
+            self._notify, self.paths = notify, paths
             self._start(NOTHING)
 
     def use(self, objective: Any, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
@@ -68,9 +69,9 @@ class ExecutorManager:
             notify: called with notices for the user.
         """
         self._notify = notify
-        if paths != self._paths and (self._executor or self._starting):
+        if paths != self.paths and (self._executor or self._starting):
             self.close()
-        self._objective, self._paths, self._start_failed = objective, paths, False
+        self._objective, self.paths, self._start_failed = objective, paths, False
 
     def avoid_this_process(self) -> None:
         """Evaluate on workers only from now on, if there may be any."""
@@ -128,7 +129,7 @@ class ExecutorManager:
 
     def _start(self, objective: Any) -> Start:
         assert self._pool is not None
-        pool, paths = self._pool, self._paths
+        pool, paths = self._pool, self.paths
         self._notify(info("executor", pool.prepare()))
         self._starting = Start(lambda: pool.start(paths), objective)
         return self._starting

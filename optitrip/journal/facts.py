@@ -184,6 +184,21 @@ class Delivered(SweepFact):
 
 
 @dataclass(frozen=True)
+class StoryTold(SweepFact):
+    """What the scheduler decided in the last run and why, by stage: tables of `scheduler.story`."""
+
+    KEY = "story"
+    chapters: tuple[dict[str, Any], ...]
+
+    def to_json(self) -> list[Any]:
+        return list(self.chapters)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        return cls(tuple(typed(chapter, dict) for chapter in typed(value, list)))
+
+
+@dataclass(frozen=True)
 class StageBegun(Fact):
     """A stage that was begun, for those who read the journal without knowing the route."""
 

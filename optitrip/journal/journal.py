@@ -167,17 +167,26 @@ class Journal:
                     self._database.execute("ROLLBACK")
 
     def write(
-        self, stage: int, digest: bytes, parts: Sequence[tuple[Part, float]], written: int, attempt: int = 0
+        self,
+        stage: int,
+        digest: bytes,
+        parts: Sequence[tuple[Part, float]],
+        written: int,
+        attempt: int = 0,
+        facts: Sequence[Fact] = (),
     ) -> list[range]:
         """Write parts, each with the seconds it took, in one transaction; when this returns they are durable.
 
-        A part that is there already is left as it is. `written` is the time, in milliseconds since 1970.
+        A part that is there already is left as it is. `written` is the time, in milliseconds since 1970. `facts` are
+        set in the same transaction, which costs no other wait for the disk.
 
         Returns:
             The ranges of which another outcome was there: the objective is not a function of its arguments.
         """
         different: list[range] = []
         with self._transaction():
+            if facts:
+                self._store({fact.key: fact.to_json() for fact in facts})
             for part, seconds in parts:
                 key = (stage, digest, part.items.start, part.items.stop, attempt)
                 columns = part.columns_bytes()

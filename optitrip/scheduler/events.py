@@ -38,7 +38,15 @@ class ExecutorReplaced:
     """Another executor takes over; what was in flight at the one before is lost, and so are its slots."""
 
 
-Event = Done | Failed | Slots | Cut | Drain | Tick | ExecutorReplaced
+@dataclass(frozen=True)
+class Remark:
+    """Something for the story alone, e.g. that the executor left out a node."""
+
+    what: str
+    text: str
+
+
+Event = Done | Failed | Slots | Cut | Drain | Tick | ExecutorReplaced | Remark
 
 
 @dataclass(frozen=True)

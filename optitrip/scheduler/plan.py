@@ -14,7 +14,19 @@ from dataclasses import replace
 
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler import retries, sizing, stragglers
-from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, ExecutorReplaced, Slots, Submit, Tick
+from optitrip.scheduler.events import (
+    Abort,
+    Action,
+    Cancel,
+    Cut,
+    Drain,
+    Event,
+    ExecutorReplaced,
+    Remark,
+    Slots,
+    Submit,
+    Tick,
+)
 from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
 from optitrip.scheduler.state import Slot, State, put
 
@@ -46,6 +58,7 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
     """
     state = State(**vars(state))
     state.slots, state.free = dict(state.slots), tuple(map(dict, state.free))
+    state.notes = []
     done: list[Action] = []
     for event in events:
         if isinstance(event, Slots):
@@ -55,14 +68,19 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
             done += _cut(state, event.stop)
         elif isinstance(event, Drain):
             state.draining = True
+            state.note("draining", why="someone asked to stop: nothing more is handed out")
         elif isinstance(event, ExecutorReplaced):
             _requeue(state)
         elif isinstance(event, Tick):
             state.now = event.now
+        elif isinstance(event, Remark):
+            state.note(event.what, why=event.text)
         elif (name := state.holder(event)) is not None:
             done += _take_in(state, name, event)
     aborts: list[Action] = [action for action in done if isinstance(action, Abort)]
-    return state, aborts or done + stragglers.look(state) + _hand_out(state)
+    actions = aborts or done + stragglers.look(state) + _hand_out(state)
+    state.story = state.story.then(state.notes, state.now)
+    return state, actions
 
 
 def _there_are(state: State, names: tuple[str, ...]) -> None:
@@ -70,13 +88,16 @@ def _there_are(state: State, names: tuple[str, ...]) -> None:
     for name in names:
         if name not in before:
             put(state, name, replace(state.slots.get(name, Slot()), gone=False))
+            state.note("joined", slot=name)
     for name in before - now:
         put(state, name, replace(state.slots[name], gone=True))
+        state.note("left", slot=name)
     state.names = names
 
 
 def _requeue(state: State) -> None:
     """All that is in flight comes back, as it was handed out, and no slots are left."""
+    state.note("replaced", why="another executor takes over; what was in flight is handed out again")
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:
             if not stragglers.forget(state, submit.ticket):
@@ -99,15 +120,18 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
         put(state, name, Slot(slot.queue, pace, max(slot.largest, len(items)), slot.gone, slot.since))
         state.largest, state.measured = max(state.largest, len(items)), measured
         state.left -= len(items)
+        state.note("done", submit, why=f"{event.seconds:.3f} s")
         return stragglers.drop_other(state, submit.ticket)
     put(state, name, Slot(slot.queue, slot.pace, slot.largest, slot.gone, slot.since))
     if event.kind == "raised":
+        state.note("aborted", submit, why=event.message)
         return [Abort(event.message, users_fault=True)]
     return retries.failed(state, submit, event)
 
 
 def _cut(state: State, stop: int) -> list[Action]:
     """Forget what is not needed; of a slice in flight that is needed in part, that part comes back."""
+    state.note("cut", why=f"only the first {stop:,} items are needed")
     dropped = stragglers.drop_all(state)
     clipped = [before(items, stop) for items in state.again]
     for name, slot in list(state.slots.items()):
@@ -147,6 +171,7 @@ def _hand_out(state: State) -> list[Action]:
                 state.next_ticket += 1
                 _take_out(state, items)
                 put(state, name, slot.with_more(submit, state.now))
+                state.note("given", submit)
                 actions.append(submit)
             else:
                 del level[name]

@@ -18,12 +18,18 @@ def failed(state: State, submit: Submit, event: Failed) -> list[Action]:
     overstayed = event.kind == "overstayed"
     died = state.deaths.get(items, 0) + (event.kind == "died")
     state.deaths = {**state.deaths, items: died}
+    state.note("timed-out" if overstayed else event.kind, submit, why=event.message)
     if stragglers.forget(state, submit.ticket):
         return []  # the other one may yet succeed
     if len(items) == 1 and (overstayed or died >= DEATHS_OF_AN_ITEM):
         state.left -= 1
+        reason = "it took too long, alone" if overstayed else f"{died} workers died under it, each time alone"
+        state.note("given-up", items=items, why=reason)
         return [GiveUp(items.start, TIMEOUT if overstayed else DIED, event.message)]
     halve = len(items) > 1 and (overstayed or died >= DEATHS_OF_A_SLICE)
+    if halve:
+        reason = "it took too long" if overstayed else f"{died} workers died under it"
+        state.note("halved", items=items, why=reason)
     state.again += halves(items, state.block) if halve else (items,)
     state.waiting += len(items)
     return []

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler.events import Submit
 from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
+from optitrip.scheduler.story import Note, Story
 
 QUEUED_PER_SLOT = 2
+BEGINNING = Story()
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,21 @@ class State:
     now: float = 0.0
     looked: float = 0.0
     """When late slices were last looked for."""
+    story: Story = BEGINNING
+    """What happened up to the last step."""
+    notes: list[Note] = field(default_factory=list[Note])
+    """What happened in this step."""
     copies: Mapping[int, int] = field(default_factory=dict[int, int])
     """Of two tickets of one slice, the other one."""
+
+    def note(
+        self, what: str, submit: Submit | None = None, items: range = range(0), slot: str = "", why: str = ""
+    ) -> None:
+        """Note for the story what happened, to a slice or else to some items."""
+        if submit is not None:
+            self.notes.append(Note(what, submit.ticket, submit.items, submit.slot, why))
+        else:
+            self.notes.append(Note(what, -1, items, slot, why))
 
     @property
     def complete(self) -> bool:

@@ -55,6 +55,7 @@ def _give_up(state: State, name: str) -> list[Action]:
     slot = state.slots[name]
     first = slot.queue[0]
     forget(state, first.ticket)
+    state.note("dropped", first, why="a copy that is late, too")
     put(state, name, replace(slot.without(first, state.now), late=True))
     return [Cancel(first.ticket)]
 
@@ -63,6 +64,7 @@ def _take_back(state: State, name: str) -> list[Action]:
     slot = state.slots[name]
     for submit in slot.queue[1:]:
         if not forget(state, submit.ticket):
+            state.note("reclaimed", submit, why="it waited behind a late slice")
             state.again += (submit.items,)
             state.waiting += len(submit.items)
     put(state, name, replace(slot, queue=slot.queue[:1], late=True))
@@ -73,6 +75,7 @@ def _copy(state: State, name: str, other: str) -> Submit:
     first = state.slots[name].queue[0]
     submit = Submit(state.next_ticket, first.items, other, copy_of=first.ticket)
     state.next_ticket += 1
+    state.note("copied", submit, why=f"slice {first.ticket} at {name} takes much longer than expected")
     state.copies = {**state.copies, first.ticket: submit.ticket, submit.ticket: first.ticket}
     put(state, name, replace(state.slots[name], late=True))
     put(state, other, state.slots[other].with_more(submit, state.now))
@@ -95,6 +98,7 @@ def drop_other(state: State, ticket: int) -> list[Action]:
     for name, slot in state.slots.items():
         if submit := slot.find(other):
             put(state, name, slot.without(submit, state.now))
+            state.note("dropped", submit, why="the other one of two was done first")
             return [Cancel(other)]
     return []
 
