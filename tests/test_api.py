@@ -865,7 +865,7 @@ def test_ctrl_c_ends_the_call_and_not_the_session() -> None:
 def test_ctrl_c_leaves_what_was_kept() -> None:
     """With a state directory the same call goes on where it was interrupted."""
     Interrupts.calls = 0
-    with pytest.raises(KeyboardInterrupt, match=r"of 50 candidates are kept"):
+    with pytest.raises(KeyboardInterrupt, match=r"of 50 candidates are stored"):
         optitrip.search(Interrupts(30), ONE, candidates=50, executor="serial", state_dir="kept")
     found = optitrip.search(Interrupts(0), ONE, candidates=50, executor="serial", state_dir="kept")
     assert found.losses.tolist() == (found.draws.values(range(50))["x"] ** 2).tolist()
@@ -942,7 +942,7 @@ def test_a_disk_that_is_full_stops_the_call(monkeypatch: pytest.MonkeyPatch) -> 
         return real(self, number, digest, parts, *more)
 
     monkeypatch.setattr(Journal, "write", full)
-    with pytest.raises(optitrip.Stopped, match=r"No space left on device: 1 of 60 candidates are kept") as caught:
+    with pytest.raises(optitrip.Stopped, match=r"No space left on device: 1 of 60 candidates are stored") as caught:
         optitrip.search(counted, ONE, candidates=60, executor="serial", state_dir="kept")
     assert caught.value.signal is None
     monkeypatch.setattr(Journal, "write", real)
