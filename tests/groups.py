@@ -16,7 +16,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 RAY = "ray"
-LONGEST = (RAY, "test_cli", "test_simulation")
+LONGEST = (RAY, "test_cli", "test_tracking", "test_laws", "test_api")
 """Groups that would otherwise be begun last, by one process, while the other has nothing left to do."""
 
 

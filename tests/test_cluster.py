@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = [pytest.mark.ray, pytest.mark.daily]
 HERE = Path(__file__).parent
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
@@ -48,7 +49,6 @@ def scenario(name: str, **environment: str) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["node_lost", "node_frozen", "worker_frozen", "worker_frozen_for_ever", "store_full"])
 def test_what_is_lost_costs_nothing_but_time(name: str) -> None:
     """What was evaluated there is evaluated elsewhere, and counts against no item; what does not fit takes longer."""
@@ -58,7 +58,6 @@ def test_what_is_lost_costs_nothing_but_time(name: str) -> None:
     assert line.get(name, "") in " ".join(told.get("said", []))
 
 
-@pytest.mark.thorough
 def test_a_loss_that_leaks_costs_nothing_but_workers(tmp_path: Path) -> None:
     """Each is ended before the memory is, and a new one goes on; no item is blamed."""
     (tmp_path / "workers").touch()
@@ -75,7 +74,6 @@ def test_a_loss_that_leaks_costs_nothing_but_workers(tmp_path: Path) -> None:
     assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
 
 
-@pytest.mark.thorough
 def test_a_node_that_kills_all_workers_is_used_no_more(tmp_path: Path) -> None:
     """After three slices that died there and were evaluated elsewhere; no item is blamed."""
     (tmp_path / "deaths").touch()
@@ -85,7 +83,6 @@ def test_a_node_that_kills_all_workers_is_used_no_more(tmp_path: Path) -> None:
     assert "it is not used any more" in told["said"][0]
 
 
-@pytest.mark.thorough
 def test_without_any_workers_a_sweep_stops_and_can_be_resumed() -> None:
     """After `wait_seconds`, exit status 75; what was written is not evaluated again."""
     told = scenario("all_workers_lost")
@@ -94,7 +91,6 @@ def test_without_any_workers_a_sweep_stops_and_can_be_resumed() -> None:
     assert told["evaluated"] == 200 - told["kept"]
 
 
-@pytest.mark.thorough
 def test_without_its_head_a_sweep_stops_and_can_be_resumed() -> None:
     """Before Ray would end the process; what was written is whole."""
     told = scenario("head_lost")

@@ -44,7 +44,7 @@ def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forks")
 def test_a_killed_driver_loses_nothing(folder: Path) -> None:
-    """Ten times; `pytest -m daily` does it 30 times more, `-m thorough` 300 times and at every point."""
+    """Ten times; `pytest -m daily` does it 30 times, `-m thorough` 300 times and at every point."""
     killed(folder, kills=10, seed=0)
 
 
