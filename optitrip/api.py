@@ -230,7 +230,9 @@ def search(
     Raises:
         optitrip.InputError: for a mistake in what was given, before anything is evaluated.
         optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
-        optitrip.Stopped: if workers kept dying, or nothing more could be written.
+        optitrip.StateError: if what is stored is locked, damaged, or of a loss that has changed since.
+        optitrip.Stopped: if workers kept dying, or nothing more could be written; carries the best so far.
+        optitrip.Interrupted: after Ctrl-C; carries the best so far, too.
     """
     with Session(workers, executor=executor, progress=progress) as session:
         return session.search(
@@ -269,7 +271,9 @@ def gradient(
     Raises:
         optitrip.InputError: for a mistake in what was given, before anything is evaluated.
         optitrip.NoAnswer: if there is no loss at x, or no coordinate has a difference.
-        optitrip.Stopped: if workers kept dying, or nothing more could be written.
+        optitrip.StateError: if what is stored is locked, damaged, or of a loss that has changed since.
+        optitrip.Stopped: if workers kept dying, or nothing more could be written; carries the best so far.
+        optitrip.Interrupted: after Ctrl-C; carries the best so far, too.
     """
     with Session(workers, executor=executor, progress=progress) as session:
         return session.gradient(
@@ -294,7 +298,7 @@ def sweep(
         progress, state_dir, track: as for `search`; what the file says of tracking does not count.
 
     Raises:
-        optitrip.InputError, optitrip.NoAnswer, optitrip.Stopped: as for `search`.
+        optitrip.OptitripError, optitrip.Interrupted: as for `search`.
     """
     given = sweep_of(path_or_table, root_of(state_dir))
     run = given.run

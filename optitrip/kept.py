@@ -28,11 +28,27 @@ def kept(given: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, 
     Raises:
         InputError: if nothing is kept of such a sweep.
     """
+    sweep, folder = described(given, root, overrides)
+    if folder is None:
+        raise InputError(f"nothing is kept of {sweep.label} in {root}; run `optitrip sweep {given}` first")
+    return sweep, folder
+
+
+def described(given: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
+    """Find the sweep that someone names, and its state directory, if there is one: a file need not have been run.
+
+    Args:
+        given: its file, name, identity or MLflow run.
+        root: the folder of state directories.
+        overrides: of its file.
+
+    Raises:
+        InputError: if there is no such sweep.
+    """
     if is_sweep_file(Path(given)):
         sweep = read(Path(given), overrides, root)
-        if (root / sweep.label / JOURNAL).exists():
-            return sweep, root / sweep.label
-        raise InputError(f"nothing is kept of {sweep.label} in {root}; run `optitrip sweep {given}` first")
+        folder = root / sweep.label
+        return sweep, folder if (folder / JOURNAL).exists() else None
     for folder in state_directories(given, root):
         return restored(folder, root, overrides), folder
     raise InputError(f"there is no sweep {given!r} in {root} (wanted its file, name, identity or MLflow run)")

@@ -9,11 +9,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from optitrip.core.method import Method
 from optitrip.driver import files
 from optitrip.driver.state_dir import JOURNAL
 from optitrip.journal.facts import StoryTold
 from optitrip.journal.journal import Journal
-from optitrip.part import Failures
+from optitrip.part import Failures, Record
 from optitrip.scheduler.story import lines
 from optitrip.spec import Sweep
 
@@ -48,7 +49,8 @@ def failures(sweep: Sweep, folder: Path) -> Iterator[str]:
             count = sum(hi - lo for lo, hi in runs)
             yield f"{kind}, {what}: {count:,}: {indices(runs)}"
             for record in found.records.get(what, ()):
-                yield f"  {record.index:,}: {record.type}: {record.message.splitlines()[0] if record.message else ''}"
+                said = record.message.splitlines()[0] if record.message else ""
+                yield f"  {record.index:,}{point_of(sweep, kind, record)}: {record.type}: {said}"
     if nothing:
         yield "nothing failed"
     else:
@@ -74,6 +76,27 @@ def chapters(sweep: Sweep, folder: Path) -> list[dict[str, Any]]:
     with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
         told = journal.fact(StoryTold)
         return list(told.chapters) if told else []
+
+
+def point_of(sweep: Sweep, kind: str, record: Record) -> str:
+    """Return which of an item's points failed, in words; empty where it has one point, or it is not known."""
+    names = sweep.spec.points_of(sweep.method, record.index) if kind == sweep.spec.word else ()
+    return f", {names[record.side]}" if names and record.side is not None else ""
+
+
+def recorded(sweep: Sweep, folder: Path, method: Method, item: int) -> Record | None:
+    """Return the record of an item that failed in a stage of this method when it was last tried, if there is one."""
+    digest = method.digest()
+    with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
+        tried = [
+            (attempt, stage, items) for stage, of, items, attempt in journal.rows() if of == digest and item in items
+        ]
+        if not tried:
+            return None
+        attempt, stage, items = max(tried, key=lambda one: one[0])
+        ((part, _),) = journal.parts(stage, digest, [items], attempt)
+    records = (record for kept in part.failures.records.values() for record in kept)
+    return next((record for record in records if record.index == item), None)
 
 
 def table(sweep: Sweep, folder: Path) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,22 +38,37 @@ def load(sweep: Sweep) -> Objective:
 
     Raises:
         InputError: if the module cannot be imported, has no such name, the arguments do not fit, building it raised,
-            the result is no loss, or it takes other parameters than the space has.
+            the result is no loss, or it takes other parameters than the space has; with the line of the sweep file.
     """
     use_import_paths(import_paths(sweep.folder))
     table = sweep.objective
-    named = find(table.reference, sweep.folder)
-    objective = Objective(build(named, table), table.reference, table.block, plain=table.plain)
-    shared = [name for name in table.arguments if name in sweep.space.names]
-    if table.loss and not inspect.isclass(named) and shared:
-        raise InputError(
-            f"objective {table.reference}: {', '.join(shared)} is both in [objective.arguments] and in [space]; "
-            "it can be bound or varied, not both"
-        )
-    for call in (objective.plain_call, objective.batch_call):
-        if call is not None:
-            check_parameters(call, table.reference, sweep.space.names)
+    named_by = ("objective", "loss" if table.loss else "make")
+    with mistakes_at(sweep, named_by):
+        named = find(table.reference, sweep.folder)
+    with mistakes_at(sweep, ("objective", "arguments") if table.arguments else named_by):
+        objective = Objective(build(named, table), table.reference, table.block, plain=table.plain)
+        shared = [name for name in table.arguments if name in sweep.space.names]
+        if table.loss and not inspect.isclass(named) and shared:
+            raise InputError(
+                f"objective {table.reference}: {', '.join(shared)} is both in [objective.arguments] and in [space]; "
+                "it can be bound or varied, not both"
+            )
+    with mistakes_at(sweep, ("space",)):
+        for call in (objective.plain_call, objective.batch_call):
+            if call is not None:
+                check_parameters(call, table.reference, sweep.space.names)
     return with_surrogate(objective, sweep)
+
+
+@contextmanager
+def mistakes_at(sweep: Sweep, key: tuple[str, ...]) -> Generator[None]:
+    """Give what is wrong within the place of a key in the sweep file, if there is a file."""
+    try:
+        yield
+    except InputError as error:
+        if sweep.lines is None or sweep.lines.path is None:
+            raise
+        raise sweep.mistake(key, str(error)) from None
 
 
 def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:

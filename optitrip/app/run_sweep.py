@@ -326,6 +326,8 @@ class SweepRun:
             error = Stopped(str(error))
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(outcome.message or "interrupted", outcome) from None
+        if isinstance(error, Stopped):
+            error.args = (outcome.message,)
         if isinstance(error, OptitripError):
             error.outcome = outcome
         raise error

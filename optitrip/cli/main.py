@@ -214,16 +214,11 @@ def replay(
     state_dir: StateRoot = Path(".optitrip"),
 ) -> None:
     """Evaluate one item again in this process, and show what the loss returns or raises."""
-    from optitrip.base_point import read
-    from optitrip.finding import is_sweep_file
-    from optitrip.kept import kept
+    from optitrip.kept import described
     from optitrip.replaying import replay
 
-    if is_sweep_file(Path(sweep)):  # it need not have been run
-        described = read(Path(sweep), overrides or [], state_dir)
-    else:
-        described, _ = kept(sweep, state_dir, overrides or [])
-    print(repr(replay(described, index, print, debug=pdb)))
+    found, folder = described(sweep, state_dir, overrides or [])
+    print(repr(replay(found, index, print, folder, debug=pdb)))
 
 
 @app.command()

@@ -111,9 +111,9 @@ class MethodSpec(ABC, Generic[Config]):
         del config
         return True
 
-    def points_of(self, config: Config) -> tuple[str, ...]:
-        """Return the names of an item's points, in the order of their sides; empty where an item has one point."""
-        del config
+    def points_of(self, config: Config, item: int) -> tuple[str, ...]:
+        """Return the names of an item's points, in the order of their sides; empty where it has one point."""
+        del config, item
         return ()
 
     def progress(self, sweep: Sweep) -> Progress:

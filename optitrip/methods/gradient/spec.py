@@ -47,9 +47,10 @@ class GradientSpec(MethodSpec[GradientConfig]):
     def start(self, config: GradientConfig) -> StartPoint:
         return config.at
 
-    def points_of(self, config: GradientConfig) -> tuple[str, ...]:
+    def points_of(self, config: GradientConfig, item: int) -> tuple[str, ...]:
         sides = SIDES[config.scheme]
-        return tuple(f"x {'+' if side > 0 else '-'} h" for side in sides) if len(sides) > 1 else ()
+        # Item 0 is x itself.
+        return tuple(f"x {'+' if side > 0 else '-'} h" for side in sides) if item and len(sides) > 1 else ()
 
     def items(self, config: GradientConfig, space: Space) -> int:
         entries = sum(variable.size for variable in space.varied)
