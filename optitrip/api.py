@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from optitrip.app.context import Context
 from optitrip.app.options import Options
-from optitrip.app.run_sweep import SweepRun
+from optitrip.app.run_sweep import run_loaded
 from optitrip.base_point import STATE_ROOT, read, resolve
 from optitrip.console import LiveLine, Messages
 from optitrip.core.observer import Observer, Observers
@@ -164,7 +165,7 @@ class Session:
             console = Console(stderr=True, highlight=False)
             observer = Observers(Messages(console), LiveLine(console, sweep.spec.progress(sweep)))
         sweep = replace(sweep, tracking=tracking)
-        outcome = SweepRun(sweep, objective, paths, self._executors, options, observer).run(release=False)
+        outcome = run_loaded(Context(sweep, objective, paths, self._executors, options, observer))
         assert outcome.answer is not None
         return outcome.answer
 
