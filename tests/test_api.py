@@ -945,6 +945,8 @@ def test_a_disk_that_is_full_stops_the_call(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(optitrip.Stopped, match=r"No space left on device: 1 of 60 candidates are stored") as caught:
         optitrip.search(counted, ONE, candidates=60, executor="serial", state_dir="kept")
     assert caught.value.signal is None
+    assert caught.value.outcome is not None
+    assert "1 of 60 candidates are stored" in str(caught.value.outcome.message)
     monkeypatch.setattr(Journal, "write", real)
     found, evaluated = calls(lambda: optitrip.search(counted, ONE, candidates=60, executor="serial", state_dir="kept"))
     assert evaluated == 60  # the first one once more, to see that the loss is the same

@@ -717,16 +717,44 @@ def test_help_lists_the_commands(folder: Path) -> None:
     )
 
 
-@pytest.mark.daily
-def test_ui_serves_the_store_of_this_directory(folder: Path) -> None:
+SERVER = """
+import http.server, subprocess, sys
+
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1e9)"])
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Health).serve_forever()
+"""
+"""In place of MLflow, which takes twenty seconds of two cores to start its own."""
+
+
+def mlflow_that_runs(folder: Path, code: str) -> None:
+    """Have `python -m mlflow` in this folder run some code, on a store that is there."""
+    (folder / "mlflow").mkdir()
+    (folder / "mlflow" / "__init__.py").touch()
+    (folder / "mlflow" / "__main__.py").write_text(code)
+    (folder / "mlflow.db").touch()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("server", ["a stand-in", pytest.param("MLflow", marks=pytest.mark.daily)])
+def test_ui_serves_the_store_of_this_directory(folder: Path, server: str) -> None:
     """On loopback, with the page's address, and all of its processes end with it."""
     from urllib.request import urlopen
 
-    sweep_file(folder, "good")
-    assert optitrip(folder, "sweep", "trial.toml", "--set", "tracking.use=mlflow").returncode == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    if server == "MLflow":
+        sweep_file(folder, "good")
+        assert optitrip(folder, "sweep", "trial.toml", "--set", "tracking.use=mlflow").returncode == 0
+    else:
+        mlflow_that_runs(folder, SERVER)
+    port = free_port()
     child: Any = start_optitrip(folder, "ui", "--port", str(port), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     first, second = child.stderr.readline(), child.stderr.readline()
     assert str(folder / "mlflow.db") in first
@@ -738,6 +766,14 @@ def test_ui_serves_the_store_of_this_directory(folder: Path) -> None:
     assert (child.returncode, out, err) == (0, "", "")
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_ui_says_why_its_server_did_not_start(folder: Path) -> None:
+    """With the server's last words and its exit status."""
+    mlflow_that_runs(folder, "import sys; sys.exit('no room for a server')")
+    done = optitrip(folder, "ui", "--port", str(free_port()))
+    assert done.returncode == 1
+    assert done.stderr.endswith("no room for a server\n")
 
 
 def test_ui_without_a_store_or_a_port_says_so(folder: Path) -> None:
