@@ -221,7 +221,7 @@ def search(
         best: how many of the best are kept.
         maximize: keep the largest losses in place of the smallest.
         plain: use the plain call, whatever else the loss offers.
-        screen: every candidate by the cheaper stand-in that the loss offers under this word, the best ones by itself.
+        screen: every candidate by the cheaper surrogate that the loss offers under this word, the best ones by itself.
         workers: slots wanted of Ray; one a CPU by default.
         executor: "auto", "serial" or "ray", see `Session`.
         progress: show on stderr what the command would show.
