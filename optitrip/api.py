@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from optitrip.app.context import Context
 from optitrip.app.options import Options
-from optitrip.app.run_sweep import SweepRun
+from optitrip.app.run_sweep import run_loaded
 from optitrip.base_point import STATE_ROOT, read, resolve
 from optitrip.console import LiveLine, Messages
 from optitrip.core.observer import Observer, Observers
@@ -164,7 +165,7 @@ class Session:
             console = Console(stderr=True, highlight=False)
             observer = Observers(Messages(console), LiveLine(console, sweep.spec.progress(sweep)))
         sweep = replace(sweep, tracking=tracking)
-        outcome = SweepRun(sweep, objective, paths, self._executors, options, observer).run(release=False)
+        outcome = run_loaded(Context(sweep, objective, paths, self._executors, options, observer))
         assert outcome.answer is not None
         return outcome.answer
 
@@ -220,7 +221,7 @@ def search(
         best: how many of the best are kept.
         maximize: keep the largest losses in place of the smallest.
         plain: use the plain call, whatever else the loss offers.
-        screen: every candidate by the cheaper stand-in that the loss offers under this word, the best ones by itself.
+        screen: every candidate by the cheaper surrogate that the loss offers under this word, the best ones by itself.
         workers: slots wanted of Ray; one a CPU by default.
         executor: "auto", "serial" or "ray", see `Session`.
         progress: show on stderr what the command would show.

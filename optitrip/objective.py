@@ -67,7 +67,7 @@ class Offers:
     around: bool = False
     block: int = PLAIN_BLOCK
     screens: tuple[str, ...] = ()
-    """The words under which it offers cheaper stand-ins."""
+    """The words under which it offers cheaper surrogates."""
     deltas_block: int = BATCH_BLOCK
     """Coordinates a call of `deltas`."""
     order: Array | None = field(default=None, compare=False)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optitrip.app.context import Context
 from optitrip.app.options import Options
-from optitrip.app.run_sweep import SweepRun
+from optitrip.app.run_sweep import run_loaded
 from optitrip.base_point import read
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer
@@ -174,7 +175,7 @@ def answer(
     path.write_text(SWEEP.format(key=key, reference=reference, arguments=arguments, candidates=candidates))
     sweep = read(path)
     observer = watch or Observer()
-    outcome = SweepRun(sweep, load(sweep), import_paths(here), workers, Options(None), observer).run(release=False)
+    outcome = run_loaded(Context(sweep, load(sweep), import_paths(here), workers, Options(None), observer))
     assert isinstance(outcome.answer, SearchAnswer), outcome.message
     return outcome.answer
 

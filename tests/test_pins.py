@@ -27,8 +27,9 @@ from typer.testing import CliRunner
 import examples
 import optitrip
 from examples import LOSSES, Batched, Structured, around, deltas, draws, gradient, scalar, troubled
+from optitrip.app.context import Context
 from optitrip.app.options import Options
-from optitrip.app.run_sweep import SweepRun
+from optitrip.app.run_sweep import run_loaded
 from optitrip.base_point import read, resolve
 from optitrip.cli.main import app
 from optitrip.core.method import Method
@@ -664,9 +665,9 @@ def test_what_mlflow_is_told(folder: Path) -> Any:
         recording = Recording()
         with executors("serial") as workers:
             options, paths = Options(folder / path.stem), import_paths(folder)
-            run = SweepRun(sweep, load(sweep), paths, workers, options, Observer(), recorder=recording)
+            run = Context(sweep, load(sweep), paths, workers, options, Observer(), True, recorder=recording)
             with suppress(NoAnswer, Stopped, Interrupted):
-                run.run(release=True)
+                run_loaded(run)
         found[name] = recording.keys()
     return found
 

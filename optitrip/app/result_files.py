@@ -1,25 +1,40 @@
-"""The files of an answer: pictures made by the objective, then everything written beside the journal."""
+"""The answer of a run and its files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from optitrip.app.context import Context
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver import files
-from optitrip.objective import Objective
 from optitrip.output.answer import Answer
 
 
-def with_pictures(answer: Answer, objective: Objective, observer: Observer) -> Answer:
-    """Return the answer with pictures of its parameters, or of its gradient, if the objective can show them."""
+def make_answer(context: Context, found: Any) -> Answer:
+    """Return the answer, with pictures of its parameters or of its gradient if the objective can show them."""
+    answer = context.sweep.spec.answer(context.sweep, found)
     try:
-        return answer.with_images(objective.images(answer.shown))
+        return answer.with_images(context.objective.images(answer.shown))
     except Exception as error:  # the user's own, and a picture is not what the sweep is for
         text = f"the objective could not picture its parameters: {type(error).__name__}: {error}"
-        observer.notice(warning("no-picture", text))
+        context.observers.notice(warning("no-picture", text))
         return answer
+
+
+@contextmanager
+def folder_of_files(context: Context, path: Path | None, *, tracked: bool) -> Generator[Path | None]:
+    """Give the folder for files: the state directory; without one, a folder for a moment if MLflow wants them."""
+    if path is not None or not tracked:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="optitrip-") as folder:
+        files.replace(Path(folder) / files.SWEEP_FILE, context.sweep.text.encode())
+        yield Path(folder)
 
 
 def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:

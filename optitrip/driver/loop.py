@@ -15,7 +15,7 @@ from optitrip.driver.phases import Phases
 from optitrip.driver.settings import Settings
 from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
-from optitrip.errors import InputError, NoAnswer, Stopped
+from optitrip.errors import NoAnswer, OptitripError, Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.part import TIMEOUT, Record
 from optitrip.runtime.clock import Clock
@@ -106,7 +106,7 @@ class Loop:
                 executor.cancel(submit.ticket)  # whoever goes on with this executor does not wait for them
             if isinstance(error, Stopped | NoAnswer | KeyboardInterrupt):
                 sink.flush(state.story, last=True)
-            elif not isinstance(error, InputError):  # a mistake of ours: its traceback shows what came before
+            elif not isinstance(error, OptitripError):  # a mistake of ours: its traceback shows what came before
                 error.add_note("\n".join(lines(entry.to_json() for entry in state.story.entries[-STORY_SHOWN:])))
             raise
 

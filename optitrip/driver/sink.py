@@ -94,7 +94,7 @@ class JournalSink:
 
         Raises:
             Stopped: if it cannot be written, or someone asked to stop while that was waited for.
-            NoAnswer: if the stage is hopeless.
+            NoAnswer: if too much failed.
         """
         facts: list[Fact] = []
         if (last or self._clock.monotonic() >= self._story_due) and story is not self._story:

@@ -31,7 +31,7 @@ class Stage:
         """Tell watchers what is there already.
 
         Raises:
-            NoAnswer: if that is hopeless.
+            NoAnswer: if too much of that failed.
         """
         self._journal.begin(StageBegun(self.number, self.digest, self.method.kind, self.method.items))
         self._observer.stage(self.method)
@@ -67,7 +67,7 @@ class Stage:
         """Take in a part of the first attempt.
 
         Raises:
-            NoAnswer: if the stage is hopeless.
+            NoAnswer: if too much failed.
         """
         self._fail_fast.see(part.items, part.failures)
         self.ending.see(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optitrip.ahead import Ahead
 from optitrip.core.executor import Done, Executor
@@ -13,6 +13,9 @@ from optitrip.errors import InputError
 from optitrip.executors.ray_environment import joins_cluster, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.executors.start import NOTHING, Pool, RayPool, Start
+
+if TYPE_CHECKING:
+    from optitrip.tables import FailuresTable, RunTable
 
 
 class ExecutorManager:
@@ -205,3 +208,10 @@ def executors(
         return ExecutorManager()
     only = word == "ray" or joins_cluster(address)
     return ExecutorManager(None if only else Serial, RayPool(workers, address, dict(resources or {})))
+
+
+def executors_of(run: RunTable, failures: FailuresTable, address: str | None) -> ExecutorManager:
+    """Return the executors that the tables of a sweep file ask for; `address` is that of a Ray cluster to join."""
+    # A hanging loss can be ended in another process only.
+    killable = run.executor == "auto" and failures.timeout_seconds is not None and ray_installed()
+    return executors("ray" if killable else run.executor, run.workers, address, run.resources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
@@ -14,6 +15,9 @@ from optitrip.executors.ray_environment import joins_cluster, prepare
 NOTHING = object()
 """In place of an objective: none."""
 LOOK_SECONDS = 0.1
+SWITCH_SECONDS = 1e-4
+"""Longest time for which another thread keeps Python's lock while workers start, by default 5 ms. An import gives the
+lock up for every file that it reads; beside a loss that keeps it, importing Ray took five times as long."""
 
 
 class Pool(Protocol):
@@ -73,6 +77,15 @@ class Start:
 
     def _run(self) -> Executor:
         await_abandoned()  # a process has one Ray at a time
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            return self._ready()
+        finally:
+            sys.setswitchinterval(before)
+
+    def _ready(self) -> Executor:
+        """Make the executor, and wait until it is ready."""
         executor = self._start()
         try:
             if self.objective is not NOTHING and not self._unwanted.is_set():

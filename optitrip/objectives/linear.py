@@ -135,7 +135,7 @@ class LinearClassifier(ABC):
         return self.l2 * np.square(W, dtype=np.float64).reshape(len(W), -1).sum(axis=1)
 
     def screen(self, how: str, device: str = "cpu") -> Any:
-        """A cheaper stand-in, with `losses` of its own.
+        """A cheaper surrogate, with `losses` of its own.
 
         Args:
             how: one of `screens`: low_rank, by principal components of the images; float32 or bfloat16, by products in

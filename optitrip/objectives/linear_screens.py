@@ -1,6 +1,6 @@
-"""Cheaper stand-ins for the loss of a linear classifier, to find out which candidates deserve the full one.
+"""Cheaper surrogates for the loss of a linear classifier, to find out which candidates deserve the full one.
 
-A stand-in takes `losses(W)` alone. Its scores come from other products; what is made of them is the classifier's own.
+A surrogate takes `losses(W)` alone. Its scores come from other products; what is made of them is the classifier's own.
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ from optitrip.output.outcome import Outcome
 from optitrip.spec import Sweep, flat
 from optitrip.telling import figures
 from optitrip.tracking.mlflow_runs import MlflowRun, tracking_uri
-from optitrip.tracking.recorder import Recorder, Run
+from optitrip.tracking.recorder import Here, Recorder, Run
 
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
-def track(sweep: Sweep, state: StateDir, recorder: Recorder) -> MlflowRun | None:
+def track(sweep: Sweep, state: StateDir, recorder: Recorder | None) -> MlflowRun | None:
     """The MLflow run of this sweep; none where the file wants none, or all was delivered to that place already."""
     uri, experiment = tracking_uri(), sweep.tracking.experiment
     delivered = Delivered(sweep.items, uri, experiment)
@@ -43,7 +43,9 @@ def track(sweep: Sweep, state: StateDir, recorder: Recorder) -> MlflowRun | None
         "mlflow.user": user(),
         **commit,
     }
-    return MlflowRun(recorder, Run(uri, experiment, sweep.label, state.journal.name, params, tags), sweep.spec.curve)
+    return MlflowRun(
+        recorder or Here(), Run(uri, experiment, sweep.label, state.journal.name, params, tags), sweep.spec.curve
+    )
 
 
 def remember(

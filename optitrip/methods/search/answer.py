@@ -90,7 +90,7 @@ class SearchAnswer:
     @property
     def losses(self) -> Array:
         """The kept losses, float64: all of the first million, then fewer; NaN where a candidate failed. Of a search
-        that screened, those of the stand-in."""
+        that screened, those of the surrogate."""
         return self.result.loss
 
     @property

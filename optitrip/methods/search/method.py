@@ -76,7 +76,7 @@ class Search:
     keep_all: int = KEEP_ALL
     maximize: bool = False
     screen: str | None = None
-    """Losses are those of the objective's stand-in; how it was made."""
+    """Losses are those of the objective's surrogate; how it was made."""
     target_loss: float | None = None
     """The search is over at the first candidate that is this good."""
     no_improvement: int | None = None

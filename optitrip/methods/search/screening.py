@@ -1,7 +1,8 @@
-"""A search in two stages: every candidate by a cheaper stand-in, then the best ones by the objective itself.
+"""A search in two stages: every candidate by a cheaper surrogate, then the best ones by the objective itself.
 
-The answer is from the objective's own losses. It is that of a search without screening unless the stand-in was wrong by
-more, about a candidate that was left out, than `CERTAINTY` times the most it was wrong by about any that was verified.
+The answer is from the objective's own losses. It is that of a search without screening unless the surrogate was wrong
+by more, about a candidate that was left out, than `CERTAINTY` times the most it was wrong by about any that was
+verified.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from optitrip.methods.shared.verification import Chosen, Verification, Verificat
 from optitrip.part import Array, Failures
 
 FIRST, SAMPLED = 64, 32
-"""Candidates verified at first: the best by the stand-in, and beside them some that it did not choose, which tell how
+"""Candidates verified at first: the best by the surrogate, and beside them some that it did not choose, which tell how
 far it is off in general: among the chosen ones are too many that it thinks too well of."""
 REACH = 4_096
-"""As many of the best are kept by the stand-in; no more can be verified."""
+"""As many of the best are kept by the surrogate; no more can be verified."""
 CERTAINTY = 2.0
-"""A candidate is left out only if the stand-in would have to be wrong about it by this many times its largest error."""
+"""A candidate is left out only if the surrogate would have to be wrong about it by so many times its largest error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class Verified:
 
     sign: int
     offset: float = 0.0
-    """How far the stand-in is off in general: the median over the sample."""
+    """How far the surrogate is off in general: the median over the sample."""
     candidates: Array = field(default_factory=lambda: np.empty(0, np.int64))
     screened: Array = field(default_factory=lambda: np.empty(0))
     losses: Array = field(default_factory=lambda: np.empty(0))
@@ -69,7 +70,7 @@ class Verified:
 
     @property
     def largest_error(self) -> float:
-        """Of the stand-in, beside the offset."""
+        """Of the surrogate, beside the offset."""
         errors = np.abs(self.screened - self.offset - self.losses)[self.finite]
         return float(errors.max()) if len(errors) else np.inf
 
