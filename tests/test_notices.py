@@ -172,3 +172,15 @@ def test_python_minus_m_is_the_command() -> None:
     """`python -m optitrip` shows the same help."""
     done = subprocess.run([sys.executable, "-m", "optitrip", "--help"], capture_output=True, text=True, check=True)
     assert "sweep" in done.stdout
+
+
+def test_a_library_of_threads_is_no_change_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that has imported, say, scikit-learn in the meantime resumes what it began without it."""
+    from optitrip.driver import provenance
+
+    before = searched(tmp_path)
+    there = provenance.threadpool_info()
+    openmp = {"user_api": "openmp", "internal_api": "openmp", "filepath": "libgomp.so", "num_threads": 2}
+    monkeypatch.setattr(provenance, "threadpool_info", lambda: [*there, openmp])
+    after = searched(tmp_path)
+    assert (after.loss, after.index) == (before.loss, before.index)

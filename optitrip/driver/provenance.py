@@ -27,6 +27,7 @@ WITNESSES = (0, 1, 999_983)
 
 def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Provenance:
     """Collect block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
+    pools = threadpool_info()
     return Provenance(
         block=objective.offers.block,
         data=data(objective),
@@ -39,7 +40,8 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
         },
         machine={
             "processor": platform.machine(),
-            "blas": sorted({f"{i['internal_api']} {i.get('architecture', '')}" for i in threadpool_info()}),
+            # OpenMP alone decides no bits, and one process may have loaded it and another not yet.
+            "blas": sorted({f"{i['internal_api']} {i['architecture']}" for i in pools if "architecture" in i}),
         },
         witness=witness(sweep.candidates) if sweep.space.drawable else None,
     )
