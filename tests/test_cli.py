@@ -112,6 +112,7 @@ def test_every_second_is_in_a_phase_and_memory_is_told(folder: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.daily
 def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
     """They are waited for in phases of their own, and a sweep that has its result starts neither."""
     path = sweep_file(folder, "good", executor="ray")
