@@ -1,4 +1,4 @@
-"""What the steps of one run share."""
+"""The context of one run, shared by its steps."""
 
 from __future__ import annotations
 

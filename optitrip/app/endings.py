@@ -1,4 +1,4 @@
-"""How a run ended: its outcome, with an answer or without."""
+"""The outcome of a run, with an answer or without."""
 
 from __future__ import annotations
 

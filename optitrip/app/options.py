@@ -1,4 +1,4 @@
-"""What a command or a call says beside the sweep; no part of the answer."""
+"""The options of one run: how it is run, no part of the answer."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Done:
     worker: str
     """The name of its slot."""
     said: str = ""
-    """What the loss printed, where it does not reach the terminal by itself."""
+    """The output of the loss, where it does not reach the terminal by itself."""
     memory: int | None = None
     """The highest resident memory of the worker so far, in bytes, if it is a process of its own."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 AT_ONCE = 256
 """Parts that are merged by one call."""
 NOTHING = b""
-"""What a method prepares that takes the objective as it is."""
+"""The `preparation` of a method that takes the objective as it is."""
 
 
 class Items(Protocol):
@@ -89,7 +89,7 @@ class Method(Items, Protocol):
         ...
 
     def digest(self) -> bytes:
-        """Of everything in the method but `items`: parts with the same digest belong together."""
+        """Return a digest of everything in the method but `items`: parts with the same digest belong together."""
         ...
 
     def prepare(self, objective: Objective) -> Any:
