@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api import Session, gradient, search, sweep
+    from optitrip.api.session import Session, gradient, search, sweep
     from optitrip.errors import InputError, Interrupted, NoAnswer, OptitripError, StateError, Stopped
+    from optitrip.loss.objective import batched
     from optitrip.methods.gradient.answer import GradientAnswer
     from optitrip.methods.search.answer import SearchAnswer
-    from optitrip.objective import batched
 
 __version__ = "0.1.0"
 IMPORTED_AT = time.perf_counter()
@@ -35,17 +35,17 @@ __all__ = [
 _HOMES = {
     "GradientAnswer": "methods.gradient.answer",
     "SearchAnswer": "methods.search.answer",
-    "Session": "api",
-    "gradient": "api",
-    "search": "api",
-    "sweep": "api",
+    "Session": "api.session",
+    "gradient": "api.session",
+    "search": "api.session",
+    "sweep": "api.session",
     "InputError": "errors",
     "Interrupted": "errors",
     "NoAnswer": "errors",
     "OptitripError": "errors",
     "StateError": "errors",
     "Stopped": "errors",
-    "batched": "objective",
+    "batched": "loss.objective",
 }
 
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optitrip.core.part import Failures
     from optitrip.output.outcome import Outcome
-    from optitrip.part import Failures
 
 
 class OptitripError(Exception):

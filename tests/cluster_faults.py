@@ -27,16 +27,17 @@ from ray.cluster_utils import Cluster
 from examples import HERE
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
-from optitrip.draws import Draws
 from optitrip.errors import Stopped
-from optitrip.executors import ray_cluster, ray_workers
+from optitrip.executors.ray import cluster as ray_cluster
+from optitrip.executors.ray import pool as ray_workers
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
+from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
-from optitrip.objective import Objective
 from optitrip.scheduler.settings import SchedulerSettings
-from optitrip.space import Space
+from optitrip.space.candidates import Draws
+from optitrip.space.variables import Space
 from running import driver, settings
 
 ITEMS = 200

@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new store of MLflow's, to be copied: it takes seconds to make."""
-    from optitrip.tracking.recorder import make_store
+    from optitrip.tracking.mlflow_client import make_store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     make_store(f"sqlite:///{path}")
@@ -54,12 +54,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """A local Ray with four logical CPUs for all tests that ask for it, which marks them with `ray`."""
-    from optitrip.executors.ray_environment import prepare
+    from optitrip.executors.ray.environment import prepare
 
     prepare(None)
     import ray
 
-    from optitrip.executors.ray_cluster import connect
+    from optitrip.executors.ray.cluster import connect
 
     over = Event()
     connect(None, 4, over)

@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.method import Route
-from optitrip.draws import Draws
+from optitrip.core.part import Array, Part
+from optitrip.core.point import Point
+from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
-from optitrip.methods.shared.agreement import Agreement
+from optitrip.methods.shared.consistency import Agreement
 from optitrip.methods.shared.report import Report
 from optitrip.methods.shared.verification import Chosen, Verification
-from optitrip.objective import Objective
-from optitrip.part import Array, Part
-from optitrip.point import Point
 from optitrip.samplers.random import permutation
-from optitrip.space import Space
+from optitrip.space.candidates import Draws
+from optitrip.space.variables import Space
 from toy_method.method import Count, count_route
 
 HERE = str(Path(__file__).parent)

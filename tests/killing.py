@@ -20,15 +20,15 @@ from typing import Any
 
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.base_point import resolve
+from optitrip.config.locations import Lines
+from optitrip.config.sweep import parse_draft
 from optitrip.core.observer import Observers
-from optitrip.driver import files
-from optitrip.driver.state_dir import JOURNAL
 from optitrip.executors.worker import Worker
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
-from optitrip.spec import parse_draft
-from optitrip.toml_lines import Lines
+from optitrip.runtime import files
+from optitrip.store.start_point import resolve
+from optitrip.store.state_dir import JOURNAL
 from running import settings
 
 CANDIDATES = 1_500

@@ -12,7 +12,7 @@ from examples import HERE
 @contextmanager
 def lasting_workers(count: int) -> Generator[Any]:
     """Keep workers through runs that close them; who dies is replaced. A local Ray must be there."""
-    from optitrip.executors.ray_workers import RayWorkers
+    from optitrip.executors.ray.pool import RayWorkers
 
     class Lasting(RayWorkers):
         def close(self) -> None: ...

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.part import Array
+from optitrip.core.part import Array
 
 
 @dataclass(frozen=True)

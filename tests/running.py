@@ -9,12 +9,12 @@ from typing import Any
 
 from optitrip.core.executor import Executor
 from optitrip.core.observer import Observers
-from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Settings
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
+from optitrip.runtime.stopwatch import Phases
 from optitrip.scheduler.settings import SchedulerSettings
 
 MEMORY = Path(":memory:")

@@ -31,12 +31,12 @@ from chaos import Chaos
 from examples import draws, result_bits
 from optitrip.core.method import Method, Route
 from optitrip.core.observer import Observers, Written
+from optitrip.core.part import Array, Part
 from optitrip.errors import StateError
 from optitrip.journal.fact_base import Fact
 from optitrip.journal.journal import Journal
+from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.method import Search
-from optitrip.part import Array, Part
-from optitrip.returned import Evaluation
 from running import driver, settings
 
 ITEMS = 400

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from optitrip.ahead import Ahead
+from optitrip.runtime.background import Ahead
 
 
 def test_a_result_is_waited_for() -> None:

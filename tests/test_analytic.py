@@ -18,10 +18,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import rosen, rosen_der
 
 from optitrip import objectives
-from optitrip.objective import Objective
+from optitrip.core.part import Array
+from optitrip.loss.objective import Objective
 from optitrip.objectives import Ackley, Beale, Rastrigin, Rosenbrock, Sphere, StyblinskiTang
 from optitrip.objectives.analytic import Analytic
-from optitrip.part import Array
 
 PI = math.pi
 

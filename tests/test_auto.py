@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from examples import draws, search
-from optitrip.ahead import abandoned, await_abandoned
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Route
 from optitrip.core.notice import Notice
@@ -18,9 +17,10 @@ from optitrip.core.observer import Observers, Times
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
+from optitrip.loss.objective import Objective
 from optitrip.methods.search.progress import SearchProgress
-from optitrip.methods.shared.agreement import Agreement
-from optitrip.objective import Objective
+from optitrip.methods.shared.consistency import Agreement
+from optitrip.runtime.background import abandoned, await_abandoned
 from running import driver, settings
 
 SECONDS = 0.3

@@ -13,11 +13,11 @@ import pytest
 
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.base_point import read
-from optitrip.draws import Draws
+from optitrip.config.sweep import Sweep
+from optitrip.core.point import Point
 from optitrip.errors import InputError
-from optitrip.point import Point
-from optitrip.spec import Sweep
+from optitrip.space.candidates import Draws
+from optitrip.store.start_point import read
 from test_tracking import Lines
 
 FILE = """\

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from examples import ENTRIES, Structured, deltas
+from optitrip.core.part import Array
+from optitrip.core.point import Point
 from optitrip.errors import NoAnswer
 from optitrip.executors.worker import Worker
+from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.method import gradient_of
 from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
 from optitrip.methods.shared.report import Report
-from optitrip.objective import Objective
 from optitrip.objectives import Hinge, Softmax
-from optitrip.objectives.softmax_deltas import changes, ratios, terms
-from optitrip.part import Array
-from optitrip.point import Point
+from optitrip.objectives.linear.softmax_deltas import changes, ratios, terms
 
 CLASSIFIERS = [Softmax, Hinge]
 EPS = float(np.finfo(float).eps)

@@ -22,8 +22,8 @@ EXEMPT = {"__init__.py", "methods/registry.py"}
 USES = {"descent": ["optitrip.methods.gradient.method"], "trip": ["optitrip.methods.registry"]}
 """What a method may import of the others beside `shared`, by its word."""
 NAMESAKES = {
-    "objective.py": {"gradient"},
-    "loading.py": {"gradient"},
+    "loss/objective.py": {"gradient"},
+    "loss/loading.py": {"gradient"},
     "methods/shared/verification.py": {"candidates"},
 }
 """Words that are a method's and mean something else there: what an objective offers, and a field in a digest."""
@@ -112,7 +112,7 @@ def test_every_method_has_its_examples(word: str) -> None:
 @pytest.mark.parametrize("word", MODULES)
 def test_no_file_outside_its_folder_knows_a_method(word: str) -> None:
     """No import, no name of a class, no word, unit, column or file of one: whoever needs one asks the descriptor."""
-    others = [file for file in FILES if not file.startswith(folder(word)) and file not in {*EXEMPT, "api.py"}]
+    others = [file for file in FILES if not file.startswith(folder(word)) and file not in {*EXEMPT, "api/session.py"}]
     assert not [place for file in others for place in knowing(file, tree(file), word)]
 
 
@@ -131,9 +131,9 @@ def test_methods_do_not_know_each_other_through_the_registry() -> None:
 @pytest.mark.parametrize("word", MODULES)
 def test_only_public_functions_of_the_api_know_a_method(word: str) -> None:
     """`search` and `gradient` are functions there; what they share is for every method."""
-    rest = Private().visit(ast.parse(FILES["api.py"].read_bytes()))
+    rest = Private().visit(ast.parse(FILES["api/session.py"].read_bytes()))
     names = [node for node in ast.walk(rest) if isinstance(node, ast.Name) and node.id in own_classes(word)]
-    assert not knowing("api.py", rest, word) + [f"api.py:{node.lineno} knows {node.id}" for node in names]
+    assert not knowing("api/session.py", rest, word) + [f"{node.lineno} knows {node.id}" for node in names]
 
 
 class Private(ast.NodeTransformer):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optitrip.evaluating import NUMBERS_AT_ONCE, evaluated, one_by_one, positional, stretches
-from optitrip.part import Array
-from optitrip.returned import Evaluation
+from optitrip.core.part import Array
+from optitrip.loss.evaluation import NUMBERS_AT_ONCE, evaluated, one_by_one, positional, stretches
+from optitrip.loss.returns import Evaluation
 
 COUNT = 12
 VALUES: dict[str, Array] = {

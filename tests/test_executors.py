@@ -14,12 +14,12 @@ import pytest
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
 from lasting import lasting_workers
 from optitrip.core.executor import Done, Executor, Failed
+from optitrip.core.part import Array, Part
 from optitrip.errors import InputError, Stopped
-from optitrip.executors import sameness
 from optitrip.executors.serial import Serial
 from optitrip.executors.worker import Worker
-from optitrip.objective import Objective
-from optitrip.part import Array, Part
+from optitrip.loss.objective import Objective
+from optitrip.runtime import fingerprint as sameness
 from test_laws import ITEMS, go, reference
 
 Make = Callable[[], Executor]
@@ -238,7 +238,7 @@ def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPa
     """Ray's memory monitor raises an error of its own kind, for every later call too; the actor is buried."""
     from ray.exceptions import OutOfMemoryError
 
-    from optitrip.executors import ray_workers as module
+    from optitrip.executors.ray import pool as module
 
     one = module.RayWorkers(1, paths=[HERE])
     one.load(LOSSES["scalar"])
@@ -268,7 +268,7 @@ def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("local_ray")
 def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
     """With what it wants and what there is."""
-    from optitrip.executors.ray_workers import RayWorkers
+    from optitrip.executors.ray.pool import RayWorkers
 
     with pytest.raises(InputError, match=r"a worker wants .*'GPU': 64"):
         RayWorkers(None, resources={"GPU": 64})
@@ -287,7 +287,7 @@ def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> N
 
 def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
     """Another BLAS core rounds otherwise: the worker is refused, with what differs, and the others go on."""
-    from optitrip.executors import ray_workers
+    from optitrip.executors.ray import pool as ray_workers
 
     workers = ray_workers.RayWorkers(1, paths=[HERE])
     try:

@@ -17,12 +17,12 @@ from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
 from lasting import lasting_workers
 from optitrip.core.executor import Executor
 from optitrip.core.observer import Observers
-from optitrip.draws import Draws
 from optitrip.executors.serial import Serial
+from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.route import search_route
-from optitrip.objective import Objective
-from optitrip.space import Space
+from optitrip.space.candidates import Draws
+from optitrip.space.variables import Space
 from running import driver, settings
 
 ITEMS = 40

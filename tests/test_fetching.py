@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from optitrip import fetching
 from optitrip.errors import InputError
-from optitrip.objectives import cifar10, images
+from optitrip.objectives.data import cifar10, images
+from optitrip.objectives.data import download as fetching
 from test_images import write_cifar10
 
 RECORDS = 20
@@ -248,7 +248,9 @@ def test_what_is_no_archive_is_refused(server: Server, tmp_path: Path) -> None:
 def test_a_killed_run_leaves_no_half_data(server: Server, tmp_path: Path) -> None:
     """Killed in the middle of the transfer: the folder is not there, and the next run fetches it."""
     url = server.url.replace("/cifar-10", "/stalls/cifar-10")
-    script = f"from pathlib import Path; from optitrip.fetching import cifar10; cifar10(Path.cwd(), {url!r})"
+    script = (
+        f"from pathlib import Path; from optitrip.objectives.data.download import cifar10; cifar10(Path.cwd(), {url!r})"
+    )
     with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) as child:
         assert server.halfway.wait(60)
         child.kill()
@@ -295,6 +297,6 @@ def test_two_runs_at_once_agree(server: Server, tmp_path: Path, monkeypatch: pyt
 
 def test_importing_it_loads_no_network_library() -> None:
     """They load when something is fetched."""
-    script = "import optitrip.fetching, sys; print({'pooch', 'requests', 'urllib3'} & set(sys.modules))"
+    script = "import optitrip.objectives.data.download, sys; print({'pooch', 'requests', 'urllib3'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.image import imread
 
 from examples import LOSSES, search
+from optitrip.core.part import Array
+from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.search.figures import losses_png
-from optitrip.objective import Objective
 from optitrip.objectives import Softmax
 from optitrip.output.figures import even, html, images_png, stretched
-from optitrip.part import Array
 
 
 def pixels(png: bytes) -> Array:

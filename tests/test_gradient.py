@@ -14,14 +14,14 @@ from scipy.optimize import approx_fprime, rosen
 from examples import WIDE_LOSSES, around, gradient
 from mgh import PROBLEMS, Problem
 from optitrip import objectives
+from optitrip.core.part import Array
+from optitrip.core.point import Point
+from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, GradientResult, gradient_of
 from optitrip.methods.gradient.route import gradient_route
-from optitrip.objective import Objective
 from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.analytic import Analytic
-from optitrip.part import Array
-from optitrip.point import Point
 
 SCHEMES = ["forward", "backward", "central"]
 EPS = float(np.finfo(float).eps)

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from scipy.stats import qmc
 from typer.testing import CliRunner
 
-from optitrip.base_point import read
 from optitrip.cli.main import app
-from optitrip.draws import Draws
-from optitrip.driver.provenance import witness
+from optitrip.core.part import Array
 from optitrip.errors import InputError
-from optitrip.part import Array
 from optitrip.samplers import Sampler
 from optitrip.samplers.halton import EDGE, MOST_COORDINATES, PRIMES, Halton, digits, radical_inverse, scramble
 from optitrip.samplers.random import Random
-from optitrip.space import arguments
+from optitrip.space.candidates import Draws
+from optitrip.space.variables import arguments
+from optitrip.store.provenance import witness
+from optitrip.store.start_point import read
 
 HALTON: Sampler = Halton()
 HERE = Path(__file__).parent

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optitrip.objective import Objective
-from optitrip.objectives import Hinge, images
-from optitrip.part import Array
+from optitrip.core.part import Array
+from optitrip.loss.objective import Objective
+from optitrip.objectives import Hinge
+from optitrip.objectives.data import images
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optitrip.core.part import Array
 from optitrip.errors import InputError
-from optitrip.objectives import cifar10, images
-from optitrip.objectives.array_pickles import byte_array, loads
-from optitrip.part import Array
+from optitrip.objectives.data import cifar10, images
+from optitrip.objectives.data.array_pickles import byte_array, loads
 
 RECORDS = 20
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import bits
+from optitrip.core.part import Failures, Part, Record
 from optitrip.errors import StateError, Stopped
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import (
@@ -33,7 +34,6 @@ from optitrip.journal.facts import (
 from optitrip.journal.journal import Journal
 from optitrip.journal.schema import fact_checksum
 from optitrip.journal.tiling import missing
-from optitrip.part import Failures, Part, Record
 
 DIGEST = b"d" * 16
 

@@ -23,17 +23,17 @@ from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Method, Route, merged
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
-from optitrip.draws import Draws
+from optitrip.core.part import Failures, Record
 from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.executors.start import RayPool
 from optitrip.journal.journal import Journal
+from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
-from optitrip.objective import Objective
-from optitrip.part import Failures, Record
-from optitrip.space import Space
+from optitrip.space.candidates import Draws
+from optitrip.space.variables import Space
 from running import AT_ONCE, MEMORY, driver
 from running import settings as with_settings
 

@@ -7,10 +7,11 @@ import pickle
 import numpy as np
 import pytest
 
+from optitrip.core.part import Array
 from optitrip.errors import InputError
-from optitrip.objectives import Hinge, Softmax, images
-from optitrip.objectives.linear import LinearClassifier
-from optitrip.part import Array
+from optitrip.objectives import Hinge, Softmax
+from optitrip.objectives.data import images
+from optitrip.objectives.linear.classifier import LinearClassifier
 
 CLASSIFIERS = (Softmax, Hinge)
 

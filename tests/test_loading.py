@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optitrip.base_point import read
 from optitrip.errors import InputError
-from optitrip.loading import import_paths, load
-from optitrip.objective import Objective
+from optitrip.loss.loading import import_paths, load
+from optitrip.loss.objective import Objective
+from optitrip.store.start_point import read
 
 numbers = itertools.count()
 

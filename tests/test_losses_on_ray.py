@@ -15,14 +15,14 @@ import pytest
 from optitrip.app.context import Context
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
-from optitrip.base_point import read
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer
 from optitrip.driver.guards import LINES_SHOWN
 from optitrip.errors import InputError
 from optitrip.executors.manager import ExecutorManager, executors
-from optitrip.loading import import_paths, load
+from optitrip.loss.loading import import_paths, load
 from optitrip.methods.search.answer import SearchAnswer
+from optitrip.store.start_point import read
 
 FILES = {
     "ray_losses.py": """

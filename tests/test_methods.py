@@ -27,12 +27,12 @@ from examples import (
     search,
 )
 from optitrip.core.method import merged
-from optitrip.draws import Draws
+from optitrip.core.part import DIED, Part, Record
 from optitrip.journal.row_batches import RowBatch
+from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.shared.report import Report
-from optitrip.objective import Objective
-from optitrip.part import DIED, Part, Record
+from optitrip.space.candidates import Draws
 
 ITEMS = 150
 

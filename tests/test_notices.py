@@ -176,7 +176,7 @@ def test_python_minus_m_is_the_command() -> None:
 
 def test_a_library_of_threads_is_no_change_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that has imported, say, scikit-learn in the meantime resumes what it began without it."""
-    from optitrip.driver import provenance
+    from optitrip.store import provenance
 
     before = searched(tmp_path)
     there = provenance.threadpool_info()

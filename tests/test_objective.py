@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import optitrip.evaluating as ladder
+import optitrip.loss.evaluation as ladder
+from optitrip.core.part import Array, Failures
 from optitrip.errors import InputError
-from optitrip.objective import Objective, batched
-from optitrip.part import Array, Failures
+from optitrip.loss.objective import Objective, batched
 from optitrip.samplers.random import Random
-from optitrip.space import Space
+from optitrip.space.variables import Space
 
 ITEMS = 300
 SPACE = Space.parse({"x": {"normal": [0, 1]}, "W": {"normal": [0, 1], "shape": [3]}, "kind": {"choice": ["a", "b"]}})

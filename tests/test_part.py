@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.part import RECORDS_KEPT, Array, Failures, Part, Record, adjacent
+from optitrip.core.part import RECORDS_KEPT, Array, Failures, Part, Record, adjacent
 
 KINDS = ["raised", "nan", "infinite", "invalid"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.driver.phases import Phases
+from optitrip.runtime.stopwatch import Phases
 
 Tree = list["tuple[str, int, Tree]"]
 TREES: st.SearchStrategy[Tree] = st.recursive(

@@ -27,32 +27,32 @@ from typer.testing import CliRunner
 import examples
 import optitrip
 from examples import LOSSES, Batched, Structured, around, deltas, draws, gradient, scalar, troubled
+from optitrip.api.inputs import live_draft
 from optitrip.app.context import Context
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
-from optitrip.base_point import read, resolve
 from optitrip.cli.main import app
+from optitrip.config.sweep import Sweep
 from optitrip.core.method import Method
 from optitrip.core.observer import Observer
-from optitrip.distributions import ndtri
-from optitrip.draws import Draws
+from optitrip.core.part import Array
+from optitrip.core.point import Point
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
 from optitrip.executors.manager import executors
 from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION
-from optitrip.live import live_draft
-from optitrip.loading import import_paths, load
+from optitrip.loss.loading import import_paths, load
+from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.structured import DeltasAgreement
 from optitrip.methods.search.method import Search
 from optitrip.methods.shared.report import Report
-from optitrip.objective import Objective
 from optitrip.objectives import Rosenbrock
-from optitrip.part import Array
-from optitrip.point import Point
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
-from optitrip.space import Space
-from optitrip.spec import Sweep
-from optitrip.tracking.recorder import Metric, Run
+from optitrip.space.candidates import Draws
+from optitrip.space.distributions import ndtri
+from optitrip.space.variables import Space
+from optitrip.store.start_point import read, resolve
+from optitrip.tracking.mlflow_client import Metric, Run
 
 HERE = Path(__file__).parent
 METHODS = {word: make for word, make in examples.METHODS.items() if word != "count"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.simulated import Cluster, item_costs, uneven
 from optitrip.core.executor import Done, Failed
-from optitrip.part import Part
+from optitrip.core.part import Part
 from optitrip.scheduler import plan, retries, sizing
 from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, GiveUp, Slots, Submit, Tick
 from optitrip.scheduler.state import State, counted

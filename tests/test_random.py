@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.distributions import Normal
-from optitrip.part import Array
+from optitrip.core.part import Array
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import Random, open_unit, stream_key, words
+from optitrip.space.distributions import Normal
 
 MASK = 2**64 - 1
 

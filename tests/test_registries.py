@@ -16,11 +16,11 @@ import pytest
 import optitrip
 from command import optitrip as command
 from optitrip import objectives
-from optitrip.base_point import read
-from optitrip.distributions import DISTRIBUTIONS, Distribution, finite
+from optitrip.core.part import Array
 from optitrip.objectives.analytic import Analytic
-from optitrip.part import Array
 from optitrip.samplers import SAMPLERS
+from optitrip.space.distributions import DISTRIBUTIONS, Distribution, finite
+from optitrip.store.start_point import read
 
 N, MOST = 50, 3
 GOLDEN = (math.sqrt(5) - 1) / 2

@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 import optitrip
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.base_point import read
+from optitrip.config.describe import description
 from optitrip.core.observer import Observer
-from optitrip.describe import description
+from optitrip.core.part import Array
 from optitrip.errors import InputError, NoAnswer
 from optitrip.executors.serial import as_on_a_worker
 from optitrip.methods.search import screening
 from optitrip.methods.search.answer import SearchAnswer
-from optitrip.objectives import Hinge, Softmax, linear_screens
-from optitrip.objectives.linear import LinearClassifier
-from optitrip.part import Array
+from optitrip.objectives import Hinge, Softmax
+from optitrip.objectives.linear import surrogates as linear_screens
+from optitrip.objectives.linear.classifier import LinearClassifier
+from optitrip.store.start_point import read
 
 TORCH = importlib.util.find_spec("torch") is not None
 SCREENS = [

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optitrip.app.options import Options
+from optitrip.app.replay import replay
 from optitrip.app.run_sweep import run_sweep
-from optitrip.base_point import read
+from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observers
 from optitrip.errors import InputError, StateError
-from optitrip.kept import kept
-from optitrip.ledger import failures, listing, table
 from optitrip.output.outcome import Outcome
-from optitrip.replaying import replay
-from optitrip.shards import Shard, merge
-from optitrip.spec import Sweep
+from optitrip.store.inspect import failures, listing, table
+from optitrip.store.shards import Shard, merge
+from optitrip.store.start_point import read
+from optitrip.store.stored_sweep import kept
 
 FILES = {
     "search": """
@@ -154,7 +154,7 @@ def test_other_candidates_than_before_are_never_mixed_in(folder: Path, monkeypat
     """A library that draws other numbers for the same index is seen by its witness points, before anything runs."""
     sweep = sweep_of(folder, "troubled", "method.candidates=10")
     run(sweep, folder / "s")
-    monkeypatch.setattr("optitrip.distributions.ndtri", lambda unit: np.add(unit, 1e-16, out=unit))
+    monkeypatch.setattr("optitrip.space.distributions.ndtri", lambda unit: np.add(unit, 1e-16, out=unit))
     more = sweep_of(folder, "troubled", "method.candidates=20")
     with pytest.raises(StateError, match="witness: "):
         run(more, folder / "s")

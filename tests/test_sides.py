@@ -17,17 +17,17 @@ from typer.testing import CliRunner, Result
 import optitrip
 from examples import METHODS, draws
 from optitrip.cli.main import app
+from optitrip.core.part import DIED, Array, Failures, Record
+from optitrip.core.point import Point
 from optitrip.driver.guards import FailFast
 from optitrip.errors import NoAnswer
+from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.shared.report import Report
 from optitrip.methods.shared.verification import Chosen
-from optitrip.objective import Objective
 from optitrip.output.text import told
-from optitrip.part import DIED, Array, Failures, Record
-from optitrip.point import Point
-from optitrip.space import arguments
+from optitrip.space.variables import arguments
 
 HERE = Path(__file__).parent
 LOWEST = [0.4]

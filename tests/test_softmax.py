@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optitrip.objective import Objective
-from optitrip.objectives import Softmax, cifar10, images
-from optitrip.part import Array
+from optitrip.core.part import Array
+from optitrip.loss.objective import Objective
+from optitrip.objectives import Softmax
+from optitrip.objectives.data import cifar10, images
 from test_images import write_cifar10
 
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import optitrip
-from optitrip import distributions
-from optitrip.distributions import DISTRIBUTIONS, HIGHEST, LOWEST, Distribution
+from optitrip.core.part import Array
 from optitrip.errors import Invalid
-from optitrip.part import Array
 from optitrip.samplers.random import Random
-from optitrip.space import Space, Variable, arguments
+from optitrip.space import distributions
+from optitrip.space.distributions import DISTRIBUTIONS, HIGHEST, LOWEST, Distribution
+from optitrip.space.variables import Space, Variable, arguments
 
 DRAWS = 20_000
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.base_point import read
+from optitrip.config.locations import Lines
+from optitrip.config.sweep import Sweep, differences
 from optitrip.errors import InputError, nearest
 from optitrip.methods.search.config import SearchConfig
-from optitrip.spec import Sweep, differences
-from optitrip.toml_lines import Lines
+from optitrip.store.start_point import read
 
 SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
 
@@ -526,9 +526,9 @@ def test_descriptions_import_nothing(tmp_path: Path) -> None:
     script = """if True:
         import sys
         from pathlib import Path
-        from optitrip.base_point import read
-        from optitrip.describe import description
-        from optitrip.base_point import read
+        from optitrip.store.start_point import read
+        from optitrip.config.describe import description
+        from optitrip.store.start_point import read
 
         for path in sys.argv[1:]:
             sweep = read(Path(path), root=Path("nowhere"))

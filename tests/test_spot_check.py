@@ -13,8 +13,8 @@ from optitrip.core.progress import Progress
 from optitrip.errors import StateError
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
+from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
-from optitrip.objective import Objective
 from running import driver
 
 ITEMS = 200

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optitrip.base_point import read
+from optitrip.config.starter import starter, write
+from optitrip.config.sweep import Sweep
 from optitrip.errors import InputError
-from optitrip.loading import load
-from optitrip.spec import Sweep
-from optitrip.starter import starter, write
+from optitrip.loss.loading import load
+from optitrip.store.start_point import read
 
 numbers = itertools.count()
 HEAD = """\

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optitrip.executors.suspects import Suspects
+from optitrip.executors.ray.quarantine import Suspects
 
 
 def test_a_node_is_proven_by_three_slices_that_others_evaluate() -> None:

@@ -24,8 +24,8 @@ import optitrip
 from command import optitrip as command
 from command import surroundings
 from examples import HERE
-from optitrip.base_point import read
 from optitrip.methods.registry import METHODS
+from optitrip.store.start_point import read
 
 N, BELOW = 100, 0.5
 MANY = 2_000

@@ -28,15 +28,15 @@ from hypothesis import strategies as st
 from examples import LOSSES, search
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.base_point import read
+from optitrip.config.sweep import Sweep
 from optitrip.core.method import merged
 from optitrip.core.notice import Notice
 from optitrip.core.observer import InOrder, Observer, Times
 from optitrip.core.progress import MetricPoint
 from optitrip.methods.search.curve import SearchCurve
-from optitrip.spec import Sweep
-from optitrip.tracking.apart import Apart
-from optitrip.tracking.recorder import QUIET, make_store
+from optitrip.store.start_point import read
+from optitrip.tracking.mlflow_client import QUIET, make_store
+from optitrip.tracking.subprocess_client import Apart
 
 SWEEP = """
 seed = 3

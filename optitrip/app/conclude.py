@@ -9,12 +9,12 @@ from pathlib import Path
 
 from optitrip.app.context import Context
 from optitrip.core.observer import Observer
-from optitrip.driver import files
-from optitrip.driver.state_dir import StateDir
 from optitrip.output.outcome import Outcome
-from optitrip.telling import note
-from optitrip.tracking.mlflow_runs import MlflowRun
-from optitrip.tracking.remember import remember
+from optitrip.runtime import files
+from optitrip.store.state_dir import StateDir
+from optitrip.tracking.observer import MlflowRun
+from optitrip.tracking.runs import remember
+from optitrip.tracking.summary import note
 
 
 def conclude(

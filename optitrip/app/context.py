@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 from optitrip.app.notice_log import NoticeLog
 from optitrip.app.options import Options
+from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.core.progress import Progress
-from optitrip.driver.phases import Phases
 from optitrip.executors.manager import ExecutorManager
-from optitrip.objective import Objective
-from optitrip.spec import Sweep
-from optitrip.tracking.recorder import Recorder
+from optitrip.loss.objective import Objective
+from optitrip.runtime.stopwatch import Phases
+from optitrip.tracking.mlflow_client import Recorder
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 from optitrip.app.context import Context
 from optitrip.driver.run import Driver
-from optitrip.driver.state_dir import StateDir
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, Stopped
-from optitrip.executors.memory import peak_bytes
 from optitrip.output.answer import Answer
 from optitrip.output.outcome import Outcome, Status
 from optitrip.output.text import told
+from optitrip.runtime.memory import peak_bytes
+from optitrip.store.state_dir import StateDir
 
 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:

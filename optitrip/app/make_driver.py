@@ -12,10 +12,10 @@ from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Settings
-from optitrip.driver.state_dir import StateDir
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Accepted, EvaluatingHere
-from optitrip.resuming import evaluating_here
+from optitrip.store.resuming import evaluating_here
+from optitrip.store.state_dir import StateDir
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from optitrip.app.context import Context
 from optitrip.core.notice import info, warning
-from optitrip.driver.provenance import provenance
-from optitrip.driver.state_dir import StateDir
 from optitrip.journal.facts import Origin
-from optitrip.resuming import compare
+from optitrip.store.provenance import provenance
+from optitrip.store.resuming import compare
+from optitrip.store.state_dir import StateDir
 
 
 def open_state(context: Context) -> StateDir:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from optitrip.base_point import STATE_ROOT
-from optitrip.driver import files
+from optitrip.config.sweep import Sweep
 from optitrip.driver.settings import DEFAULT, Settings
-from optitrip.shards import Shard
-from optitrip.spec import Sweep
+from optitrip.runtime import files
+from optitrip.store.shards import Shard
+from optitrip.store.start_point import STATE_ROOT
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 from optitrip.app.context import Context
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
-from optitrip.driver import files
 from optitrip.output.answer import Answer
+from optitrip.runtime import files
 
 
 def make_answer(context: Context, found: Any) -> Answer:

@@ -14,15 +14,15 @@ from optitrip.app.notice_log import NoticeLog
 from optitrip.app.open_state import open_state
 from optitrip.app.options import Options
 from optitrip.app.result_files import folder_of_files, make_answer, write_files
+from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
-from optitrip.driver.phases import Phases
 from optitrip.executors.manager import executors_of
-from optitrip.loading import import_paths, load
+from optitrip.loss.loading import import_paths, load
 from optitrip.output.outcome import Outcome
-from optitrip.shards import check_one_stage
-from optitrip.spec import Sweep
-from optitrip.tracking.apart import Apart
-from optitrip.tracking.remember import track
+from optitrip.runtime.stopwatch import Phases
+from optitrip.store.shards import check_one_stage
+from optitrip.tracking.runs import track
+from optitrip.tracking.subprocess_client import Apart
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Phases | None = None) -> Outcome:

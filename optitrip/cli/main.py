@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from optitrip.app.options import Options
+    from optitrip.config.sweep import Sweep
     from optitrip.output.outcome import Outcome
-    from optitrip.spec import Sweep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,8 +72,8 @@ def sweep(
 ) -> None:
     """Run a sweep, or go on with it, or show its result."""
     from optitrip.app.options import Options
-    from optitrip.base_point import read
-    from optitrip.shards import Shard
+    from optitrip.store.shards import Shard
+    from optitrip.store.start_point import read
 
     said = list(overrides or [])
     said += [f"run.workers={workers}"] if workers is not None else []
@@ -96,12 +96,12 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
 
     from optitrip.app.run_sweep import run_sweep
     from optitrip.cli import exit_status
-    from optitrip.console import ConsoleHandler, LiveLine, logged_to, stdout_to_stderr
     from optitrip.core.observer import Observer
-    from optitrip.driver.phases import Phases
     from optitrip.errors import Interrupted, NoAnswer, Stopped
-    from optitrip.forgiving import Forgiving
-    from optitrip.signals import stop_signals
+    from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to, stdout_to_stderr
+    from optitrip.runtime.signals import stop_signals
+    from optitrip.runtime.stopwatch import Phases
+    from optitrip.runtime.streams import Forgiving
 
     said = Forgiving(sys.stderr)
     errors = Console(file=cast("TextIO", said), highlight=False)
@@ -129,8 +129,8 @@ def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> bool:
 
     from rich.console import Console
 
-    from optitrip.console import summary
-    from optitrip.forgiving import Forgiving
+    from optitrip.output.terminal import summary
+    from optitrip.runtime.streams import Forgiving
 
     shown = Forgiving(sys.stdout)
     if isinstance(sys.stdout, TextIOWrapper):
@@ -163,8 +163,8 @@ def merge(
     quiet: Quiet = False,
 ) -> None:
     """Join the shards of a sweep, and run what comes after."""
-    from optitrip import shards
     from optitrip.app.options import Options
+    from optitrip.store import shards
 
     say: Callable[[str], None] = (lambda _: None) if quiet else partial(print, file=sys.stderr)
     spec = shards.merge(folders, state_dir, say, accept_changes=accept_changes)
@@ -175,8 +175,8 @@ def merge(
 @app.command()
 def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = Path(".optitrip")) -> None:
     """Validate a sweep file and print its plan; nothing that it names is imported."""
-    from optitrip.base_point import read
-    from optitrip.describe import description
+    from optitrip.config.describe import description
+    from optitrip.store.start_point import read
 
     print(description(read(file, overrides or [], state_dir)))
 
@@ -193,8 +193,8 @@ def show(
     """Tell what is kept of a sweep; one that runs meanwhile is not disturbed."""
     from json import dumps
 
-    from optitrip import ledger
-    from optitrip.kept import kept
+    from optitrip.store import inspect as ledger
+    from optitrip.store.stored_sweep import kept
 
     found = kept(sweep, state_dir, overrides or [])
     if json:
@@ -214,8 +214,8 @@ def replay(
     state_dir: StateRoot = Path(".optitrip"),
 ) -> None:
     """Evaluate one item again in this process, and show what the loss returns or raises."""
-    from optitrip.kept import described
-    from optitrip.replaying import replay
+    from optitrip.app.replay import replay
+    from optitrip.store.stored_sweep import described
 
     found, folder = described(sweep, state_dir, overrides or [])
     print(repr(replay(found, index, print, folder, debug=pdb)))
@@ -226,7 +226,7 @@ def init(
     loss: Annotated[str, typer.Argument(metavar="MODULE:LOSS", help="A function or a class.", show_default=False)],
 ) -> None:
     """Write a commented sweep file for a loss, from its signature and defaults."""
-    from optitrip.starter import write
+    from optitrip.config.starter import write
 
     path = write(loss, Path.cwd())
     print(path.name)
@@ -240,7 +240,7 @@ def data(
 ) -> None:
     """Fetch a data set from its official page and verify it."""
     from optitrip.errors import InputError, nearest
-    from optitrip.fetching import cifar10
+    from optitrip.objectives.data.download import cifar10
 
     if name != "cifar10":
         raise InputError(f"data was {name!r}; {nearest(name, ['cifar10'])}")
@@ -252,7 +252,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="To listen on, at 127.0.0.1.")] = 5000,
 ) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
-    from optitrip.tracking.mlflow_ui import serve
+    from optitrip.tracking.ui_server import serve
 
     raise typer.Exit(serve(port))
 
@@ -263,9 +263,9 @@ ABANDONED_SECONDS = 2.0
 
 def main() -> NoReturn:
     """Run the console script: exceptions become a message and an exit status."""
-    from optitrip.ahead import abandoned, await_abandoned
     from optitrip.cli import exit_status
     from optitrip.errors import OptitripError
+    from optitrip.runtime.background import abandoned, await_abandoned
 
     try:
         app()

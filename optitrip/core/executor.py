@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from optitrip.core.notice import Notice
-from optitrip.part import Part
+from optitrip.core.part import Part
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from optitrip.core.part import Array, Part
 from optitrip.core.stop_rule import StopRule
-from optitrip.part import Array, Part
 
 if TYPE_CHECKING:
-    from optitrip.objective import Objective
-    from optitrip.returned import Problems
+    from optitrip.loss.objective import Objective
+    from optitrip.loss.returns import Problems
 
 AT_ONCE = 256
 """Parts that are merged by one call."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from optitrip.core.method import Method
 from optitrip.core.notice import Notice
-from optitrip.part import Part
+from optitrip.core.part import Part
 
 
 class Times(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from optitrip.core.method import Method
 from optitrip.core.observer import Observer, Times, Written
-from optitrip.part import Failures, Part
+from optitrip.core.part import Failures, Part
 
 
 class MetricPoint(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from optitrip.part import Part
+from optitrip.core.part import Part
 
 
 class StopRule(Protocol):

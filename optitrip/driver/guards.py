@@ -8,9 +8,9 @@ from optitrip.core.executor import Done
 from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
+from optitrip.core.part import Failures
 from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
-from optitrip.part import Failures
 from optitrip.runtime.clock import Clock
 from optitrip.scheduler.events import Drain
 from optitrip.scheduler.state import State

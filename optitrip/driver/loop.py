@@ -9,16 +9,16 @@ from optitrip.core.executor import Done, Executor
 from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
+from optitrip.core.part import TIMEOUT, Record
 from optitrip.driver.growth import Growth
 from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, SlowBlocks
-from optitrip.driver.phases import Phases
 from optitrip.driver.settings import Settings
 from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
 from optitrip.errors import NoAnswer, OptitripError, Stopped
 from optitrip.executors.manager import ExecutorManager
-from optitrip.part import TIMEOUT, Record
 from optitrip.runtime.clock import Clock
+from optitrip.runtime.stopwatch import Phases
 from optitrip.scheduler import plan, retries
 from optitrip.scheduler.events import (
     Abort,

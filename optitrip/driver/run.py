@@ -8,8 +8,8 @@ from typing import Any
 from optitrip.core.method import Method, Route
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer
+from optitrip.core.part import Part
 from optitrip.driver.loop import Loop
-from optitrip.driver.phases import Phases
 from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.driver.sink import JournalSink
 from optitrip.driver.spot_check import SpotCheck
@@ -18,8 +18,8 @@ from optitrip.driver.stories import Stories
 from optitrip.errors import ShardDone
 from optitrip.executors.manager import ExecutorManager
 from optitrip.journal.journal import Journal
-from optitrip.part import Part
 from optitrip.runtime.clock import SYSTEM, Clock
+from optitrip.runtime.stopwatch import Phases
 
 
 class Driver:

@@ -9,12 +9,12 @@ from typing import Protocol
 from optitrip.core.executor import Done
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Times
+from optitrip.core.part import Part
 from optitrip.driver.settings import Settings
 from optitrip.driver.stage import Stage
 from optitrip.driver.stories import Stories
 from optitrip.journal.fact_base import Fact
 from optitrip.journal.journal import Unwritable
-from optitrip.part import Part
 from optitrip.runtime.clock import Clock
 from optitrip.scheduler.story import Story
 

@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 
 from optitrip.core.executor import Done
+from optitrip.core.part import DIED, TIMEOUT, Part
 from optitrip.driver.stage import Stage
 from optitrip.errors import StateError
 from optitrip.journal.journal import Journal
-from optitrip.part import DIED, TIMEOUT, Part
 from optitrip.scheduler.story import Story
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from optitrip.core.method import Method, merged
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
+from optitrip.core.part import NO_STEP, Part
 from optitrip.driver.guards import FailFast
 from optitrip.errors import Stopped
 from optitrip.journal.fact_base import Fact
@@ -15,7 +16,6 @@ from optitrip.journal.facts import StageBegun
 from optitrip.journal.journal import Journal
 from optitrip.journal.row_batches import RowBatch
 from optitrip.journal.tiling import missing
-from optitrip.part import NO_STEP, Part
 
 
 class Stage:

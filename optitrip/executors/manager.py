@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from optitrip.ahead import Ahead
 from optitrip.core.executor import Done, Executor
 from optitrip.core.notice import Notice, info
 from optitrip.errors import InputError
-from optitrip.executors.ray_environment import joins_cluster, ray_installed
+from optitrip.executors.ray.environment import joins_cluster, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.executors.start import NOTHING, Pool, RayPool, Start
+from optitrip.runtime.background import Ahead
 
 if TYPE_CHECKING:
-    from optitrip.tables import FailuresTable, RunTable
+    from optitrip.config.tables import FailuresTable, RunTable
 
 
 class ExecutorManager:

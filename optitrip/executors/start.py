@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Protocol
 
-from optitrip.ahead import Ahead, await_abandoned
 from optitrip.core.executor import Executor
-from optitrip.executors.ray_environment import joins_cluster, prepare
+from optitrip.executors.ray.environment import joins_cluster, prepare
+from optitrip.runtime.background import Ahead, await_abandoned
 
 NOTHING = object()
 """In place of an objective: none."""
@@ -52,7 +52,7 @@ class RayPool:
         return "joining a Ray cluster" if joins_cluster(self.address) else "starting Ray"
 
     def start(self, paths: tuple[str, ...]) -> Executor:
-        from optitrip.executors.ray_workers import RayWorkers
+        from optitrip.executors.ray.pool import RayWorkers
 
         return RayWorkers(self.workers, self.address, paths, self.resources)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from optitrip.part import Part
+from optitrip.core.part import Part
 
 RANDOM_STATE = (
     "the loss changes the random state of its process (random, numpy.random), so what it returns may depend on what "

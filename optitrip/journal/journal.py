@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from optitrip.core.part import NO_FAILURES, Part
 from optitrip.errors import StateError, Stopped
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
@@ -24,7 +25,6 @@ from optitrip.journal.opening import decoded_fact, open_database
 from optitrip.journal.row_batches import Row, RowBatch
 from optitrip.journal.schema import INSERT, fact_checksum, part_checksum
 from optitrip.journal.tiling import chain
-from optitrip.part import NO_FAILURES, Part
 
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)

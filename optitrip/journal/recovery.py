@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optitrip.ahead import Ahead
 from optitrip.errors import StateError
+from optitrip.runtime.background import Ahead
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""

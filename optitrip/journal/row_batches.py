@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from optitrip.core.observer import Times
-from optitrip.part import Array, Failures, Part, layout
+from optitrip.core.part import Array, Failures, Part, layout
 
 FEW = 8
 """Number of rows up to which building one part per row is quicker."""

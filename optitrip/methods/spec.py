@@ -12,12 +12,12 @@ from optitrip.core.progress import Curve, Progress
 from optitrip.core.table import StartPoint, Table
 
 if TYPE_CHECKING:
-    from optitrip.objective import Offers
+    from optitrip.config.sweep import Sweep
+    from optitrip.config.tables import StopTable
+    from optitrip.core.point import Point
+    from optitrip.loss.objective import Offers
     from optitrip.output.answer import Answer
-    from optitrip.point import Point
-    from optitrip.space import Space
-    from optitrip.spec import Sweep
-    from optitrip.tables import StopTable
+    from optitrip.space.variables import Space
 
 Config = TypeVar("Config", bound=Table)
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from optitrip.part import Array
+from optitrip.core.part import Array
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optitrip.core.part import Array
 from optitrip.objectives.analytic import Analytic
-from optitrip.part import Array
 
 PLACE, LEAST = -2.903534027771177095, -39.16616570377141546
 """The lowest root of 4 x^3 - 32 x + 5, the derivative of twice a term, and the term there."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.part import Array
+from optitrip.core.part import Array
 
 
 def npz_bytes(values: Mapping[str, Array]) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optitrip.part import Array, Failures
+from optitrip.core.part import Array, Failures
 
 if TYPE_CHECKING:
     from optitrip.core.method import Items

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.part import Array
+from optitrip.core.part import Array
 
 WORDS_PER_COUNT = 4
 

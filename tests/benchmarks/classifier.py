@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optitrip.objectives import images
+from optitrip.objectives.data import images
 from rounds import SEED
 
 Array = NDArray[Any]

@@ -19,12 +19,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from examples import draws
 from optitrip.core.observer import Observers
+from optitrip.core.part import Part
 from optitrip.core.progress import Progress
 from optitrip.driver.stage import Stage
 from optitrip.journal.journal import Journal
+from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.method import Search
-from optitrip.part import Part
-from optitrip.returned import Evaluation
 
 INTERVAL, ROWS = 0.2, 20
 """Seconds from one write to the next, and rows in each: 100 slices a second."""

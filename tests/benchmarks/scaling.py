@@ -32,17 +32,17 @@ from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers
 from optitrip.core.progress import Progress
-from optitrip.draws import Draws
-from optitrip.driver.phases import Phases
 from optitrip.driver.run import Driver
 from optitrip.executors.manager import ExecutorManager
-from optitrip.executors.ray_environment import prepare
+from optitrip.executors.ray.environment import prepare
 from optitrip.executors.worker import Worker
 from optitrip.journal.journal import Journal
+from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
-from optitrip.objective import Objective
-from optitrip.space import Space
+from optitrip.runtime.stopwatch import Phases
+from optitrip.space.candidates import Draws
+from optitrip.space.variables import Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
 SECONDS = 0.02
@@ -116,7 +116,7 @@ class Tiny:
 
 def workers(slots: int) -> Any:
     """Ray workers, all of them there."""
-    from optitrip.executors.ray_workers import RayWorkers
+    from optitrip.executors.ray.pool import RayWorkers
 
     made = RayWorkers(slots)
     while len(made.slots) < slots:
@@ -223,7 +223,7 @@ def main() -> None:
     arguments = parser.parse_args()
     quick, only = arguments.quick, arguments.only
     prepare(None)
-    from optitrip.executors.ray_cluster import connect
+    from optitrip.executors.ray.cluster import connect
 
     connect(None, 16, threading.Event())
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from optitrip.core.executor import Done
-from optitrip.part import Part
+from optitrip.core.part import Part
 from optitrip.scheduler import plan
 from optitrip.scheduler.events import Event, Slots, Submit
 

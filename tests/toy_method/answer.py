@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optitrip.core.part import Array, Part
 from optitrip.core.progress import Progress
-from optitrip.draws import Draws
 from optitrip.output.answer import File, Rows, Table
 from optitrip.output.text import told
-from optitrip.part import Array, Part
+from optitrip.space.candidates import Draws
 from toy_method.method import HITS, CountResult
 
 FILE = "count.json"

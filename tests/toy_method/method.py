@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from optitrip.core.method import NOTHING, Route, digest_of
+from optitrip.core.part import Array, Failures, Part, adjacent
 from optitrip.core.stop_rule import AllItems
-from optitrip.draws import Draws
 from optitrip.errors import NoAnswer
-from optitrip.objective import Objective
-from optitrip.part import Array, Failures, Part, adjacent
-from optitrip.returned import Evaluation, Problems
+from optitrip.loss.objective import Objective
+from optitrip.loss.returns import Evaluation, Problems
+from optitrip.space.candidates import Draws
 
 HITS, EARLIEST = "hits", "earliest_hit"
 """The columns: the number of hits, of one entry, and the index of the first one, of at most one."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from optitrip.config.sweep import Sweep
 from optitrip.core.method import Method, Route
 from optitrip.core.observer import Times
+from optitrip.core.part import Part
+from optitrip.core.point import Point
 from optitrip.core.progress import Curve, MetricPoint
+from optitrip.loss.objective import Offers
 from optitrip.methods.spec import MethodSpec
-from optitrip.objective import Offers
-from optitrip.part import Part
-from optitrip.point import Point
-from optitrip.space import Space
-from optitrip.spec import Sweep
+from optitrip.space.variables import Space
 from toy_method.answer import CountAnswer, CountProgress
 from toy_method.config import CountConfig
 from toy_method.method import EARLIEST, Count, Found, count_route

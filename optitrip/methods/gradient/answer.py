@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.part import Array
 from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
 from optitrip.methods.shared.report import ReportResult
@@ -17,8 +18,7 @@ from optitrip.output.answer import File, Rows, Table
 from optitrip.output.figures import html
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.text import figure, finite, rows_of, told
-from optitrip.part import Array
-from optitrip.space import arguments
+from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
 """The names of its files."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.part import Array
 from optitrip.output.figures import even, images_png, new_figure, png
-from optitrip.part import Array
 
 MOST_BARS, MOST_VARIABLES = 200, 12
 

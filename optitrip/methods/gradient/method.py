@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.method import NOTHING, digest_of
+from optitrip.core.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named, placed
+from optitrip.core.point import Point
 from optitrip.core.stop_rule import AllItems
+from optitrip.loss.objective import Objective
+from optitrip.loss.returns import Problems
 from optitrip.methods.gradient.stencil import Neighbours, stepped_title
-from optitrip.objective import Objective
-from optitrip.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named, placed
-from optitrip.point import Point
-from optitrip.returned import Problems
 
 SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}
 """The sides of x on which the loss is computed, by scheme."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from optitrip.core.method import Method
+from optitrip.core.part import Part
 from optitrip.core.progress import Progress
 from optitrip.methods.gradient.method import Gradient
-from optitrip.part import Part
 
 
 class GradientProgress(Progress):

@@ -8,11 +8,11 @@ import numpy as np
 
 from optitrip.core.method import Route
 from optitrip.errors import NoAnswer
+from optitrip.loss.objective import Offers
 from optitrip.methods.gradient.method import Gradient, GradientResult
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
 from optitrip.methods.shared.report import Report, ReportResult
 from optitrip.methods.shared.steps import agreement, checked, listed
-from optitrip.objective import Offers
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,11 +20,11 @@ from optitrip.methods.spec import MethodSpec
 from optitrip.samplers.random import permutation
 
 if TYPE_CHECKING:
-    from optitrip.objective import Offers
-    from optitrip.point import Point
-    from optitrip.space import Space
-    from optitrip.spec import Sweep
-    from optitrip.tables import StopTable
+    from optitrip.config.sweep import Sweep
+    from optitrip.config.tables import StopTable
+    from optitrip.core.point import Point
+    from optitrip.loss.objective import Offers
+    from optitrip.space.variables import Space
 
 
 class GradientSpec(MethodSpec[GradientConfig]):

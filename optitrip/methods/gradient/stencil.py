@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.part import Array
-from optitrip.point import Point
+from optitrip.core.part import Array
+from optitrip.core.point import Point
 
 
 @dataclass(frozen=True, eq=False)

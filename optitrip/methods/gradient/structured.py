@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.method import digest_of
+from optitrip.core.part import NAN, RAISED, Array, Part, Record
+from optitrip.loss.objective import Objective
+from optitrip.loss.returns import Evaluation, NotANumber, Problems, batch, recorded
 from optitrip.methods.gradient.method import KINKS, Gradient
-from optitrip.methods.shared.agreement import Agreement, compared
-from optitrip.objective import Objective
-from optitrip.part import NAN, RAISED, Array, Part, Record
-from optitrip.returned import Evaluation, NotANumber, Problems, batch, recorded
+from optitrip.methods.shared.consistency import Agreement, compared
 
 DELTA = {1: "delta_up", -1: "delta_down"}
 

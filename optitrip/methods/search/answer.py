@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from optitrip.draws import Draws
+from optitrip.core.part import Array, Failures
 from optitrip.methods.search.figures import losses_png
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.screening import Screening
@@ -18,8 +18,8 @@ from optitrip.output.answer import File, Rows, Table
 from optitrip.output.figures import html, images_png
 from optitrip.output.formats import parquet_bytes, point_bytes
 from optitrip.output.text import figure, finite, rows_of, show, told
-from optitrip.part import Array, Failures
-from optitrip.space import arguments
+from optitrip.space.candidates import Draws
+from optitrip.space.variables import arguments
 
 BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses.png", "verified.parquet", "weights.png"
 """The names of its files."""

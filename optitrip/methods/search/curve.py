@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from optitrip.core.observer import Times
+from optitrip.core.part import Part
 from optitrip.core.progress import MetricPoint
 from optitrip.methods.search.method import kept_indices
-from optitrip.part import Part
 
 POINTS_LOG2 = 10
 """At most 1,024 losses: what MLflow's chart draws at once."""

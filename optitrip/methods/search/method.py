@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from optitrip.core.method import digest_of, merged
-from optitrip.draws import Draws
-from optitrip.evaluating import stretches
+from optitrip.core.part import Array, Failures, Part, adjacent, joined, named, overwritten
+from optitrip.loss.evaluation import stretches
+from optitrip.loss.objective import Objective
+from optitrip.loss.returns import Evaluation, Problems
 from optitrip.methods.search.stop_rule import SearchStopRule
-from optitrip.objective import Objective
-from optitrip.part import Array, Failures, Part, adjacent, joined, named, overwritten
-from optitrip.returned import Evaluation, Problems
+from optitrip.space.candidates import Draws
 
 KEEP_ALL = 1_000_000
 KEPT, BEST = "kept_", "best_"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from optitrip.core.part import Part
 from optitrip.core.progress import Progress
-from optitrip.draws import Draws
 from optitrip.methods.search.answer import Best
-from optitrip.part import Part
+from optitrip.space.candidates import Draws
 
 
 class SearchProgress(Progress):

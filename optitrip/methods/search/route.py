@@ -8,11 +8,11 @@ from typing import Any
 
 from optitrip.core.method import Method, Route
 from optitrip.errors import NoAnswer
+from optitrip.loss.objective import Offers
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.screening import Screening, screened
 from optitrip.methods.shared.report import Report, ReportResult
 from optitrip.methods.shared.steps import agreement, listed
-from optitrip.objective import Offers
 
 
 @dataclass(frozen=True, eq=False)

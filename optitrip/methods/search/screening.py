@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.method import Method
+from optitrip.core.part import Array, Failures
 from optitrip.errors import NoAnswer
 from optitrip.methods.search.method import Search, SearchResult, record_lows
 from optitrip.methods.shared.steps import listed
 from optitrip.methods.shared.verification import Chosen, Verification, VerificationResult
-from optitrip.part import Array, Failures
 
 FIRST, SAMPLED = 64, 32
 """Candidates verified at first: the best by the surrogate, and beside them some that it did not choose, which tell how

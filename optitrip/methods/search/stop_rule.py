@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optitrip.core.observer import InOrder, Times
-from optitrip.part import Part
+from optitrip.core.part import Part
 
 if TYPE_CHECKING:
     from optitrip.methods.search.method import SearchResult

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from optitrip.core.method import NOTHING, Points, digest_of
+from optitrip.core.part import RAISED, Array, Failures, Part
 from optitrip.core.stop_rule import AllItems
-from optitrip.objective import Objective
-from optitrip.part import RAISED, Array, Failures, Part
-from optitrip.returned import Evaluation, Problems, recorded
+from optitrip.loss.objective import Objective
+from optitrip.loss.returns import Evaluation, Problems, recorded
 
 
 @dataclass(frozen=True, eq=False)

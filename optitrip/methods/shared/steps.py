@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from optitrip.core.method import Points, Route
+from optitrip.core.part import Failures
 from optitrip.errors import NoAnswer
-from optitrip.methods.shared.agreement import Agreement, AgreementResult
-from optitrip.part import Failures
+from optitrip.methods.shared.consistency import Agreement, AgreementResult
 
 
 def listed(failures: Failures) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.method import NOTHING, digest_of
+from optitrip.core.part import Array, Failures, Part, adjacent, joined, placed
 from optitrip.core.stop_rule import AllItems
-from optitrip.draws import Draws
-from optitrip.objective import Objective
-from optitrip.part import Array, Failures, Part, adjacent, joined, placed
-from optitrip.returned import Evaluation, Problems
+from optitrip.loss.objective import Objective
+from optitrip.loss.returns import Evaluation, Problems
+from optitrip.space.candidates import Draws
 
 
 @dataclass(frozen=True)

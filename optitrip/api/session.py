@@ -1,0 +1,307 @@
+"""The Python interface: search, gradient and sweep, for notebooks and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+
+from optitrip.api.inputs import live_draft, live_objective, live_paths, named_point, plain
+from optitrip.app.context import Context
+from optitrip.app.options import Options
+from optitrip.app.run_sweep import run_loaded
+from optitrip.config.locations import Lines
+from optitrip.config.sweep import Sweep, parse_draft
+from optitrip.core.observer import Observer, Observers
+from optitrip.errors import InputError
+from optitrip.executors.manager import executors
+from optitrip.loss.loading import import_paths, load, with_surrogate
+from optitrip.loss.objective import Objective
+from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.methods.search.answer import SearchAnswer
+from optitrip.methods.spec import SurrogateChoice
+from optitrip.output.answer import Answer
+from optitrip.output.terminal import LiveLine, Messages
+from optitrip.store.start_point import STATE_ROOT, read, resolve
+
+EXECUTORS = ("auto", "serial", "ray")
+
+
+class Session:
+    """Keeps workers and the loss from one call to the next: Ray starts once, and a loss travels once.
+
+    A loss is taken as it is at its first call; if something it holds is changed afterwards, give it as a new object.
+
+    Args:
+        workers: slots wanted of Ray; one a CPU by default.
+        executor: "serial" stays in this process, "ray" goes to Ray; "auto" begins here and goes on there if that pays.
+        address: of a Ray cluster to join.
+        resources: of each Ray worker, by Ray's names.
+        progress: show on stderr what the command would show.
+
+    Raises:
+        InputError: if there is no such executor or number of workers.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        executor: str = "auto",
+        address: str | None = None,
+        resources: Mapping[str, float] | None = None,
+        progress: bool = False,
+    ) -> None:
+        if executor not in EXECUTORS:
+            raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
+        if workers is not None and workers < 1:
+            raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
+        self._executors = executors(executor, workers, address, resources)
+        self._progress = progress
+        self._last: tuple[Any, SurrogateChoice | None, Objective] | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the workers go."""
+        self._executors.close()
+
+    def search(
+        self,
+        loss: Any,
+        space: Mapping[str, Any],
+        *,
+        candidates: int,
+        seed: int = 0,
+        sampler: str = "random",
+        best: int = 10,
+        maximize: bool = False,
+        plain: bool = False,
+        screen: str | None = None,
+        state_dir: str | Path | None = None,
+        track: bool = False,
+    ) -> SearchAnswer:
+        """`optitrip.search` on this session's workers."""
+        method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
+        method |= {"screen": screen} if screen is not None else {}
+        answer = self._live(loss, space, method, seed, maximize, plain, state_dir, track)
+        assert isinstance(answer, SearchAnswer)
+        return answer
+
+    def gradient(
+        self,
+        loss: Any,
+        x: Any,
+        *,
+        scheme: str = "forward",
+        step: float | None = None,
+        coordinates: int | None = None,
+        seed: int = 0,
+        plain: bool = False,
+        state_dir: str | Path | None = None,
+        track: bool = False,
+    ) -> GradientAnswer:
+        """`optitrip.gradient` on this session's workers."""
+        point = named_point(loss, x)
+        space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
+        method: dict[str, Any] = {"use": "gradient", "scheme": scheme, "at": {"values": point}}
+        method |= {"step": step} if step is not None else {}
+        method |= {"coordinates": coordinates} if coordinates is not None else {}
+        answer = self._live(loss, space, method, seed, False, plain, state_dir, track)
+        assert isinstance(answer, GradientAnswer)
+        return answer
+
+    def sweep(
+        self, path_or_table: str | Path | Mapping[str, Any], *, state_dir: str | Path | None = None, track: bool = False
+    ) -> Answer:
+        """`optitrip.sweep` on this session's workers; what the file says of them does not count."""
+        return self._sweep(sweep_of(path_or_table, root_of(state_dir)), state_dir, track)
+
+    def _sweep(self, sweep: Sweep, state_dir: str | Path | None, track: bool) -> Answer:
+        # As written, and where: 1 and 1.0 are equal, but not the same, and each folder has its own modules.
+        said, screen = (repr(sweep.objective), sweep.space.names, sweep.folder), sweep.spec.surrogate(sweep.method)
+        if self._last is None or self._last[:2] != (said, screen):
+            self._last = (said, screen, load(sweep))
+        paths = dict.fromkeys([*import_paths(sweep.folder), *live_paths()])  # what this process found, workers find
+        return self._run(sweep, self._last[2], tuple(paths), state_dir, track)
+
+    def _live(
+        self,
+        loss: Any,
+        space: Mapping[str, Any],
+        method: Mapping[str, Any],
+        seed: int,
+        maximize: bool,
+        plainly: bool,
+        state_dir: str | Path | None,
+        track: bool,
+    ) -> Answer:
+        objective = {"maximize": maximize, "plain": plainly}
+        method = {key: value if key == "at" else plain(value) for key, value in method.items()}
+        tables = {"seed": plain(seed), "objective": objective, "space": plain(space), "method": method}
+        sweep = resolve(live_draft(loss, tables, kept=state_dir is not None), root_of(state_dir))
+        made, last, screen = live_objective(loss, sweep), self._last, sweep.spec.surrogate(sweep.method)
+        if last is None or last[0] is not loss or last[1] != screen or last[2].offers != made.offers:
+            self._last = last = (loss, screen, with_surrogate(made, sweep))
+        return self._run(sweep, last[2], live_paths(), state_dir, track)
+
+    def _run(
+        self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], state_dir: str | Path | None, track: bool
+    ) -> Answer:
+        tracking = sweep.tracking.model_copy(update={"use": "mlflow" if track else "none"})
+        options = Options(Path(state_dir) if state_dir is not None else None)
+        observer = Observer()
+        if self._progress:
+            console = Console(stderr=True, highlight=False)
+            observer = Observers(Messages(console), LiveLine(console, sweep.spec.progress(sweep)))
+        sweep = replace(sweep, tracking=tracking)
+        outcome = run_loaded(Context(sweep, objective, paths, self._executors, options, observer))
+        assert outcome.answer is not None
+        return outcome.answer
+
+
+def root_of(state_dir: str | Path | None) -> Path:
+    """Return the folder of state directories, in which `best_of` looks."""
+    return STATE_ROOT if state_dir is None else Path(state_dir)
+
+
+def sweep_of(path_or_table: str | Path | Mapping[str, Any], root: Path) -> Sweep:
+    """The sweep of a file, or of its tables.
+
+    Raises:
+        InputError: for a mistake in it, or what is neither.
+    """
+    if not isinstance(path_or_table, Mapping | str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"sweep: was {path_or_table!r}, wanted the path of a sweep file, or its tables as a dict")
+    if isinstance(path_or_table, Mapping):
+        tables = plain(path_or_table)
+        text = f"# Started from Python with\n# {tables}\n"
+        return resolve(parse_draft(tables, Lines(None, ""), "sweep", Path.cwd(), text), root)
+    return read(Path(path_or_table), root=root)
+
+
+def search(
+    loss: Any,
+    space: Mapping[str, Any],
+    *,
+    candidates: int,
+    seed: int = 0,
+    sampler: str = "random",
+    best: int = 10,
+    maximize: bool = False,
+    plain: bool = False,
+    screen: str | None = None,
+    workers: int | None = None,
+    executor: str = "auto",
+    progress: bool = False,
+    state_dir: str | Path | None = None,
+    track: bool = False,
+) -> SearchAnswer:
+    """Draw candidates, compute the loss of each, keep the best.
+
+    The answer is that of a sweep file with the same words, bit for bit, whatever the number of workers.
+
+    Args:
+        loss: called with the variables of the space by name; returns a number, or a dict of `loss` and other numbers.
+            A lambda or a closure will do, or an object that offers more (`losses`, `report`, ...).
+        space: variables by name, in the words of a sweep file, e.g. {"x": {"normal": [0, 1], "shape": [3]}}.
+        candidates: how many are drawn.
+        seed: of the draws.
+        sampler: "random" or "halton", which spreads candidates more evenly in a few dimensions.
+        best: how many of the best are kept.
+        maximize: keep the largest losses in place of the smallest.
+        plain: use the plain call, whatever else the loss offers.
+        screen: every candidate by the cheaper surrogate that the loss offers under this word, the best ones by itself.
+        workers: slots wanted of Ray; one a CPU by default.
+        executor: "auto", "serial" or "ray", see `Session`.
+        progress: show on stderr what the command would show.
+        state_dir: keep a journal and the files of the answer below this folder, and go on from what is there.
+        track: tell MLflow of it, as the command does.
+
+    Raises:
+        optitrip.InputError: for a mistake in what was given, before anything is evaluated.
+        optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
+        optitrip.StateError: if what is stored is locked, damaged, or of a loss that has changed since.
+        optitrip.Stopped: if workers kept dying, or nothing more could be written; carries the best so far.
+        optitrip.Interrupted: after Ctrl-C; carries the best so far, too.
+    """
+    with Session(workers, executor=executor, progress=progress) as session:
+        return session.search(
+            loss, space, candidates=candidates, seed=seed, sampler=sampler, best=best, maximize=maximize, plain=plain,
+            screen=screen, state_dir=state_dir, track=track,
+        )  # fmt: skip
+
+
+def gradient(
+    loss: Any,
+    x: Any,
+    *,
+    scheme: str = "forward",
+    step: float | None = None,
+    coordinates: int | None = None,
+    seed: int = 0,
+    plain: bool = False,
+    workers: int | None = None,
+    executor: str = "auto",
+    progress: bool = False,
+    state_dir: str | Path | None = None,
+    track: bool = False,
+) -> GradientAnswer:
+    """The numeric gradient of a loss at x.
+
+    Args:
+        loss: as for `search`.
+        x: a number or an array for a loss of one parameter, else a dict of them by name; float32 stays float32.
+        scheme: "forward", "backward" or "central" differences.
+        step: h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences.
+        coordinates: only this many, drawn at random by the seed; by default all.
+        seed: of that draw.
+        plain: use the plain call, one coordinate at a time, whatever else the loss offers.
+        workers, executor, progress, state_dir, track: as for `search`.
+
+    Raises:
+        optitrip.InputError: for a mistake in what was given, before anything is evaluated.
+        optitrip.NoAnswer: if there is no loss at x, or no coordinate has a difference.
+        optitrip.StateError: if what is stored is locked, damaged, or of a loss that has changed since.
+        optitrip.Stopped: if workers kept dying, or nothing more could be written; carries the best so far.
+        optitrip.Interrupted: after Ctrl-C; carries the best so far, too.
+    """
+    with Session(workers, executor=executor, progress=progress) as session:
+        return session.gradient(
+            loss, x, scheme=scheme, step=step, coordinates=coordinates, seed=seed, plain=plain, state_dir=state_dir,
+            track=track,
+        )  # fmt: skip
+
+
+def sweep(
+    path_or_table: str | Path | Mapping[str, Any],
+    *,
+    progress: bool = False,
+    state_dir: str | Path | None = None,
+    track: bool = False,
+) -> Answer:
+    """The answer of a sweep file, or of its tables as a dict.
+
+    As the command does, it puts the file's folder first where Python looks for modules.
+
+    Args:
+        path_or_table: of the file, or what it would hold.
+        progress, state_dir, track: as for `search`; what the file says of tracking does not count.
+
+    Raises:
+        optitrip.OptitripError, optitrip.Interrupted: as for `search`.
+    """
+    given = sweep_of(path_or_table, root_of(state_dir))
+    run = given.run
+    with Session(run.workers, executor=run.executor, resources=run.resources, progress=progress) as session:
+        return session._sweep(given, state_dir, track)  # pyright: ignore[reportPrivateUsage]

@@ -1,0 +1,1 @@
+"""Sweep files: read, checked, described and written."""

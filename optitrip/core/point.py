@@ -1,0 +1,78 @@
+"""A point of which some variables can be varied, one scalar entry, a coordinate, at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from optitrip.core.part import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Values by name, read-only, and the names of those that vary, all of floating-point dtype.
+
+    Flat coordinates count the entries of the varied variables, one variable after the other, each in C order.
+    """
+
+    values: Mapping[str, Array]
+    varied: tuple[str, ...]
+
+    @cached_property
+    def starts(self) -> Array:
+        """The first flat coordinate of each varied variable, then their number; int64."""
+        return np.cumsum([0, *(self.values[name].size for name in self.varied)])
+
+    @property
+    def size(self) -> int:
+        """How many coordinates there are."""
+        return int(self.starts[-1])
+
+    def split(self, coordinates: Array) -> list[tuple[str, Array, Array]]:
+        """By varied variable: its name, which of the coordinates are its own, and their places within it."""
+        owner = np.searchsorted(self.starts, coordinates, side="right") - 1
+        return [
+            (name, mine, coordinates[mine] - self.starts[number])
+            for number, name in enumerate(self.varied)
+            for mine in [np.flatnonzero(owner == number)]
+        ]
+
+    def entries(self, coordinates: Array) -> Array:
+        """The values at these coordinates, float64."""
+        found = np.empty(len(coordinates))
+        for name, mine, places in self.split(coordinates):
+            found[mine] = self.values[name].ravel()[places]
+        return found
+
+    def by_variable(self, flat: Array) -> dict[str, Array]:
+        """An array of one entry a coordinate, cut and shaped like the varied variables."""
+        edges = zip(self.varied, self.starts[:-1], self.starts[1:], strict=True)
+        return {name: flat[lo:hi].reshape(self.values[name].shape) for name, lo, hi in edges}
+
+    def title(self, coordinate: int) -> str:
+        """What a person calls a coordinate, e.g. W[3, 7]."""
+        number = int(np.searchsorted(self.starts, coordinate, side="right")) - 1
+        name = self.varied[number]
+        place = np.unravel_index(coordinate - int(self.starts[number]), self.values[name].shape)
+        return f"{name}[{', '.join(str(int(axis)) for axis in place)}]" if place else name
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the values and of what varies."""
+        digest = hashlib.blake2b(json.dumps(self.varied).encode(), digest_size=16)
+        for name, value in sorted(self.values.items()):
+            said = value.tolist() if value.dtype.hasobject else None
+            digest.update(json.dumps([name, value.dtype.str, value.shape, said], default=repr).encode())
+            digest.update(b"" if value.dtype.hasobject else value.tobytes())
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Point) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)

@@ -1,0 +1,1 @@
+"""The adapter around a user's loss."""

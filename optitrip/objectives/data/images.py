@@ -1,0 +1,85 @@
+"""Labelled images: the digits that come with optitrip, and CIFAR-10 from its official files."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from optitrip.errors import InputError, nearest
+from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, tables
+from optitrip.core.part import Array
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pixels, uint8 of shape (images, pixels), and labels 0, 1, ..., uint8 of shape (images,), twice.
+
+    `shape` is that of one image, (height, width) or (height, width, 3), whose pixels are in the file's order: planes of
+    colour one after the other, each row by row. `names` are those of the classes.
+    """
+
+    train_pixels: Array
+    train_labels: Array
+    test_pixels: Array
+    test_labels: Array
+    shape: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @property
+    def classes(self) -> int:
+        return len(self.names)
+
+    def digest(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for array in (self.train_pixels, self.train_labels, self.test_pixels, self.test_labels):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def pictures(self, weights: Array) -> dict[str, Array]:
+        """Weights of shape (classes, pixels), in the file's order, as one float64 image of `shape` a class, by name.
+
+        Raises:
+            ValueError: for weights of another shape.
+        """
+        wanted = (self.classes, math.prod(self.shape))
+        if weights.shape != wanted:
+            raise ValueError(f"weights have shape {weights.shape}, wanted {wanted}: classes and pixels, without a bias")
+        height, width, *colours = self.shape
+        planes = np.array(weights, np.float64).reshape(self.classes, *colours, height, width)
+        return dict(zip(self.names, np.moveaxis(planes, 1, -1) if colours else planes, strict=True))
+
+
+def load(data: str, path: str | None = None) -> Images:
+    """Load a data set by name.
+
+    Raises:
+        InputError: if there is no such data set, or its files are missing or damaged.
+    """
+    if data == "digits":
+        if path is not None:
+            raise InputError(f"digits come with optitrip and take no path, was {path!r}")
+        return digits()
+    if data == "cifar10":
+        return cifar10(Path(path or DEFAULT).expanduser())
+    raise InputError(f"data was {data!r}; {nearest(data, ['digits', 'cifar10'])}")
+
+
+def digits() -> Images:
+    """The 1,797 handwritten digits of 8 x 8 pixels from 0 to 16; the last 360 are the test images.
+
+    E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998 (CC BY
+    4.0); the test file of it, in its order, which is by writer: the last fifth holds hands that training never saw.
+    """
+    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
+        pixels, labels = file["pixels"], file["labels"]
+    return Images(pixels[:1437], labels[:1437], pixels[1437:], labels[1437:], (8, 8), tuple("0123456789"))
+
+
+def cifar10(folder: Path) -> Images:
+    """The 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10, from its binary files or its pickled ones."""
+    train, test = tables(folder)
+    return Images(train[:, 1:], train[:, 0], test[:, 1:], test[:, 0], SHAPE, CLASSES)

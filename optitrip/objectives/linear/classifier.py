@@ -1,0 +1,225 @@
+"""What losses of a linear classifier of images share: data, shapes, one matrix product a chunk, accuracies, pictures.
+
+    f(W) = (1/N) sum_i loss(s_i, y_i) + l2 sum W^2,    s = X W^T
+
+A loss adds two functions of the scores: the loss of each image, and its slope by each score.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from optitrip.core.part import Array
+from optitrip.errors import InputError
+from optitrip.objectives.data import images
+from optitrip.objectives.linear.deltas import LinearAround
+from optitrip.objectives.linear.surrogates import ByPyTorch, LowRank
+
+SMALL, LARGE = (64, 512), (32, 4096)
+"""Candidates a block and images a chunk, below and from a thousand features on: fixed, because BLAS rounds by shape.
+Measured best, or within 2 % of it, for digits and CIFAR-10, where larger blocks would take longer than two seconds."""
+
+Spans = list[tuple[int, slice]]
+"""Which images of a chunk are of which class: (label, places within the chunk)."""
+
+
+DELTAS_FEATURES = 64
+"""Features a call of deltas, each with all classes: measured best of 64, 128 and 256 for CIFAR-10."""
+
+
+class LinearClassifier(ABC):
+    """Loss of W, shape (classes, pixels + bias), on the training images.
+
+    Args:
+        data: "digits" or "cifar10".
+        path: folder of the data, for CIFAR-10.
+        l2: strength of the penalty l2 * sum(W ** 2), which takes in the bias as the original course does.
+        bias: append a column of ones to the pixels.
+        center: subtract the mean training image.
+        precision: of pixels and scores; the loss is accumulated in float64 either way.
+
+    Raises:
+        InputError: for unknown or missing data, or an argument out of range.
+    """
+
+    screens: ClassVar = ("low_rank", "float32", "bfloat16")
+    _around: ClassVar[Callable[[Array, Array, Array, Array, float], LinearAround]]
+    """Of features, labels, scores, weights and l2."""
+
+    def __init__(
+        self,
+        data: str = "digits",
+        path: str | None = None,
+        l2: float = 0.0,
+        bias: bool = True,
+        center: bool = True,
+        precision: Literal["float64", "float32"] = "float64",
+    ) -> None:
+        if precision not in ("float64", "float32"):
+            raise InputError(f"precision was {precision!r}, wanted 'float64' or 'float32'")
+        if not 0 <= l2 < np.inf:
+            raise InputError(f"l2 was {l2!r}, wanted a finite number of at least 0")
+        loaded = images.load(data, path)
+        self.l2, self.bias, self.precision = float(l2), bias, precision
+        self.classes = loaded.classes
+        self.mean = loaded.train_pixels.mean(axis=0) if center else np.zeros(loaded.train_pixels.shape[1])
+        # Images of a class stand together, so that the scores of the right class are slices and not a gather.
+        order = np.argsort(loaded.train_labels, kind="stable")
+        self.x = self._features(loaded.train_pixels[order])
+        self.labels = loaded.train_labels[order]
+        # A copy of no rows: the training pixels are in x already, and a slice would keep them alive a second time.
+        self._untrained = replace(loaded, train_pixels=loaded.train_pixels[:0].copy(), train_labels=self.labels[:0])
+        self.deltas_block = DELTAS_FEATURES * self.classes
+        self.block, self.rows = SMALL if self.x.shape[1] < 1_000 else LARGE
+        self._digest = loaded.digest()
+
+    @property
+    def tolerance(self) -> float | None:
+        """Relative, for float32 scores; a score of CIFAR-10 is a sum of 3,073 products. None: that of float64."""
+        return 1e-5 if self.precision == "float32" else None
+
+    def digest(self) -> str:
+        """A hash of the images and labels."""
+        return self._digest
+
+    def __call__(self, W: Array) -> float:
+        return float(self.losses(W[np.newaxis])[0])
+
+    def losses(self, W: Array) -> Array:
+        """Losses of n classifiers, W of shape (n, classes, features), float64; one matrix product a chunk of images.
+
+        Scores are laid out as (class, candidate, image), so that maximum and sum over classes run along contiguous
+        memory; over a last axis of 10 they would take longer than the product.
+        """
+        self._check_shape(W.shape[1:])
+        n = len(W)
+        weights = np.ascontiguousarray(W.transpose(1, 0, 2), dtype=self.x.dtype).reshape(self.classes * n, -1)
+        out = np.empty((self.classes * n, self.rows), self.x.dtype)
+
+        def product(start: int, stop: int) -> Array:
+            rows = self.x[start:stop]
+            return np.matmul(weights, rows.T, out=out if len(rows) == self.rows else None)
+
+        return self.mean_of(n, self.rows, self.x.dtype, product) + self.penalty(W)
+
+    def mean_of(self, n: int, rows: int, dtype: Any, product: Callable[[int, int], Array]) -> Array:
+        """Mean losses of the images by n classifiers, without the penalty; float64 of shape (n,).
+
+        Args:
+            n: how many classifiers.
+            rows: images a chunk.
+            dtype: of scores.
+            product: scores of the images from start to stop, of shape (classes * n, images); they are used up.
+        """
+        total = np.zeros(n)
+        each, right = np.empty((2, n, rows), dtype)
+        for start in range(0, len(self.x), rows):
+            count = min(rows, len(self.x) - start)
+            if count < rows:
+                each, right = np.empty((2, n, count), dtype)
+            scores = product(start, start + count).reshape(self.classes, n, count)
+            self._each(scores, self._spans(start, count), right, each)
+            total += each.sum(axis=1, dtype=np.float64)
+        return total / len(self.x)
+
+    def penalty(self, W: Array) -> Array:
+        """l2 sum W^2 of n classifiers, float64 of shape (n,)."""
+        if not self.l2:
+            return np.zeros(len(W))
+        return self.l2 * np.square(W, dtype=np.float64).reshape(len(W), -1).sum(axis=1)
+
+    def screen(self, how: str, device: str = "cpu") -> Any:
+        """A cheaper surrogate, with `losses` of its own.
+
+        Args:
+            how: one of `screens`: low_rank, by principal components of the images; float32 or bfloat16, by products in
+                that precision.
+            device: cpu, or cuda for a GPU.
+
+        Raises:
+            InputError: if it takes PyTorch, which is not installed or has no such device.
+        """
+        if how == "low_rank":
+            if device != "cpu":
+                raise InputError("screen = 'low_rank' runs on the CPU; leave device out")
+            return LowRank(self)
+        if how == "float32" and device == "cpu":
+            single = copy(self)
+            single.x, single.precision = self.x.astype(np.float32, copy=False), "float32"
+            return single
+        return ByPyTorch(self, how, device)
+
+    def gradient(self, W: Array) -> Array:
+        """df/dW = (1/N) slopes^T X + 2 l2 W, with the slopes of the images' losses by their scores; as W, float64."""
+        self._check_shape(W.shape)
+        total = np.zeros(W.shape)
+        weights = np.asarray(W, self.x.dtype)
+        for start in range(0, len(self.x), self.rows):
+            rows = self.x[start : start + self.rows]
+            scores = rows @ weights.T
+            self.slopes(scores, self.labels[start : start + self.rows])
+            total += scores.T @ rows
+        return total / len(self.x) + 2 * self.l2 * np.asarray(W, np.float64)
+
+    def report(self, W: Array) -> dict[str, float]:
+        """Share of training and of test images whose highest score is that of the right class."""
+        self._check_shape(W.shape)
+        weights = np.asarray(W, self.x.dtype)
+        train = (self.x @ weights.T).argmax(axis=1) == self.labels
+        test = (self._features(self._untrained.test_pixels) @ weights.T).argmax(axis=1) == self._untrained.test_labels
+        return {"train_accuracy": float(train.mean()), "test_accuracy": float(test.mean())}
+
+    def order(self) -> Array:
+        """The order in which coordinates are best taken: flat places in W, int64 of shape (classes * features,).
+
+        Features slowest, classes fastest: a step of one feature moves the scores of all classes by the same amounts.
+        """
+        return np.arange(self.classes * self.x.shape[1], dtype=np.int64).reshape(self.classes, -1).T.ravel()
+
+    def images(self, W: Array) -> dict[str, Array]:
+        """The rows of W, or of its gradient, without the bias, as pictures by name of the class (`Images.pictures`)."""
+        self._check_shape(W.shape)
+        return self._untrained.pictures(np.asarray(W, np.float64)[:, : len(self.mean)])
+
+    def around(self, W: Array) -> LinearAround:
+        """The loss around W, for its `deltas`; float64 throughout, whatever the precision of the features."""
+        self._check_shape(W.shape)
+        weights = np.asarray(W, np.float64)
+        chunks = range(0, len(self.x), self.rows)
+        scores = np.concatenate([self.x[start : start + self.rows].astype(np.float64) @ weights.T for start in chunks])
+        return type(self)._around(self.x, self.labels, scores, weights, self.l2)
+
+    @abstractmethod
+    def _each(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
+        """Losses of a chunk's images, without the penalty, into `out` of shape (n, images).
+
+        Scores, of shape (classes, n, images), are used up; `right` is scratch of the shape of `out`.
+        """
+
+    @abstractmethod
+    def slopes(self, scores: Array, labels: Array) -> None:
+        """Turn scores, of shape (images, classes), into the slopes of the images' losses by them, in place."""
+
+    def _features(self, pixels: Array) -> Array:
+        features = np.ones((len(pixels), pixels.shape[1] + self.bias), self.precision)
+        np.subtract(pixels, self.mean, out=features[:, : pixels.shape[1]], casting="same_kind")
+        return features
+
+    def _spans(self, start: int, count: int) -> Spans:
+        labels = self.labels[start : start + count]
+        edges = np.searchsorted(labels, np.arange(self.classes + 1))
+        return [(c, slice(int(edges[c]), int(edges[c + 1]))) for c in range(self.classes) if edges[c] < edges[c + 1]]
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        wanted = (self.classes, self.x.shape[1])
+        if shape != wanted:
+            column = " and a column of ones" if self.bias else ""
+            raise ValueError(
+                f"W has shape {shape}, wanted {wanted}: {wanted[0]} classes, {len(self.mean):,} pixels{column}"
+            )

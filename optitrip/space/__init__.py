@@ -1,0 +1,1 @@
+"""Variables, their distributions, and the sequence of candidates."""

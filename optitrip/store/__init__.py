@@ -1,0 +1,1 @@
+"""State directories: what is stored of sweeps."""

@@ -1,0 +1,111 @@
+"""What the answer depends on beside the sweep file: recorded with a sweep, compared when it is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from threadpoolctl import threadpool_info
+
+import optitrip
+from optitrip.config.sweep import Sweep
+from optitrip.errors import InputError
+from optitrip.journal.facts import Provenance
+from optitrip.loss.loading import raised, source_hash
+from optitrip.loss.objective import Objective
+from optitrip.space.candidates import Draws
+
+WITNESSES = (0, 1, 999_983)
+"""Candidates whose values are hashed: a sampler or distribution that changed shows here. Their number is free of N."""
+
+
+def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Provenance:
+    """Collect block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
+    pools = threadpool_info()
+    return Provenance(
+        block=objective.offers.block,
+        data=data(objective),
+        modules=modules(paths),
+        versions={
+            "python": ".".join(platform.python_version_tuple()[:2]),
+            "optitrip": optitrip.__version__,
+            "numpy": version("numpy"),
+            "scipy": version("scipy"),
+        },
+        machine={
+            "processor": platform.machine(),
+            # OpenMP alone decides no bits, and one process may have loaded it and another not yet.
+            "blas": sorted({f"{i['internal_api']} {i['architecture']}" for i in pools if "architecture" in i}),
+        },
+        witness=witness(sweep.candidates) if sweep.space.drawable else None,
+    )
+
+
+def data(objective: Objective) -> str | None:
+    """What the objective says of its data.
+
+    Raises:
+        InputError: if its digest raised.
+    """
+    digest = getattr(objective.loss, "digest", None)
+    try:
+        return str(digest()) if callable(digest) else None
+    except Exception as error:
+        raise InputError(raised(f"objective {objective.name}: its digest raised", error)) from None
+
+
+def modules(paths: Sequence[str]) -> dict[str, str]:
+    """Hashes of the sources of imported modules below the import paths, installed packages and optitrip excepted.
+
+    Raises:
+        InputError: if one of them was edited after it was imported.
+    """
+    roots = [Path(path).resolve() for path in paths]
+    excluded = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(optitrip.__file__).resolve().parent]
+    installed = tuple(f"{folder}{os.sep}" for folder in (sys.prefix, sys.base_prefix))
+    hashes: dict[str, str] = {}
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        # The first test is of words alone: to look at each of a thousand files takes a tenth of a second.
+        if name == "__main__" or not file or file.startswith(installed) or not Path(file).is_file():
+            continue
+        source = Path(file).resolve()
+        ours = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
+        if ours and not any(source.is_relative_to(other) for other in excluded):
+            found = source_hash(module)
+            if found is None:
+                raise InputError(f"{source} has changed since this process imported it; restart, or importlib.reload")
+            hashes[name] = found
+    return hashes
+
+
+def witness(draws: Draws) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for index in WITNESSES:
+        for name, values in sorted(draws.point(index).items()):
+            digest.update(name.encode())
+            digest.update(repr(values.tolist()).encode() if values.dtype == object else values.tobytes())
+    return digest.hexdigest()
+
+
+def git(folder: Path) -> dict[str, str]:
+    """Commit and branch of the repository around a folder, and whether files differ from it; empty without one."""
+
+    def ask(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+
+    try:
+        return {
+            "commit": ask("rev-parse", "HEAD"),
+            "branch": ask("rev-parse", "--abbrev-ref", "HEAD"),
+            "dirty": str(bool(ask("status", "--porcelain", "--untracked-files=no"))).lower(),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}

@@ -1,0 +1,96 @@
+"""A sweep's MLflow run: what is written at its begin and at its end."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import optitrip
+from optitrip.config.sweep import Sweep, flat
+from optitrip.core.notice import warning
+from optitrip.core.observer import Observer
+from optitrip.errors import Stopped
+from optitrip.journal.facts import Delivered, RecordedRun
+from optitrip.output.outcome import Outcome
+from optitrip.runtime.stopwatch import Phases
+from optitrip.store.provenance import git
+from optitrip.store.state_dir import StateDir
+from optitrip.tracking.mlflow_client import Here, Recorder, Run
+from optitrip.tracking.observer import MlflowRun, tracking_uri
+from optitrip.tracking.summary import figures
+
+MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+def track(sweep: Sweep, state: StateDir, recorder: Recorder | None) -> MlflowRun | None:
+    """The MLflow run of this sweep; none where the file wants none, or all was delivered to that place already."""
+    uri, experiment = tracking_uri(), sweep.tracking.experiment
+    delivered = Delivered(sweep.items, uri, experiment)
+    if sweep.tracking.use == "none" or state.journal.fact(Delivered) == delivered:
+        return None
+    params = flat({key: value for key, value in sweep.essence.items() if key != "space"})
+    params |= {f"space.{name}": described for name, described in sweep.space.describe().items()}
+    commit = {f"mlflow.source.git.{key}": value for key, value in git(sweep.folder).items()}
+    tags = {
+        "optitrip.identity": sweep.identity,
+        f"optitrip.{sweep.unit}": str(sweep.items),
+        "optitrip.version": optitrip.__version__,
+        "mlflow.source.name": f"{sweep.name}.toml",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": user(),
+        **commit,
+    }
+    return MlflowRun(
+        recorder or Here(), Run(uri, experiment, sweep.label, state.journal.name, params, tags), sweep.spec.curve
+    )
+
+
+def remember(
+    tracker: MlflowRun | None,
+    state: StateDir,
+    answer: Outcome,
+    written: Sequence[Path],
+    text: str,
+    phases: Phases,
+    watch: Observer,
+) -> dict[str, str] | None:
+    """Tell MLflow how it ended; a failure costs a line, no more."""
+    if tracker is None:
+        recorded = state.journal.fact(RecordedRun)
+        return recorded.to_json() if recorded else None
+
+    def ends() -> dict[str, float]:
+        now = replace(answer, phases=phases.seconds, seconds=phases.total)
+        return figures(now) if answer.status == "finished" else {}
+
+    with phases.time("mlflow"):
+        where = tracker.finish(answer.status, MLFLOW_STATUS[answer.status], ends, written, text)
+    if where is None:
+        reason = str(tracker.error).strip().splitlines()[0] if str(tracker.error).strip() else repr(tracker.error)
+        later = f"The answer is in {state.path}; the same command delivers it later."
+        watch.notice(
+            warning(
+                "mlflow-incomplete",
+                f"MLflow at {tracker.run.uri} could not be told everything ({reason[:200]}). "
+                + (later if state.path else "It was not recorded in MLflow."),
+            )
+        )
+        return None
+    with suppress(Stopped):  # delivered again next time, which MLflow does not notice
+        if answer.status == "finished":
+            delivered = Delivered(answer.items, tracker.run.uri, tracker.run.experiment)
+            state.journal.note(RecordedRun(**where), delivered)
+        else:
+            state.journal.forget(Delivered)
+            state.journal.note(RecordedRun(**where))
+    return where
+
+
+def user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without an entry for its user
+        return "unknown"

@@ -1,0 +1,88 @@
+"""MLflow's web page on the right store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from optitrip.errors import InputError, Stopped
+from optitrip.runtime.signals import stop_signals
+from optitrip.tracking.mlflow_client import QUIET
+from optitrip.tracking.observer import tracking_uri
+
+START_SECONDS = 120
+PAGE = "#/experiments?workflowType=machine_learning"
+"""Of models in training; without it MLflow opens its pages for language models."""
+LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""No processes for jobs of language models: they take half of the start."""
+LINES_SHOWN = 15
+
+
+def serve(port: int) -> int:
+    """Run MLflow's server at 127.0.0.1 until interrupted; return its exit status.
+
+    What the server prints is shown only if it does not start: a page of warnings and workers is of no use to a reader.
+
+    Raises:
+        InputError: if the store is a server of its own, there is no store yet, or the port is taken.
+    """
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        raise InputError(f"MLFLOW_TRACKING_URI is the server {uri}: open it in a browser")
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not file.exists():
+        raise InputError(f"{file}: no such file; run a sweep in this directory first, or go to where you ran one")
+    if listening(port):
+        raise InputError(f"--port {port}: something listens there already; name another port")
+    print(f"starting MLflow's server on {uri} ...", file=sys.stderr, flush=True)
+    # One worker: four of them, MLflow's default, take half a minute to start on two cores.
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    with stop_signals() as stop, tempfile.TemporaryFile() as output:
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            env={**QUIET, **LEAN, **os.environ},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            end = time.monotonic() + START_SECONDS
+            while server.poll() is None and not listening(port) and time.monotonic() < end:
+                stop.heed()
+                time.sleep(0.2)
+            if listening(port):
+                print(f"http://127.0.0.1:{port}/{PAGE} shows your sweeps; Ctrl-C ends it", file=sys.stderr, flush=True)
+            while server.poll() is None:
+                stop.heed()
+                time.sleep(0.2)
+        except Stopped:
+            return 0
+        finally:
+            end_all(server)
+        output.seek(0)
+        lines = output.read().decode(errors="replace").splitlines()[-LINES_SHOWN:]
+        print("\n".join(lines), file=sys.stderr)
+        return server.returncode
+
+
+def end_all(server: subprocess.Popen[bytes]) -> None:
+    """End the server and the processes it started; ending it alone would leave them serving."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+    else:
+        server.terminate()
+    server.wait()
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
