@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api.session import Session, gradient, search, sweep
+    from optitrip.api.functions import gradient, search, sweep
+    from optitrip.api.session import Session
     from optitrip.errors import InputError, Interrupted, NoAnswer, OptitripError, StateError, Stopped
     from optitrip.loss.objective import batched
     from optitrip.methods.gradient.answer import GradientAnswer
@@ -36,9 +37,9 @@ _HOMES = {
     "GradientAnswer": "methods.gradient.answer",
     "SearchAnswer": "methods.search.answer",
     "Session": "api.session",
-    "gradient": "api.session",
-    "search": "api.session",
-    "sweep": "api.session",
+    "gradient": "api.functions",
+    "search": "api.functions",
+    "sweep": "api.functions",
     "InputError": "errors",
     "Interrupted": "errors",
     "NoAnswer": "errors",

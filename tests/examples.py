@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.arrays import Array
 from optitrip.core.method import Route
-from optitrip.core.part import Array, Part
+from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import Gradient, gradient_of

@@ -21,7 +21,7 @@ from typing import Any
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.locations import Lines
-from optitrip.config.sweep import parse_draft
+from optitrip.config.read import parse_draft
 from optitrip.core.observer import Observers
 from optitrip.executors.worker import Worker
 from optitrip.journal.journal import Journal

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 
 @dataclass(frozen=True)

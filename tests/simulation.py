@@ -29,9 +29,10 @@ import numpy as np
 
 from chaos import Chaos
 from examples import draws, result_bits
+from optitrip.core.arrays import Array
 from optitrip.core.method import Method, Route
 from optitrip.core.observer import Observers, Written
-from optitrip.core.part import Array, Part
+from optitrip.core.part import Part
 from optitrip.errors import StateError
 from optitrip.journal.fact_base import Fact
 from optitrip.journal.journal import Journal

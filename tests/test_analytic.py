@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import rosen, rosen_der
 
 from optitrip import objectives
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.objectives import Ackley, Beale, Rastrigin, Rosenbrock, Sphere, StyblinskiTang
 from optitrip.objectives.analytic import Analytic

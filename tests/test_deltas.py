@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from examples import ENTRIES, Structured, deltas
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.core.point import Point
 from optitrip.errors import NoAnswer
 from optitrip.executors.worker import Worker

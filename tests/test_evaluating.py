@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.loss.evaluation import NUMBERS_AT_ONCE, evaluated, one_by_one, positional, stretches
 from optitrip.loss.returns import Evaluation
 

@@ -13,8 +13,9 @@ import pytest
 
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
 from lasting import lasting_workers
+from optitrip.core.arrays import Array
 from optitrip.core.executor import Done, Executor, Failed
-from optitrip.core.part import Array, Part
+from optitrip.core.part import Part
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.serial import Serial
 from optitrip.executors.worker import Worker

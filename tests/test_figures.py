@@ -9,7 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from examples import LOSSES, search
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.search.figures import losses_png

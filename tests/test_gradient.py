@@ -14,7 +14,7 @@ from scipy.optimize import approx_fprime, rosen
 from examples import WIDE_LOSSES, around, gradient
 from mgh import PROBLEMS, Problem
 from optitrip import objectives
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.core.point import Point
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import GradientAnswer

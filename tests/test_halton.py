@@ -14,7 +14,7 @@ from scipy.stats import qmc
 from typer.testing import CliRunner
 
 from optitrip.cli.main import app
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.samplers import Sampler
 from optitrip.samplers.halton import EDGE, MOST_COORDINATES, PRIMES, Halton, digits, radical_inverse, scramble

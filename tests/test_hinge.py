@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.objectives import Hinge
 from optitrip.objectives.data import images

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.objectives.data import cifar10, images
 from optitrip.objectives.data.array_pickles import byte_array, loads

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import bits
-from optitrip.core.part import Failures, Part, Record
+from optitrip.core.failures import Failures, Record
+from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import (

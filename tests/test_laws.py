@@ -20,10 +20,10 @@ from chaos import Chaos
 from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
 from lasting import lasting_workers
 from optitrip.core.executor import Done, Executor, Failed
+from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method, Route, merged
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers, Written
-from optitrip.core.part import Failures, Record
 from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors.manager import ExecutorManager

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.data import images

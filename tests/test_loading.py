@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optitrip.app.load_objective import load
 from optitrip.errors import InputError
-from optitrip.loss.loading import import_paths, load
 from optitrip.loss.objective import Objective
+from optitrip.runtime.imports import import_paths
 from optitrip.store.start_point import read
 
 numbers = itertools.count()

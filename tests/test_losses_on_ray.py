@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from optitrip.app.context import Context
+from optitrip.app.load_objective import load
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
 from optitrip.core.notice import Notice
@@ -20,8 +21,8 @@ from optitrip.core.observer import Observer
 from optitrip.driver.guards import LINES_SHOWN
 from optitrip.errors import InputError
 from optitrip.executors.manager import ExecutorManager, executors
-from optitrip.loss.loading import import_paths, load
 from optitrip.methods.search.answer import SearchAnswer
+from optitrip.runtime.imports import import_paths
 from optitrip.store.start_point import read
 
 FILES = {

@@ -26,8 +26,9 @@ from examples import (
     scalar,
     search,
 )
+from optitrip.core.failures import DIED, Record
 from optitrip.core.method import merged
-from optitrip.core.part import DIED, Part, Record
+from optitrip.core.part import Part
 from optitrip.journal.row_batches import RowBatch
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, kept_indices

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import optitrip.loss.evaluation as ladder
-from optitrip.core.part import Array, Failures
+from optitrip.core.arrays import Array
+from optitrip.core.failures import Failures
 from optitrip.errors import InputError
 from optitrip.loss.objective import Objective, batched
 from optitrip.samplers.random import Random

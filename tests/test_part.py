@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.core.part import RECORDS_KEPT, Array, Failures, Part, Record, adjacent
+from optitrip.core.arrays import Array
+from optitrip.core.failures import RECORDS_KEPT, Failures, Record
+from optitrip.core.part import Part, adjacent
 
 KINDS = ["raised", "nan", "infinite", "invalid"]
 

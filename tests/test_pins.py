@@ -29,23 +29,24 @@ import optitrip
 from examples import LOSSES, Batched, Structured, around, deltas, draws, gradient, scalar, troubled
 from optitrip.api.inputs import live_draft
 from optitrip.app.context import Context
+from optitrip.app.load_objective import load
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
 from optitrip.cli.main import app
 from optitrip.config.sweep import Sweep
+from optitrip.core.arrays import Array
 from optitrip.core.method import Method
 from optitrip.core.observer import Observer
-from optitrip.core.part import Array
 from optitrip.core.point import Point
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
 from optitrip.executors.manager import executors
 from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION
-from optitrip.loss.loading import import_paths, load
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.structured import DeltasAgreement
 from optitrip.methods.search.method import Search
 from optitrip.methods.shared.report import Report
 from optitrip.objectives import Rosenbrock
+from optitrip.runtime.imports import import_paths
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
 from optitrip.space.candidates import Draws

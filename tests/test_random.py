@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import Random, open_unit, stream_key, words
 from optitrip.space.distributions import Normal

@@ -16,7 +16,7 @@ import pytest
 import optitrip
 from command import optitrip as command
 from optitrip import objectives
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.objectives.analytic import Analytic
 from optitrip.samplers import SAMPLERS
 from optitrip.space.distributions import DISTRIBUTIONS, Distribution, finite

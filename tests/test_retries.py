@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from chaos import Chaos
 from examples import Batched, draws, gradient, result_bits, search
+from optitrip.core.arrays import Array
 from optitrip.core.observer import Observers, Times, Written
-from optitrip.core.part import Array, Part
+from optitrip.core.part import Part
 from optitrip.core.progress import MetricPoint
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.route import gradient_route
-from optitrip.methods.search.curve import SearchCurve
 from optitrip.methods.search.method import Search
-from optitrip.methods.search.progress import SearchProgress
+from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.route import search_route
 from running import driver
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.samplers import SAMPLERS, Sampler
 
 SIZES = {"b": 3, "a": 1, "c": 2}

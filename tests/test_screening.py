@@ -18,8 +18,8 @@ import optitrip
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.describe import description
+from optitrip.core.arrays import Array
 from optitrip.core.observer import Observer
-from optitrip.core.part import Array
 from optitrip.errors import InputError, NoAnswer
 from optitrip.executors.serial import as_on_a_worker
 from optitrip.methods.search import screening

@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 import optitrip
 from examples import METHODS, draws
 from optitrip.cli.main import app
-from optitrip.core.part import DIED, Array, Failures, Record
+from optitrip.core.arrays import Array
+from optitrip.core.failures import DIED, Failures, Record
 from optitrip.core.point import Point
 from optitrip.driver.guards import FailFast
 from optitrip.errors import NoAnswer

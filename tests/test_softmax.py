@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.objectives import Softmax
 from optitrip.objectives.data import cifar10, images

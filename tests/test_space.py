@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import optitrip
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.errors import Invalid
 from optitrip.samplers.random import Random
 from optitrip.space import distributions

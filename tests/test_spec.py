@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optitrip.config.locations import Lines
-from optitrip.config.sweep import Sweep, differences
-from optitrip.errors import InputError, nearest
+from optitrip.config.sweep import Sweep
+from optitrip.core.differences import differences
+from optitrip.core.suggest import nearest
+from optitrip.errors import InputError
 from optitrip.methods.search.config import SearchConfig
 from optitrip.store.start_point import read
 

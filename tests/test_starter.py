@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optitrip.app.load_objective import load
 from optitrip.config.starter import starter, write
 from optitrip.config.sweep import Sweep
 from optitrip.errors import InputError
-from optitrip.loss.loading import load
 from optitrip.store.start_point import read
 
 numbers = itertools.count()

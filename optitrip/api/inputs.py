@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from optitrip.config.locations import Lines
-from optitrip.config.sweep import Draft, Sweep, parse_draft
-from optitrip.core.part import Array
+from optitrip.config.read import parse_draft
+from optitrip.config.sweep import Draft, Sweep
+from optitrip.core.arrays import Array
 from optitrip.errors import InputError
-from optitrip.loss.loading import check_parameters, raised, signature_of
+from optitrip.loss.loading import check_parameters, signature_of
 from optitrip.loss.objective import Objective
+from optitrip.runtime.tracebacks import raised
 
 
 def live_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
@@ -74,14 +76,6 @@ def check_loss(loss: Any) -> None:
         raise InputError(
             f"the loss is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
         )
-
-
-def live_paths() -> tuple[str, ...]:
-    """Where this process looks for modules, the installed packages apart: workers are to find the same."""
-    own = [str(Path(entry or ".").resolve()) for entry in sys.path]
-    installed = (sys.prefix, sys.base_prefix, sys.exec_prefix)
-    kept = [entry for entry in own if not entry.startswith(installed) and Path(entry).is_dir()]
-    return tuple(dict.fromkeys([*kept, str(Path.cwd())]))
 
 
 def reference_of(loss: Any) -> str:

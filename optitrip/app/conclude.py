@@ -11,7 +11,7 @@ from optitrip.app.context import Context
 from optitrip.core.observer import Observer
 from optitrip.output.outcome import Outcome
 from optitrip.runtime import files
-from optitrip.store.state_dir import StateDir
+from optitrip.store.state_dir import RESULT, StateDir
 from optitrip.tracking.observer import MlflowRun
 from optitrip.tracking.runs import remember
 from optitrip.tracking.summary import note
@@ -35,5 +35,5 @@ def conclude(
     outcome = replace(outcome, mlflow=where, seconds=phases.total, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None:
         with suppress(OSError):  # the outcome is told either way, and the same command writes it again
-            files.replace(state.path / files.RESULT, files.json_bytes(outcome.to_json()))
+            files.replace(state.path / RESULT, files.json_bytes(outcome.to_json()))
     return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +14,7 @@ from optitrip.driver.run import Driver
 from optitrip.driver.settings import Settings
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Accepted, EvaluatingHere
-from optitrip.store.resuming import evaluating_here
+from optitrip.journal.journal import Journal
 from optitrip.store.state_dir import StateDir
 
 
@@ -69,3 +69,15 @@ def cancellation(context: Context) -> Callable[[], None]:
             raise Stopped(f"stopped after {limit:g} s, as [stop] max_seconds says")
 
     return heed
+
+
+@contextmanager
+def evaluating_here(journal: Journal) -> Generator[None]:
+    """Note in the journal that the loss is evaluated in this process, while it is: one that crashes takes the process
+    along, and would again."""
+    journal.note(EvaluatingHere())
+    try:
+        yield
+    finally:
+        with suppress(Stopped):
+            journal.forget(EvaluatingHere)

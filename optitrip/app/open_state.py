@@ -5,8 +5,7 @@ from __future__ import annotations
 from optitrip.app.context import Context
 from optitrip.core.notice import info, warning
 from optitrip.journal.facts import Origin
-from optitrip.store.provenance import provenance
-from optitrip.store.resuming import compare
+from optitrip.store.provenance import compare, provenance
 from optitrip.store.state_dir import StateDir
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from optitrip.config.sweep import Sweep
 from optitrip.driver.settings import DEFAULT, Settings
-from optitrip.runtime import files
 from optitrip.store.shards import Shard
 from optitrip.store.start_point import STATE_ROOT
+from optitrip.store.state_dir import items_told
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,4 @@ class Options:
         """Return whether a result file covers all that is asked for, so that most likely nothing is evaluated."""
         if self.fresh or self.retry_failed or self.state_dir is None:
             return False
-        return files.items_told(self.state_dir / sweep.label) == sweep.items
+        return items_told(self.state_dir / sweep.label) == sweep.items

@@ -14,11 +14,11 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from optitrip.app.load_objective import load
 from optitrip.config.sweep import Sweep
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.loss.evaluation import only
-from optitrip.loss.loading import load
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import number, split
 from optitrip.output.text import show

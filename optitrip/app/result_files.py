@@ -13,6 +13,7 @@ from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.output.answer import Answer
 from optitrip.runtime import files
+from optitrip.store.state_dir import RESULT, SWEEP_FILE, items_told
 
 
 def make_answer(context: Context, found: Any) -> Answer:
@@ -33,7 +34,7 @@ def folder_of_files(context: Context, path: Path | None, *, tracked: bool) -> Ge
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="optitrip-") as folder:
-        files.replace(Path(folder) / files.SWEEP_FILE, context.sweep.text.encode())
+        files.replace(Path(folder) / SWEEP_FILE, context.sweep.text.encode())
         yield Path(folder)
 
 
@@ -51,11 +52,11 @@ def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, 
         OSError: if they cannot be written.
     """
     contents = dict(answer.files(name))
-    places = [folder / files.SWEEP_FILE, *(folder / file for file in contents)]
-    if unchanged and files.items_told(folder) == answer.items:
+    places = [folder / SWEEP_FILE, *(folder / file for file in contents)]
+    if unchanged and items_told(folder) == answer.items:
         return [path for path in places if path.exists()]
     # The result file says that those beside it are of its sweep, so it goes first and comes back last.
-    (folder / files.RESULT).unlink(missing_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)
     for file, make in contents.items():
         try:
             data = make()

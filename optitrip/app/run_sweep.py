@@ -9,6 +9,7 @@ from pathlib import Path
 from optitrip.app.conclude import conclude
 from optitrip.app.context import Context
 from optitrip.app.endings import ended, finished, result
+from optitrip.app.load_objective import load
 from optitrip.app.make_driver import make_driver
 from optitrip.app.notice_log import NoticeLog
 from optitrip.app.open_state import open_state
@@ -17,8 +18,8 @@ from optitrip.app.result_files import folder_of_files, make_answer, write_files
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.executors.manager import executors_of
-from optitrip.loss.loading import import_paths, load
 from optitrip.output.outcome import Outcome
+from optitrip.runtime.imports import import_paths
 from optitrip.runtime.stopwatch import Phases
 from optitrip.store.shards import check_one_stage
 from optitrip.tracking.runs import track

@@ -98,10 +98,10 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     from optitrip.cli import exit_status
     from optitrip.core.observer import Observer
     from optitrip.errors import Interrupted, NoAnswer, Stopped
-    from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to, stdout_to_stderr
+    from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to
     from optitrip.runtime.signals import stop_signals
     from optitrip.runtime.stopwatch import Phases
-    from optitrip.runtime.streams import Forgiving
+    from optitrip.runtime.streams import Forgiving, stdout_to_stderr
 
     said = Forgiving(sys.stderr)
     errors = Console(file=cast("TextIO", said), highlight=False)
@@ -239,7 +239,8 @@ def data(
     folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path("data"),
 ) -> None:
     """Fetch a data set from its official page and verify it."""
-    from optitrip.errors import InputError, nearest
+    from optitrip.core.suggest import nearest
+    from optitrip.errors import InputError
     from optitrip.objectives.data.download import cifar10
 
     if name != "cifar10":

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from optitrip.config.sweep import Sweep
-from optitrip.loss.loading import import_paths
+from optitrip.runtime.imports import import_paths
 
 
 def description(sweep: Sweep) -> str:

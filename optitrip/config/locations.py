@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from optitrip.errors import InputError, nearest
+from optitrip.core.suggest import nearest
+from optitrip.errors import InputError
 
 if typing.TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -18,11 +18,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from optitrip.config.guesses import around, guess, plain
-from optitrip.config.sweep import read_draft
+from optitrip.config.read import read_draft
 from optitrip.config.toml_text import key, shown, toml
 from optitrip.core.table import Reference
 from optitrip.errors import InputError
-from optitrip.loss.loading import find, import_paths, signature_of, use_import_paths
+from optitrip.loss.loading import find, signature_of
+from optitrip.runtime.imports import import_paths, use_import_paths
 from optitrip.space.distributions import DISTRIBUTIONS
 
 Parameter = inspect.Parameter

@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from optitrip.core.part import Array, Part
-from optitrip.core.stop_rule import StopRule
+from optitrip.core.arrays import Array
+from optitrip.core.part import Part
 
 if TYPE_CHECKING:
+    from optitrip.core.failures import Problems
     from optitrip.loss.objective import Objective
-    from optitrip.loss.returns import Problems
 
 AT_ONCE = 256
 """Parts that are merged by one call."""
@@ -144,3 +144,26 @@ Route = Generator[Method, Any, Any]
 It is pure: what it does depends on the sweep, on what the objective offers and on the results alone, so that resuming
 can replay it with the journal's results.
 """
+
+
+class StopRule(Protocol):
+    """Sees the parts of a stage, in any order, and tells how many of its items are needed."""
+
+    @property
+    def items(self) -> int:
+        """The number of items that are needed, as far as is known; it only ever falls."""
+        ...
+
+    def see(self, part: Part) -> None:
+        """Take in a part."""
+        ...
+
+
+class AllItems:
+    """The rule that all items are needed."""
+
+    def __init__(self, items: int) -> None:
+        self.items = items
+
+    def see(self, part: Part) -> None:
+        """Take in a part, which changes nothing."""

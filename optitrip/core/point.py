@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from optitrip.core.failures import Failures
 from optitrip.core.method import Method
 from optitrip.core.observer import Observer, Times, Written
-from optitrip.core.part import Failures, Part
+from optitrip.core.part import Part
 
 
 class MetricPoint(NamedTuple):

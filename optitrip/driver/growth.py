@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from optitrip.core.executor import Executor
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
 from optitrip.driver.settings import Settings
-from optitrip.executors.manager import ExecutorManager
 from optitrip.scheduler.state import State
+
+if TYPE_CHECKING:
+    from optitrip.executors.manager import ExecutorManager
 
 
 class Growth:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from optitrip.core.executor import Done, Executor
+from optitrip.core.failures import TIMEOUT, Record
 from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
-from optitrip.core.part import TIMEOUT, Record
 from optitrip.driver.growth import Growth
 from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, SlowBlocks
 from optitrip.driver.settings import Settings
 from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
 from optitrip.errors import NoAnswer, OptitripError, Stopped
-from optitrip.executors.manager import ExecutorManager
 from optitrip.runtime.clock import Clock
 from optitrip.runtime.stopwatch import Phases
 from optitrip.scheduler import plan, retries
@@ -35,6 +35,9 @@ from optitrip.scheduler.events import (
 )
 from optitrip.scheduler.state import State
 from optitrip.scheduler.story import lines
+
+if TYPE_CHECKING:
+    from optitrip.executors.manager import ExecutorManager
 
 STORY_SHOWN = 20
 """Entries of the story shown with an error that nobody expected."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optitrip.core.method import Method, Route
 from optitrip.core.notice import info
@@ -16,10 +16,12 @@ from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage
 from optitrip.driver.stories import Stories
 from optitrip.errors import ShardDone
-from optitrip.executors.manager import ExecutorManager
 from optitrip.journal.journal import Journal
 from optitrip.runtime.clock import SYSTEM, Clock
 from optitrip.runtime.stopwatch import Phases
+
+if TYPE_CHECKING:
+    from optitrip.executors.manager import ExecutorManager
 
 
 class Driver:

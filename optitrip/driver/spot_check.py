@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 
 from optitrip.core.executor import Done
-from optitrip.core.part import DIED, TIMEOUT, Part
+from optitrip.core.failures import DIED, TIMEOUT
+from optitrip.core.part import Part
 from optitrip.driver.stage import Stage
 from optitrip.errors import StateError
 from optitrip.journal.journal import Journal

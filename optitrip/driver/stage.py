@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from optitrip.core.failures import NO_STEP
 from optitrip.core.method import Method, merged
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
-from optitrip.core.part import NO_STEP, Part
+from optitrip.core.part import Part
 from optitrip.driver.guards import FailFast
 from optitrip.errors import Stopped
 from optitrip.journal.fact_base import Fact

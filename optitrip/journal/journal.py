@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from optitrip.core.part import NO_FAILURES, Part
+from optitrip.core.failures import NO_FAILURES
+from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
 from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from optitrip.core.arrays import Array
+from optitrip.core.failures import Failures
 from optitrip.core.observer import Times
-from optitrip.core.part import Array, Failures, Part, layout
+from optitrip.core.part import Part, layout
 
 FEW = 8
 """Number of rows up to which building one part per row is quicker."""

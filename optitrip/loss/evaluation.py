@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.part import INVALID, RAISED, Array, Record
-from optitrip.loss.returns import Evaluation, NotANumber, batch, recorded, split
+from optitrip.core.arrays import Array
+from optitrip.core.failures import INVALID, RAISED, Record
+from optitrip.loss.returns import Evaluation, NotANumber, batch, split
+from optitrip.runtime.tracebacks import recorded
 
 Draw = Callable[[range], dict[str, Array]]
 """Read-only values of a range of items by name, each with leading axis `len(items)`; it can be called for any range."""

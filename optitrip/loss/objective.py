@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.loss.evaluation import Draw, evaluated, in_batches_of_one, in_blocks, one_by_one
 from optitrip.loss.returns import Evaluation, number, shortly

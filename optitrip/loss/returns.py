@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from optitrip.core.part import INFINITE, NAN, Array, Failures, Record
-
-MESSAGE_KEPT, TRACEBACK_KEPT = 2_000, 8_000
-OURS = {__file__, *(str(Path(__file__).with_name(name)) for name in ("objective.py", "evaluation.py"))}
-
-Problems = list[tuple[str, Record]]
-"""Failures met on the way, each with its kind."""
+from optitrip.core.arrays import Array
+from optitrip.core.failures import INFINITE, NAN, Failures, Problems, Record
 
 
 class NotANumber(TypeError):
@@ -134,19 +127,6 @@ def batch(returned: Any, block: int, what: str = "losses") -> Array:
             f"was {given.dtype} of shape {given.shape}"
         )
     return given.astype(np.float64)
-
-
-def recorded(index: int, error: BaseException) -> Record:
-    """An exception as it was raised, without our frames: they differ with the way an item was reached."""
-    trace = error.__traceback__
-    while trace and trace.tb_frame.f_code.co_filename in OURS:
-        trace = trace.tb_next
-    try:
-        message = str(error)
-    except Exception as broken:  # an exception whose own __str__ raises
-        message = f"(its message could not be read: {type(broken).__name__})"
-    lines = "".join(traceback.format_exception(type(error), error, trace))
-    return Record(index, type(error).__qualname__, message[:MESSAGE_KEPT], lines[-TRACEBACK_KEPT:])
 
 
 def shortly(given: Any) -> str:

@@ -5,6 +5,6 @@ from optitrip.objectives.analytic import Beale as Beale
 from optitrip.objectives.analytic import Rastrigin as Rastrigin
 from optitrip.objectives.analytic import Rosenbrock as Rosenbrock
 from optitrip.objectives.analytic import Sphere as Sphere
+from optitrip.objectives.analytic import StyblinskiTang as StyblinskiTang
 from optitrip.objectives.linear.hinge import Hinge as Hinge
 from optitrip.objectives.linear.softmax import Softmax as Softmax
-from optitrip.objectives.styblinski_tang import StyblinskiTang as StyblinskiTang

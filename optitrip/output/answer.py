@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 Rows = list[tuple[str, str]]
 Table = tuple[list[str], list[list[str]]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 
 def npz_bytes(values: Mapping[str, Array]) -> bytes:

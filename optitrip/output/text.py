@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optitrip.core.part import Array, Failures
+from optitrip.core.arrays import Array
+from optitrip.core.failures import Failures
 
 if TYPE_CHECKING:
     from optitrip.core.method import Items

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-RESULT, SWEEP_FILE = "result.json", "sweep.toml"
+from filelock import BaseFileLock, FileLock, Timeout
+
+from optitrip.errors import StateError
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -35,9 +38,30 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
     return (json.dumps(table, indent=2) + "\n").encode()
 
 
-def items_told(folder: Path) -> int | None:
-    """How many items the result file in a folder covers; None without a readable one."""
+def locked(path: Path) -> BaseFileLock:
+    """A directory, made if it is not there, that no other command has; the system lets go of it when this one dies.
+
+    Raises:
+        StateError: if another command has it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    # Without flock the library would leave a file that outlives a crash; the journal's epoch has to do there.
+    lock = FileLock(path / "lock", timeout=0, fallback_to_soft=False, thread_local=False)
     try:
-        return json.loads((folder / RESULT).read_bytes())["items"]
-    except (OSError, ValueError, KeyError):
-        return None
+        lock.acquire()
+    except Timeout:
+        raise StateError(
+            f"{path}: another command is running this sweep; wait for it, or stop it (--state-dir names another place)"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+    return lock
+
+
+def set_aside(path: Path) -> None:
+    """Rename to the first `.old-<number>` that is free."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+        number += 1
+    path.rename(aside)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Protocol
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 
 class Sampler(Protocol):

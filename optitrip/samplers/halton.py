@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.samplers.random import stream_key, words
 
 MOST_COORDINATES = 40

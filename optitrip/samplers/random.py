@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 WORDS_PER_COUNT = 4
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optitrip.core.executor import Failed
-from optitrip.core.part import DIED, TIMEOUT
+from optitrip.core.failures import DIED, TIMEOUT
 from optitrip.scheduler import stragglers
 from optitrip.scheduler.events import Action, GiveUp, Submit
 from optitrip.scheduler.state import State

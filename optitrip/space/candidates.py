@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.samplers import SAMPLERS
 from optitrip.space.variables import Space
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 Number = int | float
 

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optitrip.core.part import Array
-from optitrip.errors import Invalid, nearest
+from optitrip.core.arrays import Array
+from optitrip.core.suggest import nearest
+from optitrip.errors import Invalid
 from optitrip.space.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
 
 Precision = Literal["float64", "float32"]

@@ -10,13 +10,12 @@ from textwrap import fill
 from typing import Any
 
 from optitrip.config.sweep import Sweep
+from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method
-from optitrip.core.part import Failures, Record
 from optitrip.journal.facts import StoryTold
 from optitrip.journal.journal import Journal
-from optitrip.runtime import files
 from optitrip.scheduler.story import lines
-from optitrip.store.state_dir import JOURNAL
+from optitrip.store.state_dir import JOURNAL, RESULT
 
 RUNS_SHOWN = 20
 
@@ -33,7 +32,7 @@ def listing(sweep: Sweep, folder: Path) -> Iterator[str]:
 def outcome(sweep: Sweep, folder: Path) -> str:
     """Return the result of a sweep in a line, from its result file."""
     try:
-        result: dict[str, Any] = json.loads((folder / files.RESULT).read_bytes())
+        result: dict[str, Any] = json.loads((folder / RESULT).read_bytes())
     except (OSError, ValueError):
         return "not finished: `optitrip sweep` goes on"
     summary = sweep.spec.summary(result)

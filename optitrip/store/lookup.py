@@ -6,8 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from optitrip.runtime import files
-from optitrip.store.state_dir import JOURNAL
+from optitrip.store.state_dir import JOURNAL, RESULT
 
 
 def is_sweep_file(path: Path) -> bool:
@@ -20,13 +19,13 @@ def state_directories(given: str, root: Path) -> list[Path]:
     if re.fullmatch(r"[\w.-]+", given):  # else it could not be part of a pattern of file names
         named = [root / given, *root.glob(f"*-{given}"), *root.glob(f"{given}-{'[0-9a-f]' * 8}")]
         named = [path for path in dict.fromkeys(named) if (path / JOURNAL).exists()]
-    found = named or [path.parent for path in root.glob(f"*/{files.RESULT}") if run_of(path) == given]
+    found = named or [path.parent for path in root.glob(f"*/{RESULT}") if run_of(path) == given]
     return sorted(found, key=newest, reverse=True)
 
 
 def newest(folder: Path) -> tuple[bool, float]:
     """Finished ones go before others."""
-    result, journal = folder / files.RESULT, folder / JOURNAL
+    result, journal = folder / RESULT, folder / JOURNAL
     if result.exists():
         return True, result.stat().st_mtime
     return False, journal.stat().st_mtime if journal.exists() else 0.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +15,14 @@ from threadpoolctl import threadpool_info
 
 import optitrip
 from optitrip.config.sweep import Sweep
-from optitrip.errors import InputError
-from optitrip.journal.facts import Provenance
-from optitrip.loss.loading import raised, source_hash
+from optitrip.core.differences import differences
+from optitrip.errors import InputError, StateError
+from optitrip.journal.facts import Accepted, Provenance
 from optitrip.loss.objective import Objective
+from optitrip.runtime.imports import source_hash
+from optitrip.runtime.tracebacks import raised
 from optitrip.space.candidates import Draws
+from optitrip.store.state_dir import StateDir
 
 WITNESSES = (0, 1, 999_983)
 """Candidates whose values are hashed: a sampler or distribution that changed shows here. Their number is free of N."""
@@ -94,18 +97,28 @@ def witness(draws: Draws) -> str:
     return digest.hexdigest()
 
 
-def git(folder: Path) -> dict[str, str]:
-    """Commit and branch of the repository around a folder, and whether files differ from it; empty without one."""
+def compare(state: StateDir, now: Provenance, *, accept_changes: bool) -> None:
+    """Record the provenance of a new sweep; hold that of an old one against it.
 
-    def ask(*words: str) -> str:
-        command = ["git", "-C", str(folder), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-
-    try:
-        return {
-            "commit": ask("rev-parse", "HEAD"),
-            "branch": ask("rev-parse", "--abbrev-ref", "HEAD"),
-            "dirty": str(bool(ask("status", "--porcelain", "--untracked-files=no"))).lower(),
-        }
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    Raises:
+        StateError: if it changed and the command does not accept that.
+    """
+    before = state.journal.fact(Provenance)
+    if before is None and not state.journal.empty() and not accept_changes:
+        raise StateError(
+            f"{state.path}: what its parts were evaluated with cannot be told, for that record is damaged; "
+            "--fresh starts over, --accept-changes goes on with what is there"
+        )
+    if before is not None and not state.journal.empty():
+        # A module that was not there before is no change of one that was.
+        known = {**now.to_json(), "modules": {name: now.modules.get(name) for name in before.modules}}
+        changed = differences(before.to_json(), known)
+        if changed and not accept_changes:
+            listed = "\n".join(f"  {line}" for line in changed)
+            raise StateError(
+                f"{state.path}: what the answer depends on has changed since its first part:\n{listed}\n"
+                "--fresh, or another state directory, starts over; --accept-changes goes on with what is there."
+            )
+    # What was evaluated before need not be as it is now.
+    accepted = [Accepted(time.time_ns() // 1_000_000)] if accept_changes else []
+    state.journal.note(now, *accepted)

@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from optitrip.config.sweep import Sweep, differences
+from optitrip.config.sweep import Sweep
+from optitrip.core.differences import differences
 from optitrip.core.part import Part
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Provenance

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.config.sweep import Draft, Sweep, read_draft
-from optitrip.core.part import Array
+from optitrip.config.read import read_draft
+from optitrip.config.sweep import Draft, Sweep
+from optitrip.core.arrays import Array
 from optitrip.core.point import Point
 from optitrip.errors import InputError
 from optitrip.methods.registry import METHODS, find
-from optitrip.runtime import files
 from optitrip.space.variables import Space
 from optitrip.store.lookup import is_sweep_file, state_directories
+from optitrip.store.state_dir import RESULT
 
 STATE_ROOT = Path(".optitrip")
 """The folder of state directories, in the directory where a command is run."""
@@ -146,7 +147,7 @@ def best_point(given: str, folder: Path, root: Path) -> Path:
         folders = state_directories(given, root)
     for path in folders:
         for name in sorted(set(points.values())):
-            if (path / files.RESULT).exists() and (path / name).exists():
+            if (path / RESULT).exists() and (path / name).exists():
                 return path / name
     raise InputError(
         f"there is no finished {wanted} {given!r} in {root}; run it first (wanted its file, name, identity or MLflow "

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock
 
-from optitrip.config.sweep import Sweep, differences
+from optitrip.config.sweep import Sweep
+from optitrip.core.differences import differences
 from optitrip.errors import StateError
 from optitrip.journal.journal import Journal
 from optitrip.runtime import files
+from optitrip.runtime.files import locked, set_aside
 
-JOURNAL, ESSENCE, LOCK = "journal.sqlite", "identity.json", "lock"
+JOURNAL, ESSENCE = "journal.sqlite", "identity.json"
 
 
 class StateDir:
@@ -61,41 +62,12 @@ class StateDir:
     def keep(self, sweep: Sweep) -> None:
         """Keep the sweep file beside its results."""
         if self.path is not None:
-            files.replace(self.path / files.SWEEP_FILE, sweep.text.encode())
+            files.replace(self.path / SWEEP_FILE, sweep.text.encode())
 
     def close(self) -> None:
         self.journal.close()
         if self._lock is not None:
             self._lock.release()
-
-
-def locked(path: Path) -> BaseFileLock:
-    """A directory, made if it is not there, that no other command has; the system lets go of it when this one dies.
-
-    Raises:
-        StateError: if another command has it.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    # Without flock the library would leave a file that outlives a crash; the journal's epoch has to do there.
-    lock = FileLock(path / LOCK, timeout=0, fallback_to_soft=False, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise StateError(
-            f"{path}: another command is running this sweep; wait for it, or stop it (--state-dir names another place)"
-        ) from None
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
-    return lock
-
-
-def set_aside(path: Path) -> None:
-    """Rename to the first `.old-<number>` that is free."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
-        number += 1
-    path.rename(aside)
 
 
 def difference(root: Path, sweep: Sweep) -> str | None:
@@ -113,3 +85,14 @@ def difference(root: Path, sweep: Sweep) -> str | None:
 def plain(essence: dict[str, Any]) -> dict[str, Any]:
     """As it comes back from JSON."""
     return json.loads(json.dumps(essence, default=repr))
+
+
+RESULT, SWEEP_FILE = "result.json", "sweep.toml"
+
+
+def items_told(folder: Path) -> int | None:
+    """How many items the result file in a folder covers; None without a readable one."""
+    try:
+        return json.loads((folder / RESULT).read_bytes())["items"]
+    except (OSError, ValueError, KeyError):
+        return None

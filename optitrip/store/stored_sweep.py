@@ -7,14 +7,14 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from optitrip.config.sweep import Sweep, read_draft
+from optitrip.config.read import read_draft
+from optitrip.config.sweep import Sweep
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Origin
 from optitrip.journal.journal import Journal
-from optitrip.runtime import files
 from optitrip.store.lookup import is_sweep_file, state_directories
 from optitrip.store.start_point import read, resolve
-from optitrip.store.state_dir import JOURNAL
+from optitrip.store.state_dir import JOURNAL, SWEEP_FILE
 
 
 def kept(given: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path]:
@@ -65,8 +65,8 @@ def restored(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
         origin = journal.fact(Origin)
     if origin is None:
         raise StateError(f"{folder}: its journal does not tell where its sweep file was; name the file instead")
-    draft = read_draft(folder / files.SWEEP_FILE, [*origin.overrides, *overrides])
+    draft = read_draft(folder / SWEEP_FILE, [*origin.overrides, *overrides])
     sweep = resolve(replace(draft, name=origin.name, folder=origin.folder), root)
     if sweep.label != folder.name:
-        raise StateError(f"{folder / files.SWEEP_FILE} describes {sweep.label}, which is another sweep")
+        raise StateError(f"{folder / SWEEP_FILE} describes {sweep.label}, which is another sweep")
     return sweep

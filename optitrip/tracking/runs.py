@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import getpass
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import optitrip
-from optitrip.config.sweep import Sweep, flat
+from optitrip.config.sweep import Sweep
+from optitrip.core.differences import flat
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Delivered, RecordedRun
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.stopwatch import Phases
-from optitrip.store.provenance import git
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.mlflow_client import Here, Recorder, Run
 from optitrip.tracking.observer import MlflowRun, tracking_uri
@@ -94,3 +95,20 @@ def user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container without an entry for its user
         return "unknown"
+
+
+def git(folder: Path) -> dict[str, str]:
+    """Commit and branch of the repository around a folder, and whether files differ from it; empty without one."""
+
+    def ask(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+
+    try:
+        return {
+            "commit": ask("rev-parse", "HEAD"),
+            "branch": ask("rev-parse", "--abbrev-ref", "HEAD"),
+            "dirty": str(bool(ask("status", "--porcelain", "--untracked-files=no"))).lower(),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}

@@ -8,7 +8,7 @@ import numpy as np
 
 from optitrip.config.sweep import Sweep
 from optitrip.output.outcome import Outcome
-from optitrip.runtime import files
+from optitrip.store.state_dir import SWEEP_FILE
 
 
 def figures(outcome: Outcome) -> dict[str, float]:
@@ -36,7 +36,7 @@ def note(outcome: Outcome, sweep: Sweep) -> str:
     if sweep.lines is None or sweep.lines.path is None:  # of Python values, which no file holds
         return "\n".join([*lines, *warned])
     overrides = [f"--set {shlex.quote(one)}" for one in sweep.overrides]
-    command = " ".join(["optitrip sweep", files.SWEEP_FILE, *overrides])
+    command = " ".join(["optitrip sweep", SWEEP_FILE, *overrides])
     return "\n".join([*lines, *warned, "", f"The same answer again: `{command}`, with the file from the artifacts."])
 
 

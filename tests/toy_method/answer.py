@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optitrip.core.part import Array, Part
+from optitrip.core.arrays import Array
+from optitrip.core.part import Part
 from optitrip.core.progress import Progress
 from optitrip.output.answer import File, Rows, Table
 from optitrip.output.text import told

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.core.method import NOTHING, Route, digest_of
-from optitrip.core.part import Array, Failures, Part, adjacent
-from optitrip.core.stop_rule import AllItems
+from optitrip.core.arrays import Array
+from optitrip.core.failures import Failures, Problems
+from optitrip.core.method import NOTHING, AllItems, Route, digest_of
+from optitrip.core.part import Part, adjacent
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation, Problems
+from optitrip.loss.returns import Evaluation
 from optitrip.space.candidates import Draws
 
 HITS, EARLIEST = "hits", "earliest_hit"

@@ -13,10 +13,10 @@ import ray
 import ray.exceptions
 
 from optitrip.executors.worker import Worker
-from optitrip.loss.loading import use_import_paths
-from optitrip.runtime.captured import heard
 from optitrip.runtime.fingerprint import facts
+from optitrip.runtime.imports import use_import_paths
 from optitrip.runtime.memory import peak_bytes
+from optitrip.runtime.streams import heard
 from optitrip.runtime.time_limit import lead_group, time_limit
 
 

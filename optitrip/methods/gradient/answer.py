@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
 from optitrip.methods.shared.report import ReportResult

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.output.figures import even, images_png, new_figure, png
 
 MOST_BARS, MOST_VARIABLES = 200, 12

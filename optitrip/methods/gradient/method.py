@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.method import NOTHING, digest_of
-from optitrip.core.part import NO_STEP, Array, Failures, Part, Record, adjacent, joined, named, placed
+from optitrip.core.arrays import Array, joined, named
+from optitrip.core.failures import NO_STEP, Failures, Problems, Record
+from optitrip.core.method import NOTHING, AllItems, digest_of
+from optitrip.core.part import Part, adjacent, placed
 from optitrip.core.point import Point
-from optitrip.core.stop_rule import AllItems
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Problems
 from optitrip.methods.gradient.stencil import Neighbours, stepped_title
 
 SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}

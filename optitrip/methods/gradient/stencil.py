@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.core.point import Point
 
 

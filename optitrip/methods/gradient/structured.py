@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.arrays import Array
+from optitrip.core.failures import NAN, RAISED, Problems, Record
 from optitrip.core.method import digest_of
-from optitrip.core.part import NAN, RAISED, Array, Part, Record
+from optitrip.core.part import Part
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation, NotANumber, Problems, batch, recorded
+from optitrip.loss.returns import Evaluation, NotANumber, batch
 from optitrip.methods.gradient.method import KINKS, Gradient
 from optitrip.methods.shared.consistency import Agreement, compared
+from optitrip.runtime.tracebacks import recorded
 
 DELTA = {1: "delta_up", -1: "delta_down"}
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from optitrip.core.part import Array, Failures
+from optitrip.core.arrays import Array
+from optitrip.core.failures import Failures
 from optitrip.methods.search.figures import losses_png
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.screening import Screening

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optitrip.core.arrays import Array, joined, named, overwritten
+from optitrip.core.failures import Failures, Problems
 from optitrip.core.method import digest_of, merged
-from optitrip.core.part import Array, Failures, Part, adjacent, joined, named, overwritten
+from optitrip.core.part import Part, adjacent
 from optitrip.loss.evaluation import stretches
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation, Problems
+from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.stop_rule import SearchStopRule
 from optitrip.space.candidates import Draws
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.arrays import Array
+from optitrip.core.failures import Failures
 from optitrip.core.method import Method
-from optitrip.core.part import Array, Failures
 from optitrip.errors import NoAnswer
 from optitrip.methods.search.method import Search, SearchResult, record_lows
 from optitrip.methods.shared.steps import listed

@@ -9,9 +9,8 @@ from optitrip.core.method import Method, Route
 from optitrip.errors import Invalid
 from optitrip.methods.search.answer import BEST, SearchAnswer
 from optitrip.methods.search.config import SearchConfig
-from optitrip.methods.search.curve import SearchCurve
 from optitrip.methods.search.method import Search
-from optitrip.methods.search.progress import SearchProgress
+from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.route import Found, search_route
 from optitrip.methods.search.stop_rule import why_ended
 from optitrip.methods.spec import MethodSpec, SurrogateChoice

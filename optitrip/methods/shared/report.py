@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.core.method import NOTHING, Points, digest_of
-from optitrip.core.part import RAISED, Array, Failures, Part
-from optitrip.core.stop_rule import AllItems
+from optitrip.core.arrays import Array
+from optitrip.core.failures import RAISED, Failures, Problems
+from optitrip.core.method import NOTHING, AllItems, Points, digest_of
+from optitrip.core.part import Part
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation, Problems, recorded
+from optitrip.loss.returns import Evaluation
+from optitrip.runtime.tracebacks import recorded
 
 
 @dataclass(frozen=True, eq=False)

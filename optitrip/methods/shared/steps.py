@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from optitrip.core.failures import Failures
 from optitrip.core.method import Points, Route
-from optitrip.core.part import Failures
 from optitrip.errors import NoAnswer
 from optitrip.methods.shared.consistency import Agreement, AgreementResult
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.method import NOTHING, digest_of
-from optitrip.core.part import Array, Failures, Part, adjacent, joined, placed
-from optitrip.core.stop_rule import AllItems
+from optitrip.core.arrays import Array, joined
+from optitrip.core.failures import Failures, Problems
+from optitrip.core.method import NOTHING, AllItems, digest_of
+from optitrip.core.part import Part, adjacent, placed
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation, Problems
+from optitrip.loss.returns import Evaluation
 from optitrip.space.candidates import Draws
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 RECORDED = {
     ("numpy.core.multiarray", "_reconstruct"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from optitrip.errors import InputError
 from optitrip.objectives.data import array_pickles
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 DEFAULT = "data/cifar-10-batches-bin"

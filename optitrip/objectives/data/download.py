@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from optitrip.store.state_dir import set_aside
+from optitrip.runtime.files import set_aside
 from optitrip.errors import InputError
 from optitrip.objectives.data.cifar10 import BATCHES, PAGE, binary_table
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from optitrip.errors import InputError, nearest
+from optitrip.errors import InputError
+from optitrip.core.suggest import nearest
 from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, tables
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 
 ROWS = 4096
 """Images a chunk: fixed, because BLAS rounds by shape."""

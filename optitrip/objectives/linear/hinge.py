@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.objectives.linear.classifier import LinearClassifier, Spans
 from optitrip.objectives.linear.hinge_deltas import HingeAround
 

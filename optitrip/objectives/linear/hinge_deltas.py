@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.objectives.linear.deltas import LinearAround
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.objectives.linear.classifier import LinearClassifier, Spans
 from optitrip.objectives.linear.softmax_deltas import SoftmaxAround
 

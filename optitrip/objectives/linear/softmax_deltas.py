@@ -19,7 +19,7 @@ from functools import cache
 
 import numpy as np
 
-from optitrip.core.part import Array
+from optitrip.core.arrays import Array
 from optitrip.objectives.linear.deltas import LinearAround
 
 LONGEST = 14

@@ -1,0 +1,43 @@
+"""Tracebacks of the user's code, without the frames of optitrip."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from pathlib import Path
+
+from optitrip.core.failures import Record
+
+MESSAGE_KEPT, TRACEBACK_KEPT = 2_000, 8_000
+PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
+OURS = {f"{PACKAGE}loss{os.sep}{name}.py" for name in ("objective", "evaluation", "returns")}
+LOSSES = f"{PACKAGE}objectives{os.sep}"
+
+
+def recorded(index: int, error: BaseException) -> Record:
+    """An exception as it was raised, without our frames: they differ with the way an item was reached."""
+    trace = error.__traceback__
+    while trace and trace.tb_frame.f_code.co_filename in OURS:
+        trace = trace.tb_next
+    try:
+        message = str(error)
+    except Exception as broken:  # an exception whose own __str__ raises
+        message = f"(its message could not be read: {type(broken).__name__})"
+    lines = "".join(traceback.format_exception(type(error), error, trace))
+    return Record(index, type(error).__qualname__, message[:MESSAGE_KEPT], lines[-TRACEBACK_KEPT:])
+
+
+def raised(what: str, error: BaseException) -> str:
+    """The user's own traceback, without the frames that led to it."""
+    trace = error.__traceback__
+    while trace and trace.tb_next and leads_there(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    lines = traceback.format_exception(type(error), error, trace)
+    return f"{what}:\n{''.join(lines).rstrip()}"
+
+
+def leads_there(file: str) -> bool:
+    """Whether a frame's file is ours, a built-in loss excepted, or Python's own import machinery."""
+    ours = file.startswith(PACKAGE) and not file.startswith(LOSSES)
+    return ours or file == importlib.__file__ or file.startswith("<frozen importlib")
