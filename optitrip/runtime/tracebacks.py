@@ -11,14 +11,13 @@ from optitrip.core.failures import Record
 
 MESSAGE_KEPT, TRACEBACK_KEPT = 2_000, 8_000
 PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
-OURS = {f"{PACKAGE}loss{os.sep}{name}.py" for name in ("objective", "evaluation", "returns")}
 LOSSES = f"{PACKAGE}objectives{os.sep}"
 
 
 def recorded(index: int, error: BaseException) -> Record:
     """An exception as it was raised, without our frames: they differ with the way an item was reached."""
     trace = error.__traceback__
-    while trace and trace.tb_frame.f_code.co_filename in OURS:
+    while trace and leads_there(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     try:
         message = str(error)
