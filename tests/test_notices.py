@@ -16,7 +16,15 @@ import pytest
 
 import optitrip
 from command import optitrip as command
+from examples import search
+from optitrip.core.observer import Times
+from optitrip.core.progress import Progress
+from optitrip.draws import Draws
+from optitrip.driver.run import Driver
 from optitrip.journal.journal import Journal
+from optitrip.output.outcome import Outcome
+from optitrip.part import Failures, Part
+from optitrip.space import Space
 
 SPACE = {"x": {"uniform": [-1, 1]}}
 
@@ -141,6 +149,49 @@ def test_a_stopped_search_has_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.undo()
     alone = optitrip.search(bowl, SPACE, candidates=outcome.items, executor="serial")
     assert (best.loss, best.index, best.x) == (alone.loss, alone.index, alone.x)
+
+
+def sometimes_nan(x: float) -> float:
+    return x if x > -0.5 else float("nan")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_stopped_search_counts_what_failed(kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its journal, a file or in memory; where that cannot be read, what ended the sweep is still what is told."""
+    writes, left = Journal.write, [3]
+
+    def refuse(self: Journal, *given: Any, **more: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise optitrip.Stopped("no room")
+        return writes(self, *given, **more)
+
+    def unreadable(self: Driver) -> Any:
+        raise optitrip.StateError("the journal cannot be read")
+
+    def stopped(seed: int) -> Outcome:
+        left[0] = 3
+        options: Any = {"seed": seed, "state_dir": tmp_path if kept else None, "candidates": 100_000_000}
+        with pytest.raises(optitrip.Stopped) as caught:
+            optitrip.search(sometimes_nan, SPACE, executor="serial", **options)
+        assert caught.value.outcome is not None
+        return caught.value.outcome
+
+    monkeypatch.setattr(Journal, "write", refuse)
+    outcome = stopped(0)
+    (x,) = Draws(Space.parse(SPACE), 0).values(range(outcome.items)).values()
+    assert outcome.failures == {"nan": int((x <= -0.5).sum())}
+    monkeypatch.setattr(Driver, "failures", unreadable)
+    assert stopped(1).failures == {}
+
+
+def test_progress_keeps_no_failures() -> None:
+    """A list of all of them, made anew for every part, would take more time the longer it gets."""
+    progress = Progress(20)
+    progress.stage(search(20))
+    failed = Part(range(20), {}, Failures.of(dict.fromkeys(range(0, 20, 2), "nan")))
+    progress.parts([(failed, Times([0], [0]))], new=True)
+    assert vars(progress) == {"total": 20, "done": 20, "new": 20, "_counts": True}
 
 
 def test_an_interrupted_search_has_the_best_so_far() -> None:
