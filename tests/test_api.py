@@ -484,6 +484,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         sweeping(table("examples:scalar", {"use": ["search"], "candidates": 3})),
         r"^method\.use: was \['search'\], wanted 'search' or",
     ),
+    "a sampler that draws nothing": (
+        sweeping(table("examples:scalar", {"use": "gradient", "sampler": "halton", "at": {"fill": 0}})),
+        r"^method\.sampler: draws the candidate of .*; wanted no sampler, or a candidate$",
+    ),
     "a missing table": (sweeping({"space": ONE}), "^objective: is missing; wanted a table"),
     "a module": (sweeping(table("not_there:f", SEARCH)), "there is no module 'not_there'"),
     "a name": (sweeping(table("examples:scalr", SEARCH)), "examples has no 'scalr'; did you mean scalar"),
