@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import optitrip
 from command import optitrip as command
 from examples import search
+from optitrip.core.notice import Code
 from optitrip.core.observer import Times
 from optitrip.core.progress import Progress
 from optitrip.draws import Draws
@@ -217,6 +219,14 @@ def test_a_wrong_argument_has_no_outcome() -> None:
     with pytest.raises(optitrip.InputError) as caught:
         optitrip.search(bowl, {"x": {"uniform": [1]}}, candidates=10)
     assert caught.value.outcome is None
+
+
+@pytest.mark.parametrize("code", get_args(Code))
+def test_every_code_is_used(code: str) -> None:
+    """A program that waits for a code of the list waits for something that can come."""
+    sources = [path.read_text() for path in Path(optitrip.__file__).parent.rglob("*.py")]
+    made = re.compile(rf'\b(info|warning)\(\s*"{code}"')
+    assert any(made.search(source) for source in sources)
 
 
 def test_python_minus_m_is_the_command() -> None:
