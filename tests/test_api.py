@@ -468,6 +468,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         r"the objective takes: x.*\n  the space has:       y",
     ),
     "an executor": (searching(square, executor="spark"), "^executor: was 'spark', wanted 'auto' or"),
+    "a list of executors": (searching(square, executor=["ray"]), r"^executor: was \['ray'\], wanted 'auto' or"),
+    "text for workers": (searching(square, workers="2"), "^workers: was '2', wanted a whole number"),
+    "a list of samplers": (searching(square, sampler=["random"]), r"^method\.sampler: was \['random'\], wanted"),
     "no workers": (searching(square, workers=0), "^workers: was 0, wanted"),
     "a key of a table": (
         sweeping({**table("examples:scalar", SEARCH), "sed": 1}),
@@ -476,6 +479,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a value of a table": (
         sweeping(table("examples:scalar", {"use": "search", "candidates": "ten"})),
         r"^method\.candidates: was 'ten', wanted",
+    ),
+    "a list for a word of a table": (
+        sweeping(table("examples:scalar", {"use": ["search"], "candidates": 3})),
+        r"^method\.use: was \['search'\], wanted 'search' or",
+    ),
+    "a sampler that draws nothing": (
+        sweeping(table("examples:scalar", {"use": "gradient", "sampler": "halton", "at": {"fill": 0}})),
+        r"^method\.sampler: draws the candidate of .*; wanted no sampler, or a candidate$",
     ),
     "a missing table": (sweeping({"space": ONE}), "^objective: is missing; wanted a table"),
     "a module": (sweeping(table("not_there:f", SEARCH)), "there is no module 'not_there'"),

@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import optitrip
 from command import optitrip as command
+from examples import search
+from optitrip.core.notice import Code
+from optitrip.core.observer import Times
+from optitrip.core.part import Failures, Part
+from optitrip.core.progress import Progress
+from optitrip.driver.run import Driver
 from optitrip.journal.journal import Journal
+from optitrip.output.outcome import Outcome
+from optitrip.space.candidates import Draws
+from optitrip.space.variables import Space
 
 SPACE = {"x": {"uniform": [-1, 1]}}
 
@@ -143,6 +153,49 @@ def test_a_stopped_search_has_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -
     assert (best.loss, best.index, best.x) == (alone.loss, alone.index, alone.x)
 
 
+def sometimes_nan(x: float) -> float:
+    return x if x > -0.5 else float("nan")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_stopped_search_counts_what_failed(kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its journal, a file or in memory; where that cannot be read, what ended the sweep is still what is told."""
+    writes, left = Journal.write, [3]
+
+    def refuse(self: Journal, *given: Any, **more: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise optitrip.Stopped("no room")
+        return writes(self, *given, **more)
+
+    def unreadable(self: Driver) -> Any:
+        raise optitrip.StateError("the journal cannot be read")
+
+    def stopped(seed: int) -> Outcome:
+        left[0] = 3
+        options: Any = {"seed": seed, "state_dir": tmp_path if kept else None, "candidates": 100_000_000}
+        with pytest.raises(optitrip.Stopped) as caught:
+            optitrip.search(sometimes_nan, SPACE, executor="serial", **options)
+        assert caught.value.outcome is not None
+        return caught.value.outcome
+
+    monkeypatch.setattr(Journal, "write", refuse)
+    outcome = stopped(0)
+    (x,) = Draws(Space.parse(SPACE), 0).values(range(outcome.items)).values()
+    assert outcome.failures == {"nan": int((x <= -0.5).sum())}
+    monkeypatch.setattr(Driver, "failures", unreadable)
+    assert stopped(1).failures == {}
+
+
+def test_progress_keeps_no_failures() -> None:
+    """A list of all of them, made anew for every part, would take more time the longer it gets."""
+    progress = Progress(20)
+    progress.stage(search(20))
+    failed = Part(range(20), {}, Failures.of(dict.fromkeys(range(0, 20, 2), "nan")))
+    progress.parts([(failed, Times([0], [0]))], new=True)
+    assert vars(progress) == {"total": 20, "done": 20, "new": 20, "_counts": True}
+
+
 def test_an_interrupted_search_has_the_best_so_far() -> None:
     """Ctrl-C in a notebook is a KeyboardInterrupt, with the outcome."""
     calls = [0]
@@ -166,6 +219,14 @@ def test_a_wrong_argument_has_no_outcome() -> None:
     with pytest.raises(optitrip.InputError) as caught:
         optitrip.search(bowl, {"x": {"uniform": [1]}}, candidates=10)
     assert caught.value.outcome is None
+
+
+@pytest.mark.parametrize("code", get_args(Code))
+def test_every_code_is_used(code: str) -> None:
+    """A program that waits for a code of the list waits for something that can come."""
+    sources = [path.read_text() for path in Path(optitrip.__file__).parent.rglob("*.py")]
+    made = re.compile(rf'\b(info|warning)\(\s*"{code}"')
+    assert any(made.search(source) for source in sources)
 
 
 def test_python_minus_m_is_the_command() -> None:

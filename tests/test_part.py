@@ -149,6 +149,20 @@ def test_text_that_is_no_utf8_survives() -> None:
     assert Failures.from_bytes(found.to_bytes()) == found
 
 
+@given(
+    st.dictionaries(st.integers(0, 40), st.sampled_from(["nan", "raised"])),
+    st.dictionaries(st.integers(0, 40), st.sampled_from(["nan", "died"])),
+    st.lists(st.integers(0, 41), unique=True, max_size=10).map(sorted),
+)
+def test_many_ranges_are_replaced_as_one_by_one(before: dict[int, str], after: dict[int, str], ends: list[int]) -> None:
+    """Inside the ranges the failures are the new ones, outside them the old ones, by item."""
+    ranges = [range(lo, hi) for lo, hi in zip(ends[::2], ends[1::2], strict=False)]
+    inside = {index for items in ranges for index in items}
+    new = {index: kind for index, kind in after.items() if index in inside}
+    wanted = Failures.of({index: kind for index, kind in before.items() if index not in inside} | new)
+    assert Failures.of(before).all_replaced(ranges, Failures.of(new)).runs == wanted.runs
+
+
 BITS = {
     "none": np.array([], np.float64),
     "nan": np.array([np.nan, 1.0]),

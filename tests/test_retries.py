@@ -123,6 +123,34 @@ def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     assert result_bits(answer.result) == result_bits(run(loss, search(ITEMS))[0].result)
 
 
+def test_failures_are_counted_as_they_were_last_tried(tmp_path: Path) -> None:
+    """Without a result, the journal tells what failed: what another try mended before it broke off no longer counts."""
+    office = tmp_path / "open"
+    objective, journal = Objective(Flaky(office)), Journal(Path(":memory:"))
+    first = driver(objective, lambda: Chaos(0), journal, block=8)
+    failed = first.run(search_route(search(ITEMS), objective.offers)).result.failures.count
+    assert first.failures() == {"raised": failed}
+    office.touch()
+    write, writes = journal.write, [0]
+
+    def dies(*row: Any) -> Any:
+        writes[0] += 1
+        if writes[0] > 3:
+            raise Interrupted
+        return write(*row)
+
+    journal.write = dies  # type: ignore[method-assign]
+    broken = driver(objective, lambda: Chaos(0), journal, block=8, retry_failed=True)
+    with pytest.raises(Interrupted):
+        broken.run(search_route(search(ITEMS), objective.offers))
+    assert 0 < broken.evaluated["search"] < failed
+    assert broken.failures() == {"raised": failed - broken.evaluated["search"]}
+    journal.write = write  # type: ignore[method-assign]
+    last = driver(objective, lambda: Chaos(0), journal, block=8, retry_failed=True)
+    last.run(search_route(search(ITEMS), objective.offers))
+    assert last.failures() == {}
+
+
 class Moody(Flaky):
     """Fails at the first try of some points; a file for each stands for its memory."""
 

@@ -314,6 +314,9 @@ BAD: dict[str, tuple[str, list[str]]] = {
     ),
     "no best": (changed("candidates = 500", "candidates = 5\nbest = 0"), ["bad.toml:21: method.best: was 0, wanted"]),
     "another method": (changed('"search"', '"serch"'), ["bad.toml:19: method.use: was 'serch', wanted 'search'"]),
+    "a list of methods": (
+        changed('"search"', '["search"]'), ["bad.toml:19: method.use: was ['search'], wanted 'search' or"],
+    ),
     "another tracking": (changed('"none"', '"wandb"'), ["bad.toml:26: tracking.use: was 'wandb', wanted 'mlflow' or"]),
     "zero workers": (changed("workers = 2", "workers = 0"), ["bad.toml:23: run.workers: was 0, wanted greater than"]),
     "zero block": (changed("block = 8", "block = 0"), ["bad.toml:5: objective.block: was 0, wanted greater than or"]),
@@ -371,6 +374,26 @@ def test_a_bad_file_is_told_with_line_key_and_value(tmp_path: Path, name: str) -
     text, said = BAD[name]
     message = mistake(tmp_path, text)
     assert [part for part in said if part not in message] == []
+
+
+WORDS = [
+    "name", "objective.loss", "objective.make", "space.x.dtype", "space.x.shape", "space.x.normal",
+    "space.kernel.choice", "method.use", "method.sampler", "method.screen", "method.device", "run.executor",
+    "run.resources.GPU", "failures.allow", "tracking.use", "tracking.experiment",
+]  # fmt: skip
+WORDS_OF_GRADIENTS = ["sampler", "scheme", "at", "at.candidate", "at.best_of", "at.file", "at.values", "at.fill"]
+
+
+@pytest.mark.parametrize("given", ['[["a"]]', '{ a = ["b"] }'])
+@pytest.mark.parametrize("key", [*WORDS, *(f"method.{key}" for key in WORDS_OF_GRADIENTS)])
+def test_a_list_or_a_table_for_a_word_is_told(tmp_path: Path, key: str, given: str) -> None:
+    """It cannot be looked up among the words that there are; the message has the key like any other."""
+    text = PLAIN
+    if key.removeprefix("method.") in WORDS_OF_GRADIENTS and key != "method.sampler":
+        text = PLAIN.replace('"search"\ncandidates = 500', '"gradient"')
+        text = text.replace('{ choice = ["rbf", "linear"] }', '"rbf"').replace("{ integer = [2, 10] }", "3")
+    message = mistake(tmp_path, text, f"{key}={given}")
+    assert f"--set {key}={given}: " in message
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

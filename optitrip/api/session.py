@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,9 +59,9 @@ class Session:
         resources: Mapping[str, float] | None = None,
         progress: bool = False,
     ) -> None:
-        if executor not in EXECUTORS:
+        if not isinstance(executor, str) or executor not in EXECUTORS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
-        if workers is not None and workers < 1:
+        if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
             raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
         self._executors = executors(executor, workers, address, resources)
         self._progress = progress

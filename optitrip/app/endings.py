@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from optitrip.app.context import Context
 from optitrip.driver.run import Driver
-from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, Stopped
+from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
 from optitrip.output.answer import Answer
 from optitrip.output.outcome import Outcome, Status
 from optitrip.output.text import told
@@ -52,9 +53,16 @@ def ended(context: Context, state: StateDir, driver: Driver, error: BaseExceptio
         status,
         progress.done,
         best=None if isinstance(error, NoAnswer) else progress.best(),
-        failures=progress.failures.counts(),
+        failures=failures_in(driver),
         message=message,
     )
+
+
+def failures_in(driver: Driver) -> dict[str, int]:
+    """Count what failed; empty where the journal, which may be what ended the sweep, cannot be read."""
+    with suppress(StateError):
+        return driver.failures()
+    return {}
 
 
 def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status, items: int, **more: Any) -> Outcome:

@@ -109,7 +109,7 @@ def validated(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec
         word, words = method.get("use"), " or ".join(map(repr, METHODS))
         if word is None:
             mistakes.append(("method", lines.at(("method", "use"), f"is missing; wanted {words}")))
-        elif word not in METHODS:
+        elif not isinstance(word, str) or word not in METHODS:
             mistakes.append(("method", lines.at(("method", "use"), f"was {word!r}, wanted {words}")))
         else:
             spec = find(word)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -100,7 +100,11 @@ class Failures:
 
         Of the records that were not kept, none comes back.
         """
-        kept = self._outside(items)
+        return self.all_replaced([items], other)
+
+    def all_replaced(self, ranges: Sequence[range], other: Failures) -> Failures:
+        """`replaced` for many ranges at once, disjoint and ascending: one by one would look at every run each time."""
+        kept = self._outside(ranges)
         runs: dict[str, list[tuple[int, int]]] = {}
         for kind, mine in [*kept.runs.items(), *other.runs.items()]:
             runs.setdefault(kind, []).extend(mine)
@@ -118,17 +122,12 @@ class Failures:
         first = {kind: sorted(mine, key=lambda one: one.index)[:RECORDS_KEPT] for kind, mine in records.items()}
         return Failures(sorted_tuples(joined_runs), sorted_tuples(first))
 
-    def _outside(self, items: range) -> Failures:
-        runs = {
-            kind: tuple(
-                (lo, hi)
-                for run in mine
-                for lo, hi in ((run[0], min(run[1], items.start)), (max(run[0], items.stop), run[1]))
-                if lo < hi
-            )
-            for kind, mine in self.runs.items()
+    def _outside(self, ranges: Sequence[range]) -> Failures:
+        runs = {kind: tuple(outside(mine, ranges)) for kind, mine in self.runs.items()}
+        records = {
+            kind: tuple(one for one in mine if not any(one.index in items for items in ranges))
+            for kind, mine in self.records.items()
         }
-        records = {kind: tuple(one for one in mine if one.index not in items) for kind, mine in self.records.items()}
         return Failures(
             {kind: mine for kind, mine in runs.items() if mine},
             {kind: mine for kind, mine in records.items() if mine},
@@ -158,6 +157,22 @@ class Failures:
 NONE = Failures()
 NO_FAILURES = b'{"records":{},"runs":{}}'
 """NONE as bytes: of most parts; to parse it would be half of the time to read a long journal."""
+
+
+def outside(runs: Iterable[tuple[int, int]], ranges: Sequence[range]) -> Iterator[tuple[int, int]]:
+    """Yield what is left of runs without some ranges; both are disjoint and ascending."""
+    first = 0
+    for lo, hi in runs:
+        while first < len(ranges) and ranges[first].stop <= lo:
+            first += 1
+        at, number = lo, first
+        while number < len(ranges) and ranges[number].start < hi:
+            if at < ranges[number].start:
+                yield at, ranges[number].start
+            at = max(at, ranges[number].stop)
+            number += 1
+        if at < hi:
+            yield at, hi
 
 
 def sorted_tuples(by_kind: Mapping[str, Iterable[T]]) -> dict[str, tuple[T, ...]]:

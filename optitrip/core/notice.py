@@ -31,7 +31,6 @@ Code = Literal[
     "ray-failed",
     "resuming",
     "retrying",
-    "shards",
     "slow-block",
     "stored-result",
     "worker-refused",

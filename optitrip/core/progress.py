@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from optitrip.core.failures import Failures
 from optitrip.core.method import Method
 from optitrip.core.observer import Observer, Times, Written
 from optitrip.core.part import Part
@@ -67,7 +66,6 @@ class Progress(Observer):
         """The number of items in the journal, in the sweep's unit."""
         self.new = 0
         """The number of these that this run evaluated."""
-        self.failures = Failures()
         self._counts = False
 
     def stage(self, method: Method) -> None:
@@ -78,17 +76,12 @@ class Progress(Observer):
             count = self.count(part.items)
             self.done += count
             self.new += count if new else 0
-            self._note(part)
+            self.see(part)
 
     def retried(self, part: Part, times: Times) -> None:
         del times
         if self._counts:
-            self._note(part)
-
-    def _note(self, part: Part) -> None:
-        if part.failures.runs or self.failures.runs:
-            self.failures = self.failures.replaced(part.items, part.failures)
-        self.see(part)
+            self.see(part)
 
     def count(self, items: range) -> int:
         """Return how many of a part's items count in the sweep's unit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class Driver:
         self._checked_since = checked_since
         self._stories = Stories()
         self._checked: set[int] = set()
+        self._main: list[Stage] = []
         self.evaluated: dict[str, int] = {}
         """Items evaluated by this run, by kind of stage; those of earlier runs do not count."""
         self.again = 0
@@ -94,8 +96,20 @@ class Driver:
                 result = self._stage(number, method)
             number += 1
 
+    def failures(self) -> dict[str, int]:
+        """Count by kind what failed of the items of main stages that are in the journal.
+
+        Raises:
+            StateError: if the journal cannot be read.
+        """
+        counts: Counter[str] = Counter()
+        for stage in self._main:
+            counts.update(stage.failures().counts())
+        return dict(counts)
+
     def _stage(self, number: int, method: Method) -> Any:
         stage = Stage(number, method, self._journal, self._observer)
+        self._main += [stage] if method.main else []
         stage.begin()
         if self._share and method.main:
             share = self._share(method.items)

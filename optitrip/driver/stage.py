@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from optitrip.core.failures import NO_STEP
+from optitrip.core.failures import NO_STEP, Failures
 from optitrip.core.method import Method, merged
 from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
@@ -14,6 +14,7 @@ from optitrip.driver.guards import FailFast
 from optitrip.errors import Stopped
 from optitrip.journal.fact_base import Fact
 from optitrip.journal.facts import StageBegun
+from optitrip.journal.failing import failures_of
 from optitrip.journal.journal import Journal
 from optitrip.journal.row_batches import RowBatch
 from optitrip.journal.tiling import missing
@@ -116,6 +117,10 @@ class Stage:
         for batch in self._journal.batches(self.number, self.digest, self.method.items, whole.items.stop):
             ending.see(self._merged(batch))
         return False
+
+    def failures(self) -> Failures:
+        """What failed of the items that are in the journal, as it was last tried."""
+        return failures_of(self._journal, self.number, self.digest, self.method.items)
 
     def write(
         self, parts: Sequence[tuple[Part, float]], written: int, attempt: int, facts: Sequence[Fact]

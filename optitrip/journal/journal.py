@@ -216,15 +216,19 @@ class Journal:
         )
         return [range(lo, hi) for lo, hi in chain(rows, start)]
 
-    def parts(self, stage: int, digest: bytes, tiles: Sequence[range], attempt: int = 0) -> Iterator[tuple[Part, int]]:
+    def parts(
+        self, stage: int, digest: bytes, tiles: Sequence[range], attempt: int = 0, *, failed: bool = False
+    ) -> Iterator[tuple[Part, int]]:
         """The parts of these ranges in an attempt, each with the time it was written in milliseconds since 1970.
+
+        `failed` leaves out those without a failure.
 
         Raises:
             StateError: if a row is not as it was written.
         """
         wanted = set(tiles)
-        query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? ORDER BY lo, hi"
-        for row in self._rows(query, stage, digest, attempt):
+        query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? AND failures != ? ORDER BY lo, hi"
+        for row in self._rows(query, stage, digest, attempt, NO_FAILURES if failed else b""):
             _, _, lo, hi, _, columns, failures, _, written, crc = row
             tile = range(lo, hi)
             if tile not in wanted:

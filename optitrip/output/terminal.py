@@ -38,14 +38,18 @@ class LiveLine(Observer):
     def __init__(self, console: Console, progress: Progress) -> None:
         self._console, self._progress = console, progress
         self._live: Live | None = None
+        self._main = False
         self._told_at = time.monotonic()
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
 
     def stage(self, method: Method) -> None:
         self._progress.stage(method)
+        self._main = method.main
         self._recent.clear()
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        if not self._main:
+            return
         self._progress.parts(written, new=new)
         if new:
             self._recent.append((time.monotonic(), self._progress.done))

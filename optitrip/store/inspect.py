@@ -13,6 +13,7 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method
 from optitrip.journal.facts import StoryTold
+from optitrip.journal.failing import failures_of
 from optitrip.journal.journal import Journal
 from optitrip.scheduler.story import lines
 from optitrip.store.state_dir import JOURNAL, RESULT
@@ -135,14 +136,5 @@ def stages(sweep: Sweep, folder: Path) -> Iterator[tuple[str, int, int, Failures
         for begun in journal.stages():
             key = begun.number, begun.digest
             tiles = journal.tiling(*key, begun.items)
-            found = Failures()
-            for part, _ in journal.parts(*key, tiles):
-                found = found.then(part.failures)
-            later: dict[int, list[range]] = {}
-            for stage, of, again, attempt in journal.rows():
-                if (stage, of) == key and attempt:
-                    later.setdefault(attempt, []).append(again)
-            for attempt, ranges in sorted(later.items()):
-                for part, _ in journal.parts(*key, ranges, attempt):
-                    found = found.replaced(part.items, part.failures)
+            found = failures_of(journal, *key, begun.items)
             yield begun.kind, begun.items, sum(map(len, tiles)), found

@@ -33,6 +33,9 @@ class GradientSpec(MethodSpec[GradientConfig]):
     word, unit, config = "gradient", "coordinates", GradientConfig
 
     def check(self, config: GradientConfig, space: Space, stop: StopTable) -> None:
+        if "sampler" in config.model_fields_set and config.at.candidate is None:
+            said = "draws the candidate of at = { candidate = ... }, and `at` has its point in another way"
+            raise Invalid(("method", "sampler"), f"{said}; wanted no sampler, or a candidate")
         try:
             space.check_differentiable()
         except Invalid as error:
