@@ -31,7 +31,7 @@ class Chaos:
     def stage(self, number: int, method: Any) -> None:
         self.methods[number] = method
 
-    def limit(self, seconds: float | None) -> bool:
+    def set_time_limit(self, seconds: float | None) -> bool:
         return True
 
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
@@ -65,7 +65,7 @@ class Chaos:
         self.slots = names(max(1, len(self.slots) + self.random.randint(-1, 1)))
         return outcomes
 
-    def news(self) -> list[Notice]:
+    def notices(self) -> list[Notice]:
         return []
 
     def close(self) -> None:

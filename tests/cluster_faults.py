@@ -36,7 +36,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
 from optitrip.scheduler.settings import SchedulerSettings
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 from running import driver, settings
 
@@ -54,7 +54,7 @@ def slower(x: float) -> float:
     return x * x
 
 
-METHOD = Search(Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 3), ITEMS)
+METHOD = Search(Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 3), ITEMS)
 
 
 class World(Observers):
@@ -91,7 +91,7 @@ class World(Observers):
     def run(self, objective: Objective | None = None, **changes: Any) -> Any:
         objective = objective or Objective(slow)
         one = driver(objective, lambda: self.executor, self.journal, self, settings=settings(**changes))
-        return one.run(search_route(METHOD, objective.offers)).result, one.evaluated["search"]
+        return one.run(search_route(METHOD, objective.capabilities)).result, one.evaluated["search"]
 
 
 def serial() -> Any:
@@ -100,7 +100,7 @@ def serial() -> Any:
 
 def serial_from(journal: Journal) -> Any:
     objective = Objective(slow)
-    return driver(objective, Serial, journal).run(search_route(METHOD, objective.offers)).result
+    return driver(objective, Serial, journal).run(search_route(METHOD, objective.capabilities)).result
 
 
 def told(result: Any, evaluated: int, **more: Any) -> dict[str, Any]:
@@ -177,7 +177,9 @@ def node_frozen() -> dict[str, Any]:
     def happens() -> None:
         node = world.nodes[0]
         pids = [
-            int(slot.rpartition(":")[2]) for slot, hired in world.executor._there.items() if hired.node == node.node_id
+            int(slot.rpartition(":")[2])
+            for slot, worker in world.executor._there.items()
+            if worker.node == node.node_id
         ]
         pids.append(node.all_processes["raylet"][0].process.pid)
         for pid in pids:

@@ -25,9 +25,9 @@ from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
 from optitrip.methods.shared.consistency import Agreement
 from optitrip.methods.shared.report import Report
-from optitrip.methods.shared.verification import Chosen, Verification
+from optitrip.methods.shared.verification import CandidateSubset, Verification
 from optitrip.samplers.random import permutation
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 from toy_method.method import Count, count_route
 
@@ -211,7 +211,7 @@ def refuse() -> Any:
 
 
 def with_rough(objective: Objective) -> Objective:
-    surrogate = Objective(objective.loss.screen("rough"), block=objective.offers.block)
+    surrogate = Objective(objective.loss.screen("rough"), block=objective.capabilities.block)
     return replace(objective, surrogate=surrogate)
 
 
@@ -226,8 +226,8 @@ LOSSES: dict[str, Any] = {
 }
 
 
-def draws(seed: int = 5) -> Draws:
-    return Draws(SPACE, seed)
+def draws(seed: int = 5) -> Candidates:
+    return Candidates(SPACE, seed)
 
 
 def search(items: int, keep_all: int = 50, best: int = 4, seed: int = 5) -> Search:
@@ -269,7 +269,7 @@ METHODS: dict[str, Any] = {
     "search": search,
     "largest": lambda items: Search(draws(), items, 4, 50, maximize=True),
     "screen": lambda items: Search(draws(), items, 4, 50, screen="rough"),
-    "verification": lambda items: Verification(Chosen(draws(), tuple(range(3, 3 + 2 * min(items, 40), 2)))),
+    "verification": lambda items: Verification(CandidateSubset(draws(), tuple(range(3, 3 + 2 * min(items, 40), 2)))),
     "agreement": lambda items: Agreement(draws(), items),
     "report": lambda items: Report(draws(), items),
     "forward": lambda items: gradient(items, "forward", 3),
@@ -283,20 +283,22 @@ METHODS: dict[str, Any] = {
 
 def search_case(loss: str, **options: Any) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = LOSSES[loss]
-    return objective, lambda items, seed: search_route(Search(draws(seed), items, 4, 50, **options), objective.offers)
+    return objective, lambda items, seed: search_route(
+        Search(draws(seed), items, 4, 50, **options), objective.capabilities
+    )
 
 
 def screened_case(**options: Any) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = LOSSES["screened"]
     return objective, lambda items, seed: search_route(
-        Search(draws(seed), items, 4, 50, screen="rough", **options), objective.offers
+        Search(draws(seed), items, 4, 50, screen="rough", **options), objective.capabilities
     )
 
 
 def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = WIDE_LOSSES[loss]
-    make = deltas if objective.offers.around else gradient
-    return objective, lambda items, _: gradient_route(make(items, scheme), objective.offers)
+    make = deltas if objective.capabilities.around else gradient
+    return objective, lambda items, _: gradient_route(make(items, scheme), objective.capabilities)
 
 
 def count_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:

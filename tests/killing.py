@@ -74,7 +74,12 @@ class Fuse:
 
     def __init__(self, folder: Path, point: str | None, count: int) -> None:
         self.folder, self.point, self.count = folder, point, count
-        transaction, write, evaluate, replace = Journal._transaction, Journal.write, Worker.evaluate, files.replace
+        transaction, write, evaluate, replace = (
+            Journal._transaction,
+            Journal.write,
+            Worker.evaluate,
+            files.write_atomically,
+        )
 
         @contextmanager
         def in_transaction(journal: Any, **options: Any) -> Generator[None]:
@@ -101,7 +106,7 @@ class Fuse:
             self.at("replaced")
 
         Journal._transaction, Journal.write, Worker.evaluate = in_transaction, writing, evaluating  # type: ignore[method-assign]
-        files.replace = replacing
+        files.write_atomically = replacing
 
     def at(self, point: str) -> None:
         if point == self.point:

@@ -14,7 +14,7 @@ from optitrip.driver.settings import Settings
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
-from optitrip.runtime.stopwatch import Phases
+from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.scheduler.settings import SchedulerSettings
 
 MEMORY = Path(":memory:")
@@ -47,7 +47,7 @@ def driver(
         block,
         journal or Journal(MEMORY),
         observer or Observers(),
-        Phases(),
+        Stopwatch(),
         settings=settings,
         **options,
     )

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from optitrip.runtime.background import Ahead
+from optitrip.runtime.background import BackgroundCall
 
 
 def test_a_result_is_waited_for() -> None:
     """The call runs while the caller goes on; who asks gets its result, as often as they ask."""
     go = threading.Event()
-    ahead = Ahead(lambda: go.wait(60) and "done")
+    ahead = BackgroundCall(lambda: go.wait(60) and "done")
     go.set()
     assert (ahead.result(), ahead.result()) == ("done", "done")
 
@@ -24,7 +24,7 @@ def test_what_is_raised_surfaces_where_the_result_is_asked_for(error: BaseExcept
     def fails() -> None:
         raise error
 
-    ahead = Ahead(fails, threading.Event())
+    ahead = BackgroundCall(fails, threading.Event())
     for _ in range(2):
         with pytest.raises(type(error)) as raised:
             ahead.result()
@@ -34,7 +34,7 @@ def test_what_is_raised_surfaces_where_the_result_is_asked_for(error: BaseExcept
 def test_a_thread_stays_until_it_is_over() -> None:
     """What must not outlive its thread has one that stays; it goes when told so."""
     over = threading.Event()
-    thread = Ahead(threading.current_thread, over).result()
+    thread = BackgroundCall(threading.current_thread, over).result()
     thread.join(0.05)
     assert thread.is_alive()
     over.set()

@@ -118,8 +118,10 @@ def go(executors: ExecutorManager, watch: Observers | None = None, items: int = 
         yield Agreement(draws(), 2)
         return (yield search(items))
 
-    heed = changes.pop("heed", lambda: None)
-    return driver(ROWS, executors, observer=watch, settings=settings(**changes), heed=heed).run(route())
+    raise_if_stopped = changes.pop("raise_if_stopped", lambda: None)
+    return driver(ROWS, executors, observer=watch, settings=settings(**changes), raise_if_stopped=raise_if_stopped).run(
+        route()
+    )
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
@@ -178,12 +180,12 @@ def test_who_stops_while_workers_start_does_not_wait_for_them() -> None:
     fleet = Fleet()
     executors = managed(fleet)
 
-    def heed() -> None:
+    def raise_if_stopped() -> None:
         if fleet.asked:
             raise Stopped("asked to")
 
     with pytest.raises(Stopped, match="asked to"):
-        go(executors, heed=heed)
+        go(executors, raise_if_stopped=raise_if_stopped)
     executors.close()
     assert not fleet.go.is_set()
     fleet.go.set()

@@ -16,7 +16,7 @@ from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
 from optitrip.core.point import Point
 from optitrip.errors import InputError
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.store.start_point import read
 from test_tracking import Lines
 
@@ -69,7 +69,7 @@ def searched(folder: Path) -> Any:
 def test_a_candidate_is_the_one_of_that_index(folder: Path) -> None:
     """As a search of the same space and seed draws it; constants are as the file has them."""
     sweep = sweep_at(folder, "{ candidate = 17 }")
-    drawn = Draws(sweep.space, 4).point(17)
+    drawn = Candidates(sweep.space, 4).point(17)
     found = point(sweep)
     assert found.varied == ("W", "b")
     for name in ("W", "b"):

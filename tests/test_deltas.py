@@ -149,8 +149,10 @@ def test_kinks_are_counted_by_coordinate() -> None:
 def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: bool = False) -> Any:
     objective = Objective(loss, plain=plain)
     by_losses = gradient_of(Point({"W": W}, ("W",)), np.arange(W.size), scheme, step)
-    method = by_losses if plain else Deltas(by_losses.neighbours, by_losses.items, block=objective.offers.deltas_block)
-    route, result = gradient_route(method, objective.offers), None
+    method = (
+        by_losses if plain else Deltas(by_losses.neighbours, by_losses.items, block=objective.capabilities.deltas_block)
+    )
+    route, result = gradient_route(method, objective.capabilities), None
     while True:
         try:
             stage = route.send(result)

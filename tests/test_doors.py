@@ -64,7 +64,7 @@ def own_words(word: str) -> set[str]:
     for make in METHODS.values():
         method = make(4)
         if type(method).__module__.startswith(f"{MODULES[word]}."):
-            found |= set(method.lost(range(method.items), []).columns)
+            found |= set(method.failed_part(range(method.items), []).columns)
     for file in FILES:
         if file.startswith(folder(word)):
             found |= {text for _, text in texts(tree(file)) if text.endswith(FILE_NAME) and text not in FILE_NAME}

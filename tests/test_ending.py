@@ -31,8 +31,8 @@ def found(loss: str, make: Callable[[], Executor] = Serial, journal: Journal | N
     method = replace(search(items, keep_all=40), **options)
     objective = LOSSES[loss]
     return (
-        driver(objective, make, journal, block=objective.offers.block)
-        .run(search_route(method, objective.offers))
+        driver(objective, make, journal, block=objective.capabilities.block)
+        .run(search_route(method, objective.capabilities))
         .result
     )
 
@@ -104,14 +104,14 @@ def test_what_was_begun_is_waited_for() -> None:
 
     asked: list[int] = []
 
-    def heed() -> None:
+    def raise_if_stopped() -> None:
         if asked:
             raise Stopped("asked to", 15)
 
     method = search(9_000)
     with pytest.raises(Stopped) as caught:
-        driver(LOSSES["scalar"], Noted, journal, heed=heed, settings=Settings()).run(
-            search_route(method, LOSSES["scalar"].offers)
+        driver(LOSSES["scalar"], Noted, journal, raise_if_stopped=raise_if_stopped, settings=Settings()).run(
+            search_route(method, LOSSES["scalar"].capabilities)
         )
     assert caught.value.signal == 15
     assert len(submitted) == asked[0]
@@ -125,12 +125,12 @@ def test_a_slice_that_does_not_end_is_not_waited_for_for_ever() -> None:
         def wait(self, timeout: float) -> list[Done | Failed]:
             return []
 
-    def heed() -> None:
+    def raise_if_stopped() -> None:
         raise Stopped("asked to")
 
     with pytest.raises(Stopped, match="asked to"):
-        driver(LOSSES["scalar"], Stuck, heed=heed, settings=settings(drain_seconds=0.05)).run(
-            search_route(search(9), LOSSES["scalar"].offers)
+        driver(LOSSES["scalar"], Stuck, raise_if_stopped=raise_if_stopped, settings=settings(drain_seconds=0.05)).run(
+            search_route(search(9), LOSSES["scalar"].capabilities)
         )
 
 
@@ -142,6 +142,6 @@ def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
 
     with pytest.raises(Stopped, match=r"no workers for 0\.05 s") as caught:
         driver(LOSSES["scalar"], Nobody, settings=settings(wait_seconds=0.05)).run(
-            search_route(search(9), LOSSES["scalar"].offers)
+            search_route(search(9), LOSSES["scalar"].capabilities)
         )
     assert caught.value.signal is None

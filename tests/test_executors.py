@@ -296,10 +296,10 @@ def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None)
         here = sameness.facts()
         other = Future[tuple[str, str, dict[str, str]]]()
         other.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
-        stranger = ray_workers.Hired(ray_workers.Actor.remote([HERE]))
+        stranger = ray_workers.WorkerHandle(ray_workers.Actor.remote([HERE]))
         workers._take_in(stranger, None, other)
         assert len(workers.slots) == 1
-        (line,) = workers.news()
+        (line,) = workers.notices()
         assert "far:1 would give other bits: numpy is 1.0 there" in line.text
         assert "SIMD is NEON there and less elsewhere" in line.text
         workers._there.clear()

@@ -21,12 +21,12 @@ from optitrip.executors.serial import Serial
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.route import search_route
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 from running import driver, settings
 
 ITEMS = 40
-DRAWS = Draws(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
+DRAWS = Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:
     objective = Objective(loss)
     return (
         driver(objective, lambda: executor, settings=replace(SMALL, **options))
-        .run(search_route(Search(DRAWS, ITEMS), objective.offers))
+        .run(search_route(Search(DRAWS, ITEMS), objective.capabilities))
         .result
     )
 
@@ -161,7 +161,7 @@ def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, 
     objective = Objective(Faulty("", str(tmp_path)))
     result = (
         driver(objective, lambda: workers, observer=Kills(), settings=SMALL)
-        .run(search_route(Search(DRAWS, ITEMS), objective.offers))
+        .run(search_route(Search(DRAWS, ITEMS), objective.capabilities))
         .result
     )
     assert len(killed) >= 2

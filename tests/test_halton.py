@@ -19,7 +19,7 @@ from optitrip.errors import InputError
 from optitrip.samplers import Sampler
 from optitrip.samplers.halton import EDGE, MOST_COORDINATES, PRIMES, Halton, digits, radical_inverse, scramble
 from optitrip.samplers.random import Random
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments
 from optitrip.store.provenance import witness
 from optitrip.store.start_point import read
@@ -208,5 +208,5 @@ def test_a_gradient_starts_at_the_candidate_of_its_sampler(folder: Path) -> None
 def test_provenance_hashes_halton_points(folder: Path) -> None:
     """The witness of a sweep is that of its own candidates: a sampler that changed is seen."""
     sweep = read(folder / "even.toml")
-    assert sweep.candidates == Draws(sweep.space, 3, "halton")
-    assert witness(sweep.candidates) != witness(Draws(sweep.space, 3, "random"))
+    assert sweep.candidates == Candidates(sweep.space, 3, "halton")
+    assert witness(sweep.candidates) != witness(Candidates(sweep.space, 3, "random"))

@@ -29,8 +29,8 @@ from optitrip.journal.facts import (
     Owner,
     Provenance,
     RecordedRun,
-    StageBegun,
-    StoryTold,
+    StageStarted,
+    StoredStory,
 )
 from optitrip.journal.journal import Journal
 from optitrip.journal.schema import fact_checksum
@@ -273,7 +273,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
 PROVENANCE = Provenance(8, None, {"mine": "ab"}, {"numpy": "2"}, {"blas": ["openblas"], "processor": "x"}, "cd")
 FACTS: list[tuple[Fact, str, str]] = [
     (Epoch(3), "epoch", "3"),
-    (StoryTold(({"stage": 0},)), "story", '[{"stage": 0}]'),
+    (StoredStory(({"stage": 0},)), "story", '[{"stage": 0}]'),
     (JournalName("5f"), "journal", '"5f"'),
     (Created(1.5), "created", "1.5"),
     (Owner("1a2b3c4d"), "sweep", '"1a2b3c4d"'),
@@ -292,7 +292,7 @@ FACTS: list[tuple[Fact, str, str]] = [
     (EvaluatingHere(), "here", "true"),
     (RecordedRun("file:x", "e", "r"), "mlflow", '{"tracking_uri": "file:x", "experiment": "e", "run_id": "r"}'),
     (Delivered(20, "file:x", "e"), "delivered", '{"items": 20, "uri": "file:x", "experiment": "e"}'),
-    (StageBegun(1, b"\x01\xff", "gradient", 40), "stage 1", '["01ff", "gradient", 40]'),
+    (StageStarted(1, b"\x01\xff", "gradient", 40), "stage 1", '["01ff", "gradient", 40]'),
 ]
 """Facts, each with its key and its text in the file."""
 
@@ -301,7 +301,7 @@ FACTS: list[tuple[Fact, str, str]] = [
 def test_facts_are_stored_under_their_keys_as_json(tmp_path: Path, fact: Fact, key: str, text: str) -> None:
     """Keys and texts are those of older journals, and a fact comes back as it was noted."""
     journal = Journal(tmp_path / "j", "1a2b3c4d")
-    journal.note(StageBegun(0, b"", "search", 1), fact)
+    journal.note(StageStarted(0, b"", "search", 1), fact)
     journal.close()
     with sqlite3.connect(tmp_path / "j") as database:
         assert database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall() == [(text,)]
@@ -314,7 +314,7 @@ def test_facts_are_stored_under_their_keys_as_json(tmp_path: Path, fact: Fact, k
 
 def test_every_kind_of_fact_is_tested() -> None:
     """A new kind of fact says here what it looks like in the file."""
-    assert {type(fact) for fact, _, _ in FACTS} == {*SweepFact.__subclasses__(), StageBegun}
+    assert {type(fact) for fact, _, _ in FACTS} == {*SweepFact.__subclasses__(), StageStarted}
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_stages_are_listed_in_order(tmp_path: Path) -> None:
     """A stage that is begun again, with more items or another method, is as it was begun last."""
     journal = Journal(tmp_path / "j")
     assert journal.stages() == []
-    first, second = StageBegun(0, b"a", "search", 10), StageBegun(1, b"b", "verification", 3)
+    first, second = StageStarted(0, b"a", "search", 10), StageStarted(1, b"b", "verification", 3)
     for stage in (first, second, replace(first, items=20)):
         journal.begin(stage)
     assert journal.stages() == [replace(first, items=20), second]

@@ -32,7 +32,7 @@ from optitrip.executors.start import RayPool
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 from running import AT_ONCE, MEMORY, driver
 from running import settings as with_settings
@@ -85,8 +85,8 @@ def answered(
     if isinstance(case, str):
         objective, route = CASES[case]
     else:
-        objective, route = case, lambda items, seed: search_route(search(items, seed=seed), case.offers)
-    one = driver(objective, make, journal, watch, block=objective.offers.block, settings=settings)
+        objective, route = case, lambda items, seed: search_route(search(items, seed=seed), case.capabilities)
+    one = driver(objective, make, journal, watch, block=objective.capabilities.block, settings=settings)
     return one.run(route(items, seed)), one.evaluated
 
 
@@ -116,7 +116,7 @@ def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, see
     assert {n for lo, hi in found.failures.runs["died"] for n in range(lo, hi)} == died
     context, edges = method.prepare(CASES[case][0]), sorted({0, method.items, *died, *(item + 1 for item in died)})
     parts = [
-        method.lost(items, [("died", Record(items.start, "", "", ""))])
+        method.failed_part(items, [("died", Record(items.start, "", "", ""))])
         if items.start in died
         else method.evaluate(context, items)
         for items in (range(lo, hi) for lo, hi in pairwise(edges))
@@ -145,7 +145,7 @@ def main_stages(case: str, make: Callable[[], Executor]) -> list[tuple[Method, A
             result = yield method
             found.extend([(method, result)] if method.main else [])
 
-    driver(objective, make, block=objective.offers.block).run(watched(route(ITEMS, 5)))
+    driver(objective, make, block=objective.capabilities.block).run(watched(route(ITEMS, 5)))
     return found
 
 
@@ -203,8 +203,8 @@ def test_named_streams(order: list[str], present: set[str]) -> None:
         "z": {"choice": ["a", "b"]},
         "c": 2.5,
     }
-    whole = Draws(Space.parse(entries), 5).values(range(7, 20))
-    some = Draws(Space.parse({name: entries[name] for name in order if name in present}), 5).values(range(7, 20))
+    whole = Candidates(Space.parse(entries), 5).values(range(7, 20))
+    some = Candidates(Space.parse({name: entries[name] for name in order if name in present}), 5).values(range(7, 20))
     assert {name: values.tolist() for name, values in some.items()} == {name: whole[name].tolist() for name in present}
 
 
@@ -335,7 +335,7 @@ def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> Non
 def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
     """Law 1: some slices are evaluated in this process while Ray starts, the rest on its workers."""
 
-    class Here(Serial):
+    class InProcessClient(Serial):
         """Says that it is slow; it goes on after some slices only when the workers are there."""
 
         waits = 0
@@ -346,7 +346,7 @@ def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
                 time.sleep(0.01)
             return [replace(o, seconds=5.0) if isinstance(o, Done) else o for o in super().wait(timeout)]
 
-    executors = ExecutorManager(Here, RayPool(2))
+    executors = ExecutorManager(InProcessClient, RayPool(2))
     try:
         objective, _ = CASES[case]
         executors.use(objective, (HERE,), lambda _: None)
@@ -377,13 +377,15 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
             done.extend(outcome.part.items for outcome in outcomes if isinstance(outcome, Done))
             return outcomes
 
-    def heed() -> None:
+    def raise_if_stopped() -> None:
         if len(done) == 3:
             raise stop
 
-    one = driver(LOSSES["scalar"], Noted, journal, heed=heed, settings=Settings(write_seconds=1e9))
+    one = driver(
+        LOSSES["scalar"], Noted, journal, raise_if_stopped=raise_if_stopped, settings=Settings(write_seconds=1e9)
+    )
     with pytest.raises(type(stop)):
-        one.run(search_route(search(ITEMS), LOSSES["scalar"].offers))
+        one.run(search_route(search(ITEMS), LOSSES["scalar"].capabilities))
     digest = search(ITEMS).digest()
     assert sum(map(len, done)) < ITEMS
     assert journal.tiling(0, digest, ITEMS) == sorted(done, key=lambda items: items.start)
@@ -402,7 +404,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
             journal._database.execute("PRAGMA max_page_count = 100000")
 
     one = driver(LOSSES["scalar"], Serial, journal, Cleared(9_000), settings=with_settings(pause_seconds=5))
-    assert one.run(search_route(search(9_000), LOSSES["scalar"].offers)).result.items == 9_000
+    assert one.run(search_route(search(9_000), LOSSES["scalar"].capabilities)).result.items == 9_000
     assert len(said) == 1
     assert "database or disk is full; trying again" in said[0]
     assert one.evaluated["search"] == 9_000

@@ -124,7 +124,7 @@ def test_what_can_be_called_can_be_loaded(here: Path, case: str) -> None:
     code, name, arguments, key = WORKS[case]
     loaded = objective(here, f"{module(here, code)}:{name}", arguments, key=key)
     assert losses(loaded, 1.5, -2.0) == [3.0, -4.0]
-    assert loaded.offers.losses == ("def losses" in code)
+    assert loaded.capabilities.losses == ("def losses" in code)
 
 
 def test_arguments_arrive_as_toml_gives_them(here: Path) -> None:
@@ -139,9 +139,9 @@ def test_arguments_arrive_as_toml_gives_them(here: Path) -> None:
 def test_the_block_of_the_file_wins_over_the_objective(here: Path) -> None:
     """`block` of [objective] stands in place of the object's own."""
     name = module(here, "class C:\n    block = 4\n    def losses(self, x): return x")
-    assert objective(here, f"{name}:C").offers.block == 4
+    assert objective(here, f"{name}:C").capabilities.block == 4
     (here / "own.toml").write_text((here / "sweep.toml").read_text())
-    assert load(read(here / "own.toml", ["objective.block=7"])).offers.block == 7
+    assert load(read(here / "own.toml", ["objective.block=7"])).capabilities.block == 7
 
 
 def test_the_folder_of_the_sweep_file_comes_first(here: Path) -> None:
@@ -379,7 +379,7 @@ def test_arguments_do_not_hide_the_batches_of_an_object(here: Path) -> None:
         loaded = objective(here, f"{name}:f", "a = 2")
     except InputError:
         return
-    assert loaded.offers.losses
+    assert loaded.capabilities.losses
 
 
 @pytest.mark.parametrize("block", ["-3", "2.5", "'64'", "lambda self: 4"])

@@ -33,7 +33,7 @@ from optitrip.journal.row_batches import RowBatch
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.shared.report import Report
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 
 ITEMS = 150
 
@@ -51,7 +51,7 @@ def evaluated(method: str, loss: str) -> tuple[Any, Any, Any]:
     """A method, its context and the bits of all items at once; None where the loss has no batch to agree with."""
     one = METHODS[method](ITEMS)
     context = one.prepare(LOSSES[loss])
-    agrees = LOSSES[loss].offers.losses or method != "agreement"
+    agrees = LOSSES[loss].capabilities.losses or method != "agreement"
     return one, context, bits(one.evaluate(context, range(one.items))) if agrees else None
 
 
@@ -74,7 +74,7 @@ def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str,
 @given(cuts=st.sets(st.integers(1, ENTRIES), max_size=12))
 def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str, loss: str, cuts: set[int]) -> None:
     """The same for x and its neighbours, whichever of them fail on which side."""
-    one = (deltas if WIDE_LOSSES[loss].offers.around else gradient)(1 + ENTRIES, scheme)
+    one = (deltas if WIDE_LOSSES[loss].capabilities.around else gradient)(1 + ENTRIES, scheme)
     context = one.prepare(WIDE_LOSSES[loss])
     parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise([0, *sorted(cuts), 1 + ENTRIES])]
     whole = bits(one.evaluate(context, range(1 + ENTRIES)))
@@ -96,7 +96,7 @@ def test_what_was_lost_and_evaluated_later_is_as_if_never_lost(method: str, loss
     cuts = [0, *sorted(edge for edge in edges if 0 < edge < one.items), one.items]
     pieces = [range(lo, hi) for lo, hi in itertools.pairwise(cuts)]
     problems = {piece: [(DIED, Record(n, "WorkerDied", "", "")) for n in piece] for piece in pieces}
-    parts = [one.lost(p, problems[p]) if k % 2 else one.evaluate(context, p) for k, p in enumerate(pieces)]
+    parts = [one.failed_part(p, problems[p]) if k % 2 else one.evaluate(context, p) for k, p in enumerate(pieces)]
     whole = merged(parts, one.merge)
     if method not in ("agreement", "report"):  # their items are others' too, which record them
         assert whole.failures.counts().get("died", 0) == sum(map(len, pieces[1::2]))
@@ -188,7 +188,7 @@ def test_nan_and_infinity_never_win() -> None:
 
 def test_digests_tell_apart_all_but_the_number_of_items() -> None:
     """Raising N finds what is there; any other change of a method finds nothing."""
-    other_space = Draws(type(SPACE)(SPACE.variables[:2]), 5)
+    other_space = Candidates(type(SPACE)(SPACE.variables[:2]), 5)
     digests = [
         search(10).digest(),
         search(10, keep_all=51).digest(),

@@ -25,7 +25,7 @@ from optitrip.core.progress import Progress
 from optitrip.driver.run import Driver
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 
 SPACE = {"x": {"uniform": [-1, 1]}}
@@ -181,7 +181,7 @@ def test_a_stopped_search_counts_what_failed(kept: bool, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Journal, "write", refuse)
     outcome = stopped(0)
-    (x,) = Draws(Space.parse(SPACE), 0).values(range(outcome.items)).values()
+    (x,) = Candidates(Space.parse(SPACE), 0).values(range(outcome.items)).values()
     assert outcome.failures == {"nan": int((x <= -0.5).sum())}
     monkeypatch.setattr(Driver, "failures", unreadable)
     assert stopped(1).failures == {}

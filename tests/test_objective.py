@@ -560,8 +560,13 @@ def test_what_is_offered_is_found_by_presence() -> None:
 
         def report(self) -> None: ...
 
-    offers = Objective(Everything(by_place, 4)).offers
-    assert (offers.losses, offers.gradient, offers.report, offers.block) == (True, True, True, 4)
+    capabilities = Objective(Everything(by_place, 4)).capabilities
+    assert (capabilities.losses, capabilities.gradient, capabilities.report, capabilities.block) == (
+        True,
+        True,
+        True,
+        4,
+    )
 
     class Nothing:
         losses = gradient = report = 3
@@ -569,8 +574,8 @@ def test_what_is_offered_is_found_by_presence() -> None:
         def __call__(self) -> float:
             return 0.0
 
-    offers = Objective(Nothing()).offers
-    assert (offers.losses, offers.gradient, offers.report) == (False, False, False)
+    capabilities = Objective(Nothing()).capabilities
+    assert (capabilities.losses, capabilities.gradient, capabilities.report) == (False, False, False)
 
 
 class WithoutBlock:
@@ -587,7 +592,7 @@ class WithoutBlock:
 )  # fmt: skip
 def test_block_is_the_files_else_the_objectives_else_the_steps(loss: Any, block: int | None, wanted: int) -> None:
     """1 for a plain call and 256 for batches, unless said otherwise."""
-    assert Objective(loss, block=block).offers.block == wanted
+    assert Objective(loss, block=block).capabilities.block == wanted
 
 
 @given(ranges)
@@ -718,7 +723,7 @@ def test_a_partial_of_a_batched_function_takes_batches() -> None:
         return x * by
 
     one = Objective(partial(partial(scaled, by=3.0)))
-    assert (one.offers.losses, one.offers.block) == (True, 16)
+    assert (one.capabilities.losses, one.capabilities.block) == (True, 16)
     assert one.plain_call is None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.runtime.stopwatch import Phases
+from optitrip.runtime.stopwatch import Stopwatch
 
 Tree = list["tuple[str, int, Tree]"]
 TREES: st.SearchStrategy[Tree] = st.recursive(
@@ -21,7 +21,7 @@ def test_phases_add_up_to_all_the_time(tree: Tree, before: int, after: int, rais
     """However they are nested, also when one is left by an exception; each counts what is its own."""
     clock, own = 1_000.0, {"start": float(before), "other": float(after)}
 
-    def go(phases: Phases, inside: Tree) -> None:
+    def go(phases: Stopwatch, inside: Tree) -> None:
         nonlocal clock
         for name, ticks, inner in inside:
             with phases.time(name):
@@ -31,7 +31,7 @@ def test_phases_add_up_to_all_the_time(tree: Tree, before: int, after: int, rais
                 if raises and not inner:
                     raise ValueError
 
-    phases = Phases(clock - before, lambda: clock)
+    phases = Stopwatch(clock - before, lambda: clock)
     try:
         go(phases, tree)
     except ValueError:

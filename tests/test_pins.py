@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 import examples
 import optitrip
 from examples import LOSSES, Batched, Structured, around, deltas, draws, gradient, scalar, troubled
-from optitrip.api.inputs import live_draft
+from optitrip.api.inputs import python_draft
 from optitrip.app.context import Context
 from optitrip.app.load_objective import load
 from optitrip.app.options import Options
@@ -49,7 +49,7 @@ from optitrip.objectives import Rosenbrock
 from optitrip.runtime.imports import import_paths
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.distributions import ndtri
 from optitrip.space.variables import Space
 from optitrip.store.start_point import read, resolve
@@ -304,10 +304,10 @@ def test_identities_of_python_values(folder: Path) -> Any:
     x = {"x": np.array([1.0, 2.0, 3.0]), "y": np.array([0.5], np.float32)}
     entries = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in x.items()}
     at = {"use": "gradient", "scheme": "central", "at": {"values": x}}
-    along = live_draft(scalar, {"seed": 3, "space": entries, "method": at}, kept=False)
-    largest = resolve(live_draft(scalar, {**search, "objective": {"maximize": True}}, kept=True), folder)
+    along = python_draft(scalar, {"seed": 3, "space": entries, "method": at}, kept=False)
+    largest = resolve(python_draft(scalar, {**search, "objective": {"maximize": True}}, kept=True), folder)
     return {
-        **{name: resolve(live_draft(loss, search, kept=False), folder).label for name, loss in losses.items()},
+        **{name: resolve(python_draft(loss, search, kept=False), folder).label for name, loss in losses.items()},
         "maximize": largest.label,
         "gradient": resolve(along, folder).label,
     }
@@ -323,7 +323,7 @@ def test_digests_of_methods(folder: Path) -> Any:
     others: dict[str, Method] = {
         "search by a screen on a device": Search(draws(), 20, screen="rough on cpu"),
         "search that stops": Search(draws(), 20, target_loss=1.0, no_improvement=5),
-        "search with a sampler's name": Search(Draws(Space.parse(EVERY), 7, "random"), 20),
+        "search with a sampler's name": Search(Candidates(Space.parse(EVERY), 7, "random"), 20),
         "forward, wide": gradient(151, "forward"),
         "central, wide": gradient(20, "central"),
         "deltas, wide": deltas(151),
@@ -365,7 +365,7 @@ def test_points_of_samplers(folder: Path) -> Any:
 @pinned("arithmetic")
 def test_drawn_values(folder: Path) -> Any:
     """Candidates of a space with every distribution, to the bit, near the first and far out."""
-    found = Draws(Space.parse(EVERY | LATER), 11)
+    found = Candidates(Space.parse(EVERY | LATER), 11)
 
     def hashed(items: range) -> dict[str, str]:
         return {name: hashed_array(values) for name, values in found.values(items).items()}
@@ -391,8 +391,10 @@ def test_bytes_of_parts(folder: Path) -> Any:
             method = make(40)
             taken = {"structured": structured} if word == "deltas" else LOSSES
             for name, objective in taken.items():
-                fits = (word != "screen" or objective.surrogate) and (word != "agreement" or objective.offers.losses)
-                if not fits or (word == "report" and not objective.offers.report):
+                fits = (word != "screen" or objective.surrogate) and (
+                    word != "agreement" or objective.capabilities.losses
+                )
+                if not fits or (word == "report" and not objective.capabilities.report):
                     continue
                 items = range(0, 1) if word == "report" else range(0, min(4, method.items))
                 items = range(1, min(30, method.items)) if method.items > 4 else items
@@ -498,7 +500,7 @@ def test_failures_in_words(folder: Path) -> Any:
         "deltas": (METHODS["deltas"](4), RaisingAround(prepared=True), range(1, 2)),
         "around": (METHODS["deltas"](4), RaisingAround(prepared=False), range(1, 2)),
         "each kind": (METHODS["search"](60), troubled, range(60)),
-        "a loss of optitrip's own": (Search(Draws(single, 0), 3), Rosenbrock(), range(1)),
+        "a loss of optitrip's own": (Search(Candidates(single, 0), 3), Rosenbrock(), range(1)),
     }
     return {
         name: failures(method.evaluate(method.prepare(Objective(loss)), items))
@@ -666,7 +668,7 @@ def test_what_mlflow_is_told(folder: Path) -> Any:
         recording = Recording()
         with executors("serial") as workers:
             options, paths = Options(folder / path.stem), import_paths(folder)
-            run = Context(sweep, load(sweep), paths, workers, options, Observer(), True, recorder=recording)
+            run = Context(sweep, load(sweep), paths, workers, options, Observer(), True, client=recording)
             with suppress(NoAnswer, Stopped, Interrupted):
                 run_loaded(run)
         found[name] = recording.keys()

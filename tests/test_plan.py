@@ -15,7 +15,7 @@ from benchmarks.simulated import Cluster, item_costs, uneven
 from optitrip.core.executor import Done, Failed
 from optitrip.core.part import Part
 from optitrip.scheduler import plan, retries, sizing
-from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, GiveUp, Slots, Submit, Tick
+from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, RecordFailed, Slots, Submit, Tick
 from optitrip.scheduler.state import State, counted
 from optitrip.scheduler.story import KEPT, Note, Story, lines
 
@@ -110,7 +110,7 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list
     for _ in range(100_000):
         state, actions = plan.step(state, events)
         for action in actions:
-            if isinstance(action, GiveUp):
+            if isinstance(action, RecordFailed):
                 assert action.item in world.poison
                 world.finished[range(action.item, action.item + 1)] = None
                 continue
@@ -265,7 +265,7 @@ def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
     for ticket in range(3):
         assert actions == [Submit(ticket, range(1), "slot 0")]
         state, actions = plan.step(state, [Failed(ticket, "died", "killed")])
-    assert actions == [GiveUp(0, "died", "killed")]
+    assert actions == [RecordFailed(0, "died", "killed")]
     assert state.complete
 
 
@@ -291,7 +291,7 @@ def test_an_overstayer_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
     state, actions = plan.step(state, [Failed(0, "overstayed", "killed")])
     assert actions == [Submit(1, range(1), "slot 0")]
     state, actions = plan.step(state, [Failed(1, "overstayed", "killed")])
-    assert actions == [GiveUp(0, "timeout", "killed"), Submit(2, range(1, 2), "slot 0")]
+    assert actions == [RecordFailed(0, "timeout", "killed"), Submit(2, range(1, 2), "slot 0")]
 
 
 def test_slices_are_well_below_what_an_item_may_take() -> None:

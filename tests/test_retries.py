@@ -53,9 +53,9 @@ def run(
 ) -> Any:
     objective = Objective(loss)
     route = (
-        search_route(method, objective.offers)
+        search_route(method, objective.capabilities)
         if isinstance(method, Search)
-        else gradient_route(method, objective.offers)
+        else gradient_route(method, objective.capabilities)
     )
     one = driver(objective, lambda: Chaos(seed), journal, watch, block=8, **options)
     return one.run(route), one.evaluated
@@ -128,7 +128,7 @@ def test_failures_are_counted_as_they_were_last_tried(tmp_path: Path) -> None:
     office = tmp_path / "open"
     objective, journal = Objective(Flaky(office)), Journal(Path(":memory:"))
     first = driver(objective, lambda: Chaos(0), journal, block=8)
-    failed = first.run(search_route(search(ITEMS), objective.offers)).result.failures.count
+    failed = first.run(search_route(search(ITEMS), objective.capabilities)).result.failures.count
     assert first.failures() == {"raised": failed}
     office.touch()
     write, writes = journal.write, [0]
@@ -142,12 +142,12 @@ def test_failures_are_counted_as_they_were_last_tried(tmp_path: Path) -> None:
     journal.write = dies  # type: ignore[method-assign]
     broken = driver(objective, lambda: Chaos(0), journal, block=8, retry_failed=True)
     with pytest.raises(Interrupted):
-        broken.run(search_route(search(ITEMS), objective.offers))
+        broken.run(search_route(search(ITEMS), objective.capabilities))
     assert 0 < broken.evaluated["search"] < failed
     assert broken.failures() == {"raised": failed - broken.evaluated["search"]}
     journal.write = write  # type: ignore[method-assign]
     last = driver(objective, lambda: Chaos(0), journal, block=8, retry_failed=True)
-    last.run(search_route(search(ITEMS), objective.offers))
+    last.run(search_route(search(ITEMS), objective.capabilities))
     assert last.failures() == {}
 
 

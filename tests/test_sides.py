@@ -26,7 +26,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.shared.report import Report
-from optitrip.methods.shared.verification import Chosen
+from optitrip.methods.shared.verification import CandidateSubset
 from optitrip.output.text import told
 from optitrip.space.variables import arguments
 
@@ -179,15 +179,15 @@ def test_nobody_knows_at_which_side_a_worker_died() -> None:
     """The title claims none, and both points are shown; x itself is one point, and so is a candidate."""
     method = gradient("central")
     died = [(DIED, Record(item, "WorkerDied", "3 workers died", "")) for item in (0, 2)]
-    found = method.lost(range(3), died).failures
+    found = method.failed_part(range(3), died).failures
     assert [record.side for record in found.records[DIED]] == [0, None]
-    text = told(method.lost(range(1, 3), died[1:]).failures, method)
+    text = told(method.failed_part(range(1, 3), died[1:]).failures, method)
     assert "x with x[1] one step +h or -h (died), with\n" in text
     plus, minus = shown(text)
     assert (plus[1], minus[1]) == (0.75, 0.25)
     assert method.title(0, None) == "x itself"
     assert METHODS["search"](9).title(3, None) == "candidate 3"
-    backward = gradient("backward").lost(range(1, 3), died[1:]).failures
+    backward = gradient("backward").failed_part(range(1, 3), died[1:]).failures
     assert [record.side for record in backward.records[DIED]] == [0]
 
 
@@ -209,7 +209,7 @@ def test_every_item_has_points(word: str) -> None:
             assert {len(values) for values in method.point(item, side).values()} == {1}
     assert Report(draws(), 7).title(0) == "candidate 7"
     assert Report(draws(), 7).point(0)["x"].tobytes() == draws().point(7)["x"].tobytes()
-    assert Chosen(draws(), (4, 8)).title(1) == "candidate 8"
+    assert CandidateSubset(draws(), (4, 8)).title(1) == "candidate 8"
 
 
 def test_without_f_of_x_the_message_shows_x_itself() -> None:

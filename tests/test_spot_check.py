@@ -24,7 +24,7 @@ def run(loss: Any, journal: Journal, make: Any = Serial, since: int | None = 0) 
     """The result, the items evaluated, and those that watchers were told of."""
     objective, progress = Objective(loss), Progress(ITEMS)
     one = driver(objective, make, journal, progress, checked_since=since)
-    answer = one.run(search_route(search(ITEMS), objective.offers))
+    answer = one.run(search_route(search(ITEMS), objective.capabilities))
     return answer.result, one.evaluated["search"], progress.done
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from optitrip.executors.ray.quarantine import Suspects
+from optitrip.executors.ray.quarantine import Quarantine
 
 
 def test_a_node_is_proven_by_three_slices_that_others_evaluate() -> None:
     """Pieces of them count, twice the same does not, and nothing of another stage."""
-    suspects = Suspects()
+    suspects = Quarantine()
     for stage, items in ((0, range(10)), (0, range(10, 20)), (0, range(10)), (1, range(30, 40))):
         suspects.died("bad", (stage, items))
     assert suspects.done("good", (0, range(5))) == []
@@ -20,7 +20,7 @@ def test_a_node_is_proven_by_three_slices_that_others_evaluate() -> None:
 
 def test_a_slice_that_dies_everywhere_accuses_no_node() -> None:
     """Nor does one that is done where another one died: a loss may crash by chance, anywhere."""
-    suspects = Suspects()
+    suspects = Quarantine()
     for n in range(9):
         suspects.died("one", (0, range(n, n + 1)))
         suspects.died("other", (0, range(n, n + 1)))

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from examples import LOSSES, METHODS, draws, search
-from optitrip.output import terminal
 from optitrip.core.observer import Times
 from optitrip.methods.search.progress import SearchProgress
+from optitrip.output import terminal
 from optitrip.output.terminal import LiveLine
 
 

@@ -36,7 +36,7 @@ from optitrip.core.progress import MetricPoint
 from optitrip.methods.search.progress import SearchCurve
 from optitrip.store.start_point import read
 from optitrip.tracking.mlflow_client import QUIET, make_store
-from optitrip.tracking.subprocess_client import Apart
+from optitrip.tracking.subprocess_client import SubprocessClient
 
 SWEEP = """
 seed = 3
@@ -157,9 +157,9 @@ def test_a_process_of_its_own_tells_the_same(folder: Path, monkeypatch: pytest.M
 def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Law 7: nothing waits for it, the answer is there, and the same command delivers later."""
 
-    recorders: list[Apart] = []
+    recorders: list[SubprocessClient] = []
 
-    class Dies(Apart):
+    class Dies(SubprocessClient):
         def __init__(self) -> None:
             super().__init__()
             recorders.append(self)

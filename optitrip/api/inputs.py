@@ -23,7 +23,7 @@ from optitrip.loss.objective import Objective
 from optitrip.runtime.tracebacks import raised
 
 
-def live_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
+def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
     """Make the draft of a sweep of this loss.
 
     Args:
@@ -50,7 +50,7 @@ def live_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
     return replace(draft, data=data)
 
 
-def live_objective(loss: Any, sweep: Sweep) -> Objective:
+def python_objective(loss: Any, sweep: Sweep) -> Objective:
     """The loss on the ladder.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from optitrip.api.inputs import live_draft, live_objective, named_point, plain
+from optitrip.api.inputs import named_point, plain, python_draft, python_objective
 from optitrip.app.context import Context
 from optitrip.app.load_objective import load, with_surrogate
 from optitrip.app.options import Options
@@ -28,7 +28,7 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.methods.spec import SurrogateChoice
 from optitrip.output.answer import Answer
 from optitrip.output.terminal import LiveLine, Messages
-from optitrip.runtime.imports import import_paths, live_paths
+from optitrip.runtime.imports import import_paths, python_paths
 from optitrip.store.start_point import STATE_ROOT, read, resolve
 
 EXECUTORS = ("auto", "serial", "ray")
@@ -135,7 +135,7 @@ class Session:
         said, screen = (repr(sweep.objective), sweep.space.names, sweep.folder), sweep.spec.surrogate(sweep.method)
         if self._last is None or self._last[:2] != (said, screen):
             self._last = (said, screen, load(sweep))
-        paths = dict.fromkeys([*import_paths(sweep.folder), *live_paths()])  # what this process found, workers find
+        paths = dict.fromkeys([*import_paths(sweep.folder), *python_paths()])  # what this process found, workers find
         return self._run(sweep, self._last[2], tuple(paths), state_dir, track)
 
     def _live(
@@ -152,11 +152,11 @@ class Session:
         objective = {"maximize": maximize, "plain": plainly}
         method = {key: value if key == "at" else plain(value) for key, value in method.items()}
         tables = {"seed": plain(seed), "objective": objective, "space": plain(space), "method": method}
-        sweep = resolve(live_draft(loss, tables, kept=state_dir is not None), root_of(state_dir))
-        made, last, screen = live_objective(loss, sweep), self._last, sweep.spec.surrogate(sweep.method)
-        if last is None or last[0] is not loss or last[1] != screen or last[2].offers != made.offers:
+        sweep = resolve(python_draft(loss, tables, kept=state_dir is not None), root_of(state_dir))
+        made, last, screen = python_objective(loss, sweep), self._last, sweep.spec.surrogate(sweep.method)
+        if last is None or last[0] is not loss or last[1] != screen or last[2].capabilities != made.capabilities:
             self._last = last = (loss, screen, with_surrogate(made, sweep))
-        return self._run(sweep, last[2], live_paths(), state_dir, track)
+        return self._run(sweep, last[2], python_paths(), state_dir, track)
 
     def _run(
         self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], state_dir: str | Path | None, track: bool

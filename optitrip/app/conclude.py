@@ -12,15 +12,15 @@ from optitrip.core.observer import Observer
 from optitrip.output.outcome import Outcome
 from optitrip.runtime import files
 from optitrip.store.state_dir import RESULT, StateDir
-from optitrip.tracking.observer import MlflowRun
-from optitrip.tracking.runs import remember
+from optitrip.tracking.observer import MlflowObserver
+from optitrip.tracking.runs import finish_run
 from optitrip.tracking.summary import note
 
 
 def conclude(
     context: Context,
     state: StateDir,
-    tracker: MlflowRun | None,
+    tracker: MlflowObserver | None,
     observer: Observer,
     outcome: Outcome,
     written: Sequence[Path],
@@ -31,9 +31,9 @@ def conclude(
         with phases.time("shutdown"):
             context.executors.close()
     outcome = replace(outcome, notices=context.log.notices)
-    where = remember(tracker, state, outcome, written, note(outcome, context.sweep), phases, observer)
+    where = finish_run(tracker, state, outcome, written, note(outcome, context.sweep), phases, observer)
     outcome = replace(outcome, mlflow=where, seconds=phases.total, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None:
         with suppress(OSError):  # the outcome is told either way, and the same command writes it again
-            files.replace(state.path / RESULT, files.json_bytes(outcome.to_json()))
+            files.write_atomically(state.path / RESULT, files.json_bytes(outcome.to_json()))
     return outcome

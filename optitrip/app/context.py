@@ -11,8 +11,8 @@ from optitrip.core.observer import Observer, Observers
 from optitrip.core.progress import Progress
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
-from optitrip.runtime.stopwatch import Phases
-from optitrip.tracking.mlflow_client import Recorder
+from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.tracking.mlflow_client import TrackingClient
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Context:
     """The caller's observer: told of all that the journal holds, and of notices."""
     release: bool = False
     """Whether to let the workers go while files are written."""
-    phases: Phases = field(default_factory=Phases)
+    phases: Stopwatch = field(default_factory=Stopwatch)
     """The seconds of the command so far."""
-    recorder: Recorder | None = None
+    client: TrackingClient | None = None
     """The writer of the MLflow run; None for one in this process."""
     log: NoticeLog = field(default_factory=NoticeLog)
     progress: Progress = field(init=False)

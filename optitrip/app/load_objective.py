@@ -68,7 +68,7 @@ def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
     choice = sweep.spec.surrogate(sweep.method)
     if choice is None:
         return objective
-    offered = objective.offers.screens
+    offered = objective.capabilities.screens
     if choice.word not in offered:
         what = f"{objective.name} offers no screen {choice.word!r}"
         why = nearest(choice.word, list(offered)) if offered else "wanted an objective with `screens` and `screen`"
@@ -77,7 +77,7 @@ def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
     try:
         with threadpool_limits(limits=1):
             made = objective.loss.screen(choice.word, **options)
-            surrogate = Objective(made, f"{objective.name}, {choice.word}", objective.offers.block)
+            surrogate = Objective(made, f"{objective.name}, {choice.word}", objective.capabilities.block)
     except InputError as error:
         raise sweep.mistake(("method", "screen"), str(error)) from None
     except (Exception, SystemExit) as error:

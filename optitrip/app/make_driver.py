@@ -29,7 +29,7 @@ def make_driver(context: Context, state: StateDir, observer: Observer) -> Genera
         executors.avoid_this_process()
         here = False
     executors.use(context.objective, context.paths, observer.notice)
-    block, shard = context.objective.offers.block, context.options.shard
+    block, shard = context.objective.capabilities.block, context.options.shard
     accepted = state.journal.fact(Accepted)
     driver = Driver(
         executors,
@@ -62,13 +62,13 @@ def settings_of(context: Context) -> Settings:
 def cancellation(context: Context) -> Callable[[], None]:
     """Return what is called between slices; it raises `Stopped` if someone asked to stop, or the time is over."""
 
-    def heed() -> None:
-        context.options.heed()
+    def raise_if_stopped() -> None:
+        context.options.raise_if_stopped()
         limit = context.sweep.stop.max_seconds
         if limit is not None and context.phases.total > limit:
             raise Stopped(f"stopped after {limit:g} s, as [stop] max_seconds says")
 
-    return heed
+    return raise_if_stopped
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from optitrip.config.sweep import Sweep
 from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.store.shards import Shard
 from optitrip.store.start_point import STATE_ROOT
-from optitrip.store.state_dir import items_told
+from optitrip.store.state_dir import stored_items
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Options:
     """Whether MLflow is given a process of its own: a command need not wait for its import, many sweeps share one."""
     settings: Settings = DEFAULT
     """Settings of the driver; the sweep's own durations replace some of them."""
-    heed: Callable[[], None] = lambda: None
+    raise_if_stopped: Callable[[], None] = lambda: None
     """Called between slices; raises `Stopped` if someone asked to stop."""
 
     def has_result(self, sweep: Sweep) -> bool:
         """Return whether a result file covers all that is asked for, so that most likely nothing is evaluated."""
         if self.fresh or self.retry_failed or self.state_dir is None:
             return False
-        return items_told(self.state_dir / sweep.label) == sweep.items
+        return stored_items(self.state_dir / sweep.label) == sweep.items

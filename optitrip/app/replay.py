@@ -47,7 +47,7 @@ def replay(
         BaseException: whatever the loss raised.
     """
     objective = load(sweep)
-    method = sweep.spec.method(sweep, objective.offers)
+    method = sweep.spec.method(sweep, objective.capabilities)
     if not 0 <= index < method.items:
         raise InputError(f"index was {index}; wanted one of the {method.items:,} items, from 0 to {method.items - 1}")
     sides = list(range(method.sides(index)))

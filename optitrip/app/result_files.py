@@ -13,7 +13,7 @@ from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.output.answer import Answer
 from optitrip.runtime import files
-from optitrip.store.state_dir import RESULT, SWEEP_FILE, items_told
+from optitrip.store.state_dir import RESULT, SWEEP_FILE, stored_items
 
 
 def make_answer(context: Context, found: Any) -> Answer:
@@ -34,7 +34,7 @@ def folder_of_files(context: Context, path: Path | None, *, tracked: bool) -> Ge
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="optitrip-") as folder:
-        files.replace(Path(folder) / SWEEP_FILE, context.sweep.text.encode())
+        files.write_atomically(Path(folder) / SWEEP_FILE, context.sweep.text.encode())
         yield Path(folder)
 
 
@@ -53,7 +53,7 @@ def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, 
     """
     contents = dict(answer.files(name))
     places = [folder / SWEEP_FILE, *(folder / file for file in contents)]
-    if unchanged and items_told(folder) == answer.items:
+    if unchanged and stored_items(folder) == answer.items:
         return [path for path in places if path.exists()]
     # The result file says that those beside it are of its sweep, so it goes first and comes back last.
     (folder / RESULT).unlink(missing_ok=True)
@@ -66,5 +66,5 @@ def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, 
             observer.notice(warning("no-picture", f"no picture {file} could be drawn: {error}"))
             (folder / file).unlink(missing_ok=True)
         else:
-            files.replace(folder / file, data)
+            files.write_atomically(folder / file, data)
     return [path for path in places if path.exists()]

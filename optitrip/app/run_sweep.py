@@ -20,13 +20,13 @@ from optitrip.core.observer import Observer, Observers
 from optitrip.executors.manager import executors_of
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.imports import import_paths
-from optitrip.runtime.stopwatch import Phases
+from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.store.shards import check_one_stage
 from optitrip.tracking.runs import track
-from optitrip.tracking.subprocess_client import Apart
+from optitrip.tracking.subprocess_client import SubprocessClient
 
 
-def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Phases | None = None) -> Outcome:
+def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
     """Run a sweep, or resume it, or show its result.
 
     What takes long to start, Ray and MLflow, starts before the objective is loaded, unless the sweep has its result.
@@ -45,18 +45,18 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Phases
     """
     if options.shard is not None:
         check_one_stage(sweep)
-    phases, log = phases or Phases(), NoticeLog()
+    phases, log = phases or Stopwatch(), NoticeLog()
     with ExitStack() as stack:
         executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
         with phases.time("load"):
-            paths, recorder = import_paths(sweep.folder), None
+            paths, client = import_paths(sweep.folder), None
             if not options.has_result(sweep):
                 if options.apart and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no more processes: it will have to be here
-                        recorder = stack.enter_context(Apart())
+                        client = stack.enter_context(SubprocessClient())
                 executors.begin(paths, Observers(log, observer).notice)
             objective = load(sweep)
-        return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, recorder, log))
+        return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, client, log))
 
 
 def run_loaded(context: Context) -> Outcome:
@@ -77,14 +77,14 @@ def run_loaded(context: Context) -> Outcome:
         with phases.time("load"):
             state = open_state(context)
         stack.callback(state.close)
-        tracker = None if context.options.shard else track(sweep, state, context.recorder)
+        tracker = None if context.options.shard else track(sweep, state, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
         written: Sequence[Path] = ()
         error: BaseException | None = None
         try:
             try:
-                found = driver.run(sweep.spec.route(sweep, context.objective.offers))
+                found = driver.run(sweep.spec.route(sweep, context.objective.capabilities))
             finally:
                 if context.release:
                     context.executors.leave()

@@ -100,18 +100,18 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     from optitrip.errors import Interrupted, NoAnswer, Stopped
     from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to
     from optitrip.runtime.signals import stop_signals
-    from optitrip.runtime.stopwatch import Phases
-    from optitrip.runtime.streams import Forgiving, stdout_to_stderr
+    from optitrip.runtime.stopwatch import Stopwatch
+    from optitrip.runtime.streams import TolerantStream, stdout_to_stderr
 
-    said = Forgiving(sys.stderr)
+    said = TolerantStream(sys.stderr)
     errors = Console(file=cast("TextIO", said), highlight=False)
     live = LiveLine(errors, spec.spec.progress(spec))
     messages = logging.NullHandler() if quiet else ConsoleHandler(errors)
     # What the loss prints is no result, so it goes where messages go.
     with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr(), logged_to(messages):
-        options = replace(options, heed=stop.heed)
+        options = replace(options, raise_if_stopped=stop.raise_if_stopped)
         try:
-            outcome = run_sweep(spec, options, Observer() if quiet else live, Phases(IMPORTED_AT))
+            outcome = run_sweep(spec, options, Observer() if quiet else live, Stopwatch(IMPORTED_AT))
             status = exit_status.of_outcome(outcome)
         except (NoAnswer, Stopped, Interrupted) as error:
             if error.outcome is None:
@@ -130,9 +130,9 @@ def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> bool:
     from rich.console import Console
 
     from optitrip.output.terminal import summary
-    from optitrip.runtime.streams import Forgiving
+    from optitrip.runtime.streams import TolerantStream
 
-    shown = Forgiving(sys.stdout)
+    shown = TolerantStream(sys.stdout)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
     if json:

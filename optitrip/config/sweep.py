@@ -17,7 +17,7 @@ from optitrip.config.tables import FailuresTable, ObjectiveTable, RunTable, Stop
 from optitrip.core.point import Point
 from optitrip.errors import InputError
 from optitrip.methods.spec import MethodSpec
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 
 ALGORITHM = 2
@@ -60,9 +60,9 @@ class Draft:
         return self.spec.items(self.method, self.space)
 
     @property
-    def candidates(self) -> Draws:
+    def candidates(self) -> Candidates:
         """The sequence of candidates: the only place where sampler, space and seed come together."""
-        return Draws(self.space, self.seed, self.spec.sampler(self.method))
+        return Candidates(self.space, self.seed, self.spec.sampler(self.method))
 
     def mistake(self, key: KeyPath, message: str) -> InputError:
         """Make the error of a key of the file, for what can be checked only when point or objective are there."""
@@ -88,7 +88,7 @@ class Sweep(Draft):
         return self.start
 
     @cached_property
-    def essence(self) -> dict[str, Any]:
+    def identity_fields(self) -> dict[str, Any]:
         """What the file says of the answer: all but the number of items, which extends a sweep."""
         objective = self.objective.model_dump(exclude={"block", "deterministic"}, exclude_none=True)
         if self.data is not None:
@@ -105,7 +105,7 @@ class Sweep(Draft):
     @cached_property
     def identity(self) -> str:
         """Eight hexadecimal digits of the essence: equal sweeps have equal ones, whatever their files look like."""
-        text = json.dumps(self.essence, sort_keys=True, separators=(",", ":"), default=repr)
+        text = json.dumps(self.identity_fields, sort_keys=True, separators=(",", ":"), default=repr)
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property

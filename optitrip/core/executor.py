@@ -18,7 +18,7 @@ class Done:
     seconds: float
     worker: str
     """The name of its slot."""
-    said: str = ""
+    output: str = ""
     """The output of the loss, where it does not reach the terminal by itself."""
     memory: int | None = None
     """The highest resident memory of the worker so far, in bytes, if it is a process of its own."""
@@ -50,7 +50,7 @@ class Executor(Protocol):
         """Bring a method to the workers; it travels once."""
         ...
 
-    def limit(self, seconds: float | None) -> bool:
+    def set_time_limit(self, seconds: float | None) -> bool:
         """From now on kill a worker under which a slice takes longer; whether that can be done here."""
         ...
 
@@ -66,7 +66,7 @@ class Executor(Protocol):
         """Outcomes since the last call; waits up to `timeout` seconds for the first."""
         ...
 
-    def news(self) -> list[Notice]:
+    def notices(self) -> list[Notice]:
         """Return notices for the user since the last call."""
         ...
 

@@ -79,7 +79,7 @@ class Method(Items, Protocol):
         ...
 
     @property
-    def vital(self) -> int:
+    def required_prefix(self) -> int:
         """If the first this many items all fail, the stage has no answer and ends; 0 where any may fail."""
         ...
 
@@ -105,7 +105,7 @@ class Method(Items, Protocol):
         """Evaluate any range of items."""
         ...
 
-    def lost(self, items: range, problems: Problems) -> Part:
+    def failed_part(self, items: range, problems: Problems) -> Part:
         """The part of items that no worker could evaluate, each with its problem."""
         ...
 

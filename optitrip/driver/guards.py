@@ -24,7 +24,7 @@ class FailFast:
     """Ends a stage whose first items, without which there is no answer, all failed. Sees its parts in any order."""
 
     def __init__(self, method: Method) -> None:
-        self._first = range(method.vital if method.items > method.vital else 0)
+        self._first = range(method.required_prefix if method.items > method.required_prefix else 0)
         self._method = method
         self._failed = 0
         self._failures = Failures()
@@ -76,8 +76,8 @@ class NoWorkers:
 class Cancellation:
     """Ends a stage if someone asks to stop, once the slices that were begun are back or the time for that is over."""
 
-    def __init__(self, heed: Callable[[], None], settings: Settings, clock: Clock) -> None:
-        self._heed, self._settings, self._clock = heed, settings, clock
+    def __init__(self, raise_if_stopped: Callable[[], None], settings: Settings, clock: Clock) -> None:
+        self._raise_if_stopped, self._settings, self._clock = raise_if_stopped, settings, clock
         self._stopping: Stopped | None = None
         self._until = 0.0
 
@@ -90,7 +90,7 @@ class Cancellation:
         events: list[Drain] = []
         if self._stopping is None:
             try:
-                self._heed()
+                self._raise_if_stopped()
             except Stopped as error:
                 self._stopping = error
                 self._until = self._clock.monotonic() + self._settings.drain_seconds
@@ -108,7 +108,7 @@ class LossOutput:
 
     def see(self, outcome: Done) -> None:
         """Pass on what was printed during a slice."""
-        lines = outcome.said.rstrip().splitlines() if outcome.said else []
+        lines = outcome.output.rstrip().splitlines() if outcome.output else []
         if not lines or not self._lines_left:
             return
         self._observer.notice(info("loss-output", "\n".join(lines[: self._lines_left])))

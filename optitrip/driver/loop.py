@@ -18,7 +18,7 @@ from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
 from optitrip.errors import NoAnswer, OptitripError, Stopped
 from optitrip.runtime.clock import Clock
-from optitrip.runtime.stopwatch import Phases
+from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.scheduler import plan, retries
 from optitrip.scheduler.events import (
     Abort,
@@ -27,7 +27,7 @@ from optitrip.scheduler.events import (
     Cut,
     Event,
     ExecutorReplaced,
-    GiveUp,
+    RecordFailed,
     Remark,
     Slots,
     Submit,
@@ -51,7 +51,7 @@ class Loop:
         block: of the objective.
         phases: in which waiting for workers is counted.
         observer: told of what happens to slices and workers.
-        heed: called between slices; raises `Stopped` if someone asked to stop.
+        raise_if_stopped: called between slices; raises `Stopped` if someone asked to stop.
         settings: how long is waited, for what.
         clock: to wait by.
     """
@@ -61,13 +61,13 @@ class Loop:
         executors: ExecutorManager,
         block: int,
         observer: Observer,
-        phases: Phases,
-        heed: Callable[[], None],
+        phases: Stopwatch,
+        raise_if_stopped: Callable[[], None],
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._executors, self._block, self._observer, self._phases = executors, block, observer, phases
-        self._heed, self._settings, self._clock = heed, settings, clock
+        self._raise_if_stopped, self._settings, self._clock = raise_if_stopped, settings, clock
         self._growth = Growth(executors, observer, settings)
         self._output, self._slow_blocks = LossOutput(observer), SlowBlocks(observer, block)
         self._unlimited = False
@@ -82,7 +82,7 @@ class Loop:
         executor, state = self._staged(self._executor(), stage), self._begin(stage, gaps, uncut)
         events: list[Event] = []
         needed = sink.needed
-        cancellation = Cancellation(self._heed, self._settings, self._clock)
+        cancellation = Cancellation(self._raise_if_stopped, self._settings, self._clock)
         no_workers = NoWorkers(self._observer, self._settings, self._clock)
         try:
             while True:
@@ -123,7 +123,7 @@ class Loop:
 
     def _staged(self, executor: Executor, stage: Stage) -> Executor:
         executor.stage(stage.number, stage.method)
-        if not executor.limit(self._settings.item_seconds) and not self._unlimited:
+        if not executor.set_time_limit(self._settings.item_seconds) and not self._unlimited:
             self._unlimited = True
             self._observer.notice(
                 warning("no-time-limit", "timeout_seconds cannot be kept in this process; --executor ray can")
@@ -140,7 +140,7 @@ class Loop:
                         self._observer.notice(info("late-slice", late(action.items)))
                 case Cancel():
                     executor.cancel(action.ticket)
-                case GiveUp():
+                case RecordFailed():
                     sink.take([self._given_up(stage.method, action)])
                 case Abort():
                     return action
@@ -153,12 +153,12 @@ class Loop:
             at_once: do not wait, since more slices are to be handed out.
         """
         patience = min(self._settings.poll_seconds, max(0.0, sink.due - self._clock.monotonic()))
-        heard = executor.wait(0.0 if at_once else patience)
+        capture_output = executor.wait(0.0 if at_once else patience)
         remarks: list[Event] = []
-        for notice in executor.news():
+        for notice in executor.notices():
             self._observer.notice(notice)
             remarks += [Remark(notice.code, notice.text)] if notice.level == "warning" else []
-        outcomes = {outcome.ticket: outcome for outcome in heard if state.holder(outcome) is not None}.values()
+        outcomes = {outcome.ticket: outcome for outcome in capture_output if state.holder(outcome) is not None}.values()
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         sink.take(done)
         for outcome in done:
@@ -167,7 +167,7 @@ class Loop:
             self._slow_blocks.see(outcome)
         return [*outcomes, *remarks]
 
-    def _given_up(self, method: Method, action: GiveUp) -> Done:
+    def _given_up(self, method: Method, action: RecordFailed) -> Done:
         """Make the part of an item that no worker could evaluate."""
         if action.kind == TIMEOUT:
             text = f"it took longer than timeout_seconds = {self._settings.item_seconds:g} allows"
@@ -176,7 +176,7 @@ class Loop:
             text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
         self._observer.notice(warning("quarantined-item", f"{method.title(action.item, None)}: {text}"))
-        part = method.lost(range(action.item, action.item + 1), [(action.kind, record)])
+        part = method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
 
 

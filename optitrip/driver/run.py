@@ -19,7 +19,7 @@ from optitrip.driver.stories import Stories
 from optitrip.errors import ShardDone
 from optitrip.journal.journal import Journal
 from optitrip.runtime.clock import SYSTEM, Clock
-from optitrip.runtime.stopwatch import Phases
+from optitrip.runtime.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from optitrip.executors.manager import ExecutorManager
@@ -34,7 +34,7 @@ class Driver:
         journal: that parts go to.
         observer: told of what is in the journal.
         phases: in which the time of each kind of stage is counted.
-        heed: called between slices; raises `Stopped` if someone asked to stop.
+        raise_if_stopped: called between slices; raises `Stopped` if someone asked to stop.
         settings: how long is waited, for what.
         clock: to wait by, and to date rows with.
         retries: so many times is tried again what failed.
@@ -50,8 +50,8 @@ class Driver:
         block: int,
         journal: Journal,
         observer: Observer,
-        phases: Phases,
-        heed: Callable[[], None] = lambda: None,
+        phases: Stopwatch,
+        raise_if_stopped: Callable[[], None] = lambda: None,
         settings: Settings = DEFAULT,
         clock: Clock = SYSTEM,
         *,
@@ -61,8 +61,8 @@ class Driver:
         checked_since: int | None = None,
     ) -> None:
         self._journal, self._observer, self._phases = journal, observer, phases
-        self._heed, self._settings, self._clock = heed, settings, clock
-        self._loop = Loop(executors, block, observer, phases, heed, settings, clock)
+        self._raise_if_stopped, self._settings, self._clock = raise_if_stopped, settings, clock
+        self._loop = Loop(executors, block, observer, phases, raise_if_stopped, settings, clock)
         self._retries, self._retry_failed, self._share = retries, retry_failed, share
         self._checked_since = checked_since
         self._stories = Stories()
@@ -144,7 +144,9 @@ class Driver:
 
     def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
         """Evaluate ranges of a stage into the journal."""
-        sink = JournalSink(stage, attempt, self._stories, self._observer, self._heed, self._settings, self._clock)
+        sink = JournalSink(
+            stage, attempt, self._stories, self._observer, self._raise_if_stopped, self._settings, self._clock
+        )
         try:
             self._loop.evaluate(stage, sink, gaps)
         finally:

@@ -51,7 +51,7 @@ class JournalSink:
         attempt: number of the attempt, 0 for the first.
         stories: those of the run, kept in the journal too.
         observer: told of what is in the journal.
-        heed: called while a full disk is waited for; raises `Stopped` if someone asked to stop.
+        raise_if_stopped: called while a full disk is waited for; raises `Stopped` if someone asked to stop.
         settings: how long is waited, for what.
         clock: to wait by, and to date rows with.
     """
@@ -62,11 +62,11 @@ class JournalSink:
         attempt: int,
         stories: Stories,
         observer: Observer,
-        heed: Callable[[], None],
+        raise_if_stopped: Callable[[], None],
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._stage, self._attempt, self._observer, self._heed = stage, attempt, observer, heed
+        self._stage, self._attempt, self._observer, self._raise_if_stopped = stage, attempt, observer, raise_if_stopped
         self._settings, self._clock = settings, clock
         self._held: list[Done] = []
         self._not_before = 0.0
@@ -129,5 +129,5 @@ class JournalSink:
                     self._observer.notice(warning("journal-unwritable", f"{error}; trying again for {pause:.0f} s"))
                 if self._clock.monotonic() > until:
                     raise
-                self._heed()
+                self._raise_if_stopped()
                 self._clock.sleep(min(1.0, pause / 10))

@@ -13,7 +13,7 @@ from optitrip.core.part import Part
 from optitrip.driver.guards import FailFast
 from optitrip.errors import Stopped
 from optitrip.journal.fact_base import Fact
-from optitrip.journal.facts import StageBegun
+from optitrip.journal.facts import StageStarted
 from optitrip.journal.failing import failures_of
 from optitrip.journal.journal import Journal
 from optitrip.journal.row_batches import RowBatch
@@ -35,7 +35,7 @@ class Stage:
         Raises:
             NoAnswer: if too much of that failed.
         """
-        self._journal.begin(StageBegun(self.number, self.digest, self.method.kind, self.method.items))
+        self._journal.begin(StageStarted(self.number, self.digest, self.method.kind, self.method.items))
         self._observer.stage(self.method)
         found: list[range] = []
         for batch in self._journal.batches(self.number, self.digest, self.method.items, again=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from optitrip.driver.stage import Stage
-from optitrip.journal.facts import StoryTold
+from optitrip.journal.facts import StoredStory
 from optitrip.scheduler.story import Story
 
 ENTRIES, CHAPTERS = 2_000, 50
@@ -23,7 +23,7 @@ class Stories:
         self._chapters.append({"stage": stage.number, "kind": stage.method.kind, "attempt": attempt})
         return len(self._chapters) - 1
 
-    def fact(self, chapter: int, story: Story) -> StoryTold:
+    def fact(self, chapter: int, story: Story) -> StoredStory:
         """Return the fact with a chapter as it is now."""
         head = {key: self._chapters[chapter][key] for key in ("stage", "kind", "attempt")}
         self._chapters[chapter] = {**head, **story.to_json()}
@@ -33,4 +33,4 @@ class Stories:
             if latest and entries > ENTRIES:
                 break
             latest.append(one)
-        return StoryTold(tuple(latest[::-1]))
+        return StoredStory(tuple(latest[::-1]))

@@ -12,7 +12,7 @@ from optitrip.errors import InputError
 from optitrip.executors.ray.environment import joins_cluster, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.executors.start import NOTHING, Pool, RayPool, Start
-from optitrip.runtime.background import Ahead
+from optitrip.runtime.background import BackgroundCall
 
 if TYPE_CHECKING:
     from optitrip.config.tables import FailuresTable, RunTable
@@ -36,7 +36,7 @@ class ExecutorManager:
         """Where workers look for modules first."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None
-        self._leaving: Ahead[None] | None = None
+        self._leaving: BackgroundCall[None] | None = None
         self.next_ticket = 0
         """Number of the next ticket; it counts on from sweep to sweep, since an executor may still hold slices."""
         self.memory: int | None = None
@@ -162,7 +162,7 @@ class ExecutorManager:
             self._starting.abandon()
             self._starting = None
         if self._leaving is None:
-            self._leaving = Ahead(self._let_go)
+            self._leaving = BackgroundCall(self._let_go)
 
     def _let_go(self) -> None:
         if self._executor is not None:

@@ -29,7 +29,7 @@ class Serial:
     def stage(self, number: int, method: Any) -> None:
         self._methods[number] = method
 
-    def limit(self, seconds: float | None) -> bool:
+    def set_time_limit(self, seconds: float | None) -> bool:
         return seconds is None  # whoever waits for the end of a call cannot end it
 
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
@@ -50,7 +50,7 @@ class Serial:
             return [Failed(ticket, "raised", traceback.format_exc())]
         return [Done(ticket, part, seconds, *self.slots)]
 
-    def news(self) -> list[Notice]:
+    def notices(self) -> list[Notice]:
         return []
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from optitrip.core.executor import Executor
 from optitrip.executors.ray.environment import joins_cluster, prepare
-from optitrip.runtime.background import Ahead, await_abandoned
+from optitrip.runtime.background import BackgroundCall, await_abandoned
 
 NOTHING = object()
 """In place of an objective: none."""
@@ -73,7 +73,7 @@ class Start:
     def __init__(self, start: Callable[[], Executor], objective: Any = NOTHING) -> None:
         self._start, self.objective = start, objective
         self._unwanted = Event()
-        self._call = Ahead(self._run)
+        self._call = BackgroundCall(self._run)
 
     def _run(self) -> Executor:
         await_abandoned()  # a process has one Ray at a time

@@ -184,7 +184,7 @@ class Delivered(SweepFact):
 
 
 @dataclass(frozen=True)
-class StoryTold(SweepFact):
+class StoredStory(SweepFact):
     """What the scheduler decided in the last run and why, by stage: tables of `scheduler.story`."""
 
     KEY = "story"
@@ -199,7 +199,7 @@ class StoryTold(SweepFact):
 
 
 @dataclass(frozen=True)
-class StageBegun(Fact):
+class StageStarted(Fact):
     """A stage that was begun, for those who read the journal without knowing the route."""
 
     number: int

@@ -21,7 +21,7 @@ from optitrip.core.failures import NO_FAILURES
 from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
 from optitrip.journal.fact_base import Fact, SweepFact
-from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageBegun
+from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageStarted
 from optitrip.journal.opening import decoded_fact, open_database
 from optitrip.journal.row_batches import Row, RowBatch
 from optitrip.journal.schema import INSERT, fact_checksum, part_checksum
@@ -101,24 +101,24 @@ class Journal:
         with self._transaction():
             self._store({kind.KEY: None})
 
-    def begin(self, stage: StageBegun) -> None:
+    def begin(self, stage: StageStarted) -> None:
         """Note a stage, unless it was noted before."""
         if self._stage(stage.number) != stage:
             self.note(stage)
 
-    def stages(self) -> list[StageBegun]:
+    def stages(self) -> list[StageStarted]:
         """Read the stages that were begun, in order.
 
         Raises:
             StateError: if the file, or one of these facts in it, is damaged.
         """
-        found: list[StageBegun] = []
+        found: list[StageStarted] = []
         while (stage := self._stage(len(found))) is not None:
             found.append(stage)
         return found
 
-    def _stage(self, number: int) -> StageBegun | None:
-        return self._fact(StageBegun.key_of(number), lambda value: StageBegun.from_json(number, value))
+    def _stage(self, number: int) -> StageStarted | None:
+        return self._fact(StageStarted.key_of(number), lambda value: StageStarted.from_json(number, value))
 
     def _fact(self, key: str, decode: Callable[[Any], T]) -> T | None:
         rows = self._read("SELECT value FROM meta WHERE key = ?", key)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.errors import StateError
-from optitrip.runtime.background import Ahead
+from optitrip.runtime.background import BackgroundCall
 
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""
@@ -46,7 +46,7 @@ def sound(
 ) -> bool:
     """Whether SQLite finds its structure whole and every row is as it was written; of a large one both at a time."""
     try:
-        apart = Ahead(lambda: structure_apart(path)) if path.exists() and path.stat().st_size > LARGE else None
+        apart = BackgroundCall(lambda: structure_apart(path)) if path.exists() and path.stat().st_size > LARGE else None
         return (
             tables(database) == tables_of(schema)
             and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), part_checksum)

@@ -42,8 +42,8 @@ def find(reference: str, folder: Path) -> Any:
 
 def build(named: Any, reference: str, arguments: Mapping[str, Any], *, factory: bool) -> Any:
     """The loss: a class or factory called with the arguments, or a function with the arguments bound to it."""
-    offers = any(hasattr(named, step) for step in ("losses", "gradient", "report")) and not inspect.isclass(named)
-    if not callable(named) or (offers and not factory):
+    capabilities = any(hasattr(named, step) for step in ("losses", "gradient", "report")) and not inspect.isclass(named)
+    if not callable(named) or (capabilities and not factory):
         if arguments or factory:
             raise InputError(
                 f"objective {reference} is a {type(named).__name__}, made already, which takes no arguments; "

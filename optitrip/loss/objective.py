@@ -13,7 +13,7 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.loss.evaluation import Draw, evaluated, in_batches_of_one, in_blocks, one_by_one
-from optitrip.loss.returns import Evaluation, number, shortly
+from optitrip.loss.returns import Evaluation, abbreviated, number
 from optitrip.space.variables import arguments
 
 PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
@@ -42,7 +42,9 @@ def batched(function: Any = None, *, block: int | None = None) -> Any:
 
 def batched_with(function: Any, block: int | None) -> Any:
     if not inspect.isfunction(function):
-        raise InputError(f"batched: was {shortly(function)}, wanted a function, or a method where its class defines it")
+        raise InputError(
+            f"batched: was {abbreviated(function)}, wanted a function, or a method where its class defines it"
+        )
     marked: Any = function
     marked.takes_batches = True
     if block is not None:
@@ -58,7 +60,7 @@ def mark(loss: Any, name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Offers:
+class Capabilities:
     """What a loaded objective offers; all that a route may know of it."""
 
     losses: bool = False
@@ -96,7 +98,7 @@ class Objective:
     block: int | None = None
     plain: bool = field(default=False, kw_only=True)
     surrogate: Objective | None = field(default=None, kw_only=True)
-    offers: Offers = field(init=False)
+    capabilities: Capabilities = field(init=False)
 
     def __post_init__(self) -> None:
         loss, name, plain = self.loss, self.name, self.plain
@@ -111,7 +113,7 @@ class Objective:
         block_size = self.block or own or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
         if plain:
             block_size = PLAIN_BLOCK
-        offers = Offers(
+        capabilities = Capabilities(
             losses=in_batches,
             gradient=callable(getattr(loss, "gradient", None)),
             report=callable(getattr(loss, "report", None)),
@@ -121,7 +123,7 @@ class Objective:
             deltas_block=getattr(loss, "deltas_block", BATCH_BLOCK),
             order=self._order(),
         )
-        object.__setattr__(self, "offers", offers)  # the way of a frozen dataclass to a field made of others
+        object.__setattr__(self, "capabilities", capabilities)  # the way of a frozen dataclass to a field made of others
 
     @property
     def batch_call(self) -> Callable[..., Any] | None:
@@ -138,15 +140,17 @@ class Objective:
 
     def evaluate(self, draw: Draw, items: range) -> Evaluation:
         """Losses of a range by the best step there is."""
-        return evaluated(draw, items, self.offers.block, self._batch if self.offers.losses else self._plainly)
+        return evaluated(
+            draw, items, self.capabilities.block, self._batch if self.capabilities.losses else self._plainly
+        )
 
     def evaluate_plainly(self, draw: Draw, items: range) -> Evaluation:
         """The same by the plain call, or by batches of one where the objective is batched only."""
-        return evaluated(draw, items, self.offers.block, self._plainly)
+        return evaluated(draw, items, self.capabilities.block, self._plainly)
 
     def _batch(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
         assert self.batch_call is not None
-        in_blocks(self.batch_call, self.offers.block, values, items, found)
+        in_blocks(self.batch_call, self.capabilities.block, values, items, found)
 
     def _plainly(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
         call, batch_call = self.plain_call, self.batch_call
@@ -184,7 +188,7 @@ class Objective:
         """
         figures = self.loss.report(**arguments(values, 0))
         if not isinstance(figures, dict):
-            raise TypeError(f"report must return a dict of numbers, returned {shortly(figures)}")
+            raise TypeError(f"report must return a dict of numbers, returned {abbreviated(figures)}")
         return {str(name): number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
     def gradient(self, values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
@@ -199,7 +203,7 @@ class Objective:
         wanted = {name: values[name].shape[1:] for name in names}
         found = {name: np.shape(table[name]) for name in names if name in table}
         if found != wanted:
-            raise TypeError(f"gradient must return arrays of shapes {wanted}, returned {found or shortly(given)}")
+            raise TypeError(f"gradient must return arrays of shapes {wanted}, returned {found or abbreviated(given)}")
         return {name: np.asarray(table[name], dtype=np.float64) for name in names}
 
     def images(self, values: Mapping[str, Array]) -> dict[str, Array]:
@@ -213,7 +217,9 @@ class Objective:
         arrays = {str(title): np.asarray(image) for title, image in dict(images).items()}
         for title, image in arrays.items():
             if image.dtype.kind not in "fiu" or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
-                raise TypeError(f"image {title!r} is {shortly(image)}, wanted (height, width) or (height, width, 3)")
+                raise TypeError(
+                    f"image {title!r} is {abbreviated(image)}, wanted (height, width) or (height, width, 3)"
+                )
         return arrays
 
     def _screens(self) -> tuple[str, ...]:
@@ -232,6 +238,6 @@ class Objective:
             raise InputError(f"{self.name}: its order raised {type(error).__name__}: {error}") from error
         if given.dtype.kind not in "iu" or not np.array_equal(np.sort(given), np.arange(given.size)):
             raise InputError(
-                f"{self.name}: its order was {shortly(given)}, wanted every flat coordinate of its variable once"
+                f"{self.name}: its order was {abbreviated(given)}, wanted every flat coordinate of its variable once"
             )
         return given.astype(np.int64)

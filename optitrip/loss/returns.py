@@ -104,11 +104,11 @@ def number(given: Any, what: str = "a loss") -> float:
     unwanted = isinstance(scalar, bool | np.bool_ | str | bytes | complex | np.complexfloating)
     real = hasattr(scalar, "__float__") or hasattr(scalar, "__index__")
     if unwanted or not real or getattr(scalar, "ndim", 0) != 0:
-        raise NotANumber(f"{what} must be one real number, was {shortly(given)}")
+        raise NotANumber(f"{what} must be one real number, was {abbreviated(given)}")
     try:
         return float(scalar)
     except (TypeError, ValueError, OverflowError) as error:
-        raise NotANumber(f"{what} must be one real number, was {shortly(given)}: {error}") from None
+        raise NotANumber(f"{what} must be one real number, was {abbreviated(given)}: {error}") from None
 
 
 def batch(returned: Any, block: int, what: str = "losses") -> Array:
@@ -120,7 +120,7 @@ def batch(returned: Any, block: int, what: str = "losses") -> Array:
     try:
         given = np.asarray(returned)
     except Exception as error:  # ragged lists, or the user's own __array__
-        raise NotANumber(f"{what} must be an array, was {shortly(returned)}: {error}") from None
+        raise NotANumber(f"{what} must be an array, was {abbreviated(returned)}: {error}") from None
     if given.shape != (block,) or given.dtype.kind not in "fiu":
         raise NotANumber(
             f"{what} must be {block} real numbers for {block} candidates, shape ({block},); "
@@ -129,7 +129,7 @@ def batch(returned: Any, block: int, what: str = "losses") -> Array:
     return given.astype(np.float64)
 
 
-def shortly(given: Any) -> str:
+def abbreviated(given: Any) -> str:
     """A value for a message: its type, and its shape or its text."""
     shape = getattr(given, "shape", None)
     kind = type(given).__name__

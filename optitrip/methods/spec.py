@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optitrip.config.sweep import Sweep
     from optitrip.config.tables import StopTable
     from optitrip.core.point import Point
-    from optitrip.loss.objective import Offers
+    from optitrip.loss.objective import Capabilities
     from optitrip.output.answer import Answer
     from optitrip.space.variables import Space
 
@@ -32,7 +32,7 @@ class SurrogateChoice:
     """The device on which it is evaluated; None for the objective's own choice."""
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """Both in words."""
         return f"{self.word} on {self.device}" if self.device else self.word
 
@@ -62,11 +62,11 @@ class MethodSpec(ABC, Generic[Config]):
         """Return what the configuration says of the answer; the number of items is none of it."""
 
     @abstractmethod
-    def method(self, sweep: Sweep, offers: Offers) -> Method:
+    def method(self, sweep: Sweep, capabilities: Capabilities) -> Method:
         """Make the main stage, e.g. to evaluate one of its items again."""
 
     @abstractmethod
-    def route(self, sweep: Sweep, offers: Offers) -> Route:
+    def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         """Yield the stages; return what they found.
 
         Raises:

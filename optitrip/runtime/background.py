@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class BackgroundCall(Generic[T]):
     """A call that begins at once in a thread of its own; `result` waits for it.
 
     The thread is a daemon. Those of `concurrent.futures` are waited for at exit, even by someone who pressed Ctrl-C for

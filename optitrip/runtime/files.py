@@ -14,7 +14,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from optitrip.errors import StateError
 
 
-def replace(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a whole file, durably.
 
     Raises:
@@ -59,7 +59,7 @@ def locked(path: Path) -> BaseFileLock:
     return lock
 
 
-def set_aside(path: Path) -> None:
+def move_aside(path: Path) -> None:
     """Rename to the first `.old-<number>` that is free."""
     number = 1
     while (aside := path.with_name(f"{path.name}.old-{number}")).exists():

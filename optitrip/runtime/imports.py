@@ -51,7 +51,7 @@ def source_hash(module: Any) -> str | None:
     return now if first == now else None
 
 
-def live_paths() -> tuple[str, ...]:
+def python_paths() -> tuple[str, ...]:
     """Where this process looks for modules, the installed packages apart: workers are to find the same."""
     own = [str(Path(entry or ".").resolve()) for entry in sys.path]
     installed = (sys.prefix, sys.base_prefix, sys.exec_prefix)

@@ -28,7 +28,7 @@ class StopRequest:
         with suppress(OSError):  # the terminal may be gone
             os.write(2, self._words.encode())
 
-    def heed(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Go on if nobody asked to stop.
 
         Raises:

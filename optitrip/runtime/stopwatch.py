@@ -9,7 +9,7 @@ from contextlib import contextmanager
 START, OTHER = "start", "other"
 
 
-class Phases:
+class Stopwatch:
     """Seconds by phase, in the order in which they began; their sum is all the time there was.
 
     A phase inside another counts for itself only, and what is in none counts as "other". Counted is the time of the

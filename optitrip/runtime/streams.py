@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 
-class Forgiving:
+class TolerantStream:
     """Writes to a stream; once that fails, what is written goes nowhere, at the end of the process too."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -48,7 +48,7 @@ KEPT = 10_000
 """Bytes a slice; a loss that prints for every candidate would otherwise fill the network with it."""
 
 
-class Beginning(io.RawIOBase):
+class CapturedOutput(io.RawIOBase):
     """A binary stream that keeps the beginning of what is written to it, with the file number of another.
 
     Without a number of its own, `subprocess.run(..., stdout=sys.stdout)` in a loss would work in this process and fail
@@ -82,9 +82,9 @@ class Beginning(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def heard() -> Generator[Beginning]:
+def capture_output() -> Generator[CapturedOutput]:
     """Keep what Python code prints within it."""
-    said = Beginning(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    said = CapturedOutput(sys.__stderr__.fileno() if sys.__stderr__ else 2)
     stream = io.TextIOWrapper(io.BufferedWriter(said), encoding="utf-8", errors="backslashreplace", write_through=True)
     with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         try:

@@ -17,7 +17,7 @@ LOSSES = f"{PACKAGE}objectives{os.sep}"
 def recorded(index: int, error: BaseException) -> Record:
     """An exception as it was raised, without our frames: they differ with the way an item was reached."""
     trace = error.__traceback__
-    while trace and leads_there(trace.tb_frame.f_code.co_filename):
+    while trace and is_internal_frame(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     try:
         message = str(error)
@@ -30,13 +30,13 @@ def recorded(index: int, error: BaseException) -> Record:
 def raised(what: str, error: BaseException) -> str:
     """The user's own traceback, without the frames that led to it."""
     trace = error.__traceback__
-    while trace and trace.tb_next and leads_there(trace.tb_frame.f_code.co_filename):
+    while trace and trace.tb_next and is_internal_frame(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)
     return f"{what}:\n{''.join(lines).rstrip()}"
 
 
-def leads_there(file: str) -> bool:
+def is_internal_frame(file: str) -> bool:
     """Whether a frame's file is ours, a built-in loss excepted, or Python's own import machinery."""
     ours = file.startswith(PACKAGE) and not file.startswith(LOSSES)
     return ours or file == importlib.__file__ or file.startswith("<frozen importlib")

@@ -69,7 +69,7 @@ class Abort:
 
 
 @dataclass(frozen=True)
-class GiveUp:
+class RecordFailed:
     """An item cannot be evaluated; it is to be recorded as failed."""
 
     item: int
@@ -84,4 +84,4 @@ class Cancel:
     ticket: int
 
 
-Action = Submit | Abort | GiveUp | Cancel
+Action = Submit | Abort | RecordFailed | Cancel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from optitrip.core.executor import Failed
 from optitrip.core.failures import DIED, TIMEOUT
 from optitrip.scheduler import stragglers
-from optitrip.scheduler.events import Action, GiveUp, Submit
+from optitrip.scheduler.events import Action, RecordFailed, Submit
 from optitrip.scheduler.state import State
 
 DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
@@ -25,7 +25,7 @@ def failed(state: State, submit: Submit, event: Failed) -> list[Action]:
         state.left -= 1
         reason = "it took too long, alone" if overstayed else f"{died} workers died under it, each time alone"
         state.note("given-up", items=items, why=reason)
-        return [GiveUp(items.start, TIMEOUT if overstayed else DIED, event.message)]
+        return [RecordFailed(items.start, TIMEOUT if overstayed else DIED, event.message)]
     halve = len(items) > 1 and (overstayed or died >= DEATHS_OF_A_SLICE)
     if halve:
         reason = "it took too long" if overstayed else f"{died} workers died under it"

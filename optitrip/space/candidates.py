@@ -11,7 +11,7 @@ from optitrip.space.variables import Space
 
 
 @dataclass(frozen=True)
-class Draws:
+class Candidates:
     """The endless sequence of candidates of a sweep."""
 
     space: Space

@@ -12,7 +12,7 @@ from typing import Any
 from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method
-from optitrip.journal.facts import StoryTold
+from optitrip.journal.facts import StoredStory
 from optitrip.journal.failing import failures_of
 from optitrip.journal.journal import Journal
 from optitrip.scheduler.story import lines
@@ -74,7 +74,7 @@ def story(sweep: Sweep, folder: Path) -> Iterator[str]:
 def chapters(sweep: Sweep, folder: Path) -> list[dict[str, Any]]:
     """Return the stories of the stages that were last evaluated, as they are in the journal."""
     with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
-        told = journal.fact(StoryTold)
+        told = journal.fact(StoredStory)
         return list(told.chapters) if told else []
 
 

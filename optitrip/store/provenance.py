@@ -21,7 +21,7 @@ from optitrip.journal.facts import Accepted, Provenance
 from optitrip.loss.objective import Objective
 from optitrip.runtime.imports import source_hash
 from optitrip.runtime.tracebacks import raised
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.store.state_dir import StateDir
 
 WITNESSES = (0, 1, 999_983)
@@ -32,7 +32,7 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
     """Collect block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
     pools = threadpool_info()
     return Provenance(
-        block=objective.offers.block,
+        block=objective.capabilities.block,
         data=data(objective),
         modules=modules(paths),
         versions={
@@ -88,7 +88,7 @@ def modules(paths: Sequence[str]) -> dict[str, str]:
     return hashes
 
 
-def witness(draws: Draws) -> str:
+def witness(draws: Candidates) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for index in WITNESSES:
         for name, values in sorted(draws.point(index).items()):

@@ -125,7 +125,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
 
 
 def plain(sweep: Sweep) -> dict[str, Any]:
-    return {**sweep.essence, "items": sweep.items}
+    return {**sweep.identity_fields, "items": sweep.items}
 
 
 def provenance(journal: Journal) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from optitrip.core.differences import differences
 from optitrip.errors import StateError
 from optitrip.journal.journal import Journal
 from optitrip.runtime import files
-from optitrip.runtime.files import locked, set_aside
+from optitrip.runtime.files import locked, move_aside
 
-JOURNAL, ESSENCE = "journal.sqlite", "identity.json"
+JOURNAL, IDENTITY_FILE = "journal.sqlite", "identity.json"
 
 
 class StateDir:
@@ -38,13 +38,13 @@ class StateDir:
             self.differs = difference(root, sweep) if new else None
             self._lock = locked(self.path)
             if fresh and not new:
-                set_aside(self.path)
+                move_aside(self.path)
                 self._lock.release()
                 self._lock = locked(self.path)
-            essence = self.path / ESSENCE
-            if not essence.exists():
-                files.replace(essence, files.json_bytes(plain(sweep.essence)))
-            elif changed := differences(json.loads(essence.read_bytes()), plain(sweep.essence)):
+            identity_fields = self.path / IDENTITY_FILE
+            if not identity_fields.exists():
+                files.write_atomically(identity_fields, files.json_bytes(plain(sweep.identity_fields)))
+            elif changed := differences(json.loads(identity_fields.read_bytes()), plain(sweep.identity_fields)):
                 raise StateError(f"{self.path} belongs to another sweep; it differs in {'; '.join(changed)}")
             self.journal = Journal(self.path / JOURNAL, sweep.identity)
         except BaseException as error:
@@ -56,13 +56,15 @@ class StateDir:
                     "--state-dir names another place"
                 ) from None
             if isinstance(error, ValueError):
-                raise StateError(f"{self.path / ESSENCE}: damaged: {error}; --fresh sets the directory aside") from None
+                raise StateError(
+                    f"{self.path / IDENTITY_FILE}: damaged: {error}; --fresh sets the directory aside"
+                ) from None
             raise
 
     def keep(self, sweep: Sweep) -> None:
         """Keep the sweep file beside its results."""
         if self.path is not None:
-            files.replace(self.path / SWEEP_FILE, sweep.text.encode())
+            files.write_atomically(self.path / SWEEP_FILE, sweep.text.encode())
 
     def close(self) -> None:
         self.journal.close()
@@ -72,25 +74,25 @@ class StateDir:
 
 def difference(root: Path, sweep: Sweep) -> str | None:
     """One line on the latest other sweep of the same name."""
-    others = root.glob(f"{sweep.name}-{'[0-9a-f]' * 8}/{ESSENCE}")
+    others = root.glob(f"{sweep.name}-{'[0-9a-f]' * 8}/{IDENTITY_FILE}")
     for latest in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            changed = differences(json.loads(latest.read_bytes()), plain(sweep.essence))
+            changed = differences(json.loads(latest.read_bytes()), plain(sweep.identity_fields))
         except json.JSONDecodeError:
             continue
         return f"a new sweep: it differs from {latest.parent.name} in {'; '.join(changed)}"
     return None
 
 
-def plain(essence: dict[str, Any]) -> dict[str, Any]:
+def plain(identity_fields: dict[str, Any]) -> dict[str, Any]:
     """As it comes back from JSON."""
-    return json.loads(json.dumps(essence, default=repr))
+    return json.loads(json.dumps(identity_fields, default=repr))
 
 
 RESULT, SWEEP_FILE = "result.json", "sweep.toml"
 
 
-def items_told(folder: Path) -> int | None:
+def stored_items(folder: Path) -> int | None:
     """How many items the result file in a folder covers; None without a readable one."""
     try:
         return json.loads((folder / RESULT).read_bytes())["items"]

@@ -50,7 +50,7 @@ class Run:
     """Beside the state."""
 
 
-class Recorder(Protocol):
+class TrackingClient(Protocol):
     """Writes one run, wherever it is; every method raises whatever MLflow raises."""
 
     def begin(self, run: Run) -> str:
@@ -66,7 +66,7 @@ class Recorder(Protocol):
         ...
 
 
-class Here:
+class InProcessClient:
     """A recorder in this process."""
 
     def __init__(self) -> None:

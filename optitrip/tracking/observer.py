@@ -18,7 +18,7 @@ from optitrip.core.method import Method
 from optitrip.core.observer import InOrder, Observer, Times, Written
 from optitrip.core.part import Part
 from optitrip.core.progress import Curve, MetricPoint
-from optitrip.tracking.mlflow_client import BATCH, Recorder, Run
+from optitrip.tracking.mlflow_client import BATCH, Run, TrackingClient
 
 PAUSE_SECONDS = 1.0
 
@@ -36,13 +36,13 @@ def metric_name(name: str) -> str:
     return "/".join(part if part.strip(".") else f"_{part.replace('.', '_')}" for part in parts)
 
 
-class MlflowRun(Observer):
+class MlflowObserver(Observer):
     """Watches a sweep and tells a recorder of it."""
 
-    def __init__(self, recorder: Recorder, run: Run, curve_of: Callable[[Method], Curve | None]) -> None:
+    def __init__(self, client: TrackingClient, run: Run, curve_of: Callable[[Method], Curve | None]) -> None:
         self.run = run
         self._curve_of = curve_of
-        self._recorder = recorder
+        self._recorder = client
         self._curve: Curve | None = None
         self._order = InOrder()
         self._queue: queue.SimpleQueue[MetricPoint | None] = queue.SimpleQueue()

@@ -17,22 +17,22 @@ from optitrip.core.observer import Observer
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Delivered, RecordedRun
 from optitrip.output.outcome import Outcome
-from optitrip.runtime.stopwatch import Phases
+from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.store.state_dir import StateDir
-from optitrip.tracking.mlflow_client import Here, Recorder, Run
-from optitrip.tracking.observer import MlflowRun, tracking_uri
+from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
+from optitrip.tracking.observer import MlflowObserver, tracking_uri
 from optitrip.tracking.summary import figures
 
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
-def track(sweep: Sweep, state: StateDir, recorder: Recorder | None) -> MlflowRun | None:
+def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> MlflowObserver | None:
     """The MLflow run of this sweep; none where the file wants none, or all was delivered to that place already."""
     uri, experiment = tracking_uri(), sweep.tracking.experiment
     delivered = Delivered(sweep.items, uri, experiment)
     if sweep.tracking.use == "none" or state.journal.fact(Delivered) == delivered:
         return None
-    params = flat({key: value for key, value in sweep.essence.items() if key != "space"})
+    params = flat({key: value for key, value in sweep.identity_fields.items() if key != "space"})
     params |= {f"space.{name}": described for name, described in sweep.space.describe().items()}
     commit = {f"mlflow.source.git.{key}": value for key, value in git(sweep.folder).items()}
     tags = {
@@ -44,18 +44,20 @@ def track(sweep: Sweep, state: StateDir, recorder: Recorder | None) -> MlflowRun
         "mlflow.user": user(),
         **commit,
     }
-    return MlflowRun(
-        recorder or Here(), Run(uri, experiment, sweep.label, state.journal.name, params, tags), sweep.spec.curve
+    return MlflowObserver(
+        client or InProcessClient(),
+        Run(uri, experiment, sweep.label, state.journal.name, params, tags),
+        sweep.spec.curve,
     )
 
 
-def remember(
-    tracker: MlflowRun | None,
+def finish_run(
+    tracker: MlflowObserver | None,
     state: StateDir,
     answer: Outcome,
     written: Sequence[Path],
     text: str,
-    phases: Phases,
+    phases: Stopwatch,
     watch: Observer,
 ) -> dict[str, str] | None:
     """Tell MLflow how it ended; a failure costs a line, no more."""

@@ -18,14 +18,14 @@ from types import TracebackType
 from typing import Any
 
 import optitrip
-from optitrip.tracking.mlflow_client import Here, Metric, Run
+from optitrip.tracking.mlflow_client import InProcessClient, Metric, Run
 
 FOLDER = Path(optitrip.__file__).parents[1]
 # -P: a file of the user's beside which we stand must not come before a library of the same name.
 PROGRAM = "import sys; sys.path.append(sys.argv[1]); from optitrip.tracking.subprocess_client import serve; serve()"
 
 
-class Apart:
+class SubprocessClient:
     """Starts importing MLflow at once; requests and answers are pickles in pipes, one at a time.
 
     The process ends with this one, whatever happens to it: then nothing more comes from its pipe.
@@ -69,7 +69,7 @@ class Apart:
             raise RuntimeError(error)
         return answer
 
-    def __enter__(self) -> Apart:
+    def __enter__(self) -> SubprocessClient:
         return self
 
     def __exit__(
@@ -93,14 +93,14 @@ def serve() -> None:
         signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what MLflow prints is no answer
-    recorder = Here()
+    client = InProcessClient()
     with suppress(Exception):  # raised again, and told, when a run is to begin
-        recorder.prepare()
+        client.prepare()
     with suppress(EOFError, OSError, pickle.UnpicklingError):  # until the driver is gone, perhaps in mid-sentence
         while True:
             method, arguments = pickle.load(sys.stdin.buffer)
             try:
-                answer = (getattr(recorder, method)(*arguments), None)
+                answer = (getattr(client, method)(*arguments), None)
             except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
                 answer = (None, str(error).strip() or repr(error))
             answers.write(pickle.dumps(answer))

@@ -55,12 +55,12 @@ def serve(port: int) -> int:
         try:
             end = time.monotonic() + START_SECONDS
             while server.poll() is None and not listening(port) and time.monotonic() < end:
-                stop.heed()
+                stop.raise_if_stopped()
                 time.sleep(0.2)
             if listening(port):
                 print(f"http://127.0.0.1:{port}/{PAGE} shows your sweeps; Ctrl-C ends it", file=sys.stderr, flush=True)
             while server.poll() is None:
-                stop.heed()
+                stop.raise_if_stopped()
                 time.sleep(0.2)
         except Stopped:
             return 0

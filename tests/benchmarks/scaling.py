@@ -40,8 +40,8 @@ from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
-from optitrip.runtime.stopwatch import Phases
-from optitrip.space.candidates import Draws
+from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
@@ -79,7 +79,7 @@ class Prepared:
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         self.queue.append((ticket, items, slot))
 
-    def limit(self, seconds: float | None) -> bool:
+    def set_time_limit(self, seconds: float | None) -> bool:
         return True
 
     def cancel(self, ticket: int) -> None: ...
@@ -92,7 +92,7 @@ class Prepared:
         part, seconds, said = pickle.loads(answer)
         return [Done(ticket, part, seconds, slot, said)]
 
-    def news(self) -> list[Notice]:
+    def notices(self) -> list[Notice]:
         return []
 
     def close(self) -> None: ...
@@ -129,10 +129,10 @@ def sweep(
 ) -> tuple[int, float]:
     """A search, with its journal in a folder or in memory; the number of its slices, and their seconds on workers."""
     journal = Journal(folder / f"journal-{seed}" if folder else Path(":memory:"))
-    driver = Driver(executors, objective.offers.block, journal, Observers(Progress(items)), Phases())
+    driver = Driver(executors, objective.capabilities.block, journal, Observers(Progress(items)), Stopwatch())
     executors.use(objective, (), lambda notice: None)
-    draws = Draws(SPACE, seed)
-    driver.run(search_route(Search(draws, items), objective.offers))
+    draws = Candidates(SPACE, seed)
+    driver.run(search_route(Search(draws, items), objective.capabilities))
     slices, nanoseconds = journal._database.execute("SELECT count(*), sum(nanoseconds) FROM part").fetchone()
     journal.close()
     return slices, nanoseconds / 1e9
@@ -194,7 +194,7 @@ def driver_microseconds(slots: int, slices: int, rounds: int, folder: Path) -> d
     tiny: Any = Tiny(workers(slots))
     executors = ExecutorManager(lambda: tiny)
     sweep(executors, objective, 4 * slots, 0, None)
-    actors, loop = bare(slots, objective, Search(Draws(SPACE, 0), slices))
+    actors, loop = bare(slots, objective, Search(Candidates(SPACE, 0), slices))
     found: dict[str, list[float]] = {"bare": [], "memory": [], "disk": [], "without Ray": []}
     for number in range(rounds):
         for what, times in found.items():

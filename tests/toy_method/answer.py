@@ -13,7 +13,7 @@ from optitrip.core.part import Part
 from optitrip.core.progress import Progress
 from optitrip.output.answer import File, Rows, Table
 from optitrip.output.text import told
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from toy_method.method import HITS, CountResult
 
 FILE = "count.json"
@@ -52,7 +52,7 @@ class CountAnswer:
     """The count, and its first draw."""
 
     result: CountResult
-    draws: Draws
+    draws: Candidates
 
     @property
     def items(self) -> int:

@@ -14,7 +14,7 @@ from optitrip.core.part import Part, adjacent
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 
 HITS, EARLIEST = "hits", "earliest_hit"
 """The columns: the number of hits, of one entry, and the index of the first one, of at most one."""
@@ -35,13 +35,13 @@ class CountResult:
 class Count:
     """The stage."""
 
-    draws: Draws
+    draws: Candidates
     items: int
     below: float
     kind: str = "count"
     main: bool = True
     retried: bool = True
-    vital: int = 100
+    required_prefix: int = 100
     block: int = 0
 
     def sides(self, item: int) -> int:
@@ -69,7 +69,7 @@ class Count:
     def evaluate(self, context: Objective, items: range) -> Part:
         return self._part(context.evaluate(self.draws.values, items))
 
-    def lost(self, items: range, problems: Problems) -> Part:
+    def failed_part(self, items: range, problems: Problems) -> Part:
         return self._part(Evaluation(items, problems=problems))
 
     def _part(self, found: Evaluation) -> Part:

@@ -11,7 +11,7 @@ from optitrip.core.observer import Times
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.core.progress import Curve, MetricPoint
-from optitrip.loss.objective import Offers
+from optitrip.loss.objective import Capabilities
 from optitrip.methods.spec import MethodSpec
 from optitrip.space.variables import Space
 from toy_method.answer import CountAnswer, CountProgress
@@ -31,11 +31,11 @@ class CountSpec(MethodSpec[CountConfig]):
     def identity(self, config: CountConfig, start: Point | None) -> dict[str, Any]:
         return config.model_dump(exclude={"draws"})
 
-    def method(self, sweep: Sweep, offers: Offers) -> Count:
+    def method(self, sweep: Sweep, capabilities: Capabilities) -> Count:
         return Count(sweep.candidates, sweep.items, sweep.method.below)
 
-    def route(self, sweep: Sweep, offers: Offers) -> Route:
-        return count_route(self.method(sweep, offers))
+    def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
+        return count_route(self.method(sweep, capabilities))
 
     def progress(self, sweep: Sweep) -> CountProgress:
         return CountProgress(sweep.items)

@@ -16,7 +16,7 @@ from optitrip.executors.worker import Worker
 from optitrip.runtime.fingerprint import facts
 from optitrip.runtime.imports import use_import_paths
 from optitrip.runtime.memory import peak_bytes
-from optitrip.runtime.streams import heard
+from optitrip.runtime.streams import capture_output
 from optitrip.runtime.time_limit import lead_group, time_limit
 
 
@@ -49,7 +49,7 @@ class Actor:
         The answer is pickled here: Ray would take apart and put together each array of a part for itself.
         """
         try:
-            with heard() as said:
+            with capture_output() as said:
                 part, seconds = self._evaluate(range(lo, hi), limit)
             return pickle.dumps((part, seconds, said.text, peak_bytes()), protocol=5)
         except Exception:

@@ -15,7 +15,7 @@ import ray
 
 from optitrip.errors import InputError
 from optitrip.executors.ray.environment import joins_cluster
-from optitrip.runtime.background import Ahead
+from optitrip.runtime.background import BackgroundCall
 
 ROOM_SECONDS = 10.0
 
@@ -39,13 +39,13 @@ def connect(address: str | None, cpus: int | None, over: threading.Event) -> Non
         where = address or os.environ.get("RAY_ADDRESS") or "auto"
         try:
             answers(where)
-            Ahead(lambda: ray.init(address=where, **quiet), over).result()
+            BackgroundCall(lambda: ray.init(address=where, **quiet), over).result()
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
     else:
         try:
             local = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-            Ahead(lambda: ray.init(**local, **quiet), over).result()
+            BackgroundCall(lambda: ray.init(**local, **quiet), over).result()
         except Exception as error:  # Ray has no class for a node that was too slow
             raise InputError(f"Ray could not be started here: {error}; --executor serial does without") from None
 

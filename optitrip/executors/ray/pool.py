@@ -28,7 +28,7 @@ from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.actor import Actor
 from optitrip.executors.ray.cluster import alive, answers, await_room, connect, fitting, store_bytes
 from optitrip.executors.ray.environment import joins_cluster
-from optitrip.executors.ray.quarantine import PROVEN, Suspects, Work
+from optitrip.executors.ray.quarantine import PROVEN, Quarantine, Work
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
 
 STARTS_ALLOWED = 3
@@ -38,7 +38,7 @@ HEAD_SECONDS = 20.0
 
 
 @dataclass(eq=False)
-class Hired:
+class WorkerHandle:
     """An actor, and the slices that it was given."""
 
     actor: Any
@@ -75,7 +75,7 @@ class RayWorkers:
         self._ours = not ray.is_initialized()
         wanted = dict(resources or {})
         cpus = wanted.pop("CPU", 1.0)
-        self._news: list[Notice] = []
+        self._notices: list[Notice] = []
         self._machine: dict[str, str] = {}
         """The kind of processor of the first worker."""
         self._limit: float | None = None
@@ -102,28 +102,28 @@ class RayWorkers:
         self.wanted = workers or holds
         self._failed_starts = 0
         self._options, self._paths = options, list(paths)
-        self._suspects, self._avoided = Suspects(), set[str]()
+        self._quarantine, self._quarantined = Quarantine(), set[str]()
         """Nodes that are not used any more."""
-        self._starting: set[Hired] = set()
-        self._there: dict[str, Hired] = {}
+        self._starting: set[WorkerHandle] = set()
+        self._there: dict[str, WorkerHandle] = {}
         self._slots: tuple[str, ...] = ()
-        self._at: dict[int, Hired] = {}
+        self._at: dict[int, WorkerHandle] = {}
         """Who has a slice, by ticket."""
-        self._ended: SimpleQueue[tuple[Hired, int | None, Future[Any]]] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[WorkerHandle, int | None, Future[Any]]] = SimpleQueue()
         """Calls that are done or failed, with the ticket of their slice; None is the one that tells of a start."""
         self._methods: dict[int, Any] = {}
         for _ in range(self.wanted):
-            self._hire()
+            self._start_worker()
 
-    def _hire(self) -> None:
-        elsewhere = {"ray.io/node-id": f"!in({','.join(sorted(self._avoided))})"} if self._avoided else None
-        hired = Hired(Actor.options(**self._options, label_selector=elsewhere).remote(self._paths))
-        self._starting.add(hired)
-        self._expect(hired, None, hired.actor.ready.remote())
+    def _start_worker(self) -> None:
+        elsewhere = {"ray.io/node-id": f"!in({','.join(sorted(self._quarantined))})"} if self._quarantined else None
+        worker = WorkerHandle(Actor.options(**self._options, label_selector=elsewhere).remote(self._paths))
+        self._starting.add(worker)
+        self._expect(worker, None, worker.actor.ready.remote())
 
-    def _expect(self, hired: Hired, ticket: int | None, call: Any) -> None:
+    def _expect(self, worker: WorkerHandle, ticket: int | None, call: Any) -> None:
         def tell(future: Future[Any]) -> None:
-            self._ended.put((hired, ticket, future))
+            self._ended.put((worker, ticket, future))
 
         call.future().add_done_callback(tell)
 
@@ -161,7 +161,7 @@ class RayWorkers:
             ) from None
         size: int = get_local_object_locations([reference]).get(reference, {}).get("object_size") or 0
         if size > store_bytes():
-            self._news.append(
+            self._notices.append(
                 warning(
                     "object-store",
                     f"{name} takes {size / 1e6:,.0f} MB, more than Ray's object store of {store_bytes() / 1e6:,.0f} "
@@ -170,22 +170,22 @@ class RayWorkers:
             )
         return reference
 
-    def limit(self, seconds: float | None) -> bool:
+    def set_time_limit(self, seconds: float | None) -> bool:
         self._limit = seconds
         return True
 
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
-        hired = self._there[slot]
+        worker = self._there[slot]
         work = (self._objective, self._methods[stage])
-        if hired.taken != work:
-            hired.actor.take.remote([work[0]], [work[1]])
-            hired.taken = work
-        call = hired.actor.evaluate.remote(items.start, items.stop, self._limit)
-        if not hired.calls:
-            hired.since = time.monotonic()
-        hired.calls[ticket] = call, (stage, items)
-        self._at[ticket] = hired
-        self._expect(hired, ticket, call)
+        if worker.taken != work:
+            worker.actor.take.remote([work[0]], [work[1]])
+            worker.taken = work
+        call = worker.actor.evaluate.remote(items.start, items.stop, self._limit)
+        if not worker.calls:
+            worker.since = time.monotonic()
+        worker.calls[ticket] = call, (stage, items)
+        self._at[ticket] = worker
+        self._expect(worker, ticket, call)
 
     def cancel(self, ticket: int) -> None:
         # Not `ray.cancel`: where it takes a call out of an actor's queue before it is sent, the actor waits 30 s for
@@ -211,9 +211,9 @@ class RayWorkers:
         """A worker that could not even end itself, e.g. because it was stopped by a signal."""
         if self._limit is None:
             return
-        for hired in self._there.values():
-            if hired.calls and time.monotonic() - hired.since > FROZEN_SECONDS + 2 * self._limit:
-                ray.kill(hired.actor)
+        for worker in self._there.values():
+            if worker.calls and time.monotonic() - worker.since > FROZEN_SECONDS + 2 * self._limit:
+                ray.kill(worker.actor)
 
     def _look_at_head(self) -> None:
         """Go on if the head of the cluster is there, or was a while ago.
@@ -230,11 +230,11 @@ class RayWorkers:
         else:
             self._head_at = time.monotonic()
 
-    def _take_in(self, hired: Hired, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
+    def _take_in(self, worker: WorkerHandle, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
         if ticket is None:
-            self._welcome(hired, future)
+            self._on_ready(worker, future)
             return []
-        if self._at.get(ticket) is not hired:  # cancelled, or gone with its actor's first
+        if self._at.get(ticket) is not worker:  # cancelled, or gone with its actor's first
             return []
         try:
             answer = future.result()
@@ -242,99 +242,99 @@ class RayWorkers:
             self._forget(ticket)
             return [Failed(ticket, "raised", str(error))]
         except ray.exceptions.RayError as error:  # died, killed for its memory, or its node is gone
-            return self._bury(hired, str(error).strip().splitlines()[-1])
-        _, work = hired.calls[ticket]
+            return self._on_lost(worker, str(error).strip().splitlines()[-1])
+        _, work = worker.calls[ticket]
         self._forget(ticket)
-        for node in self._suspects.done(hired.node, work):
-            self._avoid(node)
-        return [answered(ticket, answer, hired.name)]
+        for node in self._quarantine.done(worker.node, work):
+            self._quarantine_node(node)
+        return [answered(ticket, answer, worker.name)]
 
-    def _avoid(self, node: str) -> None:
+    def _quarantine_node(self, node: str) -> None:
         """Use a node no more."""
-        self._avoided.add(node)
-        workers = [hired for hired in self._there.values() if hired.node == node]
-        self._news.append(
+        self._quarantined.add(node)
+        workers = [worker for worker in self._there.values() if worker.node == node]
+        self._notices.append(
             warning(
                 "node-quarantined",
                 f"node {node[:8]} killed its workers under {PROVEN} slices that others evaluated: it is not used any "
                 "more",
             )
         )
-        for hired in workers:
-            ray.kill(hired.actor)
+        for worker in workers:
+            ray.kill(worker.actor)
 
-    def _welcome(self, hired: Hired, future: Future[Any]) -> None:
-        self._starting.discard(hired)
+    def _on_ready(self, worker: WorkerHandle, future: Future[Any]) -> None:
+        self._starting.discard(worker)
         try:
-            hired.name, hired.node, there = future.result()
-            if hired.node in self._avoided:  # it was on its way there before
-                ray.kill(hired.actor)
-                self._hire()
+            worker.name, worker.node, there = future.result()
+            if worker.node in self._quarantined:  # it was on its way there before
+                ray.kill(worker.actor)
+                self._start_worker()
                 return
         except ray.exceptions.RayError as error:
             self._failed_starts += 1
             if self._failed_starts >= STARTS_ALLOWED and not self._there:
                 raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
-            self._hire()
+            self._start_worker()
         else:
             own = {name: fact for name, fact in facts().items() if name not in MACHINE}
             if other := differences({**own, **self._machine}, there):
-                self._refuse(hired, other)
+                self._reject(worker, other)
                 return
             self._machine = {name: there[name] for name in MACHINE}
-            self._there[hired.name] = hired
+            self._there[worker.name] = worker
             self._slots = tuple(self._there)
             self._failed_starts = 0
 
-    def _refuse(self, hired: Hired, other: list[str]) -> None:
+    def _reject(self, worker: WorkerHandle, other: list[str]) -> None:
         """A worker whose numbers might have other bits; another one would most likely come to the same machine.
 
         Raises:
             Stopped: if there is no other.
         """
-        ray.kill(hired.actor)
-        text = f"a Ray worker at {hired.name} would give other bits: {'; '.join(other)}"
+        ray.kill(worker.actor)
+        text = f"a Ray worker at {worker.name} would give other bits: {'; '.join(other)}"
         if not self._there and not self._starting:
             raise Stopped(f"{text}. There is no other worker; wanted the same libraries and kind of processor")
-        self._news.append(warning("worker-refused", f"{text}; it is not used"))
+        self._notices.append(warning("worker-refused", f"{text}; it is not used"))
 
-    def news(self) -> list[Notice]:
-        news, self._news = self._news, []
-        return news
+    def notices(self) -> list[Notice]:
+        notices, self._notices = self._notices, []
+        return notices
 
-    def _bury(self, hired: Hired, message: str) -> list[Done | Failed]:
+    def _on_lost(self, worker: WorkerHandle, message: str) -> list[Done | Failed]:
         """What was queued at a lost actor. Slices run in order, so only the first unfinished one had begun."""
-        del self._there[hired.name]
+        del self._there[worker.name]
         self._slots = tuple(self._there)
         outcomes: list[Done | Failed] = []
-        began = alive(hired.node) and hired.node not in self._avoided  # then it was hardly the slice
-        overstayed = self._limit is not None and time.monotonic() - hired.since >= self._limit
-        for ticket, (call, work) in list(hired.calls.items()):
+        began = alive(worker.node) and worker.node not in self._quarantined  # then it was hardly the slice
+        overstayed = self._limit is not None and time.monotonic() - worker.since >= self._limit
+        for ticket, (call, work) in list(worker.calls.items()):
             self._forget(ticket)
             try:
-                outcomes.append(answered(ticket, ray.get(call, timeout=0), hired.name))
+                outcomes.append(answered(ticket, ray.get(call, timeout=0), worker.name))
             except (ray.exceptions.RayError, TimeoutError):
                 kind = "lost" if not began else "overstayed" if overstayed else "died"
                 if kind == "died":
-                    self._suspects.died(hired.node, work)
+                    self._quarantine.died(worker.node, work)
                 outcomes.append(Failed(ticket, kind, message))
                 began = False
-        ray.kill(hired.actor)
-        self._hire()
+        ray.kill(worker.actor)
+        self._start_worker()
         return outcomes
 
     def _forget(self, ticket: int) -> None:
-        hired = self._at.pop(ticket)
-        del hired.calls[ticket]
-        hired.since = time.monotonic()
+        worker = self._at.pop(ticket)
+        del worker.calls[ticket]
+        worker.since = time.monotonic()
 
     def close(self) -> None:
         if self._headless:  # whatever is asked of Ray now, it would wait for the head, and then end this process
             atexit.unregister(ray.shutdown)
             return
-        for hired in [*self._there.values(), *self._starting]:
+        for worker in [*self._there.values(), *self._starting]:
             with suppress(Exception):  # somebody else may have shut Ray down already
-                ray.kill(hired.actor)
+                ray.kill(worker.actor)
         self._there.clear()
         self._starting.clear()
         self._at.clear()

@@ -9,7 +9,7 @@ Work = tuple[int, range]
 """A stage and a slice of it."""
 
 
-class Suspects:
+class Quarantine:
     """What died where since anything was last done there."""
 
     def __init__(self) -> None:

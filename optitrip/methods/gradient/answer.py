@@ -77,7 +77,7 @@ class GradientAnswer:
     def analytic(self) -> dict[str, Array] | None:
         """The objective's own gradient at x, if it offers one for every variable."""
         names = self.method.center.varied
-        found = self.derived.said if self.derived else {}
+        found = self.derived.values if self.derived else {}
         return {name: found[name] for name in names} if all(name in found for name in names) else None
 
     @property

@@ -23,7 +23,7 @@ from optitrip.core.method import NOTHING, AllItems, digest_of
 from optitrip.core.part import Part, adjacent, placed
 from optitrip.core.point import Point
 from optitrip.loss.objective import Objective
-from optitrip.methods.gradient.stencil import Neighbours, stepped_title
+from optitrip.methods.gradient.stencil import Stencil, stepped_title
 
 SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}
 """The sides of x on which the loss is computed, by scheme."""
@@ -75,17 +75,17 @@ class Gradient:
         items: one more than there are coordinates to step along.
     """
 
-    neighbours: tuple[Neighbours, ...]
+    neighbours: tuple[Stencil, ...]
     items: int
     kind: str = "gradient"
     main: bool = True
     retried: bool = True
-    vital: int = 1
+    required_prefix: int = 1
     """Without f(x) there is no gradient."""
     block: int = 0
 
     @property
-    def points(self) -> Neighbours:
+    def points(self) -> Stencil:
         """The first side."""
         return self.neighbours[0]
 
@@ -138,7 +138,7 @@ class Gradient:
                 columns |= {BESIDE + name: column for name, column in found.named.items()}
         return self.part(items, columns, [LOSS[side.side] for side in self.neighbours], stuck, problems)
 
-    def lost(self, items: range, problems: Problems) -> Part:
+    def failed_part(self, items: range, problems: Problems) -> Part:
         nothing = {LOSS[side.side]: np.full(len(items), np.nan) for side in self.neighbours}
         columns = {"coordinate": self.along(items), **nothing}
         return self.part(items, columns, list(nothing), self.stuck(items), self.at_any_side(problems))
@@ -247,5 +247,5 @@ def gradient_of(
         items: one more than the coordinates to step along; all by default.
     """
     sides = SIDES[scheme]
-    neighbours = tuple(Neighbours(center, coordinates, side, len(sides), step) for side in sides)
+    neighbours = tuple(Stencil(center, coordinates, side, len(sides), step) for side in sides)
     return Gradient(neighbours, 1 + center.size if items is None else items)

@@ -8,7 +8,7 @@ import numpy as np
 
 from optitrip.core.method import Route
 from optitrip.errors import NoAnswer
-from optitrip.loss.objective import Offers
+from optitrip.loss.objective import Capabilities
 from optitrip.methods.gradient.method import Gradient, GradientResult
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
 from optitrip.methods.shared.report import Report, ReportResult
@@ -27,7 +27,7 @@ class Found:
     """The objective's own gradient, if it offers one."""
 
 
-def gradient_route(method: Gradient, offers: Offers, *, agree: bool = True) -> Route:
+def gradient_route(method: Gradient, capabilities: Capabilities, *, agree: bool = True) -> Route:
     """Yield the stages of a numeric gradient; return what was found.
 
     Args:
@@ -43,15 +43,15 @@ def gradient_route(method: Gradient, offers: Offers, *, agree: bool = True) -> R
         raise NoAnswer(f"no coordinate can take a step: {stuck[0].message}")
     if isinstance(method, Deltas) and agree:
         yield from checked(DeltasAgreement(method.points, min(3, method.items), method=method), "deltas gives")
-    elif offers.losses and agree:
+    elif capabilities.losses and agree:
         yield from agreement(method.points, min(2, method.items))
     result: GradientResult = yield method
     if not np.isfinite(result.flat).any():
         why = f"none of the {result.items - 1:,} coordinates has a difference: {listed(result.failures)}"
         raise NoAnswer(why, result.failures, method)
     report = derived = None
-    if offers.report:
+    if capabilities.report:
         report = yield Report(method.points, 0)
-    if offers.gradient:
+    if capabilities.gradient:
         derived = yield Report(method.points, 0, method.center.varied)
     return Found(result, method, report, derived)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optitrip.config.sweep import Sweep
     from optitrip.config.tables import StopTable
     from optitrip.core.point import Point
-    from optitrip.loss.objective import Offers
+    from optitrip.loss.objective import Capabilities
     from optitrip.space.variables import Space
 
 
@@ -64,19 +64,23 @@ class GradientSpec(MethodSpec[GradientConfig]):
         fields = config.model_dump(exclude={"coordinates", "at", "sampler"}, exclude_none=True)
         return fields | ({"at": start.digest} if start else {})
 
-    def method(self, sweep: Sweep, offers: Offers) -> Gradient:
+    def method(self, sweep: Sweep, capabilities: Capabilities) -> Gradient:
         config: GradientConfig = sweep.method
         base = sweep.start_point
         coordinates = np.arange(base.size)
         if sweep.items < base.size:
             coordinates = permutation(sweep.seed, "coordinate", "", base.size)
-        elif offers.order is not None and len(offers.order) == base.size:
-            coordinates = offers.order
+        elif capabilities.order is not None and len(capabilities.order) == base.size:
+            coordinates = capabilities.order
         by_losses = gradient_of(base, coordinates, config.scheme, config.step, 1 + sweep.items)
-        return Deltas(by_losses.neighbours, by_losses.items, block=offers.deltas_block) if offers.around else by_losses
+        return (
+            Deltas(by_losses.neighbours, by_losses.items, block=capabilities.deltas_block)
+            if capabilities.around
+            else by_losses
+        )
 
-    def route(self, sweep: Sweep, offers: Offers) -> Route:
-        return gradient_route(self.method(sweep, offers), offers, agree=sweep.objective.deterministic)
+    def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
+        return gradient_route(self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
 
     def progress(self, sweep: Sweep) -> GradientProgress:
         return GradientProgress(sweep.items)

@@ -20,7 +20,7 @@ from optitrip.core.point import Point
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class Stencil:
     """x and its neighbours on one side.
 
     Args:
@@ -90,7 +90,7 @@ class Neighbours:
         return self._described
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Neighbours) and self.describe() == other.describe()
+        return isinstance(other, Stencil) and self.describe() == other.describe()
 
     def __hash__(self) -> int:
         return hash(tuple(self.describe().values()))

@@ -82,7 +82,7 @@ class Deltas(Gradient):
             start = stop
         return self.part(items, columns, [DELTA[side.side] for side in self.neighbours], stuck, problems)
 
-    def lost(self, items: range, problems: Problems) -> Part:
+    def failed_part(self, items: range, problems: Problems) -> Part:
         nothing = {DELTA[side.side]: np.full(len(items), np.nan) for side in self.neighbours}
         columns = {"coordinate": self.along(items), "loss": np.full(len(items), np.nan), **nothing}
         return self.part(items, columns, list(nothing), self.stuck(items), self.at_any_side(problems))

@@ -19,7 +19,7 @@ from optitrip.output.answer import File, Rows, Table
 from optitrip.output.figures import html, images_png
 from optitrip.output.formats import parquet_bytes, point_bytes
 from optitrip.output.text import figure, finite, rows_of, show, told
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments
 
 BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses.png", "verified.parquet", "weights.png"
@@ -32,7 +32,7 @@ class Best:
 
     loss: float
     index: int
-    draws: Draws
+    draws: Candidates
     maximize: bool = False
     named: Mapping[str, float] = field(default_factory=dict[str, float])
     """The other numbers that the loss gave with it."""
@@ -58,7 +58,7 @@ class SearchAnswer:
     """The best of all candidates, and the losses of the others."""
 
     result: SearchResult
-    draws: Draws
+    draws: Candidates
     reported: ReportResult | None = None
     images: Mapping[str, Array] = field(default_factory=dict[str, Array])
     """The best parameters as pictures by title, if the objective can show them."""

@@ -23,7 +23,7 @@ from optitrip.loss.evaluation import stretches
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.stop_rule import SearchStopRule
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 
 KEEP_ALL = 1_000_000
 KEPT, BEST = "kept_", "best_"
@@ -72,7 +72,7 @@ class SearchResult:
 class Search:
     """A search of `items` candidates that keeps the `best` best: the smallest losses, or the largest."""
 
-    draws: Draws
+    draws: Candidates
     items: int
     best: int = 10
     keep_all: int = KEEP_ALL
@@ -86,7 +86,7 @@ class Search:
     kind: str = "search"
     main: bool = True
     retried: bool = True
-    vital: int = 100
+    required_prefix: int = 100
     """The mistake is in the loss then, and more of it tells nothing."""
     block: int = 0
 
@@ -126,7 +126,7 @@ class Search:
     def evaluate(self, context: Objective, items: range) -> Part:
         parts: list[Part] = []
         low = worst = np.inf
-        for stretch in stretches(items, context.offers.block, CANDIDATES_AT_ONCE):
+        for stretch in stretches(items, context.capabilities.block, CANDIDATES_AT_ONCE):
             part = self._part(context.evaluate(self.draws.values, stretch), low, worst)
             parts.append(part)
             lows, best = part.columns["low_loss"], part.columns[BEST + "loss"]
@@ -134,7 +134,7 @@ class Search:
             worst = self.sign * best[-1] if len(best) == self.best else worst
         return merged(parts, self.merge)
 
-    def lost(self, items: range, problems: Problems) -> Part:
+    def failed_part(self, items: range, problems: Problems) -> Part:
         return self._part(Evaluation(items, problems=problems), np.inf, np.inf)
 
     def _part(self, found: Evaluation, low: float, worst: float) -> Part:

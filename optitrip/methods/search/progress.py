@@ -9,7 +9,7 @@ from optitrip.core.part import Part
 from optitrip.core.progress import MetricPoint, Progress
 from optitrip.methods.search.answer import Best
 from optitrip.methods.search.method import kept_indices
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 
 
 class SearchProgress(Progress):
@@ -21,7 +21,7 @@ class SearchProgress(Progress):
         maximize: whether larger losses are better.
     """
 
-    def __init__(self, total: int, draws: Draws, *, maximize: bool = False) -> None:
+    def __init__(self, total: int, draws: Candidates, *, maximize: bool = False) -> None:
         super().__init__(total)
         self.loss, self.index = float("nan"), -1
         self._draws, self._maximize, self._latest = draws, maximize, float("nan")

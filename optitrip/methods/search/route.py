@@ -8,7 +8,7 @@ from typing import Any
 
 from optitrip.core.method import Method, Route
 from optitrip.errors import NoAnswer
-from optitrip.loss.objective import Offers
+from optitrip.loss.objective import Capabilities
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.screening import Screening, screened
 from optitrip.methods.shared.report import Report, ReportResult
@@ -26,7 +26,7 @@ class Found:
     """How candidates were chosen for verification, if they were screened."""
 
 
-def search_route(method: Search, offers: Offers, *, agree: bool = True) -> Route:
+def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True) -> Route:
     """Yield the stages of a search, with screening or without; return what was found.
 
     Args:
@@ -37,7 +37,7 @@ def search_route(method: Search, offers: Offers, *, agree: bool = True) -> Route
     Raises:
         NoAnswer: if batches and plain calls disagree, or no loss is finite.
     """
-    if offers.losses and agree:
+    if capabilities.losses and agree:
         yield from agreement(method.draws, min(2, method.items))
     screening = None
     if method.screen:
@@ -47,9 +47,11 @@ def search_route(method: Search, offers: Offers, *, agree: bool = True) -> Route
         if not len(result.best_index):
             why = f"none of the {result.items:,} candidates has a finite loss: {listed(result.failures)}"
             raise NoAnswer(why, result.failures, method)
-    return Found(result, (yield from reported(method, result, offers)), screening)
+    return Found(result, (yield from reported(method, result, capabilities)), screening)
 
 
-def reported(method: Search, result: SearchResult, offers: Offers) -> Generator[Method, Any, ReportResult | None]:
+def reported(
+    method: Search, result: SearchResult, capabilities: Capabilities
+) -> Generator[Method, Any, ReportResult | None]:
     """Yield the report of the best candidate, if the objective reports anything; return it."""
-    return (yield Report(method.draws, int(result.best_index[0]))) if offers.report else None
+    return (yield Report(method.draws, int(result.best_index[0]))) if capabilities.report else None

@@ -19,7 +19,7 @@ from optitrip.core.method import Method
 from optitrip.errors import NoAnswer
 from optitrip.methods.search.method import Search, SearchResult, record_lows
 from optitrip.methods.shared.steps import listed
-from optitrip.methods.shared.verification import Chosen, Verification, VerificationResult
+from optitrip.methods.shared.verification import CandidateSubset, Verification, VerificationResult
 
 FIRST, SAMPLED = 64, 32
 """Candidates verified at first: the best by the surrogate, and beside them some that it did not choose, which tell how
@@ -81,7 +81,7 @@ class Verified:
         return float(self.sign * (screened - self.offset) - best)
 
     def with_more(
-        self, chosen: Chosen, screened: list[float], result: VerificationResult, sample: Mapping[int, float]
+        self, chosen: CandidateSubset, screened: list[float], result: VerificationResult, sample: Mapping[int, float]
     ) -> Verified:
         """The same and these; the offset is from those of the sample, which are among the first."""
         candidates = np.array(chosen.candidates)
@@ -122,7 +122,7 @@ class Verified:
         )
 
 
-def together(known: Failures, chosen: Chosen, more: Failures) -> Failures:
+def together(known: Failures, chosen: CandidateSubset, more: Failures) -> Failures:
     """Failures by candidate, and those of a verification by its items."""
     kinds = {n: kind for kind, runs in known.runs.items() for lo, hi in runs for n in range(lo, hi)}
     records = [(kind, record) for kind, of_kind in known.records.items() for record in of_kind]
@@ -151,7 +151,7 @@ def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Scree
     wanted = sample | dict(list(best.items())[: max(FIRST, method.best)])
     verified = Verified(method.sign)
     while True:
-        chosen = Chosen(method.draws, tuple(sorted(wanted)))
+        chosen = CandidateSubset(method.draws, tuple(sorted(wanted)))
         more: VerificationResult = yield Verification(chosen)
         verified = verified.with_more(chosen, [wanted[n] for n in chosen.candidates], more, sample)
         bound = CERTAINTY * verified.largest_error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optitrip.config.sweep import Sweep
     from optitrip.config.tables import StopTable
     from optitrip.core.point import Point
-    from optitrip.loss.objective import Offers
+    from optitrip.loss.objective import Capabilities
     from optitrip.space.variables import Space
 
 
@@ -53,7 +53,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
     def identity(self, config: SearchConfig, start: Point | None) -> dict[str, Any]:
         return config.model_dump(exclude={"candidates"}, exclude_none=True)
 
-    def method(self, sweep: Sweep, offers: Offers) -> Search:
+    def method(self, sweep: Sweep, capabilities: Capabilities) -> Search:
         config: SearchConfig = sweep.method
         surrogate = self.surrogate(config)
         return Search(
@@ -61,13 +61,13 @@ class SearchSpec(MethodSpec[SearchConfig]):
             config.candidates,
             config.best,
             maximize=sweep.objective.maximize,
-            screen=surrogate.said if surrogate else None,
+            screen=surrogate.text if surrogate else None,
             target_loss=sweep.stop.target_loss,
             no_improvement=sweep.stop.no_improvement,
         )
 
-    def route(self, sweep: Sweep, offers: Offers) -> Route:
-        return search_route(self.method(sweep, offers), offers, agree=sweep.objective.deterministic)
+    def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
+        return search_route(self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
 
     def progress(self, sweep: Sweep) -> SearchProgress:
         return SearchProgress(sweep.items, sweep.candidates, maximize=sweep.objective.maximize)
@@ -86,7 +86,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
         surrogate = self.surrogate(config)
         extreme = ", the largest loss" if sweep.objective.maximize else ""
         drawn = f"{config.candidates:,} candidates, {config.sampler} sampler, seed {sweep.seed}"
-        return f"search: {drawn}{extreme}" + (f", screened by {surrogate.said}" if surrogate else "")
+        return f"search: {drawn}{extreme}" + (f", screened by {surrogate.text}" if surrogate else "")
 
     def summary(self, result: Mapping[str, Any]) -> str:
         best = result["best"]

@@ -44,7 +44,7 @@ class Agreement:
     kind: str = "agreement"
     main: bool = False
     retried: bool = False
-    vital: int = 0
+    required_prefix: int = 0
     block: int = 0
 
     def sides(self, item: int) -> int:
@@ -78,7 +78,7 @@ class Agreement:
         ]
         return compared(items, in_batch, one_by_one, np.array(allowed))
 
-    def lost(self, items: range, problems: Problems) -> Part:
+    def failed_part(self, items: range, problems: Problems) -> Part:
         nothing = Evaluation(items, problems=problems)
         return compared(items, nothing, nothing, np.zeros(len(items)))
 

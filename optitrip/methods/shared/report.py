@@ -18,14 +18,14 @@ from optitrip.runtime.tracebacks import recorded
 
 @dataclass(frozen=True, eq=False)
 class ReportResult:
-    said: Mapping[str, Array]
+    values: Mapping[str, Array]
     """By name: figures without axes, or a gradient in the shapes of the variables; float64."""
     failures: Failures
 
     @property
     def figures(self) -> dict[str, float]:
         """What has no axes."""
-        return {name: float(value) for name, value in self.said.items() if not value.ndim}
+        return {name: float(value) for name, value in self.values.items() if not value.ndim}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Report:
     kind: str = "report"
     main: bool = False
     retried: bool = False
-    vital: int = 0
+    required_prefix: int = 0
     block: int = 0
 
     def sides(self, item: int) -> int:
@@ -76,7 +76,7 @@ class Report:
             return Part(items, {}, Failures.of({items.start: RAISED}, [(RAISED, recorded(items.start, error))]))
         return Part(items, {name: np.asarray(value, np.float64) for name, value in said.items()})
 
-    def lost(self, items: range, problems: Problems) -> Part:
+    def failed_part(self, items: range, problems: Problems) -> Part:
         return Part(items, {}, Evaluation(items, problems=problems).failures)
 
     def merge(self, *parts: Part) -> Part:

@@ -14,14 +14,14 @@ from optitrip.core.method import NOTHING, AllItems, digest_of
 from optitrip.core.part import Part, adjacent, placed
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
-from optitrip.space.candidates import Draws
+from optitrip.space.candidates import Candidates
 
 
 @dataclass(frozen=True)
-class Chosen:
+class CandidateSubset:
     """Some candidates of a search as points of their own."""
 
-    draws: Draws
+    draws: Candidates
     candidates: tuple[int, ...]
 
     def values(self, items: range) -> dict[str, Array]:
@@ -57,11 +57,11 @@ class VerificationResult:
 class Verification:
     """The losses of chosen candidates."""
 
-    points: Chosen
+    points: CandidateSubset
     kind: str = "verification"
     main: bool = False
     retried: bool = True
-    vital: int = 0
+    required_prefix: int = 0
     block: int = 0
 
     @property
@@ -93,7 +93,7 @@ class Verification:
     def evaluate(self, context: Objective, items: range) -> Part:
         return self._part(context.evaluate(self.points.values, items))
 
-    def lost(self, items: range, problems: Problems) -> Part:
+    def failed_part(self, items: range, problems: Problems) -> Part:
         return self._part(Evaluation(items, problems=problems))
 
     def _part(self, found: Evaluation) -> Part:

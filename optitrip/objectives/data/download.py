@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from optitrip.runtime.files import set_aside
+from optitrip.runtime.files import move_aside
 from optitrip.errors import InputError
 from optitrip.objectives.data.cifar10 import BATCHES, PAGE, binary_table
 
@@ -49,7 +49,7 @@ def cifar10(folder: Path, url: str = OFFICIAL, checksum: str = SHA256) -> Path:
             # Looked at again, since another run may have been faster.
             if not complete(target):
                 if target.exists():  # it may be a person's own
-                    set_aside(target)
+                    move_aside(target)
                 (Path(aside) / NAME).rename(target)
     except OSError as error:
         raise InputError(
