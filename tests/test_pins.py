@@ -404,7 +404,7 @@ def test_bytes_of_parts(folder: Path) -> Any:
             found[f"gradient {scheme}, wide"] = bytes_of(gradient(151, scheme), Objective(Batched(150)), range(5, 151))
         checks = DeltasAgreement(deltas(151).points, 3, method=deltas(151))
         found["deltas agreement"] = bytes_of(checks, Objective(Structured(150)), range(0, 3))
-        found["lost"] = bytes_of_part(METHODS["search"](40).lost(range(3, 9), []))
+        found["lost"] = bytes_of_part(METHODS["search"](40).failed_part(range(3, 9), []))
     return found
 
 

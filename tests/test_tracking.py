@@ -168,7 +168,7 @@ def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest
             self._process.kill()
             super().log(metrics)
 
-    monkeypatch.setattr("optitrip.app.run_sweep.Apart", Dies)
+    monkeypatch.setattr("optitrip.app.run_sweep.SubprocessClient", Dies)
     lines = Lines()
     outcome = run(watch=lines, apart=True)
     assert outcome.answer is not None
