@@ -123,7 +123,7 @@ class Objective:
             deltas_block=getattr(loss, "deltas_block", BATCH_BLOCK),
             order=self._order(),
         )
-        object.__setattr__(self, "capabilities", capabilities)  # the way of a frozen dataclass to a field made of others
+        object.__setattr__(self, "capabilities", capabilities)  # how a frozen dataclass sets a derived field
 
     @property
     def batch_call(self) -> Callable[..., Any] | None:

@@ -16,7 +16,7 @@ from statistics import median
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from examples import draws
 from optitrip.core.observer import Observers
 from optitrip.core.part import Part

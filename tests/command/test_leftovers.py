@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "support"
 TESTS = """
 import subprocess, sys
 sys.path.insert(0, sys.argv[1])

@@ -16,7 +16,7 @@ import pytest
 
 from killing import POINTS
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture

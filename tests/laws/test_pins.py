@@ -1,7 +1,7 @@
 """Golden values of all that is written down: what a journal, a file or a program of last year holds must fit today's.
 
-`python tests/test_pins.py --write` writes `pins.json` anew, from the code as it is. A commit that changes a value there
-says why.
+`python tests/laws/test_pins.py --write` writes `pins.json` anew, from the code as it is. A commit that changes a value
+there says why.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from optitrip.tracking.mlflow_client import Metric, Run
 HERE = Path(__file__).parent
 METHODS = {word: make for word, make in examples.METHODS.items() if word != "count"}
 """All but the tests' own, of which nothing is kept."""
-SWEEPS = HERE.parent / "sweeps"
+SWEEPS = HERE.parents[1] / "sweeps"
 PINS = HERE / "pins.json"
 SEARCH = """
 seed = 3
@@ -195,7 +195,11 @@ def anywhere(text: str) -> str:
 
     Of optitrip's own frames, its losses' excepted, only that they are there.
     """
-    text = text.replace(str(HERE), "TESTS").replace(str(Path(optitrip.__file__).parent), "OPTITRIP")
+    text = (
+        text.replace(str(HERE), "TESTS")
+        .replace(examples.HERE, "TESTS")
+        .replace(str(Path(optitrip.__file__).parent), "OPTITRIP")
+    )
     text = re.sub(r'  File "OPTITRIP/(?!objectives/)[^\n]*\n(?:    [^\n]*\n)*', "  (a frame of optitrip)\n", text)
     return re.sub(r'(File "(?:TESTS|OPTITRIP)[^"]*", line )\d+', r"\1N", text)
 
@@ -684,7 +688,7 @@ def test_digest_of_a_point(folder: Path) -> Any:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        sys.exit("usage: python tests/test_pins.py --write")
+        sys.exit("usage: python tests/laws/test_pins.py --write")
     import test_pins  # not __main__: the names of losses hold that of their module
 
     test_pins.write()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.core.executor import Executor
-from optitrip.core.observer import Observers
+from optitrip.core.notice import Notice
+from optitrip.core.observer import Observer, Observers
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Settings
 from optitrip.executors.manager import ExecutorManager
@@ -51,3 +52,13 @@ def driver(
         settings=settings,
         **options,
     )
+
+
+class Lines(Observer):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def notice(self, notice: Notice) -> None:
+        self.said.append(notice.text)

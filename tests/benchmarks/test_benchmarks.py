@@ -15,7 +15,7 @@ import pytest
 
 from optitrip.objectives import Hinge, Softmax, Sphere
 
-FOLDER = Path(__file__).parent / "benchmarks"
+FOLDER = Path(__file__).parent
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ import pytest
 
 import optitrip
 from examples import Batched, scalar
+from mlflow_store import stored
 from optitrip.journal.journal import Journal
-from test_tracking import stored
 
 SPACE: dict[str, Any] = {"x": {"normal": [0, 1], "shape": [3]}, "k": {"integer": [1, 9]}, "c": 2.5}
 ONE = {"x": {"normal": [0, 1]}}

@@ -25,7 +25,7 @@ from optitrip.store.provenance import witness
 from optitrip.store.start_point import read
 
 HALTON: Sampler = Halton()
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "support"
 SEARCH = """
 seed = 3
 [objective]

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_images import write_cifar10
 
 from optitrip.errors import InputError
 from optitrip.objectives.data import cifar10, images
 from optitrip.objectives.data import download as fetching
-from test_images import write_cifar10
 
 RECORDS = 20
 NAME = fetching.NAME

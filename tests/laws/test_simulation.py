@@ -1,4 +1,4 @@
-"""Whole sweeps in a world where everything goes wrong; `tests/simulation.py` says what is simulated and checked."""
+"""Whole sweeps in a world where everything goes wrong, as `tests/support/simulation.py` simulates and checks it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_some_worlds_and_the_same_answer_in_each() -> None:
 @pytest.mark.daily
 @pytest.mark.timeout(900)
 def test_ten_thousand_worlds_and_the_same_answer_in_each() -> None:
-    """A failure names its seed: `python tests/simulation.py SEED 1` runs that one again."""
+    """A failure names its seed: `python tests/support/simulation.py SEED 1` runs that one again."""
     lives, errors = simulation.everywhere(range(10_000))
     assert errors == []
     assert lives > 20_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,10 +33,9 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
-from running import AT_ONCE, MEMORY, driver
+from running import MEMORY, driver
 from running import settings as with_settings
-
-ITEMS = 300
+from whole_sweeps import ITEMS, go, reference
 
 
 class Interrupted(Exception):
@@ -54,46 +52,6 @@ class Crash(Observer):
         self.left -= len(written) if new else 0
         if self.left < 0:
             raise Interrupted
-
-
-def go(
-    case: str | Objective,
-    items: int = ITEMS,
-    make: Callable[[], Executor] | ExecutorManager = Serial,
-    journal: Journal | None = None,
-    watch: Any = None,
-    seed: int = 5,
-    settings: Settings = AT_ONCE,
-) -> tuple[bytes, dict[str, int]]:
-    """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
-    by kind of stage."""
-    answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
-    reported = getattr(answer, "reported", None)
-    return result_bits(answer.result) + (result_bits(reported) if reported else b""), evaluated
-
-
-def answered(
-    case: str | Objective,
-    items: int = ITEMS,
-    make: Callable[[], Executor] | ExecutorManager = Serial,
-    journal: Journal | None = None,
-    watch: Any = None,
-    seed: int = 5,
-    settings: Settings = AT_ONCE,
-) -> tuple[Any, dict[str, int]]:
-    """The same, with the answer itself."""
-    if isinstance(case, str):
-        objective, route = CASES[case]
-    else:
-        objective, route = case, lambda items, seed: search_route(search(items, seed=seed), case.capabilities)
-    one = driver(objective, make, journal, watch, block=objective.capabilities.block, settings=settings)
-    return one.run(route(items, seed)), one.evaluated
-
-
-@cache
-def reference(case: str) -> bytes:
-    """The answer of a run that nothing happens to."""
-    return go(case)[0]
 
 
 @pytest.mark.parametrize("case", CASES)

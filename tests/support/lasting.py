@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from examples import HERE
+TESTS = Path(__file__).parents[1]
+PATHS = sorted({str(path.parent) for path in TESTS.rglob("*.py")})
+"""The folders of tests and of what supports them: workers import losses from there."""
 
 
 @contextmanager
@@ -17,6 +20,6 @@ def lasting_workers(count: int) -> Generator[Any]:
     class Lasting(RayWorkers):
         def close(self) -> None: ...
 
-    executor = Lasting(count, paths=[HERE])
+    executor = Lasting(count, paths=PATHS)
     yield executor
     RayWorkers.close(executor)

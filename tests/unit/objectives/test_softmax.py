@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_images import write_cifar10
 
 from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.objectives import Softmax
 from optitrip.objectives.data import cifar10, images
-from test_images import write_cifar10
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Whole sweeps in a world where everything goes wrong, by a seed: `python tests/simulation.py FIRST COUNT`.
+"""Whole sweeps in a world where everything goes wrong, by a seed: `python tests/support/simulation.py FIRST COUNT`.
 
 The driver, its plan and the journal are the real ones. The executor, the clock and what happens to the process and its
 disk are drawn: slices are lost, killed, delayed, repeated and reordered; the process dies before and after each write;

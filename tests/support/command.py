@@ -23,7 +23,7 @@ import pytest
 
 from optitrip.cli import main as cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Under nohup a child would ignore SIGHUP, as this process does, and so would optitrip.
 START = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from optitrip.cli.main import main; main()"
 OPTITRIP = [sys.executable, "-c", START]

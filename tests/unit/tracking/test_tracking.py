@@ -26,17 +26,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import LOSSES, search
+from mlflow_store import stored, told_to
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
 from optitrip.core.method import merged
-from optitrip.core.notice import Notice
 from optitrip.core.observer import InOrder, Observer, Times
 from optitrip.core.progress import MetricPoint
 from optitrip.methods.search.progress import SearchCurve
 from optitrip.store.start_point import read
 from optitrip.tracking.mlflow_client import QUIET, make_store
 from optitrip.tracking.subprocess_client import SubprocessClient
+from running import Lines
 
 SWEEP = """
 seed = 3
@@ -52,16 +53,6 @@ candidates = 40
 executor = "serial"
 """
 LOSS = "def loss(x, y):\n    return x * x + y if y < 0.9 else float('nan')\n"
-
-
-class Lines(Observer):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def notice(self, notice: Notice) -> None:
-        self.said.append(notice.text)
 
 
 @pytest.fixture
@@ -84,26 +75,6 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*overrides: str, watch: Observer | None = None, apart: bool = False) -> Any:
     return run_sweep(read(Path("tracked.toml"), overrides), Options(apart=apart), watch or Lines())
-
-
-def stored(folder: Path, store: str = "mlflow.db") -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
-    """The only run, its metrics by key as (step, value), and its artifacts, as MLflow's own client reads them."""
-    return told_to(f"sqlite:///{folder / store}")
-
-
-def told_to(uri: str) -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
-    """The same of any store."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("optitrip")
-    assert experiment is not None
-    (found,) = client.search_runs([experiment.experiment_id])
-    metrics = {
-        key: [(m.step, m.value) for m in client.get_metric_history(found.info.run_id, key)]
-        for key in found.data.metrics
-    }
-    return found, metrics, [file.path for file in client.list_artifacts(found.info.run_id)]
 
 
 def test_a_sweep_is_one_run_with_all_that_matters(bare: Path) -> None:

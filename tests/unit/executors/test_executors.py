@@ -21,7 +21,7 @@ from optitrip.executors.serial import Serial
 from optitrip.executors.worker import Worker
 from optitrip.loss.objective import Objective
 from optitrip.runtime import fingerprint as sameness
-from test_laws import ITEMS, go, reference
+from whole_sweeps import ITEMS, go, reference
 
 Make = Callable[[], Executor]
 

@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass, field
 
 import pytest
+from benchmarks.simulated import Cluster, item_costs, uneven
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.simulated import Cluster, item_costs, uneven
 from optitrip.core.executor import Done, Failed
 from optitrip.core.part import Part
 from optitrip.scheduler import plan, retries, sizing

@@ -18,7 +18,7 @@ from optitrip.core.point import Point
 from optitrip.errors import InputError
 from optitrip.space.candidates import Candidates
 from optitrip.store.start_point import read
-from test_tracking import Lines
+from running import Lines
 
 FILE = """\
 seed = 4

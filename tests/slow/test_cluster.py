@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.daily]
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "support"
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),

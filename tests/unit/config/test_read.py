@@ -20,7 +20,7 @@ from optitrip.errors import InputError
 from optitrip.methods.search.config import SearchConfig
 from optitrip.store.start_point import read
 
-SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
+SWEEPS = sorted((Path(__file__).parents[3] / "sweeps").glob("*.toml"))
 
 PLAIN = """\
 seed = 3

@@ -1,0 +1,59 @@
+"""Whole sweeps of the examples, and their answers without any faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from examples import CASES, result_bits, search
+from optitrip.core.executor import Executor
+from optitrip.driver.settings import Settings
+from optitrip.executors.manager import ExecutorManager
+from optitrip.executors.serial import Serial
+from optitrip.journal.journal import Journal
+from optitrip.loss.objective import Objective
+from optitrip.methods.search.route import search_route
+from running import AT_ONCE, driver
+
+ITEMS = 300
+
+
+def go(
+    case: str | Objective,
+    items: int = ITEMS,
+    make: Callable[[], Executor] | ExecutorManager = Serial,
+    journal: Journal | None = None,
+    watch: Any = None,
+    seed: int = 5,
+    settings: Settings = AT_ONCE,
+) -> tuple[bytes, dict[str, int]]:
+    """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
+    by kind of stage."""
+    answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
+    reported = getattr(answer, "reported", None)
+    return result_bits(answer.result) + (result_bits(reported) if reported else b""), evaluated
+
+
+def answered(
+    case: str | Objective,
+    items: int = ITEMS,
+    make: Callable[[], Executor] | ExecutorManager = Serial,
+    journal: Journal | None = None,
+    watch: Any = None,
+    seed: int = 5,
+    settings: Settings = AT_ONCE,
+) -> tuple[Any, dict[str, int]]:
+    """The same, with the answer itself."""
+    if isinstance(case, str):
+        objective, route = CASES[case]
+    else:
+        objective, route = case, lambda items, seed: search_route(search(items, seed=seed), case.capabilities)
+    one = driver(objective, make, journal, watch, block=objective.capabilities.block, settings=settings)
+    return one.run(route(items, seed)), one.evaluated
+
+
+@cache
+def reference(case: str) -> bytes:
+    """The answer of a run that nothing happens to."""
+    return go(case)[0]
