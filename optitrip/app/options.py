@@ -29,7 +29,7 @@ class Options:
     """Whether to retry once what failed."""
     shard: Shard | None = None
     """The share of the items to evaluate, to be merged with the others; MLflow hears of the whole only."""
-    apart: bool = False
+    mlflow_process: bool = False
     """Whether MLflow is given a process of its own: a command need not wait for its import, many sweeps share one."""
     settings: Settings = DEFAULT
     """Settings of the driver; the sweep's own durations replace some of them."""

@@ -51,7 +51,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
         with phases.time("load"):
             paths, client = import_paths(sweep.folder), None
             if not options.has_result(sweep):
-                if options.apart and sweep.tracking.use != "none" and options.shard is None:
+                if options.mlflow_process and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no more processes: it will have to be here
                         client = stack.enter_context(SubprocessClient())
                 executors.begin(paths, Observers(log, observer).notice)

@@ -1,4 +1,4 @@
-"""The exit statuses of the command: the one table from how a sweep ended, or what was raised, to an integer."""
+"""Exit statuses of the command: the one table from an outcome or an exception to an integer."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ if TYPE_CHECKING:
 
 FINISHED, NO_ANSWER, WRONG_INPUT, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
 SIGNALLED = 128
-"""Added to the number of the signal that stopped the command, as shells do."""
+"""Offset of the number of the signal that stopped the command, as in shells."""
 
 
 def of_outcome(outcome: Outcome) -> int:
-    """Return the status of a sweep that has an answer, or a share of one."""
+    """Return the status of a sweep that has an answer, or of a finished shard."""
     return FINISHED if outcome.failures_allowed else FAILURES
 
 
 def of_error(error: BaseException) -> int:
-    """Return the status for what a command raised.
-
-    Raises:
-        BaseException: the error itself, if it is none that optitrip raises on purpose.
-    """
+    """Return the status of an exception; raise it again if optitrip does not raise it on purpose."""
     match error:
         case InputError() | StateError():
             return WRONG_INPUT
