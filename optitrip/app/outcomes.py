@@ -1,18 +1,26 @@
-"""The outcome of a run, with an answer or without."""
+"""The outcome of a run, with an answer or without, and what is done once it is known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from optitrip.app.context import Context
+from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
 from optitrip.output.answer import Answer
 from optitrip.output.outcome import Outcome, Status
 from optitrip.output.text import told
+from optitrip.runtime import files
 from optitrip.runtime.memory import peak_bytes
-from optitrip.store.state_dir import StateDir
+from optitrip.store.state_dir import RESULT, StateDir
+from optitrip.tracking.observer import MlflowObserver
+from optitrip.tracking.runs import finish_run
+from optitrip.tracking.summary import note
 
 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
@@ -31,13 +39,13 @@ def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) 
     )
 
 
-def ended(context: Context, state: StateDir, driver: Driver, error: BaseException) -> Outcome:
-    """Return the outcome of a sweep that has no answer, with the best so far and what failed."""
+def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseException) -> Outcome:
+    """Return the outcome of a sweep without an answer: the best so far and the failures."""
     progress, shard = context.progress, context.options.shard
     status, message = "failed", f"{type(error).__name__}: {error}"
     if isinstance(error, ShardDone) and shard is not None:
         items = f"items {error.items.start:,} to {error.items.stop - 1:,}" if error.items else "no items"
-        message = f"{shard.words}: {items} are done. `optitrip merge` joins it with the others: {state.path}"
+        message = f"{shard.words}: {items} are done. Join all shards with `optitrip merge`; this one is in {state.path}"
         return outcome_of(context, state, driver, "shard", len(error.items), message=message)
     if isinstance(error, NoAnswer):
         error.args = (f"{error}{told(error.failures, error.points)}",)
@@ -46,27 +54,15 @@ def ended(context: Context, state: StateDir, driver: Driver, error: BaseExceptio
         done = f"{str(error) or 'interrupted'}: {progress.done:,} of {context.sweep.items:,} {context.sweep.unit}"
         status = "stopped"
         message = f"{done} are stored. The same command resumes." if state.path else f"{done} were evaluated"
-    return outcome_of(
-        context,
-        state,
-        driver,
-        status,
-        progress.done,
-        best=None if isinstance(error, NoAnswer) else progress.best(),
-        failures=failures_in(driver),
-        message=message,
-    )
+    failures: dict[str, int] = {}
+    with suppress(StateError):  # the journal may be what ended the sweep
+        failures = driver.failures()
+    best = None if isinstance(error, NoAnswer) else progress.best()
+    return outcome_of(context, state, driver, status, progress.done, best=best, failures=failures, message=message)
 
 
-def failures_in(driver: Driver) -> dict[str, int]:
-    """Count what failed; empty where the journal, which may be what ended the sweep, cannot be read."""
-    with suppress(StateError):
-        return driver.failures()
-    return {}
-
-
-def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status, items: int, **more: Any) -> Outcome:
-    """Return an outcome with all that every one of them has."""
+def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status, items: int, **fields: Any) -> Outcome:
+    """Return an outcome with these fields, and those that all outcomes have."""
     sweep, phases = context.sweep, context.phases
     evaluated = context.progress.new + driver.again
     seconds = phases.seconds.get(sweep.spec.word, 0.0)
@@ -83,12 +79,34 @@ def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status
         items_per_second=evaluated / seconds if evaluated else None,
         state_dir=str(state.path) if state.path else None,
         memory={"driver_bytes": peak_bytes(), "worker_bytes": context.executors.memory},
-        **more,
+        **fields,
     )
 
 
-def result(outcome: Outcome, error: BaseException | None) -> Outcome:
-    """Return the outcome, or raise what ended the sweep, with the outcome in it."""
+def conclude(
+    context: Context,
+    state: StateDir,
+    tracker: MlflowObserver | None,
+    observer: Observer,
+    outcome: Outcome,
+    written: Sequence[Path],
+) -> Outcome:
+    """Release the workers, finish the MLflow run, write the result file; return the completed outcome."""
+    phases = context.phases
+    if context.release:
+        with phases.time("shutdown"):
+            context.executors.close()
+    outcome = replace(outcome, notices=context.log.notices)
+    where = finish_run(tracker, state, outcome, written, note(outcome, context.sweep), phases, observer)
+    outcome = replace(outcome, mlflow=where, seconds=phases.total, phases=phases.seconds, notices=context.log.notices)
+    if outcome.status == "finished" and state.path is not None:
+        with suppress(OSError):  # the outcome is reported either way, and the same command writes the file again
+            files.write_atomically(state.path / RESULT, files.json_bytes(outcome.to_json()))
+    return outcome
+
+
+def return_or_raise(outcome: Outcome, error: BaseException | None) -> Outcome:
+    """Return the outcome, or raise what ended the sweep, with the outcome attached."""
     if error is None or isinstance(error, ShardDone):
         return outcome
     if isinstance(error, KeyboardInterrupt):
