@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import functools
+import inspect
 import os
 import re
 import shutil
@@ -506,6 +507,42 @@ def test_a_mistake_is_told_in_the_words_that_were_given(case: str, cwd: Path) ->
     assert "None" not in said or case == "nothing"
     assert "pydantic" not in said
     assert list(cwd.iterdir()) == []
+
+
+@pytest.mark.parametrize("case", ["search", "gradient", "sweep", "session"])
+def test_an_unknown_option_is_refused_with_the_nearest_one(cwd: Path, case: str) -> None:
+    """Every function names the option that was meant, before anything is evaluated."""
+    wrong: dict[str, Any] = {"state_dri": "kept"}
+    calls: dict[str, Callable[[], Any]] = {
+        "search": lambda: optitrip.search(counted, ONE, candidates=1, **wrong),
+        "gradient": lambda: optitrip.gradient(counted, 1.0, **wrong),
+        "sweep": lambda: optitrip.sweep(table("examples:scalar", SEARCH), **wrong),
+        "session": lambda: optitrip.Session(executor="serial").search(counted, ONE, candidates=1, **wrong),
+    }
+    CALLS.clear()
+    with pytest.raises(TypeError, match=r"has no argument 'state_dri'; did you mean state_dir\?"):
+        calls[case]()
+    assert CALLS == []
+
+
+def test_options_are_in_the_signatures() -> None:
+    """Notebooks complete and show them; a session's calls take those that may differ from call to call."""
+    shared = {"workers", "executor", "address", "resources", "progress", "state_dir", "track"}
+    for function in (optitrip.search, optitrip.gradient, optitrip.sweep, optitrip.Session):
+        assert shared <= inspect.signature(function).parameters.keys()
+    for method in (optitrip.Session.search, optitrip.Session.gradient, optitrip.Session.sweep):
+        assert shared & inspect.signature(method).parameters.keys() == {"state_dir", "track"}
+
+
+def test_options_replace_what_the_file_or_the_session_says(cwd: Path) -> None:
+    """An option of `sweep` wins over [run], one of a call over the session's."""
+    with pytest.raises(optitrip.InputError, match=r"^executor: was 'spark'"):
+        optitrip.sweep(table("examples:scalar", SEARCH), executor="spark")
+    with optitrip.Session(executor="serial", state_dir="one") as session:
+        session.search(counted, ONE, candidates=2)
+        session.search(counted, ONE, candidates=2, state_dir="other")
+        session.sweep(table("examples:scalar", SEARCH), state_dir=None)
+    assert {path.name: len(list(path.iterdir())) for path in cwd.iterdir()} == {"one": 1, "other": 1}
 
 
 def test_a_mistake_in_a_file_has_its_place(cwd: Path) -> None:
