@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, cast
+from typing import Annotated, NoReturn
 
-import typer
+from typer import Argument, Exit, Option, Typer
 
-from optitrip import IMPORTED_AT
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from optitrip.app.options import Options
-    from optitrip.config.sweep import Sweep
-    from optitrip.output.outcome import Outcome
-
-app = typer.Typer(
+app = Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -29,62 +18,42 @@ app = typer.Typer(
     help="Evaluate a loss at very many points in parallel, and keep the one answer that matters.",
 )
 
-STOPPING = "\nstopping once the running slices are done; Ctrl-C again stops at once\n"
 STATE_ROOT = Path(".optitrip")
+CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
+PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 
-SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="Sweep file (TOML).", show_default=False)]
-SweepName = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="Sweep file, name, identity or MLflow run.", show_default=False)
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a key of the sweep file. Repeatable.", show_default=False
-    ),
-]
-StateRoot = Annotated[
-    Path, typer.Option("--state-dir", metavar="DIR", help="Folder for journals and result files, one per sweep.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Hide progress and messages.")]
+SweepFile = Annotated[Path, Argument(metavar="FILE", help="Sweep file (TOML).")]
+SweepName = Annotated[str, Argument(metavar="SWEEP", help="Sweep file, name, identity or MLflow run.")]
+Overrides = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Override a key, repeatable.")]
+StateRoot = Annotated[Path, Option("--state-dir", metavar="DIR", help="Folder for journals and result files.")]
+Workers = Annotated[int | None, Option(min=1, metavar="N", help="Number of workers.", show_default="one per CPU")]
+Executor = Annotated[str | None, Option(metavar="NAME", help="serial (no Ray), ray or auto.", show_default="auto")]
+Address = Annotated[str | None, Option(metavar="HOST:PORT", help="Ray cluster to join.", show_default=CLUSTER_DEFAULT)]
+AcceptChanges = Annotated[bool, Option("--accept-changes", help="Continue although code, data or libraries changed.")]
+ShardNumber = Annotated[str | None, Option(metavar="I/N", help="Evaluate only shard I of N, to `merge` later.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object instead of the table.")]
+Quiet = Annotated[bool, Option("--quiet", help="Hide progress and messages.")]
 
 
 @app.command()
 def sweep(
     file: SweepFile,
     overrides: Overrides = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Number of workers.", show_default="one per CPU")
-    ] = None,
-    executor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="serial (this process), ray, or auto.", show_default="auto")
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Ray cluster to join.", show_default="RAY_ADDRESS, else a local Ray"),
-    ] = None,
+    workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
     state_dir: StateRoot = STATE_ROOT,
-    plain: Annotated[
-        bool,
-        typer.Option(
-            "--plain",
-            help="Ignore batched and structured evaluation; call the loss once per item (for comparison).",
-        ),
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Move stored results aside and start over.")] = False,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Resume although code, data or libraries have changed.")
-    ] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="Evaluate only shard I of N; join them with `merge`.", show_default=False),
-    ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry failed items once.")] = False,
+    plain: Annotated[bool, Option("--plain", help=PLAIN_HELP)] = False,
+    fresh: Annotated[bool, Option("--fresh", help="Move stored results aside and start over.")] = False,
+    accept_changes: AcceptChanges = False,
+    shard: ShardNumber = None,
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Retry failed items once.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a sweep, resume it, or show its stored result."""
     from optitrip.app.options import Options
+    from optitrip.cli.run import run
     from optitrip.store.shards import Shard
     from optitrip.store.start_point import read
 
@@ -97,91 +66,29 @@ def sweep(
     if share is not None:
         state_dir = share.state_root(state_dir)
     options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, mlflow_process=True)
-    raise typer.Exit(run(found, options, json=json, quiet=quiet))
-
-
-def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
-    """Run a sweep and print its outcome; return the exit status."""
-    import logging
-    from dataclasses import replace
-
-    from rich.console import Console
-
-    from optitrip.app.run_sweep import run_sweep
-    from optitrip.cli import exit_status
-    from optitrip.core.observer import Observer
-    from optitrip.errors import Interrupted, NoAnswer, Stopped
-    from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to
-    from optitrip.runtime.signals import stop_signals
-    from optitrip.runtime.stopwatch import Stopwatch
-    from optitrip.runtime.streams import TolerantStream, stdout_to_stderr
-
-    stderr = TolerantStream(sys.stderr)
-    errors = Console(file=cast("TextIO", stderr), highlight=False)
-    live = LiveLine(errors, sweep.spec.progress(sweep))
-    messages = logging.NullHandler() if quiet else ConsoleHandler(errors)
-    # The loss's own prints are no result, so they go where messages go.
-    with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr(), logged_to(messages):
-        options = replace(options, raise_if_stopped=stop.raise_if_stopped)
-        try:
-            outcome = run_sweep(sweep, options, Observer() if quiet else live, Stopwatch(IMPORTED_AT))
-            status = exit_status.of_outcome(outcome)
-        except (NoAnswer, Stopped, Interrupted) as error:
-            if error.outcome is None:
-                raise
-            outcome, status = error.outcome, exit_status.of_error(error)
-    written = print_outcome(outcome, errors, json=json)
-    stderr.flush()
-    return status or (0 if written else 1)
-
-
-def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> bool:
-    """Print the result on stdout and the message on stderr; return whether stdout could be written."""
-    from io import TextIOWrapper
-    from json import dumps
-
-    from rich.console import Console
-
-    from optitrip.output.terminal import summary
-    from optitrip.runtime.streams import TolerantStream
-
-    stdout = TolerantStream(sys.stdout)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
-    if json:
-        print(dumps(outcome.to_json()), file=stdout)
-    else:
-        width = None if sys.stdout.isatty() else 120
-        Console(file=cast("TextIO", stdout), highlight=False, width=width).print(summary(outcome))
-    if outcome.message:
-        errors.print(outcome.message.lstrip(), markup=False, soft_wrap=True)
-    stdout.flush()
-    if stdout.error:
-        reason = stdout.error.strerror
-        errors.print(f"the result could not be written to stdout ({reason}); it is stored in {outcome.state_dir}")
-    return stdout.error is None
+    raise Exit(run(found, options, json=json, quiet=quiet))
 
 
 @app.command()
 def merge(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="State directories of all shards.", show_default=False)
-    ],
+    folders: Annotated[list[Path], Argument(metavar="DIR...", help="State directories of all shards.")],
     state_dir: StateRoot = STATE_ROOT,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Join shards although their code, data or libraries differ.")
-    ] = False,
+    accept_changes: AcceptChanges = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Join the shards of a sweep, then finish the sweep."""
     from optitrip.app.options import Options
+    from optitrip.cli.run import run
     from optitrip.store import shards
 
-    report: Callable[[str], None] = (lambda _: None) if quiet else partial(print, file=sys.stderr)
+    def report(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr)
+
     merged = shards.merge(folders, state_dir, report, accept_changes=accept_changes)
     options = Options(state_dir, accept_changes=accept_changes, mlflow_process=True)
-    raise typer.Exit(run(merged, options, json=json, quiet=quiet))
+    raise Exit(run(merged, options, json=json, quiet=quiet))
 
 
 @app.command()
@@ -196,13 +103,11 @@ def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = S
 @app.command()
 def show(
     sweep: SweepName,
-    failures: Annotated[bool, typer.Option("--failures", help="List failed items by kind and index.")] = False,
-    story: Annotated[
-        bool, typer.Option("--story", help="Show how the last run was scheduled: workers, retries, splits.")
-    ] = False,
+    failures: Annotated[bool, Option("--failures", help="List failed items by kind and index.")] = False,
+    story: Annotated[bool, Option("--story", help="Show how the last run was scheduled: retries, splits.")] = False,
     overrides: Overrides = None,
     state_dir: StateRoot = STATE_ROOT,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    json: Annotated[bool, Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Show what is stored for a sweep (safe while it is running)."""
     from json import dumps
@@ -222,8 +127,8 @@ def show(
 @app.command()
 def replay(
     sweep: SweepName,
-    index: Annotated[int, typer.Argument(metavar="INDEX", help="Index of the item, from 0.", show_default=False)],
-    pdb: Annotated[bool, typer.Option("--pdb", help="Open the debugger inside the loss.")] = False,
+    index: Annotated[int, Argument(metavar="INDEX", help="Index of the item, from 0.")],
+    pdb: Annotated[bool, Option("--pdb", help="Open the debugger inside the loss.")] = False,
     overrides: Overrides = None,
     state_dir: StateRoot = STATE_ROOT,
 ) -> None:
@@ -236,9 +141,7 @@ def replay(
 
 
 @app.command()
-def init(
-    loss: Annotated[str, typer.Argument(metavar="MODULE:LOSS", help="Function or class.", show_default=False)],
-) -> None:
+def init(loss: Annotated[str, Argument(metavar="MODULE:LOSS", help="Function or class.")]) -> None:
     """Write a commented sweep file for a loss, from its signature."""
     from optitrip.config.starter import write
 
@@ -249,8 +152,8 @@ def init(
 
 @app.command()
 def data(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Data set: cifar10.", show_default=False)],
-    folder: Annotated[Path, typer.Option(metavar="DIR", help="Folder to store it in.")] = Path("data"),
+    name: Annotated[str, Argument(metavar="NAME", help="Data set: cifar10.")],
+    folder: Annotated[Path, Option(metavar="DIR", help="Folder to store it in.")] = Path("data"),
 ) -> None:
     """Download a data set from its official page and verify it."""
     from optitrip.core.suggest import nearest
@@ -263,13 +166,11 @@ def data(
 
 
 @app.command()
-def ui(
-    port: Annotated[int, typer.Option(min=1, max=65_535, metavar="PORT", help="Port on 127.0.0.1.")] = 5000,
-) -> None:
+def ui(port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port on 127.0.0.1.")] = 5000) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
     from optitrip.tracking.ui_server import serve
 
-    raise typer.Exit(serve(port))
+    raise Exit(serve(port))
 
 
 ABANDONED_SECONDS = 2.0
