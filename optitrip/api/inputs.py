@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.app.load_objective import check_calls
 from optitrip.config.locations import Lines
 from optitrip.config.read import parse_draft
-from optitrip.config.sweep import Draft, Sweep
+from optitrip.config.sweep import Draft
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.loss.loading import signature_of
-from optitrip.loss.objective import Objective
 from optitrip.runtime.tracebacks import raised
 
 
@@ -39,28 +37,16 @@ def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
     reference, data = reference_of(loss), digest_of(loss)
     if kept and data is None and not importable(loss):
         raise InputError(
-            f"state_dir: {reference} has no identity by which its journal could be found again; wanted a function that "
-            "can be imported by its name, or an object with digest()"
+            f"state_dir: {reference} has no identity to store results under; wanted a function that can be imported by "
+            "its name, or an object with digest()"
         )
     tables = {**tables, "objective": {**tables.get("objective", {}), "loss": reference}}
-    shown = {name: table for name, table in tables.items() if name != "method"}
-    shown["method"] = {key: value for key, value in tables["method"].items() if key != "at"}  # x may be long
-    text = json.dumps(without_numpy(shown), default=repr)
+    method = {key: value for key, value in tables["method"].items() if key != "at"}  # x may be long
+    others = {key: table for key, table in tables.items() if key != "method"}
+    text = json.dumps(without_numpy({**others, "method": method}), default=repr)
     name = re.sub(r"\W+", "_", reference.rpartition(":")[2], flags=re.ASCII).strip("_")[:64] or "loss"
     draft = parse_draft(tables, Lines(None, ""), name, Path.cwd(), f"# Started from Python with\n# {text}\n")
     return replace(draft, data=data)
-
-
-def python_objective(loss: Any, sweep: Sweep) -> Objective:
-    """Return the objective of a loss.
-
-    Raises:
-        InputError: if it takes other parameters than the space has.
-    """
-    table = sweep.objective
-    objective = Objective(loss, table.reference, table.block, plain=table.plain)
-    check_calls(objective, sweep)
-    return objective
 
 
 def check_loss(loss: Any) -> None:
@@ -78,9 +64,9 @@ def reference_of(loss: Any) -> str:
 
     Python allows more letters in names than sweep files do; other letters are replaced by their numbers.
     """
-    named = loss if hasattr(loss, "__qualname__") else getattr(loss, "func", type(loss))
-    name = getattr(named, "__qualname__", "loss").replace("<locals>.", "").replace("<lambda>", "lambda")
-    return f"{spelled(getattr(named, '__module__', None) or 'builtins')}:{spelled(name)}"
+    source = loss if hasattr(loss, "__qualname__") else getattr(loss, "func", type(loss))
+    name = getattr(source, "__qualname__", "loss").replace("<locals>.", "").replace("<lambda>", "lambda")
+    return f"{spelled(getattr(source, '__module__', None) or 'builtins')}:{spelled(name)}"
 
 
 def spelled(name: str) -> str:
@@ -132,8 +118,8 @@ def only_parameter(loss: Any) -> str:
     call = loss if callable(loss) else getattr(loss, "losses", None)
     signature = signature_of(call) if callable(call) else None
     parameters = list(signature.parameters.values()) if signature else []
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    required = [p.name for p in parameters if p.default is p.empty and p.kind in named]
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    required = [p.name for p in parameters if p.default is p.empty and p.kind in kinds]
     if len(required) != 1:
         found = ", ".join(required) or "none that are visible"
         raise InputError(f"x has no name, and the loss requires {found}; wanted x = {{name: value}}, all of them")

@@ -38,22 +38,18 @@ def takes(options: type[Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        signature = inspect.signature(function)
-        own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
-        shared = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=kind)
-            for name, kind in get_type_hints(options).items()
-        ]
-        names = [parameter.name for parameter in [*own, *shared] if parameter.name != "self"]
+        *own, _ = inspect.signature(function).parameters.values()
+        for name, kind in get_type_hints(options).items():
+            own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=kind))
+        names = [parameter.name for parameter in own if parameter.name != "self"]
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            for name in kwargs:
-                if name not in names:
-                    raise TypeError(f"{function.__name__}() has no argument {name!r}; {nearest(name, names)}")
+            for name in kwargs.keys() - set(names):
+                raise TypeError(f"{function.__name__}() has no argument {name!r}; {nearest(name, names)}")
             return function(*args, **kwargs)
 
-        checked.__signature__ = signature.replace(parameters=[*own, *shared])  # pyright: ignore[reportAttributeAccessIssue]
+        vars(checked)["__signature__"] = inspect.signature(function).replace(parameters=own)
         return checked
 
     return decorate

@@ -10,10 +10,10 @@ from typing import Any, Unpack
 
 from rich.console import Console
 
-from optitrip.api.inputs import named_point, python_draft, python_objective, without_numpy
+from optitrip.api.inputs import named_point, python_draft, without_numpy
 from optitrip.api.options import StoreOptions, takes
 from optitrip.app.context import Context
-from optitrip.app.load_objective import load, with_surrogate
+from optitrip.app.load_objective import check_calls, load, with_surrogate
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
 from optitrip.config.locations import Lines
@@ -101,7 +101,9 @@ class Session:
         """Run `optitrip.search` on the workers of this session; options are `state_dir` and `track`, for this call."""
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
         method |= {"screen": screen} if screen is not None else {}
-        answer = self._python_sweep(loss, space, method, options, seed=seed, plain=plain, maximize=maximize)
+        objective = {"maximize": maximize, "plain": plain}
+        tables = {"seed": seed, "objective": objective, "space": space, "method": method}
+        answer = self._python_sweep(loss, tables, options)
         assert isinstance(answer, SearchAnswer)
         return answer
 
@@ -121,10 +123,12 @@ class Session:
         """Run `optitrip.gradient` on the workers of this session; options as for `search`."""
         point = named_point(loss, x)
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
-        method: dict[str, Any] = {"use": "gradient", "scheme": scheme, "at": {"values": point}}
+        method: dict[str, Any] = {"use": "gradient", "scheme": scheme}
         method |= {"step": step} if step is not None else {}
         method |= {"coordinates": coordinates} if coordinates is not None else {}
-        answer = self._python_sweep(loss, space, method, options, seed=seed, plain=plain)
+        objective = {"maximize": False, "plain": plain}
+        tables = {"seed": seed, "objective": objective, "space": space, "method": method}
+        answer = self._python_sweep(loss, tables, options, point)
         assert isinstance(answer, GradientAnswer)
         return answer
 
@@ -139,24 +143,17 @@ class Session:
         paths = dict.fromkeys([*import_paths(sweep.folder), *python_paths()])  # workers find what this process found
         return self._run(sweep, objective, tuple(paths), options)
 
-    def _python_sweep(
-        self,
-        loss: Any,
-        space: Mapping[str, Any],
-        method: dict[str, Any],
-        options: StoreOptions,
-        *,
-        seed: int,
-        plain: bool,
-        maximize: bool = False,
-    ) -> Answer:
+    def _python_sweep(self, loss: Any, tables: Any, options: StoreOptions, point: Any = None) -> Answer:
         options = {**self._options, **options}
         state_dir = options.get("state_dir")
-        tables = {"seed": seed, "objective": {"maximize": maximize, "plain": plain}, "space": space}
-        method = {key: value if key == "at" else without_numpy(value) for key, value in method.items()}
-        draft = python_draft(loss, {**without_numpy(tables), "method": method}, kept=state_dir is not None)
+        tables = without_numpy(tables)
+        if point is not None:  # as arrays, since it may be large
+            tables["method"]["at"] = {"values": point}
+        draft = python_draft(loss, tables, kept=state_dir is not None)
         sweep = resolve(draft, state_root(state_dir))
-        objective = python_objective(loss, sweep)
+        table = sweep.objective
+        objective = Objective(loss, table.reference, table.block, plain=table.plain)
+        check_calls(objective, sweep)
         key = id(loss), sweep.spec.surrogate(sweep.method), objective.capabilities
         objective = self._loaded(key, lambda: with_surrogate(objective, sweep))
         return self._run(sweep, objective, python_paths(), options)

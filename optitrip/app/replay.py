@@ -29,18 +29,14 @@ from optitrip.store.inspect import recorded
 def replay(
     sweep: Sweep, index: int, report: Callable[[str], None], folder: Path | None = None, *, debug: bool = False
 ) -> Any:
-    """Evaluate an item of a sweep by the plain call.
+    """Evaluate an item of a sweep by the plain call; return what the loss returned at the last point.
 
     Args:
         sweep: the sweep.
         index: index of the item, e.g. of a candidate; item 0 of a gradient is the point itself.
         report: receives lines with the parameters, and the losses of all points but the last.
         folder: the state directory, if there is one.
-        debug: open the debugger at the first line of the loss, and where it raises; of several points, at the first one
-            that fails, if any.
-
-    Returns:
-        What the loss returned at the last point.
+        debug: True to debug the first point that fails, from the first line of the loss and where it raises.
 
     Raises:
         InputError: if there is no such item.
@@ -87,7 +83,6 @@ def fails(call: Callable[[], Any]) -> bool:
 
 
 def debugged(call: Callable[[], Any]) -> Any:
-    """Call in the debugger."""
     try:
         return pdb.runcall(call)
     except Exception as error:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from optitrip.app import results
 from optitrip.app.context import Context, NoticeLog
 from optitrip.app.load_objective import load
 from optitrip.app.make_driver import make_driver
 from optitrip.app.options import Options
-from optitrip.app.outcomes import conclude, finished, return_or_raise, unfinished
-from optitrip.app.result_files import make_answer, result_folder, write_files
 from optitrip.config.sweep import Sweep
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Observers
@@ -28,21 +27,12 @@ from optitrip.tracking.subprocess_client import SubprocessClient
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
-    """Run a sweep, resume it, or show its stored result.
+    """Run a sweep, resume it, or return its stored result, as `run_loaded`.
 
     Ray and MLflow, which take long to start, start before the objective is loaded, unless a result is stored.
 
-    Args:
-        sweep: the sweep.
-        options: how it is run.
-        observer: receives all journalled parts and notices.
-        phases: seconds of the command so far.
-
-    Returns:
-        The outcome of a sweep that has an answer, or of a finished shard.
-
     Raises:
-        OptitripError: as `run_loaded`; InputError before anything is evaluated if the objective cannot be loaded.
+        InputError: before anything is evaluated, if the objective cannot be loaded.
     """
     if options.shard is not None:
         check_one_stage(sweep)
@@ -61,10 +51,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
 
 
 def run_loaded(context: Context) -> Outcome:
-    """Run a sweep whose objective is loaded.
-
-    Returns:
-        The outcome of a sweep that has an answer, or of a finished shard.
+    """Run a sweep whose objective is loaded; return the outcome if it has an answer or was a shard.
 
     Raises:
         NoAnswer: if the sweep cannot have an answer.
@@ -90,15 +77,15 @@ def run_loaded(context: Context) -> Outcome:
                 if context.release:
                     context.executors.leave()
             with phases.time("files"):
-                answer = make_answer(context, result)
-                folder = stack.enter_context(result_folder(context, state.path, tracked=tracker is not None))
+                answer = results.make_answer(context, result)
+                folder = stack.enter_context(results.result_folder(context, state.path, tracked=tracker is not None))
                 if folder is not None:
-                    written = write_files(folder, sweep.name, answer, observers, unchanged=not driver.evaluated)
-            outcome = finished(context, state, driver, answer)
+                    written = results.write_files(folder, sweep.name, answer, observers, unchanged=not driver.evaluated)
+            outcome = results.finished(context, state, driver, answer)
         except BaseException as raised:
-            error, outcome = raised, unfinished(context, state, driver, raised)
-        outcome = conclude(context, state, tracker, observers, outcome, written)
-    return return_or_raise(outcome, error)
+            error, outcome = raised, results.unfinished(context, state, driver, raised)
+        outcome = results.conclude(context, state, tracker, observers, outcome, written)
+    return results.return_or_raise(outcome, error)
 
 
 def open_state(context: Context) -> StateDir:

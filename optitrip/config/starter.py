@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-import tempfile
+import tomllib
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from tomlkit.items import Item, Table
 
 from optitrip.config.guesses import around, for_type, toml, unwrapped
-from optitrip.config.read import read_draft
+from optitrip.config.locations import Lines
+from optitrip.config.read import parse_draft
 from optitrip.core.table import Reference
 from optitrip.errors import InputError
 from optitrip.loss.loading import find, signature_of
@@ -100,11 +101,8 @@ def write(reference: str, folder: Path) -> Path:
         raise InputError(f"{folder}: no such folder; create it, or change to the folder for the sweep file")
     text = starter(reference, folder)
     stem = re.sub(r"[^A-Za-z0-9_]", "_", re.split(r"[:.]", reference)[-1]).lstrip("_")[:64] or "sweep"
-    with tempfile.TemporaryDirectory() as scratch:  # an unreadable file must not appear, not even for a moment
-        trial = Path(scratch, f"{stem}.toml")
-        trial.write_text(text, encoding="utf-8")
-        read_draft(trial)
     path = folder / f"{stem}.toml"
+    parse_draft(tomllib.loads(text), Lines(path, text), stem, folder, text)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -180,8 +178,8 @@ def variable(parameter: Parameter) -> Item | str:
         distribution, comment = for_type(kind)
         return toml(distribution).comment(comment) if comment else toml(distribution)
     if distribution := around(default, kind):
-        return toml(distribution).comment(f"default {shown(default)}")
-    return f"...  # keeps its default {shown(default)}, {NOT_TOML}"
+        return toml(distribution).comment(f"default {default_text(default)}")
+    return f"...  # keeps its default {default_text(default)}, {NOT_TOML}"
 
 
 def argument(parameter: Parameter) -> Item | str:
@@ -193,17 +191,15 @@ def argument(parameter: Parameter) -> Item | str:
     try:
         return toml(parameter.default).as_string()
     except (ValueError, TypeError):
-        return f"...  # default {shown(parameter.default)}"
+        return f"...  # default {default_text(parameter.default)}"
 
 
-def shown(default: Any) -> str:
+def default_text(default: Any) -> str:
     """Return a default for a comment; an object by its type, since its repr may be long or have many lines."""
     if isinstance(default, np.generic):
         default = default.item()
+    text = repr(default)
     if default is None or isinstance(default, str | int | float):
-        return repr(default)
-    try:
-        text = toml(default).as_string()
-    except (ValueError, TypeError):
-        text = ""
-    return text if 0 < len(text) < 60 else f"of type {type(default).__name__}"
+        return text
+    short = isinstance(default, list | tuple | dict) and len(text) < 60 and text.isprintable()
+    return text if short else f"of type {type(default).__name__}"

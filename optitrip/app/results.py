@@ -1,14 +1,16 @@
-"""The outcome of a run, with an answer or without, and what is done once it is known."""
+"""From the result of a route to the answer, its files and the outcome of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from optitrip.app.context import Context
+from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
@@ -17,10 +19,56 @@ from optitrip.output.outcome import Outcome, Status
 from optitrip.output.text import told
 from optitrip.runtime import files
 from optitrip.runtime.memory import peak_bytes
-from optitrip.store.state_dir import RESULT, StateDir
+from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, stored_items
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
 from optitrip.tracking.summary import note
+
+
+def make_answer(context: Context, result: Any) -> Answer:
+    """Return the answer, with pictures of its parameters or gradient if the objective can draw them."""
+    answer = context.sweep.spec.answer(context.sweep, result)
+    try:
+        return answer.with_images(context.objective.images(answer.shown))
+    except Exception as error:  # raised by the user's code; a sweep does not fail for want of a picture
+        text = f"the objective could not draw its parameters: {type(error).__name__}: {error}"
+        context.observers.notice(warning("no-picture", text))
+        return answer
+
+
+@contextmanager
+def result_folder(context: Context, state_dir: Path | None, *, tracked: bool) -> Generator[Path | None]:
+    """Return the folder for files: the state directory, or a temporary one if only MLflow needs files."""
+    if state_dir is not None or not tracked:
+        yield state_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="optitrip-") as folder:
+        files.write_atomically(Path(folder) / SWEEP_FILE, context.sweep.text.encode())
+        yield Path(folder)
+
+
+def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:
+    """Write the files of an answer of the sweep `name` beside the sweep file; return the paths of all that exist.
+
+    Existing files may be valid if `unchanged`: nothing was evaluated since they were written.
+    """
+    contents = dict(answer.files(name))
+    paths = [folder / SWEEP_FILE, *(folder / file for file in contents)]
+    if unchanged and stored_items(folder) == answer.items:
+        return [path for path in paths if path.exists()]
+    # The result file vouches for the files beside it, so it is removed first and written last.
+    (folder / RESULT).unlink(missing_ok=True)
+    for file, make in contents.items():
+        try:
+            data = make()
+        except Exception as error:  # e.g. losses of 1e308; a sweep does not fail for want of a picture
+            if not file.endswith(".png"):
+                raise
+            observer.notice(warning("no-picture", f"the picture {file} could not be drawn: {error}"))
+            (folder / file).unlink(missing_ok=True)
+        else:
+            files.write_atomically(folder / file, data)
+    return [path for path in paths if path.exists()]
 
 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
