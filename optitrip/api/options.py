@@ -45,8 +45,9 @@ def takes(options: type[Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            for name in kwargs.keys() - set(names):
-                raise TypeError(f"{function.__name__}() has no argument {name!r}; {nearest(name, names)}")
+            for name in kwargs:
+                if name not in names:
+                    raise TypeError(f"{function.__name__}() has no argument {name!r}; {nearest(name, names)}")
             return function(*args, **kwargs)
 
         vars(checked)["__signature__"] = inspect.signature(function).replace(parameters=own)

@@ -1,23 +1,14 @@
-"""Exit statuses of the command: the one table from an outcome or an exception to an integer."""
+"""Exit statuses of the command: the one table from the end of a sweep to an integer."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 from optitrip.errors import InputError, NoAnswer, StateError, Stopped
-
-if TYPE_CHECKING:
-    from optitrip.output.outcome import Outcome
 
 FINISHED, NO_ANSWER, WRONG_INPUT, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
 SIGNALLED = 128
 """Offset of the number of the signal that stopped the command, as in shells."""
-
-
-def of_outcome(outcome: Outcome) -> int:
-    """Return the status of a sweep that has an answer, or of a finished shard."""
-    return FINISHED if outcome.failures_allowed else FAILURES
 
 
 def of_error(error: BaseException) -> int:

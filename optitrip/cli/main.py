@@ -24,7 +24,9 @@ PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per i
 
 SweepFile = Annotated[Path, Argument(metavar="FILE", help="Sweep file (TOML).")]
 SweepName = Annotated[str, Argument(metavar="SWEEP", help="Sweep file, name, identity or MLflow run.")]
-Overrides = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Override a key, repeatable.")]
+Overrides = Annotated[
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file; may be repeated.")
+]
 StateRoot = Annotated[Path, Option("--state-dir", metavar="DIR", help="Folder for journals and result files.")]
 Workers = Annotated[int | None, Option(min=1, metavar="N", help="Number of workers.", show_default="one per CPU")]
 Executor = Annotated[str | None, Option(metavar="NAME", help="serial (no Ray), ray or auto.", show_default="auto")]

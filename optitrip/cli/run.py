@@ -38,7 +38,7 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
         options = replace(options, raise_if_stopped=stop.raise_if_stopped)
         try:
             outcome = run_sweep(sweep, options, Observer() if quiet else live, Stopwatch(optitrip.IMPORTED_AT))
-            status = exit_status.of_outcome(outcome)
+            status = exit_status.FINISHED if outcome.failures_allowed else exit_status.FAILURES
         except (NoAnswer, Stopped, Interrupted) as error:
             if error.outcome is None:
                 raise
