@@ -1,17 +1,19 @@
-"""The Python interface: search, gradient and sweep, for notebooks and programs."""
+"""The functions `optitrip.search`, `gradient` and `sweep`: each opens a `Session` for one call."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from optitrip.api.session import Session, root_of, sweep_of
+from optitrip.api.options import RunOptions, takes
+from optitrip.api.session import Session, draft_of
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.output.answer import Answer
 
 
+@takes(RunOptions)
 def search(
     loss: Any,
     space: Mapping[str, Any],
@@ -23,47 +25,40 @@ def search(
     maximize: bool = False,
     plain: bool = False,
     screen: str | None = None,
-    workers: int | None = None,
-    executor: str = "auto",
-    progress: bool = False,
-    state_dir: str | Path | None = None,
-    track: bool = False,
+    **options: Unpack[RunOptions],
 ) -> SearchAnswer:
-    """Draw candidates, compute the loss of each, keep the best.
+    """Draw candidates, compute the loss of each, and return the best.
 
-    The answer is that of a sweep file with the same words, bit for bit, whatever the number of workers.
+    The answer is that of a sweep file with the same values, bit for bit, whatever the number of workers.
 
     Args:
-        loss: called with the variables of the space by name; returns a number, or a dict of `loss` and other numbers.
-            A lambda or a closure will do, or an object that offers more (`losses`, `report`, ...).
-        space: variables by name, in the words of a sweep file, e.g. {"x": {"normal": [0, 1], "shape": [3]}}.
-        candidates: how many are drawn.
-        seed: of the draws.
-        sampler: "random" or "halton", which spreads candidates more evenly in a few dimensions.
-        best: how many of the best are kept.
-        maximize: keep the largest losses in place of the smallest.
-        plain: use the plain call, whatever else the loss offers.
-        screen: every candidate by the cheaper surrogate that the loss offers under this word, the best ones by itself.
-        workers: slots wanted of Ray; one a CPU by default.
-        executor: "auto", "serial" or "ray", see `Session`.
-        progress: show on stderr what the command would show.
-        state_dir: keep a journal and the files of the answer below this folder, and go on from what is there.
-        track: tell MLflow of it, as the command does.
+        loss: function of the variables of the space by name; returns a number, or a dict of `loss` and other numbers.
+            Lambdas and closures are accepted, and objects that offer more (`losses`, `report`, ...).
+        space: variables by name, as in a sweep file, e.g. {"x": {"normal": [0, 1], "shape": [3]}}.
+        candidates: number of candidates to draw.
+        seed: seed of the random draws.
+        sampler: "random", or "halton" for candidates that are spread more evenly in a few dimensions.
+        best: number of best candidates to return.
+        maximize: True to look for the largest losses.
+        plain: True to ignore batched evaluation and call the loss once per candidate.
+        screen: name of a surrogate that the loss offers: it evaluates all candidates, and the loss itself the best.
+        options: `workers`, `executor`, `address`, `resources`, `progress`, `state_dir` and `track`, see `Session`.
 
     Raises:
-        optitrip.InputError: for a mistake in what was given, before anything is evaluated.
+        optitrip.InputError: if an argument is wrong; mostly before anything is evaluated.
         optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
-        optitrip.StateError: if what is stored is locked, damaged, or of a loss that has changed since.
+        optitrip.StateError: if the stored sweep is locked, damaged, or belongs to a loss that has changed since.
         optitrip.Stopped: if workers kept dying, or nothing more could be written; carries the best so far.
-        optitrip.Interrupted: after Ctrl-C; carries the best so far, too.
+        optitrip.Interrupted: after Ctrl-C; carries the best so far.
     """
-    with Session(workers, executor=executor, progress=progress) as session:
+    with Session(**options) as session:
         return session.search(
             loss, space, candidates=candidates, seed=seed, sampler=sampler, best=best, maximize=maximize, plain=plain,
-            screen=screen, state_dir=state_dir, track=track,
+            screen=screen,
         )  # fmt: skip
 
 
+@takes(RunOptions)
 def gradient(
     loss: Any,
     x: Any,
@@ -73,57 +68,42 @@ def gradient(
     coordinates: int | None = None,
     seed: int = 0,
     plain: bool = False,
-    workers: int | None = None,
-    executor: str = "auto",
-    progress: bool = False,
-    state_dir: str | Path | None = None,
-    track: bool = False,
+    **options: Unpack[RunOptions],
 ) -> GradientAnswer:
-    """The numeric gradient of a loss at x.
+    """Compute the numeric gradient of a loss at x.
 
     Args:
         loss: as for `search`.
         x: a number or an array for a loss of one parameter, else a dict of them by name; float32 stays float32.
         scheme: "forward", "backward" or "central" differences.
-        step: h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences.
-        coordinates: only this many, drawn at random by the seed; by default all.
-        seed: of that draw.
-        plain: use the plain call, one coordinate at a time, whatever else the loss offers.
-        workers, executor, progress, state_dir, track: as for `search`.
+        step: step size h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences.
+        coordinates: number of coordinates to differentiate, drawn at random; all by default.
+        seed: seed of that draw.
+        plain: True to ignore batched and structured evaluation and call the loss once per coordinate.
+        options: as for `search`.
 
     Raises:
-        optitrip.InputError: for a mistake in what was given, before anything is evaluated.
         optitrip.NoAnswer: if there is no loss at x, or no coordinate has a difference.
-        optitrip.StateError: if what is stored is locked, damaged, or of a loss that has changed since.
-        optitrip.Stopped: if workers kept dying, or nothing more could be written; carries the best so far.
-        optitrip.Interrupted: after Ctrl-C; carries the best so far, too.
+        optitrip.OptitripError, optitrip.Interrupted: as for `search`.
     """
-    with Session(workers, executor=executor, progress=progress) as session:
-        return session.gradient(
-            loss, x, scheme=scheme, step=step, coordinates=coordinates, seed=seed, plain=plain, state_dir=state_dir,
-            track=track,
-        )  # fmt: skip
+    with Session(**options) as session:
+        return session.gradient(loss, x, scheme=scheme, step=step, coordinates=coordinates, seed=seed, plain=plain)
 
 
-def sweep(
-    path_or_table: str | Path | Mapping[str, Any],
-    *,
-    progress: bool = False,
-    state_dir: str | Path | None = None,
-    track: bool = False,
-) -> Answer:
-    """The answer of a sweep file, or of its tables as a dict.
+@takes(RunOptions)
+def sweep(path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
+    """Run a sweep file, or its tables given as a dict.
 
-    As the command does, it puts the file's folder first where Python looks for modules.
+    The folder of the file comes first in the search for modules, as in the command.
 
     Args:
-        path_or_table: of the file, or what it would hold.
-        progress, state_dir, track: as for `search`; what the file says of tracking does not count.
+        path_or_table: path of a sweep file, or a dict with its contents.
+        options: as for `search`; they replace the [run] table of the file. Its [tracking] table is ignored.
 
     Raises:
         optitrip.OptitripError, optitrip.Interrupted: as for `search`.
     """
-    given = sweep_of(path_or_table, root_of(state_dir))
-    run = given.run
-    with Session(run.workers, executor=run.executor, resources=run.resources, progress=progress) as session:
-        return session._sweep(given, state_dir, track)  # pyright: ignore[reportPrivateUsage]
+    run = draft_of(path_or_table).run
+    options = {"workers": run.workers, "executor": run.executor, "resources": run.resources, **options}
+    with Session(**options) as session:
+        return session.sweep(path_or_table)

@@ -1,1 +1,1 @@
-"""Use cases, one a file: what the command line and the Python interface have in common."""
+"""Use cases: what the command line and the Python interface have in common."""

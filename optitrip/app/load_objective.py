@@ -1,4 +1,4 @@
-"""The objective of a sweep, loaded, checked against its space, with its surrogate."""
+"""Loads the objective of a sweep, checks it against the space, and adds its surrogate."""
 
 from __future__ import annotations
 
@@ -22,33 +22,38 @@ def load(sweep: Sweep) -> Objective:
     """Import and build the objective of a sweep in this process, and check its parameters against the space.
 
     Raises:
-        InputError: if the module cannot be imported, has no such name, the arguments do not fit, building it raised,
-            the result is no loss, or it takes other parameters than the space has; with the line of the sweep file.
+        InputError: with the line of the sweep file, if the loss cannot be imported or built, is no loss, or takes other
+            parameters than the space has.
     """
     use_import_paths(import_paths(sweep.folder))
     table = sweep.objective
-    named_by = ("objective", "loss" if table.loss else "make")
-    with mistakes_at(sweep, named_by):
-        named = find(table.reference, sweep.folder)
-    with mistakes_at(sweep, ("objective", "arguments") if table.arguments else named_by):
-        loss = build(named, table.reference, table.arguments, factory=table.make is not None)
+    reference_key = ("objective", "loss" if table.loss else "make")
+    with errors_located(sweep, reference_key):
+        target = find(table.reference, sweep.folder)
+    with errors_located(sweep, ("objective", "arguments") if table.arguments else reference_key):
+        loss = build(target, table.reference, table.arguments, factory=table.make is not None)
         objective = Objective(loss, table.reference, table.block, plain=table.plain)
         shared = [name for name in table.arguments if name in sweep.space.names]
-        if table.loss and not inspect.isclass(named) and shared:
+        if table.loss and not inspect.isclass(target) and shared:
             raise InputError(
                 f"objective {table.reference}: {', '.join(shared)} is both in [objective.arguments] and in [space]; "
                 "it can be bound or varied, not both"
             )
-    with mistakes_at(sweep, ("space",)):
-        for call in (objective.plain_call, objective.batch_call):
-            if call is not None:
-                check_parameters(call, table.reference, sweep.space.names)
+    with errors_located(sweep, ("space",)):
+        check_calls(objective, sweep)
     return with_surrogate(objective, sweep)
 
 
+def check_calls(objective: Objective, sweep: Sweep) -> None:
+    """Raise an InputError if a call of the objective takes other parameters than the space has."""
+    for call in (objective.plain_call, objective.batch_call):
+        if call is not None:
+            check_parameters(call, objective.name, sweep.space.names)
+
+
 @contextmanager
-def mistakes_at(sweep: Sweep, key: tuple[str, ...]) -> Generator[None]:
-    """Give what is wrong within the place of a key in the sweep file, if there is a file."""
+def errors_located(sweep: Sweep, key: tuple[str, ...]) -> Generator[None]:
+    """Prefix an InputError with the line of a key in the sweep file, if there is a file."""
     try:
         yield
     except InputError as error:
@@ -58,12 +63,13 @@ def mistakes_at(sweep: Sweep, key: tuple[str, ...]) -> Generator[None]:
 
 
 def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
-    """Return the objective with the surrogate that the sweep screens by, if it does.
+    """Return the objective with the surrogate for screening, if the sweep screens.
 
-    Made here and not by the workers, so that those of a node share its arrays; by one thread, as they would.
+    The surrogate is built here and not by the workers, so that those of a node share its arrays; by one thread, as on
+    a worker.
 
     Raises:
-        InputError: if it offers none under this word, or making it raised.
+        InputError: if the objective offers no such surrogate, or building it raised.
     """
     choice = sweep.spec.surrogate(sweep.method)
     if choice is None:
@@ -76,8 +82,8 @@ def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
     options = {"device": choice.device} if choice.device else {}
     try:
         with threadpool_limits(limits=1):
-            made = objective.loss.screen(choice.word, **options)
-            surrogate = Objective(made, f"{objective.name}, {choice.word}", objective.capabilities.block)
+            loss = objective.loss.screen(choice.word, **options)
+            surrogate = Objective(loss, f"{objective.name}, {choice.word}", objective.capabilities.block)
     except InputError as error:
         raise sweep.mistake(("method", "screen"), str(error)) from None
     except (Exception, SystemExit) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -11,56 +11,60 @@ from optitrip.app.context import Context
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
-from optitrip.driver.settings import Settings
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Accepted, EvaluatingHere
-from optitrip.journal.journal import Journal
 from optitrip.store.state_dir import StateDir
 
 
 @contextmanager
 def make_driver(context: Context, state: StateDir, observer: Observer) -> Generator[Driver]:
-    """Make the driver, and note in the journal while it evaluates in this process, which a crash would take along."""
-    sweep, executors = context.sweep, context.executors
-    here = executors.begins_here and state.path is not None and not context.options.has_result(sweep)
-    if here and state.journal.fact(EvaluatingHere):
-        text = "the last command died, perhaps of a loss in its own process: now Ray workers evaluate all"
+    """Make the driver of a run.
+
+    While items may be evaluated in this process, a fact in the journal says so: a loss that crashes would end this
+    process, now and at the next attempt, so the next run that finds the fact evaluates on workers only.
+    """
+    sweep, options, executors, journal = context.sweep, context.options, context.executors, state.journal
+    here = executors.begins_here and state.path is not None and not options.has_result(sweep)
+    if here and journal.fact(EvaluatingHere):
+        text = "the last command crashed, perhaps because of the loss; all items are now evaluated on Ray workers"
         observer.notice(warning("crashed-before", text))
         executors.avoid_this_process()
         here = False
     executors.use(context.objective, context.paths, observer.notice)
-    block, shard = context.objective.capabilities.block, context.options.shard
-    accepted = state.journal.fact(Accepted)
-    driver = Driver(
-        executors,
-        block,
-        state.journal,
-        observer,
-        context.phases,
-        cancellation(context),
-        settings_of(context),
-        retries=sweep.failures.retries,
-        retry_failed=context.options.retry_failed,
-        share=partial(shard.of, block=block) if shard else None,
-        checked_since=(accepted.since if accepted else 0) if sweep.objective.deterministic else None,
-    )
-    with evaluating_here(state.journal) if here else nullcontext():
-        yield driver
-
-
-def settings_of(context: Context) -> Settings:
-    """Return the settings of the driver with the durations of the sweep file."""
-    sweep = context.sweep
-    return replace(
-        context.options.settings,
+    block, shard = context.objective.capabilities.block, options.shard
+    accepted = journal.fact(Accepted)
+    settings = replace(
+        options.settings,
         drain_seconds=sweep.stop.drain_seconds,
         wait_seconds=sweep.run.wait_seconds,
         item_seconds=sweep.failures.timeout_seconds,
     )
+    driver = Driver(
+        executors,
+        block,
+        journal,
+        observer,
+        context.phases,
+        cancellation(context),
+        settings,
+        retries=sweep.failures.retries,
+        retry_failed=options.retry_failed,
+        share=partial(shard.of, block=block) if shard else None,
+        checked_since=(accepted.since if accepted else 0) if sweep.objective.deterministic else None,
+    )
+    if not here:
+        yield driver
+        return
+    journal.note(EvaluatingHere())
+    try:
+        yield driver
+    finally:
+        with suppress(Stopped):
+            journal.forget(EvaluatingHere)
 
 
 def cancellation(context: Context) -> Callable[[], None]:
-    """Return what is called between slices; it raises `Stopped` if someone asked to stop, or the time is over."""
+    """Return a function that raises `Stopped` if a stop was requested or the time is up."""
 
     def raise_if_stopped() -> None:
         context.options.raise_if_stopped()
@@ -69,15 +73,3 @@ def cancellation(context: Context) -> Callable[[], None]:
             raise Stopped(f"stopped after {limit:g} s, as [stop] max_seconds says")
 
     return raise_if_stopped
-
-
-@contextmanager
-def evaluating_here(journal: Journal) -> Generator[None]:
-    """Note in the journal that the loss is evaluated in this process, while it is: one that crashes takes the process
-    along, and would again."""
-    journal.note(EvaluatingHere())
-    try:
-        yield
-    finally:
-        with suppress(Stopped):
-            journal.forget(EvaluatingHere)

@@ -1,4 +1,4 @@
-"""The options of one run: how it is run, no part of the answer."""
+"""How one sweep is run; no part of the answer."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ class Options:
     """How one sweep is run."""
 
     state_dir: Path | None = STATE_ROOT
-    """The folder of state directories; None to write nothing."""
+    """Folder of state directories; None to write nothing."""
     address: str | None = None
-    """The address of a Ray cluster to join."""
+    """Address of a Ray cluster to join."""
     fresh: bool = False
-    """Whether to set what is stored aside and start over."""
+    """True to move stored results aside and start over."""
     accept_changes: bool = False
-    """Whether to resume although code, data or libraries have changed."""
+    """True to resume although code, data or libraries have changed."""
     retry_failed: bool = False
-    """Whether to retry once what failed."""
+    """True to retry failed items once."""
     shard: Shard | None = None
-    """The share of the items to evaluate, to be merged with the others; MLflow hears of the whole only."""
-    apart: bool = False
-    """Whether MLflow is given a process of its own: a command need not wait for its import, many sweeps share one."""
+    """Share of the items to evaluate, to be merged with the others; only the merged sweep is tracked in MLflow."""
+    mlflow_process: bool = False
+    """True to write to MLflow from a process of its own, so that a command need not wait for MLflow's import."""
     settings: Settings = DEFAULT
     """Settings of the driver; the sweep's own durations replace some of them."""
     raise_if_stopped: Callable[[], None] = lambda: None
-    """Called between slices; raises `Stopped` if someone asked to stop."""
+    """Function called between slices; raises `Stopped` if a stop was requested."""
 
     def has_result(self, sweep: Sweep) -> bool:
-        """Return whether a result file covers all that is asked for, so that most likely nothing is evaluated."""
+        """Return whether a result file covers all items, so that most likely nothing is evaluated."""
         if self.fresh or self.retry_failed or self.state_dir is None:
             return False
         return stored_items(self.state_dir / sweep.label) == sweep.items

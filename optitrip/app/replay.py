@@ -1,6 +1,6 @@
-"""One item again, in this process: its parameters, and what the loss says of them, as it says it.
+"""Evaluates one item again in this process, and shows its parameters and what the loss returns or raises.
 
-An item may have several points. If the journal tells which of them failed, it is that one; else each in turn.
+Of an item with several points, the one that failed is evaluated if the journal says which; otherwise each in turn.
 """
 
 from __future__ import annotations
@@ -27,20 +27,16 @@ from optitrip.store.inspect import recorded
 
 
 def replay(
-    sweep: Sweep, index: int, say: Callable[[str], None], folder: Path | None = None, *, debug: bool = False
+    sweep: Sweep, index: int, report: Callable[[str], None], folder: Path | None = None, *, debug: bool = False
 ) -> Any:
-    """Evaluate an item of a sweep by the plain call.
+    """Evaluate an item of a sweep by the plain call; return what the loss returned at the last point.
 
     Args:
-        sweep: with its point, if it is a gradient.
-        index: of a candidate; of a gradient's item, of which 0 is the point itself.
-        say: takes the lines that tell what is evaluated, and what all points but the last returned.
+        sweep: the sweep.
+        index: index of the item, e.g. of a candidate; item 0 of a gradient is the point itself.
+        report: receives lines with the parameters, and the losses of all points but the last.
         folder: the state directory, if there is one.
-        debug: stand in the debugger at the first line of the loss, and where it raises; of several points, at the first
-            that fails, if one does.
-
-    Returns:
-        What the loss returned at the last point.
+        debug: True to debug the first point that fails, from the first line of the loss and where it raises.
 
     Raises:
         InputError: if there is no such item.
@@ -56,21 +52,21 @@ def replay(
     returned: Any = None
     with threadpool_limits(limits=1):
         if debug and len(sides) > 1:
-            sides = [side for side in sides if fails(call_of(objective, method.point(index, side)))][:1] or sides
-        for place, side in enumerate(sides):
-            if place:
-                say(repr(returned))
+            sides = [side for side in sides if fails(call_at(objective, method.point(index, side)))][:1] or sides
+        for number, side in enumerate(sides):
+            if number:
+                report(repr(returned))
             values = method.point(index, side)
-            say(f"{method.title(index, side)} of {sweep.label}")
+            report(f"{method.title(index, side)} of {sweep.label}")
             for name, batch in values.items():
-                say(f"  {name} = {show(batch[0])}")
-            call = call_of(objective, values)
+                report(f"  {name} = {show(batch[0])}")
+            call = call_at(objective, values)
             returned = debugged(call) if debug else call()
     return returned
 
 
-def call_of(objective: Objective, values: Mapping[str, Array]) -> Callable[[], Any]:
-    """Make the plain call at a point, given as a batch of one."""
+def call_at(objective: Objective, values: Mapping[str, Array]) -> Callable[[], Any]:
+    """Bind the plain call to a point, given as a batch of one."""
     if objective.plain_call is not None:
         return partial(objective.plain_call, **arguments(values, 0))
     assert objective.batch_call is not None
@@ -78,7 +74,7 @@ def call_of(objective: Objective, values: Mapping[str, Array]) -> Callable[[], A
 
 
 def fails(call: Callable[[], Any]) -> bool:
-    """Return whether a loss raises, or gives no finite number."""
+    """Return whether a call raises or gives no finite loss."""
     try:
         loss, _ = split(call())
         return not math.isfinite(number(loss))
@@ -87,7 +83,6 @@ def fails(call: Callable[[], Any]) -> bool:
 
 
 def debugged(call: Callable[[], Any]) -> Any:
-    """Call in the debugger."""
     try:
         return pdb.runcall(call)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""One sweep from end to end, in seven steps."""
+"""One sweep from end to end, in seven steps: load, open, track, evaluate, answer, write, conclude."""
 
 from __future__ import annotations
 
@@ -6,42 +6,33 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from optitrip.app.conclude import conclude
-from optitrip.app.context import Context
-from optitrip.app.endings import ended, finished, result
+from optitrip.app import results
+from optitrip.app.context import Context, NoticeLog
 from optitrip.app.load_objective import load
 from optitrip.app.make_driver import make_driver
-from optitrip.app.notice_log import NoticeLog
-from optitrip.app.open_state import open_state
 from optitrip.app.options import Options
-from optitrip.app.result_files import folder_of_files, make_answer, write_files
 from optitrip.config.sweep import Sweep
+from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Observers
 from optitrip.executors.manager import executors_of
+from optitrip.journal.facts import Origin
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.store.provenance import compare, provenance
 from optitrip.store.shards import check_one_stage
+from optitrip.store.state_dir import StateDir
 from optitrip.tracking.runs import track
 from optitrip.tracking.subprocess_client import SubprocessClient
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
-    """Run a sweep, or resume it, or show its result.
+    """Run a sweep, resume it, or return its stored result, as `run_loaded`.
 
-    What takes long to start, Ray and MLflow, starts before the objective is loaded, unless the sweep has its result.
-
-    Args:
-        sweep: the sweep.
-        options: how it is run.
-        observer: told of all that the journal holds, and of notices.
-        phases: the seconds of the command so far.
-
-    Returns:
-        The outcome of a sweep that has an answer, or one share of it.
+    Ray and MLflow, which take long to start, start before the objective is loaded, unless a result is stored.
 
     Raises:
-        OptitripError: as `run_loaded`; InputError before anything is evaluated if the objective cannot be loaded.
+        InputError: before anything is evaluated, if the objective cannot be loaded.
     """
     if options.shard is not None:
         check_one_stage(sweep)
@@ -51,8 +42,8 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
         with phases.time("load"):
             paths, client = import_paths(sweep.folder), None
             if not options.has_result(sweep):
-                if options.apart and sweep.tracking.use != "none" and options.shard is None:
-                    with suppress(OSError):  # no more processes: it will have to be here
+                if options.mlflow_process and sweep.tracking.use != "none" and options.shard is None:
+                    with suppress(OSError):  # no process can be started: MLflow is used in this one
                         client = stack.enter_context(SubprocessClient())
                 executors.begin(paths, Observers(log, observer).notice)
             objective = load(sweep)
@@ -60,17 +51,14 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
 
 
 def run_loaded(context: Context) -> Outcome:
-    """Run a sweep whose objective is loaded.
-
-    Returns:
-        The outcome of a sweep that has an answer, or one share of it.
+    """Run a sweep whose objective is loaded; return the outcome if it has an answer or was a shard.
 
     Raises:
         NoAnswer: if the sweep cannot have an answer.
         Stopped: if it was stopped, or nothing more can be written.
-        Interrupted: the same by Ctrl-C.
-        InputError: if the objective cannot go where it is to be evaluated.
-        StateError: if what is stored is locked, damaged or changed.
+        Interrupted: if it was stopped by Ctrl-C.
+        InputError: if the objective cannot be sent to workers.
+        StateError: if the stored state is locked, damaged or changed.
     """
     sweep, phases = context.sweep, context.phases
     with ExitStack() as stack:
@@ -84,18 +72,41 @@ def run_loaded(context: Context) -> Outcome:
         error: BaseException | None = None
         try:
             try:
-                found = driver.run(sweep.spec.route(sweep, context.objective.capabilities))
+                result = driver.run(sweep.spec.route(sweep, context.objective.capabilities))
             finally:
                 if context.release:
                     context.executors.leave()
             with phases.time("files"):
-                answer = make_answer(context, found)
-                folder = stack.enter_context(folder_of_files(context, state.path, tracked=tracker is not None))
+                answer = results.make_answer(context, result)
+                folder = stack.enter_context(results.result_folder(context, state.path, tracked=tracker is not None))
                 if folder is not None:
-                    unchanged = not driver.evaluated
-                    written = write_files(folder, sweep.name, answer, observers, unchanged=unchanged)
-            outcome = finished(context, state, driver, answer)
+                    written = results.write_files(folder, sweep.name, answer, observers, unchanged=not driver.evaluated)
+            outcome = results.finished(context, state, driver, answer)
         except BaseException as raised:
-            error, outcome = raised, ended(context, state, driver, raised)
-        outcome = conclude(context, state, tracker, observers, outcome, written)
-    return result(outcome, error)
+            error, outcome = raised, results.unfinished(context, state, driver, raised)
+        outcome = results.conclude(context, state, tracker, observers, outcome, written)
+    return results.return_or_raise(outcome, error)
+
+
+def open_state(context: Context) -> StateDir:
+    """Open the state directory of a sweep, and store there where the sweep comes from.
+
+    Raises:
+        StateError: if it is locked or damaged, or if code, data or libraries have changed.
+    """
+    sweep, options = context.sweep, context.options
+    state = StateDir(options.state_dir, sweep, fresh=options.fresh)
+    try:
+        if state.path is not None:
+            now = provenance(sweep, context.objective, context.paths)
+            compare(state, now, accept_changes=options.accept_changes)
+            state.keep(sweep)
+            state.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides))
+    except BaseException:
+        state.close()
+        raise
+    for damage in state.journal.lost:
+        context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
+    if state.differs:
+        context.observers.notice(info("new-sweep", state.differs))
+    return state

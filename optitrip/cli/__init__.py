@@ -1,1 +1,1 @@
-"""The command line: thin commands, and the exit statuses."""
+"""The command line: thin commands and their exit statuses."""

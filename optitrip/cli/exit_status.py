@@ -1,31 +1,18 @@
-"""The exit statuses of the command: the one table from how a sweep ended, or what was raised, to an integer."""
+"""Exit statuses of the command: the one table from the end of a sweep to an integer."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 from optitrip.errors import InputError, NoAnswer, StateError, Stopped
 
-if TYPE_CHECKING:
-    from optitrip.output.outcome import Outcome
-
 FINISHED, NO_ANSWER, WRONG_INPUT, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
 SIGNALLED = 128
-"""Added to the number of the signal that stopped the command, as shells do."""
-
-
-def of_outcome(outcome: Outcome) -> int:
-    """Return the status of a sweep that has an answer, or a share of one."""
-    return FINISHED if outcome.failures_allowed else FAILURES
+"""Offset of the number of the signal that stopped the command, as in shells."""
 
 
 def of_error(error: BaseException) -> int:
-    """Return the status for what a command raised.
-
-    Raises:
-        BaseException: the error itself, if it is none that optitrip raises on purpose.
-    """
+    """Return the status of an exception; raise it again if optitrip does not raise it on purpose."""
     match error:
         case InputError() | StateError():
             return WRONG_INPUT

@@ -1,180 +1,101 @@
-"""The command line: parse, call, print. Libraries are imported inside commands, so that `--help` is instant."""
+"""The command line: parse, call, print. Commands import their libraries themselves, so that `--help` is instant."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, cast
+from typing import Annotated, NoReturn
 
-import typer
+from typer import Argument, Exit, Option, Typer
 
-from optitrip import IMPORTED_AT
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from optitrip.app.options import Options
-    from optitrip.config.sweep import Sweep
-    from optitrip.output.outcome import Outcome
-
-app = typer.Typer(
+app = Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Evaluate a loss at very many points, in parallel, and keep the one answer that matters.",
+    help="Evaluate a loss at very many points in parallel, and keep the one answer that matters.",
 )
 
-STOPPING = "\nstopping after the slices in hand; once more stops at once\n"
+STATE_ROOT = Path(".optitrip")
+CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
+PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 
-SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file (TOML).", show_default=False)]
+SweepFile = Annotated[Path, Argument(metavar="FILE", help="Sweep file (TOML).")]
+SweepName = Annotated[str, Argument(metavar="SWEEP", help="Sweep file, name, identity or MLflow run.")]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; may be repeated.", show_default=False),
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file; may be repeated.")
 ]
-
-SweepName = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="Its file, name, identity or MLflow run.", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no messages.")]
-StateRoot = Annotated[Path, typer.Option("--state-dir", help="Where sweeps keep their journals and files.")]
+StateRoot = Annotated[Path, Option("--state-dir", metavar="DIR", help="Folder for journals and result files.")]
+Workers = Annotated[int | None, Option(min=1, metavar="N", help="Number of workers.", show_default="one per CPU")]
+Executor = Annotated[str | None, Option(metavar="NAME", help="serial (no Ray), ray or auto.", show_default="auto")]
+Address = Annotated[str | None, Option(metavar="HOST:PORT", help="Ray cluster to join.", show_default=CLUSTER_DEFAULT)]
+AcceptChanges = Annotated[bool, Option("--accept-changes", help="Continue although code, data or libraries changed.")]
+ShardNumber = Annotated[str | None, Option(metavar="I/N", help="Evaluate only shard I of N, to `merge` later.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object instead of the table.")]
+Quiet = Annotated[bool, Option("--quiet", help="Hide progress and messages.")]
 
 
 @app.command()
 def sweep(
     file: SweepFile,
     overrides: Overrides = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Slots to evaluate in.", show_default="one a CPU")] = None,
-    executor: Annotated[str | None, typer.Option(help="auto, serial or ray.", show_default="auto")] = None,
-    address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster to join.", show_default="RAY_ADDRESS, else a local Ray")
-    ] = None,
-    state_dir: StateRoot = Path(".optitrip"),
-    plain: Annotated[
-        bool, typer.Option("--plain", help="The plain call only, one item at a time: to see what batches are worth.")
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Set what is there aside and start over.")] = False,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on although code, data or libraries changed.")
-    ] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(metavar="i/n", help="Only the i-th n-th of the items, for `merge`.", show_default=False),
-    ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try once more what failed.")] = False,
+    workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
+    state_dir: StateRoot = STATE_ROOT,
+    plain: Annotated[bool, Option("--plain", help=PLAIN_HELP)] = False,
+    fresh: Annotated[bool, Option("--fresh", help="Move stored results aside and start over.")] = False,
+    accept_changes: AcceptChanges = False,
+    shard: ShardNumber = None,
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Retry failed items once.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a sweep, or go on with it, or show its result."""
+    """Run a sweep, resume it, or show its stored result."""
     from optitrip.app.options import Options
+    from optitrip.cli.run import run
     from optitrip.store.shards import Shard
     from optitrip.store.start_point import read
 
-    said = list(overrides or [])
-    said += [f"run.workers={workers}"] if workers is not None else []
-    said += [f"run.executor={executor}"] if executor is not None else []
-    said += ["objective.plain=true"] if plain else []
-    spec = read(file, said, state_dir)
+    settings = list(overrides or [])
+    settings += [f"run.workers={workers}"] if workers is not None else []
+    settings += [f"run.executor={executor}"] if executor is not None else []
+    settings += ["objective.plain=true"] if plain else []
+    found = read(file, settings, state_dir)
     share = Shard.parse(shard) if shard is not None else None
     if share is not None:
         state_dir = share.state_root(state_dir)
-    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, apart=True)
-    raise typer.Exit(run(spec, options, json=json, quiet=quiet))
-
-
-def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
-    """Run a sweep and show what came of it; return the exit status."""
-    import logging
-    from dataclasses import replace
-
-    from rich.console import Console
-
-    from optitrip.app.run_sweep import run_sweep
-    from optitrip.cli import exit_status
-    from optitrip.core.observer import Observer
-    from optitrip.errors import Interrupted, NoAnswer, Stopped
-    from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to
-    from optitrip.runtime.signals import stop_signals
-    from optitrip.runtime.stopwatch import Stopwatch
-    from optitrip.runtime.streams import TolerantStream, stdout_to_stderr
-
-    said = TolerantStream(sys.stderr)
-    errors = Console(file=cast("TextIO", said), highlight=False)
-    live = LiveLine(errors, spec.spec.progress(spec))
-    messages = logging.NullHandler() if quiet else ConsoleHandler(errors)
-    # What the loss prints is no result, so it goes where messages go.
-    with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr(), logged_to(messages):
-        options = replace(options, raise_if_stopped=stop.raise_if_stopped)
-        try:
-            outcome = run_sweep(spec, options, Observer() if quiet else live, Stopwatch(IMPORTED_AT))
-            status = exit_status.of_outcome(outcome)
-        except (NoAnswer, Stopped, Interrupted) as error:
-            if error.outcome is None:
-                raise
-            outcome, status = error.outcome, exit_status.of_error(error)
-    unwritten = print_outcome(outcome, errors, json=json)
-    said.flush()
-    return status or (1 if unwritten else 0)
-
-
-def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> bool:
-    """Print the result on stdout and what the user must know on stderr; return whether stdout could not be written."""
-    from io import TextIOWrapper
-    from json import dumps
-
-    from rich.console import Console
-
-    from optitrip.output.terminal import summary
-    from optitrip.runtime.streams import TolerantStream
-
-    shown = TolerantStream(sys.stdout)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
-    if json:
-        print(dumps(outcome.to_json()), file=shown)
-    else:
-        width = None if sys.stdout.isatty() else 120
-        Console(file=cast("TextIO", shown), highlight=False, width=width).print(summary(outcome))
-    if outcome.message:
-        errors.print(outcome.message.lstrip(), markup=False, soft_wrap=True)
-    shown.flush()
-    if shown.error:
-        errors.print(
-            f"the result could not be written to stdout ({shown.error.strerror}); it is in {outcome.state_dir}"
-        )
-    return shown.error is not None
+    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, mlflow_process=True)
+    raise Exit(run(found, options, json=json, quiet=quiet))
 
 
 @app.command()
 def merge(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="State directories of all shards.", show_default=False)
-    ],
-    state_dir: StateRoot = Path(".optitrip"),
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Join shards of other code, data or libraries.")
-    ] = False,
+    folders: Annotated[list[Path], Argument(metavar="DIR...", help="State directories of all shards.")],
+    state_dir: StateRoot = STATE_ROOT,
+    accept_changes: AcceptChanges = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Join the shards of a sweep, and run what comes after."""
+    """Join the shards of a sweep, then finish the sweep."""
     from optitrip.app.options import Options
+    from optitrip.cli.run import run
     from optitrip.store import shards
 
-    say: Callable[[str], None] = (lambda _: None) if quiet else partial(print, file=sys.stderr)
-    spec = shards.merge(folders, state_dir, say, accept_changes=accept_changes)
-    options = Options(state_dir, accept_changes=accept_changes, apart=True)
-    raise typer.Exit(run(spec, options, json=json, quiet=quiet))
+    def report(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr)
+
+    merged = shards.merge(folders, state_dir, report, accept_changes=accept_changes)
+    options = Options(state_dir, accept_changes=accept_changes, mlflow_process=True)
+    raise Exit(run(merged, options, json=json, quiet=quiet))
 
 
 @app.command()
-def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = Path(".optitrip")) -> None:
-    """Validate a sweep file and print its plan; nothing that it names is imported."""
+def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT) -> None:
+    """Validate a sweep file and print its plan; nothing is imported."""
     from optitrip.config.describe import description
     from optitrip.store.start_point import read
 
@@ -184,61 +105,59 @@ def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = P
 @app.command()
 def show(
     sweep: SweepName,
-    failures: Annotated[bool, typer.Option("--failures", help="What failed, by kind and index.")] = False,
-    story: Annotated[bool, typer.Option("--story", help="Who evaluated what when it last ran, and why.")] = False,
+    failures: Annotated[bool, Option("--failures", help="List failed items by kind and index.")] = False,
+    story: Annotated[bool, Option("--story", help="Show how the last run was scheduled: retries, splits.")] = False,
     overrides: Overrides = None,
-    state_dir: StateRoot = Path(".optitrip"),
-    json: Annotated[bool, typer.Option("--json", help="All of it, as one JSON object.")] = False,
+    state_dir: StateRoot = STATE_ROOT,
+    json: Annotated[bool, Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
-    """Tell what is kept of a sweep; one that runs meanwhile is not disturbed."""
+    """Show what is stored for a sweep (safe while it is running)."""
     from json import dumps
 
-    from optitrip.store import inspect as ledger
+    from optitrip.store import inspect
     from optitrip.store.stored_sweep import kept
 
-    found = kept(sweep, state_dir, overrides or [])
+    stored = kept(sweep, state_dir, overrides or [])
     if json:
-        print(dumps(ledger.table(*found)))
+        print(dumps(inspect.table(*stored)))
         return
-    words = ledger.story if story else ledger.failures if failures else ledger.listing
-    for line in words(*found):
+    report = inspect.story if story else inspect.failures if failures else inspect.listing
+    for line in report(*stored):
         print(line)
 
 
 @app.command()
 def replay(
     sweep: SweepName,
-    index: Annotated[int, typer.Argument(help="Of the item, from 0.", show_default=False)],
-    pdb: Annotated[bool, typer.Option("--pdb", help="Stand in the debugger inside the loss.")] = False,
+    index: Annotated[int, Argument(metavar="INDEX", help="Index of the item, from 0.")],
+    pdb: Annotated[bool, Option("--pdb", help="Open the debugger inside the loss.")] = False,
     overrides: Overrides = None,
-    state_dir: StateRoot = Path(".optitrip"),
+    state_dir: StateRoot = STATE_ROOT,
 ) -> None:
-    """Evaluate one item again in this process, and show what the loss returns or raises."""
+    """Evaluate one item again, and show what the loss returns or raises."""
     from optitrip.app.replay import replay
     from optitrip.store.stored_sweep import described
 
-    found, folder = described(sweep, state_dir, overrides or [])
-    print(repr(replay(found, index, print, folder, debug=pdb)))
+    stored, folder = described(sweep, state_dir, overrides or [])
+    print(repr(replay(stored, index, print, folder, debug=pdb)))
 
 
 @app.command()
-def init(
-    loss: Annotated[str, typer.Argument(metavar="MODULE:LOSS", help="A function or a class.", show_default=False)],
-) -> None:
-    """Write a commented sweep file for a loss, from its signature and defaults."""
+def init(loss: Annotated[str, Argument(metavar="MODULE:LOSS", help="Function or class.")]) -> None:
+    """Write a commented sweep file for a loss, from its signature."""
     from optitrip.config.starter import write
 
     path = write(loss, Path.cwd())
     print(path.name)
-    print(f"edit it, then: optitrip sweep {path.name}", file=sys.stderr)
+    print(f"edit it, then run: optitrip sweep {path.name}", file=sys.stderr)
 
 
 @app.command()
 def data(
-    name: Annotated[str, typer.Argument(help="cifar10.", show_default=False)],
-    folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path("data"),
+    name: Annotated[str, Argument(metavar="NAME", help="Data set: cifar10.")],
+    folder: Annotated[Path, Option(metavar="DIR", help="Folder to store it in.")] = Path("data"),
 ) -> None:
-    """Fetch a data set from its official page and verify it."""
+    """Download a data set from its official page and verify it."""
     from optitrip.core.suggest import nearest
     from optitrip.errors import InputError
     from optitrip.objectives.data.download import cifar10
@@ -249,13 +168,11 @@ def data(
 
 
 @app.command()
-def ui(
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="To listen on, at 127.0.0.1.")] = 5000,
-) -> None:
+def ui(port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port on 127.0.0.1.")] = 5000) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
     from optitrip.tracking.ui_server import serve
 
-    raise typer.Exit(serve(port))
+    raise Exit(serve(port))
 
 
 ABANDONED_SECONDS = 2.0
@@ -263,7 +180,7 @@ ABANDONED_SECONDS = 2.0
 
 
 def main() -> NoReturn:
-    """Run the console script: exceptions become a message and an exit status."""
+    """Run the console script; turn exceptions into a message and an exit status."""
     from optitrip.cli import exit_status
     from optitrip.errors import OptitripError
     from optitrip.runtime.background import abandoned, await_abandoned
@@ -274,11 +191,11 @@ def main() -> NoReturn:
         print(str(error) or "interrupted", file=sys.stderr)
         raise SystemExit(exit_status.of_error(error)) from None
     except SystemExit as end:
-        # For a Ray that was started and then not needed nobody waits long: Linux ends its processes with this one.
+        # A Ray that was started and then not needed is not waited for long: Linux ends its processes with this one.
         if sys.platform == "linux":
             with suppress(KeyboardInterrupt):
                 await_abandoned(ABANDONED_SECONDS)
-        # All is closed; Ray's libraries crash at the end of a process whose cluster is gone.
+        # Everything is closed; Ray's libraries crash at the end of a process whose cluster is gone.
         if end.code == exit_status.RESUMABLE or (abandoned() and sys.platform == "linux"):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # the reader may be gone

@@ -1,4 +1,4 @@
-"""Guesses at distributions, from a parameter's type or its default."""
+"""Guesses of a distribution for a parameter, from its type or its default."""
 
 from __future__ import annotations
 
@@ -9,25 +9,43 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
+import tomlkit
+from tomlkit.items import Item
 
-from optitrip.config.toml_text import toml
 from optitrip.space.variables import Variable
 
 Entry = dict[str, Any]
 
 ARRAYS = re.compile(r"ndarray|Array|[Ll]ist\b|[Tt]uple\b|Sequence")
-"""In the text of an annotation: NumPy's, jaxtyping's and Python's own all say it somewhere."""
+"""Pattern in the text of an array annotation: NumPy's, jaxtyping's and Python's own all match somewhere."""
 SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 
 
-def guess(kind: Any) -> tuple[Entry, str]:
-    """A distribution for values of a type, which is all that is known, and what to say of it."""
+def toml(value: Any) -> Item:
+    """Convert a value to a TOML item, a dict to an inline table.
+
+    Raises:
+        ValueError, TypeError: if TOML cannot represent it.
+    """
+    if isinstance(value, Enum):
+        raise ValueError("an Enum")  # one that is a str too would come back as a plain str
+    item = tomlkit.item(value)
+    if isinstance(value, dict):
+        item = tomlkit.inline_table().add(tomlkit.ws(" "))
+        item.update(value)  # pyright: ignore[reportUnknownArgumentType]
+        item.add(tomlkit.ws(" "))
+    item.as_string().encode()  # raises a ValueError for half of a surrogate pair
+    return item
+
+
+def for_type(kind: Any) -> tuple[Entry, str]:
+    """Return a distribution for values of a type, and a comment for the user."""
     if options := literals(kind):
         return {"choice": options}, ""
     if ARRAYS.search(str(kind)):
         return {"shape": [3], "normal": [0, 1]}, "set the shape"
     if not inspect.isclass(kind) or kind is inspect.Parameter.empty:
-        return {"normal": [0, 1]}, "only a guess: its type is not known"
+        return {"normal": [0, 1]}, "a guess: the type is unknown"
     if issubclass(kind, bool):
         return {"choice": [True, False]}, ""
     if issubclass(kind, int | np.integer):
@@ -38,17 +56,18 @@ def guess(kind: Any) -> tuple[Entry, str]:
 
 
 def around(default: Any, kind: Any) -> Entry | None:
-    """A distribution around a default, or None if no sweep file can hold it.
+    """Return a distribution around a default, or None if no sweep file can hold the default.
 
-    For an integer: from 1 to twice it. For a positive float that is far from 1: a decade to either side, else from
-    half of it to twice. Where that is too wide, as near the largest numbers, the default alone.
+    An integer is varied from 1 to twice its value; a positive float far from 1 by a factor of 10 either way; any other
+    float from half to twice its value. Where that range is too wide, as near the largest numbers, the default alone
+    is used.
     """
     if isinstance(default, np.generic | np.ndarray) and not default.ndim:
         default = default.item()
+    if isinstance(default, Enum):
+        return None
     entry: Entry = {}
     match default:
-        case Enum():
-            return None
         case str() | int() | float() if options := literals(kind):
             entry = {"choice": options}
         case bool():
@@ -69,23 +88,23 @@ def around(default: Any, kind: Any) -> Entry | None:
         try:
             Variable.parse("x", attempt)
             toml(attempt)
-        except ValueError:
+        except (ValueError, TypeError):
             continue
         return attempt
     return None
 
 
-def array(given: Any) -> Entry:
-    """Entries around the mean of a default's, or in the range of its integers; {} for one that is not of numbers."""
+def array(default: Any) -> Entry:
+    """Return a distribution around the mean of an array, or over the range of its integers; {} if not numeric."""
     try:
-        values = np.asarray(given)
+        values = np.asarray(default)
     except ValueError:  # ragged
         return {}
     if values.dtype.kind not in "iuf" or not values.size:
         return {}
     if values.dtype.kind != "f":
         return {"shape": list(values.shape), **integers(int(values.min()), int(values.max()))}
-    with np.errstate(all="ignore"):  # what overflows is refused as no distribution
+    with np.errstate(all="ignore"):  # an overflow gives no valid distribution
         mean, deviation = short(values.mean(dtype=float)), short(values.std(dtype=float))
     return {"shape": list(values.shape), "normal": [mean, deviation or abs(mean) or 1]}
 
@@ -95,21 +114,21 @@ def integers(low: int, high: int) -> Entry:
 
 
 def short(value: float) -> float:
-    """Three digits are enough for a guess."""
+    """Round to three digits, enough for a guess."""
     return float(f"{value:.3g}")
 
 
 def literals(kind: Any) -> list[Any]:
-    """The values of a Literal that a sweep file can hold."""
+    """Return the values of a Literal that a sweep file can hold."""
     options = get_args(kind) if get_origin(kind) is Literal else ()
     return [option for option in options if isinstance(option, str | int) and not isinstance(option, Enum)]
 
 
-def plain(annotation: Any) -> Any:
-    """The type inside Annotated, the one beside None, or the one that a text names."""
+def unwrapped(annotation: Any) -> Any:
+    """Return the type inside Annotated or Optional, or the scalar type that a string names."""
     if isinstance(annotation, str):
         return SCALARS.get(annotation, annotation)
     arguments = [kind for kind in get_args(annotation) if kind is not type(None)]
     if get_origin(annotation) is Annotated or (get_origin(annotation) in (Union, UnionType) and len(arguments) == 1):
-        return plain(arguments[0])
+        return unwrapped(arguments[0])
     return annotation

@@ -1,4 +1,7 @@
-"""Mistakes in a TOML file, told with file, line and key. `tomllib` gives lines for syntax errors only."""
+"""Error messages with the file, line and key of a mistake in a TOML file.
+
+No TOML library gives the lines of keys; `tomllib` gives them for syntax errors only.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,13 @@ KeyPath = tuple[str | int, ...]
 
 
 class Lines:
-    """Where the keys of a TOML file stand; the file is known to be TOML."""
+    """The line numbers of the keys of a TOML file, which must be valid TOML."""
 
     def __init__(self, path: Path | None, text: str) -> None:
         self.path = path
-        """None for tables that are Python values: then there is no place to name."""
+        """Path of the file; None for tables that are Python values."""
         self.overridden: dict[KeyPath, str] = {}
+        """Text of the `--set` option that set a key."""
         self._lines: dict[KeyPath, int] = {}
         masked = STRING_OR_COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
         table, depth = KeyPath(), 0
@@ -41,7 +45,7 @@ class Lines:
         for number, (line, bare) in enumerate(zip(text.split("\n"), masked.split("\n"), strict=True), 1):
             header, key = HEADER.match(line), ASSIGNMENT.match(line)
             if depth == 0 and header and bare[header.start(1)] == "[":
-                table = self._split(header[2])
+                table = split_key(header[2])
                 self._record(table, number)
                 if header[1] == "[[":
                     counts[table] = counts.get(table, -1) + 1
@@ -49,53 +53,53 @@ class Lines:
                     self._record(table, number)
                 continue
             if depth == 0 and key and bare[key.end() - 1] == "=":
-                self._record((*table, *self._split(key[1])), number)
+                self._record((*table, *split_key(key[1])), number)
             depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
 
     def _record(self, key: KeyPath, number: int) -> None:
         for end in range(1, len(key) + 1):
             self._lines.setdefault(key[:end], number)
 
-    @staticmethod
-    def _split(dotted: str) -> KeyPath:
-        return tuple(key.strip("\"'") for key in re.findall(BARE_OR_QUOTED, dotted))
-
-    @staticmethod
-    def syntax(path: Path, message: str) -> str:
-        """A syntax error of `tomllib`, whose message ends in its place."""
-        place = re.search(r"\(at line (\d+), column (\d+)\)", message)
-        if not place:
-            return f"{path}: not TOML: {message}"
-        return f"{path}:{place[1]}:{place[2]}: not TOML: {message[: place.start()].strip()}"
-
     def at(self, key: KeyPath, message: str) -> str:
-        """A message with the place of the key, or of the nearest table around it, before it."""
-        dotted = ".".join(str(part) for part in key)
-        for end in range(len(key), 0, -1):
-            if key[:end] in self.overridden:
-                return f"--set {self.overridden[key[:end]]}: {dotted}: {message}"
-        if key not in self._lines:
-            for overridden, given in self.overridden.items():
-                if key and overridden[: len(key)] == key:
-                    return f"--set {given}: {dotted}: {message}"
+        """Return a message that begins with the place of the key, or of the nearest table around it."""
+        dotted = ".".join(map(str, key))
+        message = f"{dotted}: {message}" if dotted else message
+        parents = [key[:end] for end in range(len(key), 0, -1)]
+        options = [self.overridden[parent] for parent in parents if parent in self.overridden]
+        if key and key not in self._lines:
+            options += [option for path, option in self.overridden.items() if path[: len(key)] == key]
+        if options:
+            return f"--set {options[0]}: {message}"
         if self.path is None:
-            return f"{dotted}: {message}" if dotted else message
-        for end in range(len(key), 0, -1):
-            if key[:end] in self._lines:
-                return f"{self.path}:{self._lines[key[:end]]}: {dotted}: {message}"
-        return f"{self.path}:1: {dotted}: {message}" if dotted else f"{self.path}: {message}"
+            return message
+        numbers = [self._lines[parent] for parent in parents if parent in self._lines]
+        if not key:
+            return f"{self.path}: {message}"
+        return f"{self.path}:{numbers[0] if numbers else 1}: {message}"
 
 
-def override(tables: dict[str, Any], given: str, lines: Lines) -> None:
+def split_key(dotted: str) -> KeyPath:
+    return tuple(key.strip("\"'") for key in re.findall(BARE_OR_QUOTED, dotted))
+
+
+def syntax_error(path: Path, message: str) -> str:
+    """Return the message of a `tomllib` error, which ends with the place, with the place at its beginning."""
+    place = re.search(r"\(at line (\d+), column (\d+)\)", message)
+    if not place:
+        return f"{path}: not TOML: {message}"
+    return f"{path}:{place[1]}:{place[2]}: not TOML: {message[: place.start()].strip()}"
+
+
+def override(tables: dict[str, Any], option: str, lines: Lines) -> None:
     """Apply one `--set key.path=value` to the tables.
 
     Raises:
-        InputError: if it has no `=`, an empty key, a parent that is no table, or names a variable that is not there.
+        InputError: if it has no `=`, an empty key or a parent that is no table, or names an unknown variable.
     """
-    dotted, equals, right = given.partition("=")
+    dotted, equals, right = option.partition("=")
     keys = [key.strip() for key in dotted.split(".")]
     if not equals or not all(keys):
-        raise InputError(f"--set {given}: wanted key=value, e.g. --set method.candidates=500")
+        raise InputError(f"--set {option}: wanted key=value, e.g. --set method.candidates=500")
     try:
         value = tomllib.loads(f"value = {right}")["value"]
     except tomllib.TOMLDecodeError:
@@ -103,54 +107,47 @@ def override(tables: dict[str, Any], given: str, lines: Lines) -> None:
     space = tables.get("space", {})
     if keys[0] == "space" and len(keys) > 1 and isinstance(space, dict) and keys[1] not in space:
         known = [str(name) for name in space]
-        raise InputError(f"--set {given}: space has no variable {keys[1]!r}; {nearest(keys[1], known)}")
+        raise InputError(f"--set {option}: space has no variable {keys[1]!r}; {nearest(keys[1], known)}")
     table: Any = tables
     for depth, key in enumerate(keys[:-1], 1):
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise InputError(f"--set {given}: {'.'.join(keys[:depth])} is {table!r}, not a table")
+            raise InputError(f"--set {option}: {'.'.join(keys[:depth])} is {table!r}, not a table")
     table[keys[-1]] = value
-    lines.overridden[tuple(keys)] = given
+    lines.overridden[tuple(keys)] = option
 
 
 def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines, prefix: KeyPath = ()) -> str:
-    """Return one mistake that pydantic found, as a line of ours; `prefix` is where the model stands in the file."""
-    below, fields = _place(model, detail["loc"])
-    path = (*prefix, *below)
-    kind, given = detail["type"], detail["input"]
+    """Return a pydantic error as one line of ours; `prefix` is the key of the model's table in the file."""
+    path, fields = (*prefix, *detail["loc"]), innermost_fields(model, detail["loc"])
+    kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         return lines.at(path, f"unknown key; {nearest(str(path[-1]), list(fields))}")
     if kind == "missing":
-        return lines.at(path, f"is missing; wanted {_plain_type(fields[str(path[-1])])}")
-    if kind == "string_pattern_mismatch" and "pattern" in detail.get("ctx", {}):
-        wanted = 'wanted "module:name"' if ":" in detail["ctx"]["pattern"] else "wanted letters, digits, . _ -"  # pyright: ignore[reportTypedDictNotRequiredAccess]
-        return lines.at(path, f"was {given!r}, {wanted}")
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return lines.at(path, f"was {given!r}, wanted a table")
+        return lines.at(path, f"is missing; wanted {type_in_words(fields[str(path[-1])])}")
     wanted = re.sub(r"^(Input should be (a valid )?|String should have )", "", detail["msg"])
-    return lines.at(path, f"was {given!r}, wanted {wanted}")
+    if kind == "string_pattern_mismatch":
+        wanted = '"module:name"' if ":" in detail["msg"] else "letters, digits, . _ -"
+    elif kind in ("model_type", "dict_type", "model_attributes_type"):
+        wanted = "a table"
+    return lines.at(path, f"was {value!r}, wanted {wanted}")
 
 
-def _place(model: type[BaseModel], location: KeyPath) -> tuple[KeyPath, dict[str, Any]]:
-    """Return the keys of a mistake, and the fields beside the last one."""
-    path, fields, inside = KeyPath(), _fields(model), None
+def innermost_fields(model: type[BaseModel], location: KeyPath) -> dict[str, Any]:
+    """Return the annotations of the table that holds the last key of a location, by field."""
+    table: Any = model
+    fields: dict[str, Any] = {}
     for part in location:
-        if isinstance(inside, type) and issubclass(inside, BaseModel):
-            fields = _fields(inside)
-        path = (*path, part)
-        inside = fields.get(str(part))
-    return path, fields
+        if isinstance(table, type) and issubclass(table, BaseModel):
+            fields = {name: field.annotation for name, field in table.model_fields.items()}
+        table = fields.get(str(part))
+    return fields
 
 
-def _fields(model: type[BaseModel]) -> dict[str, Any]:
-    return {name: field.annotation for name, field in model.model_fields.items()}
-
-
-def _plain_type(annotation: Any) -> str:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def type_in_words(annotation: Any) -> str:
+    kind = typing.get_origin(annotation) or annotation
+    if kind is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(annotation)))
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "a table"
-    if typing.get_origin(annotation) is typing.Literal:
-        return " or ".join(repr(choice) for choice in typing.get_args(annotation))
-    return {int: "a whole number", str: "a string", dict: "a table"}.get(
-        typing.get_origin(annotation) or annotation, "a value"
-    )
+    return {int: "a whole number", str: "a string", dict: "a table"}.get(kind, "a value")

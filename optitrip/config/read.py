@@ -1,15 +1,16 @@
-"""Reads a sweep file into a Draft."""
+"""Reads and validates sweep files."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from optitrip.config.locations import Lines, explain, override
+from optitrip.config.locations import Lines, explain, override, syntax_error
 from optitrip.config.sweep import Draft
 from optitrip.config.tables import File, StopTable
 from optitrip.core.suggest import nearest
@@ -25,11 +26,11 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     """Read and validate a sweep file.
 
     Args:
-        path: the TOML file.
-        overrides: of the form `method.candidates=500`; the right-hand side is read as TOML, else as a plain string.
+        path: path of the TOML file.
+        overrides: options like `method.candidates=500`; the right-hand side is read as TOML, else as a plain string.
 
     Raises:
-        InputError: one line for each mistake, with file, line, key, what was given and what was wanted.
+        InputError: one line per mistake, with file, line, key, what was given and what was wanted.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -40,27 +41,27 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(Lines.syntax(path, str(error))) from None
+        raise InputError(syntax_error(path, str(error))) from None
     lines = Lines(path, text)
-    for given in overrides:
-        override(tables, given, lines)
-    said = "".join(f"\n# --set {given}" for given in overrides)
-    text += said + ("\n" if said else "")
+    for option in overrides:
+        override(tables, option, lines)
+    if overrides:
+        text += "".join(f"\n# --set {option}" for option in overrides) + "\n"
     return parse_draft(tables, lines, path.stem, path.resolve().parent, text, tuple(overrides))
 
 
 def parse_draft(
     tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, text: str, overrides: tuple[str, ...] = ()
 ) -> Draft:
-    """Validate the tables of a sweep file; `stem` is its name if the tables give none.
+    """Validate the tables of a sweep file; `stem` is the name of the sweep if the tables have none.
 
     Raises:
-        InputError: one line for each mistake.
+        InputError: one line per mistake.
     """
-    file, spec, config = validated(tables, lines)
-    table = file.objective
-    if (table.loss is None) == (table.make is None):
-        found = "both" if table.loss else "neither"
+    file, spec, config = validate(tables, lines)
+    objective = file.objective
+    if (objective.loss is None) == (objective.make is None):
+        found = "both" if objective.loss else "neither"
         raise InputError(lines.at(("objective",), f"wanted exactly one of loss and make, found {found}"))
     try:
         space = parse_space(file.space, spec, config)
@@ -76,7 +77,7 @@ def parse_draft(
     return Draft(
         name=name,
         seed=file.seed,
-        objective=table,
+        objective=objective,
         space=space,
         spec=spec,
         method=config,
@@ -91,58 +92,49 @@ def parse_draft(
     )
 
 
-def validated(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:
-    """Return the tables as pydantic read them, with the descriptor of the method and its own table.
+def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:
+    """Return the tables as pydantic models: the file, and the method's own table with its descriptor.
 
     Raises:
-        InputError: one line for each mistake, in the order of the tables.
+        InputError: one line per mistake, in the order of the tables.
     """
-    mistakes: list[tuple[str, str]] = []
-    file = spec = config = None
-    try:
-        file = File.model_validate(tables)
-    except ValidationError as error:
-        mistakes += [(str(detail["loc"][0]), explain(detail, File, lines)) for detail in error.errors()]
-    table = tables.get("method")
-    if isinstance(table, Mapping):
-        method: dict[str, Any] = dict(table)  # pyright: ignore[reportUnknownArgumentType]
-        word, words = method.get("use"), " or ".join(map(repr, METHODS))
-        if word is None:
-            mistakes.append(("method", lines.at(("method", "use"), f"is missing; wanted {words}")))
-        elif not isinstance(word, str) or word not in METHODS:
-            mistakes.append(("method", lines.at(("method", "use"), f"was {word!r}, wanted {words}")))
-        else:
+    mistakes: dict[str, list[str]] = {name: [] for name in File.model_fields}
+    unknown: list[str] = []
+
+    def parse(model: type[BaseModel], table: Any, *prefix: str) -> Any:
+        try:
+            return model.model_validate(table)
+        except ValidationError as error:
+            for detail in error.errors():
+                name = str((*prefix, *detail["loc"])[0])
+                mistakes.get(name, unknown).append(explain(detail, model, lines, prefix))
+
+    file, spec, config = parse(File, tables), None, None
+    method = tables.get("method")
+    if isinstance(method, Mapping):
+        word: Any = method.get("use")  # pyright: ignore[reportUnknownMemberType]
+        if isinstance(word, str) and word in METHODS:
             spec = find(word)
-            try:
-                config = spec.config.model_validate(method)
-            except ValidationError as error:
-                found = (explain(detail, spec.config, lines, ("method",)) for detail in error.errors())
-                mistakes += [("method", mistake) for mistake in found]
+            config = parse(spec.config, dict(method), "method")  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            found = "is missing;" if word is None else f"was {word!r},"
+            words = " or ".join(map(repr, METHODS))
+            mistakes["method"].append(lines.at(("method", "use"), f"{found} wanted {words}"))
     if file is None or spec is None or config is None:
-        order = list(File.model_fields)
-        mistakes.sort(key=lambda one: order.index(one[0]) if one[0] in order else len(order))
-        raise InputError("\n".join(mistake for _, mistake in mistakes))
+        raise InputError("\n".join([*chain.from_iterable(mistakes.values()), *unknown]))
     return file, spec, config
 
 
-def parse_space(given: Mapping[str, Any], spec: MethodSpec[Any], config: Any) -> Space:
-    """Return the space of a sweep file.
-
-    Raises:
-        Invalid: with the path of the key in the sweep file.
-    """
+def parse_space(table: Mapping[str, Any], spec: MethodSpec[Any], config: Any) -> Space:
+    """Return the space of a sweep file; raise Invalid with the path of the key in the file."""
     try:
-        return Space.parse(given, drawn=spec.drawn(config))
+        return Space.parse(table, drawn=spec.drawn(config))
     except Invalid as error:
         raise Invalid(("space", *error.path), error.message) from None
 
 
 def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTable) -> None:
-    """Go on if a method fits the other tables of its file.
-
-    Raises:
-        Invalid: with the path of the key in the sweep file.
-    """
+    """Raise Invalid, with the path of the key in the file, if a method does not fit the other tables."""
     start = spec.start(config)
     if start is not None and len(start.given) != 1:
         wanted = "wanted exactly one of candidate, best_of, file, values and fill"
@@ -150,7 +142,7 @@ def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTab
     for key in ("target_loss", "no_improvement"):
         if getattr(stop, key) is not None and not spec.ends_early:
             wanted = " or ".join(f"a {word}" for word in METHODS if find(word).ends_early)
-            raise Invalid(("stop", key), f"is for {wanted}, and this is a {spec.word}; wanted no such line")
+            raise Invalid(("stop", key), f"is for {wanted}, and this is a {spec.word}; remove this line")
     word = spec.sampler(config)
     if word not in SAMPLERS:
         raise Invalid(("method", "sampler"), f"was {word!r}; {nearest(word, list(SAMPLERS))}")

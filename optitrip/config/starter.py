@@ -1,25 +1,27 @@
-"""A first sweep file for a loss, made from its signature and its defaults: what `optitrip init module:loss` writes.
+"""A first sweep file for a loss, from its signature and defaults: what `optitrip init module:loss` writes.
 
-Every distribution in it is a guess, but the file is whole: it is read back before it appears. The text is put together
-by hand, because the standard library writes no TOML and the comments are half of what it is for.
+Its distributions are guesses, but the file is complete: it is read back before it is written.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-import tempfile
+import tomllib
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tomlkit
 from pydantic import TypeAdapter, ValidationError
+from tomlkit.items import Item, Table
 
-from optitrip.config.guesses import around, guess, plain
-from optitrip.config.read import read_draft
-from optitrip.config.toml_text import key, shown, toml
+from optitrip.config.guesses import around, for_type, toml, unwrapped
+from optitrip.config.locations import Lines
+from optitrip.config.read import parse_draft
 from optitrip.core.table import Reference
 from optitrip.errors import InputError
 from optitrip.loss.loading import find, signature_of
@@ -28,8 +30,9 @@ from optitrip.space.distributions import DISTRIBUTIONS
 
 Parameter = inspect.Parameter
 
-UNHELD = "which no sweep file can hold"
-REST = """\
+NOT_TOML = "which a sweep file cannot hold"
+ARGUMENTS = "arguments = { name = 1.0 }   # parameters with a fixed value, moved here from [space]"
+REST = """
 [method]
 use = "search"
 candidates = 1_000
@@ -40,16 +43,16 @@ candidates = 1_000
 # at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", file = "x.npz", values = { ... }
 
 # [run]
-# workers = 2                # one a CPU unless said
+# workers = 2                # default: one per CPU
 """
 
 
 def starter(reference: str, folder: Path) -> str:
-    """The text of a sweep file, to stand in `folder`, for the function, class or object that `module:name` names.
+    """Return the text of a sweep file, to be placed in `folder`, for the loss that `module:name` names.
 
     Raises:
-        InputError: if the reference is none, cannot be imported or is no loss; if its signature cannot be read, has a
-            parameter that no sweep can give, or has none to vary.
+        InputError: if the reference is malformed, cannot be imported or names no loss; if the signature cannot be
+            read, has a parameter that no sweep can give, or has none to vary.
     """
     try:
         TypeAdapter(Reference).validate_python(reference)
@@ -57,48 +60,49 @@ def starter(reference: str, folder: Path) -> str:
         raise InputError(f'was {reference!r}, wanted "module:name", e.g. thrown_ball:miss') from None
     folder = folder.resolve()
     use_import_paths(import_paths(folder))
-    named = find(reference, folder)
+    loss = find(reference, folder)
+    objective = tomlkit.table().add("loss", reference)
+    space = tomlkit.table().add(tomlkit.comment(f"Distributions: {', '.join(DISTRIBUTIONS)}."))
+    space.add(tomlkit.comment("shape = [10, 3] makes an array; a bare value is a constant."))
     try:
-        varied = called(named)
-        space = [line(parameter, variable) for parameter in varied]
-        table = [line(parameter, argument) for parameter in parameters(named)] if inspect.isclass(named) else []
+        varied = call_parameters(loss)
+        add_parameters(space, varied, variable)
+        if inspect.isclass(loss):
+            arguments = tomlkit.table()
+            add_parameters(arguments, parameters_of(loss), argument)
+            if arguments.as_string():
+                objective.add("arguments", arguments)
+        else:
+            objective.add(tomlkit.comment(ARGUMENTS))
     except InputError as error:
         raise InputError(f"objective {reference}: {error}") from None
-    if all(assignment.startswith("#") for assignment, _ in space):
+    if not space:
         takes = ", ".join(map(str, varied)) or "none"
         raise InputError(
             f"objective {reference}: no sweep file can vary any of its parameters ({takes}); "
             "wanted at least one that is a number, a string, a boolean or an array, and is given by name"
         )
-    head = [*summary(named), f"# Written by `optitrip init {reference}`: the distributions are guesses, yours to set."]
-    bound = ["# arguments = { name = 1.0 }   # parameters that are not to be varied, taken out of [space]"]
-    if inspect.isclass(named):
-        bound = ["", "[objective.arguments]", *aligned(table)] if table else []
-    words = [f"# One of {', '.join(DISTRIBUTIONS)};", "# shape = [10, 3] makes it an array, a bare value is constant."]
-    tables = [
-        [*head, "seed = 0"],
-        ["[objective]", f"loss = {toml(reference)}", *bound],
-        ["[space]", *words, *aligned(space)],
-        [REST],
-    ]
-    return "\n\n".join("\n".join(lines) for lines in tables)
+    document = tomlkit.document()
+    origin = f"Written by `optitrip init {reference}`. The distributions are guesses: adjust them."
+    for text in [*first_line(loss), origin]:
+        document.add(tomlkit.comment(text))
+    document.add("seed", 0)  # pyright: ignore[reportArgumentType]
+    document.add("objective", objective).add("space", space)
+    return document.as_string() + REST
 
 
 def write(reference: str, folder: Path) -> Path:
     """Write the sweep file into `folder`, named after the last part of the reference.
 
     Raises:
-        InputError: as `starter`, or if the folder is none, or the file is there already.
+        InputError: as `starter`, or if the folder does not exist or already has such a file.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; make it, or go where the sweep file shall stand")
+        raise InputError(f"{folder}: no such folder; create it, or change to the folder for the sweep file")
     text = starter(reference, folder)
     stem = re.sub(r"[^A-Za-z0-9_]", "_", re.split(r"[:.]", reference)[-1]).lstrip("_")[:64] or "sweep"
-    with tempfile.TemporaryDirectory() as scratch:  # what cannot be read back must not appear, not even for a moment
-        trial = Path(scratch, f"{stem}.toml")
-        trial.write_text(text, encoding="utf-8")
-        read_draft(trial)
     path = folder / f"{stem}.toml"
+    parse_draft(tomllib.loads(text), Lines(path, text), stem, folder, text)  # an invalid file must not appear
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -107,83 +111,95 @@ def write(reference: str, folder: Path) -> Path:
     return path
 
 
-def summary(named: Any) -> list[str]:
-    """The first line of the docstring as a comment."""
-    document = inspect.getdoc(named.func if isinstance(named, partial) else named) or ""
-    first = document.strip().partition("\n")[0]
-    return [printable(f"# {first}")] if first else []
+def first_line(loss: Any) -> list[str]:
+    """Return the first line of the docstring, if any, without control characters, which TOML forbids in comments."""
+    document = inspect.getdoc(loss.func if isinstance(loss, partial) else loss) or ""
+    text = "".join(letter for letter in document.strip().partition("\n")[0] if letter.isprintable())
+    return [text] if text else []
 
 
-def printable(comment: str) -> str:
-    """Without the control characters that a comment of TOML may not have."""
-    return "".join(letter for letter in comment if letter.isprintable())
-
-
-def aligned(lines: list[tuple[str, str]]) -> list[str]:
-    """Lines with their comments, which start in one column unless a line is long."""
-    width = min(max((len(assignment) for assignment, comment in lines if comment), default=0), 44)
-    return [f"{start:<{width}}  # {printable(comment)}" if comment else start for start, comment in lines]
-
-
-def called(named: Any) -> list[Parameter]:
-    """What the loss itself takes: a function, the objects of a class, or their `losses` if they have batches only."""
-    if callable(named) and not inspect.isclass(named):
-        return parameters(named)
-    # A class can always be called, by its own type, which dir() leaves out: `hasattr(named, "__call__")` says nothing.
-    step = "__call__" if "__call__" in dir(named) else "losses"
-    if not hasattr(named, step):
-        kind = "class without __call__ or losses" if inspect.isclass(named) else type(named).__name__
+def call_parameters(loss: Any) -> list[Parameter]:
+    """Return the parameters of the loss call: of a function, of a class's objects, or of `losses` if batched only."""
+    if callable(loss) and not inspect.isclass(loss):
+        return parameters_of(loss)
+    # A class can always be called, by its own type, which dir() leaves out: `hasattr(loss, "__call__")` says nothing.
+    step = "__call__" if "__call__" in dir(loss) else "losses"
+    if not hasattr(loss, step):
+        kind = "class without __call__ or losses" if inspect.isclass(loss) else type(loss).__name__
         raise InputError(f"is a {kind}; wanted a function, or a class of objects with __call__ or losses")
-    unbound = inspect.isclass(named) and inspect.isfunction(inspect.getattr_static(named, step))
-    return parameters(getattr(named, step))[1 if unbound else 0 :]
+    unbound = inspect.isclass(loss) and inspect.isfunction(inspect.getattr_static(loss, step))
+    return parameters_of(getattr(loss, step))[1 if unbound else 0 :]
 
 
-def parameters(call: Any) -> list[Parameter]:
-    """The parameters, their annotations evaluated if they can be: some name what only a type checker imports."""
+def parameters_of(call: Any) -> list[Parameter]:
+    """Return parameters with evaluated annotations if possible: some name what only a type checker imports."""
     try:
         return list(inspect.signature(call, eval_str=True).parameters.values())
     except Exception:  # whatever the user's annotations raise
         signature = signature_of(call)
     if signature is None:
-        raise InputError("its signature cannot be read; write the file by hand, as sweeps/named_parameters.toml is")
+        raise InputError("its signature cannot be read; write the file by hand, like sweeps/named_parameters.toml")
     return list(signature.parameters.values())
 
 
-def line(parameter: Parameter, assign: Callable[[Parameter, str], tuple[str, str]]) -> tuple[str, str]:
-    """A parameter's line and its comment; no line for one that cannot be given by its name, as a sweep gives all."""
-    match parameter.kind:
-        case Parameter.VAR_POSITIONAL:
-            return f"# *{parameter.name} gets nothing: a sweep gives by name", ""
-        case Parameter.VAR_KEYWORD:
-            return f"# **{parameter.name} takes any other name too", ""
-        case Parameter.POSITIONAL_ONLY if parameter.default is Parameter.empty:
-            raise InputError(f"takes {parameter.name!r} by position only; wanted one that is given by its name")
-        case Parameter.POSITIONAL_ONLY:
-            return f"# {parameter.name} keeps its default: it is given by position only", ""
-        case _:
-            return assign(parameter, key(parameter.name))
+def add_parameters(table: Table, parameters: list[Parameter], entry: Callable[[Parameter], Item | str]) -> None:
+    """Add a line or a comment for each parameter, and align the comments; a sweep gives parameters by name only."""
+    for parameter in parameters:
+        name = parameter.name
+        match parameter.kind:
+            case Parameter.VAR_POSITIONAL:
+                table.add(tomlkit.comment(f"*{name} gets nothing: a sweep gives parameters by name"))
+            case Parameter.VAR_KEYWORD:
+                table.add(tomlkit.comment(f"**{name} accepts any other name"))
+            case Parameter.POSITIONAL_ONLY if parameter.default is Parameter.empty:
+                raise InputError(f"takes {name!r} by position only; wanted parameters that can be given by name")
+            case Parameter.POSITIONAL_ONLY:
+                table.add(tomlkit.comment(f"{name} keeps its default: it can be given by position only"))
+            case _:
+                value = entry(parameter)
+                if isinstance(value, Item):  # a TOML string is a str too
+                    table.add(name, value)
+                else:
+                    table.add(tomlkit.comment(f"{tomlkit.key(name).as_string()} = {value}"))
+    lines = [(len(f"{key.as_string()}{item.as_string()}"), item) for key, item in table.value.body if key]
+    width = min(40, max((length for length, item in lines if item.trivia.comment), default=0))
+    for length, item in lines:
+        if item.trivia.comment:
+            item.trivia.comment_ws = " " * max(2, width - length + 2)
 
 
-def variable(parameter: Parameter, name: str) -> tuple[str, str]:
-    """For [space]: a distribution."""
-    default, kind = parameter.default, plain(parameter.annotation)
+def variable(parameter: Parameter) -> Item | str:
+    """Return the distribution of a parameter for [space], or the text of a comment."""
+    default, kind = parameter.default, unwrapped(parameter.annotation)
     if default is Parameter.empty:
         if inspect.isclass(kind) and issubclass(kind, Enum):
-            raise InputError(f"{name} is an Enum, {UNHELD}; take its value, and make the Enum of it inside")
-        entry, comment = guess(kind)
-        return f"{name} = {toml(entry)}", comment
-    if entry := around(default, kind):
-        return f"{name} = {toml(entry)}", f"default {shown(default)}"
-    return f"# {name} = ...", f"keeps its default {shown(default)}, {UNHELD}"
+            advice = "take its value as the parameter, and make the Enum of it in the loss"
+            raise InputError(f"{parameter.name} is an Enum, {NOT_TOML}; {advice}")
+        distribution, comment = for_type(kind)
+        return toml(distribution).comment(comment) if comment else toml(distribution)
+    if distribution := around(default, kind):
+        return toml(distribution).comment(f"default {default_text(default)}")
+    return f"...  # keeps its default {default_text(default)}, {NOT_TOML}"
 
 
-def argument(parameter: Parameter, name: str) -> tuple[str, str]:
-    """For [objective.arguments]: a value."""
+def argument(parameter: Parameter) -> Item | str:
+    """Return the value of a required parameter for [objective.arguments], or a default as the text of a comment."""
     if parameter.default is Parameter.empty:
-        entry, _ = guess(plain(parameter.annotation))
-        value = 1.0 if "normal" in entry else next(iter(entry.values()))[0]
-        return f"{name} = {toml([value] * 3 if 'shape' in entry else value)}", "required"
+        distribution, _ = for_type(unwrapped(parameter.annotation))
+        value = 1.0 if "normal" in distribution else next(iter(distribution.values()))[0]
+        return toml([value] * 3 if "shape" in distribution else value).comment("required")
     try:
-        return f"# {name} = {toml(parameter.default)}", ""
-    except ValueError:
-        return f"# {name} = ...", f"default {shown(parameter.default)}"
+        return toml(parameter.default).as_string()
+    except (ValueError, TypeError):
+        return f"...  # default {default_text(parameter.default)}"
+
+
+def default_text(default: Any) -> str:
+    """Return a default for a comment; an object by its type, since its repr may be long or have many lines."""
+    if isinstance(default, np.generic):
+        default = default.item()
+    text = repr(default)
+    if default is None or isinstance(default, str | int | float):
+        return text
+    short = isinstance(default, list | tuple | dict) and len(text) < 60 and text.isprintable()
+    return text if short else f"of type {type(default).__name__}"

@@ -1,4 +1,4 @@
-"""A sweep file -> a frozen Draft, or an error that names file, line and key; a Sweep is one with its start point.
+"""A sweep: a Draft holds what its file says; a Sweep also holds the point where it starts, and has an identity.
 
 Nothing that a file names is imported.
 """
@@ -21,60 +21,60 @@ from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 
 ALGORITHM = 2
-"""Raised whenever a change to optitrip changes the answer of some sweep; part of every identity."""
+"""Version of the algorithm, part of every identity; it goes up when a change to optitrip changes some answer."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A sweep as its file says it; the point where it starts is named, but not looked up."""
+    """A sweep as described by its file; the point where it starts is named, but not looked up yet."""
 
     name: str
     seed: int
     objective: ObjectiveTable
     space: Space
     spec: MethodSpec[Any]
-    """The descriptor of its method."""
+    """Descriptor of the method."""
     method: Any
-    """The [method] table, of the type `spec.config`."""
+    """The [method] table; a `spec.config`."""
     run: RunTable
     stop: StopTable
     failures: FailuresTable
     tracking: TrackingTable
     folder: Path
-    """The folder of the sweep file, in which modules and files are looked up."""
+    """Folder of the sweep file, where modules and files are looked up."""
     text: str
-    """The sweep file as it was written, with the overrides as comments below it."""
+    """Text of the sweep file, followed by the overrides as comments."""
     overrides: tuple[str, ...] = ()
     data: str | None = None
-    """The digest of an objective given as a Python value, if it has one."""
+    """Digest of an objective that was given as a Python value, if it has one."""
     lines: Lines | None = field(default=None, compare=False, repr=False)
 
     @property
     def unit(self) -> str:
-        """What is counted, in the plural."""
+        """Name of the items in the plural, e.g. "candidates"."""
         return self.spec.unit
 
     @property
     def items(self) -> int:
-        """The number of items that the file asks for, in its unit."""
+        """Number of items that the file asks for, in its unit."""
         return self.spec.items(self.method, self.space)
 
     @property
     def candidates(self) -> Candidates:
-        """The sequence of candidates: the only place where sampler, space and seed come together."""
+        """Sequence of candidates; sampler, space and seed are combined here only."""
         return Candidates(self.space, self.seed, self.spec.sampler(self.method))
 
     def mistake(self, key: KeyPath, message: str) -> InputError:
-        """Make the error of a key of the file, for what can be checked only when point or objective are there."""
+        """Return an error with the line of a key, for checks that need the start point or the objective."""
         return InputError(self.lines.at(key, message) if self.lines else message)
 
 
 @dataclass(frozen=True)
 class Sweep(Draft):
-    """One objective, one space, one route, one seed: whole, with the point where it starts."""
+    """A complete sweep: one objective, one space, one route, one seed, one start point."""
 
     start: Point | None = None
-    """The point that `at` names, for a method that starts at one."""
+    """Point that `at` names; None for a method that needs none."""
 
     def __post_init__(self) -> None:
         if self.start is None and self.spec.start(self.method) is not None:
@@ -82,21 +82,21 @@ class Sweep(Draft):
 
     @property
     def start_point(self) -> Point:
-        """The point that `at` names; only for methods that start at one."""
+        """Point that `at` names; only for methods that start at one."""
         if self.start is None:
             raise ValueError(f"a {self.spec.word} starts at no point")
         return self.start
 
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
-        """What the file says of the answer: all but the number of items, which extends a sweep."""
+        """Everything that determines the answer, except the number of items, which extends a sweep."""
         objective = self.objective.model_dump(exclude={"block", "deterministic"}, exclude_none=True)
         if self.data is not None:
             objective["data"] = self.data
         return {
             "algorithm": ALGORITHM,
             "method": self.spec.identity(self.method, self.start),
-            # Switches that are off are left out, so that a new one changes no older identity.
+            # Options that are off are left out, so that a new option changes no older identity.
             "objective": {key: value for key, value in objective.items() if value is not False},
             "seed": self.seed,
             "space": self.space.describe(),
@@ -104,11 +104,11 @@ class Sweep(Draft):
 
     @cached_property
     def identity(self) -> str:
-        """Eight hexadecimal digits of the essence: equal sweeps have equal ones, whatever their files look like."""
+        """Eight hexadecimal digits; equal for equal sweeps, whatever their files look like."""
         text = json.dumps(self.identity_fields, sort_keys=True, separators=(",", ":"), default=repr)
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
     def label(self) -> str:
-        """The name of its state directory."""
+        """Name of the state directory."""
         return f"{self.name}-{self.identity}"

@@ -101,7 +101,7 @@ def test_json_is_one_object_and_all_of_stdout(folder: Path) -> None:
     assert done.stderr == ""
 
 
-def test_every_second_is_in_a_phase_and_memory_is_told(folder: Path) -> None:
+def test_every_second_is_in_a_phase_and_memory_is_reported(folder: Path) -> None:
     """The phases, start-up among them, add up to the seconds; nothing runs elsewhere, so no worker has a peak."""
     sweep_file(folder, "good")
     answer = json.loads(optitrip(folder, "sweep", "trial.toml", "--json").stdout)
@@ -121,9 +121,9 @@ def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
     where = {"MLFLOW_TRACKING_URI": "sqlite:///runs.db"}
     done = optitrip_process(folder, "sweep", "trial.toml", "--json", environment=where)
     answer = json.loads(done.stdout)
-    said = [line.split()[0] for line in done.stderr.splitlines()]
+    first_words = [line.split()[0] for line in done.stderr.splitlines()]
     # A busy machine is waited for, and after ten seconds the progress is told.
-    assert [word for word in said if word not in ("waiting", "Attempt")] == ["starting", "evaluating"]
+    assert [word for word in first_words if word not in ("waiting", "Attempt")] == ["starting", "evaluating"]
     assert {"ray", "shutdown", "mlflow"} <= set(answer["phases"])
     assert answer["seconds"] == pytest.approx(sum(answer["phases"].values()), abs=0.001 * len(answer["phases"]))
     assert 10**7 < answer["memory"]["worker_bytes"] < 10**11
@@ -135,7 +135,7 @@ def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.daily
-def test_a_mistake_while_ray_starts_is_told(folder: Path) -> None:
+def test_a_mistake_while_ray_starts_is_reported(folder: Path) -> None:
     """The objective is loaded meanwhile; its mistake ends the command as it does without Ray."""
     sweep_file(folder, "good", executor="ray")
     done = optitrip_process(folder, "sweep", "trial.toml", "--set", "objective.loss=absent_module:f")
@@ -165,21 +165,21 @@ def test_output_is_ascii_where_the_stream_is_not_utf_8(folder: Path) -> None:
 def test_the_live_line_on_a_terminal(folder: Path) -> None:
     """In the words of the original loop, within 80 columns, and gone at the end."""
     sweep_file(folder, "slow", candidates=400)
-    mine, theirs = pty.openpty()
+    terminal_end, command_end = pty.openpty()
     terminal = {"COLUMNS": "80", "TERM": "xterm"}
     child = start_optitrip(
-        folder, "sweep", "trial.toml", environment=terminal, stdout=subprocess.DEVNULL, stderr=theirs
+        folder, "sweep", "trial.toml", environment=terminal, stdout=subprocess.DEVNULL, stderr=command_end
     )
-    os.close(theirs)
+    os.close(command_end)
     seen = b""
-    while child.poll() is None or select.select([mine], [], [], 0)[0]:
-        if select.select([mine], [], [], 0.2)[0]:
+    while child.poll() is None or select.select([terminal_end], [], [], 0)[0]:
+        if select.select([terminal_end], [], [], 0.2)[0]:
             try:
-                seen += os.read(mine, 65_536)
+                seen += os.read(terminal_end, 65_536)
             except OSError:  # the other end is closed
                 break
     assert child.wait() == 0
-    os.close(mine)
+    os.close(terminal_end)
     text = seen.decode()
     lines = re.findall(r"Attempt [\d,]+ \| Loss [\d.]+ \| MinLoss [\d.]+ at \d+ \| [\d,]+/s \| \d+:\d\d left", text)
     assert lines
@@ -187,7 +187,7 @@ def test_the_live_line_on_a_terminal(folder: Path) -> None:
     assert text.rstrip().endswith("\x1b[2K")
 
 
-def test_failures_are_counted_told_and_set_the_exit_status(folder: Path) -> None:
+def test_failures_are_counted_reported_and_set_the_exit_status(folder: Path) -> None:
     """Exit status 3, counts by kind, the first exception as it was raised with its index and parameters."""
     sweep_file(folder, "some")
     done = optitrip(folder, "sweep", "trial.toml")
@@ -200,15 +200,15 @@ def test_failures_are_counted_told_and_set_the_exit_status(folder: Path) -> None
     assert "optitrip" not in done.stderr.replace(str(folder), "")
 
 
-@pytest.mark.parametrize(("name", "said"), [("none", "KeyError: 'weights'"), ("nans", "the loss was nan")])
+@pytest.mark.parametrize(("name", "reason"), [("none", "KeyError: 'weights'"), ("nans", "the loss was nan")])
 @pytest.mark.parametrize("candidates", [50, 100_000])
-def test_if_all_fail_there_is_no_answer(folder: Path, name: str, said: str, candidates: int) -> None:
+def test_if_all_fail_there_is_no_answer(folder: Path, name: str, reason: str, candidates: int) -> None:
     """Exit status 1, with the first traceback and its parameters; a long sweep ends early."""
     sweep_file(folder, name, candidates)
     done = optitrip(folder, "sweep", "trial.toml")
     assert done.returncode == 1
     assert "no answer" in done.stderr
-    assert said in done.stderr
+    assert reason in done.stderr
     assert re.search(r"candidate 0 \(\w+\), with\n  x = ", done.stderr)
     assert "optitrip/" not in done.stderr
 
@@ -233,19 +233,19 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_told_before_anything_starts(folder: Path, case: str) -> None:
+def test_bad_input_is_reported_before_anything_starts(folder: Path, case: str) -> None:
     """Exit status 2, a message without a traceback, and nothing left behind."""
     sweep_file(folder, "good")
-    words, said = BAD[case]
+    words, expected = BAD[case]
     done = (optitrip_process if "cluster" in case else optitrip)(folder, "sweep", *words)
     assert done.returncode == 2, done.stderr
-    assert [part for part in said if part not in done.stderr] == []
+    assert [part for part in expected if part not in done.stderr] == []
     assert "optitrip/" not in done.stderr
     assert done.stdout == ""
     assert not (folder / "mlflow.db").exists()
 
 
-def test_missing_data_is_told_with_where_to_get_it(tmp_path: Path) -> None:
+def test_missing_data_is_reported_with_where_to_get_it(tmp_path: Path) -> None:
     """Exit status 2 and the page of the data set."""
     done = optitrip(tmp_path, "sweep", str(ROOT / "sweeps" / "cifar10_random.toml"))
     assert done.returncode == 2
@@ -264,7 +264,7 @@ def test_check_prints_the_plan_without_importing(folder: Path) -> None:
     assert f"imports cli_loss for good, found in {folder}" in done.stdout
 
 
-def test_a_killed_sweep_goes_on_to_the_same_answer(folder: Path) -> None:
+def test_a_killed_sweep_resumes_to_the_same_answer(folder: Path) -> None:
     """SIGKILL in the middle; the same command resumes, and its files are those of a sweep never killed, to the bit."""
     sweep_file(folder, "slow", candidates=600)
     whole = json.loads(optitrip(folder, "sweep", "trial.toml", "--json", "--state-dir", "whole").stdout)
@@ -290,7 +290,7 @@ def test_a_crash_takes_the_command_along_once(folder: Path) -> None:
     sweep_file(folder, "crashes", candidates=3, executor="auto")
     assert optitrip_process(folder, "sweep", "trial.toml", "--workers", "2").returncode == -signal.SIGSEGV
     done = optitrip_process(folder, "sweep", "trial.toml", "--json", "--workers", "2")
-    assert "the last command died, perhaps of a loss in its own process" in done.stderr
+    assert "the last command crashed, perhaps because of the loss" in done.stderr
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["status"], answer["items"]) == (3, "finished", 3)
     assert list(answer["failures"]) == ["died"]
@@ -309,25 +309,25 @@ def test_what_the_loss_reads_must_still_be_the_same(folder: Path) -> None:
     assert refused.returncode == 2
     assert re.search(r"gave a (best_)?loss of \S+ before and give \S+ now", refused.stderr)
     assert "Traceback" not in refused.stderr
-    said = ["--set", "objective.deterministic=false"]
+    random = ["--set", "objective.deterministic=false"]
     assert optitrip(folder, "sweep", "trial.toml", "--accept-changes", "--set", "method.candidates=300").returncode == 0
     assert optitrip(folder, "sweep", "trial.toml", "--set", "method.candidates=301").returncode == 0
     (folder / "table.txt").write_text("3")
     assert optitrip(folder, "sweep", "trial.toml", "--set", "method.candidates=302").returncode == 2
-    assert optitrip(folder, "sweep", "trial.toml", "--set", "method.candidates=302", *said).returncode == 0
+    assert optitrip(folder, "sweep", "trial.toml", "--set", "method.candidates=302", *random).returncode == 0
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_sweep_says_how_to_go_on(folder: Path, number: int, status: int) -> None:
+def test_a_stopped_sweep_says_how_to_resume(folder: Path, number: int, status: int) -> None:
     """One line, exit status 128 + the signal, and what is journaled stays."""
     sweep_file(folder, "slow", candidates=100_000)
     child = start_optitrip(folder, "sweep", "trial.toml", "--json", stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     wait_for_parts(next_journal(folder))
     child.send_signal(number)
-    out, said = child.communicate(timeout=60)
+    out, errors = child.communicate(timeout=60)
     assert child.returncode == status
-    assert re.search(r"stopped by \w+: [\d,]+ of 100,000 candidates are stored. The same command resumes", said)
-    assert "Traceback" not in said
+    assert re.search(r"stopped by \w+: [\d,]+ of 100,000 candidates are stored. The same command resumes", errors)
+    assert "Traceback" not in errors
     answer = json.loads(out)
     assert answer["status"] == "stopped"
     assert 0 < answer["items"] < 100_000
@@ -344,9 +344,9 @@ def test_sigterm_while_ray_starts(folder: Path, seconds: float) -> None:
     assert "starting Ray" in child.stderr.readline()
     time.sleep(seconds)
     child.send_signal(signal.SIGTERM)
-    _, said = child.communicate(timeout=120)
+    _, errors = child.communicate(timeout=120)
     assert child.returncode == 143
-    assert "stopped by SIGTERM" in said
+    assert "stopped by SIGTERM" in errors
 
 
 @pytest.mark.ray
@@ -360,9 +360,9 @@ def test_a_second_ctrl_c_while_ray_starts(folder: Path) -> None:
     for _ in range(2):
         time.sleep(0.7)
         child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=120)
+    _, errors = child.communicate(timeout=120)
     assert child.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in errors
 
 
 def next_journal(folder: Path) -> Path:
@@ -388,7 +388,7 @@ def wait_for_parts(journal: Path) -> None:
 
 
 def test_changed_code_is_shown_and_must_be_accepted(folder: Path) -> None:
-    """What the answer depends on beside the file: a changed module is named, and never mixed in unseen."""
+    """The answer depends on code beside the file: a changed module is named, and never mixed in unseen."""
     sweep_file(folder, "good")
     assert optitrip(folder, "sweep", "trial.toml").returncode == 0
     (folder / "cli_loss.py").write_text(LOSSES + "\n# changed\n")
@@ -418,7 +418,7 @@ def test_a_changed_file_is_a_new_sweep_and_says_in_what(folder: Path) -> None:
     assert f"differs from trial-{first['identity']} in seed: 1 -> 2" in other.stderr
 
 
-def test_a_damaged_journal_is_mended_or_refused(folder: Path) -> None:
+def test_a_damaged_journal_is_repaired_or_refused(folder: Path) -> None:
     """A row that is not as it was written is told and evaluated again; a file that is none is exit status 2."""
     sweep_file(folder, "good")
     first = json.loads(optitrip(folder, "sweep", "trial.toml", "--json").stdout)
@@ -632,16 +632,16 @@ def test_plain_takes_one_coordinate_at_a_time(folder: Path) -> None:
     assert plain["gradient"]["norm"] == pytest.approx(fast["gradient"]["norm"], rel=1e-9)
 
 
-def test_a_stopped_gradient_goes_on(folder: Path) -> None:
+def test_a_stopped_gradient_is_resumed(folder: Path) -> None:
     """SIGINT in its middle; the same command takes the coordinates that are left, to the same bits."""
     gradient_file(folder, "slow", entries=120)
     whole = json.loads(optitrip(folder, "sweep", "slope.toml", "--json", "--state-dir", "whole").stdout)
     child = start_optitrip(folder, "sweep", "slope.toml", stderr=subprocess.PIPE)
     wait_for_parts(next_journal(folder))
     child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert re.search(r"stopped by SIGINT: \d+ of 120 coordinates are stored", said)
+    assert re.search(r"stopped by SIGINT: \d+ of 120 coordinates are stored", errors)
     resumed = optitrip(folder, "sweep", "slope.toml", "--json")
     answer = json.loads(resumed.stdout)
     assert re.search(r"resuming: \d+ of 121 items are in the journal", resumed.stderr)

@@ -22,7 +22,7 @@ ADAPTERS = {
     "matplotlib": {"output/figures.py"},
     "pooch": {"objectives/data/download.py"},
     "pyarrow": {"output/formats.py"},
-    "rich": {"output/terminal.py", "cli/main.py", "api/session.py"},
+    "rich": {"output/terminal.py", "cli/run.py", "api/session.py"},
 }
 RANKS = (
     {"errors"},

@@ -36,7 +36,7 @@ def optitrip(folder: Path, *words: str, **environment: str) -> CompletedProcess[
         stand(patch, folder, environment)
         patch.setattr(sys, "argv", ["optitrip", *words])
         patch.setattr(os, "_exit", exit_of(os.getpid(), os._exit))
-        patch.setattr(cli, "IMPORTED_AT", time.perf_counter())
+        patch.setattr("optitrip.IMPORTED_AT", time.perf_counter())
         # Source files that are written twice in a second would be taken for their own bytecode.
         patch.setattr(sys, "dont_write_bytecode", True)
         status = status_of_main()

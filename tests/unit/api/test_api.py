@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import functools
+import inspect
 import os
 import re
 import shutil
@@ -67,7 +68,7 @@ def session(request: pytest.FixtureRequest) -> Iterator[optitrip.Session]:
 
 
 def search_bits(found: Any) -> dict[str, Any]:
-    """All that makes two answers of a search the same, to the bit."""
+    """Return everything that makes two answers of a search equal, to the bit."""
     result = found.result
     x = {name: (type(value), np.asarray(value).tobytes()) for name, value in found.x.items()}
     return {
@@ -81,7 +82,7 @@ def search_bits(found: Any) -> dict[str, Any]:
 
 
 def gradient_bits(found: Any) -> dict[str, Any]:
-    """The same of a gradient."""
+    """Return everything that makes two gradients equal, to the bit."""
     arrays = {"gradient": found.gradient, "steps": found.steps, "flags": found.flags, "x": found.x}
 
     def packed(by_name: Any) -> dict[str, Any]:
@@ -178,7 +179,7 @@ def test_a_search_has_the_bits_of_the_sweep_file(session: optitrip.Session, case
 
 @pytest.mark.parametrize("case", LIVE)
 def test_a_gradient_has_the_bits_of_the_sweep_file(session: optitrip.Session, case: str) -> None:
-    """The same of a gradient, at a point of two variables and a constant number bound by the file."""
+    """At a point of three variables, whether the loss is a value or a name in a file, here or on Ray."""
     make, reference = LIVE[case]
     x = {"x": np.array([0.5, -1.0, 2.0]), "k": 3.0, "c": 2.5}
     found = session.gradient(make(), x, scheme="central", seed=4)
@@ -397,7 +398,7 @@ def test_the_step_by_default_is_that_of_the_docstring() -> None:
 
 
 def test_only_some_coordinates(session: optitrip.Session) -> None:
-    """As many as asked for, drawn by the seed, fewer being among more; the others are NaN and say why."""
+    """The seed draws as many as asked for, and fewer are among more; the others are NaN and flagged."""
     x = np.arange(1.0, 21.0)
     five = session.gradient(square, x, coordinates=5, seed=2)
     nine = session.gradient(square, x, coordinates=9, seed=2)
@@ -496,20 +497,56 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_mistake_is_told_in_the_words_that_were_given(case: str, cwd: Path) -> None:
+def test_a_mistake_is_reported_in_the_words_of_the_call(case: str, cwd: Path) -> None:
     """An InputError says what was given and what was wanted, without a file or a line where there is none."""
     call, words = REFUSED[case]
     with pytest.raises(optitrip.InputError, match=words) as caught:
         call()
-    said = str(caught.value)
-    assert ".toml" not in said or case == "a file"
-    assert "None" not in said or case == "nothing"
-    assert "pydantic" not in said
+    message = str(caught.value)
+    assert ".toml" not in message or case == "a file"
+    assert "None" not in message or case == "nothing"
+    assert "pydantic" not in message
     assert list(cwd.iterdir()) == []
 
 
+@pytest.mark.parametrize("case", ["search", "gradient", "sweep", "session"])
+def test_an_unknown_option_is_refused_with_the_nearest_one(cwd: Path, case: str) -> None:
+    """Every function names the option that was meant, before anything is evaluated."""
+    wrong: dict[str, Any] = {"state_dri": "kept"}
+    calls: dict[str, Callable[[], Any]] = {
+        "search": lambda: optitrip.search(counted, ONE, candidates=1, **wrong),
+        "gradient": lambda: optitrip.gradient(counted, 1.0, **wrong),
+        "sweep": lambda: optitrip.sweep(table("examples:scalar", SEARCH), **wrong),
+        "session": lambda: optitrip.Session(executor="serial").search(counted, ONE, candidates=1, **wrong),
+    }
+    CALLS.clear()
+    with pytest.raises(TypeError, match=r"has no argument 'state_dri'; did you mean state_dir\?"):
+        calls[case]()
+    assert CALLS == []
+
+
+def test_options_are_in_the_signatures() -> None:
+    """Notebooks complete and show them; a session's calls take those that may differ from call to call."""
+    shared = {"workers", "executor", "address", "resources", "progress", "state_dir", "track"}
+    for function in (optitrip.search, optitrip.gradient, optitrip.sweep, optitrip.Session):
+        assert shared <= inspect.signature(function).parameters.keys()
+    for method in (optitrip.Session.search, optitrip.Session.gradient, optitrip.Session.sweep):
+        assert shared & inspect.signature(method).parameters.keys() == {"state_dir", "track"}
+
+
+def test_options_replace_what_the_file_or_the_session_says(cwd: Path) -> None:
+    """An option of `sweep` wins over [run], one of a call over the session's."""
+    with pytest.raises(optitrip.InputError, match=r"^executor: was 'spark'"):
+        optitrip.sweep(table("examples:scalar", SEARCH), executor="spark")
+    with optitrip.Session(executor="serial", state_dir="one") as session:
+        session.search(counted, ONE, candidates=2)
+        session.search(counted, ONE, candidates=2, state_dir="other")
+        session.sweep(table("examples:scalar", SEARCH), state_dir=None)
+    assert {path.name: len(list(path.iterdir())) for path in cwd.iterdir()} == {"one": 1, "other": 1}
+
+
 def test_a_mistake_in_a_file_has_its_place(cwd: Path) -> None:
-    """Of a sweep file the line is told, as the command does."""
+    """The message names the line of the sweep file, as in the command."""
     (cwd / "bad.toml").write_text('seed = 4\n[objective]\nloss = "examples:scalar"\nmaximise = true\n')
     with pytest.raises(optitrip.InputError, match=r"bad\.toml:4: objective\.maximise: unknown key; did you mean max"):
         optitrip.sweep(cwd / "bad.toml")
@@ -602,7 +639,7 @@ def counted(x: float) -> float:
 
 
 class Counted:
-    """The same as an object with data of its own."""
+    """Counts calls, as an object with data of its own."""
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
@@ -620,7 +657,7 @@ def calls(run: Callable[[], Any]) -> tuple[Any, int]:
     return run(), len(CALLS)
 
 
-def test_a_state_directory_is_gone_on_from(cwd: Path) -> None:
+def test_a_stored_search_is_resumed(cwd: Path) -> None:
     """The second call evaluates nothing, a larger one the rest only, and all have the bits of a call without it."""
 
     def run(candidates: int, **more: Any) -> tuple[Any, int]:
@@ -644,8 +681,8 @@ def test_a_state_directory_is_gone_on_from(cwd: Path) -> None:
     assert len(list((cwd / "kept").iterdir())) == 2
 
 
-def test_a_gradient_is_gone_on_from(cwd: Path) -> None:
-    """The same at a point; another point is another sweep."""
+def test_a_stored_gradient_is_resumed(cwd: Path) -> None:
+    """The second call evaluates nothing; another point is another sweep."""
 
     def at(x: float) -> tuple[Any, int]:
         return calls(lambda: optitrip.gradient(counted, x, executor="serial", state_dir="kept"))
@@ -671,7 +708,7 @@ LOCAL: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("case", LOCAL)
-def test_what_has_no_identity_cannot_be_kept(cwd: Path, case: str) -> None:
+def test_a_loss_without_identity_cannot_be_stored(cwd: Path, case: str) -> None:
     """A journal that could be taken for that of another loss is not begun."""
     loss = LOCAL[case]()
     space = SPACE if case == "closure" else ONE
@@ -681,8 +718,8 @@ def test_what_has_no_identity_cannot_be_kept(cwd: Path, case: str) -> None:
     assert optitrip.search(loss, space, candidates=5).items == 5
 
 
-def test_an_object_with_a_digest_is_kept(cwd: Path) -> None:
-    """By its digest: an equal one goes on, a different one is another sweep with its own answer."""
+def test_an_object_with_a_digest_is_stored(cwd: Path) -> None:
+    """An equal digest resumes; another one is another sweep with its own answer."""
 
     def run(scale: float) -> tuple[Any, int]:
         return calls(lambda: optitrip.search(Counted(scale), ONE, candidates=30, executor="serial", state_dir="kept"))
@@ -774,7 +811,7 @@ def test_a_session_keeps_the_loss_here(cwd: Path) -> None:
 
 
 def test_a_session_keeps_loss_and_workers_on_ray(ray_session: optitrip.Session, cwd: Path) -> None:
-    """The same processes evaluate both calls, and 16 MB travel to each of them once."""
+    """Both calls run in two processes, and 16 MB are sent to each of them once."""
     Travels.packed = 0
     loss = Travels(cwd / "log")
     first = ray_session.search(loss, ONE, candidates=300)
@@ -873,8 +910,8 @@ def test_ctrl_c_ends_the_call_and_not_the_session() -> None:
         assert session.search(square, ONE, candidates=9).losses.tobytes() == found.losses[:9].tobytes()
 
 
-def test_ctrl_c_leaves_what_was_kept() -> None:
-    """With a state directory the same call goes on where it was interrupted."""
+def test_ctrl_c_leaves_what_was_stored() -> None:
+    """With a state directory the same call resumes where it was interrupted."""
     Interrupts.calls = 0
     with pytest.raises(KeyboardInterrupt, match=r"of 50 candidates are stored"):
         optitrip.search(Interrupts(30), ONE, candidates=50, executor="serial", state_dir="kept")
@@ -932,7 +969,7 @@ def test_a_closed_session_begins_anew(local_ray: None) -> None:
 
 
 def test_exceptions_are_the_public_ones() -> None:
-    """What is raised can be caught by the names that `import optitrip` gives."""
+    """Every exception can be caught by the names that `import optitrip` gives."""
     from optitrip import errors
 
     assert optitrip.InputError is errors.InputError
@@ -1038,7 +1075,7 @@ def test_progress_goes_to_stderr_and_silence_is_the_default(capsys: pytest.Captu
 
 
 def fresh(code: str) -> str:
-    """What some code prints in a fresh interpreter."""
+    """Return what some code prints in a fresh interpreter."""
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     return done.stdout
 

@@ -1,4 +1,4 @@
-"""Sweep files: what makes two of them the same sweep, and where and how each mistake is told."""
+"""Sweep files: which of them are the same sweep, and how mistakes are reported, with their place."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def sweep_of(folder: Path, text: str, *overrides: str, name: str = "plain.toml")
 
 
 def mistake(folder: Path, text: str, *overrides: str, name: str = "bad.toml") -> str:
-    """What is said of a bad file, with its folder cut off."""
+    """Return the error message for a bad file, without its folder."""
     with pytest.raises(InputError) as caught:
         sweep_of(folder, text, *overrides, name=name)
     return str(caught.value).replace(f"{folder}/", "")
@@ -241,25 +241,25 @@ WRONG_OVERRIDES = [
 ]
 
 
-@pytest.mark.parametrize(("override", "said"), WRONG_OVERRIDES, ids=[given for given, _ in WRONG_OVERRIDES])
-def test_a_wrong_override_is_blamed_itself(tmp_path: Path, override: str, said: list[str]) -> None:
+@pytest.mark.parametrize(("override", "expected"), WRONG_OVERRIDES, ids=[given for given, _ in WRONG_OVERRIDES])
+def test_a_wrong_override_is_blamed_itself(tmp_path: Path, override: str, expected: list[str]) -> None:
     """The message names the `--set` that was given, not a line of the file."""
     message = mistake(tmp_path, PLAIN, override)
-    assert [part for part in said if part not in message] == []
+    assert [part for part in expected if part not in message] == []
     assert "bad.toml" not in message
 
 
-def test_an_override_of_a_space_that_is_no_table_is_told(tmp_path: Path) -> None:
-    """What the file gives in place of the table is named, as for any other table."""
-    said = mistake(tmp_path, "space = 3\n", "space.x=1")
-    assert "--set space.x=1:" in said
-    assert "space is 3, not a table" in said
+def test_an_override_of_a_space_that_is_no_table_is_reported(tmp_path: Path) -> None:
+    """The message names the value that stands in place of the table, as for any other table."""
+    message = mistake(tmp_path, "space = 3\n", "space.x=1")
+    assert "--set space.x=1:" in message
+    assert "space is 3, not a table" in message
 
 
 def test_an_override_below_a_number_that_the_file_leaves_out_is_blamed_itself(tmp_path: Path) -> None:
     """The file has no seed, so the mistake is the override's."""
-    said = mistake(tmp_path, changed("seed = 3\n", ""), "seed.x=3")
-    assert said.startswith("--set seed.x=3: seed: was {'x': 3}, wanted")
+    message = mistake(tmp_path, changed("seed = 3\n", ""), "seed.x=3")
+    assert message.startswith("--set seed.x=3: seed: was {'x': 3}, wanted")
 
 
 def changed(old: str, new: str) -> str:
@@ -372,11 +372,11 @@ BAD: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_is_told_with_line_key_and_value(tmp_path: Path, name: str) -> None:
+def test_a_bad_file_is_reported_with_line_key_and_value(tmp_path: Path, name: str) -> None:
     """File, line, dotted key, what was given and what was wanted."""
-    text, said = BAD[name]
+    text, expected = BAD[name]
     message = mistake(tmp_path, text)
-    assert [part for part in said if part not in message] == []
+    assert [part for part in expected if part not in message] == []
 
 
 WORDS = [
@@ -389,7 +389,7 @@ WORDS_OF_GRADIENTS = ["sampler", "scheme", "at", "at.candidate", "at.best_of", "
 
 @pytest.mark.parametrize("given", ['[["a"]]', '{ a = ["b"] }'])
 @pytest.mark.parametrize("key", [*WORDS, *(f"method.{key}" for key in WORDS_OF_GRADIENTS)])
-def test_a_list_or_a_table_for_a_word_is_told(tmp_path: Path, key: str, given: str) -> None:
+def test_a_list_or_a_table_for_a_word_is_reported(tmp_path: Path, key: str, given: str) -> None:
     """It cannot be looked up among the words that there are; the message has the key like any other."""
     text = PLAIN
     if key.removeprefix("method.") in WORDS_OF_GRADIENTS and key != "method.sampler":
@@ -399,8 +399,8 @@ def test_a_list_or_a_table_for_a_word_is_told(tmp_path: Path, key: str, given: s
     assert f"--set {key}={given}: " in message
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
-    """One line each, so that a file is not mended one run at a time."""
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    """One line each, so that a file is not corrected one run at a time."""
     text = changed("seed = 3", "sed = 3").replace("500", "0").replace("workers", "wokers")
     assert [line.split(": ")[:2] for line in mistake(tmp_path, text).splitlines()] == [
         ["bad.toml:20", "method.candidates"], ["bad.toml:23", "run.wokers"], ["bad.toml:1", "sed"],

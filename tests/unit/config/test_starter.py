@@ -1,4 +1,4 @@
-"""The first sweep file of a loss is whole: it reads back, its space is the loss's, and the loss loads with it."""
+"""The sweep file written for a loss is complete: it reads back, with the space of the loss, and the loss loads."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_the_space_is_what_the_loss_takes(here: Path, case: str) -> None:
 
 
 def test_a_class_is_given_what_it_requires(here: Path) -> None:
-    """What the constructor wants stands in [objective.arguments]; its defaults stand there as comments."""
+    """Required arguments of the constructor stand in [objective.arguments], its defaults there as comments."""
     code = """
     class f:
         def __init__(self, a, b: str, c: int, d: Literal["u", "v"], e: np.ndarray, g=2.0, h={1: 2}, *, i: bool):
@@ -206,7 +206,7 @@ def test_a_class_is_given_what_it_requires(here: Path) -> None:
     assert "# h = ..." in sweep.text
 
 
-def test_what_stands_in_a_comment_is_toml_too(here: Path) -> None:
+def test_comments_are_toml_too(here: Path) -> None:
     """The defaults of a class, and the gradient in place of the search, need no more than their `# ` taken away."""
     code = """
     class f:
@@ -251,12 +251,12 @@ REFUSED: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_started_is_told(here: Path, case: str) -> None:
+def test_a_loss_that_cannot_be_started_is_reported(here: Path, case: str) -> None:
     """The reference, what is wrong with it, and no file."""
     code, words = REFUSED[case]
-    said = refused(here, code)
-    assert said.startswith("objective user_starter_")
-    assert words in said
+    message = refused(here, code)
+    assert message.startswith("objective user_starter_")
+    assert words in message
 
 
 @pytest.mark.parametrize(
@@ -264,15 +264,15 @@ def test_what_cannot_be_started_is_told(here: Path, case: str) -> None:
     [("user_absent:f", "there is no module 'user_absent'"), ("math:sqrtt", "did you mean sqrt"),
      ("loss", "module:name"), ("a:b:c", "module:name"), ("", "module:name")],
 )  # fmt: skip
-def test_a_reference_that_names_nothing_is_told(here: Path, reference: str, words: str) -> None:
-    """As a sweep file that names it would be."""
+def test_a_reference_that_names_nothing_is_reported(here: Path, reference: str, words: str) -> None:
+    """The message is that of a sweep file that names it."""
     with pytest.raises(InputError, match=words):
         write(reference, here)
     assert not list(here.iterdir())
 
 
 def test_no_file_is_overwritten(here: Path) -> None:
-    """The file that is there stays as it is, and the message says what to do."""
+    """An existing file stays as it is, and the message says what to do."""
     name = module(here, "def f(x): pass")
     path = write(f"{name}:f", here)
     path.write_text("mine")
@@ -281,8 +281,8 @@ def test_no_file_is_overwritten(here: Path) -> None:
     assert path.read_text() == "mine"
 
 
-def test_a_folder_that_is_not_there_is_told(here: Path) -> None:
-    """Nothing is made but the file."""
+def test_a_missing_folder_is_reported(here: Path) -> None:
+    """Nothing is created but the file."""
     with pytest.raises(InputError, match="no such folder"):
         write("math:cos", here / "absent")
 
@@ -301,7 +301,7 @@ def test_the_file_has_the_name_of_the_loss(here: Path, name: str, stem: str) -> 
 @settings(max_examples=100)
 @given(st.floats() | st.integers() | st.integers(-9, 9) | st.text() | st.booleans())
 def test_any_scalar_default_reads_back(here: Path, default: Any) -> None:
-    """Of any float, integer, string or boolean a valid sweep comes, and what is chosen from has the default itself."""
+    """Any float, integer, string or boolean gives a valid sweep, whose distribution includes the default."""
     name = f"user_starter_{next(numbers)}"
     loss = type(sys)(name)
     exec("def f(other, x=None): pass", loss.__dict__)

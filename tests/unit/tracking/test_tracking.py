@@ -74,7 +74,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*overrides: str, watch: Observer | None = None, apart: bool = False) -> Any:
-    return run_sweep(read(Path("tracked.toml"), overrides), Options(apart=apart), watch or Lines())
+    return run_sweep(read(Path("tracked.toml"), overrides), Options(mlflow_process=apart), watch or Lines())
 
 
 def test_a_sweep_is_one_run_with_all_that_matters(bare: Path) -> None:

@@ -1,0 +1,67 @@
+"""Runs a sweep for a command: progress and messages on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from io import TextIOWrapper
+from json import dumps
+from typing import TextIO, cast
+
+from rich.console import Console
+
+import optitrip
+from optitrip.app.options import Options
+from optitrip.app.run_sweep import run_sweep
+from optitrip.cli import exit_status
+from optitrip.config.sweep import Sweep
+from optitrip.core.observer import Observer
+from optitrip.errors import Interrupted, NoAnswer, Stopped
+from optitrip.output.outcome import Outcome
+from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to, summary
+from optitrip.runtime.signals import stop_signals
+from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.runtime.streams import TolerantStream, stdout_to_stderr
+
+STOPPING = "\nstopping once the running slices are done; Ctrl-C again stops at once\n"
+
+
+def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
+    """Run a sweep and print its outcome; return the exit status."""
+    stderr = TolerantStream(sys.stderr)
+    errors = Console(file=cast("TextIO", stderr), highlight=False)
+    live = LiveLine(errors, sweep.spec.progress(sweep))
+    messages = logging.NullHandler() if quiet else ConsoleHandler(errors)
+    # The loss's own prints are no result, so they go where messages go.
+    with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr(), logged_to(messages):
+        options = replace(options, raise_if_stopped=stop.raise_if_stopped)
+        try:
+            outcome = run_sweep(sweep, options, Observer() if quiet else live, Stopwatch(optitrip.IMPORTED_AT))
+            status = exit_status.FINISHED if outcome.failures_allowed else exit_status.FAILURES
+        except (NoAnswer, Stopped, Interrupted) as error:
+            if error.outcome is None:
+                raise
+            outcome, status = error.outcome, exit_status.of_error(error)
+    written = print_outcome(outcome, errors, json=json)
+    stderr.flush()
+    return status or (0 if written else 1)
+
+
+def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> bool:
+    """Print the result on stdout and the message on stderr; return whether stdout could be written."""
+    stdout = TolerantStream(sys.stdout)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
+    if json:
+        print(dumps(outcome.to_json()), file=stdout)
+    else:
+        width = None if sys.stdout.isatty() else 120
+        Console(file=cast("TextIO", stdout), highlight=False, width=width).print(summary(outcome))
+    if outcome.message:
+        errors.print(outcome.message.lstrip(), markup=False, soft_wrap=True)
+    stdout.flush()
+    if stdout.error:
+        reason = stdout.error.strerror
+        errors.print(f"the result could not be written to stdout ({reason}); it is stored in {outcome.state_dir}")
+    return stdout.error is None
