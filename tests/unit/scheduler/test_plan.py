@@ -6,7 +6,6 @@ import math
 import re
 
 import pytest
-from benchmarks.simulated import Cluster, item_costs, uneven
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from optitrip.scheduler import plan, retries, sizing
 from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, RecordFailed, Slots, Submit, Tick
 from optitrip.scheduler.state import State, counted
 from optitrip.scheduler.story import KEPT, Note, Story, lines
+from virtual_cluster import Cluster, item_costs, uneven
 
 SEEDS = 200
 
