@@ -10,8 +10,8 @@ from threading import Event
 import pytest
 from hypothesis import HealthCheck, settings
 
-import groups
-import leftovers
+import process_guard
+import xdist_groups
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
@@ -29,8 +29,8 @@ settings.load_profile("laws")
 def pytest_configure(config: pytest.Config) -> None:
     """Once a run, not in each of its processes."""
     if not hasattr(config, "workerinput"):
-        config.stash[WATCH] = leftovers.watch()
-        config.pluginmanager.register(groups.Scheduling())
+        config.stash[WATCH] = process_guard.watch()
+        config.pluginmanager.register(xdist_groups.Scheduling())
 
 
 WATCH = pytest.StashKey[object]()
@@ -38,7 +38,7 @@ WATCH = pytest.StashKey[object]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    groups.arrange(config, items)
+    xdist_groups.arrange(config, items)
 
 
 @pytest.fixture(scope="session")

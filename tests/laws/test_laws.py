@@ -16,8 +16,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
+from driver_setup import MEMORY, driver
+from driver_setup import settings as with_settings
 from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
-from lasting import lasting_workers
+from long_lived_workers import long_lived_workers
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method, Route, merged
@@ -33,8 +35,6 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
-from running import MEMORY, driver
-from running import settings as with_settings
 from whole_sweeps import ITEMS, go, reference
 
 
@@ -278,7 +278,7 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
     """Workers that outlive a run, since a new actor takes two seconds, with slices of a length of their own."""
     del local_ray
     workers, target = request.param
-    with lasting_workers(workers) as executor:
+    with long_lived_workers(workers) as executor:
         yield executor, with_settings(target)
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
-from lasting import lasting_workers
+from driver_setup import driver, settings
+from faulty_losses import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
+from long_lived_workers import long_lived_workers
 from optitrip.core.executor import Executor
 from optitrip.core.observer import Observers
 from optitrip.executors.serial import Serial
@@ -23,7 +24,6 @@ from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.route import search_route
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
-from running import driver, settings
 
 ITEMS = 40
 DRAWS = Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
@@ -33,7 +33,7 @@ DRAWS = Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
 def workers(local_ray: None) -> Iterator[Executor]:
     """Two workers for all of these tests; who dies is replaced."""
     del local_ray
-    with lasting_workers(2) as executor:
+    with long_lived_workers(2) as executor:
         yield executor
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import ray
 from ray.cluster_utils import Cluster
 
+from driver_setup import driver, settings
 from examples import HERE
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
@@ -38,7 +39,6 @@ from optitrip.methods.search.route import search_route
 from optitrip.scheduler.settings import SchedulerSettings
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
-from running import driver, settings
 
 ITEMS = 200
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from chaos import Chaos
+from driver_setup import driver, settings
 from examples import draws, result_bits
 from optitrip.core.arrays import Array
 from optitrip.core.method import Method, Route
@@ -38,7 +39,6 @@ from optitrip.journal.fact_base import Fact
 from optitrip.journal.journal import Journal
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.method import Search
-from running import driver, settings
 
 ITEMS = 400
 WAITS = 20_000
@@ -94,7 +94,7 @@ class Disk(Journal):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, SWEEP)
-        # It dies between writes, never in one: `test_killing` does that, with all that SQLite does against it.
+        # It dies between writes, never in one: `test_driver_kills` does that, with all that SQLite does against it.
         self._database.execute("PRAGMA journal_mode=MEMORY")
         self._database.execute("PRAGMA synchronous=OFF")
         self._database.execute("PRAGMA locking_mode=EXCLUSIVE")  # nobody else reads it

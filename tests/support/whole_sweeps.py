@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from driver_setup import AT_ONCE, driver
 from examples import CASES, result_bits, search
 from optitrip.core.executor import Executor
 from optitrip.driver.settings import Settings
@@ -14,7 +15,6 @@ from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
-from running import AT_ONCE, driver
 
 ITEMS = 300
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from driver_setup import driver, settings
 from examples import draws, search
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Route
@@ -21,7 +22,6 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.progress import SearchProgress
 from optitrip.methods.shared.consistency import Agreement
 from optitrip.runtime.background import abandoned, await_abandoned
-from running import driver, settings
 
 SECONDS = 0.3
 MOMENTS = 45

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
+from driver_setup import driver
 from examples import Batched, draws, gradient, result_bits, search
 from optitrip.core.arrays import Array
 from optitrip.core.observer import Observers, Times, Written
@@ -24,7 +25,6 @@ from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.route import search_route
-from running import driver
 
 ITEMS = 200
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chaos import Chaos
+from driver_setup import driver
 from examples import result_bits, search
 from optitrip.core.progress import Progress
 from optitrip.errors import StateError
@@ -15,7 +16,6 @@ from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
-from running import driver
 
 ITEMS = 200
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
-from lasting import lasting_workers
+from long_lived_workers import long_lived_workers
 from optitrip.core.arrays import Array
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.part import Part
@@ -30,7 +30,7 @@ Make = Callable[[], Executor]
 def ray_workers(local_ray: None) -> Iterator[Executor]:
     """Two workers for all of these tests."""
     del local_ray
-    with lasting_workers(2) as executor:
+    with long_lived_workers(2) as executor:
         yield executor
 
 

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
+from driver_setup import MEMORY, driver, settings
 from examples import LOSSES, result_bits, search
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.driver.settings import Settings
@@ -20,7 +21,6 @@ from optitrip.errors import Stopped
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.methods.search.route import search_route
-from running import MEMORY, driver, settings
 
 ITEMS = 300
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from driver_setup import Lines
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
@@ -18,7 +19,6 @@ from optitrip.core.point import Point
 from optitrip.errors import InputError
 from optitrip.space.candidates import Candidates
 from optitrip.store.start_point import read
-from running import Lines
 
 FILE = """\
 seed = 4

@@ -25,6 +25,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driver_setup import Lines
 from examples import LOSSES, search
 from mlflow_store import stored, told_to
 from optitrip.app.options import Options
@@ -37,7 +38,6 @@ from optitrip.methods.search.progress import SearchCurve
 from optitrip.store.start_point import read
 from optitrip.tracking.mlflow_client import QUIET, make_store
 from optitrip.tracking.subprocess_client import SubprocessClient
-from running import Lines
 
 SWEEP = """
 seed = 3

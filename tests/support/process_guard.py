@@ -1,4 +1,4 @@
-"""Ends what the tests have started and not ended, once they are over, however that came: `leftovers.py MARK`.
+"""Ends what the tests have started and not ended, once they are over, however that came: `process_guard.py MARK`.
 
 Ray's daemons, servers and kernels of notebooks are in sessions of their own, so that neither Ctrl-C nor the end of the
 tests reaches them. They are known by a variable that all of them have from the tests. Where there is no /proc, they

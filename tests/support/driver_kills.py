@@ -1,4 +1,4 @@
-"""Kill a driver, again and again: `python killing.py FOLDER KILLS SEED` prints what came of it as JSON.
+"""Kill a driver, again and again: `python driver_kills.py FOLDER KILLS SEED` prints what came of it as JSON.
 
 Each life is a fork of this process, which has imported everything, so that a life costs milliseconds. It ends by
 SIGKILL at a moment drawn at random or at one of the points that are named here, before and after each write.
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from driver_setup import settings
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.locations import Lines
@@ -29,12 +30,11 @@ from optitrip.output.outcome import Outcome
 from optitrip.runtime import files
 from optitrip.store.start_point import resolve
 from optitrip.store.state_dir import JOURNAL
-from running import settings
 
 CANDIDATES = 1_500
 TABLES = {
     "seed": 7,
-    "objective": {"loss": "killing:loss"},
+    "objective": {"loss": "driver_kills:loss"},
     "space": {"x": {"uniform": [-5.0, 5.0]}},
     "method": {"use": "search", "candidates": CANDIDATES},
     "run": {"executor": "serial"},

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from killing import POINTS
+from driver_kills import POINTS
 
 HERE = Path(__file__).parents[1] / "support"
 
@@ -29,7 +29,7 @@ def folder() -> Iterator[Path]:
 
 
 def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
-    command = [sys.executable, str(HERE / "killing.py"), str(folder), str(kills), str(seed)]
+    command = [sys.executable, str(HERE / "driver_kills.py"), str(folder), str(kills), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     print(done.stdout)

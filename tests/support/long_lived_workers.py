@@ -13,7 +13,7 @@ PATHS = sorted({str(path.parent) for path in TESTS.rglob("*.py")})
 
 
 @contextmanager
-def lasting_workers(count: int) -> Generator[Any]:
+def long_lived_workers(count: int) -> Generator[Any]:
     """Keep workers through runs that close them; who dies is replaced. A local Ray must be there."""
     from optitrip.executors.ray.pool import RayWorkers
 
