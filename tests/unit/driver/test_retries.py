@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
-from driver_setup import driver
+from driver_setup import MEMORY, driver
 from examples import Batched, draws, gradient, result_bits, search
 from optitrip.core.arrays import Array
 from optitrip.core.observer import Observers, Times, Written
@@ -72,7 +72,7 @@ def test_what_failed_is_tried_again_and_nothing_else(kind: str, tmp_path: Path, 
     office, method = tmp_path / "open", METHODS[kind]()
     office.unlink(missing_ok=True)
     loss = Flaky(office, 150 if kind == "gradient" else 3)
-    journal = Journal(Path(":memory:"))
+    journal = Journal(MEMORY)
     first, _ = run(loss, method, journal, seed)
     failed = first.result.failures.count
     assert 0 < failed < method.items
@@ -89,7 +89,7 @@ def test_what_failed_is_tried_again_and_nothing_else(kind: str, tmp_path: Path, 
 def test_retries_end(tmp_path: Path, retries: int) -> None:
     """What fails each time is tried so many times, and then recorded as it was; the same command tries no more."""
     loss = Flaky(tmp_path / "closed")
-    journal = Journal(Path(":memory:"))
+    journal = Journal(MEMORY)
     plain, _ = run(loss, search(ITEMS))
     answer, evaluated = run(loss, search(ITEMS), journal, retries=retries)
     failed = plain.result.failures.count
@@ -102,7 +102,7 @@ def test_retries_end(tmp_path: Path, retries: int) -> None:
 def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     """Killed in the middle of it, what it has done by then is kept."""
     office = tmp_path / "open"
-    loss, journal = Flaky(office), Journal(Path(":memory:"))
+    loss, journal = Flaky(office), Journal(MEMORY)
     first, _ = run(loss, search(ITEMS), journal)
     failed = first.result.failures.count
     office.touch()
@@ -126,7 +126,7 @@ def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
 def test_failures_are_counted_as_they_were_last_tried(tmp_path: Path) -> None:
     """Without a result, the journal tells what failed: what another try mended before it broke off no longer counts."""
     office = tmp_path / "open"
-    objective, journal = Objective(Flaky(office)), Journal(Path(":memory:"))
+    objective, journal = Objective(Flaky(office)), Journal(MEMORY)
     first = driver(objective, lambda: Chaos(0), journal, block=8)
     failed = first.run(search_route(search(ITEMS), objective.capabilities)).result.failures.count
     assert first.failures() == {"raised": failed}
@@ -175,7 +175,7 @@ def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, s
     said = {"target_loss": float(every[place])} if ends == "target_loss" else {"no_improvement": 1 + place // 4}
     method = replace(search(ITEMS), **said)
     wanted, _ = run(Flaky(office), method)
-    journal = Journal(Path(":memory:"))
+    journal = Journal(MEMORY)
     answer, _ = run(Moody(office), method, journal, seed, retries=1)
     assert result_bits(answer.result) == result_bits(wanted.result)
     again, _ = run(Moody(office), method, journal, seed, retries=1)
@@ -184,7 +184,7 @@ def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, s
 
 def test_a_later_try_is_in_the_curve_and_the_progress(tmp_path: Path) -> None:
     """Its losses are drawn, and the best so far ends at the best of all."""
-    office, journal = tmp_path / "open", Journal(Path(":memory:"))
+    office, journal = tmp_path / "open", Journal(MEMORY)
     progress, curve = SearchProgress(ITEMS, draws()), SearchCurve(ITEMS)
     points: list[MetricPoint] = []
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from driver_setup import Lines
+from driver_setup import Recording
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
@@ -63,7 +63,7 @@ def refused(folder: Path, at: str) -> str:
 
 
 def searched(folder: Path) -> Any:
-    return run_sweep(read(folder / "found.toml"), Options(), Lines())
+    return run_sweep(read(folder / "found.toml"), Options(), Recording())
 
 
 def test_a_candidate_is_the_one_of_that_index(folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_values_need_no_name_where_there_is_one_variable(folder: Path) -> None:
         '[objective]\nloss = "optitrip.objectives:Rosenbrock"\n[space]\nx = { shape = [2] }\n'
         '[method]\nuse = "gradient"\nat = { values = [-1.2, 1] }\n[tracking]\nuse = "none"\n'
     )
-    outcome: Any = run_sweep(read(folder / "one.toml", ["method.scheme=central"]), Options(), Lines())
+    outcome: Any = run_sweep(read(folder / "one.toml", ["method.scheme=central"]), Options(), Recording())
     np.testing.assert_allclose(outcome.answer.gradient["x"], [-215.6, -88], rtol=1e-9)
     assert outcome.answer.loss == pytest.approx(24.2)
 
