@@ -1,4 +1,4 @@
-"""What all tests share. Ray starts once a session, and only if a test asks for it."""
+"""Share what all tests need. Ray starts once a session, and only if a test asks for it."""
 
 from __future__ import annotations
 

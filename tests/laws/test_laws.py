@@ -350,7 +350,7 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
 
 
 def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
-    """What cannot be written is tried again; once there is room, nothing is missing."""
+    """A failed write is retried; once there is room, nothing is missing."""
     journal = Journal(tmp_path / "j")
     pages = journal._database.execute("PRAGMA page_count").fetchone()[0]
     journal._database.execute(f"PRAGMA max_page_count = {pages}")
@@ -368,8 +368,8 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     assert one.evaluated["search"] == 9_000
 
 
-def test_a_directory_that_is_taken_away_stops_the_sweep_and_can_be_gone_on_with(tmp_path: Path) -> None:
-    """What was written before is whole, where it is now; the rest is evaluated when it is gone on with."""
+def test_a_directory_that_is_moved_away_stops_the_sweep_and_can_be_resumed(tmp_path: Path) -> None:
+    """Parts written before are whole where they are now, and resuming evaluates the rest."""
     (tmp_path / "before").mkdir()
     journal = Journal(tmp_path / "before" / "j")
     seen: list[range] = []

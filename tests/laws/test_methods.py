@@ -73,7 +73,7 @@ def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str,
 @settings(max_examples=20)
 @given(cuts=st.sets(st.integers(1, ENTRIES), max_size=12))
 def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str, loss: str, cuts: set[int]) -> None:
-    """The same for x and its neighbours, whichever of them fail on which side."""
+    """x and its neighbours merge exactly, whichever of them fail on which side."""
     one = (deltas if WIDE_LOSSES[loss].capabilities.around else gradient)(1 + ENTRIES, scheme)
     context = one.prepare(WIDE_LOSSES[loss])
     parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise([0, *sorted(cuts), 1 + ENTRIES])]

@@ -119,7 +119,7 @@ def test_the_handlers_of_a_users_logging_are_untouched(tmp_path: Path) -> None:
 
 
 def test_no_answer_has_the_failures() -> None:
-    """By kind and index, and in the outcome; the first one is in the message as it was raised."""
+    """`NoAnswer` and its outcome count the failures by kind; the message shows the first as it was raised."""
     with pytest.raises(optitrip.NoAnswer) as caught:
         optitrip.search(always_nan, SPACE, candidates=20, executor="serial")
     error = caught.value

@@ -28,7 +28,7 @@ def test_ten_thousand_worlds_and_the_same_answer_in_each() -> None:
 @pytest.mark.thorough
 @pytest.mark.timeout(100_000)
 def test_a_million_worlds() -> None:
-    """The same of the next million."""
+    """The million worlds after those give the answer of a serial sweep, too."""
     assert simulation.everywhere(range(10_000, 1_010_000))[1] == []
 
 

@@ -113,7 +113,7 @@ def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path
 
 @pytest.mark.parametrize("fault", UNUSUAL)
 def test_a_loss_may_do_with_its_process_what_it_wants(fault: str, tmp_path: Path, workers: Executor) -> None:
-    """What it forks, starts and handles disturbs no other item."""
+    """Forks, threads and signal handlers of a loss disturb no other item."""
     loss = Faulty(fault, str(tmp_path))
     result = found(loss, workers)
     assert len(fired(tmp_path)) == 2
@@ -127,7 +127,7 @@ def test_a_loss_may_do_with_its_process_what_it_wants(fault: str, tmp_path: Path
 def test_what_a_loss_raises_or_returns_is_recorded_alike_everywhere(
     fault: str, tmp_path: Path, workers: Executor
 ) -> None:
-    """By index, and never twice evaluated; on a worker as in this process."""
+    """Each failure has its index and is evaluated once, on a worker as in this process."""
     loss = Faulty(fault, str(tmp_path))
     result = found(loss, workers)
     assert set(fired(tmp_path).values()) == {1}

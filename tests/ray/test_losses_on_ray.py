@@ -160,7 +160,7 @@ def answer(
     watch: Observer | None = None,
     candidates: int = CANDIDATES,
 ) -> SearchAnswer:
-    """What a sweep file that names this loss comes to on these executors."""
+    """Return the answer of a sweep file that names this loss, on these executors."""
     path = here / "sweep.toml"
     key = "make" if reference.endswith("factory") else "loss"
     path.write_text(SWEEP.format(key=key, reference=reference, arguments=arguments, candidates=candidates))
@@ -228,7 +228,7 @@ def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManage
 
 
 def test_the_losses_are_computed_by_the_workers(here: Path, workers: ExecutorManager) -> None:
-    """By processes that are not this one, and by both."""
+    """Both workers evaluate, this process does not."""
     found = answer(here, workers, "ray_losses:where", candidates=300)
     pids = set(found.result.named["pid"].tolist())
     assert len(pids) == 2

@@ -51,7 +51,8 @@ def scenario(name: str, **environment: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["node_lost", "node_frozen", "worker_frozen", "worker_frozen_for_ever", "store_full"])
 def test_what_is_lost_costs_nothing_but_time(name: str) -> None:
-    """What was evaluated there is evaluated elsewhere, and counts against no item; what does not fit takes longer."""
+    """Slices of a lost worker are evaluated elsewhere and counted against no item; an objective that does not fit takes
+    longer."""
     told = scenario(name)
     assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
     code = {"worker_frozen_for_ever": "late-slice", "store_full": "object-store"}.get(name)

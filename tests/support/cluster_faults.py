@@ -161,7 +161,7 @@ def worker_frozen() -> dict[str, Any]:
 
 
 def worker_frozen_for_ever() -> dict[str, Any]:
-    """The same where an item may take as long as it likes: another worker evaluates a copy of its slice."""
+    """Stop a worker where items have no time limit: another worker evaluates a copy of its slice."""
     world = World(2)
     stopped = freezes_a_worker(world)
     outcome = told(*world.run(wait_seconds=60, scheduler=SchedulerSettings(late_seconds=2.0)))
@@ -203,7 +203,7 @@ def node_poisoned() -> dict[str, Any]:
 
 
 class Poisoned:
-    """The same loss, but it kills the workers of one node."""
+    """The slow loss, but it kills the workers of one node."""
 
     def __init__(self, node: str, deaths: str) -> None:
         self.node, self.deaths = node, deaths
@@ -253,7 +253,7 @@ def store_full() -> dict[str, Any]:
 
 
 class Heavy:
-    """The same loss with much that it does not need."""
+    """The slow loss with data that it does not need."""
 
     def __init__(self, megabytes: int) -> None:
         self.load = np.ones(megabytes * 2**17)
@@ -272,7 +272,7 @@ def memory_leaked() -> dict[str, Any]:
 
 
 class Leaky:
-    """The same loss with a leak."""
+    """The slow loss with a leak."""
 
     def __init__(self, workers: str) -> None:
         self.workers = workers
@@ -303,7 +303,7 @@ SCENARIOS = {
 }
 
 NEW_NETWORK, SET_FLAGS, UP_AND_RUNNING = 0x40000000, 0x8914, 0x41
-"""Of Linux: unshare's CLONE_NEWNET, ioctl's SIOCSIFFLAGS, IFF_UP and IFF_RUNNING."""
+"""Constants of Linux: unshare's CLONE_NEWNET, ioctl's SIOCSIFFLAGS, IFF_UP and IFF_RUNNING."""
 
 
 def isolate() -> None:

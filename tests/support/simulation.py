@@ -191,7 +191,7 @@ class Clock:
 
 @cache
 def wanted(method: Tabled, stages: int) -> bytes:
-    """What a serial sweep answers that nothing happens to."""
+    """Return the answer of a serial sweep that nothing happens to."""
     return answer(driver(None).run(route(method, stages)))
 
 
@@ -280,7 +280,7 @@ def chunks(seeds: range, size: int = 250) -> Iterator[range]:
 
 
 def everywhere(seeds: range) -> tuple[int, list[str]]:
-    """The same, on all cores."""
+    """Simulate all seeds on all cores; return the number of lives, and the error of each chunk that failed."""
     # Behind everything else: Ray lowers the priority of its own workers, and tests beside this one would wait for them.
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), os.nice, (19,)) as pool:
         told = list(pool.map(many, chunks(seeds)))

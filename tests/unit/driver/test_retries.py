@@ -1,4 +1,4 @@
-"""What failed is tried again: only that, and the answer is as if it had not failed."""
+"""Failed items are retried, no others, and the answer is as if they had not failed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_what_failed_is_tried_again_and_nothing_else(kind: str, tmp_path: Path, 
 
 @pytest.mark.parametrize("retries", [1, 3])
 def test_retries_end(tmp_path: Path, retries: int) -> None:
-    """What fails each time is tried so many times, and then recorded as it was; the same command tries no more."""
+    """An item that always fails is retried `retries` times, then recorded; running again retries no more."""
     loss = Flaky(tmp_path / "closed")
     journal = Journal(MEMORY)
     plain, _ = run(loss, search(ITEMS))
@@ -166,7 +166,7 @@ class Moody(Flaky):
 @settings(max_examples=10)
 @given(seed=st.integers(0, 2**32), place=st.integers(0, ITEMS - 1))
 def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, seed: int, place: int) -> None:
-    """What a search ends at is known only after the last try: it ends where one ends in which nothing ever failed."""
+    """The end of a search is known only after the last retry: it is that of a search in which nothing ever failed."""
     for mood in tmp_path.glob("tried *"):
         mood.unlink()
     office = tmp_path / "open"

@@ -78,7 +78,7 @@ class Batched:
 
 
 class Both(Batched):
-    """The same, with a plain call."""
+    """A batched loss with a plain call."""
 
     def __call__(self, **point: Any) -> Any:
         return self.formula(**{name: np.asarray(value)[np.newaxis] for name, value in point.items()})[0]
@@ -103,7 +103,7 @@ class Poisonous:
 
 
 class Plain:
-    """The same without batches."""
+    """A poisonous loss without batches."""
 
     def __init__(self, poison: set[int]) -> None:
         self.poison = poison
@@ -306,7 +306,7 @@ NUMBERS: list[tuple[Any, float]] = [
 
 
 def named(value: Any) -> str:
-    """The same in every process: without an address."""
+    """Name a value alike in every process: without an address."""
     return f"{type(value).__name__} {value}".partition(" at 0x")[0][:30]
 
 
@@ -431,7 +431,7 @@ class NoArray:
 )
 @pytest.mark.parametrize("plainly", [False, True])
 def test_a_batch_that_cannot_be_an_array_is_a_failure(formula: Callable[[Array], Any], plainly: bool) -> None:
-    """What NumPy refuses to read is recorded for every item, and does not end the sweep."""
+    """A batch that NumPy refuses to read is a failure of every item, and does not end the sweep."""
     losses, failures = outcome(Objective(Batched(lambda n, **_: formula(n))), range(3, 29), plainly)
     assert np.isnan(losses).all()
     assert failures.cover(range(3, 29))

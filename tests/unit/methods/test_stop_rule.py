@@ -38,7 +38,7 @@ def found(loss: str, make: Callable[[], Executor] = Serial, journal: Journal | N
 
 
 def losses(loss: str, maximize: bool) -> Any:
-    """Of all candidates, smaller is better, by the loop."""
+    """Return the losses of all candidates, in a sign in which smaller is better."""
     method = replace(search(ITEMS, keep_all=ITEMS), maximize=maximize)
     whole = method.result(method.evaluate(LOSSES[loss], range(ITEMS))).loss
     return np.where(np.isfinite(whole), -whole if maximize else whole, np.inf)

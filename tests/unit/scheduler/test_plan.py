@@ -166,7 +166,7 @@ def test_a_slow_slot_leaves_the_last_items_to_faster_ones_unless_there_are_none(
 
 
 def test_few_slices_are_handed_out_before_anything_is_known() -> None:
-    """Of thousands of slots, the first tell how long the slices of the others should be."""
+    """The first slots of thousands show how long the slices of the others should be."""
     state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [Slots(slot_names(1_000))])
     assert len(actions) == plan.AT_ONCE
     _, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1e-6, "slot 0")])
@@ -254,7 +254,7 @@ def test_losses_count_against_nobody() -> None:
 
 
 def test_a_mistake_in_preparing_ends_the_stage_at_once() -> None:
-    """What raises before an item is reached would raise everywhere."""
+    """An exception before any item is reached would be raised on every worker."""
     state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slot_names(1))])
     _, actions = plan.step(state, [Failed(0, "raised", "no module named x")])
     assert actions == [Abort("no module named x", users_fault=True)]

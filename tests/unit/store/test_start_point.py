@@ -132,7 +132,7 @@ def test_the_best_of_an_mlflow_run(folder: Path) -> None:
 
 
 def test_the_identity_is_that_of_the_values(folder: Path) -> None:
-    """The same point named in other words is the same sweep; another point is another one."""
+    """One point in other words is one sweep; another point is another one."""
     identities = {
         at: sweep_at(folder, at).identity
         for at in ("{ fill = 0 }", "{ values = { W = [[0, 0, 0], [0, 0, 0]], b = 0 } }", "{ fill = 1e-300 }")
@@ -181,7 +181,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_no_point_is_told_at_its_line(folder: Path, case: str) -> None:
-    """What was given, what was wanted, with file, line and key."""
+    """The message names file, line and key, the wrong value and what was wanted."""
     at, said = WRONG[case]
     message = refused(folder, at)
     assert [part for part in said if part not in message] == [], message

@@ -152,7 +152,7 @@ def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest
 
 
 def test_a_mistake_of_mlflow_keeps_its_words(folder: Path) -> None:
-    """What raises in the process is told as it would be in this one."""
+    """An error in the subprocess is reported as it would be in this process."""
     (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
     reasons: list[list[str]] = []
     for apart in (False, True):
@@ -322,7 +322,7 @@ def test_a_locked_store_costs_nothing_but_a_line(folder: Path) -> None:
 
 
 def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:
-    """What a user deletes in MLflow's page does not stop the sweep from being tracked when it goes on."""
+    """A run that a user deleted in MLflow does not keep the sweep from being tracked when it resumes."""
     from mlflow import MlflowClient
 
     first = run()
@@ -470,7 +470,7 @@ def test_a_relative_store_is_the_one_of_the_working_directory(folder: Path, monk
 
 
 def test_another_store_is_told_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was delivered to one place was not delivered to another."""
+    """Delivery to one store does not count for another."""
     run()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     outcome = run()
