@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,23 @@ def run(
     return one.run(route), one.evaluated
 
 
+@contextmanager
+def dying(journal: Journal, after: int) -> Generator[None]:
+    """Have the driver die in here, after so many writes."""
+    write, left = journal.write, [after]
+
+    def die(*row: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Interrupted
+        return write(*row)
+
+    journal.write = die  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        yield
+    journal.write = write  # type: ignore[method-assign]
+
+
 METHODS = {"search": lambda: search(ITEMS), "gradient": lambda: gradient(100, "central", 150)}
 
 
@@ -106,18 +124,8 @@ def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     first, _ = run(loss, search(ITEMS), journal)
     failed = first.result.failures.count
     office.touch()
-    write, writes = journal.write, [0]
-
-    def dies(*row: Any) -> Any:
-        writes[0] += 1
-        if writes[0] > 3:
-            raise Interrupted
-        return write(*row)
-
-    journal.write = dies  # type: ignore[method-assign]
-    with pytest.raises(Interrupted):
+    with dying(journal, after=3):
         run(loss, search(ITEMS), journal, retry_failed=True)
-    journal.write = write  # type: ignore[method-assign]
     answer, evaluated = run(loss, search(ITEMS), journal, retry_failed=True)
     assert 0 < evaluated["search"] < failed
     assert result_bits(answer.result) == result_bits(run(loss, search(ITEMS))[0].result)
@@ -131,21 +139,11 @@ def test_failures_are_counted_as_they_were_last_tried(tmp_path: Path) -> None:
     failed = first.run(search_route(search(ITEMS), objective.capabilities)).result.failures.count
     assert first.failures() == {"raised": failed}
     office.touch()
-    write, writes = journal.write, [0]
-
-    def dies(*row: Any) -> Any:
-        writes[0] += 1
-        if writes[0] > 3:
-            raise Interrupted
-        return write(*row)
-
-    journal.write = dies  # type: ignore[method-assign]
     broken = driver(objective, lambda: Chaos(0), journal, block=8, retry_failed=True)
-    with pytest.raises(Interrupted):
+    with dying(journal, after=3):
         broken.run(search_route(search(ITEMS), objective.capabilities))
     assert 0 < broken.evaluated["search"] < failed
     assert broken.failures() == {"raised": failed - broken.evaluated["search"]}
-    journal.write = write  # type: ignore[method-assign]
     last = driver(objective, lambda: Chaos(0), journal, block=8, retry_failed=True)
     last.run(search_route(search(ITEMS), objective.capabilities))
     assert last.failures() == {}
