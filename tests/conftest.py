@@ -1,4 +1,4 @@
-"""Share what all tests need. Ray starts once a session, and only if a test asks for it."""
+"""Fixtures and settings of all tests. Ray starts once a session, and only if a test asks for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import xdist_groups
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-# Derandomised: every run tests the same examples. Deadlines are off, because the machine's speed is no law.
+# Derandomised: every run tests the same examples. No deadlines: the speed of the machine is not under test.
 settings.register_profile(
     "laws",
     max_examples=50,
@@ -27,7 +27,7 @@ settings.load_profile("laws")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Once a run, not in each of its processes."""
+    """Start the process guard and the scheduler of groups once a run, not in each of its processes."""
     if not hasattr(config, "workerinput"):
         config.stash[WATCH] = process_guard.watch()
         config.pluginmanager.register(xdist_groups.Scheduling())
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store of MLflow's, to be copied: it takes seconds to make."""
+    """Make an empty MLflow store for tests to copy; making one takes seconds."""
     from optitrip.tracking.mlflow_client import make_store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
@@ -53,7 +53,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """A local Ray with four logical CPUs for all tests that ask for it, which marks them with `ray`."""
+    """Start a local Ray with four logical CPUs. Tests that ask for it are marked `ray`."""
     from optitrip.executors.ray.environment import prepare
 
     prepare(None)
