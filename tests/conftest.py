@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 import process_guard
 import xdist_groups
+from quick_tests import mark_quick
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
@@ -23,11 +24,14 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+settings.register_profile("quick", settings.get_profile("laws"), max_examples=10)
 settings.load_profile("laws")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the process guard and the scheduler of groups once a run, not in each of its processes."""
+    if config.option.markexpr == "quick":
+        settings.load_profile("quick")
     if not hasattr(config, "workerinput"):
         config.stash[WATCH] = process_guard.watch()
         config.pluginmanager.register(xdist_groups.Scheduling())
@@ -39,6 +43,7 @@ WATCH = pytest.StashKey[object]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     xdist_groups.arrange(config, items)
+    mark_quick(items)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos import Chaos
@@ -26,6 +26,7 @@ from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.route import search_route
+from quick_tests import examples
 
 ITEMS = 200
 
@@ -83,7 +84,7 @@ METHODS = {"search": lambda: search(ITEMS), "gradient": lambda: gradient(100, "c
 
 
 @pytest.mark.parametrize("kind", METHODS)
-@settings(max_examples=4)
+@examples(4)
 @given(seed=st.integers(0, 2**32))
 def test_what_failed_is_tried_again_and_nothing_else(kind: str, tmp_path: Path, seed: int) -> None:
     """`--retry-failed` evaluates the failed items alone; then the answer has the bits of a sweep that never failed."""
@@ -161,7 +162,7 @@ class Moody(Flaky):
 
 
 @pytest.mark.parametrize("ends", ["target_loss", "no_improvement"])
-@settings(max_examples=10)
+@examples(10)
 @given(seed=st.integers(0, 2**32), place=st.integers(0, ITEMS - 1))
 def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, seed: int, place: int) -> None:
     """The end of a search is known only after the last retry: it is that of a search in which nothing ever failed."""

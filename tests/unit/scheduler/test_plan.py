@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos import Faults, slot_names
@@ -16,6 +16,7 @@ from optitrip.scheduler import plan, retries, sizing
 from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, RecordFailed, Slots, Submit, Tick
 from optitrip.scheduler.state import State, counted
 from optitrip.scheduler.story import KEPT, Note, Story, lines
+from quick_tests import examples
 from virtual_cluster import Cluster, item_costs, uneven
 
 SEEDS = 200
@@ -173,7 +174,7 @@ def test_few_slices_are_handed_out_before_anything_is_known() -> None:
     assert {len(action.items) for action in actions if isinstance(action, Submit)} == {sizing.GROWTH}
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(1, 30),
