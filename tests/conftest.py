@@ -1,4 +1,4 @@
-"""What all tests share. Ray starts once a session, and only if a test asks for it."""
+"""Fixtures and settings of all tests. Ray starts once a session, and only if a test asks for it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from threading import Event
 import pytest
 from hypothesis import HealthCheck, settings
 
-import groups
-import leftovers
+import process_guard
+import xdist_groups
+from quick_tests import mark_quick
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-# Derandomised: every run tests the same examples. Deadlines are off, because the machine's speed is no law.
+# Derandomised: every run tests the same examples. No deadlines: the speed of the machine is not under test.
 settings.register_profile(
     "laws",
     max_examples=50,
@@ -23,14 +24,17 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+settings.register_profile("quick", settings.get_profile("laws"), max_examples=10)
 settings.load_profile("laws")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Once a run, not in each of its processes."""
+    """Start the process guard and the scheduler of groups once a run, not in each of its processes."""
+    if config.option.markexpr == "quick":
+        settings.load_profile("quick")
     if not hasattr(config, "workerinput"):
-        config.stash[WATCH] = leftovers.watch()
-        config.pluginmanager.register(groups.Scheduling())
+        config.stash[WATCH] = process_guard.watch()
+        config.pluginmanager.register(xdist_groups.Scheduling())
 
 
 WATCH = pytest.StashKey[object]()
@@ -38,12 +42,13 @@ WATCH = pytest.StashKey[object]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    groups.arrange(config, items)
+    xdist_groups.arrange(config, items)
+    mark_quick(items)
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store of MLflow's, to be copied: it takes seconds to make."""
+    """Make an empty MLflow store for tests to copy; making one takes seconds."""
     from optitrip.tracking.mlflow_client import make_store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
@@ -53,7 +58,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """A local Ray with four logical CPUs for all tests that ask for it, which marks them with `ray`."""
+    """Start a local Ray with four logical CPUs. Tests that ask for it are marked `ray`."""
     from optitrip.executors.ray.environment import prepare
 
     prepare(None)

@@ -15,7 +15,7 @@ from rounds import SEED
 
 Array = NDArray[Any]
 Loss = Callable[[Array, Array, Array], float]
-"""Of weights, features and labels."""
+"""A loss of weights, features and labels."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Images:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the weights: classes, pixels and bias."""
+        """Shape of the weights: classes, pixels and bias."""
         return (10, 3073) if self.cifar else (10, 65)
 
     @property
@@ -43,7 +43,7 @@ class Images:
         return self.shape[0] * self.shape[1]
 
     def arguments(self, precision: str) -> dict[str, Any]:
-        """Of optitrip's own losses on the same images."""
+        """Return the arguments with which optitrip's own losses take the same images."""
         named = {"data": "cifar10", "path": self.cifar} if self.cifar else {"data": "digits"}
         return {**named, "precision": precision}
 

@@ -1,4 +1,4 @@
-"""What the journal costs: `python tests/benchmarks/journal.py [--rows 1000000] [--folder .]`.
+"""Measure what the journal costs: `python tests/benchmarks/journal.py [--rows 1000000] [--folder .]`.
 
 Seconds inside its writes beside those of bare SQLite transactions of as many bytes, and how long a sweep that goes on
 takes until it knows what is there.

@@ -12,7 +12,7 @@ from optitrip.executors.ray.environment import prepare
 from rounds import needed
 
 WORKERS = 2
-"""Of each contestant that has workers."""
+"""Workers of each contestant that has any."""
 LOGICAL_CPUS = 6
 """Room for two sessions of optitrip, whose workers stay, beside the tasks of others: who is not in turn idles."""
 LIMIT = "in_turn"

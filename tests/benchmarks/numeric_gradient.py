@@ -93,7 +93,7 @@ def scipy_serial(which: Images, workers: Callable[..., Any] | None = None) -> Op
 
 @contextmanager
 def scipy_workers(which: Images) -> Opening:
-    """The same with two processes of one thread."""
+    """Run SciPy's differences with two processes of one thread."""
     fresh = multiprocessing.get_context("spawn")  # a fork would take a running Ray's threads for its own
     with (
         ProcessPoolExecutor(WORKERS, fresh, one_thread) as pool,

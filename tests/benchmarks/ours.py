@@ -19,7 +19,7 @@ AROUND = ("start", "other", "load", "ray", "mlflow", "report", "files", "shutdow
 CHECK = "agreement"
 
 Tables = Mapping[str, Any]
-"""Of a sweep file, by name."""
+"""The tables of a sweep file, by name."""
 
 
 class Sessions:

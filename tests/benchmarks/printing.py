@@ -76,7 +76,7 @@ def show(standings: Standings, console: Console) -> None:
 
 
 def markdown(standings: Standings) -> str:
-    """The same for a page."""
+    """Return a table and its notes for a page."""
     first, *others = headings(standings)
     lines = [f"| {' | '.join([first, *others])} |", f"|---|{'---:|' * len(others)}"]
     lines += [f"| {' | '.join(cells(row, standings.work.whole))} |" for row in standings.rows]

@@ -81,7 +81,7 @@ def joblib_tasks(which: Images) -> Opening:
 
 @contextmanager
 def ray_tasks(which: Images) -> Opening:
-    """What Ray's first page shows: a task a candidate, the images in its store."""
+    """Run it as Ray's first page shows: a task a candidate, the images in its store."""
     ray, task = local_ray(), remote(candidate)
     X, y = map(ray.put, features_and_labels(which, "float32"))
 
@@ -99,7 +99,7 @@ def best_of(which: Images, X: Array, y: Array, numbers: range) -> tuple[float, i
 
 @contextmanager
 def ray_slices(which: Images) -> Opening:
-    """The same with thought: a task takes a range of candidates and returns the best."""
+    """Run it on Ray with more thought: a task takes a range of candidates and returns the best."""
     ray, task = local_ray(), remote(best_of)
     X, y = map(ray.put, features_and_labels(which, "float32"))
 

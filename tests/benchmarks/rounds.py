@@ -11,16 +11,16 @@ from statistics import median
 from typing import Any
 
 SEED = 0
-"""Of every contestant's draws."""
+"""Seed of every contestant's draws."""
 
 
 class Unavailable(Exception):
-    """What a contestant needs is not here; the message names it."""
+    """Raised where something that a contestant needs is missing; the message names it."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What a turn took, for a contestant that knows better than the clock around it.
+    """Seconds of a turn, from a contestant that knows better than the clock around it.
 
     `apart` is what is told beside the seconds and is no part of them, by name, in seconds.
     """
@@ -32,7 +32,7 @@ class Turn:
 TakeTurn = Callable[[int], Turn | None]
 """Evaluates so many items. Without a Turn of its own, all of the time that it takes counts."""
 Opening = Generator[TakeTurn]
-"""What a contestant's function, made a context manager, yields once its data are where they are needed."""
+"""A contestant's function, made a context manager, yields this once its data are where they are needed."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Work:
-    """What is done: the first contestant is the one that the others are held against.
+    """A job and those who do it: all are compared with the first contestant.
 
     `unit` is the name of an item, `whole` how many of them a whole job has.
     """
@@ -59,16 +59,16 @@ class Work:
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a contestant: times are medians over the rounds, in seconds."""
+    """Figures of a contestant: times are medians over the rounds, in seconds."""
 
     name: str
     items: int
     each: float
-    """An item's."""
+    """Seconds of an item."""
     speed: float
     """How many times as fast as the first contestant, round by round."""
     start: float
-    """What came before it could work: opening it and its first turn, less what a turn takes."""
+    """Seconds before it could work: opening it and its first turn, less those of a turn."""
     apart: Mapping[str, float]
 
 

@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
 
 
 def machine() -> str:
-    """What the figures depend on beside the code."""
+    """Describe everything beside the code that the figures depend on."""
     blas = sorted(
         {f"{pool['internal_api']} {pool['architecture']}" for pool in threadpool_info() if "architecture" in pool}
     )

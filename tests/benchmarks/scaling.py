@@ -139,7 +139,7 @@ def sweep(
 
 
 def over_ideal(slots: int, seconds: float, ideal: float, folder: Path) -> tuple[float, float, int, int]:
-    """Of sleepers: time over ideal, that on workers over ideal, items, slices."""
+    """Run sleepers, and return time over ideal, time on workers over ideal, items and slices."""
     objective = Objective(Sleeper(seconds))
     executors = ExecutorManager(lambda: workers(slots))
     sweep(executors, objective, 2 * slots, 0, folder)

@@ -30,7 +30,7 @@ def sphere(a: float, b: float, c: float, d: float, e: float, f: float, g: float,
 
 
 def spheres(x: Array) -> Array:
-    """Of each row of x, shape (n, 10)."""
+    """Return the loss of each row of x, shape (n, 10)."""
     return np.square(x).sum(axis=1)
 
 
@@ -97,7 +97,7 @@ def best_of(kind: str, numbers: range) -> float:
 
 
 def best_of_batches(kind: str, numbers: range) -> float:
-    """The same in batches that fit the cache."""
+    """Return the least loss of these candidates, in batches that fit the cache."""
     generator = np.random.default_rng((SEED, numbers.start))
     sizes = [min(BATCH, numbers.stop - lo) for lo in range(numbers.start, numbers.stop, BATCH)]
     return min(float(spheres(draw(kind, generator, size)).min()) for size in sizes)

@@ -20,7 +20,7 @@ MODULES = {word: place.partition(":")[0].rpartition(".")[0] for word, place in r
 EXEMPT = {"__init__.py", "methods/registry.py"}
 """Public names, and the one line of each method."""
 USES = {"descent": ["optitrip.methods.gradient.method"], "trip": ["optitrip.methods.registry"]}
-"""What a method may import of the others beside `shared`, by its word."""
+"""Modules of other methods that a method may import beside `shared`, by its word."""
 NAMESAKES = {
     "loss/objective.py": {"gradient"},
     "loss/loading.py": {"gradient"},
@@ -74,7 +74,7 @@ def own_words(word: str) -> set[str]:
 
 
 def imports(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """What is imported, wherever, for annotations too; with lines."""
+    """Yield line and name of each import, those for annotations included."""
     for one in ast.walk(node):
         if isinstance(one, ast.Import):
             yield from ((one.lineno, alias.name) for alias in one.names)

@@ -80,7 +80,7 @@ def room(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down(path: Path) -> None:
-    """What lies below never reaches up, and heavy libraries are imported by their adapters only."""
+    """Lower folders never import higher ones, and only its adapter imports a heavy library."""
     mine, names = room(path), imported(path)
     for library, adapters in ADAPTERS.items():
         if any(name == library or name.startswith(f"{library}.") for name in names):

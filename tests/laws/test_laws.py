@@ -16,8 +16,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
+from driver_setup import MEMORY, Recording, driver
+from driver_setup import settings as with_settings
 from examples import CASES, HERE, LOSSES, bits, draws, result_bits, search
-from lasting import lasting_workers
+from long_lived_workers import long_lived_workers
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method, Route, merged
@@ -33,8 +35,6 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
-from running import MEMORY, driver
-from running import settings as with_settings
 from whole_sweeps import ITEMS, go, reference
 
 
@@ -278,7 +278,7 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
     """Workers that outlive a run, since a new actor takes two seconds, with slices of a length of their own."""
     del local_ray
     workers, target = request.param
-    with lasting_workers(workers) as executor:
+    with long_lived_workers(workers) as executor:
         yield executor, with_settings(target)
 
 
@@ -329,7 +329,7 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
     """Parts that wait for the next write are written before the driver lets go, so none is evaluated again."""
     journal, done = Journal(MEMORY), list[range]()
 
-    class Noted(Serial):
+    class Recorded(Serial):
         def wait(self, timeout: float) -> list[Done | Failed]:
             outcomes = super().wait(timeout)
             done.extend(outcome.part.items for outcome in outcomes if isinstance(outcome, Done))
@@ -340,7 +340,7 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
             raise stop
 
     one = driver(
-        LOSSES["scalar"], Noted, journal, raise_if_stopped=raise_if_stopped, settings=Settings(write_seconds=1e9)
+        LOSSES["scalar"], Recorded, journal, raise_if_stopped=raise_if_stopped, settings=Settings(write_seconds=1e9)
     )
     with pytest.raises(type(stop)):
         one.run(search_route(search(ITEMS), LOSSES["scalar"].capabilities))
@@ -350,26 +350,26 @@ def test_a_stop_keeps_all_that_is_done(stop: BaseException) -> None:
 
 
 def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
-    """What cannot be written is tried again; once there is room, nothing is missing."""
+    """A failed write is retried; once there is room, nothing is missing."""
     journal = Journal(tmp_path / "j")
     pages = journal._database.execute("PRAGMA page_count").fetchone()[0]
     journal._database.execute(f"PRAGMA max_page_count = {pages}")
-    said: list[str] = []
 
-    class Cleared(Crash):
+    class Cleared(Recording):
         def notice(self, notice: Notice) -> None:
-            said.append(notice.text)
+            super().notice(notice)
             journal._database.execute("PRAGMA max_page_count = 100000")
 
-    one = driver(LOSSES["scalar"], Serial, journal, Cleared(9_000), settings=with_settings(pause_seconds=5))
+    watch = Cleared()
+    one = driver(LOSSES["scalar"], Serial, journal, watch, settings=with_settings(pause_seconds=5))
     assert one.run(search_route(search(9_000), LOSSES["scalar"].capabilities)).result.items == 9_000
-    assert len(said) == 1
-    assert "database or disk is full; trying again" in said[0]
+    assert watch.codes == ["journal-unwritable"]
+    assert "database or disk is full" in watch.notices[0].text
     assert one.evaluated["search"] == 9_000
 
 
-def test_a_directory_that_is_taken_away_stops_the_sweep_and_can_be_gone_on_with(tmp_path: Path) -> None:
-    """What was written before is whole, where it is now; the rest is evaluated when it is gone on with."""
+def test_a_directory_that_is_moved_away_stops_the_sweep_and_can_be_resumed(tmp_path: Path) -> None:
+    """Parts written before are whole where they are now, and resuming evaluates the rest."""
     (tmp_path / "before").mkdir()
     journal = Journal(tmp_path / "before" / "j")
     seen: list[range] = []

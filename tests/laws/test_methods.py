@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import (
@@ -34,6 +34,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.shared.report import Report
 from optitrip.space.candidates import Candidates
+from quick_tests import examples
 
 ITEMS = 150
 
@@ -57,7 +58,7 @@ def evaluated(method: str, loss: str) -> tuple[Any, Any, Any]:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("method", ["search", "largest", "verification", "agreement", "count"])
-@settings(max_examples=40)
+@examples(40)
 @given(cuts=st.sets(st.integers(1, ITEMS - 1), max_size=12))
 def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str, cuts: set[int]) -> None:
     """evaluate(a + b) == merge(evaluate(a), evaluate(b)), to the bit."""
@@ -70,10 +71,10 @@ def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str,
 
 @pytest.mark.parametrize("loss", WIDE_LOSSES)
 @pytest.mark.parametrize("scheme", ["forward", "backward", "central"])
-@settings(max_examples=20)
+@examples(20)
 @given(cuts=st.sets(st.integers(1, ENTRIES), max_size=12))
 def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str, loss: str, cuts: set[int]) -> None:
-    """The same for x and its neighbours, whichever of them fail on which side."""
+    """x and its neighbours merge exactly, whichever of them fail on which side."""
     one = (deltas if WIDE_LOSSES[loss].capabilities.around else gradient)(1 + ENTRIES, scheme)
     context = one.prepare(WIDE_LOSSES[loss])
     parts = [one.evaluate(context, range(lo, hi)) for lo, hi in itertools.pairwise([0, *sorted(cuts), 1 + ENTRIES])]
@@ -83,7 +84,7 @@ def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str,
 
 @pytest.mark.parametrize("loss", ["scalar", "batched", "beside", "batched beside"])
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=20)
+@examples(20)
 @given(edges=st.sets(st.integers(0, ITEMS), min_size=2, max_size=6))
 def test_what_was_lost_and_evaluated_later_is_as_if_never_lost(method: str, loss: str, edges: set[int]) -> None:
     """Parts of items that no worker could evaluate, replaced one after the other by what another try gave: the bits of

@@ -50,6 +50,33 @@ def searched(state_dir: Path) -> Any:
     return optitrip.search(bowl, SPACE, candidates=300, executor="serial", state_dir=state_dir)
 
 
+WRITE = Journal.write
+
+
+def refuse_writes(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Have every journal stop its sweep after so many writes."""
+    left = [after]
+
+    def refuse(self: Journal, *given: Any, **more: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise optitrip.Stopped("no room")
+        return WRITE(self, *given, **more)
+
+    monkeypatch.setattr(Journal, "write", refuse)
+
+
+@pytest.fixture
+def bowl_file(tmp_path: Path) -> str:
+    """The name of a sweep file in the test's folder."""
+    (tmp_path / "bowl.py").write_text("def loss(x): return x * x\n")
+    (tmp_path / "bowl.toml").write_text(
+        '[objective]\nloss = "bowl:loss"\n[space]\nx = { uniform = [-1, 1] }\n'
+        '[method]\nuse = "search"\ncandidates = 300\n[run]\nexecutor = "serial"\n[tracking]\nuse = "none"\n'
+    )
+    return "bowl.toml"
+
+
 def test_a_damaged_row_is_reported_through_logging(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Law 5: from Python, by default, a warning of the logger `optitrip`, with its code; the answer is the same."""
     before = searched(tmp_path)
@@ -74,38 +101,28 @@ def test_a_warning_reaches_stderr_where_logging_is_not_configured(tmp_path: Path
     subprocess.run(script, cwd=tmp_path, check=True)
     damaged(tmp_path / "s")
     done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "the journal was damaged" in done.stderr
+    assert "damaged" in done.stderr
 
 
-def test_json_and_the_result_file_hold_the_notices(tmp_path: Path) -> None:
+def test_json_and_the_result_file_hold_the_notices(tmp_path: Path, bowl_file: str) -> None:
     """Each with level, code and text; a command that has nothing to warn of has none."""
-    (tmp_path / "bowl.py").write_text("def loss(x): return x * x\n")
-    (tmp_path / "bowl.toml").write_text(
-        '[objective]\nloss = "bowl:loss"\n[space]\nx = { uniform = [-1, 1] }\n'
-        '[method]\nuse = "search"\ncandidates = 300\n[run]\nexecutor = "serial"\n[tracking]\nuse = "none"\n'
-    )
-    first = json.loads(command(tmp_path, "sweep", "bowl.toml", "--json").stdout)
+    first = json.loads(command(tmp_path, "sweep", bowl_file, "--json").stdout)
     assert [notice for notice in first["notices"] if notice["level"] == "warning"] == []
     damaged(tmp_path / ".optitrip")
-    done = command(tmp_path, "sweep", "bowl.toml", "--json")
+    done = command(tmp_path, "sweep", bowl_file, "--json")
     second = json.loads(done.stdout)
-    (warned,) = {notice["code"] for notice in second["notices"] if notice["level"] == "warning"}
-    assert warned == "journal-damaged"
-    assert "the journal was damaged" in done.stderr
+    warnings = [notice for notice in second["notices"] if notice["level"] == "warning"]
+    assert {notice["code"] for notice in warnings} == {"journal-damaged"}
+    assert all(notice["text"] in done.stderr for notice in warnings)
     (result,) = (tmp_path / ".optitrip").glob("*/result.json")
     assert json.loads(result.read_text())["notices"] == second["notices"]
 
 
-def test_quiet_keeps_messages_from_the_terminal_only(tmp_path: Path) -> None:
+def test_quiet_keeps_messages_from_the_terminal_only(tmp_path: Path, bowl_file: str) -> None:
     """Without progress and messages, the notices are in the object."""
-    (tmp_path / "bowl.py").write_text("def loss(x): return x * x\n")
-    (tmp_path / "bowl.toml").write_text(
-        '[objective]\nloss = "bowl:loss"\n[space]\nx = { uniform = [-1, 1] }\n'
-        '[method]\nuse = "search"\ncandidates = 300\n[run]\nexecutor = "serial"\n[tracking]\nuse = "none"\n'
-    )
-    command(tmp_path, "sweep", "bowl.toml", "--quiet")
+    command(tmp_path, "sweep", bowl_file, "--quiet")
     damaged(tmp_path / ".optitrip")
-    done = command(tmp_path, "sweep", "bowl.toml", "--quiet", "--json")
+    done = command(tmp_path, "sweep", bowl_file, "--quiet", "--json")
     assert done.stderr == ""
     assert "journal-damaged" in {notice["code"] for notice in json.loads(done.stdout)["notices"]}
 
@@ -119,7 +136,7 @@ def test_the_handlers_of_a_users_logging_are_untouched(tmp_path: Path) -> None:
 
 
 def test_no_answer_has_the_failures() -> None:
-    """By kind and index, and in the outcome; the first one is in the message as it was raised."""
+    """`NoAnswer` and its outcome count the failures by kind; the message shows the first as it was raised."""
     with pytest.raises(optitrip.NoAnswer) as caught:
         optitrip.search(always_nan, SPACE, candidates=20, executor="serial")
     error = caught.value
@@ -133,15 +150,7 @@ def test_no_answer_has_the_failures() -> None:
 
 def test_a_stopped_search_has_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal refuses after a while; what was found before is in the exception."""
-    writes, left = Journal.write, [3]
-
-    def refuse(self: Journal, *given: Any, **more: Any) -> Any:
-        left[0] -= 1
-        if left[0] < 0:
-            raise optitrip.Stopped("no room")
-        return writes(self, *given, **more)
-
-    monkeypatch.setattr(Journal, "write", refuse)
+    refuse_writes(monkeypatch, after=3)
     with pytest.raises(optitrip.Stopped) as caught:
         optitrip.search(bowl, SPACE, candidates=100_000_000, executor="serial")
     outcome = caught.value.outcome
@@ -160,26 +169,18 @@ def sometimes_nan(x: float) -> float:
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_stopped_search_counts_what_failed(kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its journal, a file or in memory; where that cannot be read, what ended the sweep is still what is told."""
-    writes, left = Journal.write, [3]
-
-    def refuse(self: Journal, *given: Any, **more: Any) -> Any:
-        left[0] -= 1
-        if left[0] < 0:
-            raise optitrip.Stopped("no room")
-        return writes(self, *given, **more)
 
     def unreadable(self: Driver) -> Any:
         raise optitrip.StateError("the journal cannot be read")
 
     def stopped(seed: int) -> Outcome:
-        left[0] = 3
+        refuse_writes(monkeypatch, after=3)
         options: Any = {"seed": seed, "state_dir": tmp_path if kept else None, "candidates": 100_000_000}
         with pytest.raises(optitrip.Stopped) as caught:
             optitrip.search(sometimes_nan, SPACE, executor="serial", **options)
         assert caught.value.outcome is not None
         return caught.value.outcome
 
-    monkeypatch.setattr(Journal, "write", refuse)
     outcome = stopped(0)
     (x,) = Candidates(Space.parse(SPACE), 0).values(range(outcome.items)).values()
     assert outcome.failures == {"nan": int((x <= -0.5).sum())}

@@ -43,7 +43,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Exponential(Distribution):
-    """Of this mean."""
+    """An exponential distribution."""
 
     mean: float
 
@@ -150,7 +150,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_their_own_refusals_have_the_place_in_the_file(folder: Path, case: str) -> None:
-    """What a sampler or a distribution says against a file is told with its line."""
+    """A refusal from a sampler or a distribution is reported with the line of the file."""
     space, said = MISTAKES[case]
     done = command(folder, "check", file_of(folder, SEARCH, **space))
     assert done.returncode == 2

@@ -32,7 +32,7 @@ from optitrip.space.variables import arguments
 
 HERE = Path(__file__).parent
 LOWEST = [0.4]
-"""What an entry may be."""
+"""The lowest value that an entry may have."""
 SWEEP = """
 [objective]
 loss = "test_sides:{loss}"
@@ -70,7 +70,7 @@ def gappy(x: Array) -> float:
 
 
 class Structured:
-    """The same by deltas, which are not finite where the loss is none."""
+    """The picky loss with deltas, which are not finite where the loss has no value."""
 
     def __call__(self, x: Array) -> float:
         return picky(x)

@@ -1,4 +1,4 @@
-"""Whole sweeps in a world where everything goes wrong, as `tests/support/simulation.py` simulates and checks it."""
+"""Whole sweeps in simulated worlds where everything goes wrong give the answer of a serial sweep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import simulation
 
 
 def test_some_worlds_and_the_same_answer_in_each() -> None:
-    """The first of the ten thousand that a day is worth."""
+    """The first five hundred seeds."""
     lives, error = simulation.many(range(500))
     assert error is None
     assert lives > 1_000
@@ -28,12 +28,12 @@ def test_ten_thousand_worlds_and_the_same_answer_in_each() -> None:
 @pytest.mark.thorough
 @pytest.mark.timeout(100_000)
 def test_a_million_worlds() -> None:
-    """The same of the next million."""
+    """The million worlds after those give the answer of a serial sweep, too."""
     assert simulation.everywhere(range(10_000, 1_010_000))[1] == []
 
 
 def test_a_mistake_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a journal that forgets a row now and then, or a watcher that is told too early, some world fails."""
+    """With a journal that forgets a row now and then, some world fails."""
     write = simulation.Journal.write
 
     def forgets(journal: simulation.Journal, stage: int, digest: bytes, parts: list, *more: Any) -> list[range]:

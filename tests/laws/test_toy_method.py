@@ -199,7 +199,7 @@ def test_shards_merge(folder: Path) -> None:
 
 
 def test_retries(folder: Path) -> None:
-    """What failed is tried again, and counts as if it had never failed; nothing else is evaluated twice."""
+    """A failed item is retried and counts as if it had never failed; no other is evaluated twice."""
     file = write(folder, "flaky", "[failures]\nretries = 1\n")
     failed = sum(x > 0 for x in read(folder / file).candidates.values(range(N))["x"])
     found, wanted = swept(folder, file), hits(folder, file)
@@ -274,7 +274,7 @@ def test_mlflow_is_told(folder: Path) -> None:
 
 
 def told(store: Path) -> tuple[Mapping[str, str], Mapping[str, str], dict[str, list[tuple[int, float]]]]:
-    """What a store holds of its only run."""
+    """Return params, tags and metrics of the only run in a store."""
     with closing(sqlite3.connect(store)) as database:
         params, tags = (dict(database.execute(f"SELECT key, value FROM {table}")) for table in ("params", "tags"))
         metrics: dict[str, list[tuple[int, float]]] = {}

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faulty import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
-from lasting import lasting_workers
+from driver_setup import driver, settings
+from faulty_losses import DEADLY, HANGING, RAISING, UNUSUAL, Faulty, Loud
+from long_lived_workers import long_lived_workers
 from optitrip.core.executor import Executor
 from optitrip.core.observer import Observers
 from optitrip.executors.serial import Serial
@@ -23,7 +24,6 @@ from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.route import search_route
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
-from running import driver, settings
 
 ITEMS = 40
 DRAWS = Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
@@ -33,7 +33,7 @@ DRAWS = Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
 def workers(local_ray: None) -> Iterator[Executor]:
     """Two workers for all of these tests; who dies is replaced."""
     del local_ray
-    with lasting_workers(2) as executor:
+    with long_lived_workers(2) as executor:
         yield executor
 
 
@@ -113,7 +113,7 @@ def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path
 
 @pytest.mark.parametrize("fault", UNUSUAL)
 def test_a_loss_may_do_with_its_process_what_it_wants(fault: str, tmp_path: Path, workers: Executor) -> None:
-    """What it forks, starts and handles disturbs no other item."""
+    """Forks, threads and signal handlers of a loss disturb no other item."""
     loss = Faulty(fault, str(tmp_path))
     result = found(loss, workers)
     assert len(fired(tmp_path)) == 2
@@ -127,7 +127,7 @@ def test_a_loss_may_do_with_its_process_what_it_wants(fault: str, tmp_path: Path
 def test_what_a_loss_raises_or_returns_is_recorded_alike_everywhere(
     fault: str, tmp_path: Path, workers: Executor
 ) -> None:
-    """By index, and never twice evaluated; on a worker as in this process."""
+    """Each failure has its index and is evaluated once, on a worker as in this process."""
     loss = Faulty(fault, str(tmp_path))
     result = found(loss, workers)
     assert set(fired(tmp_path).values()) == {1}

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from driver_setup import Recording
 from optitrip.app.context import Context
 from optitrip.app.load_objective import load
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
-from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer
 from optitrip.driver.guards import LINES_SHOWN
 from optitrip.errors import InputError
@@ -130,16 +130,6 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 
 
-class Heard(Observer):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def notice(self, notice: Notice) -> None:
-        self.said.append(notice.text)
-
-
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with modules of losses; sweep files go beside them, and the working directory is elsewhere."""
@@ -170,7 +160,7 @@ def answer(
     watch: Observer | None = None,
     candidates: int = CANDIDATES,
 ) -> SearchAnswer:
-    """What a sweep file that names this loss comes to on these executors."""
+    """Return the answer of a sweep file that names this loss, on these executors."""
     path = here / "sweep.toml"
     key = "make" if reference.endswith("factory") else "loss"
     path.write_text(SWEEP.format(key=key, reference=reference, arguments=arguments, candidates=candidates))
@@ -238,7 +228,7 @@ def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManage
 
 
 def test_the_losses_are_computed_by_the_workers(here: Path, workers: ExecutorManager) -> None:
-    """By processes that are not this one, and by both."""
+    """Both workers evaluate, this process does not."""
     found = answer(here, workers, "ray_losses:where", candidates=300)
     pids = set(found.result.named["pid"].tolist())
     assert len(pids) == 2
@@ -259,9 +249,9 @@ def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: ExecutorMa
 
 def test_what_a_loss_prints_on_workers_is_said(here: Path, workers: ExecutorManager) -> None:
     """Every line once where they are few, and the answer is none the worse."""
-    watch = Heard()
+    watch = Recording()
     found = answer(here, workers, "ray_losses:talks", watch=watch, candidates=40)
-    said = [line for message in watch.said for line in message.splitlines() if line.startswith("k is")]
+    said = [line for text in watch.texts("loss-output") for line in text.splitlines() if line.startswith("k is")]
     xs = found.draws.values(range(40))
     assert sorted(said) == sorted(f"k is {k}" for k in xs["k"].tolist())
     assert found.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
@@ -269,9 +259,9 @@ def test_what_a_loss_prints_on_workers_is_said(here: Path, workers: ExecutorMana
 
 def test_a_loss_that_prints_much_is_cut_short(here: Path, workers: ExecutorManager) -> None:
     """After so many lines it says that there is more, once, and goes on to the right answer."""
-    watch = Heard()
+    watch = Recording()
     found = answer(here, workers, "ray_losses:chatters", watch=watch, candidates=60)
-    lines = [line for message in watch.said for line in message.splitlines()]
+    lines = [line for text in watch.texts("loss-output") for line in text.splitlines()]
     assert sum(line.startswith("line ") for line in lines) == LINES_SHOWN
     assert [line for line in lines if "the rest is not shown" in line] == [
         f"(the loss prints more than {LINES_SHOWN} lines; the rest is not shown)"
@@ -284,12 +274,12 @@ def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The serial executor leaves printing alone."""
-    watch = Heard()
+    watch = Recording()
     with executors("serial") as serial:
         found = answer(here, serial, "ray_losses:talks", watch=watch, candidates=40)
     ks = found.draws.values(range(40))["k"].tolist()
     assert capsys.readouterr().out == "".join(f"k is {k}\n" for k in ks)
-    assert watch.said == []
+    assert watch.notices == []
 
 
 def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: ExecutorManager) -> None:

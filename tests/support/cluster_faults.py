@@ -24,6 +24,7 @@ import numpy as np
 import ray
 from ray.cluster_utils import Cluster
 
+from driver_setup import MEMORY, driver, settings
 from examples import HERE
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
@@ -38,7 +39,6 @@ from optitrip.methods.search.route import search_route
 from optitrip.scheduler.settings import SchedulerSettings
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
-from running import driver, settings
 
 ITEMS = 200
 
@@ -71,8 +71,8 @@ class World(Observers):
             logging_level=logging.ERROR,
         )
         self.executor = ray_workers.RayWorkers(nodes, address=self.cluster.address, paths=[HERE])
-        self.journal = Journal(Path(":memory:"))
-        self.said: list[str] = []
+        self.journal = Journal(MEMORY)
+        self.codes: list[str] = []
         self.after, self.written = 3, 0
         self.happens: Callable[[], object] = lambda: None
 
@@ -86,7 +86,7 @@ class World(Observers):
             self.happens()
 
     def notice(self, notice: Notice) -> None:
-        self.said.append(notice.text)
+        self.codes.append(notice.code)
 
     def run(self, objective: Objective | None = None, **changes: Any) -> Any:
         objective = objective or Objective(slow)
@@ -95,7 +95,7 @@ class World(Observers):
 
 
 def serial() -> Any:
-    return serial_from(Journal(Path(":memory:")))
+    return serial_from(Journal(MEMORY))
 
 
 def serial_from(journal: Journal) -> Any:
@@ -161,12 +161,12 @@ def worker_frozen() -> dict[str, Any]:
 
 
 def worker_frozen_for_ever() -> dict[str, Any]:
-    """The same where an item may take as long as it likes: another worker evaluates a copy of its slice."""
+    """Stop a worker where items have no time limit: another worker evaluates a copy of its slice."""
     world = World(2)
     stopped = freezes_a_worker(world)
     outcome = told(*world.run(wait_seconds=60, scheduler=SchedulerSettings(late_seconds=2.0)))
     state = Path(f"/proc/{stopped[0]}/stat").read_text().rpartition(")")[2].split()[0]
-    return {**outcome, "fired": state == "T", "said": world.said}
+    return {**outcome, "fired": state == "T", "codes": world.codes}
 
 
 def node_frozen() -> dict[str, Any]:
@@ -199,11 +199,11 @@ def node_poisoned() -> dict[str, Any]:
     objective = Objective(Poisoned(world.nodes[0].node_id, str(deaths)))
     result, evaluated = world.run(objective=objective, wait_seconds=60)
     fired = deaths.stat().st_size
-    return {**told(result, evaluated), "fired": fired >= 3, "deaths": fired, "said": world.said}
+    return {**told(result, evaluated), "fired": fired >= 3, "deaths": fired, "codes": world.codes}
 
 
 class Poisoned:
-    """The same loss, but it kills the workers of one node."""
+    """The slow loss, but it kills the workers of one node."""
 
     def __init__(self, node: str, deaths: str) -> None:
         self.node, self.deaths = node, deaths
@@ -213,6 +213,8 @@ class Poisoned:
             with Path(self.deaths).open("a") as file:
                 file.write("x")
             os.kill(os.getpid(), signal.SIGKILL)
+        if Path(self.deaths).stat().st_size < 3:
+            time.sleep(0.3)  # new workers take seconds to start, and items must be left for them
         return slow(x)
 
 
@@ -247,11 +249,11 @@ def store_full() -> dict[str, Any]:
     world = World(1, object_store_memory=80 * 2**20)
     result, evaluated = world.run(objective=Objective(Heavy(200)), wait_seconds=60)
     fired = ray_cluster.store_bytes() < Heavy(200).load.nbytes
-    return {**told(result, evaluated), "fired": fired, "said": world.said}
+    return {**told(result, evaluated), "fired": fired, "codes": world.codes}
 
 
 class Heavy:
-    """The same loss with much that it does not need."""
+    """The slow loss with data that it does not need."""
 
     def __init__(self, megabytes: int) -> None:
         self.load = np.ones(megabytes * 2**17)
@@ -266,11 +268,11 @@ def memory_leaked() -> dict[str, Any]:
     workers = Path(os.environ["WORKERS"])
     result, evaluated = world.run(objective=Objective(Leaky(str(workers))), wait_seconds=60)
     there = set(workers.read_text().split())
-    return {**told(result, evaluated), "fired": len(there) > 2, "workers": len(there), "said": world.said}
+    return {**told(result, evaluated), "fired": len(there) > 2, "workers": len(there), "codes": world.codes}
 
 
 class Leaky:
-    """The same loss with a leak."""
+    """The slow loss with a leak."""
 
     def __init__(self, workers: str) -> None:
         self.workers = workers
@@ -301,7 +303,7 @@ SCENARIOS = {
 }
 
 NEW_NETWORK, SET_FLAGS, UP_AND_RUNNING = 0x40000000, 0x8914, 0x41
-"""Of Linux: unshare's CLONE_NEWNET, ioctl's SIOCSIFFLAGS, IFF_UP and IFF_RUNNING."""
+"""Constants of Linux: unshare's CLONE_NEWNET, ioctl's SIOCSIFFLAGS, IFF_UP and IFF_RUNNING."""
 
 
 def isolate() -> None:

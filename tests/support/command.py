@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 # Under nohup a child would ignore SIGHUP, as this process does, and so would optitrip.
 START = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from optitrip.cli.main import main; main()"
 OPTITRIP = [sys.executable, "-c", START]
-"""The command as a process; a child that is still there when the tests end is killed by `leftovers`."""
+"""The command as a process; a child that is still there when the tests end is killed by `process_guard`."""
 
 
 def optitrip(folder: Path, *words: str, **environment: str) -> CompletedProcess[str]:

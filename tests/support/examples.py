@@ -117,7 +117,7 @@ class BatchedBeside(Batched):
 
 
 class PoisonedNearby(Batched):
-    """The same for a gradient: a batch raises as a whole where one of the entries is near 2.2."""
+    """A batched loss that raises for a whole batch where one of the entries is near 2.2."""
 
     def losses(self, x: Array, k: Array, c: Array) -> Array:
         if ((x > 2.05) & (x < 2.4)).any():
@@ -245,7 +245,7 @@ WIDE_LOSSES: dict[str, Any] = {
     "batched beside": Objective(BatchedBeside(ENTRIES)),
     "structured": Objective(Structured(ENTRIES)),
 }
-"""The same losses for x of 150 entries."""
+"""Losses by name, for x of 150 entries."""
 
 
 def around(entries: int = ENTRIES) -> Point:

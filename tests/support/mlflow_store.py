@@ -1,4 +1,4 @@
-"""What MLflow's store holds, as MLflow's own client reads it."""
+"""Read a store with MLflow's own client."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def stored(folder: Path, store: str = "mlflow.db") -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
-    """The only run, its metrics by key as (step, value), and its artifacts, as MLflow's own client reads them."""
+    """Return the only run in a file, its metrics by key as (step, value), and its artifacts."""
     return told_to(f"sqlite:///{folder / store}")
 
 
 def told_to(uri: str) -> tuple[Any, dict[str, list[tuple[int, float]]], list[str]]:
-    """The same of any store."""
+    """Return the only run in any store, its metrics by key as (step, value), and its artifacts."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)

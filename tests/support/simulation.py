@@ -3,8 +3,8 @@
 The driver, its plan and the journal are the real ones. The executor, the clock and what happens to the process and its
 disk are drawn: slices are lost, killed, delayed, repeated and reordered; the process dies before and after each write;
 bytes of the journal flip; N is raised, lowered and cut by a target; a sweep has one stage or two. In every life the
-answer must be that of a serial sweep, all that is shown must be in the journal already, nothing that is kept may be
-evaluated again, and it must end.
+sweep must end with the answer of a serial sweep, observers must see only parts that are in the journal, and no stored
+item may be evaluated again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from chaos import Chaos
+from driver_setup import driver, settings
 from examples import draws, result_bits
 from optitrip.core.arrays import Array
 from optitrip.core.method import Method, Route
@@ -38,17 +39,16 @@ from optitrip.journal.fact_base import Fact
 from optitrip.journal.journal import Journal
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.method import Search
-from running import driver, settings
 
 ITEMS = 400
 WAITS = 20_000
-"""A stage that waits more often never ends."""
+"""Calls of `wait` after which a stage is taken to be endless."""
 SWEEP = "simulated"
 
 
 @cache
 def table(shift: int) -> Array:
-    """The losses of all candidates: a few values often, so that ties are many, and some that are not finite."""
+    """Return the losses of all candidates: few values, so that there are many ties, and some that are not finite."""
     losses = np.round(np.random.default_rng(shift).standard_normal(2 * ITEMS), 1)
     losses[:: 13 + shift % 5] = np.nan
     losses.flags.writeable = False
@@ -75,7 +75,7 @@ class Tabled(Search):
 
 
 def route(first: Tabled, stages: int) -> Route:
-    """One search, or a second one that depends on what the first one found."""
+    """Yield one search, and perhaps a second one that depends on the best of the first."""
     found = yield first
     if stages == 1 or not len(found.best_index):
         return [found]
@@ -94,7 +94,7 @@ class Disk(Journal):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, SWEEP)
-        # It dies between writes, never in one: `test_killing` does that, with all that SQLite does against it.
+        # It dies between writes, never in one: `test_driver_kills` does that, with all that SQLite does against it.
         self._database.execute("PRAGMA journal_mode=MEMORY")
         self._database.execute("PRAGMA synchronous=OFF")
         self._database.execute("PRAGMA locking_mode=EXCLUSIVE")  # nobody else reads it
@@ -127,12 +127,12 @@ class Direct:
 
 
 class Executor(Chaos):
-    """Chaos that ends, and that is never given what is kept already, unless an early end made a row too long."""
+    """Chaos that checks that stages end and that no stored item is evaluated again, unless an early end cut its row."""
 
     def __init__(self, seed: int, trouble: float, journal: Disk) -> None:
         super().__init__(seed, trouble)
         self.journal, self.waits = journal, 0
-        self.kept: dict[int, set[int]] = {}
+        self.stored: dict[int, set[int]] = {}
 
     def load(self, objective: Any) -> None:
         self.worker = Direct()
@@ -141,10 +141,10 @@ class Executor(Chaos):
         super().stage(number, method)
         cut = method.target_loss is not None or method.no_improvement is not None
         tiles = [] if cut else self.journal.tiling(number, method.digest(), method.items)
-        self.kept[number] = {n for tile in tiles for n in tile}
+        self.stored[number] = {n for tile in tiles for n in tile}
 
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
-        assert self.kept[stage].isdisjoint(items), f"items {items} of stage {stage} are kept already"
+        assert self.stored[stage].isdisjoint(items), f"items {items} of stage {stage} are stored already"
         super().submit(ticket, stage, items, slot)
 
     def wait(self, timeout: float) -> list[Any]:
@@ -153,8 +153,8 @@ class Executor(Chaos):
         return super().wait(timeout)
 
 
-class Shown(Observers):
-    """Whatever is shown must be in the journal, committed."""
+class DurableFirst(Observers):
+    """Observers that check that every part they see is committed to the journal."""
 
     def __init__(self, journal: Disk) -> None:
         super().__init__()
@@ -167,13 +167,13 @@ class Shown(Observers):
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         assert not self.journal._database.in_transaction
         query = "SELECT lo, hi, written FROM part WHERE stage = ? AND digest = ?"
-        there = set(self.journal._database.execute(query, (self.number, self.digest)))
+        stored = set(self.journal._database.execute(query, (self.number, self.digest)))
         for part, (starts, at) in written:
-            assert there.issuperset(zip(starts, [*starts[1:], part.items.stop], at, strict=True))
+            assert stored.issuperset(zip(starts, [*starts[1:], part.items.stop], at, strict=True))
 
 
 class Clock:
-    """Steps of any length; the time of day jumps back and forth."""
+    """A clock with steps of any length, whose time of day jumps back and forth."""
 
     def __init__(self, draw: random.Random) -> None:
         self.draw, self.now = draw, 0.0
@@ -191,7 +191,7 @@ class Clock:
 
 @cache
 def wanted(method: Tabled, stages: int) -> bytes:
-    """What a serial sweep answers that nothing happens to."""
+    """Return the answer of a serial sweep that nothing happens to."""
     return answer(driver(None).run(route(method, stages)))
 
 
@@ -200,7 +200,7 @@ def answer(results: list[Any]) -> bytes:
 
 
 def simulate(seed: int, folder: Path, clock: Clock) -> int:
-    """One sweep and all its lives; how many these were."""
+    """Simulate one sweep in all its lives, and return their number."""
     draw = random.Random(seed)
     path = folder / "journal"
     path.unlink(missing_ok=True)
@@ -219,7 +219,7 @@ def simulate(seed: int, folder: Path, clock: Clock) -> int:
                     None,
                     lambda one=executor: one,
                     journal,
-                    Shown(journal),
+                    DurableFirst(journal),
                     block=block,
                     settings=settings(write_seconds=draw.choice([0.0, 0.1])),
                     clock=clock,
@@ -241,7 +241,7 @@ def drawn(draw: random.Random) -> Tabled:
 
 
 def opened(path: Path) -> Any:
-    """The journal; where a damaged one is refused as a whole, a new one, as `--fresh` would begin it."""
+    """Open the journal, or a new one where a damaged one is refused as a whole, as `--fresh` would."""
     try:
         return closing(Disk(path))
     except StateError:
@@ -258,7 +258,7 @@ def damage(path: Path, draw: random.Random) -> None:
 
 
 def many(seeds: range) -> tuple[int, str | None]:
-    """Lives of these seeds, and what went wrong in the first one that failed."""
+    """Simulate these seeds; return the number of lives, and the error of the first that failed."""
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="optitrip-", dir=memory if os.access(memory, os.W_OK) else None))
     lives = 0
@@ -280,11 +280,11 @@ def chunks(seeds: range, size: int = 250) -> Iterator[range]:
 
 
 def everywhere(seeds: range) -> tuple[int, list[str]]:
-    """The same, on all cores."""
+    """Simulate all seeds on all cores; return the number of lives, and the error of each chunk that failed."""
     # Behind everything else: Ray lowers the priority of its own workers, and tests beside this one would wait for them.
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), os.nice, (19,)) as pool:
-        told = list(pool.map(many, chunks(seeds)))
-    return sum(lives for lives, _ in told), [error for _, error in told if error]
+        outcomes = list(pool.map(many, chunks(seeds)))
+    return sum(lives for lives, _ in outcomes), [error for _, error in outcomes if error]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from driver_setup import AT_ONCE, driver
 from examples import CASES, result_bits, search
 from optitrip.core.executor import Executor
 from optitrip.driver.settings import Settings
@@ -14,7 +15,6 @@ from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
-from running import AT_ONCE, driver
 
 ITEMS = 300
 
@@ -28,7 +28,7 @@ def go(
     seed: int = 5,
     settings: Settings = AT_ONCE,
 ) -> tuple[bytes, dict[str, int]]:
-    """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
+    """Run a whole sweep, a search if only an objective is given; return the bits of its answer and the items evaluated
     by kind of stage."""
     answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
     reported = getattr(answer, "reported", None)
@@ -44,7 +44,7 @@ def answered(
     seed: int = 5,
     settings: Settings = AT_ONCE,
 ) -> tuple[Any, dict[str, int]]:
-    """The same, with the answer itself."""
+    """Run a whole sweep; return its answer and the items evaluated by kind of stage."""
     if isinstance(case, str):
         objective, route = CASES[case]
     else:

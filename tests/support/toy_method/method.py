@@ -22,7 +22,7 @@ HITS, EARLIEST = "hits", "earliest_hit"
 
 @dataclass(frozen=True, eq=False)
 class CountResult:
-    """What the stage came to."""
+    """The result of the stage."""
 
     items: int
     count: int
@@ -101,7 +101,7 @@ def together(hits: list[Array], first: Array) -> dict[str, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What the route came to."""
+    """The result of the route."""
 
     result: CountResult
 

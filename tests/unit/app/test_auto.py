@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from driver_setup import Recording, driver, settings
 from examples import draws, search
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.method import Route
-from optitrip.core.notice import Notice
-from optitrip.core.observer import Observers, Times
+from optitrip.core.observer import Observer, Times
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
@@ -21,7 +21,6 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.progress import SearchProgress
 from optitrip.methods.shared.consistency import Agreement
 from optitrip.runtime.background import abandoned, await_abandoned
-from running import driver, settings
 
 SECONDS = 0.3
 MOMENTS = 45
@@ -77,15 +76,6 @@ class Refuses(Serial):
         Refuses.closed = True
 
 
-class Says(Observers):
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def notice(self, notice: Notice) -> None:
-        self.said.append(notice.text)
-
-
 class Rows:
     """A batched loss with blocks of one."""
 
@@ -111,7 +101,7 @@ def managed(fleet: Fleet | None, moment: int = 0) -> ExecutorManager:
 ROWS = Objective(Rows())
 
 
-def go(executors: ExecutorManager, watch: Observers | None = None, items: int = 100, **changes: Any) -> Any:
+def go(executors: ExecutorManager, watch: Observer | None = None, items: int = 100, **changes: Any) -> Any:
     """An agreement stage, then a search, as a batched objective with blocks of one has them."""
 
     def route() -> Route:
@@ -127,12 +117,12 @@ def go(executors: ExecutorManager, watch: Observers | None = None, items: int = 
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_the_answer_is_the_same_whenever_workers_take_over(moment: int) -> None:
     """Law 1: between any two slices; what was queued here is not lost. In the last moments the sweep is done before."""
-    fleet, watch = Fleet(), Says()
+    fleet, watch = Fleet(), Recording()
     executors = managed(fleet, moment)
     moved = go(executors, watch)
     assert moved.loss.tobytes() == go(managed(None)).loss.tobytes()
     assert fleet.asked == 1
-    took_over = "evaluating on workers" in watch.said
+    took_over = "evaluating on workers" in watch.texts("executor")
     assert took_over == (not executors.begins_here)
     assert took_over or moment < 3 or moment > 30
     fleet.go.set()
@@ -142,10 +132,11 @@ def test_the_answer_is_the_same_whenever_workers_take_over(moment: int) -> None:
 
 def test_workers_are_wanted_only_where_the_rest_is_worth_it() -> None:
     """Not for the two candidates of the agreement stage, however long they take, nor for a search that is short."""
-    fleet, watch = Fleet(), Says()
+    fleet, watch = Fleet(), Recording()
     go(managed(fleet), watch, items=20)
     assert fleet.asked == 0
-    assert watch.said == ["evaluating in this process: about 6 s are left, less than Ray is worth"]
+    assert watch.codes == ["executor"]
+    assert "6 s" in watch.notices[0].text
     executors = managed(fleet)
     go(executors, items=20, worth_ray_seconds=1.0)
     assert fleet.asked == 1
@@ -194,22 +185,23 @@ def test_who_stops_while_workers_start_does_not_wait_for_them() -> None:
 
 def test_an_objective_that_cannot_travel_stays() -> None:
     """One line says why, the workers are let go, and it is not tried again."""
-    watch, fleet = Says(), Fleet(Refuses)
+    watch, fleet = Recording(), Fleet(Refuses)
     assert len(go(managed(fleet, 5), watch).loss) == 75
-    assert watch.said == ["starting", "going on in this process: the objective cannot travel"]
+    assert watch.codes == ["executor", "ray-failed"]
+    assert "the objective cannot travel" in watch.notices[1].text
     assert Refuses.closed
     assert fleet.asked == 1
 
 
 def test_workers_that_came_too_late_evaluate_the_next_sweep() -> None:
     """Whoever keeps executors from sweep to sweep keeps those on their way; the new objective goes to them."""
-    fleet, watch = Fleet(), Says()
+    fleet, watch = Fleet(), Recording()
     executors = managed(fleet)
     first = go(executors)
     fleet.go.set()
     come(executors)
     assert go(executors, watch).loss.tobytes() == first.loss.tobytes()
-    assert watch.said == ["evaluating on workers"]
+    assert watch.texts("executor") == ["evaluating on workers"]
     assert not executors.begins_here
     executors.close()
 
@@ -231,13 +223,13 @@ def test_waiting_for_workers_is_said(slots: int) -> None:
             self.left -= 1
             return super().wait(timeout)
 
-    watch = Says()
+    watch = Recording()
 
     def route() -> Route:
         return (yield search(20))
 
     driver(Objective(Rows()), Late, observer=watch, settings=settings(patience_seconds=-1.0)).run(route())
-    assert watch.said == ([] if slots else ["waiting for workers: there are none; for up to inf s"])
+    assert watch.codes == ([] if slots else ["no-workers"])
 
 
 def test_progress_counts_parts_in_which_all_failed() -> None:

@@ -1,18 +1,20 @@
-"""What failed is tried again: only that, and the answer is as if it had not failed."""
+"""Failed items are retried, no others, and the answer is as if they had not failed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos import Chaos
+from driver_setup import MEMORY, driver
 from examples import Batched, draws, gradient, result_bits, search
 from optitrip.core.arrays import Array
 from optitrip.core.observer import Observers, Times, Written
@@ -24,7 +26,7 @@ from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.route import search_route
-from running import driver
+from quick_tests import examples
 
 ITEMS = 200
 
@@ -61,18 +63,35 @@ def run(
     return one.run(route), one.evaluated
 
 
+@contextmanager
+def dying(journal: Journal, after: int) -> Generator[None]:
+    """Have the driver die in here, after so many writes."""
+    write, left = journal.write, [after]
+
+    def die(*row: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Interrupted
+        return write(*row)
+
+    journal.write = die  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        yield
+    journal.write = write  # type: ignore[method-assign]
+
+
 METHODS = {"search": lambda: search(ITEMS), "gradient": lambda: gradient(100, "central", 150)}
 
 
 @pytest.mark.parametrize("kind", METHODS)
-@settings(max_examples=4)
+@examples(4)
 @given(seed=st.integers(0, 2**32))
 def test_what_failed_is_tried_again_and_nothing_else(kind: str, tmp_path: Path, seed: int) -> None:
     """`--retry-failed` evaluates the failed items alone; then the answer has the bits of a sweep that never failed."""
     office, method = tmp_path / "open", METHODS[kind]()
     office.unlink(missing_ok=True)
     loss = Flaky(office, 150 if kind == "gradient" else 3)
-    journal = Journal(Path(":memory:"))
+    journal = Journal(MEMORY)
     first, _ = run(loss, method, journal, seed)
     failed = first.result.failures.count
     assert 0 < failed < method.items
@@ -87,9 +106,9 @@ def test_what_failed_is_tried_again_and_nothing_else(kind: str, tmp_path: Path, 
 
 @pytest.mark.parametrize("retries", [1, 3])
 def test_retries_end(tmp_path: Path, retries: int) -> None:
-    """What fails each time is tried so many times, and then recorded as it was; the same command tries no more."""
+    """An item that always fails is retried `retries` times, then recorded; running again retries no more."""
     loss = Flaky(tmp_path / "closed")
-    journal = Journal(Path(":memory:"))
+    journal = Journal(MEMORY)
     plain, _ = run(loss, search(ITEMS))
     answer, evaluated = run(loss, search(ITEMS), journal, retries=retries)
     failed = plain.result.failures.count
@@ -102,22 +121,12 @@ def test_retries_end(tmp_path: Path, retries: int) -> None:
 def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     """Killed in the middle of it, what it has done by then is kept."""
     office = tmp_path / "open"
-    loss, journal = Flaky(office), Journal(Path(":memory:"))
+    loss, journal = Flaky(office), Journal(MEMORY)
     first, _ = run(loss, search(ITEMS), journal)
     failed = first.result.failures.count
     office.touch()
-    write, writes = journal.write, [0]
-
-    def dies(*row: Any) -> Any:
-        writes[0] += 1
-        if writes[0] > 3:
-            raise Interrupted
-        return write(*row)
-
-    journal.write = dies  # type: ignore[method-assign]
-    with pytest.raises(Interrupted):
+    with dying(journal, after=3):
         run(loss, search(ITEMS), journal, retry_failed=True)
-    journal.write = write  # type: ignore[method-assign]
     answer, evaluated = run(loss, search(ITEMS), journal, retry_failed=True)
     assert 0 < evaluated["search"] < failed
     assert result_bits(answer.result) == result_bits(run(loss, search(ITEMS))[0].result)
@@ -126,26 +135,16 @@ def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
 def test_failures_are_counted_as_they_were_last_tried(tmp_path: Path) -> None:
     """Without a result, the journal tells what failed: what another try mended before it broke off no longer counts."""
     office = tmp_path / "open"
-    objective, journal = Objective(Flaky(office)), Journal(Path(":memory:"))
+    objective, journal = Objective(Flaky(office)), Journal(MEMORY)
     first = driver(objective, lambda: Chaos(0), journal, block=8)
     failed = first.run(search_route(search(ITEMS), objective.capabilities)).result.failures.count
     assert first.failures() == {"raised": failed}
     office.touch()
-    write, writes = journal.write, [0]
-
-    def dies(*row: Any) -> Any:
-        writes[0] += 1
-        if writes[0] > 3:
-            raise Interrupted
-        return write(*row)
-
-    journal.write = dies  # type: ignore[method-assign]
     broken = driver(objective, lambda: Chaos(0), journal, block=8, retry_failed=True)
-    with pytest.raises(Interrupted):
+    with dying(journal, after=3):
         broken.run(search_route(search(ITEMS), objective.capabilities))
     assert 0 < broken.evaluated["search"] < failed
     assert broken.failures() == {"raised": failed - broken.evaluated["search"]}
-    journal.write = write  # type: ignore[method-assign]
     last = driver(objective, lambda: Chaos(0), journal, block=8, retry_failed=True)
     last.run(search_route(search(ITEMS), objective.capabilities))
     assert last.failures() == {}
@@ -163,10 +162,10 @@ class Moody(Flaky):
 
 
 @pytest.mark.parametrize("ends", ["target_loss", "no_improvement"])
-@settings(max_examples=10)
+@examples(10)
 @given(seed=st.integers(0, 2**32), place=st.integers(0, ITEMS - 1))
 def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, seed: int, place: int) -> None:
-    """What a search ends at is known only after the last try: it ends where one ends in which nothing ever failed."""
+    """The end of a search is known only after the last retry: it is that of a search in which nothing ever failed."""
     for mood in tmp_path.glob("tried *"):
         mood.unlink()
     office = tmp_path / "open"
@@ -175,7 +174,7 @@ def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, s
     said = {"target_loss": float(every[place])} if ends == "target_loss" else {"no_improvement": 1 + place // 4}
     method = replace(search(ITEMS), **said)
     wanted, _ = run(Flaky(office), method)
-    journal = Journal(Path(":memory:"))
+    journal = Journal(MEMORY)
     answer, _ = run(Moody(office), method, journal, seed, retries=1)
     assert result_bits(answer.result) == result_bits(wanted.result)
     again, _ = run(Moody(office), method, journal, seed, retries=1)
@@ -184,7 +183,7 @@ def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, s
 
 def test_a_later_try_is_in_the_curve_and_the_progress(tmp_path: Path) -> None:
     """Its losses are drawn, and the best so far ends at the best of all."""
-    office, journal = tmp_path / "open", Journal(Path(":memory:"))
+    office, journal = tmp_path / "open", Journal(MEMORY)
     progress, curve = SearchProgress(ITEMS, draws()), SearchCurve(ITEMS)
     points: list[MetricPoint] = []
 

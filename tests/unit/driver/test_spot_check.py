@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaos import Chaos
+from driver_setup import MEMORY, driver
 from examples import result_bits, search
 from optitrip.core.progress import Progress
 from optitrip.errors import StateError
@@ -15,7 +15,6 @@ from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.route import search_route
-from running import driver
 
 ITEMS = 200
 
@@ -38,7 +37,7 @@ def after(x: Any, k: int, c: float) -> float:
 
 def stopped_halfway() -> tuple[Journal, int]:
     """With the items that are kept."""
-    journal, method = Journal(Path(":memory:")), search(ITEMS)
+    journal, method = Journal(MEMORY), search(ITEMS)
     parts = [(method.evaluate(Objective(before), items), 0.1) for items in (range(1), range(1, 30), range(50, 90))]
     journal.write(0, method.digest(), parts, written=1)
     return journal, 70
@@ -50,7 +49,7 @@ def test_a_loss_that_is_the_same_is_gone_on_with(seed: int) -> None:
     journal, kept = stopped_halfway()
     result, evaluated, told = run(before, journal, make=lambda: Chaos(seed))
     assert (evaluated, told) == (ITEMS - kept, ITEMS)
-    assert result_bits(result) == result_bits(run(before, Journal(Path(":memory:")))[0])
+    assert result_bits(result) == result_bits(run(before, Journal(MEMORY))[0])
 
 
 def test_a_witness_whose_workers_die_tells_nothing() -> None:
@@ -82,7 +81,7 @@ def test_what_takes_long_is_not_paid_twice() -> None:
     """Items of a second and more are no witnesses, nor are rows with failures, whose loss may be a matter of luck."""
     method, objective = search(ITEMS), Objective(before)
     for seconds, fails, wanted in ((9.9, False, range(10)), (10.0, False, None), (1.0, True, None)):
-        journal = Journal(Path(":memory:"))
+        journal = Journal(MEMORY)
         part = method.evaluate(objective, range(10))
         if fails:
             part = method.evaluate(Objective(lambda x, k, c: float("nan")), range(10))

@@ -1,4 +1,4 @@
-"""What every executor must do, and what Ray workers must survive."""
+"""Every executor keeps the protocol, and Ray workers survive faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
-from lasting import lasting_workers
+from long_lived_workers import long_lived_workers
 from optitrip.core.arrays import Array
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.part import Part
@@ -30,7 +30,7 @@ Make = Callable[[], Executor]
 def ray_workers(local_ray: None) -> Iterator[Executor]:
     """Two workers for all of these tests."""
     del local_ray
-    with lasting_workers(2) as executor:
+    with long_lived_workers(2) as executor:
         yield executor
 
 
@@ -64,7 +64,7 @@ def ready(executor: Executor) -> None:
 
 
 def only_outcome(executor: Executor, objective: Any, method: Any, items: range) -> Done | Failed:
-    """What becomes of one slice."""
+    """Return the outcome of one slice."""
     executor.load(objective)
     executor.stage(0, method)
     ready(executor)
@@ -92,7 +92,7 @@ def test_each_ticket_has_one_outcome_with_its_part(executor: Executor) -> None:
 
 
 def test_a_cancelled_slice_has_no_outcome(executor: Executor) -> None:
-    """What is cancelled is forgotten."""
+    """A cancelled ticket never comes back."""
     executor.load(LOSSES["scalar"])
     executor.stage(0, search(ITEMS))
     ready(executor)
@@ -127,7 +127,7 @@ def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised(ray_workers: 
 
 
 def test_an_objective_that_cannot_travel_is_refused(ray_workers: Executor) -> None:
-    """What cannot be pickled is told before anything starts, with what to do."""
+    """An objective that cannot be pickled is refused before anything starts, with what to do."""
     import threading
 
     lock = threading.Lock()
@@ -276,7 +276,7 @@ def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
 
 
 def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> None:
-    """Of a process of its own; what this process takes is known without being told."""
+    """Only workers that are processes of their own report their memory."""
     method = search(20)
     for executor, elsewhere in ((Serial(), False), (ray_workers, True)):
         done = only_outcome(executor, LOSSES["scalar"], method, range(20))
@@ -310,7 +310,7 @@ def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None)
 
 
 def test_a_loss_that_changes_the_random_state_of_its_process_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    """What it returns may then depend on what its worker did before."""
+    """Its value may depend on what its worker did before, so the loss is reported."""
 
     def careless(x: Array, k: int, c: float) -> float:
         return float(np.random.random())  # noqa: NPY002

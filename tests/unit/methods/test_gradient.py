@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, rosen
 
 from examples import WIDE_LOSSES, around, gradient
-from mgh import PROBLEMS, Problem
+from more_garbow_hillstrom import PROBLEMS, Problem
 from optitrip import objectives
 from optitrip.core.arrays import Array
 from optitrip.core.point import Point

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chaos import Chaos
+from driver_setup import MEMORY, driver, settings
 from examples import LOSSES, result_bits, search
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.driver.settings import Settings
@@ -20,7 +21,6 @@ from optitrip.errors import Stopped
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.methods.search.route import search_route
-from running import MEMORY, driver, settings
 
 ITEMS = 300
 
@@ -38,7 +38,7 @@ def found(loss: str, make: Callable[[], Executor] = Serial, journal: Journal | N
 
 
 def losses(loss: str, maximize: bool) -> Any:
-    """Of all candidates, smaller is better, by the loop."""
+    """Return the losses of all candidates, in a sign in which smaller is better."""
     method = replace(search(ITEMS, keep_all=ITEMS), maximize=maximize)
     whole = method.result(method.evaluate(LOSSES[loss], range(ITEMS))).loss
     return np.where(np.isfinite(whole), -whole if maximize else whole, np.inf)

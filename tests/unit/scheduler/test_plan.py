@@ -3,81 +3,58 @@
 from __future__ import annotations
 
 import math
-import random
 import re
-from dataclasses import dataclass, field
 
 import pytest
-from benchmarks.simulated import Cluster, item_costs, uneven
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from chaos import Faults, slot_names
 from optitrip.core.executor import Done, Failed
 from optitrip.core.part import Part
 from optitrip.scheduler import plan, retries, sizing
 from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, RecordFailed, Slots, Submit, Tick
 from optitrip.scheduler.state import State, counted
 from optitrip.scheduler.story import KEPT, Note, Story, lines
+from quick_tests import examples
+from virtual_cluster import Cluster, item_costs, uneven
 
 SEEDS = 200
 
 
-@dataclass
-class World:
-    """A seeded executor in virtual time: slots of uneven speed that lose, kill, repeat and reorder."""
+class World(Faults):
+    """A cluster in virtual time: slots of uneven speed under faults."""
 
-    seed: int
-    trouble: float
-    events: list[Event] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)
+    def __init__(self, seed: int, trouble: float) -> None:
+        super().__init__(seed, trouble)
+        self.seed = seed
         self.items = self.random.choice([1, 2, 63, 64, 65, 1_000, 12_345])
         self.block = self.random.choice([1, 1, 7, 64])
-        self.slots = slots(self.random.randint(1, 9))
+        self.slots = slot_names(self.random.randint(1, 9))
         self.pace = 10 ** self.random.uniform(-6, 0.5)
+        """Mean seconds of an item."""
         self.flying: dict[int, Submit] = {}
-        self.deaths: dict[range, int] = {}
         self.finished: dict[range, None] = {}
-        self.poison: frozenset[int] = frozenset()
-        self.wasted = 0
-        self.old: list[Event] = []
         self.frozen: frozenset[str] = frozenset()
-        """Slots of which nothing is heard, ever."""
+        """Slots that never report anything."""
         self.now = 0.0
 
     def happen(self) -> list[Event]:
-        """Some outcomes, in any order, with some of the past repeated."""
-        events: list[Event] = []
-        heard = sorted(ticket for ticket, submit in self.flying.items() if submit.slot not in self.frozen)
-        for ticket in self.random.sample(heard, k=self.random.randint(min(1, len(heard)), len(heard))):
-            submit = self.flying.pop(ticket)
-            items = submit.items
-            fate = self.random.random()
-            if self.poison.intersection(items):
-                self.wasted += 1
-                events.append(Failed(ticket, "died", "poisoned"))
-            elif fate < self.trouble and self.deaths.get(items, 0) < retries.DEATHS_OF_AN_ITEM - 1:
-                self.deaths[items] = self.deaths.get(items, 0) + 1
-                events.append(Failed(ticket, "died", "killed"))
-            elif fate < 2 * self.trouble:
-                events.append(Failed(ticket, "lost", "node gone"))
-            else:
-                self.finished[items] = None  # perhaps with its copy, in the same moment
-                seconds = len(items) * self.pace * self.random.uniform(0.3, 3)
-                events.append(Done(ticket, Part(items, {}), seconds, submit.slot))
-        self.old += events
+        """Return what happens next: outcomes, the slots and the time."""
+        reporting = [ticket for ticket, submit in self.flying.items() if submit.slot not in self.frozen]
+        events = [self.outcome(self.flying.pop(ticket)) for ticket in self.ended(reporting, fewest=1)]
         if self.trouble:
-            events += self.random.sample(self.old, k=min(len(self.old), self.random.randint(0, 3)))
-            self.random.shuffle(events)
-            fewest = 0 if self.random.random() < 0.1 else 1
-            self.slots = slots(max(fewest, len(self.slots) + self.random.randint(-1, 1)))
+            events = self.reported(events)
+            self.slots = self.changed(self.slots, fewest=0 if self.random.random() < 0.1 else 1)
         self.now += self.random.choice([0.0, 0.1, 5.0, 20.0])
         return [*events, Slots(self.slots), Tick(self.now)]
 
-
-def slots(count: int) -> tuple[str, ...]:
-    return tuple(f"slot {n}" for n in range(count))
+    def outcome(self, submit: Submit) -> Done | Failed:
+        if failed := self.failure(submit.ticket, submit.items):
+            return failed
+        self.finished[submit.items] = None  # perhaps with its copy, in the same moment
+        seconds = len(submit.items) * self.pace * self.random.uniform(0.3, 3)
+        return Done(submit.ticket, Part(submit.items, {}), seconds, submit.slot)
 
 
 def invalid(world: World, state: State) -> str:
@@ -117,7 +94,7 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list
             if isinstance(action, Cancel):
                 submit = world.flying.pop(action.ticket, None)  # none if it is just done
                 if submit and world.trouble:
-                    world.old.append(Done(action.ticket, Part(submit.items, {}), 1.0, submit.slot))
+                    world.past.append(Done(action.ticket, Part(submit.items, {}), 1.0, submit.slot))
                 continue
             assert isinstance(action, Submit), action
             assert action.slot in world.slots
@@ -132,7 +109,7 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list
         if world.flying:
             events = world.happen()
         else:
-            world.slots = slots(1)
+            world.slots = slot_names(1)
             events = [Slots(world.slots)]
     raise AssertionError(f"seed {world.seed}: the stage never ended")
 
@@ -160,9 +137,9 @@ def test_slices_hold_whole_blocks_but_at_the_ends() -> None:
 def test_no_more_than_two_slices_a_slot_are_queued() -> None:
     """One each until something is known of the pace, then two: a full queue loses little when a worker dies, and a slot
     does not idle while the driver is busy."""
-    state, actions = plan.step(plan.begin([range(10_000)], 1, 0), [Slots(slots(5))])
-    assert [action.slot for action in actions if isinstance(action, Submit)] == [*slots(5)]
-    state, actions = plan.step(state, [Slots(slots(5))])
+    state, actions = plan.step(plan.begin([range(10_000)], 1, 0), [Slots(slot_names(5))])
+    assert [action.slot for action in actions if isinstance(action, Submit)] == [*slot_names(5)]
+    state, actions = plan.step(state, [Slots(slot_names(5))])
     assert actions == []
     state, _ = plan.step(state, [Done(n, Part(range(n, n + 1), {}), 0.01, f"slot {n}") for n in range(5)])
     assert [len(slot.queue) for slot in state.slots.values()] == [2] * 5
@@ -171,7 +148,7 @@ def test_no_more_than_two_slices_a_slot_are_queued() -> None:
 
 def test_a_long_item_waits_for_the_slot_that_is_free_first() -> None:
     """At the end, nothing is queued behind a long item: another slot may be free long before."""
-    state, _ = plan.step(plan.begin([range(5)], 1, 0), [Slots(slots(2))])
+    state, _ = plan.step(plan.begin([range(5)], 1, 0), [Slots(slot_names(2))])
     state, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 60.0, "slot 0")])
     assert actions == [Submit(2, range(2, 3), "slot 0")]
     state, actions = plan.step(state, [Done(2, Part(range(2, 3), {}), 60.0, "slot 0")])
@@ -190,14 +167,14 @@ def test_a_slow_slot_leaves_the_last_items_to_faster_ones_unless_there_are_none(
 
 
 def test_few_slices_are_handed_out_before_anything_is_known() -> None:
-    """Of thousands of slots, the first tell how long the slices of the others should be."""
-    state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [Slots(slots(1_000))])
+    """The first slots of thousands show how long the slices of the others should be."""
+    state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [Slots(slot_names(1_000))])
     assert len(actions) == plan.AT_ONCE
     _, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1e-6, "slot 0")])
     assert {len(action.items) for action in actions if isinstance(action, Submit)} == {sizing.GROWTH}
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(1, 30),
@@ -221,7 +198,7 @@ def test_uneven_slots_finish_together(seed: int, count: int, seconds: float, var
 def test_slices_grow_to_a_second_and_shrink_at_the_end() -> None:
     """Slices of a steady objective reach the target and end small enough that slots finish together."""
     world = World(0, 0.0)
-    world.items, world.block, world.slots, world.pace = 400_000, 64, slots(4), 1e-4
+    world.items, world.block, world.slots, world.pace = 400_000, 64, slot_names(4), 1e-4
     _, submitted = simulate(world)
     sizes = [len(submit.items) for submit in submitted]
     assert sizes[0] == 64
@@ -261,7 +238,7 @@ def test_a_slice_that_kills_twice_is_halved_at_a_border_of_blocks() -> None:
 
 def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
     """Other ranges that it was in do not count: it must have been alone."""
-    state, actions = plan.step(plan.begin([range(1)], 1, 0), [Slots(slots(1))])
+    state, actions = plan.step(plan.begin([range(1)], 1, 0), [Slots(slot_names(1))])
     for ticket in range(3):
         assert actions == [Submit(ticket, range(1), "slot 0")]
         state, actions = plan.step(state, [Failed(ticket, "died", "killed")])
@@ -271,22 +248,22 @@ def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
 
 def test_losses_count_against_nobody() -> None:
     """A slice lost with its node comes back however often."""
-    state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slots(1))])
+    state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slot_names(1))])
     for ticket in range(50):
-        state, actions = plan.step(state, [Failed(ticket, "lost", "gone"), Slots(slots(1))])
+        state, actions = plan.step(state, [Failed(ticket, "lost", "gone"), Slots(slot_names(1))])
         assert actions == [Submit(ticket + 1, range(4), "slot 0")]
 
 
 def test_a_mistake_in_preparing_ends_the_stage_at_once() -> None:
-    """What raises before an item is reached would raise everywhere."""
-    state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slots(1))])
+    """An exception before any item is reached would be raised on every worker."""
+    state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slot_names(1))])
     _, actions = plan.step(state, [Failed(0, "raised", "no module named x")])
     assert actions == [Abort("no module named x", users_fault=True)]
 
 
 def test_an_overstayer_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
     """It needs no second proof: whoever waits for it waits as long again."""
-    state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [Slots(slots(1))])
+    state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [Slots(slot_names(1))])
     assert actions == [Submit(0, range(2), "slot 0")]
     state, actions = plan.step(state, [Failed(0, "overstayed", "killed")])
     assert actions == [Submit(1, range(1), "slot 0")]
@@ -297,7 +274,7 @@ def test_an_overstayer_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
 def test_slices_are_well_below_what_an_item_may_take() -> None:
     """Else a slice of many would be killed for being many."""
     world = World(0, 0.0)
-    world.items, world.block, world.slots, world.pace = 400_000, 64, slots(4), 1e-4
+    world.items, world.block, world.slots, world.pace = 400_000, 64, slot_names(4), 1e-4
     state = plan.begin([range(world.items)], world.block, 17, limit=0.2)
     events: list[Event] = [Slots(world.slots)]
     while not state.complete:
@@ -317,7 +294,7 @@ def test_slots_of_which_nothing_is_heard_stop_nothing(trouble: float) -> None:
     copied = 0
     for seed in range(100):
         world = World(seed, trouble)
-        world.slots = slots(world.random.randint(2, 9))
+        world.slots = slot_names(world.random.randint(2, 9))
         world.frozen = frozenset(world.random.sample(world.slots[1:], k=world.random.randint(1, len(world.slots) - 1)))
         _, submitted = simulate(world)
         copies = [submit for submit in submitted if submit.copy_of is not None]
@@ -332,7 +309,7 @@ def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
 
     def step(state: State, now: float, *done: Submit) -> tuple[State, list[Submit]]:
         events = [Done(one.ticket, Part(one.items, {}), 1.0, one.slot) for one in done]
-        state, actions = plan.step(state, [Slots(slots(2)), *events, Tick(now)])
+        state, actions = plan.step(state, [Slots(slot_names(2)), *events, Tick(now)])
         return state, [action for action in actions if isinstance(action, Submit)]
 
     state, (one, other) = step(plan.begin([range(4)], 1, 0), 0.0)
@@ -399,7 +376,7 @@ def test_another_executor_takes_over_all_that_was_in_flight() -> None:
             for action in actions:
                 if isinstance(action, Cancel):
                     world.flying.pop(action.ticket, None)
-            events = world.happen() if world.flying else [Slots(slots(1))]
+            events = world.happen() if world.flying else [Slots(slot_names(1))]
             count += 1
             if count % 7 == 3:
                 world.flying.clear()

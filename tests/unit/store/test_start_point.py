@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from driver_setup import Recording
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
@@ -18,7 +19,6 @@ from optitrip.core.point import Point
 from optitrip.errors import InputError
 from optitrip.space.candidates import Candidates
 from optitrip.store.start_point import read
-from running import Lines
 
 FILE = """\
 seed = 4
@@ -63,7 +63,7 @@ def refused(folder: Path, at: str) -> str:
 
 
 def searched(folder: Path) -> Any:
-    return run_sweep(read(folder / "found.toml"), Options(), Lines())
+    return run_sweep(read(folder / "found.toml"), Options(), Recording())
 
 
 def test_a_candidate_is_the_one_of_that_index(folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_values_need_no_name_where_there_is_one_variable(folder: Path) -> None:
         '[objective]\nloss = "optitrip.objectives:Rosenbrock"\n[space]\nx = { shape = [2] }\n'
         '[method]\nuse = "gradient"\nat = { values = [-1.2, 1] }\n[tracking]\nuse = "none"\n'
     )
-    outcome: Any = run_sweep(read(folder / "one.toml", ["method.scheme=central"]), Options(), Lines())
+    outcome: Any = run_sweep(read(folder / "one.toml", ["method.scheme=central"]), Options(), Recording())
     np.testing.assert_allclose(outcome.answer.gradient["x"], [-215.6, -88], rtol=1e-9)
     assert outcome.answer.loss == pytest.approx(24.2)
 
@@ -132,7 +132,7 @@ def test_the_best_of_an_mlflow_run(folder: Path) -> None:
 
 
 def test_the_identity_is_that_of_the_values(folder: Path) -> None:
-    """The same point named in other words is the same sweep; another point is another one."""
+    """One point in other words is one sweep; another point is another one."""
     identities = {
         at: sweep_at(folder, at).identity
         for at in ("{ fill = 0 }", "{ values = { W = [[0, 0, 0], [0, 0, 0]], b = 0 } }", "{ fill = 1e-300 }")
@@ -181,7 +181,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_no_point_is_told_at_its_line(folder: Path, case: str) -> None:
-    """What was given, what was wanted, with file, line and key."""
+    """The message names file, line and key, the wrong value and what was wanted."""
     at, said = WRONG[case]
     message = refused(folder, at)
     assert [part for part in said if part not in message] == [], message

@@ -25,6 +25,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driver_setup import Recording
 from examples import LOSSES, search
 from mlflow_store import stored, told_to
 from optitrip.app.options import Options
@@ -37,7 +38,6 @@ from optitrip.methods.search.progress import SearchCurve
 from optitrip.store.start_point import read
 from optitrip.tracking.mlflow_client import QUIET, make_store
 from optitrip.tracking.subprocess_client import SubprocessClient
-from running import Lines
 
 SWEEP = """
 seed = 3
@@ -74,7 +74,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*overrides: str, watch: Observer | None = None, apart: bool = False) -> Any:
-    return run_sweep(read(Path("tracked.toml"), overrides), Options(mlflow_process=apart), watch or Lines())
+    return run_sweep(read(Path("tracked.toml"), overrides), Options(mlflow_process=apart), watch or Recording())
 
 
 def test_a_sweep_is_one_run_with_all_that_matters(bare: Path) -> None:
@@ -140,11 +140,11 @@ def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest
             super().log(metrics)
 
     monkeypatch.setattr("optitrip.app.run_sweep.SubprocessClient", Dies)
-    lines = Lines()
-    outcome = run(watch=lines, apart=True)
+    watch = Recording()
+    outcome = run(watch=watch, apart=True)
     assert outcome.answer is not None
     assert outcome.mlflow is None
-    assert any("could not be told" in line and "its process has ended" in line for line in lines.said)
+    assert "mlflow-incomplete" in watch.codes
     assert recorders[0]._process.returncode == -signal.SIGKILL
     later = run()
     assert later.evaluated == 0
@@ -152,14 +152,14 @@ def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest
 
 
 def test_a_mistake_of_mlflow_keeps_its_words(folder: Path) -> None:
-    """What raises in the process is told as it would be in this one."""
+    """An error in the subprocess is reported as it would be in this process."""
     (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
-    said: list[list[str]] = []
+    reasons: list[list[str]] = []
     for apart in (False, True):
-        lines = Lines()
-        assert run("method.candidates=41" if apart else "seed=4", watch=lines, apart=apart).answer is not None
-        said.append([line.partition(").")[0] for line in lines.said if "could not be told" in line])
-    assert said[0] == said[1] != []
+        watch = Recording()
+        assert run("method.candidates=41" if apart else "seed=4", watch=watch, apart=apart).answer is not None
+        reasons.append([text.partition(").")[0] for text in watch.texts("mlflow-incomplete")])
+    assert reasons[0] == reasons[1] != []
 
 
 def test_a_store_that_another_sweep_made_first_is_used(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,11 +203,11 @@ def test_mlflow_down_costs_a_line_and_is_made_up_for(folder: Path, monkeypatch: 
         taken.bind(("127.0.0.1", 0))
         closed = taken.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed}")
-    lines = Lines()
-    outcome = run(watch=lines)
+    watch = Recording()
+    outcome = run(watch=watch)
     assert outcome.mlflow is None
     assert outcome.answer is not None
-    assert any("could not be told" in line and "delivers it later" in line for line in lines.said)
+    assert "mlflow-incomplete" in watch.codes
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     later = run()
     assert later.evaluated == 0
@@ -240,17 +240,17 @@ def test_a_server_that_does_not_serve_costs_a_line(
     monkeypatch.setitem(QUIET, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever).start()
-        lines = Lines()
+        watch = Recording()
         try:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-            outcome = run(watch=lines)
+            outcome = run(watch=watch)
         finally:
             over.set()
             server.shutdown()
     assert asked
     assert outcome.answer is not None
     assert outcome.mlflow is None
-    assert [line for line in lines.said if "could not be told" in line and "delivers it later" in line]
+    assert "mlflow-incomplete" in watch.codes
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert run().evaluated == 0
     assert len(stored(folder)[1]["loss"]) == 40 - outcome.failed
@@ -290,7 +290,7 @@ def test_a_server_that_is_killed_and_comes_back_has_all_of_it_once(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     server.start()
 
-    class Kills(Lines):
+    class Kills(Recording):
         killed = False
 
         def parts(self, written: Sequence[Any], *, new: bool) -> None:
@@ -299,12 +299,12 @@ def test_a_server_that_is_killed_and_comes_back_has_all_of_it_once(
                 server.kill()
                 Thread(target=server.start).start()
 
-    lines = Kills()
-    outcome = run("method.candidates=3000", watch=lines)
+    watch = Kills()
+    outcome = run("method.candidates=3000", watch=watch)
     _, metrics, artifacts = told_to(uri)
     server.kill()
-    assert lines.killed
-    assert outcome.mlflow is not None, lines.said
+    assert watch.killed
+    assert outcome.mlflow is not None, watch.notices
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'undisturbed.db'}")
     assert run("method.candidates=3000").evaluated == 0
     assert metrics["loss"] == stored(folder, "undisturbed.db")[1]["loss"]
@@ -315,14 +315,14 @@ def test_a_server_that_is_killed_and_comes_back_has_all_of_it_once(
 def test_a_locked_store_costs_nothing_but_a_line(folder: Path) -> None:
     """Law 7: a store that someone else damaged is the sweep's answer's least concern."""
     (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
-    lines = Lines()
-    outcome = run(watch=lines)
+    watch = Recording()
+    outcome = run(watch=watch)
     assert outcome.answer is not None
-    assert any("could not be told" in line for line in lines.said)
+    assert "mlflow-incomplete" in watch.codes
 
 
 def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:
-    """What a user deletes in MLflow's page does not stop the sweep from being tracked when it goes on."""
+    """A run that a user deleted in MLflow does not keep the sweep from being tracked when it resumes."""
     from mlflow import MlflowClient
 
     first = run()
@@ -340,7 +340,7 @@ def test_a_run_deleted_in_the_middle_is_made_anew(folder: Path) -> None:
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     deleted: list[str] = []
 
-    class Deletes(Lines):
+    class Deletes(Recording):
         def parts(self, written: Sequence[Any], *, new: bool) -> None:
             experiment = client.get_experiment_by_name("optitrip")
             runs = client.search_runs([experiment.experiment_id]) if experiment and not deleted else []
@@ -348,11 +348,11 @@ def test_a_run_deleted_in_the_middle_is_made_anew(folder: Path) -> None:
                 client.delete_run(run.info.run_id)
                 deleted.append(run.info.run_id)
 
-    lines = Deletes()
-    first = run("method.candidates=400", watch=lines)
+    watch = Deletes()
+    first = run("method.candidates=400", watch=watch)
     assert len(deleted) == 1
     assert first.answer is not None
-    assert [line for line in lines.said if "could not be told everything" in line]
+    assert "mlflow-incomplete" in watch.codes
     again = run("method.candidates=400")
     assert again.mlflow["run_id"] not in deleted
     assert len(stored(folder)[1]["loss"]) == 400 - again.failed
@@ -462,15 +462,15 @@ def test_files_belong_to_the_answer_after_a_crash_between(folder: Path) -> None:
 def test_a_relative_store_is_the_one_of_the_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual form of the variable works, and the run's page finds its artifacts."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    lines = Lines()
-    outcome = run("tracking.experiment=/Shared/x", watch=lines)
+    watch = Recording()
+    outcome = run("tracking.experiment=/Shared/x", watch=watch)
     assert outcome.mlflow["tracking_uri"] == f"sqlite:///{folder / 'mlflow.db'}"
-    assert not [line for line in lines.said if "MLflow" in line]
+    assert "mlflow-incomplete" not in watch.codes
     assert len(list(folder.glob("mlartifacts/_Shared_x/*/artifacts/*"))) == 4
 
 
 def test_another_store_is_told_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was delivered to one place was not delivered to another."""
+    """Delivery to one store does not count for another."""
     run()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     outcome = run()

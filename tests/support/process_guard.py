@@ -1,8 +1,8 @@
-"""Ends what the tests have started and not ended, once they are over, however that came: `leftovers.py MARK`.
+"""End the processes that tests have left behind, however the tests ended: `process_guard.py MARK`.
 
 Ray's daemons, servers and kernels of notebooks are in sessions of their own, so that neither Ctrl-C nor the end of the
-tests reaches them. They are known by a variable that all of them have from the tests. Where there is no /proc, they
-are left to themselves.
+tests reaches them. The guard finds them by an environment variable that they inherit from the tests. Without /proc it
+finds none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 10.0
 
 
 def watch() -> subprocess.Popen[bytes]:
-    """Mark what this process starts from now on, and start the process that ends it: it waits for the end of a pipe."""
+    """Mark all processes that this one starts from now on, and start the guard, which acts when its input ends."""
     mark = uuid.uuid4().hex
     unmarked = {name: value for name, value in os.environ.items() if name != NAME}
     os.environ[NAME] = mark
@@ -32,16 +32,16 @@ def watch() -> subprocess.Popen[bytes]:
 
 
 def marked(mark: str) -> Iterator[int]:
-    """The processes that have the mark."""
+    """Yield the processes that have the mark."""
     wanted = f"{NAME}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is somebody else's
+        with suppress(OSError):  # the process has ended, or belongs to another user
             if wanted in (folder / "environ").read_bytes().split(b"\0"):
                 yield int(folder.name)
 
 
 def end(mark: str) -> None:
-    """Kill all that have the mark, and what these start meanwhile."""
+    """Kill all processes that have the mark, and those that they start meanwhile."""
     until = time.monotonic() + PATIENCE_SECONDS
     while (found := list(marked(mark))) and time.monotonic() < until:
         for process in found:

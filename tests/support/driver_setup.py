@@ -1,4 +1,4 @@
-"""The one way in which tests set up a driver."""
+"""Set up a driver for a test, and record its notices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.core.executor import Executor
-from optitrip.core.notice import Notice
+from optitrip.core.notice import Code, Notice
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Settings
@@ -24,7 +24,7 @@ AT_ONCE = Settings(write_seconds=0.0)
 
 
 def settings(target_seconds: float | None = None, **changes: Any) -> Settings:
-    """`AT_ONCE` with changes; `target_seconds` is the length of slices."""
+    """Return `AT_ONCE` with changes; `target_seconds` is the length of slices."""
     if target_seconds is not None:
         changes["scheduler"] = SchedulerSettings(target_seconds=target_seconds)
     return replace(AT_ONCE, **changes)
@@ -40,7 +40,8 @@ def driver(
     settings: Settings = AT_ONCE,
     **options: Any,
 ) -> Driver:
-    """A driver of an objective, on what `make` makes or manages; by default with its journal in memory."""
+    """Return a driver of an objective on the executor that `make` makes, or on those that it manages; the journal is in
+    memory by default."""
     executors = make if isinstance(make, ExecutorManager) else ExecutorManager(make)
     executors.use(objective, executors.paths, (observer or Observers()).notice)
     return Driver(
@@ -54,11 +55,19 @@ def driver(
     )
 
 
-class Lines(Observer):
-    """Keeps what was said."""
+class Recording(Observer):
+    """Stores the notices of a sweep."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.notices: list[Notice] = []
 
     def notice(self, notice: Notice) -> None:
-        self.said.append(notice.text)
+        self.notices.append(notice)
+
+    @property
+    def codes(self) -> list[Code]:
+        return [notice.code for notice in self.notices]
+
+    def texts(self, code: Code) -> list[str]:
+        """Return the texts of all notices with a code."""
+        return [notice.text for notice in self.notices if notice.code == code]

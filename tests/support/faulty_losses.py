@@ -71,19 +71,19 @@ DEADLY: dict[str, Callable[[], Any]] = {
     "_exit": lambda: os._exit(0),
     "abort": lambda: os.abort(),
 }
-"""What ends the process."""
+"""Faults that end the process."""
 HANGING: dict[str, Callable[[], Any]] = {
     "sleep": lambda: time.sleep(FOREVER),
     "loop in C that holds the interpreter": lambda: sum(itertools.repeat(0)),
     "child process": with_a_child,
 }
-"""What never ends."""
+"""Faults that never end."""
 UNUSUAL: dict[str, Callable[[], float]] = {
     "fork": forks,
     "threads": has_threads,
     "signal handlers": handles_signals,
 }
-"""What a loss may do with its process; each returns 1. Not a pool of forked processes: as Python says itself, one of
+"""Allowed uses of the process; each returns 1. Not a pool of forked processes: as Python says itself, one of
 these may wait for ever for a thread that was not forked with it."""
 RAISING: dict[str, Callable[[], Any]] = {
     "exception": lambda: raises(ValueError("no")),
@@ -97,7 +97,7 @@ RAISING: dict[str, Callable[[], Any]] = {
     "NaN": lambda: float("nan"),
     "infinity": lambda: float("inf"),
 }
-"""What is recorded where it happens."""
+"""Faults that are recorded where they happen."""
 FAULTS = {**DEADLY, **HANGING, **UNUSUAL, **RAISING}
 
 

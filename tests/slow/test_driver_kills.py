@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from killing import POINTS
+from driver_kills import POINTS
 
 HERE = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """In memory where there is such a place: what a process wrote outlives its SIGKILL, whatever the disk does."""
+    """A folder in memory where the system has such a place: a write outlives SIGKILL whatever the disk does."""
     memory = Path("/dev/shm")
     made = Path(tempfile.mkdtemp(prefix="optitrip-", dir=memory if os.access(memory, os.W_OK) else None))
     yield made
@@ -29,17 +29,17 @@ def folder() -> Iterator[Path]:
 
 
 def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
-    command = [sys.executable, str(HERE / "killing.py"), str(folder), str(kills), str(seed)]
+    command = [sys.executable, str(HERE / "driver_kills.py"), str(folder), str(kills), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     print(done.stdout)
-    told = json.loads(done.stdout)
-    assert sum(told["kills"].values()) - told["kills"]["finished"] == kills
-    assert told["lost"] == 0
-    assert told["wrong"] == 0
-    assert told["most evaluated in vain by one kill"] <= 1  # the one in flight
-    assert told["acknowledged"] > 0
-    return told
+    counts = json.loads(done.stdout)
+    assert sum(counts["kills"].values()) - counts["kills"]["finished"] == kills
+    assert counts["lost"] == 0
+    assert counts["wrong"] == 0
+    assert counts["most evaluated in vain by one kill"] <= 1  # the slice in flight
+    assert counts["acknowledged"] > 0
+    return counts
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forks")
@@ -59,5 +59,5 @@ def test_a_driver_killed_more_often_loses_nothing(folder: Path) -> None:
 @pytest.mark.timeout(3_600)
 def test_a_driver_killed_at_every_point_loses_nothing(folder: Path) -> None:
     """300 kills, at random moments and at every one of the named points."""
-    told = killed(folder, kills=300, seed=1)
-    assert set(told["kills"]) == {*POINTS, "at random", "finished"}
+    counts = killed(folder, kills=300, seed=1)
+    assert set(counts["kills"]) == {*POINTS, "at random", "finished"}

@@ -1,7 +1,7 @@
-"""Kill a driver, again and again: `python killing.py FOLDER KILLS SEED` prints what came of it as JSON.
+"""Kill a driver again and again: `python driver_kills.py FOLDER KILLS SEED` prints the counts as JSON.
 
-Each life is a fork of this process, which has imported everything, so that a life costs milliseconds. It ends by
-SIGKILL at a moment drawn at random or at one of the points that are named here, before and after each write.
+Each life of the driver is a fork of this process, which has imported everything, so that a life costs milliseconds. It
+ends by SIGKILL at a random moment or at one of the POINTS, before and after each write.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from driver_setup import settings
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.locations import Lines
@@ -29,12 +30,11 @@ from optitrip.output.outcome import Outcome
 from optitrip.runtime import files
 from optitrip.store.start_point import resolve
 from optitrip.store.state_dir import JOURNAL
-from running import settings
 
 CANDIDATES = 1_500
 TABLES = {
     "seed": 7,
-    "objective": {"loss": "killing:loss"},
+    "objective": {"loss": "driver_kills:loss"},
     "space": {"x": {"uniform": [-5.0, 5.0]}},
     "method": {"use": "search", "candidates": CANDIDATES},
     "run": {"executor": "serial"},
@@ -53,12 +53,12 @@ def loss(x: float) -> float:
 
 
 def live(root: Path) -> Outcome:
-    """The sweep, or what is left of it."""
+    """Run the sweep, or resume it."""
     sweep = resolve(parse_draft(TABLES, Lines(None, ""), "killed", Path(__file__).parent, ""))
     return run_sweep(sweep, Options(root, settings=SETTINGS), Observers())
 
 
-def noted(file: Path, *numbers: int) -> None:
+def append_line(file: Path, *numbers: int) -> None:
     """Append a line in one call, so that a kill leaves no half."""
     handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, (" ".join(str(int(number)) for number in numbers) + "\n").encode())
@@ -70,7 +70,7 @@ def lines(file: Path) -> list[tuple[int, ...]]:
 
 
 class Fuse:
-    """Kills this process when it comes to a point for the so-manieth time; without one, notes alone are taken."""
+    """Kills this process when it reaches a point for the `count`th time; without a point it records the parts only."""
 
     def __init__(self, folder: Path, point: str | None, count: int) -> None:
         self.folder, self.point, self.count = folder, point, count
@@ -93,11 +93,11 @@ class Fuse:
         def writing(journal: Any, stage: int, digest: bytes, parts: Any, *more: Any) -> Any:
             different = write(journal, stage, digest, parts, *more)
             for part, _ in parts:
-                noted(folder / "acknowledged", stage, part.items.start, part.items.stop)
+                append_line(folder / "acknowledged", stage, part.items.start, part.items.stop)
             return different
 
         def evaluating(worker: Any, method: Any, items: range, *more: Any) -> Any:
-            noted(folder / "evaluated", method.kind == "search", items.start, items.stop)
+            append_line(folder / "evaluated", method.kind == "search", items.start, items.stop)
             return evaluate(worker, method, items, *more)
 
         def replacing(path: Path, data: bytes) -> None:
@@ -112,12 +112,12 @@ class Fuse:
         if point == self.point:
             self.count -= 1
             if not self.count:
-                noted(self.folder / "fired", POINTS.index(point))
+                append_line(self.folder / "fired", POINTS.index(point))
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
 def life(folder: Path, draw: random.Random) -> str:
-    """One life; how it ended."""
+    """Run one life, and return how it ended."""
     point = draw.choice([None, None, *POINTS])
     count, delay = draw.randint(1, 6 if point and "replace" in point else 25), draw.uniform(0, 0.25)
     child = os.fork()
@@ -147,9 +147,9 @@ def rows(folder: Path) -> set[tuple[int, int, int]]:
     if not found or not found[0].stat().st_size:
         return set()
     journal = Journal(found[0], found[0].parent.name.rpartition("-")[2], reading=True)
-    there = {(stage, items.start, items.stop) for stage, _, items, _ in journal.rows()}
+    stored = {(stage, items.start, items.stop) for stage, _, items, _ in journal.rows()}
     journal.close()
-    return there
+    return stored
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
@@ -165,14 +165,14 @@ def main(folder: Path, kills: int, seed: int) -> None:
         before = len(lines(place / "evaluated"))
         end = life(place, draw)
         ends[end] += 1
-        there = rows(place)
-        told = set(lines(place / "acknowledged"))
-        lost += len(told - there)
+        stored = rows(place)
+        written = set(lines(place / "acknowledged"))
+        lost += len(written - stored)
         begun = {(0, lo, hi) for search, lo, hi in lines(place / "evaluated")[before:] if search}
-        most = max(most, len(begun - there)) if end != "finished" else most
+        most = max(most, len(begun - stored)) if end != "finished" else most
         if end == "finished":
             sweeps += 1
-            acknowledged += len(told)
+            acknowledged += len(written)
             (root,) = (place / "root").iterdir()
             wrong += wanted != {name: (root / name).read_bytes() for name in FILES}
             place = folder / str(sweeps)

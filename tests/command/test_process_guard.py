@@ -13,8 +13,8 @@ HERE = Path(__file__).parents[1] / "support"
 TESTS = """
 import subprocess, sys
 sys.path.insert(0, sys.argv[1])
-import leftovers
-leftovers.watch()
+import process_guard
+process_guard.watch()
 for session in (False, True):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1e9)"], start_new_session=session)
     print(child.pid, flush=True)

@@ -1,4 +1,4 @@
-"""Ray workers for many runs: a new one takes two seconds."""
+"""Share Ray workers between tests: a new one takes two seconds."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 TESTS = Path(__file__).parents[1]
 PATHS = sorted({str(path.parent) for path in TESTS.rglob("*.py")})
-"""The folders of tests and of what supports them: workers import losses from there."""
+"""All folders of tests: workers import losses from there."""
 
 
 @contextmanager
-def lasting_workers(count: int) -> Generator[Any]:
-    """Keep workers through runs that close them; who dies is replaced. A local Ray must be there."""
+def long_lived_workers(count: int) -> Generator[Any]:
+    """Yield workers that outlive the runs that close them; dead ones are replaced. A local Ray must be running."""
     from optitrip.executors.ray.pool import RayWorkers
 
-    class Lasting(RayWorkers):
+    class LongLived(RayWorkers):
         def close(self) -> None: ...
 
-    executor = Lasting(count, paths=PATHS)
+    executor = LongLived(count, paths=PATHS)
     yield executor
     RayWorkers.close(executor)

@@ -1,7 +1,7 @@
-"""Which tests one process runs: those of a file, since what they share is made once, and all that use Ray.
+"""Group tests by process: those of a file run together, since they share fixtures, and so do all that use Ray.
 
-pytest-xdist has `--dist loadgroup` for this, but tells groups by an attribute that pytest 9 has no longer. So each
-process writes down the groups of its tests, and the scheduler reads them.
+pytest-xdist has `--dist loadgroup` for this, but reads groups from an attribute that pytest 9 no longer has. So each
+process writes the groups of its tests to a file, and the scheduler reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 RAY = "ray"
 LONGEST = (RAY, "test_cli", "test_tracking", "test_laws", "test_api")
-"""Groups that would otherwise be begun last, by one process, while the other has nothing left to do."""
+"""Groups to start first: started last, one would keep a process busy while the other is idle."""
 
 
 def group(item: pytest.Item) -> str:
@@ -25,10 +25,10 @@ def group(item: pytest.Item) -> str:
 
 
 class Groups(LoadScopeScheduling):
-    """Hands out a group at a time.
+    """Assigns a group at a time to a process.
 
     Args:
-        folder: where the processes write down their groups.
+        folder: in which the processes write their groups.
     """
 
     def __init__(self, config: pytest.Config, log: Any, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Groups(LoadScopeScheduling):
 
 
 class Scheduling:
-    """The plugin, in the process that hands out and in those that run tests."""
+    """The plugin, in the process that assigns tests and in those that run them."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="optitrip-groups-"))
@@ -62,7 +62,7 @@ class Scheduling:
 
 
 def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the longest groups, and write down which test is in which."""
+    """Start with the longest groups, and write the group of each test to a file."""
     for item in items:
         if "local_ray" in getattr(item, "fixturenames", ()):
             item.add_marker(RAY)
