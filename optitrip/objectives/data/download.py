@@ -12,13 +12,12 @@ from typing import Any
 
 from optitrip.runtime.files import move_aside
 from optitrip.errors import InputError
-from optitrip.objectives.data.cifar10 import BATCHES, PAGE, binary_table
+from optitrip.objectives.data.cifar10 import FILES, PAGE, read_table
 
 OFFICIAL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 SHA256 = "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 """Of the official archive of 170,052,171 bytes, whose published MD5 is c32a1d4ab5d03f1284b67883e8d87530."""
 NAME = "cifar-10-batches-bin"
-FILES = tuple(f"{batch}.bin" for batch in BATCHES)
 CHUNK = 1 << 20
 PATIENCE = 30
 """Bytes written at a time, and seconds without any until a transfer counts as failed."""
@@ -63,7 +62,7 @@ def complete(folder: Path) -> bool:
     """Whether it holds all six files, and optitrip can read them."""
     try:
         for name in FILES:
-            binary_table(folder / name)
+            read_table(folder / name)
     except InputError:
         return False
     return True

@@ -11,7 +11,7 @@ import numpy as np
 
 from optitrip.errors import InputError
 from optitrip.core.suggest import nearest
-from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, tables
+from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, read_tables
 from optitrip.core.arrays import Array
 
 
@@ -81,6 +81,6 @@ def digits() -> Images:
 
 
 def cifar10(folder: Path) -> Images:
-    """The 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10, from its binary files or its pickled ones."""
-    train, test = tables(folder)
+    """The 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10, from its binary files."""
+    train, test = read_tables(folder)
     return Images(train[:, 1:], train[:, 0], test[:, 1:], test[:, 0], SHAPE, CLASSES)
