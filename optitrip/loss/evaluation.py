@@ -181,11 +181,8 @@ def full_block(values: Mapping[str, Array], rows: range, first_place: int, block
 
 
 def call_batch_of_one(batch_call: Callable[..., Any], values: Mapping[str, Array]) -> Any:
-    """Call a batched loss with a batch of one, and return what a plain call would.
-
-    Raises:
-        NotANumber: if it does not return a batch of one.
-    """
+    """Call a batched loss with a batch of one, and return what a plain call would. Raises NotANumber if it does not
+    return a batch of one."""
     loss, extras = split_loss(batch_call(**values))
     number = float(as_batch(loss, 1)[0])
     numbers = {name: as_batch(value, 1, repr(name))[0] for name, value in extras.items()}

@@ -169,11 +169,8 @@ class Objective:
         return self.loss.around(**arguments(values, 0))
 
     def report(self, values: Mapping[str, Array]) -> dict[str, float]:
-        """Return the objective's extra figures of one point, given as a batch of one.
-
-        Raises:
-            TypeError: if it returns anything but a dict of numbers.
-        """
+        """Return the objective's extra figures of one point, given as a batch of one. Raises TypeError if it returns
+        anything but a dict of numbers."""
         figures = self.loss.report(**arguments(values, 0))
         if not isinstance(figures, dict):
             raise TypeError(f"report must return a dict of numbers, returned {abbreviate(figures)}")
@@ -181,10 +178,7 @@ class Objective:
 
     def gradient(self, values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the objective's analytic gradient by the named parameters at one point, given as a batch of one.
-
-        Raises:
-            TypeError: if one of them is missing or has another shape.
-        """
+        Raises TypeError if one of them is missing or has another shape."""
         returned = self.loss.gradient(**arguments(values, 0))
         table: dict[Any, Any] = returned if isinstance(returned, dict) else dict.fromkeys(names[:1], returned)  # pyright: ignore[reportUnknownVariableType]
         wanted = {name: values[name].shape[1:] for name in names}
@@ -197,10 +191,7 @@ class Objective:
 
     def images(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Return the parameters of a point, or its gradient, as pictures by title; none unless the objective offers it.
-
-        Raises:
-            TypeError: if a picture is neither (height, width) nor (height, width, 3).
-        """
+        Raises TypeError if a picture is neither (height, width) nor (height, width, 3)."""
         images: Any = self.loss.images(**values) if self._offers("images") else {}
         arrays = {str(title): np.asarray(image) for title, image in dict(images).items()}
         for title, image in arrays.items():

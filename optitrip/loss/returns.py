@@ -53,11 +53,8 @@ class Evaluation:
         return self.columns[name]
 
     def store(self, row: int, returned: Any) -> None:
-        """Store what a plain call returned.
-
-        Raises:
-            NotANumber: if it is neither a number nor a dict of numbers; then nothing is stored.
-        """
+        """Store what a plain call returned. Raises NotANumber if it is neither a number nor a dict of numbers; then
+        nothing is stored."""
         loss, extras = split_loss(returned)
         numbers = {"loss": as_number(loss)}
         numbers |= {name: as_number(value, f"{name!r} beside a loss") for name, value in extras.items()}
@@ -81,11 +78,8 @@ class Evaluation:
 
 
 def split_loss(returned: Any) -> tuple[Any, dict[str, Any]]:
-    """Split what was returned into the loss and the other numbers by name.
-
-    Raises:
-        NotANumber: for a dict without a loss, or with a name that cannot be used.
-    """
+    """Split what was returned into the loss and the other numbers by name. Raises NotANumber for a dict without a loss,
+    or with a name that cannot be used."""
     if not isinstance(returned, Mapping):
         return returned, {}
     extras: dict[Any, Any] = dict(returned)  # pyright: ignore[reportUnknownArgumentType]
@@ -100,11 +94,8 @@ def split_loss(returned: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def as_number(value: Any, what: str = "a loss") -> float:
-    """Convert any real scalar to a float, 0-d arrays of NumPy and torch included.
-
-    Raises:
-        NotANumber: for booleans, strings, complex numbers, arrays with axes, None and the like.
-    """
+    """Convert any real scalar to a float, 0-d arrays of NumPy and torch included. Raises NotANumber for booleans,
+    strings, complex numbers, arrays with axes, None and the like."""
     scalar = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     unwanted = isinstance(scalar, bool | np.bool_ | str | bytes | complex | np.complexfloating)
     real = hasattr(scalar, "__float__") or hasattr(scalar, "__index__")
@@ -117,11 +108,8 @@ def as_number(value: Any, what: str = "a loss") -> float:
 
 
 def as_batch(returned: Any, block: int, what: str = "losses") -> Array:
-    """Convert the losses of a block to float64 of shape (block,).
-
-    Raises:
-        NotANumber: for another shape, or entries that are not real numbers.
-    """
+    """Convert the losses of a block to float64 of shape (block,). Raises NotANumber for another shape, or entries that
+    are not real numbers."""
     try:
         array = np.asarray(returned)
     except Exception as error:  # ragged lists, or the user's own __array__

@@ -27,11 +27,8 @@ class Analytic(ABC):
     dimensions: ClassVar[range] = range(1, 2**31)
 
     def __call__(self, x: Array) -> float:
-        """f(x), x of shape (d,).
-
-        Raises:
-            ValueError: if x is no vector of a dimension that the function is defined for.
-        """
+        """f(x), x of shape (d,). Raises ValueError if x is no vector of a dimension that the function is defined
+        for."""
         return float(self._values(self._checked(x, batch=False))[0])
 
     def losses(self, x: Array) -> Array:
@@ -43,11 +40,8 @@ class Analytic(ABC):
         return self._slope(self._checked(x, batch=False)[0])
 
     def minimum(self, dimension: int) -> Array:
-        """Tell the place of the least value, float64 of shape (dimension,).
-
-        Raises:
-            ValueError: if the function is not defined for that dimension.
-        """
+        """Tell the place of the least value, float64 of shape (dimension,). Raises ValueError if the function is not
+        defined for that dimension."""
         return self._place(self._checked(np.zeros(dimension), batch=False).size)
 
     def least(self, dimension: int) -> float:

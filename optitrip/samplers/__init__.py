@@ -19,11 +19,8 @@ class Sampler(Protocol):
         ...
 
     def check(self, sizes: Mapping[str, int], items: int) -> None:
-        """Check that the sampler is of use for this many coordinates, by name, and this many items.
-
-        Raises:
-            ValueError: saying what was given, what is wanted and what to do.
-        """
+        """Check that the sampler is of use for this many coordinates, by name, and this many items. Raises ValueError
+        saying what was given, what is wanted and what to do."""
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
         """Draw the points of a range of items.

@@ -57,11 +57,8 @@ class Variable:
 
     @classmethod
     def parse(cls, name: str, entry: object, *, drawn: bool = True) -> Variable:
-        """Return the variable of an entry of a sweep file; unless it must be `drawn`, it needs no distribution.
-
-        Raises:
-            Invalid: with the path, below the variable, of the key at fault.
-        """
+        """Return the variable of an entry of a sweep file; unless it must be `drawn`, it needs no distribution. Raises
+        Invalid with the path, below the variable, of the key at fault."""
         if not name.isidentifier():
             raise Invalid((), f"{name!r} cannot be the name of a parameter; wanted letters, digits and underscores")
         table: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {"constant": entry}  # pyright: ignore[reportUnknownArgumentType]
@@ -140,11 +137,8 @@ class Space:
         return [variable for variable in self.variables if not variable.distribution.fixed]
 
     def check_differentiable(self) -> None:
-        """Check that a gradient has coordinates, all of them real.
-
-        Raises:
-            Invalid: with the name of a variable that has no derivative.
-        """
+        """Check that a gradient has coordinates, all of them real. Raises Invalid with the name of a variable that has
+        no derivative."""
         for variable in self.varied:
             if not variable.distribution.continuous:
                 value = json.dumps(as_python(variable.distribution.values(np.array([LOWEST]))[0]))
@@ -166,10 +160,7 @@ class Space:
     @classmethod
     def parse(cls, table: Mapping[str, object], *, drawn: bool = True) -> Space:
         """Return the space of a sweep file's [space] table; unless candidates are `drawn`, it needs no distributions.
-
-        Raises:
-            Invalid: with the path, below [space], of the key at fault.
-        """
+        Raises Invalid with the path, below [space], of the key at fault."""
         if not table:
             raise Invalid((), "is empty; wanted a line for each parameter of the loss, e.g. x = { normal = [0, 1] }")
         variables: list[Variable] = []

@@ -38,11 +38,8 @@ def read_tables(folder: Path) -> tuple[Array, Array]:
 
 
 def read_table(file: Path) -> Array:
-    """Read the records of one file, uint8 of shape (10,000, 3,073): label byte, then pixels.
-
-    Raises:
-        InputError: if the file is missing, of another size, or holds labels above 9.
-    """
+    """Read the records of one file, uint8 of shape (10,000, 3,073): label byte, then pixels. Raises InputError if the
+    file is missing, of another size, or holds labels above 9."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:

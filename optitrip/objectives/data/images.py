@@ -42,10 +42,7 @@ class Images:
 
     def pictures(self, weights: Array) -> dict[str, Array]:
         """Weights of shape (classes, pixels), in the file's order, as one float64 image of `shape` a class, by name.
-
-        Raises:
-            ValueError: for weights of another shape.
-        """
+        Raises ValueError for weights of another shape."""
         wanted = (self.classes, math.prod(self.shape))
         if weights.shape != wanted:
             raise ValueError(f"weights have shape {weights.shape}, wanted {wanted}: classes and pixels, without a bias")
@@ -55,11 +52,7 @@ class Images:
 
 
 def load(data: str, path: str | None = None) -> Images:
-    """Load a data set by name.
-
-    Raises:
-        InputError: if there is no such data set, or its files are missing or damaged.
-    """
+    """Load a data set by name; raises InputError if there is no such data set, or its files are missing or damaged."""
     if data == "digits":
         if path is not None:
             raise InputError(f"digits come with optitrip and take no path, was {path!r}")
