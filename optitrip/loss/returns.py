@@ -14,9 +14,6 @@ from optitrip.core.arrays import Array
 from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Problems, Record
 from optitrip.runtime.tracebacks import recorded
 
-RESERVED = ("index",)
-"""Column names that numbers beside the loss cannot have."""
-
 
 class NotANumber(TypeError):
     """The objective returned something that is not a loss."""
@@ -88,7 +85,7 @@ def split_loss(returned: Any) -> tuple[Any, dict[str, Any]]:
             f"a dict must hold 'loss' beside other numbers, held {', '.join(map(repr, extras)) or 'nothing'}"
         )
     for name in extras:
-        if not isinstance(name, str) or name in RESERVED:
+        if not isinstance(name, str) or name == "index":  # a column that optitrip adds
             raise NotANumber(f"a number beside the loss cannot be called {name!r}")
     return extras.pop("loss"), extras
 

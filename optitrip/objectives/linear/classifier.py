@@ -95,15 +95,17 @@ class LinearClassifier(ABC):
         and sum over classes run along contiguous memory; over a last axis of 10 they would take longer than it.
         """
         self._check_shape(W.shape[1:])
-        n = len(W)
-        weights = self.stacked(W, self.x.dtype)
-        out = np.empty((self.classes * n, self.rows), self.x.dtype)
+        return self.mean_by_matmul(self.stacked(W, self.x.dtype), self.x, self.rows) + self.penalty(W)
+
+    def mean_by_matmul(self, weights: Array, features: Array, rows: int) -> Array:
+        """Return mean losses without the penalty from scores weights features^T, `rows` images at a time."""
+        out = np.empty((len(weights), rows), features.dtype)
 
         def product(start: int, stop: int) -> Array:
-            rows = self.x[start:stop]
-            return np.matmul(weights, rows.T, out=out if len(rows) == self.rows else None)
+            chunk = features[start:stop]
+            return np.matmul(weights, chunk.T, out=out if len(chunk) == rows else None)
 
-        return self.mean_of(n, self.rows, self.x.dtype, product) + self.penalty(W)
+        return self.mean_of(len(weights) // self.classes, rows, features.dtype, product)
 
     def mean_of(self, n: int, rows: int, dtype: Any, product: Callable[[int, int], Array]) -> Array:
         """Return mean losses of the images by n classifiers, without the penalty; float64 of shape (n,).

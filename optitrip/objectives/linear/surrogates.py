@@ -54,16 +54,10 @@ class LowRank:
 
     def losses(self, W: Array) -> Array:
         """Return losses of n classifiers, W of shape (n, classes, features); float64 of shape (n,)."""
-        n = len(W)
         weights = self._classifier.stacked(W, np.float32) @ self._basis
-        out = np.empty((len(weights), LOW_RANK_ROWS), np.float32)
-
-        def product(start: int, stop: int) -> Array:
-            rows = self._reduced[start:stop]
-            return np.matmul(weights, rows.T, out=out if len(rows) == LOW_RANK_ROWS else None)
-
-        losses = self._classifier.mean_of(n, LOW_RANK_ROWS, np.float32, product)
-        return losses + np.asarray(W, np.float64).reshape(n, -1) @ self._linear.ravel() + self._classifier.penalty(W)
+        losses = self._classifier.mean_by_matmul(weights, self._reduced, LOW_RANK_ROWS)
+        rest = np.asarray(W, np.float64).reshape(len(W), -1) @ self._linear.ravel()
+        return losses + rest + self._classifier.penalty(W)
 
 
 class ByPyTorch:
