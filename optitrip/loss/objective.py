@@ -33,14 +33,11 @@ def batched(function: Function) -> Function: ...
 @overload
 def batched(*, block: int) -> Callable[[Function], Function]: ...
 def batched(function: Any = None, *, block: int | None = None) -> Any:
-    """Mark a function that takes a whole batch of candidates at once.
+    """Mark a function that takes a whole batch of candidates at once; without a function, return a decorator.
 
     Each parameter arrives with a leading axis of n candidates, and n losses are returned, shape (n,); or a dict of
-    such arrays, one of which is `loss`. The function itself is not changed otherwise.
-
-    Args:
-        function: the function to mark; without it, a decorator is returned.
-        block: number of candidates in a call; 256 by default.
+    such arrays, one of which is `loss`. A call has `block` candidates, 256 by default. The function is returned as it
+    is, but for the mark.
     """
 
     def mark(function: Any) -> Any:
@@ -59,7 +56,7 @@ def batched(function: Any = None, *, block: int | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a loaded objective offers; all that a route may know of it."""
+    """Capabilities of a loaded objective; a route may know nothing else of it."""
 
     losses: bool = False
     gradient: bool = False
@@ -88,8 +85,7 @@ class Objective:
         surrogate: cheaper objective that a search screens by.
 
     Raises:
-        InputError: if the object is not a loss, its block not a number of candidates, or its order not one of
-            coordinates.
+        InputError: if the object is not a loss, or its block or order is not valid.
     """
 
     loss: Any
@@ -152,7 +148,7 @@ class Objective:
         if self.plain_call is not None:
             step = partial(call_one_by_one, self.plain_call)
         else:
-            assert self.batch_call is not None  # as checked above, when the objective was made
+            assert self.batch_call is not None  # checked in __post_init__
             step = partial(call_in_batches_of_one, self.batch_call)
         return evaluate_range(draw, items, self.capabilities.block, step)
 

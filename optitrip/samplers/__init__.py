@@ -23,16 +23,8 @@ class Sampler(Protocol):
         saying what was given, what is wanted and what to do."""
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
-        """Draw the points of a range of items.
-
-        Args:
-            seed: the sweep's seed.
-            sizes: number of coordinates of each variable, by name.
-            items: consecutive indices.
-
-        Returns:
-            For each name a float64 array of shape (len(items), sizes[name]) in the open interval (0, 1).
-        """
+        """Draw the points of a range of items for the sweep's seed and the number of coordinates of each variable;
+        returns for each name a float64 array of shape (len(items), sizes[name]) in the open interval (0, 1)."""
         ...
 
 

@@ -82,17 +82,10 @@ def scramble(seed: int, base: int) -> Array:
 
 
 def radical_inverse(items: range, base: int, permutations: Array) -> Array:
-    """Reverse the digits of consecutive indices behind the point, each permuted.
+    """Reverse the digits of consecutive indices, up to 2^53, behind the point, each permuted for its place (the
+    permutation of the last place comes first). Return float64 in the open interval (0, 1), shape (len(items),).
 
     All but the last division is exact, in integers below 2^61.
-
-    Args:
-        items: the indices, up to 2^53.
-        base: base of the digits.
-        permutations: one for each place of a digit, the last place first.
-
-    Returns:
-        float64 in the open interval (0, 1), shape (len(items),).
     """
     places = len(permutations)
     # From the first digit to the last: neighbours differ in their last digits only, so the first ones are few.

@@ -28,13 +28,8 @@ def cifar10(folder: Path, url: str = OFFICIAL, checksum: str = SHA256) -> Path:
     The work is done beside it in `folder`, and the finished folder is renamed into place: a killed run leaves at most a
     folder cifar-10-batches-bin.part-*, which may be deleted. A damaged folder of this name is set aside.
 
-    Args:
-        folder: parent folder; created if it is missing.
-        url: address of the archive, http or https.
-        checksum: checksum of the archive, as "sha256:" and 64 digits.
-
-    Raises:
-        InputError: if it cannot be fetched, is not what it should be, or cannot be written.
+    `url` is http or https, `checksum` is "sha256:" and 64 digits, and `folder` is created if it is missing. Raises
+    InputError if the archive cannot be fetched, is not the expected one, or cannot be written.
     """
     target = folder / NAME
     if complete(target):

@@ -110,11 +110,8 @@ class LinearClassifier(ABC):
     def mean_of(self, n: int, rows: int, dtype: Any, product: Callable[[int, int], Array]) -> Array:
         """Return mean losses of the images by n classifiers, without the penalty; float64 of shape (n,).
 
-        Args:
-            n: number of classifiers.
-            rows: number of images in a chunk.
-            dtype: type of the scores.
-            product: returns the scores of images start to stop, shape (classes * n, images); they are overwritten.
+        `product` returns the scores of images start to stop, of this dtype and shape (classes * n, images); they are
+        overwritten. It is called for `rows` images at a time.
         """
         total = np.zeros(n)
         losses, right = np.empty((2, n, rows), dtype)
@@ -138,16 +135,9 @@ class LinearClassifier(ABC):
         return self.l2 * np.square(W, dtype=np.float64).reshape(len(W), -1).sum(axis=1)
 
     def screen(self, how: str, device: str = "cpu") -> Any:
-        """Return a cheaper surrogate, with its own `losses`.
-
-        Args:
-            how: one of `screens`: low_rank, by principal components of the images; float32 or bfloat16, by products in
-                that precision.
-            device: cpu, or cuda for a GPU.
-
-        Raises:
-            InputError: if it needs PyTorch, which is not installed or has no such device.
-        """
+        """Return a cheaper surrogate, with its own `losses`, for cpu or cuda: low_rank by principal components of the
+        images, float32 or bfloat16 by products in that precision. Raises InputError if it needs PyTorch, which is not
+        installed or has no such device."""
         if how == "low_rank":
             if device != "cpu":
                 raise InputError("screen = 'low_rank' runs on the CPU; leave device out")
@@ -179,10 +169,8 @@ class LinearClassifier(ABC):
         return {"train_accuracy": float(train.mean()), "test_accuracy": float(test.mean())}
 
     def order(self) -> Array:
-        """Return the best order of coordinates: flat places in W, int64 of shape (classes * features,).
-
-        Features slowest, classes fastest: a step of one feature moves the scores of all classes by the same amounts.
-        """
+        """Return the best order of coordinates: flat places in W, int64 of shape (classes * features,). Features are
+        slowest, classes fastest: a step of one feature moves the scores of all classes by the same amounts."""
         return np.arange(self.classes * self.x.shape[1], dtype=np.int64).reshape(self.classes, -1).T.ravel()
 
     def images(self, W: Array) -> dict[str, Array]:
@@ -200,10 +188,8 @@ class LinearClassifier(ABC):
 
     @abstractmethod
     def _image_losses(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
-        """Write the losses of a chunk's images, without the penalty, to `out` of shape (n, images).
-
-        Scores, of shape (classes, n, images), are overwritten; `right` is scratch of the shape of `out`.
-        """
+        """Write the losses of a chunk's images, without the penalty, to `out` of shape (n, images). Scores, of shape
+        (classes, n, images), are overwritten; `right` is scratch of the shape of `out`."""
 
     @abstractmethod
     def slopes(self, scores: Array, labels: Array) -> None:

@@ -18,14 +18,8 @@ ROWS = 4096
 
 
 class LinearAround(ABC):
-    """The loss around one W, shape (classes, features).
-
-    Args:
-        x: features of the images, shape (images, features).
-        labels: classes of the images.
-        W: the weights.
-        l2: strength of the penalty l2 * sum(W ** 2).
-    """
+    """The loss around one W, shape (classes, features), on images with features x, shape (images, features), and
+    labels, with the penalty l2 * sum(W ** 2)."""
 
     def __init__(self, x: Array, labels: Array, W: Array, l2: float) -> None:
         self._x, self._labels, self._l2 = x, labels, l2
@@ -33,15 +27,8 @@ class LinearAround(ABC):
         self._images = np.arange(len(x))
 
     def deltas(self, coordinates: Array, steps: Array) -> Array:
-        """Return f(W + h e) - f(W) without cancellation.
-
-        Args:
-            coordinates: flat places in W, int64 of shape (n,), repeated or not.
-            steps: h of each coordinate, float64.
-
-        Returns:
-            The changes, float64 of shape (n,). Their bits depend on the other coordinates of the call.
-        """
+        """Return f(W + h e) - f(W) without cancellation, float64 of shape (n,), for flat places in W, int64 of shape
+        (n,), repeated or not, and a step h for each. The bits depend on the other coordinates of the call."""
         classes, features = np.divmod(coordinates, self._x.shape[1])
         distinct, places = np.unique(features, return_inverse=True)
         deltas = self._summed_changes(classes, distinct, places, steps) / len(self._x)

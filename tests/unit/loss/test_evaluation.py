@@ -92,13 +92,13 @@ def losses(call: Callable[..., Any], items: range = range(COUNT)) -> Evaluation:
 
 @pytest.mark.parametrize(("call", "order"), LOSSES.values(), ids=LOSSES)
 def test_every_kind_of_function_gets_its_parameters_by_name(call: Any, order: list[str] | None) -> None:
-    """By position only where a function says truly in which order it takes them; the losses are the same."""
+    """Parameters go by position only where a function's signature can be trusted; the losses are the same."""
     assert positional_order(call, list(VALUES)) == order
     assert losses(call).losses.tolist() == WANTED
 
 
 def test_scalars_are_pythons_own_and_arrays_cannot_be_written() -> None:
-    """What a loss gets does not depend on how it is called."""
+    """The arguments of a loss do not depend on how it is called."""
     seen: list[Any] = []
 
     def spy(a: Any, b: Any, kind: Any) -> float:
@@ -112,7 +112,7 @@ def test_scalars_are_pythons_own_and_arrays_cannot_be_written() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, StopIteration, SystemExit, KeyError])
-def test_one_that_raises_costs_no_other_its_loss(error: type[BaseException]) -> None:
+def test_an_item_that_raises_costs_no_other_its_loss(error: type[BaseException]) -> None:
     """First, middle, two in a row and last; a StopIteration looks like the end of the items."""
     bad = {0, 4, 5, COUNT - 1}
     called: list[float] = []
@@ -142,7 +142,7 @@ def test_an_interrupt_is_no_failure_of_the_loss() -> None:
         losses(loss)
 
 
-def test_whatever_is_returned_is_entered_in_its_place() -> None:
+def test_whatever_is_returned_is_stored_in_its_place() -> None:
     """Floats, whole numbers, NumPy's scalars, dicts and what is no number at all, mixed."""
     given: list[Any] = [
         1.5,

@@ -1,4 +1,4 @@
-"""The ladder: full blocks, answers that do not depend on the cut, and failures that hurt no one else."""
+"""The evaluation of a range: full blocks, answers that do not depend on the cut, and failures that hurt no one else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import optitrip.loss.evaluation as ladder
+import optitrip.loss.evaluation as evaluation
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures
 from optitrip.errors import InputError
@@ -78,7 +78,7 @@ class Batched:
 
 
 class Both(Batched):
-    """The same, with a plain call."""
+    """A batched loss with a plain call."""
 
     def __call__(self, **point: Any) -> Any:
         return self.formula(**{name: np.asarray(value)[np.newaxis] for name, value in point.items()})[0]
@@ -103,7 +103,7 @@ class Poisonous:
 
 
 class Plain:
-    """The same without batches."""
+    """A poisonous loss without batches."""
 
     def __init__(self, poison: set[int]) -> None:
         self.poison = poison
@@ -188,7 +188,7 @@ def test_how_much_is_drawn_at_once_is_no_part_of_the_answer(
 ) -> None:
     """Draws are as long as memory allows and no longer, and the losses are the same."""
     wanted = outcome(Objective(Batched(by_place, block)), range(5, ITEMS))[0]
-    monkeypatch.setattr(ladder, "NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr(evaluation, "NUMBERS_AT_ONCE", at_once)
     drawn: list[range] = []
 
     def recorded(items: range) -> dict[str, Array]:
@@ -306,7 +306,7 @@ NUMBERS: list[tuple[Any, float]] = [
 
 
 def named(value: Any) -> str:
-    """The same in every process: without an address."""
+    """Return a name that is equal in every process: without an address."""
     return f"{type(value).__name__} {value}".partition(" at 0x")[0][:30]
 
 
@@ -326,8 +326,8 @@ NO_NUMBERS: list[Any] = [
 
 
 @pytest.mark.parametrize("given_back", NO_NUMBERS, ids=named)
-def test_anything_else_is_told_as_invalid(given_back: Any) -> None:
-    """A value that is no real number, as a scalar or as an array without axes, is an invalid loss, and told what."""
+def test_anything_else_is_invalid(given_back: Any) -> None:
+    """A value that is not a real number, as a scalar or a 0-d array, is an invalid loss, named by its type."""
     losses, failures = outcome(Objective(lambda **_: given_back), range(4, 6))
     assert np.isnan(losses).all()
     assert failures.runs == {"invalid": ((4, 6),)}
@@ -431,7 +431,7 @@ class NoArray:
 )
 @pytest.mark.parametrize("plainly", [False, True])
 def test_a_batch_that_cannot_be_an_array_is_a_failure(formula: Callable[[Array], Any], plainly: bool) -> None:
-    """What NumPy refuses to read is recorded for every item, and does not end the sweep."""
+    """A batch that NumPy refuses is recorded for every item, and does not end the sweep."""
     losses, failures = outcome(Objective(Batched(lambda n, **_: formula(n))), range(3, 29), plainly)
     assert np.isnan(losses).all()
     assert failures.cover(range(3, 29))
@@ -549,7 +549,7 @@ def test_an_objective_that_writes_to_its_parameters_fails(write: Callable[[Array
     assert losses[others].tolist() == pytest.approx(values["W"].sum(axis=1)[others], abs=1e-12)
 
 
-# The steps of the ladder
+# Capabilities and the ways to evaluate
 
 
 def test_what_is_offered_is_found_by_presence() -> None:
@@ -591,7 +591,7 @@ class WithoutBlock:
     ],
 )  # fmt: skip
 def test_block_is_the_files_else_the_objectives_else_the_steps(loss: Any, block: int | None, wanted: int) -> None:
-    """1 for a plain call and 256 for batches, unless said otherwise."""
+    """1 for a plain call and 256 for batches, unless stated otherwise."""
     assert Objective(loss, block=block).capabilities.block == wanted
 
 
@@ -650,7 +650,7 @@ def test_how_far_the_steps_may_differ(dtype: Any, tolerance: float | None, loss:
 
 
 class Extras:
-    """A report and a gradient that give back what they are told to."""
+    """A report and a gradient that return a given value."""
 
     def __init__(self, given_back: Any) -> None:
         self.given_back = given_back

@@ -47,7 +47,7 @@ def test_cifar10_is_read_as_it_is_laid_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["missing", "truncated", "labels", "folder"])
-def test_damaged_cifar10_is_told_with_where_to_get_it(binary: Path, harm: str) -> None:
+def test_damaged_cifar10_is_reported_with_where_to_get_it(binary: Path, harm: str) -> None:
     """The file, what is wrong with it, the command that fetches it and the page of the data set."""
     file = binary / "data_batch_3.bin"
     if harm == "missing":
