@@ -130,30 +130,28 @@ def call_in_blocks(
 ) -> None:
     """Call a batched loss for each block of items."""
     for wanted in stretches(items, block, block):
-        rows = range(wanted.start - items.start, wanted.stop - items.start)
-        evaluate_block(batch_call, block, values, rows, items, found)
+        evaluate_block(batch_call, block, values, items, wanted, found)
 
 
 def evaluate_block(
-    batch_call: Callable[..., Any], block: int, values: dict[str, Array], rows: range, items: range, found: Evaluation
+    batch_call: Callable[..., Any], block: int, values: dict[str, Array], items: range, wanted: range, found: Evaluation
 ) -> None:
-    """Evaluate the wanted rows of one block, halving the set of wanted rows whenever the batch raises.
+    """Evaluate the wanted items of one block, halving them whenever the batch raises.
 
     An item fails if the batch raises with copies of it in every place, however the block was cut; so a bound on the
     calls may change the order of calls only, never give up on a block.
     """
-    first_place = (items.start + rows[0]) % block
-    offset = items.start - found.items.start
-    pending, calls = [rows], 0
+    pending, calls = [wanted], 0
     while pending:
         group = pending.pop()
         if len(group) > 1 and calls >= BISECTIONS:
-            pending.extend(range(row, row + 1) for row in reversed(group))
+            pending.extend(range(item, item + 1) for item in reversed(group))
             continue
         calls += 1
-        place = first_place + group[0] - rows[0]
+        place = group.start % block
+        rows = range(group.start - items.start, group.stop - items.start)
         try:
-            loss, extras = split_loss(batch_call(**full_block(values, group, place, block)))
+            loss, extras = split_loss(batch_call(**full_block(values, rows, place, block)))
             columns = {"loss": as_batch(loss, block)}
             found.double &= np.asarray(loss).dtype == np.float64
             columns |= {name: as_batch(column, block, repr(name)) for name, column in extras.items()}
@@ -162,10 +160,11 @@ def evaluate_block(
                 half = len(group) // 2
                 pending += [group[half:], group[:half]]
             else:
-                found.add_failure(items[group[0]], error)
+                found.add_failure(group.start, error)
             continue
+        first = group.start - found.items.start
         for name, column in columns.items():
-            found.column(name)[offset + group[0] : offset + group[-1] + 1] = column[place : place + len(group)]
+            found.column(name)[first : first + len(group)] = column[place : place + len(group)]
 
 
 def full_block(values: Mapping[str, Array], rows: range, first_place: int, block: int) -> dict[str, Array]:

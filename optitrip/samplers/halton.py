@@ -50,15 +50,11 @@ class Halton:
             )
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
-        unit: dict[str, Array] = {}
-        first = 0
-        for name in sorted(sizes):
-            unit[name] = np.empty((len(items), sizes[name]))
-            for place in range(sizes[name]):
-                base = PRIMES[first + place]
-                unit[name][:, place] = radical_inverse(items, base, scramble(seed, base))
-            first += sizes[name]
-        return {name: unit[name] for name in sizes}
+        unit = {name: np.empty((len(items), size)) for name, size in sizes.items()}
+        coordinates = [(name, place) for name in sorted(sizes) for place in range(sizes[name])]
+        for base, (name, place) in zip(PRIMES[: len(coordinates)], coordinates, strict=True):
+            unit[name][:, place] = radical_inverse(items, base, scramble(seed, base))
+        return unit
 
 
 def digits(base: int) -> int:
