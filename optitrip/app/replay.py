@@ -18,9 +18,9 @@ from optitrip.app.load_objective import load
 from optitrip.config.sweep import Sweep
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
-from optitrip.loss.evaluation import only
+from optitrip.loss.evaluation import call_batch_of_one
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import number, split
+from optitrip.loss.returns import as_number, split_loss
 from optitrip.output.text import show
 from optitrip.space.variables import arguments
 from optitrip.store.inspect import recorded
@@ -70,14 +70,14 @@ def call_at(objective: Objective, values: Mapping[str, Array]) -> Callable[[], A
     if objective.plain_call is not None:
         return partial(objective.plain_call, **arguments(values, 0))
     assert objective.batch_call is not None
-    return partial(only, objective.batch_call, values)
+    return partial(call_batch_of_one, objective.batch_call, values)
 
 
 def fails(call: Callable[[], Any]) -> bool:
     """Return whether a call raises or gives no finite loss."""
     try:
-        loss, _ = split(call())
-        return not math.isfinite(number(loss))
+        loss, _ = split_loss(call())
+        return not math.isfinite(as_number(loss))
     except (Exception, SystemExit):
         return True
 

@@ -1,4 +1,4 @@
-"""How a range of items is evaluated: one call after the other, or in full blocks.
+"""Evaluates a range of items: one call after the other, or in full blocks.
 
 A batched objective is always called with a full block. Item n sits at place n mod block, and a place that is not wanted
 (outside the range) holds a copy of a wanted item: BLAS rounds by shape and by place, but not by what stands in the
@@ -16,35 +16,29 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.failures import INVALID, RAISED, Record
-from optitrip.loss.returns import Evaluation, NotANumber, batch, split
-from optitrip.runtime.tracebacks import recorded
+from optitrip.loss.returns import Evaluation, as_batch, split_loss
 
 Draw = Callable[[range], dict[str, Array]]
-"""Read-only values of a range of items by name, each with leading axis `len(items)`; it can be called for any range."""
+"""Returns read-only values of any range of items by name, each with leading axis `len(items)`."""
 Step = Callable[[dict[str, Array], range, Evaluation], None]
-"""Enters the losses of drawn items."""
+"""Stores the losses of drawn items."""
 
 NUMBERS_AT_ONCE = 2**17
 """Numbers drawn at a time: long ranges, since a new Philox costs 8 us, but few enough to stay in the cache."""
 BISECTIONS = 64
-"""Calls spent on halving a block that raises; what is left then is called one by one."""
+"""Calls spent on halving a block that raises; the remaining items are called one by one."""
 FAILED = object()
-"""In place of a loss where a call raised."""
+"""Stands in place of a loss where a call raised."""
 
 
-def evaluated(draw: Draw, items: range, block: int, step: Step) -> Evaluation:
-    """Losses of a range, drawn in stretches of whole blocks, but for the ends."""
+def evaluate_range(draw: Draw, items: range, block: int, step: Step) -> Evaluation:
+    """Evaluate a range, drawn in stretches of whole blocks (the two ends excepted)."""
     found = Evaluation(items)
-    for stretch in stretches(items, block, NUMBERS_AT_ONCE // max(1, row_size(draw, items))):
+    item_size = sum(column.size for column in draw(items[:1]).values())
+    for stretch in stretches(items, block, NUMBERS_AT_ONCE // max(1, item_size)):
         step(draw(stretch), stretch, found)
     found.record_losses_that_are_not_finite()
     return found
-
-
-def row_size(draw: Draw, items: range) -> int:
-    """Numbers an item."""
-    return sum(column.size for column in draw(items[:1]).values())
 
 
 def stretches(items: range, block: int, length: int) -> Iterator[range]:
@@ -57,155 +51,138 @@ def stretches(items: range, block: int, length: int) -> Iterator[range]:
         start = stop
 
 
-def one_by_one(call: Callable[..., Any], values: Mapping[str, Array], items: range, found: Evaluation) -> None:
+def call_one_by_one(call: Callable[..., Any], values: Mapping[str, Array], items: range, found: Evaluation) -> None:
     """Call a plain loss for each item."""
-    order = positional(call, list(values))
+    order = positional_order(call, list(values))
     columns = [values[name] for name in order or values]
 
-    def by_name(*row: Any) -> Any:
+    def call_by_name(*row: Any) -> Any:
         return call(**dict(zip(values, row, strict=True)))
 
-    # Scalars as Python float and int; an array gives its rows, read-only as it is.
-    each(
-        call if order else by_name,
-        [column.tolist() if column.ndim == 1 else column for column in columns],
-        items,
-        found,
-    )
+    # Scalars as Python float and int; an array yields its rows, read-only like itself.
+    entries = [column.tolist() if column.ndim == 1 else column for column in columns]
+    call_each(call if order else call_by_name, entries, items, found)
 
 
-def in_batches_of_one(
+def call_in_batches_of_one(
     batch_call: Callable[..., Any], values: Mapping[str, Array], items: range, found: Evaluation
 ) -> None:
     """Call a batched loss for each item, with the dtypes of a batch."""
 
     def call(row: int) -> Any:
-        return only(batch_call, {name: column[row : row + 1] for name, column in values.items()})
+        return call_batch_of_one(batch_call, {name: column[row : row + 1] for name, column in values.items()})
 
-    each(call, [range(len(items))], items, found)
+    call_each(call, [range(len(items))], items, found)
 
 
-def each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items: range, found: Evaluation) -> None:
-    """Call with one entry of every column for each item, and enter what is returned.
+def call_each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items: range, found: Evaluation) -> None:
+    """Call with one entry of every column for each item, and store what is returned.
 
     The arguments are put together by `map`, in C: a dict of them for every call takes many times as long as a small
     loss itself.
     """
     calls = map(call, *columns)
-    given: list[Any] = []
-    while len(given) < len(items):
+    returned: list[Any] = []
+    while len(returned) < len(items):
         try:
-            # Not `given.extend(calls)`, which would take a StopIteration of the loss for the end.
-            for _ in range(len(items) - len(given)):
-                given.append(next(calls))  # noqa: PERF401 - a comprehension would lose what came before an exception
-        except NotANumber as error:
-            found.problems.append((INVALID, Record(items[len(given)], "TypeError", str(error), "")))
-            given.append(FAILED)
+            # Not `returned.extend(calls)`, which would take a StopIteration of the loss for the end.
+            for _ in range(len(items) - len(returned)):
+                returned.append(next(calls))  # noqa: PERF401 - a comprehension would lose what came before an exception
         except (Exception, SystemExit) as error:
-            found.problems.append((RAISED, recorded(items[len(given)], error)))
-            given.append(FAILED)
-    enter(given, items, found)
-
-
-def enter(given: list[Any], items: range, found: Evaluation) -> None:
-    """What plain calls returned, or FAILED where one raised."""
+            found.add_failure(items[len(returned)], error)
+            returned.append(FAILED)
     first = items.start - found.items.start
-    if set(map(type, given)) == {float}:
-        found.losses[first : first + len(given)] = given
+    if set(map(type, returned)) == {float}:
+        found.losses[first : first + len(returned)] = returned
         return
-    for row, one in enumerate(given):
-        if one is FAILED:
-            continue
-        try:
-            found.put(first + row, one)
-        except NotANumber as error:
-            found.problems.append((INVALID, Record(items[row], "TypeError", str(error), "")))
-        except (Exception, SystemExit) as error:  # from the number's own __float__, or its own text
-            found.problems.append((RAISED, recorded(items[row], error)))
+    for row, value in enumerate(returned):
+        if value is not FAILED:
+            try:
+                found.store(first + row, value)
+            except (Exception, SystemExit) as error:  # from the number's own __float__, or its own text
+                found.add_failure(items[row], error)
 
 
-def positional(call: Any, names: Sequence[str]) -> list[str] | None:
-    """The names in the order in which a function takes them by position; None where only names are safe.
+def positional_order(call: Any, names: Sequence[str]) -> list[str] | None:
+    """Return the names in the order in which a function takes them by position; None where only names are safe.
 
-    Only what is a Python function, or binds one, says truly what it takes: wrappers may take more, or less.
+    Only the signature of a Python function, or of what binds one, can be trusted: wrappers may take more, or less.
     """
-    function = call
-    while isinstance(function, partial):
-        function = function.func
+    function = unwrap_partial(call)
     if not isinstance(function, FunctionType | MethodType | type):
         function = type(function).__call__
     if not isinstance(function, FunctionType | MethodType):
         return None
     parameters = inspect.signature(call, follow_wrapped=False).parameters.values()
-    ahead = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD][: len(names)]
-    return ahead if sorted(ahead) == sorted(names) else None
+    first = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][: len(names)]
+    return first if sorted(first) == sorted(names) else None
 
 
-def in_blocks(
+def unwrap_partial(call: Any) -> Any:
+    """Return the function to which a `partial` binds arguments, and anything else unchanged."""
+    while isinstance(call, partial):
+        call = call.func  # pyright: ignore[reportUnknownVariableType]
+    return call
+
+
+def call_in_blocks(
     batch_call: Callable[..., Any], block: int, values: dict[str, Array], items: range, found: Evaluation
 ) -> None:
     """Call a batched loss for each block of items."""
-    start = items.start
-    while start < items.stop:
-        stop = min(items.stop, (start // block + 1) * block)
-        settle(batch_call, block, values, range(start - items.start, stop - items.start), items, found)
-        start = stop
+    for wanted in stretches(items, block, block):
+        evaluate_block(batch_call, block, values, items, wanted, found)
 
 
-def settle(
-    batch_call: Callable[..., Any], block: int, values: dict[str, Array], rows: range, items: range, found: Evaluation
+def evaluate_block(
+    batch_call: Callable[..., Any], block: int, values: dict[str, Array], items: range, wanted: range, found: Evaluation
 ) -> None:
-    """Evaluate the wanted rows of one block, halving the set of wanted rows whenever the batch raises.
+    """Evaluate the wanted items of one block, halving them whenever the batch raises.
 
-    What fails is what raises with copies of itself in every place, however the block was cut; so a bound on the calls
-    may change the order of calls only, never give up on a block.
+    An item fails if the batch raises with copies of it in every place, however the block was cut; so a bound on the
+    calls may change the order of calls only, never give up on a block.
     """
-    first_place = (items.start + rows[0]) % block
-    offset = items.start - found.items.start
-    pending, calls = [rows], 0
+    pending, calls = [wanted], 0
     while pending:
         group = pending.pop()
         if len(group) > 1 and calls >= BISECTIONS:
-            pending.extend(range(row, row + 1) for row in reversed(group))
+            pending.extend(range(item, item + 1) for item in reversed(group))
             continue
         calls += 1
-        place = first_place + group[0] - rows[0]
+        place = group.start % block
+        rows = range(group.start - items.start, group.stop - items.start)
         try:
-            loss, named = split(batch_call(**full(values, group, place, block)))
-            columns = {"loss": batch(loss, block)}
+            loss, extras = split_loss(batch_call(**full_block(values, rows, place, block)))
+            columns = {"loss": as_batch(loss, block)}
             found.double &= np.asarray(loss).dtype == np.float64
-            columns |= {name: batch(column, block, repr(name)) for name, column in named.items()}
+            columns |= {name: as_batch(column, block, repr(name)) for name, column in extras.items()}
         except (Exception, SystemExit) as error:
             if len(group) > 1:
                 half = len(group) // 2
                 pending += [group[half:], group[:half]]
-            elif isinstance(error, NotANumber):
-                found.problems.append((INVALID, Record(items[group[0]], "TypeError", str(error), "")))
             else:
-                found.problems.append((RAISED, recorded(items[group[0]], error)))
+                found.add_failure(group.start, error)
             continue
+        first = group.start - found.items.start
         for name, column in columns.items():
-            found.column(name)[offset + group[0] : offset + group[-1] + 1] = column[place : place + len(group)]
+            found.column(name)[first : first + len(group)] = column[place : place + len(group)]
 
 
-def full(values: Mapping[str, Array], rows: range, first_place: int, block: int) -> dict[str, Array]:
-    """A full block with consecutive `rows` from `first_place` on and copies of the first of them elsewhere."""
+def full_block(values: Mapping[str, Array], rows: range, first_place: int, block: int) -> dict[str, Array]:
+    """Return a full block with consecutive `rows` from `first_place` on and copies of the first of them elsewhere."""
     if len(rows) == block:
         return {name: column[rows.start : rows.stop] for name, column in values.items()}
     places = np.full(block, rows[0])
     places[first_place : first_place + len(rows)] = rows
-    whole = {name: column[places] for name, column in values.items()}
-    for column in whole.values():
+    filled = {name: column[places] for name, column in values.items()}
+    for column in filled.values():
         column.flags.writeable = False
-    return whole
+    return filled
 
 
-def only(batch_call: Callable[..., Any], values: Mapping[str, Array]) -> Any:
-    """What a batch of one gives, as a plain call would return it.
-
-    Raises:
-        NotANumber: if that is no batch of one.
-    """
-    loss, named = split(batch_call(**values))
-    one = float(batch(loss, 1)[0])
-    return {"loss": one, **{name: batch(value, 1, repr(name))[0] for name, value in named.items()}} if named else one
+def call_batch_of_one(batch_call: Callable[..., Any], values: Mapping[str, Array]) -> Any:
+    """Call a batched loss with a batch of one, and return what a plain call would. Raises NotANumber if it does not
+    return a batch of one."""
+    loss, extras = split_loss(batch_call(**values))
+    number = float(as_batch(loss, 1)[0])
+    numbers = {name: as_batch(value, 1, repr(name))[0] for name, value in extras.items()}
+    return {"loss": number, **numbers} if numbers else number

@@ -1,4 +1,4 @@
-"""Loading "module:name" into an objective, and every mistake that can be made on the way."""
+"""Imports the object that "module:name" names and builds the loss, with a message for every possible mistake."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from optitrip.runtime.tracebacks import raised
 
 
 def find(reference: str, folder: Path) -> Any:
-    """The object that `module:name` names."""
+    """Import the object that `module:name` names."""
     module_name, _, attribute = reference.partition(":")
-    check_same_module(reference, module_name, import_paths(folder))
+    paths = import_paths(folder)
+    check_same_module(reference, module_name, paths)
     try:
         found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            looked = ", ".join(import_paths(folder))
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module_name}.".startswith(f"{missing}."):
             raise InputError(
-                f"objective {reference}: there is no module {error.name!r} in {looked} or among the installed packages"
+                f"objective {reference}: there is no module {missing!r} in {', '.join(paths)} "
+                "or among the installed packages"
             ) from None
         raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
-    except (Exception, SystemExit) as error:
-        raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
     if getattr(found, "__file__", None):
-        source_hash(found)  # to know it again
+        source_hash(found)  # remembered, to notice a change later
     for name in attribute.split("."):
         if not hasattr(found, name):
             public = [known for known in dir(found) if not known.startswith("_")]
@@ -40,44 +40,38 @@ def find(reference: str, folder: Path) -> Any:
     return found
 
 
-def build(named: Any, reference: str, arguments: Mapping[str, Any], *, factory: bool) -> Any:
-    """The loss: a class or factory called with the arguments, or a function with the arguments bound to it."""
-    capabilities = any(hasattr(named, step) for step in ("losses", "gradient", "report")) and not inspect.isclass(named)
-    if not callable(named) or (capabilities and not factory):
+def build(target: Any, reference: str, arguments: Mapping[str, Any], *, factory: bool) -> Any:
+    """Return the loss: a class or factory called with the arguments, or a function with the arguments bound to it."""
+    is_class = inspect.isclass(target)
+    is_object = not is_class and any(hasattr(target, method) for method in ("losses", "gradient", "report"))
+    if not callable(target) or (is_object and not factory):
         if arguments or factory:
             raise InputError(
-                f"objective {reference} is a {type(named).__name__}, made already, which takes no arguments; "
+                f"objective {reference} is a {type(target).__name__}, already built, which takes no arguments; "
                 "name its class, or a factory with make ="
             )
-        return named
-    is_function = not factory and not inspect.isclass(named)
-    check_arguments(named, reference, arguments, partially=is_function)
+        return target
+    is_function = not factory and not is_class
+    if (signature := signature_of(target)) is not None:
+        try:
+            (signature.bind_partial if is_function else signature.bind)(**arguments)
+        except TypeError as error:
+            raise InputError(
+                f"objective {reference}: the arguments do not fit: {error}; "
+                f"it takes {signature}, [objective.arguments] has {', '.join(arguments) or 'none'}"
+            ) from None
     if is_function:
-        return partial(named, **arguments) if arguments else named
+        return partial(target, **arguments) if arguments else target
     try:
-        return named(**arguments)
+        return target(**arguments)
     except InputError as error:
         raise InputError(f"objective {reference}: {error}") from None
     except (Exception, SystemExit) as error:
         raise InputError(raised(f"objective {reference}: building it raised", error)) from None
 
 
-def check_arguments(
-    named: Callable[..., Any], reference: str, arguments: Mapping[str, Any], *, partially: bool
-) -> None:
-    signature = signature_of(named)
-    if signature is None:
-        return
-    try:
-        (signature.bind_partial if partially else signature.bind)(**arguments)
-    except TypeError as error:
-        raise InputError(
-            f"objective {reference}: the arguments do not fit: {error}; "
-            f"it takes {signature}, [objective.arguments] has {', '.join(arguments) or 'none'}"
-        ) from None
-
-
 def check_parameters(call: Callable[..., Any], reference: str, names: Sequence[str]) -> None:
+    """Check that a loss takes the parameters of the space; raises InputError with both lists."""
     signature = signature_of(call)
     if signature is None:
         return
@@ -92,7 +86,7 @@ def check_parameters(call: Callable[..., Any], reference: str, names: Sequence[s
 
 
 def signature_of(call: Callable[..., Any]) -> inspect.Signature | None:
-    """The signature, or None for the few callables of C that have none."""
+    """Return the signature, or None for the few callables of C that have none."""
     try:
         return inspect.signature(call)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The evaluation ladder: what an objective offers, and a range of items evaluated by the best step there is."""
+"""The adapter around a user's loss: what it offers, and a range of items evaluated by the best of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
-from optitrip.loss.evaluation import Draw, evaluated, in_batches_of_one, in_blocks, one_by_one
-from optitrip.loss.returns import Evaluation, abbreviated, number
+from optitrip.loss.evaluation import (
+    Draw,
+    call_in_batches_of_one,
+    call_in_blocks,
+    call_one_by_one,
+    evaluate_range,
+    unwrap_partial,
+)
+from optitrip.loss.returns import Evaluation, abbreviate, as_number
 from optitrip.space.variables import arguments
 
 PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
@@ -26,42 +33,30 @@ def batched(function: Function) -> Function: ...
 @overload
 def batched(*, block: int) -> Callable[[Function], Function]: ...
 def batched(function: Any = None, *, block: int | None = None) -> Any:
-    """Mark a function that takes a whole batch of candidates at once.
+    """Mark a function that takes a whole batch of candidates at once; without a function, return a decorator.
 
     Each parameter arrives with a leading axis of n candidates, and n losses are returned, shape (n,); or a dict of
-    such arrays, of which `loss` is one. The function itself stays as it is.
-
-    Args:
-        function: to be marked; without it, a decorator is returned.
-        block: how many candidates it is called with; 256 by default.
+    such arrays, one of which is `loss`. A call has `block` candidates, 256 by default. The function is returned as it
+    is, but for the mark.
     """
-    if function is None:
-        return lambda given: batched_with(given, block)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-    return batched_with(function, block)
 
+    def mark(function: Any) -> Any:
+        if not inspect.isfunction(function):
+            raise InputError(
+                f"batched: was {abbreviate(function)}, wanted a function, or a method where its class defines it"
+            )
+        marked: Any = function
+        marked.takes_batches = True
+        if block is not None:
+            marked.block = block
+        return marked
 
-def batched_with(function: Any, block: int | None) -> Any:
-    if not inspect.isfunction(function):
-        raise InputError(
-            f"batched: was {abbreviated(function)}, wanted a function, or a method where its class defines it"
-        )
-    marked: Any = function
-    marked.takes_batches = True
-    if block is not None:
-        marked.block = block
-    return marked
-
-
-def mark(loss: Any, name: str) -> Any:
-    """An attribute of a loss, or of the function to which a `partial` binds arguments."""
-    while isinstance(loss, partial):
-        loss = loss.func  # pyright: ignore[reportUnknownVariableType]
-    return getattr(loss, name, None)
+    return mark if function is None else mark(function)
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a loaded objective offers; all that a route may know of it."""
+    """Capabilities of a loaded objective; a route may know nothing else of it."""
 
     losses: bool = False
     gradient: bool = False
@@ -69,28 +64,28 @@ class Capabilities:
     around: bool = False
     block: int = PLAIN_BLOCK
     screens: tuple[str, ...] = ()
-    """The words under which it offers cheaper surrogates."""
+    """Words of the cheaper surrogates on offer."""
     deltas_block: int = BATCH_BLOCK
-    """Coordinates a call of `deltas`."""
+    """Number of coordinates in a call of `deltas`."""
     order: Array | None = field(default=None, compare=False)
-    """Flat coordinates of its only variable in the order in which they are best taken."""
+    """Flat coordinates of the only variable in the order in which they are best taken."""
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """A loss with its ladder.
+    """A loss and the ways to evaluate it, from plain calls to structured differences.
 
     Args:
         loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
             `report`, `around`, `order`, `images`, `screens` with `screen`, `block`, `deltas_block`, `digest` and
             `tolerance` are found by presence.
-        name: as in the sweep file, for messages.
-        block: in place of the objective's own block.
+        name: name in the sweep file, for messages.
+        block: block size in place of the objective's own.
         plain: use the plain call only, one item at a time.
-        surrogate: what a search screens by.
+        surrogate: cheaper objective that a search screens by.
 
     Raises:
-        InputError: if the object is no loss, its own block no number of candidates, or its order none of coordinates.
+        InputError: if the object is not a loss, or its block or order is not valid.
     """
 
     loss: Any
@@ -101,143 +96,120 @@ class Objective:
     capabilities: Capabilities = field(init=False)
 
     def __post_init__(self) -> None:
-        loss, name, plain = self.loss, self.name, self.plain
-        own = mark(loss, "block")
+        own = getattr(unwrap_partial(self.loss), "block", None)
         if own is not None and (isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= LARGEST_BLOCK):
-            raise InputError(f"{name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
+            raise InputError(f"{self.name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
         if self.plain_call is None and self.batch_call is None:
             raise InputError(
-                f"{name} is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
+                f"{self.name} is a {type(self.loss).__name__}; wanted a function, or an object with __call__ or losses"
             )
-        in_batches = self.batch_call is not None and not plain
-        block_size = self.block or own or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
-        if plain:
-            block_size = PLAIN_BLOCK
+        in_batches = self.batch_call is not None and not self.plain
+        block = self.block or own or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
         capabilities = Capabilities(
             losses=in_batches,
-            gradient=callable(getattr(loss, "gradient", None)),
-            report=callable(getattr(loss, "report", None)),
-            around=callable(getattr(loss, "around", None)) and not plain,
-            screens=() if plain else self._screens(),
-            block=block_size,
-            deltas_block=getattr(loss, "deltas_block", BATCH_BLOCK),
+            gradient=self._offers("gradient"),
+            report=self._offers("report"),
+            around=self._offers("around") and not self.plain,
+            screens=() if self.plain else self._screens(),
+            block=PLAIN_BLOCK if self.plain else block,
+            deltas_block=getattr(self.loss, "deltas_block", BATCH_BLOCK),
             order=self._order(),
         )
         object.__setattr__(self, "capabilities", capabilities)  # how a frozen dataclass sets a derived field
 
+    def _offers(self, method: str) -> bool:
+        return callable(getattr(self.loss, method, None))
+
+    @property
+    def _takes_batches(self) -> bool:
+        return bool(getattr(unwrap_partial(self.loss), "takes_batches", False))
+
     @property
     def batch_call(self) -> Callable[..., Any] | None:
-        """What takes a whole block, if anything does."""
-        if mark(self.loss, "takes_batches"):
+        """The function that takes a whole block, if there is one."""
+        if self._takes_batches:
             return self.loss
-        losses = getattr(self.loss, "losses", None)
-        return losses if callable(losses) else None
+        return self.loss.losses if self._offers("losses") else None
 
     @property
     def plain_call(self) -> Callable[..., Any] | None:
-        """What takes one point, if anything does."""
-        return self.loss if callable(self.loss) and not mark(self.loss, "takes_batches") else None
+        """The function that takes one point, if there is one."""
+        return self.loss if callable(self.loss) and not self._takes_batches else None
 
     def evaluate(self, draw: Draw, items: range) -> Evaluation:
-        """Losses of a range by the best step there is."""
-        return evaluated(
-            draw, items, self.capabilities.block, self._batch if self.capabilities.losses else self._plainly
-        )
+        """Evaluate a range: in blocks if the objective offers that, else by the plain call."""
+        if not self.capabilities.losses or self.batch_call is None:
+            return self.evaluate_plainly(draw, items)
+        block = self.capabilities.block
+        return evaluate_range(draw, items, block, partial(call_in_blocks, self.batch_call, block))
 
     def evaluate_plainly(self, draw: Draw, items: range) -> Evaluation:
-        """The same by the plain call, or by batches of one where the objective is batched only."""
-        return evaluated(draw, items, self.capabilities.block, self._plainly)
-
-    def _batch(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
-        assert self.batch_call is not None
-        in_blocks(self.batch_call, self.capabilities.block, values, items, found)
-
-    def _plainly(self, values: dict[str, Array], items: range, found: Evaluation) -> None:
-        call, batch_call = self.plain_call, self.batch_call
-        if call is not None:
-            one_by_one(call, values, items, found)
-        elif batch_call is not None:
-            in_batches_of_one(batch_call, values, items, found)
+        """Evaluate a range by the plain call, or by batches of one where the objective is batched only."""
+        if self.plain_call is not None:
+            step = partial(call_one_by_one, self.plain_call)
+        else:
+            assert self.batch_call is not None  # checked in __post_init__
+            step = partial(call_in_batches_of_one, self.batch_call)
+        return evaluate_range(draw, items, self.capabilities.block, step)
 
     def allowed_difference(self, loss: float, *, double: bool) -> float:
-        """How far a batched and a plain loss may differ: the objective's relative `tolerance`; without one
-        64 eps max(|f|, 1) for losses in float64, else 1e-5 relative."""
+        """Return how far a loss and its plain call may differ: by the objective's relative `tolerance`; without one by
+        64 eps max(|f|, 1) in double precision (float64 batches, and deltas), else by 1e-5 relative."""
         tolerance = getattr(self.loss, "tolerance", None)
         if tolerance is None and double:
-            return self.rounding(loss)
+            return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
         return float(1e-5 if tolerance is None else tolerance) * abs(loss)
 
-    def allowed_of_deltas(self, loss: float) -> float:
-        """How far f(x) plus a delta and a plain loss may differ: 64 eps max(|f|, 1), or the relative `tolerance`."""
-        tolerance = getattr(self.loss, "tolerance", None)
-        return self.rounding(loss) if tolerance is None else float(tolerance) * abs(loss)
-
-    @staticmethod
-    def rounding(loss: float) -> float:
-        return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
-
     def around(self, values: Mapping[str, Array]) -> Any:
-        """What the objective makes of itself around one point, given as a batch of one: an object with `deltas`."""
+        """Prepare the objective around one point, given as a batch of one; return its object with `deltas`."""
         return self.loss.around(**arguments(values, 0))
 
     def report(self, values: Mapping[str, Array]) -> dict[str, float]:
-        """The objective's extra figures of one point, given as a batch of one.
-
-        Raises:
-            TypeError: if it returns anything but a dict of numbers.
-        """
+        """Return the objective's extra figures of one point, given as a batch of one. Raises TypeError if it returns
+        anything but a dict of numbers."""
         figures = self.loss.report(**arguments(values, 0))
         if not isinstance(figures, dict):
-            raise TypeError(f"report must return a dict of numbers, returned {abbreviated(figures)}")
-        return {str(name): number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            raise TypeError(f"report must return a dict of numbers, returned {abbreviate(figures)}")
+        return {str(name): as_number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
     def gradient(self, values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
-        """The objective's analytic gradient by some of its parameters at one point, given as a batch of one.
-
-        Raises:
-            TypeError: if one of them is missing or has another shape.
-        """
-        point = arguments(values, 0)
-        given = self.loss.gradient(**point)
-        table: dict[Any, Any] = given if isinstance(given, dict) else dict.fromkeys(names[:1], given)  # pyright: ignore[reportUnknownVariableType]
+        """Return the objective's analytic gradient by the named parameters at one point, given as a batch of one.
+        Raises TypeError if one of them is missing or has another shape."""
+        returned = self.loss.gradient(**arguments(values, 0))
+        table: dict[Any, Any] = returned if isinstance(returned, dict) else dict.fromkeys(names[:1], returned)  # pyright: ignore[reportUnknownVariableType]
         wanted = {name: values[name].shape[1:] for name in names}
-        found = {name: np.shape(table[name]) for name in names if name in table}
-        if found != wanted:
-            raise TypeError(f"gradient must return arrays of shapes {wanted}, returned {found or abbreviated(given)}")
+        shapes = {name: np.shape(table[name]) for name in names if name in table}
+        if shapes != wanted:
+            raise TypeError(
+                f"gradient must return arrays of shapes {wanted}, returned {shapes or abbreviate(returned)}"
+            )
         return {name: np.asarray(table[name], dtype=np.float64) for name in names}
 
     def images(self, values: Mapping[str, Array]) -> dict[str, Array]:
-        """The parameters as pictures by title, (height, width) or (height, width, 3), if the objective can show them.
-
-        Args:
-            values: of one point, or of its gradient.
-        """
-        shown = getattr(self.loss, "images", None)
-        images: Any = shown(**values) if callable(shown) else {}
+        """Return the parameters of a point, or its gradient, as pictures by title; none unless the objective offers it.
+        Raises TypeError if a picture is neither (height, width) nor (height, width, 3)."""
+        images: Any = self.loss.images(**values) if self._offers("images") else {}
         arrays = {str(title): np.asarray(image) for title, image in dict(images).items()}
         for title, image in arrays.items():
             if image.dtype.kind not in "fiu" or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
-                raise TypeError(
-                    f"image {title!r} is {abbreviated(image)}, wanted (height, width) or (height, width, 3)"
-                )
+                raise TypeError(f"image {title!r} is {abbreviate(image)}, wanted (height, width) or (height, width, 3)")
         return arrays
 
     def _screens(self) -> tuple[str, ...]:
-        given: Any = getattr(self.loss, "screens", ()) if callable(getattr(self.loss, "screen", None)) else ()
-        if isinstance(given, str) or not all(isinstance(word, str) for word in given):
-            raise InputError(f"{self.name}: its screens were {given!r}, wanted the words that its `screen` takes")
-        return tuple(given)
+        words: Any = getattr(self.loss, "screens", ()) if self._offers("screen") else ()
+        if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+            raise InputError(f"{self.name}: its screens were {words!r}, wanted the words that its `screen` takes")
+        return tuple(words)
 
     def _order(self) -> Array | None:
-        order = getattr(self.loss, "order", None)
-        if not callable(order):
+        if not self._offers("order"):
             return None
         try:
-            given = np.asarray(order())
+            order = np.asarray(self.loss.order())
         except Exception as error:
             raise InputError(f"{self.name}: its order raised {type(error).__name__}: {error}") from error
-        if given.dtype.kind not in "iu" or not np.array_equal(np.sort(given), np.arange(given.size)):
+        if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), np.arange(order.size)):
             raise InputError(
-                f"{self.name}: its order was {abbreviated(given)}, wanted every flat coordinate of its variable once"
+                f"{self.name}: its order was {abbreviate(order)}, wanted every flat coordinate of its variable once"
             )
-        return given.astype(np.int64)
+        return order.astype(np.int64)

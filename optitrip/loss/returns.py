@@ -1,4 +1,4 @@
-"""What an objective gave back, made into losses and failures."""
+"""Turns what an objective returned into losses and failures."""
 
 from __future__ import annotations
 
@@ -11,36 +11,33 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.failures import INFINITE, NAN, Failures, Problems, Record
+from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Problems, Record
+from optitrip.runtime.tracebacks import recorded
 
 
 class NotANumber(TypeError):
-    """The objective returned something that is no loss."""
-
-
-RESERVED = ("index",)
-"""Names of columns beside the loss that are ours."""
+    """The objective returned something that is not a loss."""
 
 
 @dataclass(eq=False)
 class Evaluation:
-    """What a range of items came to, while it is filled and afterwards."""
+    """The outcome of a range of items, filled in while they are evaluated."""
 
     items: range
     columns: dict[str, Array] = field(default_factory=dict[str, Array])
     """`loss`, and the other numbers by name; float64 of shape (len(items),), NaN where there is none."""
     double: bool = True
-    """Whether all batches gave their losses in float64."""
+    """True if all batches returned their losses in float64."""
     problems: Problems = field(default_factory=list[tuple[str, Record]])
-    """One for each item that failed."""
+    """Kind and record of each failed item."""
 
     @cached_property
     def losses(self) -> Array:
         return self.column("loss")
 
     @property
-    def named(self) -> dict[str, Array]:
-        """The numbers that the objective gave beside its losses."""
+    def extras(self) -> dict[str, Array]:
+        """The numbers that the objective returned beside its losses, by name."""
         return {name: column for name, column in self.columns.items() if name != "loss"}
 
     @property
@@ -52,85 +49,78 @@ class Evaluation:
             self.columns[name] = np.full(len(self.items), np.nan)
         return self.columns[name]
 
-    def put(self, row: int, given: Any) -> None:
-        """Enter what a plain call returned.
-
-        Raises:
-            NotANumber: if it is neither a number nor a dict of them; then nothing is entered.
-        """
-        loss, named = split(given)
-        numbers = {
-            "loss": number(loss),
-            **{name: number(value, f"{name!r} beside a loss") for name, value in named.items()},
-        }
+    def store(self, row: int, returned: Any) -> None:
+        """Store what a plain call returned. Raises NotANumber if it is neither a number nor a dict of numbers; then
+        nothing is stored."""
+        loss, extras = split_loss(returned)
+        numbers = {"loss": as_number(loss)}
+        numbers |= {name: as_number(value, f"{name!r} beside a loss") for name, value in extras.items()}
         for name, value in numbers.items():
             self.column(name)[row] = value
 
+    def add_failure(self, index: int, error: BaseException) -> None:
+        """Record that the loss of an item raised, or is not a number."""
+        if isinstance(error, NotANumber):
+            self.problems.append((INVALID, Record(index, "TypeError", str(error), "")))
+        else:
+            self.problems.append((RAISED, recorded(index, error)))
+
     def record_losses_that_are_not_finite(self) -> None:
-        known = {record.index for _, record in self.problems}
+        failed = {record.index for _, record in self.problems}
         for row in np.flatnonzero(~np.isfinite(self.losses)).tolist():
             index, loss = self.items[row], self.losses[row]
-            if index not in known:
+            if index not in failed:
                 kind = NAN if math.isnan(loss) else INFINITE
                 self.problems.append((kind, Record(index, "float", f"the loss was {loss}", "")))
 
 
-def split(returned: Any) -> tuple[Any, dict[str, Any]]:
-    """What was returned as the loss, and what beside it.
-
-    Raises:
-        NotANumber: for a dict without a loss, or with a name that is none.
-    """
+def split_loss(returned: Any) -> tuple[Any, dict[str, Any]]:
+    """Split what was returned into the loss and the other numbers by name. Raises NotANumber for a dict without a loss,
+    or with a name that cannot be used."""
     if not isinstance(returned, Mapping):
         return returned, {}
-    named: dict[Any, Any] = dict(returned)  # pyright: ignore[reportUnknownArgumentType]
-    if "loss" not in named:
+    extras: dict[Any, Any] = dict(returned)  # pyright: ignore[reportUnknownArgumentType]
+    if "loss" not in extras:
         raise NotANumber(
-            f"a dict must hold 'loss' beside other numbers, held {', '.join(map(repr, named)) or 'nothing'}"
+            f"a dict must hold 'loss' beside other numbers, held {', '.join(map(repr, extras)) or 'nothing'}"
         )
-    for name in named:
-        if not isinstance(name, str) or name in RESERVED:
+    for name in extras:
+        if not isinstance(name, str) or name == "index":  # a column that optitrip adds
             raise NotANumber(f"a number beside the loss cannot be called {name!r}")
-    return named.pop("loss"), named
+    return extras.pop("loss"), extras
 
 
-def number(given: Any, what: str = "a loss") -> float:
-    """A loss as a float: any real scalar, 0-d arrays of NumPy and torch included.
-
-    Raises:
-        NotANumber: for booleans, strings, complex numbers, arrays with axes, None and the like.
-    """
-    scalar = given[()] if isinstance(given, np.ndarray) and given.ndim == 0 else given
+def as_number(value: Any, what: str = "a loss") -> float:
+    """Convert any real scalar to a float, 0-d arrays of NumPy and torch included. Raises NotANumber for booleans,
+    strings, complex numbers, arrays with axes, None and the like."""
+    scalar = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     unwanted = isinstance(scalar, bool | np.bool_ | str | bytes | complex | np.complexfloating)
     real = hasattr(scalar, "__float__") or hasattr(scalar, "__index__")
     if unwanted or not real or getattr(scalar, "ndim", 0) != 0:
-        raise NotANumber(f"{what} must be one real number, was {abbreviated(given)}")
+        raise NotANumber(f"{what} must be one real number, was {abbreviate(value)}")
     try:
         return float(scalar)
     except (TypeError, ValueError, OverflowError) as error:
-        raise NotANumber(f"{what} must be one real number, was {abbreviated(given)}: {error}") from None
+        raise NotANumber(f"{what} must be one real number, was {abbreviate(value)}: {error}") from None
 
 
-def batch(returned: Any, block: int, what: str = "losses") -> Array:
-    """The losses of a block as float64, shape (block,).
-
-    Raises:
-        NotANumber: for another shape, or entries that are no real numbers.
-    """
+def as_batch(returned: Any, block: int, what: str = "losses") -> Array:
+    """Convert the losses of a block to float64 of shape (block,). Raises NotANumber for another shape, or entries that
+    are not real numbers."""
     try:
-        given = np.asarray(returned)
+        array = np.asarray(returned)
     except Exception as error:  # ragged lists, or the user's own __array__
-        raise NotANumber(f"{what} must be an array, was {abbreviated(returned)}: {error}") from None
-    if given.shape != (block,) or given.dtype.kind not in "fiu":
+        raise NotANumber(f"{what} must be an array, was {abbreviate(returned)}: {error}") from None
+    if array.shape != (block,) or array.dtype.kind not in "fiu":
         raise NotANumber(
             f"{what} must be {block} real numbers for {block} candidates, shape ({block},); "
-            f"was {given.dtype} of shape {given.shape}"
+            f"was {array.dtype} of shape {array.shape}"
         )
-    return given.astype(np.float64)
+    return array.astype(np.float64)
 
 
-def abbreviated(given: Any) -> str:
-    """A value for a message: its type, and its shape or its text."""
-    shape = getattr(given, "shape", None)
-    kind = type(given).__name__
-    return f"{kind} of shape {tuple(shape)}" if shape is not None else f"{kind} {str(given)[:80]!r}"
+def abbreviate(value: Any) -> str:
+    """Describe a value in a message: its type, and its shape or its text."""
+    shape = getattr(value, "shape", None)
+    kind = type(value).__name__
+    return f"{kind} of shape {tuple(shape)}" if shape is not None else f"{kind} {str(value)[:80]!r}"

@@ -1,4 +1,4 @@
-"""Test functions of optimisation whose minimum and gradient are known. To add one, add a class, and a line in
+"""Test functions of optimisation with known minimum and gradient. To add one, add a class, and a line in
 `objectives/__init__.py`."""
 
 from __future__ import annotations
@@ -14,52 +14,41 @@ from optitrip.core.arrays import Array
 
 @dataclass(frozen=True)
 class Analytic(ABC):
-    """A function of x, shape (d,), computed in float64; a function adds its formula and its gradient, and its minimum
-    unless that is 0 at 0.
+    """A function of x, shape (d,), computed in float64; a subclass adds its formula and gradient, and its minimum
+    unless that is 0 at 0. A dimension for which it is not defined raises ValueError.
 
-    `_values` takes x of shape (..., d) and sums over the last axis, which adds up a row in the same order whatever
-    stands around it. (Coordinates first would not: NumPy adds up a single column in another order than many.)
+    `_values` takes x of shape (..., d) and sums over the last axis, which adds up a row in the same order whatever the
+    other rows are. (Coordinates first would not: NumPy adds up a single column in another order than many.)
     """
 
     block: ClassVar[int] = 4096
-    """Of 256 to 16,384 the fastest for d = 10, or within 3 % of it: smaller ones pay for calls, larger ones leave the
-    cache."""
+    """Candidates in a block: of 256 to 16,384 the fastest for d = 10, or within 3 % of it; smaller ones pay for calls,
+    larger ones leave the cache."""
     dimensions: ClassVar[range] = range(1, 2**31)
+    minimum_at: ClassVar[float | tuple[float, ...]] = 0.0
+    """Coordinates of the minimum, or the value of all of them."""
+    least_per_dimension: ClassVar[float] = 0.0
+    """Value at the minimum, divided by d."""
 
     def __call__(self, x: Array) -> float:
-        """f(x), x of shape (d,).
-
-        Raises:
-            ValueError: if x is no vector of a dimension that the function is defined for.
-        """
+        """Return f(x), x of shape (d,)."""
         return float(self._values(self._checked(x, batch=False))[0])
 
     def losses(self, x: Array) -> Array:
-        """f of each row of x, shape (n, d); float64 of shape (n,). Raises as `__call__`."""
+        """Return f of each row of x, shape (n, d); float64 of shape (n,)."""
         return self._values(self._checked(x, batch=True))
 
     def gradient(self, x: Array) -> Array:
-        """df/dx at x, float64 of the shape of x, (d,). Raises as `__call__`."""
+        """Return df/dx at x, float64 of the shape of x, (d,)."""
         return self._slope(self._checked(x, batch=False)[0])
 
     def minimum(self, dimension: int) -> Array:
-        """Tell the place of the least value, float64 of shape (dimension,).
-
-        Raises:
-            ValueError: if the function is not defined for that dimension.
-        """
-        return self._place(self._checked(np.zeros(dimension), batch=False).size)
+        """Return the place of the least value, float64 of shape (dimension,)."""
+        return np.full(self._checked(np.zeros(dimension), batch=False).size, self.minimum_at)
 
     def least(self, dimension: int) -> float:
-        """Tell the value there. Raises as `minimum`."""
-        return self._least(self._checked(np.zeros(dimension), batch=False).size)
-
-    def _place(self, dimension: int) -> Array:
-        return np.zeros(dimension)
-
-    def _least(self, dimension: int) -> float:
-        del dimension
-        return 0.0
+        """Return the least value."""
+        return self._checked(np.zeros(dimension), batch=False).size * self.least_per_dimension
 
     @abstractmethod
     def _values(self, x: Array) -> Array: ...
@@ -68,7 +57,7 @@ class Analytic(ABC):
     def _slope(self, x: Array) -> Array: ...
 
     def _checked(self, x: Array, *, batch: bool) -> Array:
-        """As contiguous float64 of shape (n, d), n = 1 without batch: NumPy rounds by the layout in memory."""
+        """Return x as contiguous float64 of shape (n, d), n = 1 without batch: NumPy rounds by the layout in memory."""
         shape = np.shape(x)
         vector = shape[1:] if batch else shape
         if len(vector) != 1 or vector[0] not in self.dimensions:
@@ -97,14 +86,12 @@ class Rosenbrock(Analytic):
     """f(x) = sum_(i < d) 100 (x_(i+1) - x_i^2)^2 + (1 - x_i)^2, d >= 2; least at (1, ..., 1).
 
     H. H. Rosenbrock, "An automatic method for finding the greatest or least value of a function", The Computer
-    Journal 3, 1960, chained to d variables as in `scipy.optimize.rosen`. From d = 4 on it has a second, local minimum
+    Journal 3, 1960, chained to d variables as in `scipy.optimize.rosen`. From d = 4 on it has another, local minimum
     near (-1, 1, ..., 1) (Y.-W. Shang, Y.-H. Qiu, Evolutionary Computation 14, 2006).
     """
 
     dimensions = range(2, 2**31)
-
-    def _place(self, dimension: int) -> Array:
-        return np.ones(dimension)
+    minimum_at = 1.0
 
     def _values(self, x: Array) -> Array:
         here, after = x[..., :-1], x[..., 1:]
@@ -144,7 +131,7 @@ class Ackley(Analytic):
 
     def _values(self, x: Array) -> Array:
         # 20 - 20 exp(a) and e - exp(1 + b) by expm1, and b = mean cos(2 t) - 1 = -2 mean sin(t)^2: written as above,
-        # the value at 0 would be 4e-16, and what is near it as far off.
+        # the value at 0 would be 4e-16, and values near it as far off.
         radius = np.sqrt(np.square(x).mean(axis=-1))
         waves = -2 * np.square(np.sin(np.pi * x)).mean(axis=-1)
         return -20 * np.expm1(-0.2 * radius) - np.e * np.expm1(waves)
@@ -152,7 +139,7 @@ class Ackley(Analytic):
     def _slope(self, x: Array) -> Array:
         radius = np.sqrt(np.square(x).mean())
         # The minimum is the tip of a cone, where x / radius is 0 / 0 and no gradient exists. 0 is returned there: the
-        # subgradient that a method may stop at, and what central differences give by symmetry.
+        # subgradient that a method may stop at, and the value of central differences by symmetry.
         cone = 4 * np.exp(-0.2 * radius) * x / radius if radius else np.zeros_like(x)
         waves = 2 * np.pi * np.exp(np.cos(2 * np.pi * x).mean()) * np.sin(2 * np.pi * x)
         return (cone + waves) / len(x)
@@ -168,10 +155,7 @@ class Beale(Analytic):
     """
 
     dimensions = range(2, 3)
-
-    def _place(self, dimension: int) -> Array:
-        del dimension
-        return np.array([3.0, 0.5])
+    minimum_at = (3.0, 0.5)
 
     def _values(self, x: Array) -> Array:
         first, y = x[..., 0], x[..., 1]
@@ -189,10 +173,6 @@ class Beale(Analytic):
         return 2 * np.array([residuals @ (powers - 1), first * (residuals @ inner)])
 
 
-PLACE, LEAST = -2.903534027771177095, -39.16616570377141546
-"""The lowest root of 4 x^3 - 32 x + 5, the derivative of twice a term, and the term there."""
-
-
 @dataclass(frozen=True)
 class StyblinskiTang(Analytic):
     """f(x) = sum_i (x_i^4 - 16 x_i^2 + 5 x_i) / 2; least at (-2.9035, ..., -2.9035), where it is -39.166 d.
@@ -202,11 +182,9 @@ class StyblinskiTang(Analytic):
     Neural Networks 3, 1990.
     """
 
-    def _place(self, dimension: int) -> Array:
-        return np.full(dimension, PLACE)
-
-    def _least(self, dimension: int) -> float:
-        return dimension * LEAST
+    minimum_at = -2.903534027771177095
+    """Lowest root of 4 x^3 - 32 x + 5, the derivative of twice a term."""
+    least_per_dimension = -39.16616570377141546
 
     def _values(self, x: Array) -> Array:
         return (x * ((np.square(x) - 16) * x + 5)).sum(axis=-1) / 2

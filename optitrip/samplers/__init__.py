@@ -1,12 +1,13 @@
-"""Samplers: for any range of items, points of the open unit cube. One file each; to add one, add a line here."""
+"""Samplers: for any range of items, points of the open unit cube. One file each; to add one, add it to the table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Protocol
 
 from optitrip.core.arrays import Array
+from optitrip.samplers.halton import Halton
+from optitrip.samplers.random import Random
 
 
 class Sampler(Protocol):
@@ -14,40 +15,18 @@ class Sampler(Protocol):
 
     @property
     def name(self) -> str:
-        """Its word in sweep files."""
+        """Word in sweep files."""
         ...
 
     def check(self, sizes: Mapping[str, int], items: int) -> None:
-        """Go on if the sampler is any good for points of so many coordinates, by name, and for so many items.
-
-        Raises:
-            ValueError: saying what was given, what is wanted and what to do.
-        """
-        ...
+        """Check that the sampler is of use for this many coordinates, by name, and this many items. Raises ValueError
+        saying what was given, what is wanted and what to do."""
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
-        """Draw the points of `items`.
-
-        Args:
-            seed: of the sweep.
-            sizes: the number of coordinates of each variable, by name.
-            items: consecutive indices.
-
-        Returns:
-            For each name a float64 array of shape (len(items), sizes[name]) in the open interval (0, 1).
-        """
+        """Draw the points of a range of items for the sweep's seed and the number of coordinates of each variable;
+        returns for each name a float64 array of shape (len(items), sizes[name]) in the open interval (0, 1)."""
         ...
 
 
-def made(place: str) -> Sampler:
-    """Import the class of a sampler and make one."""
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)()
-
-
-PLACES: dict[str, str] = {
-    "random": "optitrip.samplers.random:Random",
-    "halton": "optitrip.samplers.halton:Halton",
-}
-"""Where the class of each sampler is, by the word of sweep files."""
-SAMPLERS: dict[str, Sampler] = {word: made(place) for word, place in PLACES.items()}
+SAMPLERS: dict[str, Sampler] = {sampler.name: sampler for sampler in (Random(), Halton())}
+"""Every sampler by its word in sweep files."""

@@ -3,7 +3,7 @@
 J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC '11.
 
 NumPy promises the bits of the Philox bit generator across versions, but not those of `standard_normal` or `random`; so
-only raw words are taken from it, and the way from a word to a number is ours.
+only raw words are taken from it, and optitrip itself maps words to numbers.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ WORDS_PER_COUNT = 4
 
 
 def stream_key(seed: int, purpose: str, name: str) -> int:
-    """The 128-bit Philox key of a stream: blake2b-128, read little-endian, of the JSON `[seed, purpose, name]`."""
+    """Return a stream's 128-bit Philox key: blake2b-128, read little-endian, of the JSON `[seed, purpose, name]`."""
     text = json.dumps([seed, purpose, name], separators=(",", ":"), ensure_ascii=False)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
 
 
 def words(key: int, start: int, count: int) -> Array:
-    """Words `start` to `start + count` of the stream of `key`, uint64, shape (count,)."""
+    """Return words `start` to `start + count` of the stream of `key`, uint64, shape (count,)."""
     group, skip = divmod(start, WORDS_PER_COUNT)
     philox = np.random.Philox(key=key, counter=group)
     return philox.random_raw(skip + count)[skip:]
@@ -36,9 +36,9 @@ def words(key: int, start: int, count: int) -> Array:
 def open_unit(raw: Array) -> Array:
     """Map 64-bit words to float64 in the open interval (0, 1): u = ((word >> 12) + 0.5) / 2^52.
 
-    The more usual (word >> 11) / 2^53 + 2^-54 rounds to 1 for the highest words. `raw` is used up: its upper 52 bits
-    become the fraction of a float64 in [1, 2), from which subtracting 1 - 2^-53 is exact; that takes half as long as
-    converting integers.
+    The more usual (word >> 11) / 2^53 + 2^-54 rounds to 1 for the highest words. `raw` is overwritten: its upper 52
+    bits become the fraction of a float64 in [1, 2), from which subtracting 1 - 2^-53 is exact; that takes half as long
+    as converting integers.
     """
     raw >>= np.uint64(12)
     raw |= np.uint64(0x3FF0000000000000)
@@ -48,7 +48,7 @@ def open_unit(raw: Array) -> Array:
 
 
 def permutation(seed: int, purpose: str, name: str, count: int) -> Array:
-    """0 to count - 1 in random order, int64: the places of a stream's first words, sorted by them."""
+    """Return 0 to count - 1 in random order, int64: the places of a stream's first words, sorted by them."""
     return np.argsort(words(stream_key(seed, purpose, name), 0, count), kind="stable")
 
 
@@ -60,7 +60,7 @@ class Random:
     purpose: str = "candidate"
 
     def check(self, sizes: Mapping[str, int], items: int) -> None:
-        """Go on: it is good for any number of coordinates and items."""
+        """Accept any number of coordinates and items."""
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
         return {

@@ -1,4 +1,4 @@
-"""Where a search's candidates come from: a sampler, a space and a seed; a candidate is its index."""
+"""The sequence of a search's candidates, made by a sampler, a space and a seed; a candidate is its index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Candidates:
     sampler: str = "random"
 
     def values(self, items: range) -> dict[str, Array]:
-        """Read-only values of a range of candidates by name, each of shape (len(items), *shape of the variable)."""
+        """Return read-only values of a range of candidates by name, each of shape (len(items), *variable shape)."""
         unit = SAMPLERS[self.sampler].unit(self.seed, self.space.sizes, items)
         return self.space.values(unit, len(items))
 
@@ -34,7 +34,7 @@ class Candidates:
         return self.values(range(item, item + 1))
 
     def title(self, item: int, side: int | None = 0) -> str:
-        """Return what a message calls it."""
+        """Return the candidate's name in messages, e.g. "candidate 7"."""
         del side
         return f"candidate {item}"
 

@@ -1,4 +1,4 @@
-"""The space: named variables with shapes and distributions, and the way from the unit cube to their values."""
+"""The space: named variables with shapes and distributions, and the map from the unit cube to their values."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from optitrip.core.suggest import nearest
 from optitrip.errors import Invalid
 from optitrip.space.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
 
-Precision = Literal["float64", "float32"]
-
 LARGEST = 2**31
-"""Entries of one variable; a row of it alone would take 16 GiB."""
+"""Most entries of one variable: a row of this size alone takes 16 GiB."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +26,17 @@ class Variable:
 
     name: str
     word: str
-    """Word of its distribution in sweep files; empty without one."""
+    """Word of the distribution in sweep files; empty without one."""
     distribution: Distribution
     shape: tuple[int, ...] = ()
-    dtype: Precision = "float64"
+    dtype: Literal["float64", "float32"] = "float64"
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
 
     def values(self, unit: Array) -> Array:
-        """Values of shape (n, *shape), read-only, from u in (0, 1) of shape (n, size), which is used up."""
+        """Return read-only values of shape (n, *shape) from u in (0, 1) of shape (n, size), which is overwritten."""
         values = self.distribution.values(unit)
         if values.dtype == np.float64 and self.dtype == "float32":
             with np.errstate(under="ignore"):
@@ -48,7 +46,7 @@ class Variable:
         return values
 
     def describe(self) -> dict[str, Any]:
-        """The variable as a sweep file would say it, spelled in one way only."""
+        """Return the variable's entry in a sweep file, in its one canonical spelling."""
         fields = list(vars(self.distribution).values())
         described: dict[str, Any] = {self.word: fields[0] if len(fields) == 1 else fields} if fields else {}
         if self.shape or not described:
@@ -58,52 +56,46 @@ class Variable:
         return described
 
     @classmethod
-    def parse(cls, name: str, given: object, *, drawn: bool = True) -> Variable:
-        """A variable from its entry in a sweep file; where it need not be `drawn`, a distribution may be absent.
-
-        Raises:
-            Invalid: with the path of the key below the variable that is at fault.
-        """
+    def parse(cls, name: str, entry: object, *, drawn: bool = True) -> Variable:
+        """Return the variable of an entry of a sweep file; unless it must be `drawn`, it needs no distribution. Raises
+        Invalid with the path, below the variable, of the key at fault."""
         if not name.isidentifier():
             raise Invalid((), f"{name!r} cannot be the name of a parameter; wanted letters, digits and underscores")
-        if not isinstance(given, dict):
-            given = {"constant": given}
-        entry: dict[str, Any] = dict(given)  # pyright: ignore[reportUnknownArgumentType]
-        shape = cls._shape(entry.pop("shape", ()))
-        dtype = entry.pop("dtype", "float64")
+        table: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {"constant": entry}  # pyright: ignore[reportUnknownArgumentType]
+        shape = cls._parse_shape(table.pop("shape", ()))
+        dtype = table.pop("dtype", "float64")
         if dtype not in ("float64", "float32"):
             raise Invalid(("dtype",), f"was {dtype!r}, wanted 'float64' or 'float32'")
-        for word in entry:
+        for word in table:
             if word not in DISTRIBUTIONS:
                 raise Invalid((word,), f"unknown key; {nearest(word, [*DISTRIBUTIONS, 'shape', 'dtype'])}")
-        if not entry and not drawn:
+        if not table and not drawn:
             return cls(name, "", NO_DISTRIBUTION, shape, dtype)
-        if len(entry) != 1:
-            found = " and ".join(entry) or "none"
+        if len(table) != 1:
+            found = " and ".join(table) or "none"
             raise Invalid((), f"wanted exactly one distribution of {', '.join(DISTRIBUTIONS)}; found {found}")
-        word, parameters = next(iter(entry.items()))
+        ((word, parameters),) = table.items()
         try:
             distribution = DISTRIBUTIONS[word](parameters)
         except ValueError as error:
             raise Invalid((word,), str(error)) from None
-        own = distribution.shape
-        if own and shape and own != shape:
-            raise Invalid(("shape",), f"was {list(shape)}, but the {word} has shape {list(own)}")
-        variable = cls(name, word, distribution, own or shape, dtype)
+        if distribution.shape and shape and distribution.shape != shape:
+            raise Invalid(("shape",), f"was {list(shape)}, but the {word} has shape {list(distribution.shape)}")
+        variable = cls(name, word, distribution, distribution.shape or shape, dtype)
         variable._check_extremes()
         return variable
 
     @staticmethod
-    def _shape(given: object) -> tuple[int, ...]:
-        entries: list[Any] | tuple[Any, ...] = given if isinstance(given, list | tuple) else [given]  # pyright: ignore[reportUnknownVariableType]
-        if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in entries):
-            raise Invalid(("shape",), f"was {given!r}, wanted a list of whole numbers of at least 1, e.g. [10, 65]")
-        if math.prod(entries) > LARGEST:
-            raise Invalid(("shape",), f"was {given!r}, which is {math.prod(entries):,} entries; at most 2^31 fit")
-        return tuple(entries)
+    def _parse_shape(shape: object) -> tuple[int, ...]:
+        lengths: list[Any] | tuple[Any, ...] = shape if isinstance(shape, list | tuple) else [shape]  # pyright: ignore[reportUnknownVariableType]
+        if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in lengths):
+            raise Invalid(("shape",), f"was {shape!r}, wanted a list of whole numbers of at least 1, e.g. [10, 65]")
+        if math.prod(lengths) > LARGEST:
+            raise Invalid(("shape",), f"was {shape!r}, which is {math.prod(lengths):,} entries; at most 2^31 fit")
+        return tuple(lengths)
 
     def _check_extremes(self) -> None:
-        """No u, not even the outermost, may give an infinite value or one that the dtype cannot hold."""
+        """Refuse a distribution of which some u, be it the outermost, gives a value that the dtype cannot hold."""
         with np.errstate(over="ignore", under="ignore"):
             values = self.distribution.values(self.distribution.extremes()[:, np.newaxis])
             if values.dtype.kind == "f":
@@ -116,13 +108,13 @@ class Variable:
 
 @dataclass(frozen=True)
 class Space:
-    """The variables, in the order of the sweep file (which the values do not depend on)."""
+    """The variables in the order of the sweep file, on which their values do not depend."""
 
     variables: tuple[Variable, ...]
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Entries to draw, by name: constants need none."""
+        """Number of entries to draw, by name; constants are left out."""
         return {v.name: v.size for v in self.variables if v.distribution.drawn}
 
     @property
@@ -131,12 +123,12 @@ class Space:
 
     @property
     def row_size(self) -> int:
-        """Numbers drawn a candidate."""
+        """Number of entries drawn for a candidate."""
         return sum(self.sizes.values())
 
     @property
     def drawable(self) -> bool:
-        """Whether candidates can be drawn: no variable lacks a distribution."""
+        """True if candidates can be drawn: no variable lacks a distribution."""
         return all(v.distribution.drawn or v.distribution.fixed for v in self.variables)
 
     @property
@@ -145,39 +137,34 @@ class Space:
         return [variable for variable in self.variables if not variable.distribution.fixed]
 
     def check_differentiable(self) -> None:
-        """Go on if a gradient has coordinates, all of them real.
-
-        Raises:
-            Invalid: with the name of a variable that has no derivative.
-        """
+        """Check that a gradient has coordinates, all of them real. Raises Invalid with the name of a variable that has
+        no derivative."""
         for variable in self.varied:
             if not variable.distribution.continuous:
+                value = json.dumps(as_python(variable.distribution.values(np.array([LOWEST]))[0]))
                 raise Invalid(
                     (variable.name,),
                     f"is {variable.word}, which has no derivative: a step h would leave its values; hold it, e.g. "
-                    f"{variable.name} = {first_value(variable.distribution)}",
+                    f"{variable.name} = {value}",
                 )
         if not self.varied:
             raise Invalid((), "holds constants only, so a gradient has no coordinates; give a variable a shape")
 
     def values(self, unit: Mapping[str, Array], count: int) -> dict[str, Array]:
-        """Read-only values of shape (count, *shape) by name, from points of the unit cube, which are used up."""
+        """Return read-only values of shape (count, *shape) by name, from points of the unit cube (overwritten)."""
         return {v.name: v.values(unit[v.name] if v.name in unit else np.empty((count, v.size))) for v in self.variables}
 
     def describe(self) -> dict[str, Any]:
         return {variable.name: variable.describe() for variable in self.variables}
 
     @classmethod
-    def parse(cls, given: Mapping[str, object], *, drawn: bool = True) -> Space:
-        """A space from the [space] table of a sweep file, of which candidates are `drawn` or not.
-
-        Raises:
-            Invalid: with the path of the key below [space] that is at fault.
-        """
-        if not given:
+    def parse(cls, table: Mapping[str, object], *, drawn: bool = True) -> Space:
+        """Return the space of a sweep file's [space] table; unless candidates are `drawn`, it needs no distributions.
+        Raises Invalid with the path, below [space], of the key at fault."""
+        if not table:
             raise Invalid((), "is empty; wanted a line for each parameter of the loss, e.g. x = { normal = [0, 1] }")
         variables: list[Variable] = []
-        for name, entry in given.items():
+        for name, entry in table.items():
             try:
                 variables.append(Variable.parse(name, entry, drawn=drawn))
             except Invalid as error:
@@ -185,16 +172,11 @@ class Space:
         return cls(tuple(variables))
 
 
-def first_value(distribution: Distribution) -> str:
-    """Spell its value at the lowest u as a sweep file would."""
-    return json.dumps(plain(distribution.values(np.array([LOWEST]))[0]))
-
-
 def arguments(values: Mapping[str, Array], row: int) -> dict[str, Any]:
-    """Row `row` of batched values as keyword arguments: Python scalars for scalars, read-only arrays for arrays."""
-    return {name: plain(column[row]) for name, column in values.items()}
+    """Return one row of batched values as keyword arguments: Python scalars, and read-only arrays."""
+    return {name: as_python(column[row]) for name, column in values.items()}
 
 
-def plain(value: Any) -> Any:
-    """A NumPy scalar as its Python value; anything else as it is."""
+def as_python(value: Any) -> Any:
+    """Return a NumPy scalar as its Python value, and anything else unchanged."""
     return value.item() if isinstance(value, np.generic) else value

@@ -306,5 +306,5 @@ def test_a_dict_that_is_no_loss_is_invalid(case: str) -> None:
     given, said = WRONG_DICTS[case]
     found = Objective(lambda **_: given).evaluate(draws().values, range(3))
     assert np.isnan(found.losses).all()
-    assert found.named == {}
+    assert found.extras == {}
     assert said in found.failures.records["invalid"][0].message

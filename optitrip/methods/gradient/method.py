@@ -135,7 +135,7 @@ class Gradient:
             columns[LOSS[side.side]] = losses
             problems += [(kind, replace(record, side=number)) for kind, record in found.problems]
             if not number:
-                columns |= {BESIDE + name: column for name, column in found.named.items()}
+                columns |= {BESIDE + name: column for name, column in found.extras.items()}
         return self.part(items, columns, [LOSS[side.side] for side in self.neighbours], stuck, problems)
 
     def failed_part(self, items: range, problems: Problems) -> Part:

@@ -17,7 +17,7 @@ from optitrip.core.failures import NAN, RAISED, Problems, Record
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation, NotANumber, batch
+from optitrip.loss.returns import Evaluation, NotANumber, as_batch
 from optitrip.methods.gradient.method import KINKS, Gradient
 from optitrip.methods.shared.consistency import Agreement, compared
 from optitrip.runtime.tracebacks import recorded
@@ -103,7 +103,7 @@ class Deltas(Gradient):
         try:
             if isinstance(made, BaseException):
                 raise made
-            deltas = batch(made.deltas(coordinates, h), len(h), "deltas").reshape(len(steps), -1)
+            deltas = as_batch(made.deltas(coordinates, h), len(h), "deltas").reshape(len(steps), -1)
             kinks = np.asarray(made.kinks(coordinates, h) if KINKS in columns else np.zeros(len(h), np.int64))
             kinks = kinks.reshape(len(steps), -1).sum(axis=0)
         except (Exception, SystemExit) as error:
@@ -162,4 +162,4 @@ class DeltasAgreement(Agreement):
             (kind, r) for kind, records in by_deltas.failures.records.items() for r in records if r.side in (0, None)
         ]
         fast = Evaluation(items, {"loss": at_x + delta}, problems=problems)
-        return compared(items, fast, plain, np.full(len(items), objective.allowed_of_deltas(at_x)))
+        return compared(items, fast, plain, np.full(len(items), objective.allowed_difference(at_x, double=True)))

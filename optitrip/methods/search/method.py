@@ -152,7 +152,7 @@ class Search:
         kept = kept_indices(items, self.keep_all)
         columns = {
             "loss": found.losses[kept - items.start],
-            **{KEPT + name: column[kept - items.start] for name, column in found.named.items()},
+            **{KEPT + name: column[kept - items.start] for name, column in found.extras.items()},
             "low_index": items.start + lows,
             "low_loss": found.losses[lows],
             **self._best({"index": items.start + best, **{n: column[best] for n, column in found.columns.items()}}),

@@ -10,33 +10,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from optitrip.runtime.files import move_aside
 from optitrip.errors import InputError
-from optitrip.objectives.data.cifar10 import BATCHES, PAGE, binary_table
+from optitrip.objectives.data.cifar10 import FILES, PAGE, read_table
+from optitrip.runtime.files import move_aside
 
 OFFICIAL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 SHA256 = "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-"""Of the official archive of 170,052,171 bytes, whose published MD5 is c32a1d4ab5d03f1284b67883e8d87530."""
+"""Checksum of the official archive of 170,052,171 bytes, whose published MD5 is c32a1d4ab5d03f1284b67883e8d87530."""
 NAME = "cifar-10-batches-bin"
-FILES = tuple(f"{batch}.bin" for batch in BATCHES)
-CHUNK = 1 << 20
-PATIENCE = 30
-"""Bytes written at a time, and seconds without any until a transfer counts as failed."""
+CHUNK, PATIENCE = 1 << 20, 30
+"""Bytes written at a time, and seconds without any after which a transfer has failed."""
 
 
 def cifar10(folder: Path, url: str = OFFICIAL, checksum: str = SHA256) -> Path:
-    """Fetch CIFAR-10's binary version to folder/cifar-10-batches-bin, unless it is there, and return that folder.
+    """Fetch CIFAR-10's binary version to folder/cifar-10-batches-bin, unless it exists, and return that folder.
 
-    Everything happens aside in `folder`, and the finished folder is renamed into place: a killed run leaves at most a
-    folder cifar-10-batches-bin.part-* behind, which may be deleted. A damaged folder of this name is set aside.
+    The work is done beside it in `folder`, and the finished folder is renamed into place: a killed run leaves at most a
+    folder cifar-10-batches-bin.part-*, which may be deleted. A damaged folder of this name is set aside.
 
-    Args:
-        folder: where to put it; made if it is missing.
-        url: of the archive, http or https.
-        checksum: of the archive, as "sha256:" and 64 digits.
-
-    Raises:
-        InputError: if it cannot be fetched, is not what it should be, or cannot be written.
+    `url` is http or https, `checksum` is "sha256:" and 64 digits, and `folder` is created if it is missing. Raises
+    InputError if the archive cannot be fetched, is not the expected one, or cannot be written.
     """
     target = folder / NAME
     if complete(target):
@@ -46,9 +39,9 @@ def cifar10(folder: Path, url: str = OFFICIAL, checksum: str = SHA256) -> Path:
         with TemporaryDirectory(prefix=f"{NAME}.part-", dir=folder) as aside:
             archive = download(url, checksum, Path(aside))
             unpack(archive, url, Path(aside) / NAME)
-            # Looked at again, since another run may have been faster.
+            # Checked again, since another run may have been faster.
             if not complete(target):
-                if target.exists():  # it may be a person's own
+                if target.exists():  # it may hold a person's own files
                     move_aside(target)
                 (Path(aside) / NAME).rename(target)
     except OSError as error:
@@ -60,23 +53,19 @@ def cifar10(folder: Path, url: str = OFFICIAL, checksum: str = SHA256) -> Path:
 
 
 def complete(folder: Path) -> bool:
-    """Whether it holds all six files, and optitrip can read them."""
+    """Return whether a folder holds all six files, all of them readable."""
     try:
         for name in FILES:
-            binary_table(folder / name)
+            read_table(folder / name)
     except InputError:
         return False
     return True
 
 
 def download(url: str, checksum: str, folder: Path) -> Path:
-    """The archive, with the right checksum.
-
-    Raises:
-        InputError: if it cannot be fetched, or has another checksum.
-        OSError: if it cannot be written.
-    """
-    # Here and not above: they take a third of a second, which importing this module should not.
+    """Fetch the archive and check its checksum. Raises InputError if it cannot be fetched or has another checksum, and
+    OSError if it cannot be written."""
+    # Imported here and not above: they take a third of a second, which importing this module should not.
     import pooch
     import requests
 
@@ -84,13 +73,13 @@ def download(url: str, checksum: str, folder: Path) -> Path:
     by_hand = f"Try again, or fetch the binary version by hand from {PAGE} and unpack it to {folder.parent.absolute()}"
 
     def get(url: str, file: str, _: object) -> None:
-        # Not pooch's own: it leaves the connection open when a transfer fails, and flushes each 1,024 bytes.
+        # Not pooch's own downloader: it leaves the connection open when a transfer fails, and flushes each 1,024 bytes.
         with requests.get(url, stream=True, timeout=PATIENCE) as response, Path(file).open("wb") as copy:
             response.raise_for_status()
             for chunk in response.iter_content(CHUNK):
                 copy.write(chunk)
 
-    downloader: Any = get  # pooch's type of downloaders names the parameters otherwise than its downloaders do
+    downloader: Any = get  # pooch's type names the parameters of a downloader otherwise than pooch calls it
     try:
         return Path(pooch.retrieve(url, checksum, fname="archive.tar.gz", path=folder, downloader=downloader))
     except requests.exceptions.RequestException as error:  # itself an OSError, so it comes before those of the disk
@@ -100,12 +89,8 @@ def download(url: str, checksum: str, folder: Path) -> Path:
 
 
 def unpack(archive: Path, url: str, folder: Path) -> None:
-    """The six files of an archive into a new folder, and nothing else of it; the archive is removed.
-
-    Raises:
-        InputError: if the archive does not hold them.
-        OSError: if they cannot be written.
-    """
+    """Unpack the six files of an archive, and nothing else, into a new folder, and delete the archive. Raises InputError
+    if the archive does not hold them, and OSError if they cannot be written."""
     folder.mkdir()
     try:
         with tarfile.open(archive, "r:gz") as tar:

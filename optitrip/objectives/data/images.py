@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from optitrip.errors import InputError
-from optitrip.core.suggest import nearest
-from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, tables
 from optitrip.core.arrays import Array
+from optitrip.core.suggest import nearest
+from optitrip.errors import InputError
+from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, read_tables
 
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels, uint8 of shape (images, pixels), and labels 0, 1, ..., uint8 of shape (images,), twice.
+    """Pixels, uint8 of shape (images, pixels), and labels 0, 1, ..., uint8 of shape (images,), for training and test.
 
     `shape` is that of one image, (height, width) or (height, width, 3), whose pixels are in the file's order: planes of
     colour one after the other, each row by row. `names` are those of the classes.
@@ -41,11 +41,8 @@ class Images:
         return digest.hexdigest()
 
     def pictures(self, weights: Array) -> dict[str, Array]:
-        """Weights of shape (classes, pixels), in the file's order, as one float64 image of `shape` a class, by name.
-
-        Raises:
-            ValueError: for weights of another shape.
-        """
+        """Return weights of shape (classes, pixels), in the file's order, as a float64 image of `shape` for each class,
+        by name. Raises ValueError for weights of another shape."""
         wanted = (self.classes, math.prod(self.shape))
         if weights.shape != wanted:
             raise ValueError(f"weights have shape {weights.shape}, wanted {wanted}: classes and pixels, without a bias")
@@ -55,11 +52,7 @@ class Images:
 
 
 def load(data: str, path: str | None = None) -> Images:
-    """Load a data set by name.
-
-    Raises:
-        InputError: if there is no such data set, or its files are missing or damaged.
-    """
+    """Load a data set by name; raises InputError if there is no such data set, or its files are missing or damaged."""
     if data == "digits":
         if path is not None:
             raise InputError(f"digits come with optitrip and take no path, was {path!r}")
@@ -70,10 +63,10 @@ def load(data: str, path: str | None = None) -> Images:
 
 
 def digits() -> Images:
-    """The 1,797 handwritten digits of 8 x 8 pixels from 0 to 16; the last 360 are the test images.
+    """Load the 1,797 handwritten digits of 8 x 8 pixels from 0 to 16; the last 360 are the test images.
 
     E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998 (CC BY
-    4.0); the test file of it, in its order, which is by writer: the last fifth holds hands that training never saw.
+    4.0); its test file, in its order, which is by writer: the last fifth holds hands that are not in the training set.
     """
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
         pixels, labels = file["pixels"], file["labels"]
@@ -81,6 +74,6 @@ def digits() -> Images:
 
 
 def cifar10(folder: Path) -> Images:
-    """The 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10, from its binary files or its pickled ones."""
-    train, test = tables(folder)
+    """Load the 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10."""
+    train, test = read_tables(folder)
     return Images(train[:, 1:], train[:, 0], test[:, 1:], test[:, 0], SHAPE, CLASSES)

@@ -1,8 +1,8 @@
-"""What losses of a linear classifier of images share: data, shapes, one matrix product a chunk, accuracies, pictures.
+"""Base of the losses of linear image classifiers: data, shapes, matrix products by chunks, accuracies, pictures.
 
     f(W) = (1/N) sum_i loss(s_i, y_i) + l2 sum W^2,    s = X W^T
 
-A loss adds two functions of the scores: the loss of each image, and its slope by each score.
+A subclass adds two functions of the scores: the loss of each image, and its slope by each score.
 """
 
 from __future__ import annotations
@@ -22,15 +22,12 @@ from optitrip.objectives.linear.deltas import LinearAround
 from optitrip.objectives.linear.surrogates import ByPyTorch, LowRank
 
 SMALL, LARGE = (64, 512), (32, 4096)
-"""Candidates a block and images a chunk, below and from a thousand features on: fixed, because BLAS rounds by shape.
+"""Candidates in a block and images in a chunk, below a thousand features and above; fixed, as BLAS rounds by shape.
 Measured best, or within 2 % of it, for digits and CIFAR-10, where larger blocks would take longer than two seconds."""
-
-Spans = list[tuple[int, slice]]
-"""Which images of a chunk are of which class: (label, places within the chunk)."""
-
-
 DELTAS_FEATURES = 64
-"""Features a call of deltas, each with all classes: measured best of 64, 128 and 256 for CIFAR-10."""
+"""Features in a call of deltas, each with all classes: measured best of 64, 128 and 256 for CIFAR-10."""
+Spans = list[tuple[int, slice]]
+"""Classes of the images of a chunk: (label, places within the chunk)."""
 
 
 class LinearClassifier(ABC):
@@ -39,10 +36,10 @@ class LinearClassifier(ABC):
     Args:
         data: "digits" or "cifar10".
         path: folder of the data, for CIFAR-10.
-        l2: strength of the penalty l2 * sum(W ** 2), which takes in the bias as the original course does.
+        l2: strength of the penalty l2 * sum(W ** 2), which includes the bias, as in the original course.
         bias: append a column of ones to the pixels.
         center: subtract the mean training image.
-        precision: of pixels and scores; the loss is accumulated in float64 either way.
+        precision: type of pixels and scores; the loss is accumulated in float64 either way.
 
     Raises:
         InputError: for unknown or missing data, or an argument out of range.
@@ -50,7 +47,7 @@ class LinearClassifier(ABC):
 
     screens: ClassVar = ("low_rank", "float32", "bfloat16")
     _around: ClassVar[Callable[[Array, Array, Array, Array, float], LinearAround]]
-    """Of features, labels, scores, weights and l2."""
+    """Class of the deltas, made from features, labels, scores, weights and l2."""
 
     def __init__(
         self,
@@ -69,7 +66,7 @@ class LinearClassifier(ABC):
         self.l2, self.bias, self.precision = float(l2), bias, precision
         self.classes = loaded.classes
         self.mean = loaded.train_pixels.mean(axis=0) if center else np.zeros(loaded.train_pixels.shape[1])
-        # Images of a class stand together, so that the scores of the right class are slices and not a gather.
+        # Images are sorted by class, so that the scores of the right class are slices and not a gather.
         order = np.argsort(loaded.train_labels, kind="stable")
         self.x = self._features(loaded.train_pixels[order])
         self.labels = loaded.train_labels[order]
@@ -81,70 +78,66 @@ class LinearClassifier(ABC):
 
     @property
     def tolerance(self) -> float | None:
-        """Relative, for float32 scores; a score of CIFAR-10 is a sum of 3,073 products. None: that of float64."""
+        """Relative tolerance of float32 scores (of CIFAR-10 they sum 3,073 products); None for that of float64."""
         return 1e-5 if self.precision == "float32" else None
 
     def digest(self) -> str:
-        """A hash of the images and labels."""
+        """Return a hash of the images and labels."""
         return self._digest
 
     def __call__(self, W: Array) -> float:
         return float(self.losses(W[np.newaxis])[0])
 
     def losses(self, W: Array) -> Array:
-        """Losses of n classifiers, W of shape (n, classes, features), float64; one matrix product a chunk of images.
+        """Return losses of n classifiers, W of shape (n, classes, features); float64 of shape (n,).
 
-        Scores are laid out as (class, candidate, image), so that maximum and sum over classes run along contiguous
-        memory; over a last axis of 10 they would take longer than the product.
+        Each chunk of images is one matrix product. Scores are laid out as (class, candidate, image), so that maximum
+        and sum over classes run along contiguous memory; over a last axis of 10 they would take longer than it.
         """
         self._check_shape(W.shape[1:])
-        n = len(W)
-        weights = np.ascontiguousarray(W.transpose(1, 0, 2), dtype=self.x.dtype).reshape(self.classes * n, -1)
-        out = np.empty((self.classes * n, self.rows), self.x.dtype)
+        return self.mean_by_matmul(self.stacked(W, self.x.dtype), self.x, self.rows) + self.penalty(W)
+
+    def mean_by_matmul(self, weights: Array, features: Array, rows: int) -> Array:
+        """Return mean losses without the penalty from scores weights features^T, `rows` images at a time."""
+        out = np.empty((len(weights), rows), features.dtype)
 
         def product(start: int, stop: int) -> Array:
-            rows = self.x[start:stop]
-            return np.matmul(weights, rows.T, out=out if len(rows) == self.rows else None)
+            chunk = features[start:stop]
+            return np.matmul(weights, chunk.T, out=out if len(chunk) == rows else None)
 
-        return self.mean_of(n, self.rows, self.x.dtype, product) + self.penalty(W)
+        return self.mean_of(len(weights) // self.classes, rows, features.dtype, product)
 
     def mean_of(self, n: int, rows: int, dtype: Any, product: Callable[[int, int], Array]) -> Array:
-        """Mean losses of the images by n classifiers, without the penalty; float64 of shape (n,).
+        """Return mean losses of the images by n classifiers, without the penalty; float64 of shape (n,).
 
-        Args:
-            n: how many classifiers.
-            rows: images a chunk.
-            dtype: of scores.
-            product: scores of the images from start to stop, of shape (classes * n, images); they are used up.
+        `product` returns the scores of images start to stop, of this dtype and shape (classes * n, images); they are
+        overwritten. It is called for `rows` images at a time.
         """
         total = np.zeros(n)
-        each, right = np.empty((2, n, rows), dtype)
+        losses, right = np.empty((2, n, rows), dtype)
         for start in range(0, len(self.x), rows):
             count = min(rows, len(self.x) - start)
             if count < rows:
-                each, right = np.empty((2, n, count), dtype)
+                losses, right = np.empty((2, n, count), dtype)
             scores = product(start, start + count).reshape(self.classes, n, count)
-            self._each(scores, self._spans(start, count), right, each)
-            total += each.sum(axis=1, dtype=np.float64)
+            self._image_losses(scores, self._spans(start, count), right, losses)
+            total += losses.sum(axis=1, dtype=np.float64)
         return total / len(self.x)
 
+    def stacked(self, W: Array, dtype: Any) -> Array:
+        """Return n classifiers as the rows of a matrix, class by class; shape (classes * n, features)."""
+        return np.ascontiguousarray(W.transpose(1, 0, 2), dtype=dtype).reshape(self.classes * len(W), -1)
+
     def penalty(self, W: Array) -> Array:
-        """l2 sum W^2 of n classifiers, float64 of shape (n,)."""
+        """Return l2 sum W^2 of n classifiers, float64 of shape (n,)."""
         if not self.l2:
             return np.zeros(len(W))
         return self.l2 * np.square(W, dtype=np.float64).reshape(len(W), -1).sum(axis=1)
 
     def screen(self, how: str, device: str = "cpu") -> Any:
-        """A cheaper surrogate, with `losses` of its own.
-
-        Args:
-            how: one of `screens`: low_rank, by principal components of the images; float32 or bfloat16, by products in
-                that precision.
-            device: cpu, or cuda for a GPU.
-
-        Raises:
-            InputError: if it takes PyTorch, which is not installed or has no such device.
-        """
+        """Return a cheaper surrogate, with its own `losses`, for cpu or cuda: low_rank by principal components of the
+        images, float32 or bfloat16 by products in that precision. Raises InputError if it needs PyTorch, which is not
+        installed or has no such device."""
         if how == "low_rank":
             if device != "cpu":
                 raise InputError("screen = 'low_rank' runs on the CPU; leave device out")
@@ -156,7 +149,7 @@ class LinearClassifier(ABC):
         return ByPyTorch(self, how, device)
 
     def gradient(self, W: Array) -> Array:
-        """df/dW = (1/N) slopes^T X + 2 l2 W, with the slopes of the images' losses by their scores; as W, float64."""
+        """Return df/dW = (1/N) slopes^T X + 2 l2 W, with the slopes of the images' losses by their scores; float64."""
         self._check_shape(W.shape)
         total = np.zeros(W.shape)
         weights = np.asarray(W, self.x.dtype)
@@ -168,7 +161,7 @@ class LinearClassifier(ABC):
         return total / len(self.x) + 2 * self.l2 * np.asarray(W, np.float64)
 
     def report(self, W: Array) -> dict[str, float]:
-        """Share of training and of test images whose highest score is that of the right class."""
+        """Return the shares of training and of test images whose highest score is that of the right class."""
         self._check_shape(W.shape)
         weights = np.asarray(W, self.x.dtype)
         train = (self.x @ weights.T).argmax(axis=1) == self.labels
@@ -176,19 +169,17 @@ class LinearClassifier(ABC):
         return {"train_accuracy": float(train.mean()), "test_accuracy": float(test.mean())}
 
     def order(self) -> Array:
-        """The order in which coordinates are best taken: flat places in W, int64 of shape (classes * features,).
-
-        Features slowest, classes fastest: a step of one feature moves the scores of all classes by the same amounts.
-        """
+        """Return the best order of coordinates: flat places in W, int64 of shape (classes * features,). Features are
+        slowest, classes fastest: a step of one feature moves the scores of all classes by the same amounts."""
         return np.arange(self.classes * self.x.shape[1], dtype=np.int64).reshape(self.classes, -1).T.ravel()
 
     def images(self, W: Array) -> dict[str, Array]:
-        """The rows of W, or of its gradient, without the bias, as pictures by name of the class (`Images.pictures`)."""
+        """Return the rows of W, or of its gradient, without the bias, as pictures by name of the class."""
         self._check_shape(W.shape)
         return self._untrained.pictures(np.asarray(W, np.float64)[:, : len(self.mean)])
 
     def around(self, W: Array) -> LinearAround:
-        """The loss around W, for its `deltas`; float64 throughout, whatever the precision of the features."""
+        """Prepare the loss around W, for its `deltas`; float64 throughout, whatever the precision of the features."""
         self._check_shape(W.shape)
         weights = np.asarray(W, np.float64)
         chunks = range(0, len(self.x), self.rows)
@@ -196,11 +187,9 @@ class LinearClassifier(ABC):
         return type(self)._around(self.x, self.labels, scores, weights, self.l2)
 
     @abstractmethod
-    def _each(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
-        """Losses of a chunk's images, without the penalty, into `out` of shape (n, images).
-
-        Scores, of shape (classes, n, images), are used up; `right` is scratch of the shape of `out`.
-        """
+    def _image_losses(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
+        """Write the losses of a chunk's images, without the penalty, to `out` of shape (n, images). Scores, of shape
+        (classes, n, images), are overwritten; `right` is scratch of the shape of `out`."""
 
     @abstractmethod
     def slopes(self, scores: Array, labels: Array) -> None:

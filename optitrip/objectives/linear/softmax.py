@@ -1,17 +1,129 @@
-"""Softmax cross-entropy of a linear classifier of images.
+"""Softmax cross-entropy of a linear classifier of images, and its change by a step in one weight without cancellation.
 
     f(W) = (1/N) sum_i [log sum_c exp(s_ic) - s_(i, y_i)] + l2 sum W^2,    s = X W^T
 
 (Stanford CS231n, "Linear classification": the loss of the random search that this project started from.)
+
+By a step h in W_cj the loss of image i changes by log(q + p e^t) - [y_i = c] t, with p the probability of class c, q
+that of all others and t = h x_ij. As a function of t the logarithm is the cumulant generating function of a coin that
+shows heads with probability p, so
+
+    log(q + p e^t) = sum_m k_m t^m / m!,    k_1 = p,  k_(m+1) = p q dk_m/dp
+
+(M. Kendall, A. Stuart, "The Advanced Theory of Statistics", vol. 1, section 5.2), and the sum over images is a matrix
+product of k_m with the m-th powers of x: a few products for all classes and many features at once, and no exponential.
+For images of class c the first cumulant less [y_i = c] is -q, computed as such. The series is used where the known
+terms suffice to leave a rest below the rounding of the first; longer steps take the logarithm itself, image by image.
 """
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import numpy as np
+from numpy.polynomial import polynomial
 
 from optitrip.core.arrays import Array
 from optitrip.objectives.linear.classifier import LinearClassifier, Spans
-from optitrip.objectives.linear.softmax_deltas import SoftmaxAround
+from optitrip.objectives.linear.deltas import LinearAround
+
+LONGEST = 14
+"""Most terms of the series; enough for |t| up to about 0.2."""
+
+
+@cache
+def ratios() -> tuple[tuple[Array, float], ...]:
+    """Return for m = 2, 3, ... the ratio k_m / (p q) as a polynomial of p, lowest power first, and its largest
+    magnitude on [0, 1]."""
+    grid, bounded = np.linspace(0, 1, 1_001), list[tuple[Array, float]]()
+    ratio = np.ones(1)
+    for _ in range(2, LONGEST + 3):
+        bounded.append((ratio, float(np.abs(polynomial.polyval(grid, ratio)).max())))
+        derived = polynomial.polyder(ratio)
+        first = polynomial.polymul([1.0, -2.0], ratio)
+        ratio = polynomial.polyadd(first, polynomial.polymul([0.0, 1.0, -1.0], derived))
+    return tuple(bounded)
+
+
+def terms_needed(reach: float) -> int | None:
+    """Return how many terms of the series |t| up to `reach` needs: the rest is below the rounding of the first term.
+
+    Relative to the first, p |t| or q |t|, term m is at most max |k_m / (p q)| |t|^(m - 1) / m!. None if `LONGEST` terms
+    are not enough.
+    """
+    for count in range(1, LONGEST + 1):
+        rest = [bound * reach ** (m - 1) / math.factorial(m) for m, (_, bound) in enumerate(ratios(), 2) if m > count]
+        if sum(rest) + (rest[-1] if reach < 1 else math.inf) <= 2.0**-54:
+            return count
+    return None
+
+
+class SoftmaxAround(LinearAround):
+    """Softmax cross-entropy around one W; arguments of `LinearAround`, and scores x W^T in float64 (overwritten)."""
+
+    def __init__(self, x: Array, labels: Array, scores: Array, W: Array, l2: float) -> None:
+        super().__init__(x, labels, W, l2)
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        total = scores.sum(axis=1)
+        # Not 1 - p, which has no digits where p is nearly 1.
+        others = [np.delete(scores, c, axis=1).sum(axis=1) / total for c in range(scores.shape[1])]
+        self._p, self._q = scores / total[:, np.newaxis], np.stack(others, axis=1)
+        self._reach = np.maximum(x.max(axis=0), -x.min(axis=0)).astype(np.float64)
+        self._cumulants: dict[int, Array] = {}
+
+    def _cumulant(self, m: int) -> Array:
+        """Return k_m of every image and class, less 1 for m = 1 and the right class; shape (images, classes)."""
+        if m not in self._cumulants:
+            if m == 1:
+                cumulant = self._p.copy()
+                cumulant[self._images, self._labels] = -self._q[self._images, self._labels]
+            else:
+                cumulant = self._p * self._q * polynomial.polyval(self._p, ratios()[m - 2][0])
+            self._cumulants[m] = cumulant
+        return self._cumulants[m]
+
+    def _summed_changes(self, classes: Array, features: Array, places: Array, steps: Array) -> Array:
+        longest = np.zeros(len(features))
+        np.maximum.at(longest, places, np.abs(steps))
+        count = terms_needed(float((longest * self._reach[features]).max()))
+        if count is None:
+            return self._exact_changes(classes, features, places, steps)
+        moments = np.zeros((count, self._p.shape[1], len(features)))
+        for rows, x in self._columns(features):
+            power = x
+            for m in range(1, count + 1):
+                if m > 1:
+                    power = power * x if m == 2 else np.multiply(power, x, out=power)
+                moments[m - 1] += self._cumulant(m)[rows].T @ power
+        total, factor = np.zeros(len(steps)), np.ones(len(steps))
+        for m in range(1, count + 1):
+            factor *= steps / m
+            total += factor * moments[m - 1][classes, places]
+        return total
+
+    def _exact_changes(self, classes: Array, features: Array, places: Array, steps: Array) -> Array:
+        total = np.zeros(len(steps))
+        for rows, x in self._columns(features):
+            right = self._labels[rows, np.newaxis] == classes
+            t = x[:, places] * steps
+            total += changes(self._p[rows][:, classes], self._q[rows][:, classes], t, right).sum(axis=0)
+        return total
+
+
+def changes(p: Array, q: Array, t: Array, right: Array) -> Array:
+    """Return log(q + p e^t) - [right] t, elementwise, each by the form that keeps its digits.
+
+    For the right class this is log(p + q e^-t): p and q exchange places, and t changes its sign.
+    """
+    p, q, t = np.where(right, q, p), np.where(right, p, q), np.where(right, -t, t)
+    rise = p * np.expm1(np.minimum(t, 700))
+    near = np.log1p(np.clip(rise, -0.5, 0.5))
+    with np.errstate(divide="ignore"):  # for probabilities of 0 and 1, in a branch that is not taken
+        below = np.log(q + p * np.exp(np.minimum(t, 0)))
+        above = t + np.log(p + q * np.exp(-np.maximum(t, 0)))
+    return np.where(np.abs(rise) <= 0.5, near, np.where(t < 0, below, above))
 
 
 class Softmax(LinearClassifier):
@@ -22,7 +134,7 @@ class Softmax(LinearClassifier):
 
     _around = SoftmaxAround
 
-    def _each(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
+    def _image_losses(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
         scores -= np.maximum.reduce(scores, axis=0, out=out)
         for label, span in spans:
             right[:, span] = scores[label, :, span]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from optitrip.core.arrays import Array
-from optitrip.loss.evaluation import NUMBERS_AT_ONCE, evaluated, one_by_one, positional, stretches
+from optitrip.loss.evaluation import NUMBERS_AT_ONCE, call_one_by_one, evaluate_range, positional_order, stretches
 from optitrip.loss.returns import Evaluation
 
 COUNT = 12
@@ -86,14 +86,14 @@ LOSSES: dict[str, tuple[Callable[..., Any], list[str] | None]] = {
 
 def losses(call: Callable[..., Any], items: range = range(COUNT)) -> Evaluation:
     found = Evaluation(items)
-    one_by_one(call, {name: column[items.start : items.stop] for name, column in VALUES.items()}, items, found)
+    call_one_by_one(call, {name: column[items.start : items.stop] for name, column in VALUES.items()}, items, found)
     return found
 
 
 @pytest.mark.parametrize(("call", "order"), LOSSES.values(), ids=LOSSES)
 def test_every_kind_of_function_gets_its_parameters_by_name(call: Any, order: list[str] | None) -> None:
-    """Parameters go by position only where a function's signature gives their order; the losses are the same."""
-    assert positional(call, list(VALUES)) == order
+    """Parameters go by position only where a function's signature can be trusted; the losses are the same."""
+    assert positional_order(call, list(VALUES)) == order
     assert losses(call).losses.tolist() == WANTED
 
 
@@ -112,7 +112,7 @@ def test_scalars_are_pythons_own_and_arrays_cannot_be_written() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, StopIteration, SystemExit, KeyError])
-def test_one_that_raises_costs_no_other_its_loss(error: type[BaseException]) -> None:
+def test_an_item_that_raises_costs_no_other_its_loss(error: type[BaseException]) -> None:
     """First, middle, two in a row and last; a StopIteration looks like the end of the items."""
     bad = {0, 4, 5, COUNT - 1}
     called: list[float] = []
@@ -142,7 +142,7 @@ def test_an_interrupt_is_no_failure_of_the_loss() -> None:
         losses(loss)
 
 
-def test_whatever_is_returned_is_entered_in_its_place() -> None:
+def test_whatever_is_returned_is_stored_in_its_place() -> None:
     """Floats, whole numbers, NumPy's scalars, dicts and what is no number at all, mixed."""
     given: list[Any] = [
         1.5,
@@ -160,7 +160,7 @@ def test_whatever_is_returned_is_entered_in_its_place() -> None:
     assert found.losses[:4].tolist() == [1.5, 2, 0.25, 4]
     assert [found.losses[6], *found.losses[8:].tolist()] == [7, *range(8, COUNT)]
     assert [record.index for _, record in found.problems] == [4, 5, 7]
-    assert found.named["k"][3] == 1
+    assert found.extras["k"][3] == 1
 
 
 @pytest.mark.parametrize("block", [1, 3, 64, 1000])
@@ -181,5 +181,5 @@ def test_a_million_cheap_items_are_drawn_in_long_ranges() -> None:
         drawn.append(len(items))
         return {"x": np.zeros((len(items), 10))}
 
-    evaluated(draw, range(1_000_000), 256, lambda values, items, found: found.losses.fill(0))
+    evaluate_range(draw, range(1_000_000), 256, lambda values, items, found: found.losses.fill(0))
     assert len(drawn) < 1_000_000 / (NUMBERS_AT_ONCE / 10) * 1.1 + 2

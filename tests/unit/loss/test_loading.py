@@ -1,4 +1,4 @@
-"""Loading "module:name": every way that works, and every mistake, told so that its author can mend it."""
+"""Loading "module:name": every way that works, and every mistake, reported so that its author can correct it."""
 
 from __future__ import annotations
 
@@ -176,10 +176,10 @@ def test_import_paths_are_put_in_once(here: Path) -> None:
 
 def test_a_module_that_is_not_there_is_looked_for_aloud(here: Path) -> None:
     """The message has the module's name and every folder that was looked in."""
-    said = refused(here, "user_absent:f")
-    assert "no module 'user_absent'" in said
-    assert f"{here}, {Path.cwd()}" in said
-    assert "Traceback" not in said
+    message = refused(here, "user_absent:f")
+    assert "no module 'user_absent'" in message
+    assert f"{here}, {Path.cwd()}" in message
+    assert "Traceback" not in message
 
 
 def test_the_part_of_a_name_that_is_missing_is_named(here: Path) -> None:
@@ -190,13 +190,13 @@ def test_the_part_of_a_name_that_is_missing_is_named(here: Path) -> None:
 
 
 def test_a_missing_dependency_is_not_a_missing_module(here: Path) -> None:
-    """The module is there: what it fails to import is told by its own traceback."""
+    """The module exists; the traceback shows which import in it fails."""
     name = module(here, "import os\nimport user_dependency_that_is_absent\n")
-    said = refused(here, f"{name}:f")
-    assert f"importing {name} raised" in said
-    assert f'File "{here / name}.py", line 2' in said
-    assert "ModuleNotFoundError: No module named 'user_dependency_that_is_absent'" in said
-    assert str(Path.cwd()) not in said
+    message = refused(here, f"{name}:f")
+    assert f"importing {name} raised" in message
+    assert f'File "{here / name}.py", line 2' in message
+    assert "ModuleNotFoundError: No module named 'user_dependency_that_is_absent'" in message
+    assert str(Path.cwd()) not in message
 
 
 RAISES = {
@@ -214,13 +214,13 @@ def test_a_module_that_raises_shows_its_own_traceback(here: Path, case: str) -> 
     """Its file, its line, its words, and no frame of ours."""
     code, line, words = RAISES[case]
     name = module(here, code)
-    said = refused(here, f"{name}:f")
-    assert f"sweep.toml:2: objective.loss: objective {name}:f: importing {name} raised:\n" in said
-    assert f'File "{here / name}.py", line {line}' in said
-    assert said.endswith(words) or case == "a chain"
-    assert words in said
-    assert "optitrip" not in said.replace(str(here), "")
-    assert case == "a syntax error" or "importlib" not in said
+    message = refused(here, f"{name}:f")
+    assert f"sweep.toml:2: objective.loss: objective {name}:f: importing {name} raised:\n" in message
+    assert f'File "{here / name}.py", line {line}' in message
+    assert message.endswith(words) or case == "a chain"
+    assert words in message
+    assert "optitrip" not in message.replace(str(here), "")
+    assert case == "a syntax error" or "importlib" not in message
 
 
 def test_a_folder_whose_name_has_importlib_in_it_is_the_users(here: Path) -> None:
@@ -241,18 +241,18 @@ def test_a_keyboard_interrupt_passes(here: Path) -> None:
 def test_a_name_that_is_not_there_has_a_nearest_one(here: Path) -> None:
     """A slip of the pen is answered with what was meant."""
     name = module(here, "def rosenbrock(x): return x\n_private = 1")
-    said = refused(here, f"{name}:rosenbrok")
-    assert f"{name} has no 'rosenbrok'" in said
-    assert "did you mean rosenbrock?" in said
-    assert "_private" not in said
+    message = refused(here, f"{name}:rosenbrok")
+    assert f"{name} has no 'rosenbrok'" in message
+    assert "did you mean rosenbrock?" in message
+    assert "_private" not in message
 
 
 def test_the_nearest_name_is_found_in_a_large_module(here: Path) -> None:
     """Many other names, as after `from math import *`, are not listed, but the nearest one is still named."""
     name = module(here, "from math import *\ndef rosenbrock(x): return x")
-    said = refused(here, f"{name}:rosenbrok")
-    assert "rosenbrock" in said.replace("'rosenbrok'", "")
-    assert len(said) < 400
+    message = refused(here, f"{name}:rosenbrok")
+    assert "rosenbrock" in message.replace("'rosenbrok'", "")
+    assert len(message) < 400
 
 
 def test_a_nested_name_that_is_not_there(here: Path) -> None:
@@ -277,8 +277,8 @@ def test_what_cannot_be_called_is_refused(here: Path, case: str) -> None:
     """It says what was found, and what was wanted."""
     code, arguments, key, wanted = NO_LOSS[case]
     name = module(here, code)
-    said = refused(here, f"{name}:f", arguments=arguments, key=key)
-    assert [part for part in [f"{name}:f", *wanted] if part not in said] == []
+    message = refused(here, f"{name}:f", arguments=arguments, key=key)
+    assert [part for part in [f"{name}:f", *wanted] if part not in message] == []
 
 
 UNFIT = {
@@ -299,9 +299,9 @@ def test_arguments_that_do_not_fit_are_shown_beside_what_is_taken(here: Path, ca
     """The signature and the names that the file gives."""
     code, arguments, key, wanted = UNFIT[case]
     name = module(here, code)
-    said = refused(here, f"{name}:f", arguments=arguments, key=key)
-    assert [part for part in [f"{name}:f", "arguments do not fit", *wanted] if part not in said] == []
-    assert "Traceback" not in said
+    message = refused(here, f"{name}:f", arguments=arguments, key=key)
+    assert [part for part in [f"{name}:f", "arguments do not fit", *wanted] if part not in message] == []
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize("key", ["loss", "make"])
@@ -314,20 +314,22 @@ def test_arguments_that_do_not_fit_are_shown_beside_what_is_taken(here: Path, ca
 )  # fmt: skip
 def test_building_that_raises_shows_its_own_traceback(here: Path, key: str, raising: str, words: str) -> None:
     """A constructor's or a factory's exception is its author's: file, line and words, and no frame of ours."""
-    made = f"class f:\n    def __init__(self, p):\n        {raising}\n    def __call__(self, x): pass"
-    name = module(here, made if key == "loss" else f"def f(p):\n    pass\n    {raising}")
-    said = refused(here, f"{name}:f", arguments="p = 7", key=key)
-    assert f"sweep.toml:3: objective.arguments: objective {name}:f: building it raised:\n" in said
-    assert f'File "{here / name}.py", line 3' in said
-    assert said.endswith(words)
-    assert "optitrip" not in said.replace(str(here), "")
+    class_code = f"class f:\n    def __init__(self, p):\n        {raising}\n    def __call__(self, x): pass"
+    name = module(here, class_code if key == "loss" else f"def f(p):\n    pass\n    {raising}")
+    message = refused(here, f"{name}:f", arguments="p = 7", key=key)
+    assert f"sweep.toml:3: objective.arguments: objective {name}:f: building it raised:\n" in message
+    assert f'File "{here / name}.py", line 3' in message
+    assert message.endswith(words)
+    assert "optitrip" not in message.replace(str(here), "")
 
 
 def test_an_input_error_of_a_constructor_is_told_without_a_traceback(here: Path) -> None:
     """optitrip's own losses say what was wanted; that is enough."""
-    said = refused(here, "optitrip.objectives:Softmax", arguments='data = "digit"')
-    assert "sweep.toml:3: objective.arguments: objective optitrip.objectives:Softmax: data was 'digit'; did you" in said
-    assert "Traceback" not in said
+    message = refused(here, "optitrip.objectives:Softmax", arguments='data = "digit"')
+    assert (
+        "sweep.toml:3: objective.arguments: objective optitrip.objectives:Softmax: data was 'digit'; did you" in message
+    )
+    assert "Traceback" not in message
 
 
 OTHERS = {
@@ -347,29 +349,29 @@ def test_parameters_that_differ_from_the_space_are_both_listed(here: Path, case:
     """The message names the parameters of the objective and the variables of the space."""
     code, arguments, key, wanted = OTHERS[case]
     name = module(here, code)
-    said = refused(here, f"{name}:f", arguments=arguments, key=key)
-    assert [part for part in [f"{name}:f takes other parameters", *wanted] if part not in said] == []
+    message = refused(here, f"{name}:f", arguments=arguments, key=key)
+    assert [part for part in [f"{name}:f takes other parameters", *wanted] if part not in message] == []
 
 
 def test_every_variable_of_the_space_is_listed(here: Path) -> None:
     """In the order of the file, constants included."""
     name = module(here, "def f(b): return b")
-    said = refused(here, f"{name}:f", space="b = 1\na = { normal = [0, 1] }\nc = { choice = [1, 2] }")
-    assert "has:       b, a, c" in said
+    message = refused(here, f"{name}:f", space="b = 1\na = { normal = [0, 1] }\nc = { choice = [1, 2] }")
+    assert "has:       b, a, c" in message
 
 
 def test_batches_take_the_parameters_of_the_space_too(here: Path) -> None:
     """An object with both steps is refused if either takes other parameters, before the first batch fails."""
     name = module(here, "class f:\n    def __call__(self, x): return x\n    def losses(self, X): return X")
-    said = refused(here, f"{name}:f")
-    assert "takes: X" in said
+    message = refused(here, f"{name}:f")
+    assert "takes: X" in message
 
 
 def test_a_variable_that_is_also_an_argument_is_refused(here: Path) -> None:
     """Nothing silent: the file would give one parameter two values."""
     name = module(here, "def f(x, a): return x * a")
-    said = refused(here, f"{name}:f", arguments="a = 2", space="x = 1\na = { normal = [0, 1] }")
-    assert re.search(r"\ba\b", said.replace(name, ""))
+    message = refused(here, f"{name}:f", arguments="a = 2", space="x = 1\na = { normal = [0, 1] }")
+    assert re.search(r"\ba\b", message.replace(name, ""))
 
 
 def test_arguments_do_not_hide_the_batches_of_an_object(here: Path) -> None:
@@ -396,6 +398,6 @@ def test_another_module_of_the_same_name_is_refused(here: Path) -> None:
     other = here.parent / "other"
     other.mkdir()
     module(other, "def f(x): return 2 * x", name)
-    said = refused(other, f"{name}:f")
-    assert str(other / f"{name}.py") in said
-    assert str(here / f"{name}.py") in said
+    message = refused(other, f"{name}:f")
+    assert str(other / f"{name}.py") in message
+    assert str(here / f"{name}.py") in message

@@ -71,7 +71,7 @@ def test_an_objective_that_writes_to_its_parameters_fails(write: Callable[[Array
     assert losses[others].tolist() == pytest.approx(values["W"].sum(axis=1)[others], abs=1e-12)
 
 
-# The steps of the ladder
+# Capabilities and the ways to evaluate
 
 
 def test_what_is_offered_is_found_by_presence() -> None:
@@ -113,7 +113,7 @@ class WithoutBlock:
     ],
 )  # fmt: skip
 def test_block_is_the_files_else_the_objectives_else_the_steps(loss: Any, block: int | None, wanted: int) -> None:
-    """1 for a plain call and 256 for batches, unless said otherwise."""
+    """1 for a plain call and 256 for batches, unless stated otherwise."""
     assert Objective(loss, block=block).capabilities.block == wanted
 
 
@@ -172,7 +172,7 @@ def test_how_far_the_steps_may_differ(dtype: Any, tolerance: float | None, loss:
 
 
 class Extras:
-    """A report and a gradient that give back what they are told to."""
+    """A report and a gradient that return a given value."""
 
     def __init__(self, given_back: Any) -> None:
         self.given_back = given_back

@@ -20,7 +20,7 @@ from optitrip.methods.gradient.route import gradient_route
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
 from optitrip.methods.shared.report import Report
 from optitrip.objectives import Hinge, Softmax
-from optitrip.objectives.linear.softmax_deltas import changes, ratios, terms
+from optitrip.objectives.linear.softmax import changes, ratios, terms_needed
 
 CLASSIFIERS = [Softmax, Hinge]
 EPS = float(np.finfo(float).eps)
@@ -90,13 +90,13 @@ def test_the_cumulants_are_those_of_a_coin() -> None:
 
 def test_the_series_is_as_long_as_its_rest_is_small() -> None:
     """Longer for longer steps, and none beyond a fifth; its own length is enough for the longest |t|."""
-    lengths = [terms(reach) for reach in (1e-8, 1e-4, 1e-3, 0.01, 0.1, 0.2)]
+    lengths = [terms_needed(reach) for reach in (1e-8, 1e-4, 1e-3, 0.01, 0.1, 0.2)]
     assert lengths == sorted(lengths, key=lambda count: count or 99)
-    assert terms(0.0) == 1
-    assert terms(1.0) is terms(50.0) is None
+    assert terms_needed(0.0) == 1
+    assert terms_needed(1.0) is terms_needed(50.0) is None
     for reach in (1e-8, 1e-4, 0.01, 0.2):
         p = np.linspace(0.001, 0.999, 99).astype(np.longdouble)
-        count = terms(reach)
+        count = terms_needed(reach)
         assert count is not None
         for t in (np.longdouble(reach), -np.longdouble(reach)):
             total = p * t

@@ -19,11 +19,10 @@ import pytest
 from test_images import write_cifar10
 
 from optitrip.errors import InputError
-from optitrip.objectives.data import cifar10, images
-from optitrip.objectives.data import download as fetching
+from optitrip.objectives.data import cifar10, download, images
 
 RECORDS = 20
-NAME = fetching.NAME
+NAME = download.NAME
 Members = Mapping[str, bytes | tarfile.TarInfo]
 
 
@@ -101,7 +100,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def members(source: Path) -> Members:
     """Members of the official archive: the six files and two that optitrip has no use for."""
     more = {f"{NAME}/batches.meta.txt": b"airplane\n", f"{NAME}/readme.html": b"<html>"}
-    return more | {f"{NAME}/{name}": (source / name).read_bytes() for name in fetching.FILES}
+    return more | {f"{NAME}/{name}": (source / name).read_bytes() for name in download.FILES}
 
 
 @pytest.fixture
@@ -117,12 +116,12 @@ def server(members: Members) -> Iterator[Server]:
 
 
 def test_the_data_arrives(server: Server, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The six files and nothing else, in folders made on the way, without a word."""
+    """The six files and nothing else, in new folders, without output."""
     folder = tmp_path / "new" / "data"
-    target = fetching.cifar10(folder, server.url, server.checksum)
+    target = download.cifar10(folder, server.url, server.checksum)
     assert target == folder / NAME
     assert list(folder.iterdir()) == [target]
-    assert sorted(file.name for file in target.iterdir()) == sorted(fetching.FILES)
+    assert sorted(file.name for file in target.iterdir()) == sorted(download.FILES)
     assert images.cifar10(target).digest() == images.cifar10(source).digest()
     assert capfd.readouterr() == ("", "")
 
@@ -130,7 +129,7 @@ def test_the_data_arrives(server: Server, source: Path, tmp_path: Path, capfd: p
 def test_what_is_there_is_not_fetched_again(server: Server, source: Path, tmp_path: Path) -> None:
     """No request at all, be it fetched before or unpacked by hand."""
     shutil.copytree(source, tmp_path / NAME)
-    assert fetching.cifar10(tmp_path, server.url, server.checksum) == tmp_path / NAME
+    assert download.cifar10(tmp_path, server.url, server.checksum) == tmp_path / NAME
     assert server.asked == 0
 
 
@@ -149,7 +148,7 @@ def test_what_is_damaged_is_set_aside(server: Server, source: Path, tmp_path: Pa
         else:
             file.write_bytes(file.read_bytes()[:-1])
     (tmp_path / f"{NAME}.old-1").mkdir()
-    assert fetching.complete(fetching.cifar10(tmp_path, server.url, server.checksum))
+    assert download.complete(download.cifar10(tmp_path, server.url, server.checksum))
     old = tmp_path / f"{NAME}.old-2"
     assert (old if harm == "a file" else old / "mine.txt").read_bytes() == b"mine"
 
@@ -158,7 +157,7 @@ def refused(folder: Path, server: Server, match: str, path: str = "", checksum: 
     """An InputError that names the address, and a folder as empty as before."""
     url = server.url.replace("/cifar-10", f"/{path}/cifar-10") if path else server.url
     with pytest.raises(InputError, match=match) as caught:
-        fetching.cifar10(folder, url, checksum or server.checksum)
+        download.cifar10(folder, url, checksum or server.checksum)
     assert str(caught.value).startswith(url)
     assert cifar10.PAGE in str(caught.value)
     assert list(folder.iterdir()) == []
@@ -175,17 +174,17 @@ def test_an_unknown_checksum_is_refused(server: Server, tmp_path: Path) -> None:
     refused(tmp_path, server, "'rot13' not available", checksum="rot13:0")
 
 
-def test_no_such_page_is_told(server: Server, tmp_path: Path) -> None:
+def test_a_missing_page_is_reported(server: Server, tmp_path: Path) -> None:
     """With the server's own words."""
     refused(tmp_path, server, "cannot be fetched: 404.*Not Found.*by hand from", path="gone")
 
 
-def test_an_interrupted_transfer_is_told(server: Server, tmp_path: Path) -> None:
+def test_an_interrupted_transfer_is_reported(server: Server, tmp_path: Path) -> None:
     """Half an archive is no archive."""
     refused(tmp_path, server, "cannot be fetched.*by hand from", path="cut")
 
 
-def test_no_server_is_told(tmp_path: Path) -> None:
+def test_a_missing_server_is_reported(tmp_path: Path) -> None:
     """Nothing listens at its address any more."""
     with Server() as server:
         server.body = b"x"
@@ -196,7 +195,7 @@ def test_no_server_is_told(tmp_path: Path) -> None:
 def test_other_addresses_are_refused(url: str, tmp_path: Path) -> None:
     """Http and https are all that it speaks."""
     with pytest.raises(InputError, match=f"^{url}: .*by hand"):
-        fetching.cifar10(tmp_path, url, "sha256:0")
+        download.cifar10(tmp_path, url, "sha256:0")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,11 +212,11 @@ def test_an_archive_writes_nowhere_else(server: Server, members: Members, tmp_pa
     names = ["../evil", f"{NAME}/../../evil", f"{outside}/evil", f"{NAME}/evil", "evil"]
     evil = dict.fromkeys(names, b"evil")
     server.body = archive({"link": link(NAME, str(outside)), **evil, **members})
-    target = fetching.cifar10(folder, server.url, server.checksum)
+    target = download.cifar10(folder, server.url, server.checksum)
     assert list(tmp_path.rglob("*evil*")) == []
     assert list(outside.iterdir()) == []
     assert not target.is_symlink()
-    assert sorted(file.name for file in target.iterdir()) == sorted(fetching.FILES)
+    assert sorted(file.name for file in target.iterdir()) == sorted(download.FILES)
 
 
 def test_an_archive_that_lacks_files_is_refused(server: Server, members: Members, source: Path, tmp_path: Path) -> None:
@@ -255,42 +254,42 @@ def test_a_killed_run_leaves_no_half_data(server: Server, tmp_path: Path) -> Non
         assert server.halfway.wait(60)
         child.kill()
     assert [path.name.startswith(f"{NAME}.part-") for path in tmp_path.iterdir()] == [True]
-    assert fetching.complete(fetching.cifar10(tmp_path, server.url, server.checksum))
+    assert download.complete(download.cifar10(tmp_path, server.url, server.checksum))
 
 
-def test_where_nothing_can_be_written_is_told(server: Server, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(server: Server, tmp_path: Path) -> None:
     """A file stands where the folder should be; nothing is asked of the server."""
     (tmp_path / "data").write_text("mine")
     with pytest.raises(InputError, match=rf"{tmp_path}/data: cannot be written: File exists; .* takes 360 MB"):
-        fetching.cifar10(tmp_path / "data", server.url, server.checksum)
+        download.cifar10(tmp_path / "data", server.url, server.checksum)
     assert (tmp_path / "data").read_text() == "mine"
     assert server.asked == 0
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
-def test_a_full_disk_is_told(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """In the system's words, with how much is needed, and what was written is gone again."""
+def test_a_full_disk_is_reported(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """The message has the system's words and the space needed, and nothing written is left."""
 
     def full(*_: object) -> None:
         raise OSError(code, "No space left on device")
 
-    monkeypatch.setattr(fetching.shutil, "copyfileobj", full)
+    monkeypatch.setattr(download.shutil, "copyfileobj", full)
     with pytest.raises(InputError, match=r"cannot be written: No space left on device; .* takes 360 MB"):
-        fetching.cifar10(tmp_path, server.url, server.checksum)
+        download.cifar10(tmp_path, server.url, server.checksum)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_two_runs_at_once_agree(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The slower one finds the data in place and leaves it there."""
-    unpack = fetching.unpack
+    unpack = download.unpack
 
     def slower(*args: Any) -> None:
         unpack(*args)
-        monkeypatch.setattr(fetching, "unpack", unpack)
-        fetching.cifar10(tmp_path, server.url, server.checksum)
+        monkeypatch.setattr(download, "unpack", unpack)
+        download.cifar10(tmp_path, server.url, server.checksum)
 
-    monkeypatch.setattr(fetching, "unpack", slower)
-    fetching.cifar10(tmp_path, server.url, server.checksum)
+    monkeypatch.setattr(download, "unpack", slower)
+    download.cifar10(tmp_path, server.url, server.checksum)
     assert server.asked == 2
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 

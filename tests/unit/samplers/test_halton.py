@@ -129,15 +129,15 @@ def test_bases_go_to_variables_by_name() -> None:
 
 
 def test_more_coordinates_than_it_is_good_for_are_refused(tmp_path: Path) -> None:
-    """A file is told its line, how many numbers it draws, and which sampler takes them."""
+    """The message has the file's line, how many numbers it draws, and which sampler takes them."""
     HALTON.check({"x": MOST_COORDINATES}, 1)
     path = tmp_path / "wide.toml"
     path.write_text(SEARCH.replace("shape = [3]", "shape = [10, 65]"))
     with pytest.raises(InputError) as caught:
         read(path)
-    said = str(caught.value)
-    assert "wide.toml:11: method.sampler: was 'halton' for 651 numbers a candidate" in said
-    assert 'at most 40. Wanted sampler = "random"' in said
+    message = str(caught.value)
+    assert "wide.toml:11: method.sampler: was 'halton' for 651 numbers a candidate" in message
+    assert 'at most 40. Wanted sampler = "random"' in message
 
 
 def run(*words: object) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def philox_words(key: int, start: int, count: int) -> list[int]:
 
 
 def key_of(seed: int, purpose: str, name: str) -> int:
-    """The key as the design says it, with its JSON spelled out."""
+    """Return the key as the design defines it, with its JSON spelled out."""
     text = f'[{seed},"{purpose}","{name}"]'
     return sum(byte << 8 * i for i, byte in enumerate(hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()))
 
@@ -95,13 +95,13 @@ def test_any_range_is_the_slice_of_a_longer_draw(start: int, count: int, size: i
 
 
 @given(st.permutations(["a", "b", "c", "d"]), st.integers(0, 4), st.integers(0, 1000))
-def test_other_variables_move_nothing(order: list[str], kept: int, start: int) -> None:
+def test_other_variables_move_nothing(order: list[str], count: int, start: int) -> None:
     """Adding, removing and reordering variables leaves every variable's numbers where they were."""
     sizes = {"a": 1, "b": 3, "c": 10, "d": 1}
     items = range(start, start + 5)
     whole = Random().unit(7, sizes, items)
-    some = Random().unit(7, {name: sizes[name] for name in order[:kept]}, items)
-    assert list(some) == order[:kept]
+    some = Random().unit(7, {name: sizes[name] for name in order[:count]}, items)
+    assert list(some) == order[:count]
     assert all(some[name].tobytes() == whole[name].tobytes() for name in some)
 
 

@@ -78,15 +78,17 @@ def at(entry: dict[str, Any], *unit: float) -> Array:
 def test_every_distribution_is_tested() -> None:
     """A distribution that is added to the registry needs its entries here, and an independent answer."""
     assert ENTRIES.keys() == DISTRIBUTIONS.keys()
-    made = {word: DISTRIBUTIONS[word](entries[0]) for word, entries in ENTRIES.items()}
-    assert CONTINUOUS.keys() == {word for word, one in made.items() if one.drawn and one.continuous}
-    assert DISCRETE.keys() == {word for word, one in made.items() if one.drawn and not one.continuous}
+    parsed = {word: DISTRIBUTIONS[word](entries[0]) for word, entries in ENTRIES.items()}
+    assert CONTINUOUS.keys() == {word for word, d in parsed.items() if d.drawn and d.continuous}
+    assert DISCRETE.keys() == {word for word, d in parsed.items() if d.drawn and not d.continuous}
 
 
 def test_no_other_file_knows_a_distribution() -> None:
-    """All else asks the protocol, so that another distribution is a class and a line in the table."""
-    concrete = {name for name, one in vars(distributions).items() if Distribution in getattr(one, "__bases__", ())}
-    assert len(concrete) > len(DISTRIBUTIONS)  # and the one of a variable without
+    """Other files use the protocol only, so that a new distribution is a class and a line in the table."""
+    concrete = {
+        name for name, value in vars(distributions).items() if Distribution in getattr(value, "__mro__", ())[1:]
+    }
+    assert len(concrete) > len(DISTRIBUTIONS)  # Free is not in the table
     for path in Path(optitrip.__file__).parent.rglob("*.py"):
         if path == Path(distributions.__file__):
             continue
@@ -209,22 +211,22 @@ def test_values_rise_with_u(word: str, entry: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(("word", "entry"), EVERY)
-def test_extremes_are_told(word: str, entry: Any) -> None:
-    """No value is below or above those of the u that a distribution says are its extremes."""
+def test_extremes_bound_all_values(word: str, entry: Any) -> None:
+    """No value is below or above those at the u that a distribution names as its extremes."""
     distribution = DISTRIBUTIONS[word](entry)
     extremes = distribution.extremes()
     assert ((extremes > 0) & (extremes < 1)).all()
-    told, found = distribution.values(extremes), distribution.values(np.linspace(LOWEST, HIGHEST, 1001))
-    if found.dtype.kind in "if":
-        assert told.min() <= found.min()
-        assert told.max() >= found.max()
+    outermost, values = distribution.values(extremes), distribution.values(np.linspace(LOWEST, HIGHEST, 1001))
+    if values.dtype.kind in "if":
+        assert outermost.min() <= values.min()
+        assert outermost.max() >= values.max()
     else:
-        assert set(told.ravel().tolist()) >= set(found.ravel().tolist())
+        assert set(outermost.ravel().tolist()) >= set(values.ravel().tolist())
 
 
 @pytest.mark.parametrize(("word", "entry"), EVERY)
-def test_a_gradient_steps_in_it_or_says_how_to_hold_it(word: str, entry: Any) -> None:
-    """Constants are no coordinates; what has no derivative is refused with a value of its own to bind."""
+def test_a_gradient_steps_in_it_or_names_a_value_to_hold_it_at(word: str, entry: Any) -> None:
+    """Constants are no coordinates; a distribution without a derivative is refused with one of its values to bind."""
     space = Space.parse({"x": {word: entry}, "free": {"shape": [2]}}, drawn=False)
     distribution = space.variables[0].distribution
     assert [variable.name for variable in space.varied] == ["x"] * (not distribution.fixed) + ["free"]
@@ -239,7 +241,7 @@ def test_a_gradient_steps_in_it_or_says_how_to_hold_it(word: str, entry: Any) ->
 
 
 def test_a_space_without_a_distribution_cannot_be_drawn() -> None:
-    """It says so, and what it says of itself is its shape."""
+    """Drawing raises, and the description of such a variable is its shape."""
     free = {"x": {"shape": []}, "c": 3}
     assert not Space.parse(free, drawn=False).drawable
     assert Space.parse({"x": NORMAL, "c": 3}).drawable
@@ -273,7 +275,7 @@ def test_float32_is_the_cast_of_float64(word: str) -> None:
     assert single.tobytes() == double.astype(np.float32).tobytes()
 
 
-def test_constants_are_drawn_for_no_one() -> None:
+def test_nothing_is_drawn_for_constants() -> None:
     """A constant takes no numbers, whether bare or spelled out, and moves no other variable."""
     mixed = Space.parse({"c": 3, "x": {"normal": [0, 1]}, "d": {"constant": [1.5, 2.5]}, "s": "adam"})
     alone = Space.parse({"x": {"normal": [0, 1]}})
@@ -418,13 +420,13 @@ INVALID: list[tuple[Any, tuple[str, ...], list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("entry", "path", "said"), INVALID, ids=lambda value: str(value)[:60])
-def test_a_wrong_entry_is_refused(entry: Any, path: tuple[str, ...], said: list[str]) -> None:
+@pytest.mark.parametrize(("entry", "path", "words"), INVALID, ids=lambda value: str(value)[:60])
+def test_a_wrong_entry_is_refused(entry: Any, path: tuple[str, ...], words: list[str]) -> None:
     """The error has the path of the key at fault, and names what was given."""
     with pytest.raises(Invalid) as caught:
         Space.parse({"fine": NORMAL, "x": entry})
     assert caught.value.path == ("x", *path)
-    assert [part for part in said if part not in caught.value.message] == []
+    assert [part for part in words if part not in caught.value.message] == []
 
 
 @pytest.mark.parametrize("options", [[1.0, math.inf, 2.0], [1.0, math.nan, 2.0]], ids=str)
