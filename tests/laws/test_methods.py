@@ -159,7 +159,7 @@ def test_a_search_finds_what_the_plain_loop_finds(loss: str) -> None:
             min_loss = value
             lows.append(n)
     finite = [n for n in range(ITEMS) if np.isfinite(losses[n])]
-    assert found.low_index.tolist() == lows
+    assert found.incumbent_index.tolist() == lows
     assert found.best_index.tolist() == sorted(finite, key=lambda n: losses[n])[:5]
     np.testing.assert_allclose(found.loss, [losses[n] for n in found.index], rtol=1e-13)
     assert found.failures.count == ITEMS - len(finite)
@@ -171,7 +171,7 @@ def test_ties_go_to_the_lowest_index() -> None:
     result = one.result(one.evaluate(Objective(lambda x, k, c: float(k > 4)), range(100)))
     low = [n for n in range(100) if int(draws().point(n)["k"][0]) <= 4]
     assert result.best_index.tolist() == low[:3]
-    assert result.low_index.tolist() == sorted({0, low[0]})
+    assert result.incumbent_index.tolist() == sorted({0, low[0]})
 
 
 def test_nan_and_infinity_never_win() -> None:
@@ -181,7 +181,7 @@ def test_nan_and_infinity_never_win() -> None:
     one = Search(draws(), 60)
     result = one.result(one.evaluate(objective, range(60)))
     assert set(result.best_loss) == {5.0}
-    assert set(result.low_loss) == {5.0}
+    assert set(result.incumbent_loss) == {5.0}
     ks = draws().values(range(60))["k"]
     assert result.failures.counts() == {"nan": sum(ks % 4 == 0), "infinite": sum((ks % 4 == 1) | (ks % 4 == 2))}
 
@@ -269,7 +269,7 @@ def test_the_largest_loss_is_the_smallest_of_its_negative(losses: list[float], c
 
     largest, smallest = found(1, True), found(-1, False)
     assert largest.best_index.tolist() == smallest.best_index.tolist()
-    assert largest.low_index.tolist() == smallest.low_index.tolist()
+    assert largest.incumbent_index.tolist() == smallest.incumbent_index.tolist()
     assert largest.best_loss.tolist() == (-smallest.best_loss).tolist()
     assert largest.failures.runs == smallest.failures.runs
 

@@ -262,7 +262,7 @@ def gradient(items: int, scheme: str = "central", entries: int = ENTRIES) -> Gra
 
 def deltas(items: int, scheme: str = "central", entries: int = ENTRIES) -> Deltas:
     by_losses = gradient(items, scheme, entries)
-    return Deltas(by_losses.neighbours, by_losses.items, block=16)
+    return Deltas(by_losses.stencils, by_losses.items, block=16)
 
 
 METHODS: dict[str, Any] = {

@@ -31,7 +31,7 @@ def go(
     """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
     by kind of stage."""
     answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
-    reported = getattr(answer, "reported", None)
+    reported = getattr(answer, "report", None)
     return result_bits(answer.result) + (result_bits(reported) if reported else b""), evaluated
 
 

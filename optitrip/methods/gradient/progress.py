@@ -1,4 +1,4 @@
-"""How far a gradient is."""
+"""The progress of a gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from optitrip.methods.gradient.method import Gradient
 
 
 class GradientProgress(Progress):
-    """Counts coordinates, and shows the last loss beside them."""
+    """Counts coordinates, and shows the latest loss."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total)
@@ -19,7 +19,7 @@ class GradientProgress(Progress):
 
     def stage(self, method: Method) -> None:
         super().stage(method)
-        self._column = method.first_loss if isinstance(method, Gradient) else ""
+        self._column = method.loss_column if isinstance(method, Gradient) else ""
 
     def count(self, items: range) -> int:
         return len(items) - (items.start == 0)  # x itself is no coordinate

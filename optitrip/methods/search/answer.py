@@ -1,24 +1,24 @@
-"""What a search found."""
+"""The answer of a search."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from optitrip.core.arrays import Array
-from optitrip.core.failures import Failures
 from optitrip.methods.search.figures import losses_png
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.screening import Screening
-from optitrip.methods.shared.report import ReportResult
-from optitrip.output.answer import File, Rows, Table
-from optitrip.output.figures import html, images_png
+from optitrip.methods.shared.answer import AnswerBase, figure_rows
+from optitrip.output.answer import File, Rows
+from optitrip.output.figures import images_png
 from optitrip.output.formats import parquet_bytes, point_bytes
-from optitrip.output.text import figure, finite, rows_of, show, told
+from optitrip.output.text import finite, rows_of, show, told
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments
 
@@ -28,42 +28,37 @@ BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """A candidate that is better than all others so far."""
+    """The best candidate, or the best so far of a search that was stopped."""
 
     loss: float
     index: int
-    draws: Candidates
+    candidates: Candidates
     maximize: bool = False
     named: Mapping[str, float] = field(default_factory=dict[str, float])
-    """The other numbers that the loss gave with it."""
+    """The other numbers that the loss returned with it."""
 
     @property
     def x(self) -> dict[str, Any]:
         """Its parameters by name, as the loss takes them."""
-        return arguments(self.draws.point(self.index), 0)
+        return arguments(self.candidates.point(self.index), 0)
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         best = {"loss": self.loss, "index": self.index, "file": str(folder / BEST) if folder else None}
         return {"best": {**best, "named": finite(self.named)} if self.named else best}
 
     def rows(self) -> Rows:
-        extreme = "max" if self.maximize else "min"
-        rows = [(f"{extreme} loss", f"{self.loss:.8g} at candidate {self.index:,}")]
-        rows += rows_of(self.draws.point(self.index))
-        return rows + [(name.replace("_", " "), figure(name, value)) for name, value in self.named.items()]
+        best = (f"{'max' if self.maximize else 'min'} loss", f"{self.loss:.8g} at candidate {self.index:,}")
+        return [best, *rows_of(self.candidates.point(self.index)), *figure_rows(self.named)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchAnswer:
+class SearchAnswer(AnswerBase):
     """The best of all candidates, and the losses of the others."""
 
     result: SearchResult
-    draws: Candidates
-    reported: ReportResult | None = None
-    images: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    """The best parameters as pictures by title, if the objective can show them."""
+    candidates: Candidates
     screening: Screening | None = None
-    """How candidates were chosen for verification, if they were screened; the kept losses are the surrogate's."""
+    """How candidates were chosen for verification, if they were screened; the stored losses are the surrogate's."""
     ended: str = ""
     """Why the search has fewer candidates than it was asked for; empty if it has all."""
 
@@ -71,7 +66,7 @@ class SearchAnswer:
     def best(self) -> Best:
         result = self.result
         named = {name: float(column[0]) for name, column in result.best_named.items()}
-        return Best(float(result.best_loss[0]), int(result.best_index[0]), self.draws, result.maximize, named)
+        return Best(float(result.best_loss[0]), int(result.best_index[0]), self.candidates, result.maximize, named)
 
     @property
     def x(self) -> dict[str, Any]:
@@ -85,13 +80,15 @@ class SearchAnswer:
 
     @property
     def index(self) -> int:
-        """The candidate that has it."""
+        """The index of the best candidate."""
         return self.best.index
 
     @property
     def losses(self) -> Array:
-        """The kept losses, float64: all of the first million, then fewer; NaN where a candidate failed. Of a search
-        that screened, those of the surrogate."""
+        """The stored losses, float64: all of the first million, then fewer; NaN where a candidate failed.
+
+        They are those of the surrogate if the search screened.
+        """
         return self.result.loss
 
     @property
@@ -107,51 +104,39 @@ class SearchAnswer:
     def failures(self) -> dict[str, int]:
         counts = Counter(self.result.failures.counts())
         counts.update(self.screening.failures.counts() if self.screening else {})
-        missing = self._report_failures.count
-        return dict(counts) | ({"report": missing} if missing else {})
-
-    @property
-    def report(self) -> dict[str, float]:
-        """The objective's further figures of the best candidate."""
-        return self.reported.figures if self.reported else {}
-
-    @property
-    def _report_failures(self) -> Failures:
-        return self.reported.failures if self.reported else Failures()
+        if self.report_result and self.report_result.failures.count:
+            counts["report"] = self.report_result.failures.count
+        return dict(counts)
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         return self.best.fields(folder) | ({"screening": screening_fields(self.screening)} if self.screening else {})
 
     def rows(self) -> Rows:
-        reported = [(name.replace("_", " "), figure(name, value)) for name, value in self.report.items()]
         screened = [("screened", screening_words(self.screening))] if self.screening else []
-        return self.best.rows() + reported + screened
+        return [*self.best.rows(), *figure_rows(self.report), *screened]
 
     @property
     def shown(self) -> Mapping[str, Any]:
         return self.x
 
-    def with_images(self, images: Mapping[str, Array]) -> SearchAnswer:
-        return replace(self, images=images)
-
-    def table(self) -> Table | None:
-        return None
-
     def metrics(self) -> dict[str, float]:
         metrics = {f"named/{name}": value for name, value in self.best.named.items()}
-        if self.screening:
-            found = {"largest_error": self.screening.largest_error, "margin": self.screening.margin}
-            found["verified"] = float(len(self.screening.index))
-            metrics |= {"loss/best": self.loss, **{f"screening/{name}": value for name, value in found.items()}}
+        if screening := self.screening:
+            metrics |= {
+                "loss/best": self.loss,
+                "screening/largest_error": screening.largest_error,
+                "screening/margin": screening.margin,
+                "screening/verified": float(len(screening.index)),
+            }
         return metrics
 
     def files(self, name: str) -> Iterator[File]:
-        result = self.result
-        yield BEST, lambda: point_bytes(self.draws.point(self.index))
-        losses = "screened" if self.screening else "loss"
-        yield LOSSES, lambda: parquet_bytes({"index": result.index, losses: result.loss, **result.named})
+        result, screening = self.result, self.screening
         title = f"{name}: {self.items:,} candidates"
-        if screening := self.screening:
+        yield BEST, lambda: point_bytes(self.candidates.point(self.index))
+        losses = {"index": result.index, "screened" if screening else "loss": result.loss, **result.named}
+        yield LOSSES, lambda: parquet_bytes(losses)
+        if screening:
             title += f", screened by {screening.screen}"
             columns = {"index": screening.index, "screened": screening.screened, "loss": screening.loss}
             yield VERIFIED, lambda: parquet_bytes(columns)
@@ -159,35 +144,32 @@ class SearchAnswer:
         if self.images:
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
-    def first_failure(self) -> str:
-        first = told(self.result.failures, self.draws)
-        first = first or (told(self.screening.failures, self.draws) if self.screening else "")
-        return first or told(self._report_failures, self.draws, self.index, "its report")
-
     def message(self) -> str:
         doubt = screening_doubt(self.screening) if self.screening else ""
-        return "\n".join(filter(None, [self.ended, doubt, self.first_failure()]))
+        failed = told(self.result.failures, self.candidates)
+        failed = failed or (told(self.screening.failures, self.candidates) if self.screening else "")
+        if not failed and self.report_result:
+            failed = told(self.report_result.failures, self.candidates, self.index, "its report")
+        return "\n".join(filter(None, [self.ended, doubt, failed]))
 
     def picture(self) -> bytes:
-        """The losses by candidate and the best so far, a PNG."""
+        """Draw the losses by candidate and the best so far as a PNG."""
         return losses_png(self.result, f"{self.items:,} candidates")
+
+    def pictures(self) -> list[Callable[[], bytes]]:
+        return [self.picture, *([partial(images_png, self.images, "the best weights")] if self.images else [])]
 
     def __repr__(self) -> str:
         x = ", ".join(f"{name}={show(value)}" for name, value in self.x.items())
-        beside = "".join(f", {name}={value:.6g}" for name, value in {**self.best.named, **self.report}.items())
+        figures = "".join(f", {name}={value:.6g}" for name, value in {**self.best.named, **self.report}.items())
         failed = sum(self.failures.values())
         tail = f", {failed:,} failed" if failed else ""
-        return (
-            f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{beside}, candidate {self.index:,} of {self.items:,}{tail})"
-        )
-
-    def _repr_html_(self) -> str:
-        weights = [lambda: images_png(self.images, "the best weights")] if self.images else []
-        return html(repr(self), [self.picture, *weights])
+        of_all = f"candidate {self.index:,} of {self.items:,}"
+        return f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{figures}, {of_all}{tail})"
 
 
 def screening_fields(screening: Screening) -> dict[str, Any]:
-    """Return what --json prints of a screening."""
+    """Return the screening for --json."""
     figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
     return {"screen": screening.screen, "verified": len(screening.index), **figures, "certain": screening.certain}
 
@@ -200,11 +182,11 @@ def screening_words(screening: Screening) -> str:
 
 
 def screening_doubt(screening: Screening) -> str:
-    """Return what the user must know of a screening; empty if all is well."""
+    """Return a warning that the screening may have missed the best candidate; empty if it is certain."""
     if screening.certain:
         return ""
     return (
         f"the screen {screening.screen} was wrong by up to {screening.largest_error:.3g}, and the nearest candidate "
-        f"left out seems {screening.margin:.3g} behind the best: one of those may be better. Another screen, or none, "
-        "would tell."
+        f"left out seems {screening.margin:.3g} behind the best: one of those may be better. To be certain, choose "
+        "another screen, or none."
     )

@@ -1,4 +1,4 @@
-"""How far a search is, and its best loss so far."""
+"""The progress of a search: its live line, its best loss so far and its chart."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from optitrip.space.candidates import Candidates
 
 
 class SearchProgress(Progress):
-    """Shows a search in the words of the loop that all this began with: attempt, loss, min loss.
+    """Shows a search in the words of the loop that optitrip began with: attempt, loss, min loss.
 
     Args:
         total: the number of candidates.
-        draws: the sequence of candidates.
+        candidates: the sequence of candidates.
         maximize: whether larger losses are better.
     """
 
-    def __init__(self, total: int, draws: Candidates, *, maximize: bool = False) -> None:
+    def __init__(self, total: int, candidates: Candidates, *, maximize: bool = False) -> None:
         super().__init__(total)
         self.loss, self.index = float("nan"), -1
-        self._draws, self._maximize, self._latest = draws, maximize, float("nan")
+        self._candidates, self._maximize, self._latest = candidates, maximize, float("nan")
 
     def see(self, part: Part) -> None:
         finite = part.columns["loss"][np.isfinite(part.columns["loss"])]
@@ -40,15 +40,15 @@ class SearchProgress(Progress):
         return f"Attempt {self.done:,} | Loss {self._latest:.4f} | {extreme} {self.loss:.4f} at {self.index:,}"
 
     def best(self) -> Best | None:
-        return Best(self.loss, self.index, self._draws, self._maximize) if self.index >= 0 else None
+        return Best(self.loss, self.index, self._candidates, self._maximize) if self.index >= 0 else None
 
 
 POINTS_LOG2 = 10
-"""At most 1,024 losses: what MLflow's chart draws at once."""
+"""At most 1,024 losses: as many as MLflow's chart draws at once."""
 
 
 class SearchCurve:
-    """Turns the parts of a search into points, at most about a thousand losses however many candidates."""
+    """The losses of a search as points, about a thousand at most however many candidates, and each new best."""
 
     def __init__(self, items: int, sign: int = 1, name: str = "loss") -> None:
         self._name = name
@@ -56,13 +56,31 @@ class SearchCurve:
         self._best, self._sign = float("nan"), sign
 
     def points(self, part: Part, times: Times) -> list[MetricPoint]:
-        """The points of the next part."""
         points, columns = self._losses(part, times), part.columns
         for step, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True):
-            if not self._sign * loss >= self._sign * self._best:
-                self._best = loss
+            if self._improves(loss):
                 points.append(MetricPoint(f"{self._name}/best", loss, step, times.at(step)))
         return points
+
+    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
+        """Return the losses of candidates that failed before.
+
+        A new best shows in the last point only: MLflow cannot withdraw points that later turn out to be wrong.
+        """
+        for loss in part.columns["low_loss"][-1:].tolist():
+            self._improves(loss)
+        return self._losses(part, times)
+
+    def end(self, items: int, time: int) -> list[MetricPoint]:
+        """Return the last point of the best so far, so that its line reaches the last candidate."""
+        return [MetricPoint(f"{self._name}/best", self._best, items - 1, time)] if np.isfinite(self._best) else []
+
+    def _improves(self, loss: float) -> bool:
+        """Return whether a loss is better than the best so far, and store it if so."""
+        if self._sign * loss >= self._sign * self._best:
+            return False
+        self._best = loss
+        return True
 
     def _losses(self, part: Part, times: Times) -> list[MetricPoint]:
         loss, index = part.columns["loss"], kept_indices(part.items)
@@ -71,15 +89,3 @@ class SearchCurve:
             MetricPoint(self._name, loss, step, times.at(step))
             for step, loss in zip(index[chosen].tolist(), loss[chosen].tolist(), strict=True)
         ]
-
-    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
-        """The points of candidates that failed before. Of the best so far only the end knows of them: MLflow takes no
-        point back that was wrong by what came later."""
-        for loss in part.columns["low_loss"][-1:].tolist():
-            if not self._sign * loss >= self._sign * self._best:
-                self._best = loss
-        return self._losses(part, times)
-
-    def end(self, items: int, time: int) -> list[MetricPoint]:
-        """The last point of the best so far, so that its line reaches the last candidate."""
-        return [MetricPoint(f"{self._name}/best", self._best, items - 1, time)] if np.isfinite(self._best) else []

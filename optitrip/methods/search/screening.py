@@ -1,8 +1,7 @@
 """A search in two stages: every candidate by a cheaper surrogate, then the best ones by the objective itself.
 
 The answer is from the objective's own losses. It is that of a search without screening unless the surrogate was wrong
-by more, about a candidate that was left out, than `CERTAINTY` times the most it was wrong by about any that was
-verified.
+about a candidate left out by more than `CERTAINTY` times its largest error about any that was verified.
 """
 
 from __future__ import annotations
@@ -14,124 +13,120 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.failures import Failures
+from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method
-from optitrip.errors import NoAnswer
-from optitrip.methods.search.method import Search, SearchResult, record_lows
-from optitrip.methods.shared.steps import listed
+from optitrip.methods.search.method import Search, SearchResult, improvements
+from optitrip.methods.shared.routes import no_answer
 from optitrip.methods.shared.verification import CandidateSubset, Verification, VerificationResult
 
 FIRST, SAMPLED = 64, 32
-"""Candidates verified at first: the best by the surrogate, and beside them some that it did not choose, which tell how
-far it is off in general: among the chosen ones are too many that it thinks too well of."""
+"""The numbers of candidates verified at first: the best by the surrogate, and a sample it did not choose, which shows
+how far it is off in general: the best are too often those that it overrates."""
 REACH = 4_096
-"""As many of the best are kept by the surrogate; no more can be verified."""
+"""The number of best candidates that are stored by the surrogate; no more can be verified."""
 CERTAINTY = 2.0
-"""A candidate is left out only if the surrogate would have to be wrong about it by so many times its largest error."""
+"""A candidate is left out only if the surrogate's error about it would have to be this many times its largest error."""
 
 
 @dataclass(frozen=True, eq=False)
 class Screening:
-    """How candidates were chosen for the objective itself, and what it said of them."""
+    """The candidates verified so far, in order of index, and how wrong the surrogate was about them."""
 
     screen: str
-    index: Array
-    """The candidates that were verified, int64, ascending."""
-    screened: Array
-    """The losses of these by the surrogate."""
-    loss: Array
-    """The losses of these by the objective itself; NaN where it failed."""
-    offset: float
-    """The median error of the surrogate over a sample."""
-    largest_error: float
-    """The largest error of the surrogate beside the offset."""
-    margin: float
-    """The distance by which the nearest candidate left out seems to be behind the best; infinite if none was."""
-    certain: bool
-    """Whether the margin is more than the largest errors account for."""
-    failures: Failures
-
-
-@dataclass(frozen=True, eq=False)
-class Verified:
-    """What the objective itself said of some candidates, in order of index; by `sign` a loss is better if smaller."""
-
+    """The surrogate, in words."""
     sign: int
-    offset: float = 0.0
-    """How far the surrogate is off in general: the median over the sample."""
-    candidates: Array = field(default_factory=lambda: np.empty(0, np.int64))
+    """+1 to minimise, -1 to maximise."""
+    index: Array = field(default_factory=lambda: np.empty(0, np.int64))
+    """The candidates that were verified, int64, ascending."""
     screened: Array = field(default_factory=lambda: np.empty(0))
-    losses: Array = field(default_factory=lambda: np.empty(0))
+    """Their losses by the surrogate."""
+    loss: Array = field(default_factory=lambda: np.empty(0))
+    """Their losses by the objective itself; NaN where one failed."""
     named: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    """The other numbers of the objective by name, beside `loss`."""
     failures: Failures = field(default_factory=Failures)
+    offset: float = 0.0
+    """The median error of the surrogate over the sample."""
+    margin: float = np.inf
+    """The distance by which the nearest candidate left out seems to be behind the best; infinite if none was."""
 
     @property
     def finite(self) -> Array:
-        return np.isfinite(self.losses)
+        return np.isfinite(self.loss)
 
     @property
     def largest_error(self) -> float:
-        """Of the surrogate, beside the offset."""
-        errors = np.abs(self.screened - self.offset - self.losses)[self.finite]
+        """The largest error of the surrogate beside the offset."""
+        errors = np.abs(self.screened - self.offset - self.loss)[self.finite]
         return float(errors.max()) if len(errors) else np.inf
 
-    def margin(self, screened: float) -> float:
-        """How far a candidate of that screened loss seems to be behind the best."""
-        best = (self.sign * self.losses[self.finite]).min() if self.finite.any() else np.inf
+    @property
+    def bound(self) -> float:
+        """The largest error that the surrogate is trusted not to exceed."""
+        return CERTAINTY * self.largest_error
+
+    @property
+    def certain(self) -> bool:
+        """Whether the margin is more than such errors account for."""
+        return self.margin > self.bound
+
+    def margin_of(self, screened: float) -> float:
+        """Return how far a candidate of this screened loss seems to be behind the best."""
+        best = (self.sign * self.loss[self.finite]).min() if self.finite.any() else np.inf
         return float(self.sign * (screened - self.offset) - best)
 
     def with_more(
-        self, chosen: CandidateSubset, screened: list[float], result: VerificationResult, sample: Mapping[int, float]
-    ) -> Verified:
-        """The same and these; the offset is from those of the sample, which are among the first."""
-        candidates = np.array(chosen.candidates)
-        order = np.argsort(np.concatenate([self.candidates, candidates]))
+        self, points: CandidateSubset, screened: list[float], result: VerificationResult, sample: Mapping[int, float]
+    ) -> Screening:
+        """Return the screening with more verified candidates; the first ones include the sample and set the offset."""
+        index = np.array(points.indices)
+        order = np.argsort(np.concatenate([self.index, index]))
         names = sorted({*self.named, *result.named})
 
-        def both(ours: Array | None, theirs: Array | None) -> Array:
-            sides = (ours, len(self.losses)), (theirs, len(candidates))
+        def both(before: Array | None, more: Array | None) -> Array:
+            sides = (before, len(self.index)), (more, len(index))
             return np.concatenate([np.full(count, np.nan) if a is None else a for a, count in sides])[order]
 
         offset = self.offset
-        if not len(self.candidates):
-            fair = np.isin(candidates, list(sample)) & np.isfinite(result.losses)
-            errors = (np.array(screened) - result.losses)[fair]
+        if not len(self.index):
+            unbiased = np.isin(index, list(sample)) & np.isfinite(result.losses)
+            errors = (np.array(screened) - result.losses)[unbiased]
             offset = float(np.median(errors)) if len(errors) else 0.0
-        return Verified(
-            self.sign,
-            offset,
-            both(self.candidates, candidates),
-            both(self.screened, np.array(screened)),
-            both(self.losses, result.losses),
-            {name: both(self.named.get(name), result.named.get(name)) for name in names},
-            together(self.failures, chosen, result.failures),
+        return replace(
+            self,
+            index=both(self.index, index),
+            screened=both(self.screened, np.array(screened)),
+            loss=both(self.loss, result.losses),
+            named={name: both(self.named.get(name), result.named.get(name)) for name in names},
+            failures=joined_failures(self.failures, points, result.failures),
+            offset=offset,
         )
 
     def result(self, found: SearchResult, best: int) -> SearchResult:
-        """The result of the search, with the best by the objective itself."""
-        key = np.where(self.finite, self.sign * self.losses, np.inf)
+        """Return the result of the search with the best by the objective itself."""
+        key = np.where(self.finite, self.sign * self.loss, np.inf)
         order = np.argsort(key, kind="stable")[: min(best, int(self.finite.sum()))]
-        lows = np.flatnonzero(self.finite)[record_lows(key[self.finite])]
+        incumbents = np.flatnonzero(self.finite)[improvements(key[self.finite])]
         return replace(
             found,
-            best_index=self.candidates[order],
-            best_loss=self.losses[order],
+            best_index=self.index[order],
+            best_loss=self.loss[order],
             best_named={name: column[order] for name, column in self.named.items()},
-            low_index=self.candidates[lows],
-            low_loss=self.losses[lows],
+            incumbent_index=self.index[incumbents],
+            incumbent_loss=self.loss[incumbents],
         )
 
 
-def together(known: Failures, chosen: CandidateSubset, more: Failures) -> Failures:
-    """Failures by candidate, and those of a verification by its items."""
-    kinds = {n: kind for kind, runs in known.runs.items() for lo, hi in runs for n in range(lo, hi)}
-    records = [(kind, record) for kind, of_kind in known.records.items() for record in of_kind]
-    kinds |= {chosen.candidates[n]: kind for kind, runs in more.runs.items() for lo, hi in runs for n in range(lo, hi)}
-    records += [
-        (kind, replace(record, index=chosen.candidates[record.index]))
-        for kind, of_kind in more.records.items()
-        for record in of_kind
-    ]
+def joined_failures(known: Failures, points: CandidateSubset, more: Failures) -> Failures:
+    """Return failures by candidate together with those of a verification, whose items are places in `points`."""
+    kinds: dict[int, str] = {}
+    records: list[tuple[str, Record]] = []
+    every_candidate = range(2**63 - 1)  # items of `known` are candidates already
+    for failures, candidate in ((known, every_candidate), (more, points.indices)):
+        for kind, runs in failures.runs.items():
+            kinds |= {candidate[n]: kind for lo, hi in runs for n in range(lo, hi)}
+        for kind, of_kind in failures.records.items():
+            records += [(kind, replace(record, index=candidate[record.index])) for record in of_kind]
     return Failures.of(kinds, records)
 
 
@@ -143,38 +138,24 @@ def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Scree
     """
     found: SearchResult = yield replace(method, best=max(method.best, REACH))
     if not len(found.best_index):
-        why = f"none of the {found.items:,} candidates has a finite screened loss: {listed(found.failures)}"
-        raise NoAnswer(why, found.failures, method)
+        reason = f"none of the {found.items:,} candidates has a finite screened loss"
+        raise no_answer(reason, found.failures, method)
     finite = np.isfinite(found.loss)
     sample = dict(zip(found.index[finite][:SAMPLED].tolist(), found.loss[finite].tolist(), strict=False))
     best = dict(zip(found.best_index.tolist(), found.best_loss.tolist(), strict=True))
     wanted = sample | dict(list(best.items())[: max(FIRST, method.best)])
-    verified = Verified(method.sign)
-    while True:
-        chosen = CandidateSubset(method.draws, tuple(sorted(wanted)))
-        more: VerificationResult = yield Verification(chosen)
-        verified = verified.with_more(chosen, [wanted[n] for n in chosen.candidates], more, sample)
-        bound = CERTAINTY * verified.largest_error
-        known = set(verified.candidates.tolist())
-        left_out = {n: loss for n, loss in best.items() if n not in known}
-        wanted = {n: loss for n, loss in left_out.items() if not verified.margin(loss) > bound}
-        if not wanted:
-            break
-    if not verified.finite.any():
-        why = f"none of the {len(verified.candidates)} verified candidates has a finite loss"
-        raise NoAnswer(f"{why}: {listed(verified.failures)}", verified.failures, method)
-    margin = np.inf
+    screening, left_out = Screening(method.screen or "", method.sign), best
+    while wanted:
+        points = CandidateSubset(method.points, tuple(sorted(wanted)))
+        more: VerificationResult = yield Verification(points)
+        screening = screening.with_more(points, [wanted[n] for n in points.indices], more, sample)
+        verified = set(screening.index.tolist())
+        left_out = {n: loss for n, loss in best.items() if n not in verified}
+        wanted = {n: loss for n, loss in left_out.items() if not screening.margin_of(loss) > screening.bound}
+    if not screening.finite.any():
+        reason = f"none of the {len(screening.index)} verified candidates has a finite loss"
+        raise no_answer(reason, screening.failures, method)
     if left_out or found.items - found.failures.count > len(best):
-        margin = verified.margin(next(iter(left_out.values()), float(found.best_loss[-1])))
-    screening = Screening(
-        screen=method.screen or "",
-        index=verified.candidates,
-        screened=verified.screened,
-        loss=verified.losses,
-        offset=verified.offset,
-        largest_error=verified.largest_error,
-        margin=margin,
-        certain=margin > bound,
-        failures=verified.failures,
-    )
-    return verified.result(found, method.best), screening
+        nearest = next(iter(left_out.values()), float(found.best_loss[-1]))
+        screening = replace(screening, margin=screening.margin_of(nearest))
+    return screening.result(found, method.best), screening

@@ -150,7 +150,7 @@ def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: b
     objective = Objective(loss, plain=plain)
     by_losses = gradient_of(Point({"W": W}, ("W",)), np.arange(W.size), scheme, step)
     method = (
-        by_losses if plain else Deltas(by_losses.neighbours, by_losses.items, block=objective.capabilities.deltas_block)
+        by_losses if plain else Deltas(by_losses.stencils, by_losses.items, block=objective.capabilities.deltas_block)
     )
     route, result = gradient_route(method, objective.capabilities), None
     while True:
@@ -158,7 +158,7 @@ def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: b
             stage = route.send(result)
         except StopIteration as end:
             found = end.value
-            return GradientAnswer(found.result, found.method, found.reported, found.derived)
+            return GradientAnswer(found.result, found.method, found.analytic, report_result=found.report)
         result = stage.result(stage.evaluate(stage.prepare(objective), range(stage.items)))
 
 
@@ -210,7 +210,7 @@ def test_an_objective_that_cannot_be_prepared_is_told_as_it_raised() -> None:
         answer(Refuses(), np.zeros((10, 65)), "forward")
     assert "MemoryError: no room for the scores" in str(caught.value)
     objective = Objective(Softmax())
-    method = Deltas(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward").neighbours, 641)
+    method = Deltas(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward").stencils, 641)
     part = method.evaluate(method.prepare(objective), range(1))
     assert "wanted (10, 65)" in part.failures.records["raised"][0].message
 

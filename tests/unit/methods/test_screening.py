@@ -106,7 +106,7 @@ def test_the_losses_are_the_objectives_own() -> None:
     assert np.abs(found.losses - whole.losses - 3).max() <= 0.01 + 1e-9
     assert found.result.best_index.tolist() == whole.result.best_index.tolist()
     assert found.result.best_loss.tolist() == whole.result.best_loss.tolist()
-    assert found.result.low_loss[-1] == found.loss
+    assert found.result.incumbent_loss[-1] == found.loss
 
 
 def test_few_candidates_are_all_verified() -> None:
