@@ -29,11 +29,12 @@ def joined(sides: Sequence[Mapping[str, Array]], whole: str, prefix: str) -> dic
     }
 
 
-def overwritten(whole: Array | None, part: Array | None, places: Array, length: int) -> Array:
-    """A column with that of a part in its places; NaN where there is none."""
-    if whole is None and part is not None:
-        whole = np.full(length, np.nan)
-    assert whole is not None
-    column = whole.copy() if part is not None else whole.astype(np.float64)
-    column[places] = np.nan if part is None else part
-    return column
+def overwritten(column: Array | None, length: int, updates: Sequence[tuple[slice, Array | None]]) -> Array:
+    """Return a copy of a column with each update written into its slice; where either is missing, it is NaN."""
+    if column is None:
+        result = np.full(length, np.nan)
+    else:
+        result = column.astype(np.float64) if any(values is None for _, values in updates) else column.copy()
+    for places, values in updates:
+        result[places] = np.nan if values is None else values
+    return result

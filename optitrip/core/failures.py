@@ -44,17 +44,8 @@ class Failures:
         """Failures of single items; `kinds` maps index to kind. Records beyond the first ten of a kind are dropped."""
         runs: dict[str, list[tuple[int, int]]] = {}
         for index in sorted(kinds):
-            mine = runs.setdefault(kinds[index], [])
-            if mine and mine[-1][1] == index:
-                mine[-1] = (mine[-1][0], index + 1)
-            else:
-                mine.append((index, index + 1))
-        kept: dict[str, list[Record]] = {}
-        for kind, record in sorted(records, key=lambda pair: pair[1].index):
-            mine_kept = kept.setdefault(kind, [])
-            if len(mine_kept) < RECORDS_KEPT:
-                mine_kept.append(record)
-        return cls(sorted_tuples(runs), sorted_tuples(kept))
+            append_run(runs.setdefault(kinds[index], []), index, index + 1)
+        return cls(sorted_tuples(runs), first_records(records))
 
     @property
     def count(self) -> int:
@@ -76,62 +67,40 @@ class Failures:
         return within == len(items)
 
     def then(self, *later: Failures) -> Failures:
-        """These failures, followed by those of higher indices, in order."""
-        some = [one for one in (self, *later) if one.runs]
-        if len(some) < 2:
-            return some[0] if some else self
+        """Join these failures with others of ever higher indices."""
+        nonempty = [failures for failures in (self, *later) if failures.runs]
+        if len(nonempty) < 2:
+            return nonempty[0] if nonempty else self
         runs: dict[str, list[tuple[int, int]]] = {}
         records: dict[str, list[Record]] = {}
-        for one in some:
-            for kind, more in one.runs.items():
-                mine = runs.setdefault(kind, [])
-                if mine and mine[-1][1] == more[0][0]:
-                    mine[-1] = (mine[-1][0], more[0][1])
-                    mine.extend(more[1:])
-                else:
-                    mine.extend(more)
-            for kind, extra in one.records.items():
-                kept = records.setdefault(kind, [])
-                kept.extend(extra[: RECORDS_KEPT - len(kept)])
+        for failures in nonempty:
+            for kind, (first, *rest) in failures.runs.items():
+                append_run(runs.setdefault(kind, []), *first)
+                runs[kind] += rest
+            for kind, found in failures.records.items():
+                first_few = records.setdefault(kind, [])
+                first_few += found[: RECORDS_KEPT - len(first_few)]
         return Failures(sorted_tuples(runs), sorted_tuples(records))
 
-    def replaced(self, items: range, other: Failures) -> Failures:
-        """These failures, with those of a range as another try left them.
+    def replaced(self, ranges: Sequence[range], later: Failures) -> Failures:
+        """Return these failures with those inside `ranges` replaced by the failures of a later attempt.
 
-        Of the records that were not kept, none comes back.
+        Records that were dropped beyond the first ten are not recovered.
+
+        Args:
+            ranges: disjoint and ascending; all at once, since each call looks at every run.
+            later: the failures of the later attempt, all of them inside `ranges`.
         """
-        return self.all_replaced([items], other)
-
-    def all_replaced(self, ranges: Sequence[range], other: Failures) -> Failures:
-        """`replaced` for many ranges at once, disjoint and ascending: one by one would look at every run each time."""
-        kept = self._outside(ranges)
         runs: dict[str, list[tuple[int, int]]] = {}
-        for kind, mine in [*kept.runs.items(), *other.runs.items()]:
-            runs.setdefault(kind, []).extend(mine)
-        joined_runs: dict[str, list[tuple[int, int]]] = {}
-        for kind, unsorted in runs.items():
-            for lo, hi in sorted(unsorted):
-                so_far = joined_runs.setdefault(kind, [])
-                if so_far and so_far[-1][1] == lo:
-                    so_far[-1] = (so_far[-1][0], hi)
-                else:
-                    so_far.append((lo, hi))
-        records: dict[str, list[Record]] = {}
-        for kind, mine in [*kept.records.items(), *other.records.items()]:
-            records.setdefault(kind, []).extend(mine)
-        first = {kind: sorted(mine, key=lambda one: one.index)[:RECORDS_KEPT] for kind, mine in records.items()}
-        return Failures(sorted_tuples(joined_runs), sorted_tuples(first))
-
-    def _outside(self, ranges: Sequence[range]) -> Failures:
-        runs = {kind: tuple(outside(mine, ranges)) for kind, mine in self.runs.items()}
-        records = {
-            kind: tuple(one for one in mine if not any(one.index in items for items in ranges))
-            for kind, mine in self.records.items()
-        }
-        return Failures(
-            {kind: mine for kind, mine in runs.items() if mine},
-            {kind: mine for kind, mine in records.items() if mine},
-        )
+        records: list[tuple[str, Record]] = []
+        for kind in {*self.runs, *later.runs}:
+            remaining = [*outside(self.runs.get(kind, ()), ranges), *later.runs.get(kind, ())]
+            for lo, hi in sorted(remaining):
+                append_run(runs.setdefault(kind, []), lo, hi)
+        for kind, found in self.records.items():
+            records += [(kind, record) for record in found if not any(record.index in items for items in ranges)]
+        records += [(kind, record) for kind, found in later.records.items() for record in found]
+        return Failures(sorted_tuples(runs), first_records(records))
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -173,6 +142,22 @@ def outside(runs: Iterable[tuple[int, int]], ranges: Sequence[range]) -> Iterato
             number += 1
         if at < hi:
             yield at, hi
+
+
+def append_run(runs: list[tuple[int, int]], lo: int, hi: int) -> None:
+    """Append a run to ascending ones, or extend the last of them if it is adjacent."""
+    if runs and runs[-1][1] == lo:
+        runs[-1] = (runs[-1][0], hi)
+    else:
+        runs.append((lo, hi))
+
+
+def first_records(records: Iterable[tuple[str, Record]]) -> dict[str, tuple[Record, ...]]:
+    """Return the records of the ten lowest indices of each kind."""
+    by_kind: dict[str, list[Record]] = {}
+    for kind, record in sorted(records, key=lambda pair: pair[1].index):
+        by_kind.setdefault(kind, []).append(record)
+    return sorted_tuples({kind: found[:RECORDS_KEPT] for kind, found in by_kind.items()})
 
 
 def sorted_tuples(by_kind: Mapping[str, Iterable[T]]) -> dict[str, tuple[T, ...]]:

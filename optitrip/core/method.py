@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optitrip.core.arrays import Array
@@ -116,8 +116,8 @@ class Method(Items, Protocol):
         """
         ...
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        """The whole, with items that failed in it as they are in a part of it."""
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        """Return the whole with items that failed in it replaced by those of later parts, disjoint and ascending."""
         ...
 
     def result(self, whole: Part) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -74,12 +74,18 @@ def adjacent(*parts: Part) -> range:
     return range(parts[0].items.start, parts[-1].items.stop)
 
 
-def placed(whole: Part, part: Part) -> Part:
-    """A whole whose columns have an entry an item, with those of a part in their places."""
-    first = part.items.start - whole.items.start
-    places = np.arange(first, first + len(part.items))
-    columns = {
-        name: overwritten(whole.columns.get(name), part.columns.get(name), places, len(whole.items))
-        for name in sorted({*whole.columns, *part.columns})
-    }
-    return Part(whole.items, columns, whole.failures.replaced(part.items, part.failures))
+def placed(whole: Part, retried: Sequence[Part]) -> Part:
+    """Return a part, whose columns have one entry per item, with the items that were retried replaced."""
+    base = whole.items.start
+    places = [slice(part.items.start - base, part.items.stop - base) for part in retried]
+    columns: dict[str, Array] = {}
+    for name in sorted({*whole.columns, *(name for part in retried for name in part.columns)}):
+        updates = [(place, part.columns.get(name)) for place, part in zip(places, retried, strict=True)]
+        columns[name] = overwritten(whole.columns.get(name), len(whole.items), updates)
+    return Part(whole.items, columns, failures_replaced(whole, retried))
+
+
+def failures_replaced(whole: Part, retried: Sequence[Part]) -> Failures:
+    """Return the failures of a part with those of the items that were retried replaced."""
+    later = Failures().then(*(part.failures for part in retried))
+    return whole.failures.replaced([part.items for part in retried], later)

@@ -197,8 +197,8 @@ class Gradient:
         with np.errstate(all="ignore"):
             return at_x, np.subtract(sides.get(1, at_x), sides.get(-1, at_x)), sides
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        return placed(whole, part)
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        return placed(whole, retried)
 
     def result(self, whole: Part) -> GradientResult:
         columns, center = whole.columns, self.center

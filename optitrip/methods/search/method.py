@@ -10,7 +10,7 @@ Kept are integers and order statistics only, never sums of floats: so merging is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from optitrip.core.arrays import Array, joined, named, overwritten
 from optitrip.core.failures import Failures, Problems
 from optitrip.core.method import digest_of, merged
-from optitrip.core.part import Part, adjacent
+from optitrip.core.part import Part, adjacent, failures_replaced
 from optitrip.loss.evaluation import stretches
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
@@ -171,29 +171,28 @@ class Search:
         }
         return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
-    def replaced(self, whole: Part, part: Part) -> Part:
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
         """Losses by place; a candidate that failed was neither among the best nor a record low, so these are put
         together, and records that are none any more go."""
-        a, b = whole.columns, part.columns
+        sides = [whole.columns, *(part.columns for part in retried)]
         kept = kept_indices(whole.items, self.keep_all)
-        places = (kept >= part.items.start) & (kept < part.items.stop)
-        columns = {
-            name: overwritten(a.get(name), b.get(name), places, len(kept))
-            for name in sorted({*a, *b})
-            if name == "loss" or name.startswith(KEPT)
-        }
-        index = np.concatenate([a["low_index"], b["low_index"]])
+        places = [slice(*np.searchsorted(kept, [part.items.start, part.items.stop])) for part in retried]
+        columns: dict[str, Array] = {}
+        for name in sorted({name for side in sides for name in side if name == "loss" or name.startswith(KEPT)}):
+            updates = [(place, part.columns.get(name)) for place, part in zip(places, retried, strict=True)]
+            columns[name] = overwritten(whole.columns.get(name), len(kept), updates)
+        index, loss = (np.concatenate([side[name] for side in sides]) for name in ("low_index", "low_loss"))
         order = np.argsort(index, kind="stable")
-        index, loss = index[order], np.concatenate([a["low_loss"], b["low_loss"]])[order]
+        index, loss = index[order], loss[order]
         lows = record_lows(self.sign * loss)
-        best = joined([a, b], BEST + "loss", BEST)
+        best = joined(sides, BEST + "loss", BEST)
         order = np.argsort(best[BEST + "index"], kind="stable")
         columns |= {
             "low_index": index[lows],
             "low_loss": loss[lows],
             **self._best(named({name: column[order] for name, column in best.items()}, BEST)),
         }
-        return Part(whole.items, columns, whole.failures.replaced(part.items, part.failures))
+        return Part(whole.items, columns, failures_replaced(whole, retried))
 
     def result(self, whole: Part) -> SearchResult:
         columns = whole.columns

@@ -6,6 +6,7 @@ two items pay for both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,8 +87,8 @@ class Agreement:
         columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
         return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        return placed(whole, part)
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        return placed(whole, retried)
 
     def result(self, whole: Part) -> AgreementResult:
         rows = zip(*(whole.columns[name].tolist() for name in ("batched", "plain", "allowed")), strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,9 +84,8 @@ class Report:
             f"a report has one item, so {', '.join(str(part.items) for part in parts)} cannot be its parts"
         )
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        del whole  # there is but one item
-        return part
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        return retried[0] if retried else whole  # there is but one item
 
     def result(self, whole: Part) -> ReportResult:
         return ReportResult(dict(whole.columns), whole.failures)

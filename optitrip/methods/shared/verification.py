@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,8 +103,8 @@ class Verification:
         columns = joined([part.columns for part in parts], "loss", "")
         return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        return placed(whole, part)
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        return placed(whole, retried)
 
     def result(self, whole: Part) -> VerificationResult:
         columns = dict(whole.columns)
