@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.core.arrays import Array, joined, named, overwritten
+from optitrip.core.arrays import Array, joined, overwritten, without_prefix
 from optitrip.core.failures import Failures, Problems
 from optitrip.core.method import digest_of, merged
 from optitrip.core.part import Part, adjacent, failures_replaced
@@ -167,7 +167,7 @@ class Search:
             **joined(sides, "loss", KEPT),
             "low_index": index[lows],
             "low_loss": loss[lows],
-            **self._best(named(joined(sides, BEST + "loss", BEST), BEST)),
+            **self._best(without_prefix(joined(sides, BEST + "loss", BEST), BEST)),
         }
         return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
@@ -190,13 +190,13 @@ class Search:
         columns |= {
             "low_index": index[lows],
             "low_loss": loss[lows],
-            **self._best(named({name: column[order] for name, column in best.items()}, BEST)),
+            **self._best(without_prefix({name: column[order] for name, column in best.items()}, BEST)),
         }
         return Part(whole.items, columns, failures_replaced(whole, retried))
 
     def result(self, whole: Part) -> SearchResult:
         columns = whole.columns
-        best = named(columns, BEST)
+        best = without_prefix(columns, BEST)
         return SearchResult(
             items=len(whole.items),
             maximize=self.maximize,
@@ -206,7 +206,7 @@ class Search:
             low_loss=columns["low_loss"],
             index=kept_indices(whole.items, self.keep_all),
             loss=columns["loss"],
-            named=named(columns, KEPT),
+            named=without_prefix(columns, KEPT),
             best_named=best,
             failures=whole.failures,
         )
