@@ -86,8 +86,8 @@ def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str,
 @settings(max_examples=20)
 @given(edges=st.sets(st.integers(0, ITEMS), min_size=2, max_size=6))
 def test_what_was_lost_and_evaluated_later_is_as_if_never_lost(method: str, loss: str, edges: set[int]) -> None:
-    """Parts of items that no worker could evaluate, replaced one after the other by what another try gave: the bits of
-    the whole, but for the order of what is kept in words."""
+    """Parts of items that no worker could evaluate, replaced by what another try gave: the bits of the whole,
+    but for the order of what is kept in words."""
     objective = LOSSES["screened"] if method == "screen" else Objective(LOSSES[loss].loss)
     one = METHODS[method](ITEMS)
     if method == "deltas":
@@ -100,8 +100,7 @@ def test_what_was_lost_and_evaluated_later_is_as_if_never_lost(method: str, loss
     whole = merged(parts, one.merge)
     if method not in ("agreement", "report"):  # their items are others' too, which record them
         assert whole.failures.counts().get("died", 0) == sum(map(len, pieces[1::2]))
-    for piece in pieces[1::2]:
-        whole = one.replaced(whole, one.evaluate(context, piece))
+    whole = one.replaced(whole, [one.evaluate(context, piece) for piece in pieces[1::2]])
     expected = one.evaluate(context, range(one.items))
     assert {name: column.tobytes() for name, column in whole.columns.items()} == {
         name: column.tobytes() for name, column in expected.columns.items()

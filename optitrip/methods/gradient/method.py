@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array, named
+from optitrip.core.arrays import Array, without_prefix
 from optitrip.core.failures import NO_STEP, Failures, Problems, Record
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
@@ -82,7 +82,7 @@ class Gradient(MethodBase):
     main = True
     retried = True
     required_prefix = 1  # without f(x) there is no gradient
-    length_column = "coordinate"
+    common_column = "coordinate"
 
     @property
     def points(self) -> Stencil:
@@ -216,7 +216,7 @@ class Gradient(MethodBase):
             steps=shaped(taken / 2 if len(self.stencils) == 2 else taken, np.nan),
             flags=shaped(flags, LEFT_OUT, np.uint8),
             losses={side: shaped(column, np.nan) for side, column in losses.items()},
-            named={name: float(column[0]) for name, column in named(columns, BESIDE).items()},
+            named={name: float(column[0]) for name, column in without_prefix(columns, BESIDE).items()},
             kinks=shaped(np.nan_to_num(columns[KINKS][1:]), 0, np.int64) if KINKS in columns else {},
             items=len(whole.items),
             failures=whole.failures,

@@ -101,7 +101,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
 
     def describe(self, sweep: Sweep) -> str:
         config: GradientConfig = sweep.method
-        (way,) = config.at.given
+        (way,) = config.at.ways
         step = f"step {config.step:g}" if config.step else "default steps"
         return f"gradient: {sweep.items:,} coordinates, {config.scheme} differences, {step}, at its {way}"
 

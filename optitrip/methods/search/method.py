@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.core.arrays import Array, joined, named, overwritten
+from optitrip.core.arrays import Array, joined, overwritten, without_prefix
 from optitrip.core.failures import Failures
 from optitrip.core.method import digest_of, merged
-from optitrip.core.part import Part
+from optitrip.core.part import Part, failures_replaced
 from optitrip.loss.evaluation import stretches
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
@@ -151,32 +151,31 @@ class Search(PointMethod[Candidates]):
 
     def merge(self, *parts: Part) -> Part:
         sides = [part.columns for part in parts]
-        best = named(joined(sides, BEST + "loss", BEST), BEST)
+        best = without_prefix(joined(sides, BEST + "loss", BEST), BEST)
         return joined_part(parts, {**joined(sides, "loss", KEPT), **self._incumbents(sides), **self._best(best)})
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        """Return the whole with the losses of a part in their places.
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        """Return the whole with the losses of retried items in their places.
 
-        A candidate that failed was neither among the best nor an incumbent, so both sides' are joined in order of
-        index; incumbents that no longer improve on all before them are dropped.
+        A candidate that failed was neither among the best nor an incumbent, so those of all parts are joined in order
+        of index; incumbents that no longer improve on all before them are dropped.
         """
-        sides = [whole.columns, part.columns]
+        sides = [whole.columns, *(part.columns for part in retried)]
         kept = kept_indices(whole.items, self.keep_all)
-        places = (kept >= part.items.start) & (kept < part.items.stop)
-        columns = {
-            name: overwritten(whole.columns.get(name), part.columns.get(name), places, len(kept))
-            for name in sorted({*whole.columns, *part.columns})
-            if name == "loss" or name.startswith(KEPT)
-        }
+        places = [slice(*np.searchsorted(kept, [part.items.start, part.items.stop])) for part in retried]
+        columns: dict[str, Array] = {}
+        for name in sorted({name for side in sides for name in side if name == "loss" or name.startswith(KEPT)}):
+            updates = [(place, part.columns.get(name)) for place, part in zip(places, retried, strict=True)]
+            columns[name] = overwritten(whole.columns.get(name), len(kept), updates)
         best = joined(sides, BEST + "loss", BEST)
         order = np.argsort(best[BEST + "index"], kind="stable")
-        best = named({name: column[order] for name, column in best.items()}, BEST)
+        best = without_prefix({name: column[order] for name, column in best.items()}, BEST)
         columns |= {**self._incumbents(sides), **self._best(best)}
-        return Part(whole.items, columns, whole.failures.replaced(part.items, part.failures))
+        return Part(whole.items, columns, failures_replaced(whole, retried))
 
     def result(self, whole: Part) -> SearchResult:
         columns = whole.columns
-        best = named(columns, BEST)
+        best = without_prefix(columns, BEST)
         return SearchResult(
             items=len(whole.items),
             maximize=self.maximize,
@@ -186,7 +185,7 @@ class Search(PointMethod[Candidates]):
             incumbent_loss=columns["low_loss"],
             index=kept_indices(whole.items, self.keep_all),
             loss=columns["loss"],
-            named=named(columns, KEPT),
+            named=without_prefix(columns, KEPT),
             best_named=best,
             failures=whole.failures,
         )

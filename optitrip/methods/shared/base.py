@@ -26,7 +26,7 @@ class MethodBase:
     retried: bool = False
     required_prefix: int = 0
     block: int = 0
-    length_column: str = "loss"
+    common_column: str = "loss"
     """A column that every part has; others may be missing where all items of a part failed."""
 
     def stop_rule(self: Method) -> StopRule:
@@ -40,10 +40,10 @@ class MethodBase:
         return NOTHING
 
     def merge(self, *parts: Part) -> Part:
-        return joined_part(parts, joined([part.columns for part in parts], self.length_column, ""))
+        return joined_part(parts, joined([part.columns for part in parts], self.common_column, ""))
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        return placed(whole, part)
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        return placed(whole, retried)
 
 
 class PointMethod(MethodBase, Generic[P]):

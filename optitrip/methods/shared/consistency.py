@@ -42,7 +42,7 @@ class Agreement(PointMethod[Points]):
     points: Points
     items: int = 2
     kind = "agreement"
-    length_column = "batched"
+    common_column = "batched"
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"points": self.points.describe()})

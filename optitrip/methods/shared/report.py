@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,8 +67,8 @@ class Report(PointMethod[Points]):
         ranges = ", ".join(str(part.items) for part in parts)
         raise ValueError(f"a report has one item, so {ranges} cannot be its parts")
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        return part  # of the only item
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        return retried[0] if retried else whole  # there is but one item
 
     def result(self, whole: Part) -> ReportResult:
         return ReportResult(dict(whole.columns), whole.failures)

@@ -10,7 +10,7 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures, Problems
 from optitrip.core.method import NOTHING, AllItems, Route, digest_of
-from optitrip.core.part import Part, adjacent
+from optitrip.core.part import Part, adjacent, failures_replaced
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
@@ -81,10 +81,11 @@ class Count:
         failures = Failures().then(*(part.failures for part in parts))
         return Part(adjacent(*parts), together([part.columns[HITS] for part in parts], earliest(parts)), failures)
 
-    def replaced(self, whole: Part, part: Part) -> Part:
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
         """Add what was found: an item that failed was no hit."""
-        columns = together([whole.columns[HITS], part.columns[HITS]], np.sort(earliest([whole, part])))
-        return Part(whole.items, columns, whole.failures.replaced(part.items, part.failures))
+        hits = [part.columns[HITS] for part in (whole, *retried)]
+        columns = together(hits, np.sort(earliest([whole, *retried])))
+        return Part(whole.items, columns, failures_replaced(whole, retried))
 
     def result(self, whole: Part) -> CountResult:
         first = whole.columns[EARLIEST].tolist()
