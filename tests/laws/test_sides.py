@@ -26,7 +26,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.shared.report import Report
-from optitrip.methods.shared.verification import CandidateSubset
+from optitrip.methods.shared.verification import Verification
 from optitrip.output.text import told
 from optitrip.space.variables import arguments
 
@@ -209,7 +209,7 @@ def test_every_item_has_points(word: str) -> None:
             assert {len(values) for values in method.point(item, side).values()} == {1}
     assert Report(draws(), 7).title(0) == "candidate 7"
     assert Report(draws(), 7).point(0)["x"].tobytes() == draws().point(7)["x"].tobytes()
-    assert CandidateSubset(draws(), (4, 8)).title(1) == "candidate 8"
+    assert Verification(draws(), (4, 8)).title(1) == "candidate 8"
 
 
 def test_without_f_of_x_the_message_shows_x_itself() -> None:

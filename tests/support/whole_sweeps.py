@@ -31,8 +31,8 @@ def go(
     """A whole run of a route, a search if only its objective is given: its answer, to the bit, and the items evaluated
     by kind of stage."""
     answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
-    reported = getattr(answer, "report", None)
-    return result_bits(answer.result) + (result_bits(reported) if reported else b""), evaluated
+    reported = getattr(answer, "report_result", None)
+    return result_bits(getattr(answer, "result", answer)) + (result_bits(reported) if reported else b""), evaluated
 
 
 def answered(

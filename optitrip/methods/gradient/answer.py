@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.methods.gradient.figures import gradient_png
-from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
-from optitrip.methods.shared.answer import AnswerBase, figure_rows
-from optitrip.methods.shared.report import ReportResult
-from optitrip.output.answer import File, Rows, Table
+from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP
+from optitrip.methods.gradient.route import GradientResults
+from optitrip.output.answer import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.text import finite, rows_of, told
 from optitrip.space.variables import arguments
@@ -27,13 +26,8 @@ TABLE_ROWS, LARGEST = 8, 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GradientAnswer(AnswerBase):
+class GradientAnswer(Answer, GradientResults):
     """The numeric gradient at one point."""
-
-    result: GradientResult
-    method: Gradient
-    analytic_result: ReportResult | None = None
-    """The analytic gradient, where the objective offers one."""
 
     @property
     def x(self) -> dict[str, Any]:
@@ -112,7 +106,7 @@ class GradientAnswer(AnswerBase):
     @property
     def report(self) -> dict[str, float]:
         """The objective's further figures at x, and the other numbers that its loss returned there."""
-        return {**self.result.named, **super().report}
+        return {**self.result.named, **(self.report_result.figures if self.report_result else {})}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         figures = {"loss": self.loss, "norm": self.norm, "max_abs": self.max_abs}
@@ -202,7 +196,7 @@ class GradientAnswer(AnswerBase):
         """Draw the gradient as a row of images or as heat maps, a PNG."""
         return gradient_png(self.gradient, self.images, "numeric gradient")
 
-    def pictures(self) -> list[Callable[[], bytes]]:
+    def pictures(self) -> list[Draw]:
         return [self.picture]
 
     def __repr__(self) -> str:

@@ -11,29 +11,28 @@ from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.gradient.method import Gradient, GradientResult
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
+from optitrip.methods.shared.base import no_answer
+from optitrip.methods.shared.consistency import check_agreement, check_batches
 from optitrip.methods.shared.report import Report, ReportResult
-from optitrip.methods.shared.routes import check_agreement, check_batches, no_answer
 
 
 @dataclass(frozen=True, eq=False)
-class RouteResult:
-    """The results of the stages."""
+class GradientResults:
+    """The results of a gradient's stages."""
 
     result: GradientResult
     method: Gradient
-    report: ReportResult | None
+    report_result: ReportResult | None = None
     """The report of x, if the objective reports anything."""
-    analytic: ReportResult | None
+    analytic_result: ReportResult | None = None
     """The objective's own gradient, if it offers one."""
 
 
 def gradient_route(method: Gradient, capabilities: Capabilities, *, agree: bool = True) -> Route:
     """Yield the stages of a numeric gradient; return their results.
 
-    Args:
-        method: the gradient.
-        capabilities: what the objective offers.
-        agree: whether batches and plain calls must agree; no two losses do if they are not deterministic.
+    With `agree` the fast and the plain calls must give the same losses, which a loss that is not deterministic never
+    does.
 
     Raises:
         NoAnswer: if batches or deltas disagree with plain calls, or no coordinate has a difference.
@@ -51,4 +50,4 @@ def gradient_route(method: Gradient, capabilities: Capabilities, *, agree: bool 
         raise no_answer(reason, result.failures, method)
     report = (yield Report(method.points, 0)) if capabilities.report else None
     analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else None
-    return RouteResult(result, method, report, analytic)
+    return GradientResults(result, method, report, analytic)

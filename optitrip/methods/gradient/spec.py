@@ -14,7 +14,7 @@ from optitrip.errors import Invalid
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.method import SIDES, Gradient, gradient_of
 from optitrip.methods.gradient.progress import GradientProgress
-from optitrip.methods.gradient.route import RouteResult, gradient_route
+from optitrip.methods.gradient.route import GradientResults, gradient_route
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.spec import MethodSpec
 from optitrip.samplers.random import permutation
@@ -96,8 +96,8 @@ class GradientSpec(MethodSpec[GradientConfig]):
     def progress(self, sweep: Sweep) -> GradientProgress:
         return GradientProgress(sweep.items)
 
-    def answer(self, sweep: Sweep, found: RouteResult) -> GradientAnswer:
-        return GradientAnswer(found.result, found.method, found.analytic, report_result=found.report)
+    def answer(self, sweep: Sweep, found: GradientResults) -> GradientAnswer:
+        return GradientAnswer(**vars(found))
 
     def describe(self, sweep: Sweep) -> str:
         config: GradientConfig = sweep.method

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,9 @@ from typing import Any
 
 from optitrip.core.arrays import Array
 from optitrip.methods.search.figures import losses_png
-from optitrip.methods.search.method import SearchResult
+from optitrip.methods.search.route import SearchResults
 from optitrip.methods.search.screening import Screening
-from optitrip.methods.shared.answer import AnswerBase, figure_rows
-from optitrip.output.answer import File, Rows
+from optitrip.output.answer import Answer, Draw, File, Rows, figure_rows
 from optitrip.output.figures import images_png
 from optitrip.output.formats import parquet_bytes, point_bytes
 from optitrip.output.text import finite, rows_of, show, told
@@ -52,13 +51,10 @@ class Best:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchAnswer(AnswerBase):
+class SearchAnswer(Answer, SearchResults):
     """The best of all candidates, and the losses of the others."""
 
-    result: SearchResult
     candidates: Candidates
-    screening: Screening | None = None
-    """How candidates were chosen for verification, if they were screened; the stored losses are the surrogate's."""
     ended: str = ""
     """Why the search has fewer candidates than it was asked for; empty if it has all."""
 
@@ -116,6 +112,10 @@ class SearchAnswer(AnswerBase):
         return [*self.best.rows(), *figure_rows(self.report), *screened]
 
     @property
+    def report(self) -> dict[str, float]:
+        return self.report_result.figures if self.report_result else {}
+
+    @property
     def shown(self) -> Mapping[str, Any]:
         return self.x
 
@@ -156,7 +156,7 @@ class SearchAnswer(AnswerBase):
         """Draw the losses by candidate and the best so far as a PNG."""
         return losses_png(self.result, f"{self.items:,} candidates")
 
-    def pictures(self) -> list[Callable[[], bytes]]:
+    def pictures(self) -> list[Draw]:
         return [self.picture, *([partial(images_png, self.images, "the best weights")] if self.images else [])]
 
     def __repr__(self) -> str:

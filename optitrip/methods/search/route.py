@@ -8,28 +8,26 @@ from optitrip.core.method import Route
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.screening import Screening, screened
+from optitrip.methods.shared.base import no_answer
+from optitrip.methods.shared.consistency import check_batches
 from optitrip.methods.shared.report import Report, ReportResult
-from optitrip.methods.shared.routes import check_batches, no_answer
 
 
 @dataclass(frozen=True, eq=False)
-class RouteResult:
-    """The results of the stages."""
+class SearchResults:
+    """The results of a search's stages."""
 
     result: SearchResult
-    report: ReportResult | None
+    screening: Screening | None
+    """How candidates were chosen for verification, if they were screened; the stored losses are the surrogate's."""
+    report_result: ReportResult | None
     """The report of the winner, if the objective reports anything."""
-    screening: Screening | None = None
-    """How candidates were chosen for verification, if they were screened."""
 
 
 def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True) -> Route:
     """Yield the stages of a search, with screening or without; return their results.
 
-    Args:
-        method: the search.
-        capabilities: what the objective offers.
-        agree: whether batches and plain calls must agree; no two losses do if they are not deterministic.
+    With `agree` batches and plain calls must give the same losses, which a loss that is not deterministic never does.
 
     Raises:
         NoAnswer: if batches and plain calls disagree, or no loss is finite.
@@ -46,4 +44,4 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
             raise no_answer(reason, result.failures, method)
     if capabilities.report:
         report = yield Report(method.points, int(result.best_index[0]))
-    return RouteResult(result, report, screening)
+    return SearchResults(result, screening, report)

@@ -6,18 +6,19 @@ about a candidate left out by more than `CERTAINTY` times its largest error abou
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array
-from optitrip.core.failures import Failures, Record
+from optitrip.core.arrays import Array, joined
+from optitrip.core.failures import Failures
 from optitrip.core.method import Method
+from optitrip.core.part import Part
 from optitrip.methods.search.method import Search, SearchResult, improvements
-from optitrip.methods.shared.routes import no_answer
-from optitrip.methods.shared.verification import CandidateSubset, Verification, VerificationResult
+from optitrip.methods.shared.base import no_answer
+from optitrip.methods.shared.verification import Verification
 
 FIRST, SAMPLED = 64, 32
 """The numbers of candidates verified at first: the best by the surrogate, and a sample it did not choose, which shows
@@ -75,30 +76,32 @@ class Screening:
         best = (self.sign * self.loss[self.finite]).min() if self.finite.any() else np.inf
         return float(self.sign * (screened - self.offset) - best)
 
-    def with_more(
-        self, points: CandidateSubset, screened: list[float], result: VerificationResult, sample: Mapping[int, float]
-    ) -> Screening:
-        """Return the screening with more verified candidates; the first ones include the sample and set the offset."""
-        index = np.array(points.indices)
-        order = np.argsort(np.concatenate([self.index, index]))
-        names = sorted({*self.named, *result.named})
+    def with_more(self, method: Verification, part: Part, screened: Mapping[int, float], sample: Array) -> Screening:
+        """Return the screening with more verified candidates; the first ones include the sample and set the offset.
 
-        def both(before: Array | None, more: Array | None) -> Array:
-            sides = (before, len(self.index)), (more, len(index))
-            return np.concatenate([np.full(count, np.nan) if a is None else a for a, count in sides])[order]
-
+        Args:
+            method: the verification.
+            part: its part.
+            screened: the surrogate's losses by candidate.
+            sample: the candidates that the surrogate did not choose.
+        """
+        index = np.concatenate([self.index, method.indices]).astype(np.int64)
+        order = np.argsort(index)
+        losses = np.array([screened[n] for n in method.indices])
+        numbers = joined([{**self.named, "loss": self.loss}, part.columns], "loss", "")
+        named = {name: column[order] for name, column in numbers.items()}
         offset = self.offset
         if not len(self.index):
-            unbiased = np.isin(index, list(sample)) & np.isfinite(result.losses)
-            errors = (np.array(screened) - result.losses)[unbiased]
+            unbiased = np.isin(method.indices, sample) & np.isfinite(part.columns["loss"])
+            errors = (losses - part.columns["loss"])[unbiased]
             offset = float(np.median(errors)) if len(errors) else 0.0
         return replace(
             self,
-            index=both(self.index, index),
-            screened=both(self.screened, np.array(screened)),
-            loss=both(self.loss, result.losses),
-            named={name: both(self.named.get(name), result.named.get(name)) for name in names},
-            failures=joined_failures(self.failures, points, result.failures),
+            index=index[order],
+            screened=np.concatenate([self.screened, losses])[order],
+            loss=named.pop("loss"),
+            named=named,
+            failures=self.failures.replaced([], by_candidate(part.failures, method.indices)),
             offset=offset,
         )
 
@@ -117,17 +120,11 @@ class Screening:
         )
 
 
-def joined_failures(known: Failures, points: CandidateSubset, more: Failures) -> Failures:
-    """Return failures by candidate together with those of a verification, whose items are places in `points`."""
-    kinds: dict[int, str] = {}
-    records: list[tuple[str, Record]] = []
-    every_candidate = range(2**63 - 1)  # items of `known` are candidates already
-    for failures, candidate in ((known, every_candidate), (more, points.indices)):
-        for kind, runs in failures.runs.items():
-            kinds |= {candidate[n]: kind for lo, hi in runs for n in range(lo, hi)}
-        for kind, of_kind in failures.records.items():
-            records += [(kind, replace(record, index=candidate[record.index])) for record in of_kind]
-    return Failures.of(kinds, records)
+def by_candidate(failures: Failures, indices: Sequence[int]) -> Failures:
+    """Return the failures of a verification by candidate in place of item."""
+    kinds = {indices[n]: kind for kind, runs in failures.runs.items() for lo, hi in runs for n in range(lo, hi)}
+    records = [(kind, record) for kind, records in failures.records.items() for record in records]
+    return Failures.of(kinds, [(kind, replace(record, index=indices[record.index])) for kind, record in records])
 
 
 def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Screening]]:
@@ -140,15 +137,15 @@ def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Scree
     if not len(found.best_index):
         reason = f"none of the {found.items:,} candidates has a finite screened loss"
         raise no_answer(reason, found.failures, method)
-    finite = np.isfinite(found.loss)
-    sample = dict(zip(found.index[finite][:SAMPLED].tolist(), found.loss[finite].tolist(), strict=False))
+    sample = np.flatnonzero(np.isfinite(found.loss))[:SAMPLED]
     best = dict(zip(found.best_index.tolist(), found.best_loss.tolist(), strict=True))
-    wanted = sample | dict(list(best.items())[: max(FIRST, method.best)])
+    wanted = dict(zip(found.index[sample].tolist(), found.loss[sample].tolist(), strict=True))
+    wanted |= dict(list(best.items())[: max(FIRST, method.best)])
     screening, left_out = Screening(method.screen or "", method.sign), best
     while wanted:
-        points = CandidateSubset(method.points, tuple(sorted(wanted)))
-        more: VerificationResult = yield Verification(points)
-        screening = screening.with_more(points, [wanted[n] for n in points.indices], more, sample)
+        verification = Verification(method.points, tuple(sorted(wanted)))
+        part: Part = yield verification
+        screening = screening.with_more(verification, part, wanted, found.index[sample])
         verified = set(screening.index.tolist())
         left_out = {n: loss for n, loss in best.items() if n not in verified}
         wanted = {n: loss for n, loss in left_out.items() if not screening.margin_of(loss) > screening.bound}

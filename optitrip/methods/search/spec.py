@@ -13,7 +13,7 @@ from optitrip.errors import Invalid
 from optitrip.methods.search.answer import BEST, SearchAnswer
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
-from optitrip.methods.search.route import RouteResult, search_route
+from optitrip.methods.search.route import SearchResults, search_route
 from optitrip.methods.search.stop_rule import why_ended
 from optitrip.methods.spec import MethodSpec, SurrogateChoice
 
@@ -92,9 +92,9 @@ class SearchSpec(MethodSpec[SearchConfig]):
             return None
         return SearchCurve(method.items, method.sign, "screened" if method.screen else "loss")
 
-    def answer(self, sweep: Sweep, found: RouteResult) -> SearchAnswer:
+    def answer(self, sweep: Sweep, found: SearchResults) -> SearchAnswer:
         ended = why_ended(sweep.stop.target_loss, sweep.stop.no_improvement, found.result, sweep.items)
-        return SearchAnswer(found.result, sweep.candidates, found.screening, ended, report_result=found.report)
+        return SearchAnswer(**vars(found), candidates=sweep.candidates, ended=ended)
 
     def describe(self, sweep: Sweep) -> str:
         config: SearchConfig = sweep.method

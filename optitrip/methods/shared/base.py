@@ -7,8 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from optitrip.core.arrays import Array, joined
 from optitrip.core.failures import Failures, Problems
-from optitrip.core.method import NOTHING, AllItems, Method, Points, StopRule
+from optitrip.core.method import NOTHING, AllItems, Items, Method, Points, StopRule
 from optitrip.core.part import Part, adjacent, placed
+from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
 
@@ -51,17 +52,24 @@ class PointMethod(MethodBase, Generic[P]):
 
     points: P
 
+    def point_index(self, item: int) -> int:
+        """Return which of the points an item is."""
+        return item
+
     def sides(self, item: int) -> int:
-        return self.points.sides(item)
+        return self.points.sides(self.point_index(item))
 
     def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        return self.points.point(item, side)
+        return self.points.point(self.point_index(item), side)
 
     def title(self, item: int, side: int | None = 0) -> str:
-        return self.points.title(item, side)
+        return self.points.title(self.point_index(item), side)
+
+    def values(self, items: range) -> dict[str, Array]:
+        return self.points.values(items)
 
     def evaluate(self, context: Any, items: range) -> Part:
-        return self.part(context.evaluate(self.points.values, items))
+        return self.part(context.evaluate(self.values, items))
 
     def failed_part(self, items: range, problems: Problems) -> Part:
         return self.part(Evaluation(items, problems=problems))
@@ -74,3 +82,9 @@ class PointMethod(MethodBase, Generic[P]):
 def joined_part(parts: Sequence[Part], columns: Mapping[str, Array]) -> Part:
     """Return adjacent parts as one with these columns."""
     return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
+
+
+def no_answer(reason: str, failures: Failures, items: Items) -> NoAnswer:
+    """Return the error of a stage without a usable item, with the number of failures of each kind."""
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in failures.counts().items())
+    return NoAnswer(f"{reason}: {counts}", failures, items)

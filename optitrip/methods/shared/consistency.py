@@ -13,8 +13,9 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures, Problems
-from optitrip.core.method import Points, digest_of
+from optitrip.core.method import Points, Route, digest_of
 from optitrip.core.part import Part
+from optitrip.errors import NoAnswer
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.shared.base import PointMethod
 
@@ -27,17 +28,13 @@ class Disagreement:
     fast: float
     plain: float
     allowed: float
-
-
-@dataclass(frozen=True, eq=False)
-class AgreementResult:
-    disagreements: tuple[Disagreement, ...]
     failures: Failures
+    """The failures of items that failed one way only."""
 
 
 @dataclass(frozen=True)
 class Agreement(PointMethod[Points]):
-    """The first `items` of some points, both ways."""
+    """The first `items` of some points, both ways. Its result is the first disagreement, if there is one."""
 
     points: Points
     items: int = 2
@@ -60,14 +57,14 @@ class Agreement(PointMethod[Points]):
         nothing = Evaluation(items, problems=problems)
         return compared(items, nothing, nothing, np.zeros(len(items)))
 
-    def result(self, whole: Part) -> AgreementResult:
-        rows = zip(*(whole.columns[name].tolist() for name in ("batched", "plain", "allowed")), strict=True)
-        found = [
-            Disagreement(index, fast, plain, allowed)
-            for index, (fast, plain, allowed) in zip(whole.items, rows, strict=True)
-            if not agree(fast, plain, allowed)
-        ]
-        return AgreementResult(tuple(found), whole.failures)
+    def result(self, whole: Part) -> Disagreement | None:
+        fast, plain, allowed = (whole.columns[name] for name in ("batched", "plain", "allowed"))
+        # Two losses that are NaN, or the same infinity, agree.
+        wrong = np.flatnonzero(~np.isclose(fast, plain, rtol=0, atol=allowed, equal_nan=True))
+        if not len(wrong):
+            return None
+        row = int(wrong[0])
+        return Disagreement(whole.items[row], float(fast[row]), float(plain[row]), float(allowed[row]), whole.failures)
 
 
 def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) -> Part:
@@ -78,6 +75,23 @@ def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) 
     return Part(items, {"batched": fast.losses, "plain": plain.losses, "allowed": allowed}, failures)
 
 
-def agree(fast: float, plain: float, allowed: float) -> bool:
-    """Return whether two losses are as near as is allowed; two that are NaN, or the same infinity, agree."""
-    return bool(np.isclose(fast, plain, rtol=0, atol=allowed, equal_nan=True))
+def check_batches(points: Points, items: int) -> Route:
+    """Go on only if batches and plain calls agree on the first items."""
+    yield from check_agreement(Agreement(points, items), "losses gives")
+
+
+def check_agreement(method: Agreement, fast: str) -> Route:
+    """Go on only if the fast call and the plain call agree; `fast` is the former and its verb, for the message.
+
+    Raises:
+        NoAnswer: if they disagree, with both losses.
+    """
+    wrong: Disagreement | None = yield method
+    if wrong:
+        first = wrong.failures.first()
+        why = f"\n{first[1].traceback or first[1].message}" if first else ""
+        raise NoAnswer(
+            f"{method.title(wrong.index)}: {fast} {wrong.fast!r} where the plain call gives {wrong.plain!r}; "
+            f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
+            f"`tolerance`.{why}"
+        )

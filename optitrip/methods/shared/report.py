@@ -40,14 +40,8 @@ class Report(PointMethod[Points]):
     kind = "report"
     items = 1
 
-    def sides(self, item: int) -> int:
-        return self.points.sides(self.index)
-
-    def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        return self.points.point(self.index, side)
-
-    def title(self, item: int, side: int | None = 0) -> str:
-        return self.points.title(self.index, side)
+    def point_index(self, item: int) -> int:
+        return self.index
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"points": self.points.describe(), "index": self.index, "by": self.gradient_by})

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.failures import Failures
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.methods.shared.base import PointMethod
@@ -17,11 +14,20 @@ from optitrip.space.candidates import Candidates
 
 
 @dataclass(frozen=True)
-class CandidateSubset:
-    """Some candidates of a search as points of their own."""
+class Verification(PointMethod[Candidates]):
+    """The losses of the candidates `indices`; its result is the part that covers them."""
 
-    candidates: Candidates
+    points: Candidates
     indices: tuple[int, ...]
+    kind = "verification"
+    retried = True
+
+    @property
+    def items(self) -> int:
+        return len(self.indices)
+
+    def point_index(self, item: int) -> int:
+        return self.indices[item]
 
     def values(self, items: range) -> dict[str, Array]:
         points = [self.point(item) for item in items]
@@ -30,43 +36,8 @@ class CandidateSubset:
             column.flags.writeable = False
         return values
 
-    def sides(self, item: int) -> int:
-        return self.candidates.sides(self.indices[item])
-
-    def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        return self.candidates.point(self.indices[item], side)
-
-    def title(self, item: int, side: int | None = 0) -> str:
-        return self.candidates.title(self.indices[item], side)
-
-    def describe(self) -> dict[str, Any]:
-        return {"draws": self.candidates.describe(), "candidates": list(self.indices)}
-
-
-@dataclass(frozen=True, eq=False)
-class VerificationResult:
-    losses: Array
-    """Losses of the chosen candidates, float64; NaN where one failed."""
-    named: Mapping[str, Array]
-    """The other numbers of the objective by name, beside `losses`."""
-    failures: Failures
-
-
-@dataclass(frozen=True)
-class Verification(PointMethod[CandidateSubset]):
-    """The losses of chosen candidates."""
-
-    points: CandidateSubset
-    kind = "verification"
-    retried = True
-
-    @property
-    def items(self) -> int:
-        return len(self.points.indices)
-
     def digest(self) -> bytes:
-        return digest_of(self.kind, self.points.describe())
+        return digest_of(self.kind, {"draws": self.points.describe(), "candidates": list(self.indices)})
 
-    def result(self, whole: Part) -> VerificationResult:
-        columns = dict(whole.columns)
-        return VerificationResult(columns.pop("loss"), columns, whole.failures)
+    def result(self, whole: Part) -> Part:
+        return whole

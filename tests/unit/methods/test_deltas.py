@@ -158,7 +158,7 @@ def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: b
             stage = route.send(result)
         except StopIteration as end:
             found = end.value
-            return GradientAnswer(found.result, found.method, found.analytic, report_result=found.report)
+            return GradientAnswer(**vars(found))
         result = stage.result(stage.evaluate(stage.prepare(objective), range(stage.items)))
 
 

@@ -304,7 +304,7 @@ def answered(loss: Any) -> Any:
             stage = route.send(result)
         except StopIteration as end:
             found = end.value
-            return GradientAnswer(found.result, found.method, found.analytic, report_result=found.report)
+            return GradientAnswer(**vars(found))
         result = stage.result(stage.evaluate(objective, range(stage.items)))
 
 
