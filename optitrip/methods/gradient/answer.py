@@ -1,4 +1,4 @@
-"""The answer of a gradient."""
+"""The answer of a gradient, and its progress."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
+from optitrip.core.method import Method
+from optitrip.core.part import Part
+from optitrip.core.progress import Progress
 from optitrip.methods.gradient.figures import gradient_png
-from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP
+from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient
 from optitrip.methods.gradient.route import GradientResults
 from optitrip.output.answer import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.formats import npz_bytes, point_bytes
@@ -159,9 +162,9 @@ class GradientAnswer(Answer, GradientResults):
         name = center.varied[0] if len(center.varied) == 1 else "x"
         columns = [[center.title(int(coordinate)) for coordinate in first], [f"{value:.6g}" for value in x]]
         columns.append(distinct(self.method.points.entries(first), x))
-        heads = ["", name, f"{name} {sign(self.method.points.side)} h"]
+        heads = ["", name, f"{name} {self.method.points.sign} h"]
         for stencil in self.method.stencils:
-            heads.append(f"loss({name} {sign(stencil.side)} h)")
+            heads.append(f"loss({name} {stencil.sign} h)")
             losses = np.concatenate([part.ravel() for part in result.losses[stencil.side].values()])[first]
             columns.append([f"{loss:.11g}" for loss in losses])
         columns.append([f"{value:.6g}" for value in result.flat[first]])
@@ -206,16 +209,35 @@ class GradientAnswer(Answer, GradientResults):
         return f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})"
 
 
+class GradientProgress(Progress):
+    """Counts coordinates, and shows the latest loss."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total)
+        self._column, self._latest = "", float("nan")
+
+    def stage(self, method: Method) -> None:
+        super().stage(method)
+        self._column = method.loss_column if isinstance(method, Gradient) else ""
+
+    def count(self, items: range) -> int:
+        return len(items) - (items.start == 0)  # x itself is no coordinate
+
+    def see(self, part: Part) -> None:
+        losses = part.columns[self._column]
+        finite = losses[np.isfinite(losses)]
+        self._latest = float(finite[-1]) if len(finite) else self._latest
+
+    def words(self) -> str:
+        return f"Coordinate {self.done:,} of {self.total:,} | Loss {self._latest:.10g}"
+
+
 def norm(values: Array) -> float:
     """Return the Euclidean norm, also where the squares would overflow; NaN for values that are not finite."""
     largest = float(np.max(np.abs(values), initial=0.0))
     if not np.isfinite(largest):
         return math.nan
     return largest * float(np.linalg.norm(values / largest)) if largest else 0.0
-
-
-def sign(side: int) -> str:
-    return "+" if side > 0 else "-"
 
 
 def distinct(values: Array, others: Array) -> list[str]:

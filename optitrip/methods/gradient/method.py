@@ -11,7 +11,7 @@ the step that was taken, (x + h) - x, and never by h.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,14 +69,10 @@ class GradientResult:
 
 @dataclass(frozen=True)
 class Gradient(MethodBase):
-    """The gradient along the first `items - 1` of the stencils' coordinates; item 0 is f(x).
-
-    Args:
-        stencils: one for each side that the scheme takes; `gradient_of` makes them.
-        items: one more than there are coordinates to step along.
-    """
+    """The gradient along the first `items - 1` of the stencils' coordinates; item 0 is f(x)."""
 
     stencils: tuple[Stencil, ...]
+    """One for each side that the scheme takes; `gradient_of` makes them."""
     items: int
     kind = "gradient"
     main = True
@@ -94,9 +90,14 @@ class Gradient(MethodBase):
         return self.points.center
 
     @property
+    def measured(self) -> list[str]:
+        """The columns of the losses, one a side."""
+        return [LOSS[stencil.side] for stencil in self.stencils]
+
+    @property
     def loss_column(self) -> str:
-        """The column of the losses on the first side."""
-        return LOSS[self.points.side]
+        """A column of losses, for the live line."""
+        return self.measured[0]
 
     def sides(self, item: int) -> int:
         return len(self.stencils) if item else 1
@@ -105,7 +106,7 @@ class Gradient(MethodBase):
         return self.stencils[side].point(item)
 
     def title(self, item: int, side: int | None = 0) -> str:
-        steps = [stencil.step_title for number, stencil in enumerate(self.stencils) if side in (number, None)]
+        steps = [f"{stencil.sign}h" for number, stencil in enumerate(self.stencils) if side in (number, None)]
         return stepped_title(self.center, self.points.coordinates, item, " or ".join(steps))
 
     def digest(self) -> bytes:
@@ -121,20 +122,16 @@ class Gradient(MethodBase):
             losses = found.losses
             if shared:
                 losses = np.concatenate([columns[self.loss_column][:1], losses])
-            columns[LOSS[stencil.side]] = losses
+            columns[self.measured[number]] = losses
             problems += [(kind, replace(record, side=number)) for kind, record in found.problems]
             if not number:
                 columns |= {BESIDE + name: column for name, column in found.named.items()}
-        return self.part(items, columns, self.measured(LOSS), problems)
+        return self.part(items, columns, problems)
 
     def failed_part(self, items: range, problems: Problems) -> Part:
-        columns = {name: np.full(len(items), np.nan) for name in self.measured(LOSS)}
+        columns = {name: np.full(len(items), np.nan) for name in [self.loss_column, *self.measured]}
         columns["coordinate"] = self.coordinates_of(items)
-        return self.part(items, columns, self.measured(LOSS), self.at_unknown_side(problems))
-
-    def measured(self, names: Mapping[int, str]) -> list[str]:
-        """Return the columns of what is measured, from their names by side."""
-        return [names[stencil.side] for stencil in self.stencils]
+        return self.part(items, columns, self.at_unknown_side(problems))
 
     def at_unknown_side(self, problems: Problems) -> Problems:
         """Return problems of whole items, which may have been met at any of their points."""
@@ -147,14 +144,13 @@ class Gradient(MethodBase):
         along = self.points.coordinates[max(items.start, 1) - 1 : max(items.stop, 1) - 1]
         return np.concatenate([[-1][: len(items) - len(along)], along]).astype(np.int64)
 
-    def part(self, items: range, columns: dict[str, Array], measured: Sequence[str], problems: Problems) -> Part:
-        """Return the part of these columns.
+    def part(self, items: range, columns: dict[str, Array], problems: Problems) -> Part:
+        """Return the part of these columns, with one failure an item: that it has no step, else its first problem.
 
-        An item has one failure at most: that it has no step, and then its measured columns are NaN, or else the first
-        of its problems.
+        Measured columns of an item without a step are NaN.
         """
         without_step = self.without_step(items)
-        for name in measured:
+        for name in self.measured:
             columns[name][[record.index - items.start for record in without_step]] = np.nan
         first: dict[int, tuple[str, Record]] = {record.index: (NO_STEP, record) for record in without_step}
         for kind, record in problems:
@@ -232,7 +228,7 @@ def gradient_of(
         center: x.
         coordinates: all flat coordinates of x in the order in which they are taken, int64.
         scheme: forward, backward or central.
-        step: h; None for eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central.
+        step: h; None for the default of the stencil.
         items: one more than the coordinates to step along; all by default.
     """
     sides = SIDES[scheme]

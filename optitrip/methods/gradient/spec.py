@@ -9,22 +9,21 @@ import numpy as np
 from pydantic import Field
 
 from optitrip.core.method import Route
+from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid
-from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.loss.objective import Capabilities
+from optitrip.methods.gradient.answer import GradientAnswer, GradientProgress
 from optitrip.methods.gradient.method import SIDES, Gradient, gradient_of
-from optitrip.methods.gradient.progress import GradientProgress
 from optitrip.methods.gradient.route import GradientResults, gradient_route
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.spec import MethodSpec
 from optitrip.samplers.random import permutation
+from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import Sweep
     from optitrip.config.tables import StopTable
-    from optitrip.core.point import Point
-    from optitrip.loss.objective import Capabilities
-    from optitrip.space.variables import Space
 
 
 class GradientConfig(Table):
@@ -56,9 +55,6 @@ class GradientSpec(MethodSpec[GradientConfig]):
 
     def drawn(self, config: GradientConfig) -> bool:
         return config.at.candidate is not None
-
-    def sampler(self, config: GradientConfig) -> str:
-        return config.sampler
 
     def start(self, config: GradientConfig) -> StartPoint:
         return config.at

@@ -71,12 +71,11 @@ class Stencil:
         return self.values(range(item, item + 1))
 
     def title(self, item: int, side: int | None = 0) -> str:
-        return stepped_title(self.center, self.coordinates, item, self.step_title)
+        return stepped_title(self.center, self.coordinates, item, f"{self.sign}h")
 
     @property
-    def step_title(self) -> str:
-        """The step, as messages write it."""
-        return "+h" if self.side > 0 else "-h"
+    def sign(self) -> str:
+        return "+" if self.side > 0 else "-"
 
     @cached_property
     def _described(self) -> dict[str, Any]:

@@ -51,6 +51,10 @@ class Deltas(Gradient):
         return digest_of("deltas", {"sides": [stencil.describe() for stencil in self.stencils], "block": self.block})
 
     @property
+    def measured(self) -> list[str]:
+        return [DELTA[stencil.side] for stencil in self.stencils]
+
+    @property
     def loss_column(self) -> str:
         return "loss"
 
@@ -68,7 +72,7 @@ class Deltas(Gradient):
 
     def evaluate(self, context: Any, items: range) -> Part:
         columns = {"coordinate": self.coordinates_of(items), "loss": np.full(len(items), np.nan)}
-        columns |= {name: np.zeros(len(items)) for name in self.measured(DELTA)}
+        columns |= {name: np.zeros(len(items)) for name in self.measured}
         if hasattr(context.around, KINKS):
             columns[KINKS] = np.zeros(len(items))  # NaN where an item is lost
         problems: Problems = []
@@ -80,12 +84,7 @@ class Deltas(Gradient):
             stop = min(items.stop, (start // self.block + 1) * self.block)
             self._call(context.around, range(start, stop), items.start, columns, problems)
             start = stop
-        return self.part(items, columns, self.measured(DELTA), problems)
-
-    def failed_part(self, items: range, problems: Problems) -> Part:
-        columns = {name: np.full(len(items), np.nan) for name in ["loss", *self.measured(DELTA)]}
-        columns["coordinate"] = self.coordinates_of(items)
-        return self.part(items, columns, self.measured(DELTA), self.at_unknown_side(problems))
+        return self.part(items, columns, problems)
 
     def _call(self, around: Any, wanted: range, first: int, columns: dict[str, Array], problems: Problems) -> None:
         """Compute the whole block around the wanted items, and enter these from row wanted.start - first on."""
@@ -110,11 +109,11 @@ class Deltas(Gradient):
             reported = error if not isinstance(error, NotANumber) else TypeError(str(error))
             # One call is for all of them, so none is known to be at fault.
             problems += self.at_unknown_side([(RAISED, recorded(index, reported)) for index in stepping])
-            for name in self.measured(DELTA):
+            for name in self.measured:
                 columns[name][rows] = np.nan
             return
         places = slice(stepping.start - block.start, stepping.stop - block.start)
-        for number, (name, found) in enumerate(zip(self.measured(DELTA), deltas, strict=True)):
+        for number, (name, found) in enumerate(zip(self.measured, deltas, strict=True)):
             columns[name][rows] = found[places]
             for row in np.flatnonzero(~np.isfinite(found[places])).tolist():
                 message = f"the delta was {found[places][row]}"

@@ -1,8 +1,7 @@
-"""The answer of a search."""
+"""The answer of a search, its progress and its chart."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from optitrip.core.arrays import Array
+from optitrip.core.observer import Times
+from optitrip.core.part import Part
+from optitrip.core.progress import MetricPoint, Progress
 from optitrip.methods.search.figures import losses_png
+from optitrip.methods.search.method import kept_indices
 from optitrip.methods.search.route import SearchResults
-from optitrip.methods.search.screening import Screening
 from optitrip.output.answer import Answer, Draw, File, Rows, figure_rows
 from optitrip.output.figures import images_png
 from optitrip.output.formats import parquet_bytes, point_bytes
@@ -23,6 +27,8 @@ from optitrip.space.variables import arguments
 
 BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses.png", "verified.parquet", "weights.png"
 """The names of its files."""
+POINTS_LOG2 = 10
+"""At most 1,024 losses: as many as MLflow's chart draws at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +111,15 @@ class SearchAnswer(Answer, SearchResults):
         return dict(counts)
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
-        return self.best.fields(folder) | ({"screening": screening_fields(self.screening)} if self.screening else {})
+        fields = self.best.fields(folder)
+        if screening := self.screening:
+            figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
+            verified = {"screen": screening.screen, "verified": len(screening.index)}
+            fields["screening"] = {**verified, **figures, "certain": screening.certain}
+        return fields
 
     def rows(self) -> Rows:
-        screened = [("screened", screening_words(self.screening))] if self.screening else []
+        screened = [("screened", self.screening.words)] if self.screening else []
         return [*self.best.rows(), *figure_rows(self.report), *screened]
 
     @property
@@ -145,7 +156,7 @@ class SearchAnswer(Answer, SearchResults):
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
     def message(self) -> str:
-        doubt = screening_doubt(self.screening) if self.screening else ""
+        doubt = self.screening.doubt if self.screening else ""
         failed = told(self.result.failures, self.candidates)
         failed = failed or (told(self.screening.failures, self.candidates) if self.screening else "")
         if not failed and self.report_result:
@@ -168,25 +179,70 @@ class SearchAnswer(Answer, SearchResults):
         return f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{figures}, {of_all}{tail})"
 
 
-def screening_fields(screening: Screening) -> dict[str, Any]:
-    """Return the screening for --json."""
-    figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
-    return {"screen": screening.screen, "verified": len(screening.index), **figures, "certain": screening.certain}
+class SearchProgress(Progress):
+    """Shows a search in the words of the loop that optitrip began with: attempt, loss, min loss."""
+
+    def __init__(self, total: int, candidates: Candidates, *, maximize: bool = False) -> None:
+        super().__init__(total)
+        self.loss, self.index = float("nan"), -1
+        self._candidates, self._maximize, self._latest = candidates, maximize, float("nan")
+
+    def see(self, part: Part) -> None:
+        finite = part.columns["loss"][np.isfinite(part.columns["loss"])]
+        self._latest = float(finite[-1]) if len(finite) else self._latest
+        sign = -1 if self._maximize else 1
+        best = (part.columns[name][:1].tolist() for name in ("best_loss", "best_index"))
+        for loss, index in zip(*best, strict=True):  # none, if all failed
+            if self.index < 0 or (sign * loss, index) < (sign * self.loss, self.index):
+                self.loss, self.index = loss, index
+
+    def words(self) -> str:
+        extreme = "MaxLoss" if self._maximize else "MinLoss"
+        return f"Attempt {self.done:,} | Loss {self._latest:.4f} | {extreme} {self.loss:.4f} at {self.index:,}"
+
+    def best(self) -> Best | None:
+        return Best(self.loss, self.index, self._candidates, self._maximize) if self.index >= 0 else None
 
 
-def screening_words(screening: Screening) -> str:
-    """Return a screening in a line."""
-    margin = f"margin {screening.margin:.3g}" if screening.margin < math.inf else "none left out"
-    verified = f"{len(screening.index):,} verified, largest error {screening.largest_error:.3g}"
-    return f"{screening.screen}: {verified}, {margin}"
+class SearchCurve:
+    """The losses of a search as points, about a thousand at most however many candidates, and each new best."""
 
+    def __init__(self, items: int, sign: int = 1, name: str = "loss") -> None:
+        self._name = name
+        self._stride = 1 << max(0, (items - 1).bit_length() - POINTS_LOG2)
+        self._best, self._sign = float("nan"), sign
 
-def screening_doubt(screening: Screening) -> str:
-    """Return a warning that the screening may have missed the best candidate; empty if it is certain."""
-    if screening.certain:
-        return ""
-    return (
-        f"the screen {screening.screen} was wrong by up to {screening.largest_error:.3g}, and the nearest candidate "
-        f"left out seems {screening.margin:.3g} behind the best: one of those may be better. To be certain, choose "
-        "another screen, or none."
-    )
+    def points(self, part: Part, times: Times) -> list[MetricPoint]:
+        points, columns = self._losses(part, times), part.columns
+        for step, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True):
+            if self._improves(loss):
+                points.append(MetricPoint(f"{self._name}/best", loss, step, times.at(step)))
+        return points
+
+    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
+        """Return the losses of candidates that failed before.
+
+        A new best shows in the last point only: MLflow cannot withdraw points that later turn out to be wrong.
+        """
+        for loss in part.columns["low_loss"][-1:].tolist():
+            self._improves(loss)
+        return self._losses(part, times)
+
+    def end(self, items: int, time: int) -> list[MetricPoint]:
+        """Return the last point of the best so far, so that its line reaches the last candidate."""
+        return [MetricPoint(f"{self._name}/best", self._best, items - 1, time)] if np.isfinite(self._best) else []
+
+    def _improves(self, loss: float) -> bool:
+        """Return whether a loss is better than the best so far, and store it if so."""
+        if self._sign * loss >= self._sign * self._best:
+            return False
+        self._best = loss
+        return True
+
+    def _losses(self, part: Part, times: Times) -> list[MetricPoint]:
+        loss, index = part.columns["loss"], kept_indices(part.items)
+        chosen = (index % self._stride == 0) & np.isfinite(loss)
+        return [
+            MetricPoint(self._name, loss, step, times.at(step))
+            for step, loss in zip(index[chosen].tolist(), loss[chosen].tolist(), strict=True)
+        ]

@@ -90,7 +90,7 @@ class Search(PointMethod[Candidates]):
     required_prefix = 100  # if they all fail, the mistake is in the loss, and more candidates show nothing new
 
     def stop_rule(self) -> SearchStopRule:
-        return SearchStopRule(self.items, self.sign, self.target_loss, self.no_improvement)
+        return SearchStopRule(self)
 
     @property
     def sign(self) -> int:

@@ -71,19 +71,31 @@ class Screening:
         """Whether the margin is more than such errors account for."""
         return self.margin > self.bound
 
+    @property
+    def words(self) -> str:
+        margin = f"margin {self.margin:.3g}" if np.isfinite(self.margin) else "none left out"
+        return f"{self.screen}: {len(self.index):,} verified, largest error {self.largest_error:.3g}, {margin}"
+
+    @property
+    def doubt(self) -> str:
+        """A warning that the best candidate may have been left out; empty if that is certainly not so."""
+        if self.certain:
+            return ""
+        return (
+            f"the screen {self.screen} was wrong by up to {self.largest_error:.3g}, and the nearest candidate left out "
+            f"seems {self.margin:.3g} behind the best: one of those may be better. To be certain, choose another "
+            "screen, or none."
+        )
+
     def margin_of(self, screened: float) -> float:
         """Return how far a candidate of this screened loss seems to be behind the best."""
         best = (self.sign * self.loss[self.finite]).min() if self.finite.any() else np.inf
         return float(self.sign * (screened - self.offset) - best)
 
     def with_more(self, method: Verification, part: Part, screened: Mapping[int, float], sample: Array) -> Screening:
-        """Return the screening with more verified candidates; the first ones include the sample and set the offset.
+        """Return the screening with a verification's part and the surrogate's losses of its candidates.
 
-        Args:
-            method: the verification.
-            part: its part.
-            screened: the surrogate's losses by candidate.
-            sample: the candidates that the surrogate did not choose.
+        The first verification includes the sample and sets the offset.
         """
         index = np.concatenate([self.index, method.indices]).astype(np.int64)
         order = np.argsort(index)

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from optitrip.core.method import Method, Route
+from optitrip.core.point import Point
 from optitrip.core.table import Table
 from optitrip.errors import Invalid
-from optitrip.methods.search.answer import BEST, SearchAnswer
+from optitrip.loss.objective import Capabilities
+from optitrip.methods.search.answer import BEST, SearchAnswer, SearchCurve, SearchProgress
 from optitrip.methods.search.method import Search
-from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.route import SearchResults, search_route
 from optitrip.methods.search.stop_rule import why_ended
 from optitrip.methods.spec import MethodSpec, SurrogateChoice
+from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import Sweep
     from optitrip.config.tables import StopTable
-    from optitrip.core.point import Point
-    from optitrip.loss.objective import Capabilities
-    from optitrip.space.variables import Space
 
 
 class SearchConfig(Table):
@@ -52,9 +51,6 @@ class SearchSpec(MethodSpec[SearchConfig]):
         for key in ("target_loss", "no_improvement"):
             if config.screen and getattr(stop, key) is not None:
                 raise Invalid(("stop", key), "would be met by screened losses; wanted no screen, or no such line")
-
-    def sampler(self, config: SearchConfig) -> str:
-        return config.sampler
 
     def surrogate(self, config: SearchConfig) -> SurrogateChoice | None:
         return SurrogateChoice(config.screen, config.device) if config.screen else None

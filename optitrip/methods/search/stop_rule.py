@@ -12,24 +12,15 @@ from optitrip.core.observer import InOrder, Times
 from optitrip.core.part import Part
 
 if TYPE_CHECKING:
-    from optitrip.methods.search.method import SearchResult
+    from optitrip.methods.search.method import Search, SearchResult
 
 
 class SearchStopRule:
-    """The rule of `target_loss` and `no_improvement`.
+    """The rule of `target_loss` and `no_improvement`."""
 
-    Args:
-        items: the largest number of candidates.
-        sign: +1 to minimise, -1 to maximise.
-        target_loss: a loss that is good enough.
-        no_improvement: the number of candidates in a row that may be no better than the best before them.
-    """
-
-    def __init__(
-        self, items: int, sign: int, target_loss: float | None = None, no_improvement: int | None = None
-    ) -> None:
-        self.items = items
-        self._sign, self._target, self._allowed = sign, target_loss, no_improvement
+    def __init__(self, search: Search) -> None:
+        self.items = search.items
+        self._sign, self._target, self._allowed = search.sign, search.target_loss, search.no_improvement
         self._order = InOrder()
         self._best = float("inf")
         self._last_improvement = -1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,13 +56,6 @@ class Report(PointMethod[Points]):
 
     def failed_part(self, items: range, problems: Problems) -> Part:
         return Part(items, {}, Evaluation(items, problems=problems).failures)
-
-    def merge(self, *parts: Part) -> Part:
-        ranges = ", ".join(str(part.items) for part in parts)
-        raise ValueError(f"a report has one item, so {ranges} cannot be its parts")
-
-    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
-        return retried[0] if retried else whole  # there is but one item
 
     def result(self, whole: Part) -> ReportResult:
         return ReportResult(dict(whole.columns), whole.failures)
