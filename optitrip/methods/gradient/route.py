@@ -12,7 +12,7 @@ from optitrip.loss.objective import Capabilities
 from optitrip.methods.gradient.method import Gradient, GradientResult
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
 from optitrip.methods.shared.base import no_answer
-from optitrip.methods.shared.consistency import check_agreement, check_batches
+from optitrip.methods.shared.consistency import Agreement, check_agreement
 from optitrip.methods.shared.report import Report, ReportResult
 
 
@@ -41,9 +41,9 @@ def gradient_route(method: Gradient, capabilities: Capabilities, *, agree: bool 
     if len(without_step) == method.items - 1:
         raise NoAnswer(f"no coordinate can take a step: {without_step[0].message}")
     if isinstance(method, Deltas) and agree:
-        yield from check_agreement(DeltasAgreement(method.points, min(3, method.items), method=method), "deltas gives")
+        yield from check_agreement(DeltasAgreement(method.points, min(3, method.items), method=method))
     elif capabilities.losses and agree:
-        yield from check_batches(method.points, min(2, method.items))
+        yield from check_agreement(Agreement(method.points, min(2, method.items)))
     result: GradientResult = yield method
     if not np.isfinite(result.flat).any():
         reason = f"none of the {result.items - 1:,} coordinates has a difference"

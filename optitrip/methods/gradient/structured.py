@@ -16,6 +16,7 @@ from optitrip.core.arrays import Array
 from optitrip.core.failures import NAN, RAISED, Problems, Record
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
+from optitrip.loss.evaluation import stretches
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation, NotANumber, batch
 from optitrip.methods.gradient.method import KINKS, Gradient
@@ -39,13 +40,10 @@ class Linearization:
 
 @dataclass(frozen=True)
 class Deltas(Gradient):
-    """The gradient by deltas; they are computed in whole blocks of items, so that their bits do not depend on slices.
-
-    Args:
-        block: items a call; item n belongs to call n div block. The point's last block may be shorter.
-    """
+    """The gradient by deltas, computed in whole blocks of items so that their bits do not depend on slices."""
 
     block: int = 256
+    """Items a call; item n belongs to call n div block. The point's last block may be shorter."""
 
     def digest(self) -> bytes:
         return digest_of("deltas", {"sides": [stencil.describe() for stencil in self.stencils], "block": self.block})
@@ -79,11 +77,8 @@ class Deltas(Gradient):
         if len(items) and items.start == 0:
             columns["loss"][0] = context.at_x.losses[0]
             problems += context.at_x.problems
-        start = items.start
-        while start < items.stop:
-            stop = min(items.stop, (start // self.block + 1) * self.block)
-            self._call(context.around, range(start, stop), items.start, columns, problems)
-            start = stop
+        for wanted in stretches(items, self.block, self.block):
+            self._call(context.around, wanted, items.start, columns, problems)
         return self.part(items, columns, problems)
 
     def _call(self, around: Any, wanted: range, first: int, columns: dict[str, Array], problems: Problems) -> None:
@@ -133,6 +128,7 @@ class DeltasAgreement(Agreement):
     """The first coordinates by deltas and by plain calls, which must give the same losses."""
 
     method: Deltas = field(kw_only=True)
+    fast_call = "deltas"
 
     def digest(self) -> bytes:
         return digest_of("deltas agreement", {"method": self.method.digest().hex()})

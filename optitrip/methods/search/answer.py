@@ -156,12 +156,13 @@ class SearchAnswer(Answer, SearchResults):
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
     def message(self) -> str:
-        doubt = self.screening.doubt if self.screening else ""
-        failed = told(self.result.failures, self.candidates)
-        failed = failed or (told(self.screening.failures, self.candidates) if self.screening else "")
-        if not failed and self.report_result:
-            failed = told(self.report_result.failures, self.candidates, self.index, "its report")
-        return "\n".join(filter(None, [self.ended, doubt, failed]))
+        screening, report = self.screening, self.report_result
+        failed = (
+            told(self.result.failures, self.candidates)
+            or told(screening.failures if screening else None, self.candidates)
+            or told(report.failures if report else None, self.candidates, self.index, "its report")
+        )
+        return "\n".join(filter(None, [self.ended, screening.doubt if screening else "", failed]))
 
     def picture(self) -> bytes:
         """Draw the losses by candidate and the best so far as a PNG."""
@@ -205,7 +206,7 @@ class SearchProgress(Progress):
 
 
 class SearchCurve:
-    """The losses of a search as points, about a thousand at most however many candidates, and each new best."""
+    """The losses of a search, about a thousand at most however many candidates, and each new best."""
 
     def __init__(self, items: int, sign: int = 1, name: str = "loss") -> None:
         self._name = name

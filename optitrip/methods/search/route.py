@@ -9,7 +9,7 @@ from optitrip.loss.objective import Capabilities
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.screening import Screening, screened
 from optitrip.methods.shared.base import no_answer
-from optitrip.methods.shared.consistency import check_batches
+from optitrip.methods.shared.consistency import Agreement, check_agreement
 from optitrip.methods.shared.report import Report, ReportResult
 
 
@@ -33,7 +33,7 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         NoAnswer: if batches and plain calls disagree, or no loss is finite.
     """
     if capabilities.losses and agree:
-        yield from check_batches(method.points, min(2, method.items))
+        yield from check_agreement(Agreement(method.points, min(2, method.items)))
     screening = report = None
     if method.screen:
         result, screening = yield from screened(method)

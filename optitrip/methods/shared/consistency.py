@@ -21,24 +21,13 @@ from optitrip.methods.shared.base import PointMethod
 
 
 @dataclass(frozen=True)
-class Disagreement:
-    """An item whose two losses differ by more than is allowed."""
-
-    index: int
-    fast: float
-    plain: float
-    allowed: float
-    failures: Failures
-    """The failures of items that failed one way only."""
-
-
-@dataclass(frozen=True)
 class Agreement(PointMethod[Points]):
-    """The first `items` of some points, both ways. Its result is the first disagreement, if there is one."""
+    """The first `items` of some points, both ways. Its result describes the first disagreement; empty if all agree."""
 
     points: Points
     items: int = 2
     kind = "agreement"
+    fast_call = "losses"
     common_column = "batched"
 
     def digest(self) -> bytes:
@@ -57,14 +46,20 @@ class Agreement(PointMethod[Points]):
         nothing = Evaluation(items, problems=problems)
         return compared(items, nothing, nothing, np.zeros(len(items)))
 
-    def result(self, whole: Part) -> Disagreement | None:
+    def result(self, whole: Part) -> str:
         fast, plain, allowed = (whole.columns[name] for name in ("batched", "plain", "allowed"))
         # Two losses that are NaN, or the same infinity, agree.
         wrong = np.flatnonzero(~np.isclose(fast, plain, rtol=0, atol=allowed, equal_nan=True))
         if not len(wrong):
-            return None
+            return ""
         row = int(wrong[0])
-        return Disagreement(whole.items[row], float(fast[row]), float(plain[row]), float(allowed[row]), whole.failures)
+        first = whole.failures.first()
+        why = f"\n{first[1].traceback or first[1].message}" if first else ""
+        return (
+            f"{self.title(whole.items[row])}: {self.fast_call} gives {float(fast[row])!r} where the plain call gives "
+            f"{float(plain[row])!r}; they may differ by {allowed[row]:.3g}. Correct one of them, or give the objective "
+            f"a relative `tolerance`.{why}"
+        )
 
 
 def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) -> Part:
@@ -75,23 +70,12 @@ def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) 
     return Part(items, {"batched": fast.losses, "plain": plain.losses, "allowed": allowed}, failures)
 
 
-def check_batches(points: Points, items: int) -> Route:
-    """Go on only if batches and plain calls agree on the first items."""
-    yield from check_agreement(Agreement(points, items), "losses gives")
-
-
-def check_agreement(method: Agreement, fast: str) -> Route:
-    """Go on only if the fast call and the plain call agree; `fast` is the former and its verb, for the message.
+def check_agreement(method: Agreement) -> Route:
+    """Go on only if the fast call and the plain call agree.
 
     Raises:
         NoAnswer: if they disagree, with both losses.
     """
-    wrong: Disagreement | None = yield method
-    if wrong:
-        first = wrong.failures.first()
-        why = f"\n{first[1].traceback or first[1].message}" if first else ""
-        raise NoAnswer(
-            f"{method.title(wrong.index)}: {fast} {wrong.fast!r} where the plain call gives {wrong.plain!r}; "
-            f"they may differ by {wrong.allowed:.3g}. Correct one of them, or give the objective a relative "
-            f"`tolerance`.{why}"
-        )
+    disagreement: str = yield method
+    if disagreement:
+        raise NoAnswer(disagreement)
