@@ -136,9 +136,9 @@ def parse_space(table: Mapping[str, Any], spec: MethodSpec[Any], config: Any) ->
 def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTable) -> None:
     """Raise Invalid, with the path of the key in the file, if a method does not fit the other tables."""
     start = spec.start(config)
-    if start is not None and len(start.given) != 1:
+    if start is not None and len(start.ways) != 1:
         wanted = "wanted exactly one of candidate, best_of, file, values and fill"
-        raise Invalid(("method", "at"), f"{wanted}, found {' and '.join(start.given) or 'none'}")
+        raise Invalid(("method", "at"), f"{wanted}, found {' and '.join(start.ways) or 'none'}")
     for key in ("target_loss", "no_improvement"):
         if getattr(stop, key) is not None and not spec.ends_early:
             wanted = " or ".join(f"a {word}" for word in METHODS if find(word).ends_early)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one with dotted keys."""
+    """Flatten nested tables into one with dotted keys."""
     pairs: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping) and value:
@@ -19,7 +19,7 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed from one nested table to another, as lines like `seed: 0 -> 1`."""
+    """Return what changed from one nested table to another, as lines like `seed: 0 -> 1`."""
     before, after = flat(old), flat(new)
     return [
         f"{key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}"

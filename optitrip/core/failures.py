@@ -1,4 +1,4 @@
-"""Failures of items: by kind, the indices and the first full records."""
+"""Failures of items: the indices by kind, and full records of the first few of each kind."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 RECORDS_KEPT = 10
-"""Full records kept of each kind of failure; beyond them only the index is."""
+"""Number of full records per kind of failure; of later failures only the index is stored."""
 RAISED, NAN, INFINITE, INVALID, NO_STEP = "raised", "nan", "infinite", "invalid", "no step"
 DIED, TIMEOUT = "died", "timeout"
-"""Kinds of failure: an exception; a loss of NaN; a loss of plus or minus infinity; something that is no number; a step
-so small that x + h is x; the death of every worker that tried; more time than an item may take."""
+"""Kinds of failure: an exception; a loss of NaN; a loss of plus or minus infinity; a value that is not a number; a step
+so small that x + h equals x; the death of every worker that tried; more time than an item may take."""
 
 
 @dataclass(frozen=True)
@@ -25,36 +25,31 @@ class Record:
     message: str
     traceback: str
     side: int | None = 0
-    """Which of the item's points failed; None where that is not known, e.g. because the worker died."""
+    """Number of the item's point that failed; None where it is unknown, e.g. because the worker died."""
 
     def fields(self) -> dict[str, Any]:
-        """Return it as a table; the side of most, 0, is left out."""
+        """Return the record as a table, without the side if it is 0, as it mostly is."""
         return {name: value for name, value in vars(self).items() if name != "side" or value != 0}
+
+
+Problems = list[tuple[str, Record]]
+"""Failures met during an evaluation, each with its kind."""
 
 
 @dataclass(frozen=True)
 class Failures:
-    """Which items failed: by kind the disjoint, ascending runs [lo, hi) of indices, and the first records."""
+    """The items that failed: by kind the disjoint, ascending runs [lo, hi) of indices, and the first records."""
 
     runs: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict[str, tuple[tuple[int, int], ...]])
     records: Mapping[str, tuple[Record, ...]] = field(default_factory=dict[str, tuple[Record, ...]])
 
     @classmethod
     def of(cls, kinds: Mapping[int, str], records: Iterable[tuple[str, Record]] = ()) -> Failures:
-        """Failures of single items; `kinds` maps index to kind. Records beyond the first ten of a kind are dropped."""
+        """Make failures from single items: `kinds` maps each index to its kind, `records` may be in any order."""
         runs: dict[str, list[tuple[int, int]]] = {}
         for index in sorted(kinds):
-            mine = runs.setdefault(kinds[index], [])
-            if mine and mine[-1][1] == index:
-                mine[-1] = (mine[-1][0], index + 1)
-            else:
-                mine.append((index, index + 1))
-        kept: dict[str, list[Record]] = {}
-        for kind, record in sorted(records, key=lambda pair: pair[1].index):
-            mine_kept = kept.setdefault(kind, [])
-            if len(mine_kept) < RECORDS_KEPT:
-                mine_kept.append(record)
-        return cls(sorted_tuples(runs), sorted_tuples(kept))
+            append_run(runs.setdefault(kinds[index], []), index, index + 1)
+        return cls(sorted_tuples(runs), first_records(records))
 
     @property
     def count(self) -> int:
@@ -64,77 +59,51 @@ class Failures:
         return {kind: sum(hi - lo for lo, hi in runs) for kind, runs in sorted(self.runs.items())}
 
     def first(self) -> tuple[str, Record] | None:
-        """The kind and record of the lowest index that has a record."""
+        """Return the kind and record of the lowest index that has a record."""
         pairs = [(kind, records[0]) for kind, records in self.records.items() if records]
         return min(pairs, key=lambda pair: pair[1].index, default=None)
 
     def cover(self, items: range) -> bool:
-        """Whether every index of `items` failed."""
-        within = sum(
-            max(0, min(hi, items.stop) - max(lo, items.start)) for runs in self.runs.values() for lo, hi in runs
-        )
-        return within == len(items)
+        """Return whether every index of `items` failed."""
+        overlaps = (min(hi, items.stop) - max(lo, items.start) for runs in self.runs.values() for lo, hi in runs)
+        return sum(max(0, overlap) for overlap in overlaps) == len(items)
 
     def then(self, *later: Failures) -> Failures:
-        """These failures, followed by those of higher indices, in order."""
-        some = [one for one in (self, *later) if one.runs]
-        if len(some) < 2:
-            return some[0] if some else self
+        """Join these failures with others of ever higher indices."""
+        nonempty = [failures for failures in (self, *later) if failures.runs]
+        if len(nonempty) < 2:
+            return nonempty[0] if nonempty else self
         runs: dict[str, list[tuple[int, int]]] = {}
         records: dict[str, list[Record]] = {}
-        for one in some:
-            for kind, more in one.runs.items():
-                mine = runs.setdefault(kind, [])
-                if mine and mine[-1][1] == more[0][0]:
-                    mine[-1] = (mine[-1][0], more[0][1])
-                    mine.extend(more[1:])
-                else:
-                    mine.extend(more)
-            for kind, extra in one.records.items():
-                kept = records.setdefault(kind, [])
-                kept.extend(extra[: RECORDS_KEPT - len(kept)])
+        for failures in nonempty:
+            for kind, (first, *rest) in failures.runs.items():
+                append_run(runs.setdefault(kind, []), *first)
+                runs[kind] += rest
+            for kind, found in failures.records.items():
+                first_few = records.setdefault(kind, [])
+                first_few += found[: RECORDS_KEPT - len(first_few)]
         return Failures(sorted_tuples(runs), sorted_tuples(records))
 
-    def replaced(self, items: range, other: Failures) -> Failures:
-        """These failures, with those of a range as another try left them.
+    def replaced(self, ranges: Sequence[range], later: Failures) -> Failures:
+        """Return these failures with those inside `ranges` replaced by the failures of a later attempt.
 
-        Of the records that were not kept, none comes back.
+        Records that were dropped beyond the first ten are not recovered.
+
+        Args:
+            ranges: disjoint and ascending; all at once, since each call looks at every run.
+            later: the failures of the later attempt, all of them inside `ranges`.
         """
-        return self.all_replaced([items], other)
-
-    def all_replaced(self, ranges: Sequence[range], other: Failures) -> Failures:
-        """`replaced` for many ranges at once, disjoint and ascending: one by one would look at every run each time."""
-        kept = self._outside(ranges)
         runs: dict[str, list[tuple[int, int]]] = {}
-        for kind, mine in [*kept.runs.items(), *other.runs.items()]:
-            runs.setdefault(kind, []).extend(mine)
-        joined_runs: dict[str, list[tuple[int, int]]] = {}
-        for kind, unsorted in runs.items():
-            for lo, hi in sorted(unsorted):
-                so_far = joined_runs.setdefault(kind, [])
-                if so_far and so_far[-1][1] == lo:
-                    so_far[-1] = (so_far[-1][0], hi)
-                else:
-                    so_far.append((lo, hi))
-        records: dict[str, list[Record]] = {}
-        for kind, mine in [*kept.records.items(), *other.records.items()]:
-            records.setdefault(kind, []).extend(mine)
-        first = {kind: sorted(mine, key=lambda one: one.index)[:RECORDS_KEPT] for kind, mine in records.items()}
-        return Failures(sorted_tuples(joined_runs), sorted_tuples(first))
-
-    def _outside(self, ranges: Sequence[range]) -> Failures:
-        runs = {kind: tuple(outside(mine, ranges)) for kind, mine in self.runs.items()}
-        records = {
-            kind: tuple(one for one in mine if not any(one.index in items for items in ranges))
-            for kind, mine in self.records.items()
-        }
-        return Failures(
-            {kind: mine for kind, mine in runs.items() if mine},
-            {kind: mine for kind, mine in records.items() if mine},
-        )
+        for kind in {*self.runs, *later.runs}:
+            for lo, hi in sorted([*outside(self.runs.get(kind, ()), ranges), *later.runs.get(kind, ())]):
+                append_run(runs.setdefault(kind, []), lo, hi)
+        old = [(kind, record) for kind, found in self.records.items() for record in found]
+        new = [(kind, record) for kind, found in later.records.items() for record in found]
+        old = [(kind, record) for kind, record in old if not any(record.index in items for items in ranges)]
+        return Failures(sorted_tuples(runs), first_records(old + new))
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON."""
+        """Return canonical JSON."""
         if self == NONE:
             return NO_FAILURES
         table = {
@@ -156,11 +125,11 @@ class Failures:
 
 NONE = Failures()
 NO_FAILURES = b'{"records":{},"runs":{}}'
-"""NONE as bytes: of most parts; to parse it would be half of the time to read a long journal."""
+"""NONE as bytes. Most parts have no failures; parsing their JSON would take half the time of reading a long journal."""
 
 
 def outside(runs: Iterable[tuple[int, int]], ranges: Sequence[range]) -> Iterator[tuple[int, int]]:
-    """Yield what is left of runs without some ranges; both are disjoint and ascending."""
+    """Yield the pieces of runs that lie outside some ranges; both are disjoint and ascending."""
     first = 0
     for lo, hi in runs:
         while first < len(ranges) and ranges[first].stop <= lo:
@@ -175,10 +144,22 @@ def outside(runs: Iterable[tuple[int, int]], ranges: Sequence[range]) -> Iterato
             yield at, hi
 
 
+def append_run(runs: list[tuple[int, int]], lo: int, hi: int) -> None:
+    """Append a run to ascending ones, or extend the last of them if it is adjacent."""
+    if runs and runs[-1][1] == lo:
+        runs[-1] = (runs[-1][0], hi)
+    else:
+        runs.append((lo, hi))
+
+
+def first_records(records: Iterable[tuple[str, Record]]) -> dict[str, tuple[Record, ...]]:
+    """Return the records of the ten lowest indices of each kind."""
+    by_kind: dict[str, list[Record]] = {}
+    for kind, record in sorted(records, key=lambda pair: pair[1].index):
+        by_kind.setdefault(kind, []).append(record)
+    return sorted_tuples({kind: found[:RECORDS_KEPT] for kind, found in by_kind.items()})
+
+
 def sorted_tuples(by_kind: Mapping[str, Iterable[T]]) -> dict[str, tuple[T, ...]]:
-    """In the order of kinds, so that no one can see in which order they were met."""
+    """Return the entries in the order of kinds, which does not reveal the order in which they arrived."""
     return {kind: tuple(by_kind[kind]) for kind in sorted(by_kind)}
-
-
-Problems = list[tuple[str, Record]]
-"""Failures met on the way, each with its kind."""

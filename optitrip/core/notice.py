@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Level = Literal["info", "warning"]
-"""A warning tells of something that the user may have to act on; an info tells what optitrip does."""
+"""Severity: a warning reports something that the user may have to act on; an info reports what optitrip does."""
 
 Code = Literal[
     "crashed-before",
@@ -35,27 +35,22 @@ Code = Literal[
     "stored-result",
     "worker-refused",
 ]
-"""All codes there are; the text of a notice may be reworded, its code may not."""
+"""All codes. The text of a notice may be reworded, its code may not."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One message."""
-
     level: Level
     code: Code
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return the notice as `--json` prints it."""
         return {"level": self.level, "code": self.code, "text": self.text}
 
 
 def info(code: Code, text: str) -> Notice:
-    """Make a notice of what optitrip does."""
     return Notice("info", code, text)
 
 
 def warning(code: Code, text: str) -> Notice:
-    """Make a notice that the user may have to act on."""
     return Notice("warning", code, text)

@@ -1,4 +1,4 @@
-"""Observers: who is told of a running sweep, e.g. the terminal and MLflow. They see only what the journal holds."""
+"""Observers of a running sweep, e.g. the terminal and MLflow. They see only what the journal already contains."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from optitrip.core.part import Part
 
 
 class Times(NamedTuple):
-    """When the journal rows that a part is made of were written."""
+    """When the journal rows that make up a part were written."""
 
     starts: Sequence[int]
-    """The first item of each row, ascending."""
+    """First item of each row, ascending."""
     written: Sequence[int]
-    """The time at which each row was written, in milliseconds since 1970."""
+    """Time at which each row was written, in milliseconds since 1970."""
 
     def at(self, item: int) -> int:
         """Return when the row that holds an item was written."""
@@ -25,23 +25,23 @@ class Times(NamedTuple):
 
 
 Written = tuple[Part, Times]
-"""A part, and when it was written; one of an earlier run may be merged from many rows."""
+"""A part and the times of its rows; a part of an earlier run may be merged from many rows."""
 
 
 class Observer:
-    """Base class with empty methods. Observers must not raise: a sweep does not exist for their sake."""
+    """Base class with empty methods. Observers must not raise: a sweep must not fail because of one."""
 
     def stage(self, method: Method) -> None:
-        """Note that a stage begins; the parts that are in the journal already follow."""
+        """Note that a stage starts; the parts that are in the journal already follow."""
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        """Take in parts that are in the journal: new ones in any order, those of an earlier run in order of items."""
+        """Note parts that are in the journal: new ones in any order, those of an earlier run in order of items."""
 
     def retried(self, part: Part, times: Times) -> None:
-        """Take in a later attempt at items that failed; it replaces what was known of them."""
+        """Note a later attempt at items that failed; it replaces their earlier outcome."""
 
     def notice(self, notice: Notice) -> None:
-        """Take in a message for the user."""
+        """Note a message for the user."""
 
 
 class Observers(Observer):
@@ -68,21 +68,21 @@ class Observers(Observer):
 
 
 class InOrder:
-    """Holds parts back until all before them have arrived, so that what is made of them does not depend on luck."""
+    """Buffers parts until all before them have arrived, so that figures do not depend on the order of arrival."""
 
     def __init__(self) -> None:
         self._next = 0
-        self._held: dict[int, Written] = {}
+        self._waiting: dict[int, Written] = {}
 
     def push(self, written: Sequence[Written]) -> list[Written]:
-        """Return the parts that now continue the unbroken range from 0, in order of items."""
-        for part, time in written:
-            if part.items.start >= self._next:
-                held = self._held.get(part.items.start)
-                if held is None or part.items.stop > held[0].items.stop:
-                    self._held[part.items.start] = (part, time)
+        """Add parts; return those that now continue the unbroken range from 0, in order of items."""
+        for part, times in written:
+            start = part.items.start
+            longest = self._waiting[start][0].items.stop if start in self._waiting else start
+            if start >= self._next and part.items.stop > longest:
+                self._waiting[start] = part, times
         ready: list[Written] = []
-        while self._next in self._held:
-            ready.append(self._held.pop(self._next))
+        while self._next in self._waiting:
+            ready.append(self._waiting.pop(self._next))
             self._next = ready[-1][0].items.stop
         return ready

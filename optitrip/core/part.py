@@ -1,10 +1,10 @@
-"""What a worker returns for a slice: its range of items, a few small columns, and the failures."""
+"""Part: what a worker returns for a slice, i.e. its range of items, a few small columns, and the failures."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -21,7 +21,7 @@ class Part:
     """The outcome of a range of items.
 
     `columns` are named arrays whose lengths the method defines; the points themselves are never among them. Two parts
-    are the same when their bytes are: compare `columns_bytes()`, since NaN equals nothing and -0.0 equals 0.0.
+    are equal when their bytes are: compare `columns_bytes()`, since NaN equals nothing and -0.0 equals 0.0.
     """
 
     items: range
@@ -29,44 +29,44 @@ class Part:
     failures: Failures = field(default_factory=Failures)
 
     def columns_bytes(self) -> bytes:
-        """The columns, to the bit: one line of JSON (name, dtype, shape of each), then the raw bytes.
+        """Return the columns, to the bit: one line of JSON (name, dtype, shape of each), then the raw bytes.
 
         Not `np.savez`: a zip file carries time stamps, so equal columns would not give equal bytes.
         """
-        named = sorted(self.columns.items())
-        if any(column.dtype.hasobject for _, column in named):
-            raise TypeError(f"columns hold numbers, not objects: {[name for name, _ in named]}")
-        head = heading(tuple((name, column.dtype.str, column.shape) for name, column in named))
-        return b"".join([head, b"\n", *(column.tobytes() for _, column in named)])
+        columns = sorted(self.columns.items())
+        if any(column.dtype.hasobject for _, column in columns):
+            raise TypeError(f"columns hold numbers, not objects: {[name for name, _ in columns]}")
+        head = heading(tuple((name, column.dtype.str, column.shape) for name, column in columns))
+        return b"".join([head, b"\n", *(column.tobytes() for _, column in columns)])
 
     @classmethod
     def from_bytes(cls, items: range, columns: bytes, failures: bytes) -> Part:
         head, _, body = columns.partition(b"\n")
-        read: dict[str, Array] = {}
+        arrays: dict[str, Array] = {}
         place = 0
         for name, dtype, shape, count in layout(head):
-            read[name] = np.frombuffer(body, dtype, count, place).reshape(shape)
+            arrays[name] = np.frombuffer(body, dtype, count, place).reshape(shape)
             place += count * dtype.itemsize
-        return cls(items, read, Failures.from_bytes(failures))
+        return cls(items, arrays, Failures.from_bytes(failures))
 
 
 @lru_cache(4_096)
 def heading(columns: tuple[tuple[str, str, tuple[int, ...]], ...]) -> bytes:
-    """Name, dtype and shape of each column as JSON; most parts of a stage have the same."""
+    """Encode name, dtype and shape of each column as JSON; most parts of a stage share them."""
     return json.dumps(columns, separators=(",", ":")).encode()
 
 
 @lru_cache(4_096)
 def layout(head: bytes) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...], int], ...]:
-    """Name, dtype, shape and number of entries of each column; most parts of a stage have the same."""
+    """Decode name, dtype, shape and number of entries of each column; most parts of a stage share them."""
     return tuple((name, np.dtype(code), tuple(shape), math.prod(shape)) for name, code, shape in json.loads(head))
 
 
 def adjacent(*parts: Part) -> range:
-    """The joined range of parts.
+    """Return the joined range of parts.
 
     Raises:
-        ValueError: if one does not begin where the one before it ends.
+        ValueError: if a part does not begin where the one before it ends.
     """
     for left, right in pairwise(parts):
         if left.items.stop != right.items.start:
@@ -74,12 +74,18 @@ def adjacent(*parts: Part) -> range:
     return range(parts[0].items.start, parts[-1].items.stop)
 
 
-def placed(whole: Part, part: Part) -> Part:
-    """A whole whose columns have an entry an item, with those of a part in their places."""
-    first = part.items.start - whole.items.start
-    places = np.arange(first, first + len(part.items))
-    columns = {
-        name: overwritten(whole.columns.get(name), part.columns.get(name), places, len(whole.items))
-        for name in sorted({*whole.columns, *part.columns})
-    }
-    return Part(whole.items, columns, whole.failures.replaced(part.items, part.failures))
+def placed(whole: Part, retried: Sequence[Part]) -> Part:
+    """Return a part, whose columns have one entry per item, with the items that were retried replaced."""
+    base = whole.items.start
+    places = [slice(part.items.start - base, part.items.stop - base) for part in retried]
+    columns: dict[str, Array] = {}
+    for name in sorted({*whole.columns, *(name for part in retried for name in part.columns)}):
+        updates = [(place, part.columns.get(name)) for place, part in zip(places, retried, strict=True)]
+        columns[name] = overwritten(whole.columns.get(name), len(whole.items), updates)
+    return Part(whole.items, columns, failures_replaced(whole, retried))
+
+
+def failures_replaced(whole: Part, retried: Sequence[Part]) -> Failures:
+    """Return the failures of a part with those of the items that were retried replaced."""
+    later = Failures().then(*(part.failures for part in retried))
+    return whole.failures.replaced([part.items for part in retried], later)

@@ -1,4 +1,4 @@
-"""A point of which some variables can be varied, one scalar entry, a coordinate, at a time."""
+"""A point of which some variables can be varied, one scalar entry, i.e. coordinate, at a time."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ class Point:
 
     @cached_property
     def starts(self) -> Array:
-        """The first flat coordinate of each varied variable, then their number; int64."""
+        """First flat coordinate of each varied variable, then their total number; int64."""
         return np.cumsum([0, *(self.values[name].size for name in self.varied)])
 
     @property
     def size(self) -> int:
-        """How many coordinates there are."""
+        """Number of coordinates."""
         return int(self.starts[-1])
 
     def split(self, coordinates: Array) -> list[tuple[str, Array, Array]]:
-        """By varied variable: its name, which of the coordinates are its own, and their places within it."""
+        """Return for each varied variable its name, which rows of `coordinates` are its own, and their places in it."""
         owner = np.searchsorted(self.starts, coordinates, side="right") - 1
-        return [
-            (name, mine, coordinates[mine] - self.starts[number])
-            for number, name in enumerate(self.varied)
-            for mine in [np.flatnonzero(owner == number)]
-        ]
+        parts: list[tuple[str, Array, Array]] = []
+        for number, name in enumerate(self.varied):
+            rows = np.flatnonzero(owner == number)
+            parts.append((name, rows, coordinates[rows] - self.starts[number]))
+        return parts
 
     def entries(self, coordinates: Array) -> Array:
-        """The values at these coordinates, float64."""
-        found = np.empty(len(coordinates))
-        for name, mine, places in self.split(coordinates):
-            found[mine] = self.values[name].ravel()[places]
-        return found
+        """Return the values at these coordinates, float64."""
+        entries = np.empty(len(coordinates))
+        for name, rows, places in self.split(coordinates):
+            entries[rows] = self.values[name].ravel()[places]
+        return entries
 
     def by_variable(self, flat: Array) -> dict[str, Array]:
-        """An array of one entry a coordinate, cut and shaped like the varied variables."""
+        """Split an array with one entry per coordinate into arrays shaped like the varied variables."""
         edges = zip(self.varied, self.starts[:-1], self.starts[1:], strict=True)
         return {name: flat[lo:hi].reshape(self.values[name].shape) for name, lo, hi in edges}
 
     def title(self, coordinate: int) -> str:
-        """What a person calls a coordinate, e.g. W[3, 7]."""
+        """Return the label of a coordinate, e.g. W[3, 7]."""
         number = int(np.searchsorted(self.starts, coordinate, side="right")) - 1
         name = self.varied[number]
         place = np.unravel_index(coordinate - int(self.starts[number]), self.values[name].shape)
@@ -63,11 +63,11 @@ class Point:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the values and of what varies."""
+        """Hash of the values and of the names that vary."""
         digest = hashlib.blake2b(json.dumps(self.varied).encode(), digest_size=16)
         for name, value in sorted(self.values.items()):
-            said = value.tolist() if value.dtype.hasobject else None
-            digest.update(json.dumps([name, value.dtype.str, value.shape, said], default=repr).encode())
+            objects = value.tolist() if value.dtype.hasobject else None
+            digest.update(json.dumps([name, value.dtype.str, value.shape, objects], default=repr).encode())
             digest.update(b"" if value.dtype.hasobject else value.tobytes())
         return digest.hexdigest()
 

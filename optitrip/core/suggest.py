@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 KNOWN_LISTED = 20
 
 
 def nearest(given: str, known: list[str]) -> str:
-    """Return the end of an error message about an unknown word: the nearest known one, then all of them."""
+    """Return the end of an error message about an unknown word: the nearest known word, then all of them."""
     from difflib import get_close_matches
 
     close = get_close_matches(given, known, n=1, cutoff=0.6)

@@ -1,4 +1,4 @@
-"""The base of all tables of a sweep file, as pydantic reads them, and the words that several of them use."""
+"""The base of all tables of a sweep file, which pydantic reads, and the types that several of them share."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class Table(BaseModel):
-    """A table of a sweep file: every key is known, every type is as written (TOML has types of its own)."""
+    """A table of a sweep file. Unknown keys are errors, and types are not converted: TOML has types of its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class StartPoint(Table):
-    """The table `at`: names a point, in exactly one of these ways."""
+    """The table `at`: names a point in exactly one of these ways."""
 
     candidate: Annotated[int, Field(ge=0, le=2**53)] | None = None
     best_of: Annotated[str, Field(min_length=1)] | None = None
@@ -26,6 +26,6 @@ class StartPoint(Table):
     fill: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
     @property
-    def given(self) -> list[str]:
-        """The ways that the file has."""
+    def ways(self) -> list[str]:
+        """Keys that the file sets."""
         return [name for name in type(self).model_fields if getattr(self, name) is not None]

@@ -102,10 +102,11 @@ class Stage:
             for run in failed
             for tile in self._journal.tiling(self.number, self.digest, run.stop, run.start, attempt)
         ]
+        retried: list[Part] = []
         for part, written in self._journal.parts(self.number, self.digest, tiles, attempt):
-            whole = self.method.replaced(whole, part)
             self._observer.retried(part, Times([part.items.start], [written]))
-        return whole
+            retried.append(part)
+        return self.method.replaced(whole, retried)
 
     def ends_with(self, whole: Part) -> bool:
         """Whether the stage is over with these items, some of which were tried again; if not, its end is known anew."""

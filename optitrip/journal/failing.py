@@ -17,6 +17,6 @@ def failures_of(journal: Journal, stage: int, digest: bytes, items: int) -> Fail
     while tiles := journal.tiling(stage, digest, items, attempt=attempt):
         rows = journal.parts(stage, digest, tiles, attempt, failed=True)
         failed = Failures().then(*(part.failures for part, _ in rows))
-        found = found.all_replaced(tiles, failed) if attempt else failed
+        found = found.replaced(tiles, failed) if attempt else failed
         attempt += 1
     return found

@@ -48,7 +48,7 @@ def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
     at = draft.spec.start(draft.method)
     if at is None:
         return Sweep(**values)
-    ((way, given),) = [(name, getattr(at, name)) for name in at.given]
+    ((way, given),) = [(name, getattr(at, name)) for name in at.ways]
     varied = [variable.name for variable in draft.space.varied]
     ways: dict[str, Callable[[], Mapping[str, Any]]] = {
         "candidate": lambda: {name: batch[0] for name, batch in draft.candidates.point(given).items()},

@@ -37,7 +37,7 @@ def rows(method: Search, items: range) -> list[tuple[Part, float]]:
     for n in items:
         found = Evaluation(range(n, n + 1))
         found.column("loss")[:] = losses.standard_normal()
-        made.append((method._part(found, np.inf, np.inf), 0.1))
+        made.append((method.part(found), 0.1))
     return made
 
 

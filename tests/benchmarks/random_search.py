@@ -120,7 +120,7 @@ def ours(sessions: Sessions, which: Images, precision: str, **method: Any) -> An
 
 def screened(sessions: Sessions, which: Images, screen: str) -> Any:
     """Every candidate cheaply, the best of them again in float64."""
-    from optitrip.methods.search.config import SearchConfig
+    from optitrip.methods.search.spec import SearchConfig
 
     if "screen" not in SearchConfig.model_fields:
         raise Unavailable("this version of optitrip has no screen")

@@ -87,8 +87,8 @@ def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str,
 @examples(20)
 @given(edges=st.sets(st.integers(0, ITEMS), min_size=2, max_size=6))
 def test_what_was_lost_and_evaluated_later_is_as_if_never_lost(method: str, loss: str, edges: set[int]) -> None:
-    """Parts of items that no worker could evaluate, replaced one after the other by what another try gave: the bits of
-    the whole, but for the order of what is kept in words."""
+    """Parts of items that no worker could evaluate, replaced by what another try gave: the bits of the whole,
+    but for the order of what is kept in words."""
     objective = LOSSES["screened"] if method == "screen" else Objective(LOSSES[loss].loss)
     one = METHODS[method](ITEMS)
     if method == "deltas":
@@ -101,8 +101,7 @@ def test_what_was_lost_and_evaluated_later_is_as_if_never_lost(method: str, loss
     whole = merged(parts, one.merge)
     if method not in ("agreement", "report"):  # their items are others' too, which record them
         assert whole.failures.counts().get("died", 0) == sum(map(len, pieces[1::2]))
-    for piece in pieces[1::2]:
-        whole = one.replaced(whole, one.evaluate(context, piece))
+    whole = one.replaced(whole, [one.evaluate(context, piece) for piece in pieces[1::2]])
     expected = one.evaluate(context, range(one.items))
     assert {name: column.tobytes() for name, column in whole.columns.items()} == {
         name: column.tobytes() for name, column in expected.columns.items()
@@ -160,7 +159,7 @@ def test_a_search_finds_what_the_plain_loop_finds(loss: str) -> None:
             min_loss = value
             lows.append(n)
     finite = [n for n in range(ITEMS) if np.isfinite(losses[n])]
-    assert found.low_index.tolist() == lows
+    assert found.incumbent_index.tolist() == lows
     assert found.best_index.tolist() == sorted(finite, key=lambda n: losses[n])[:5]
     np.testing.assert_allclose(found.loss, [losses[n] for n in found.index], rtol=1e-13)
     assert found.failures.count == ITEMS - len(finite)
@@ -172,7 +171,7 @@ def test_ties_go_to_the_lowest_index() -> None:
     result = one.result(one.evaluate(Objective(lambda x, k, c: float(k > 4)), range(100)))
     low = [n for n in range(100) if int(draws().point(n)["k"][0]) <= 4]
     assert result.best_index.tolist() == low[:3]
-    assert result.low_index.tolist() == sorted({0, low[0]})
+    assert result.incumbent_index.tolist() == sorted({0, low[0]})
 
 
 def test_nan_and_infinity_never_win() -> None:
@@ -182,7 +181,7 @@ def test_nan_and_infinity_never_win() -> None:
     one = Search(draws(), 60)
     result = one.result(one.evaluate(objective, range(60)))
     assert set(result.best_loss) == {5.0}
-    assert set(result.low_loss) == {5.0}
+    assert set(result.incumbent_loss) == {5.0}
     ks = draws().values(range(60))["k"]
     assert result.failures.counts() == {"nan": sum(ks % 4 == 0), "infinite": sum((ks % 4 == 1) | (ks % 4 == 2))}
 
@@ -270,7 +269,7 @@ def test_the_largest_loss_is_the_smallest_of_its_negative(losses: list[float], c
 
     largest, smallest = found(1, True), found(-1, False)
     assert largest.best_index.tolist() == smallest.best_index.tolist()
-    assert largest.low_index.tolist() == smallest.low_index.tolist()
+    assert largest.incumbent_index.tolist() == smallest.incumbent_index.tolist()
     assert largest.best_loss.tolist() == (-smallest.best_loss).tolist()
     assert largest.failures.runs == smallest.failures.runs
 

@@ -26,7 +26,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.shared.report import Report
-from optitrip.methods.shared.verification import CandidateSubset
+from optitrip.methods.shared.verification import Verification
 from optitrip.output.text import told
 from optitrip.space.variables import arguments
 
@@ -100,7 +100,7 @@ SIDE = {"forward": None, "backward": 0, "central": 1}
 
 def gradient(scheme: str, loss: str = "plain", x: float = 0.5) -> Gradient:
     method = gradient_of(Point({"x": np.full(3, x)}, ("x",)), np.arange(3), scheme, 0.25)
-    return Deltas(method.neighbours, method.items) if loss == "deltas" else method
+    return Deltas(method.stencils, method.items) if loss == "deltas" else method
 
 
 def evaluated(method: Gradient, loss: Any) -> Failures:
@@ -169,10 +169,10 @@ def test_where_both_sides_fail_the_first_is_told() -> None:
 def test_a_step_that_leaves_the_numbers_names_its_side() -> None:
     """Below the most negative number there is none, above it there is."""
     method = gradient_of(Point({"x": np.array([-1.5e308])}, ("x",)), np.arange(1), "central", 1e308)
-    (record,) = method.stuck(range(2))
+    (record,) = method.without_step(range(2))
     assert (record.index, record.side) == (1, 1)
     assert method.title(1, 1) == "x with x[0] one step -h"
-    assert method.stuck(range(2)) == [record]
+    assert method.without_step(range(2)) == [record]
 
 
 def test_nobody_knows_at_which_side_a_worker_died() -> None:
@@ -209,7 +209,7 @@ def test_every_item_has_points(word: str) -> None:
             assert {len(values) for values in method.point(item, side).values()} == {1}
     assert Report(draws(), 7).title(0) == "candidate 7"
     assert Report(draws(), 7).point(0)["x"].tobytes() == draws().point(7)["x"].tobytes()
-    assert CandidateSubset(draws(), (4, 8)).title(1) == "candidate 8"
+    assert Verification(draws(), (4, 8)).title(1) == "candidate 8"
 
 
 def test_without_f_of_x_the_message_shows_x_itself() -> None:

@@ -220,7 +220,7 @@ def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManage
     with executors("serial") as serial:
         in_here = answer(here, serial, reference, arguments)
     assert numbers(on_ray) == numbers(in_here)
-    xs = on_ray.draws.values(range(CANDIDATES))
+    xs = on_ray.candidates.values(range(CANDIDATES))
     by_hand = [expected(case, x, k) for x, k in zip(xs["x"], xs["k"].tolist(), strict=True)]
     np.testing.assert_allclose(on_ray.losses, by_hand, rtol=1e-12)
     assert on_ray.index == int(np.nanargmin(by_hand))
@@ -238,7 +238,7 @@ def test_the_losses_are_computed_by_the_workers(here: Path, workers: ExecutorMan
 def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: ExecutorManager) -> None:
     """Those of the winner and of every kept loss, and the report, which a worker makes too."""
     found = answer(here, workers, "ray_losses:Beside")
-    xs = found.draws.values(range(CANDIDATES))
+    xs = found.candidates.values(range(CANDIDATES))
     assert found.result.named.keys() == {"first", "k"}
     np.testing.assert_array_equal(found.result.named["first"], xs["x"][:, 0])
     np.testing.assert_array_equal(found.result.named["k"], xs["k"])
@@ -252,7 +252,7 @@ def test_what_a_loss_prints_on_workers_is_said(here: Path, workers: ExecutorMana
     watch = Recording()
     found = answer(here, workers, "ray_losses:talks", watch=watch, candidates=40)
     said = [line for text in watch.texts("loss-output") for line in text.splitlines() if line.startswith("k is")]
-    xs = found.draws.values(range(40))
+    xs = found.candidates.values(range(40))
     assert sorted(said) == sorted(f"k is {k}" for k in xs["k"].tolist())
     assert found.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
 
@@ -266,7 +266,7 @@ def test_a_loss_that_prints_much_is_cut_short(here: Path, workers: ExecutorManag
     assert [line for line in lines if "the rest is not shown" in line] == [
         f"(the loss prints more than {LINES_SHOWN} lines; the rest is not shown)"
     ]
-    xs = found.draws.values(range(60))
+    xs = found.candidates.values(range(60))
     assert found.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
 
 
@@ -277,7 +277,7 @@ def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
     watch = Recording()
     with executors("serial") as serial:
         found = answer(here, serial, "ray_losses:talks", watch=watch, candidates=40)
-    ks = found.draws.values(range(40))["k"].tolist()
+    ks = found.candidates.values(range(40))["k"].tolist()
     assert capsys.readouterr().out == "".join(f"k is {k}\n" for k in ks)
     assert watch.notices == []
 
@@ -285,7 +285,7 @@ def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
 def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: ExecutorManager) -> None:
     """Law 10: the message, the user's own line, and the parameters of the first that failed."""
     found = answer(here, workers, "ray_losses:fails")
-    ks = found.draws.values(range(CANDIDATES))["k"].tolist()
+    ks = found.candidates.values(range(CANDIDATES))["k"].tolist()
     first = next(index for index, k in enumerate(ks) if k > 6)
     record = found.result.failures.records["raised"][0]
     assert (record.index, record.message) == (first, f"k is {ks[first]}")

@@ -25,7 +25,7 @@ from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
 from optitrip.methods.shared.consistency import Agreement
 from optitrip.methods.shared.report import Report
-from optitrip.methods.shared.verification import CandidateSubset, Verification
+from optitrip.methods.shared.verification import Verification
 from optitrip.samplers.random import permutation
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
@@ -262,14 +262,14 @@ def gradient(items: int, scheme: str = "central", entries: int = ENTRIES) -> Gra
 
 def deltas(items: int, scheme: str = "central", entries: int = ENTRIES) -> Deltas:
     by_losses = gradient(items, scheme, entries)
-    return Deltas(by_losses.neighbours, by_losses.items, block=16)
+    return Deltas(by_losses.stencils, by_losses.items, block=16)
 
 
 METHODS: dict[str, Any] = {
     "search": search,
     "largest": lambda items: Search(draws(), items, 4, 50, maximize=True),
     "screen": lambda items: Search(draws(), items, 4, 50, screen="rough"),
-    "verification": lambda items: Verification(CandidateSubset(draws(), tuple(range(3, 3 + 2 * min(items, 40), 2)))),
+    "verification": lambda items: Verification(draws(), tuple(range(3, 3 + 2 * min(items, 40), 2))),
     "agreement": lambda items: Agreement(draws(), items),
     "report": lambda items: Report(draws(), items),
     "forward": lambda items: gradient(items, "forward", 3),

@@ -71,7 +71,7 @@ class Tabled(Search):
         found = Evaluation(items)
         found.column("loss")[:] = table(self.shift)[items.start : items.stop]
         found.record_losses_that_are_not_finite()
-        return self._part(found, np.inf, np.inf)
+        return self.part(found)
 
 
 def route(first: Tabled, stages: int) -> Route:
@@ -79,7 +79,7 @@ def route(first: Tabled, stages: int) -> Route:
     found = yield first
     if stages == 1 or not len(found.best_index):
         return [found]
-    return [found, (yield Tabled(first.draws, 40, 4, 50, shift=1 + int(found.best_index[0])))]
+    return [found, (yield Tabled(first.points, 40, 4, 50, shift=1 + int(found.best_index[0])))]
 
 
 class Crash(BaseException):

@@ -31,8 +31,8 @@ def go(
     """Run a whole sweep, a search if only an objective is given; return the bits of its answer and the items evaluated
     by kind of stage."""
     answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
-    reported = getattr(answer, "reported", None)
-    return result_bits(answer.result) + (result_bits(reported) if reported else b""), evaluated
+    reported = getattr(answer, "report_result", None)
+    return result_bits(getattr(answer, "result", answer)) + (result_bits(reported) if reported else b""), evaluated
 
 
 def answered(

@@ -1,41 +1,36 @@
-"""What a numeric gradient came to."""
+"""The answer of a gradient, and its progress."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from optitrip.core.arrays import Array
+from optitrip.core.method import Method
+from optitrip.core.part import Part
+from optitrip.core.progress import Progress
 from optitrip.methods.gradient.figures import gradient_png
-from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
-from optitrip.methods.shared.report import ReportResult
-from optitrip.output.answer import File, Rows, Table
-from optitrip.output.figures import html
+from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient
+from optitrip.methods.gradient.route import GradientResults
+from optitrip.output.answer import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.formats import npz_bytes, point_bytes
-from optitrip.output.text import figure, finite, rows_of, told
+from optitrip.output.text import finite, rows_of, told
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
 """The names of its files."""
-FIRST, LARGEST = 8, 5
+TABLE_ROWS, LARGEST = 8, 5
+"""The numbers of coordinates in the table, and of the largest ones in words."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GradientAnswer:
+class GradientAnswer(Answer, GradientResults):
     """The numeric gradient at one point."""
-
-    result: GradientResult
-    method: Gradient
-    reported: ReportResult | None = None
-    derived: ReportResult | None = None
-    """The analytic gradient, where the objective offers one."""
-    images: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    """The gradient as pictures by title, if the objective can show them."""
 
     @property
     def x(self) -> dict[str, Any]:
@@ -49,7 +44,7 @@ class GradientAnswer:
 
     @property
     def gradient(self) -> Mapping[str, Array]:
-        """By variable, in its shape, float64; NaN where `flags` says why."""
+        """The gradient by variable, in its shape, float64; NaN where `flags` says why."""
         return self.result.gradient
 
     @property
@@ -59,42 +54,41 @@ class GradientAnswer:
 
     @property
     def flags(self) -> Mapping[str, Array]:
-        """uint8, a sum: 1 the losses are equal to the bit, 2 a loss failed, 4 x + h is x, 8 not asked for."""
+        """Sums, uint8: 1 the losses are equal to the bit, 2 a loss failed, 4 x + h is x, 8 not asked for."""
         return self.result.flags
 
     @property
     def norm(self) -> float:
-        """Euclidean, over the coordinates that are there."""
+        """The Euclidean norm of the coordinates that are not missing."""
         flat = self.result.flat
         return norm(flat[np.isfinite(flat)])
 
     @property
     def max_abs(self) -> float:
-        """The largest magnitude of a coordinate that is there."""
+        """The largest magnitude of a coordinate that is not missing."""
         return float(np.nanmax(np.abs(self.result.flat)))
 
     @property
     def analytic(self) -> dict[str, Array] | None:
         """The objective's own gradient at x, if it offers one for every variable."""
         names = self.method.center.varied
-        found = self.derived.values if self.derived else {}
+        found = self.analytic_result.values if self.analytic_result else {}
         return {name: found[name] for name in names} if all(name in found for name in names) else None
 
     @property
     def difference(self) -> float | None:
-        """||a - b|| / (||a|| + ||b||) of the numeric gradient and the analytic one, where both are there."""
-        analytic = self.analytic
-        if analytic is None:
+        """||a - b|| / (||a|| + ||b||) of the numeric and the analytic gradient, if the objective offers the latter."""
+        if self.analytic is None:
             return None
         numeric = self.result.flat
-        own = np.concatenate([part.ravel() for part in analytic.values()])
-        there = np.isfinite(numeric)  # an analytic entry that is not finite differs, and makes this NaN
-        size = norm(numeric[there]) + norm(own[there])
-        return norm(numeric[there] - own[there]) / size if size else 0.0
+        analytic = np.concatenate([part.ravel() for part in self.analytic.values()])
+        known = np.isfinite(numeric)  # an analytic entry that is not finite differs, and makes this NaN
+        size = norm(numeric[known]) + norm(analytic[known])
+        return norm(numeric[known] - analytic[known]) / size if size else 0.0
 
     @property
     def items(self) -> int:
-        """Coordinates that were asked for."""
+        """The number of coordinates that were asked for."""
         return self.result.items - 1
 
     @property
@@ -102,20 +96,20 @@ class GradientAnswer:
         counts = self.result.failures.counts()
         if (beyond := self.flagged - self.result.failures.count) > 0:
             counts["infinite quotient"] = beyond
-        for name, result in {"report": self.reported, "analytic": self.derived}.items():
+        for name, result in {"report": self.report_result, "analytic": self.analytic_result}.items():
             if result and result.failures.count:
                 counts[name] = result.failures.count
         return counts
 
     @property
     def flagged(self) -> int:
-        """Coordinates that were asked for and are missing."""
+        """The number of coordinates that were asked for and are missing."""
         return self.result.flagged(FAILED) + self.result.flagged(WITHOUT_STEP)
 
     @property
     def report(self) -> dict[str, float]:
-        """The objective's further figures at x, and the other numbers that its loss gave there."""
-        return {**self.result.named, **(self.reported.figures if self.reported else {})}
+        """The objective's further figures at x, and the other numbers that its loss returned there."""
+        return {**self.result.named, **(self.report_result.figures if self.report_result else {})}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         figures = {"loss": self.loss, "norm": self.norm, "max_abs": self.max_abs}
@@ -125,81 +119,88 @@ class GradientAnswer:
         return {"gradient": {**finite(figures), "file": file, **counts}}
 
     def rows(self) -> Rows:
-        side = {1: "forward", -1: "backward"}
-        scheme = "central" if len(self.method.neighbours) == 2 else side[self.method.neighbours[0].side]
-        rows = [("loss at x", f"{self.loss:.12g}"), *rows_of(self.method.points.point(0))]
-        rows += [("gradient", f"norm {self.norm:.8g}, largest magnitude {self.max_abs:.8g}, {scheme} differences")]
-        rows += [("largest", ", ".join(f"{title} {value:.6g}" for title, value in self.largest()))]
+        result, stencils = self.result, self.method.stencils
+        scheme = "central" if len(stencils) == 2 else "forward" if stencils[0].side > 0 else "backward"
+        kinks = sum(int(counts.sum()) for counts in result.kinks.values())
+        unchanged, left_out = result.flagged(UNCHANGED), result.flagged(LEFT_OUT)
+        rows = [
+            ("loss at x", f"{self.loss:.12g}"),
+            *rows_of(self.method.points.point(0)),
+            ("gradient", f"norm {self.norm:.8g}, largest magnitude {self.max_abs:.8g}, {scheme} differences"),
+            ("largest", ", ".join(f"{title} {value:.6g}" for title, value in self.largest())),
+        ]
         if self.flagged:
-            rows += [("missing", f"{self.flagged:,} coordinates; their flags in {GRADIENT} say why")]
-        if unchanged := self.result.flagged(UNCHANGED):
-            rows += [
-                ("no change", f"{unchanged:,} coordinates leave the loss as it is, to the bit: 0, or too small a step")
-            ]
-        if crossed := sum(int(kinks.sum()) for kinks in self.result.kinks.values()):
-            rows += [("kinks", f"{crossed:,} crossed on the way; a difference across a kink is no derivative")]
-        if left := self.result.flagged(LEFT_OUT):
-            rows += [("left out", f"{left:,} coordinates were not asked for")]
+            rows.append(("missing", f"{self.flagged:,} coordinates; their flags in {GRADIENT} say why"))
+        if unchanged:
+            why = "leave the loss as it is, to the bit: 0, or too small a step"
+            rows.append(("no change", f"{unchanged:,} coordinates {why}"))
+        if kinks:
+            rows.append(("kinks", f"{kinks:,} crossed on the way; a difference across a kink is no derivative"))
+        if left_out:
+            rows.append(("left out", f"{left_out:,} coordinates were not asked for"))
         if self.difference is not None:
-            rows += [("analytic", f"differs by {self.difference:.3g}, norm of the difference by sum of the norms")]
-        return rows + [(name.replace("_", " "), figure(name, value)) for name, value in self.report.items()]
+            rows.append(("analytic", f"differs by {self.difference:.3g}, norm of the difference by sum of the norms"))
+        return rows + figure_rows(self.report)
 
     def largest(self) -> list[tuple[str, float]]:
-        """The coordinates of largest magnitude."""
+        """Return the coordinates of largest magnitude, with their titles."""
         flat = self.result.flat
-        there = np.flatnonzero(np.isfinite(flat))
-        order = there[np.argsort(-np.abs(flat[there]), kind="stable")][:LARGEST]
-        return [(self.method.center.title(int(one)), float(flat[one])) for one in order]
+        known = np.flatnonzero(np.isfinite(flat))
+        order = known[np.argsort(-np.abs(flat[known]), kind="stable")][:LARGEST]
+        return [(self.method.center.title(int(coordinate)), float(flat[coordinate])) for coordinate in order]
 
     @property
     def shown(self) -> Mapping[str, Any]:
         return {**self.x, **self.gradient}
 
-    def with_images(self, images: Mapping[str, Array]) -> GradientAnswer:
-        return replace(self, images=images)
-
     def table(self) -> Table | None:
-        """The classic table, W | W + h | loss(W + h) | dW, for the first coordinates."""
+        """Return the classic table, W | W + h | loss(W + h) | dW, for the first coordinates."""
         center, result = self.method.center, self.result
         asked = np.flatnonzero(~np.concatenate([(flags & LEFT_OUT).ravel() > 0 for flags in result.flags.values()]))
-        first = asked[:FIRST]
+        first = asked[:TABLE_ROWS]
         x = center.entries(first)
         name = center.varied[0] if len(center.varied) == 1 else "x"
-        columns = [[center.title(int(one)) for one in first], [f"{value:.6g}" for value in x]]
-        columns.append(apart(self.method.points.entries(first), x))
-        heads = ["", name, f"{name} {sign(self.method.points.side)} h"]
-        for side in self.method.neighbours:
-            heads.append(f"loss({name} {sign(side.side)} h)")
-            losses = np.concatenate([part.ravel() for part in result.losses[side.side].values()])[first]
+        columns = [[center.title(int(coordinate)) for coordinate in first], [f"{value:.6g}" for value in x]]
+        columns.append(distinct(self.method.points.entries(first), x))
+        heads = ["", name, f"{name} {self.method.points.sign} h"]
+        for stencil in self.method.stencils:
+            heads.append(f"loss({name} {stencil.sign} h)")
+            losses = np.concatenate([part.ravel() for part in result.losses[stencil.side].values()])[first]
             columns.append([f"{loss:.11g}" for loss in losses])
         columns.append([f"{value:.6g}" for value in result.flat[first]])
         return [*heads, f"d{name}"], [list(row) for row in zip(*columns, strict=True)]
 
     def metrics(self) -> dict[str, float]:
         figures = {"loss": self.loss, "gradient/norm": self.norm, "gradient/max_abs": self.max_abs}
-        figures |= {"gradient/flagged": float(self.flagged)}
+        figures["gradient/flagged"] = float(self.flagged)
         return figures | ({} if self.difference is None else {"gradient/from_analytic": self.difference})
 
     def files(self, name: str) -> Iterator[File]:
         result = self.result
-        by_name: dict[str, Array] = {}
+        arrays: dict[str, Array] = {}
         for variable, values in result.gradient.items():
-            by_name[variable] = values
-            by_name[f"{variable}.steps"] = result.steps[variable]
-            by_name[f"{variable}.flags"] = result.flags[variable]
-        by_name |= {f"{variable}.kinks": kinks for variable, kinks in result.kinks.items()}
-        yield GRADIENT, lambda: npz_bytes(by_name)
+            arrays[variable] = values
+            arrays[f"{variable}.steps"] = result.steps[variable]
+            arrays[f"{variable}.flags"] = result.flags[variable]
+        arrays |= {f"{variable}.kinks": kinks for variable, kinks in result.kinks.items()}
+        yield GRADIENT, lambda: npz_bytes(arrays)
         yield POINT, lambda: point_bytes(self.method.points.point(0))
         yield PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")
 
     def message(self) -> str:
-        first = told(self.result.failures, self.method)
-        first = first or told(self.reported.failures if self.reported else None, self.method, 0, "its report")
-        return first or told(self.derived.failures if self.derived else None, self.method, 0, "its analytic gradient")
+        report, analytic = self.report_result, self.analytic_result
+        return (
+            told(self.result.failures, self.method)
+            or told(report.failures if report else None, self.method, 0, "its report")
+            or told(analytic.failures if analytic else None, self.method, 0, "its analytic gradient")
+        )
 
     def picture(self) -> bytes:
-        """The gradient as a row of images or as heat maps, a PNG."""
+        """Draw the gradient as a row of images or as heat maps, a PNG."""
         return gradient_png(self.gradient, self.images, "numeric gradient")
+
+    def pictures(self) -> list[Draw]:
+        return [self.picture]
 
     def __repr__(self) -> str:
         largest = ", ".join(f"{title} {value:.6g}" for title, value in self.largest())
@@ -207,24 +208,40 @@ class GradientAnswer:
         tail += "" if self.difference is None else f", from_analytic={self.difference:.3g}"
         return f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})"
 
-    def _repr_html_(self) -> str:
-        return html(repr(self), [self.picture])
+
+class GradientProgress(Progress):
+    """Counts coordinates, and shows the latest loss."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total)
+        self._column, self._latest = "", float("nan")
+
+    def stage(self, method: Method) -> None:
+        super().stage(method)
+        self._column = method.loss_column if isinstance(method, Gradient) else ""
+
+    def count(self, items: range) -> int:
+        return len(items) - (items.start == 0)  # x itself is no coordinate
+
+    def see(self, part: Part) -> None:
+        losses = part.columns[self._column]
+        finite = losses[np.isfinite(losses)]
+        self._latest = float(finite[-1]) if len(finite) else self._latest
+
+    def words(self) -> str:
+        return f"Coordinate {self.done:,} of {self.total:,} | Loss {self._latest:.10g}"
 
 
 def norm(values: Array) -> float:
-    """Euclidean, also where the squares would overflow; NaN for values that are not finite."""
+    """Return the Euclidean norm, also where the squares would overflow; NaN for values that are not finite."""
     largest = float(np.max(np.abs(values), initial=0.0))
     if not np.isfinite(largest):
         return math.nan
     return largest * float(np.linalg.norm(values / largest)) if largest else 0.0
 
 
-def sign(side: int) -> str:
-    return "+" if side > 0 else "-"
-
-
-def apart(values: Array, others: Array) -> list[str]:
-    """Values in as many digits as tell each from its other, and three more."""
+def distinct(values: Array, others: Array) -> list[str]:
+    """Return values in as many digits as distinguish each from its other, and three more."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(others / (values - others))
     digits = np.ceil(np.log10(np.where(np.isfinite(ratio), ratio, 1.0).clip(1))).astype(int) + 3

@@ -14,7 +14,7 @@ MOST_BARS, MOST_VARIABLES = 200, 12
 
 
 def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], title: str) -> bytes:
-    """A row of images where there are some; else heat maps of arrays with two axes or more and bars of the rest.
+    """Draw a row of images if there are any; else heat maps of arrays with two axes or more and bars of the rest.
 
     Entries that are missing stay white in heat maps and have no bar.
     """

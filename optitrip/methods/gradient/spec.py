@@ -1,41 +1,53 @@
-"""The descriptor of gradients."""
+"""The [method] table of a gradient, and its descriptor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from optitrip.core.method import Route
-from optitrip.core.table import StartPoint
+from optitrip.core.point import Point
+from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid
-from optitrip.methods.gradient.answer import GradientAnswer
-from optitrip.methods.gradient.config import GradientConfig
+from optitrip.loss.objective import Capabilities
+from optitrip.methods.gradient.answer import GradientAnswer, GradientProgress
 from optitrip.methods.gradient.method import SIDES, Gradient, gradient_of
-from optitrip.methods.gradient.progress import GradientProgress
-from optitrip.methods.gradient.route import Found, gradient_route
+from optitrip.methods.gradient.route import GradientResults, gradient_route
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.spec import MethodSpec
 from optitrip.samplers.random import permutation
+from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import Sweep
     from optitrip.config.tables import StopTable
-    from optitrip.core.point import Point
-    from optitrip.loss.objective import Capabilities
-    from optitrip.space.variables import Space
+
+
+class GradientConfig(Table):
+    """The numeric gradient at one point: for each coordinate the loss a step further, less the loss, by the step."""
+
+    use: Literal["gradient"]
+    at: StartPoint
+    sampler: str = "random"
+    """The word of the sampler that draws the candidate of `at = { candidate = ... }`."""
+    scheme: Literal["forward", "backward", "central"] = "forward"
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    coordinates: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    """The number of coordinates, drawn at random without repetition; all by default."""
 
 
 class GradientSpec(MethodSpec[GradientConfig]):
-    """The numeric gradient at one point."""
+    """The descriptor of gradients."""
 
     word, unit, config = "gradient", "coordinates", GradientConfig
 
     def check(self, config: GradientConfig, space: Space, stop: StopTable) -> None:
         if "sampler" in config.model_fields_set and config.at.candidate is None:
-            said = "draws the candidate of at = { candidate = ... }, and `at` has its point in another way"
-            raise Invalid(("method", "sampler"), f"{said}; wanted no sampler, or a candidate")
+            problem = "draws the candidate of at = { candidate = ... }, and `at` gives its point in another way"
+            raise Invalid(("method", "sampler"), f"{problem}; wanted no sampler, or a candidate")
         try:
             space.check_differentiable()
         except Invalid as error:
@@ -43,9 +55,6 @@ class GradientSpec(MethodSpec[GradientConfig]):
 
     def drawn(self, config: GradientConfig) -> bool:
         return config.at.candidate is not None
-
-    def sampler(self, config: GradientConfig) -> str:
-        return config.sampler
 
     def start(self, config: GradientConfig) -> StartPoint:
         return config.at
@@ -60,7 +69,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
         return entries if config.coordinates is None else min(config.coordinates, entries)
 
     def identity(self, config: GradientConfig, start: Point | None) -> dict[str, Any]:
-        # The sampler has decided what the point is, so the point's digest says all of it.
+        # The sampler decided only what the point is, and the digest covers the point.
         fields = config.model_dump(exclude={"coordinates", "at", "sampler"}, exclude_none=True)
         return fields | ({"at": start.digest} if start else {})
 
@@ -72,12 +81,10 @@ class GradientSpec(MethodSpec[GradientConfig]):
             coordinates = permutation(sweep.seed, "coordinate", "", base.size)
         elif capabilities.order is not None and len(capabilities.order) == base.size:
             coordinates = capabilities.order
-        by_losses = gradient_of(base, coordinates, config.scheme, config.step, 1 + sweep.items)
-        return (
-            Deltas(by_losses.neighbours, by_losses.items, block=capabilities.deltas_block)
-            if capabilities.around
-            else by_losses
-        )
+        gradient = gradient_of(base, coordinates, config.scheme, config.step, 1 + sweep.items)
+        if capabilities.around:
+            return Deltas(gradient.stencils, gradient.items, block=capabilities.deltas_block)
+        return gradient
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         return gradient_route(self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
@@ -85,12 +92,12 @@ class GradientSpec(MethodSpec[GradientConfig]):
     def progress(self, sweep: Sweep) -> GradientProgress:
         return GradientProgress(sweep.items)
 
-    def answer(self, sweep: Sweep, found: Found) -> GradientAnswer:
-        return GradientAnswer(found.result, found.method, found.reported, found.derived)
+    def answer(self, sweep: Sweep, found: GradientResults) -> GradientAnswer:
+        return GradientAnswer(**vars(found))
 
     def describe(self, sweep: Sweep) -> str:
         config: GradientConfig = sweep.method
-        (way,) = config.at.given
+        (way,) = config.at.ways
         step = f"step {config.step:g}" if config.step else "default steps"
         return f"gradient: {sweep.items:,} coordinates, {config.scheme} differences, {step}, at its {way}"
 

@@ -1,4 +1,4 @@
-"""The points around a point: item 0 is x, every other item is x with one coordinate a step further.
+"""Finite-difference stencils: item 0 is x, every other item is x with one coordinate a step further.
 
 Without a step of its own, a difference of first order takes h = eps^(1/2) max(1, |x|) and one of second order
 eps^(1/3) max(1, |x|), with eps that of the variable's dtype: they balance the error of rounding, about eps |f| / h,
@@ -21,13 +21,13 @@ from optitrip.core.point import Point
 
 @dataclass(frozen=True, eq=False)
 class Stencil:
-    """x and its neighbours on one side.
+    """x, and x with one coordinate a step further, on one side.
 
     Args:
         center: x.
         coordinates: flat coordinates of x, int64; item n steps along coordinates[n - 1].
         side: 1 for x + h, -1 for x - h.
-        order: of the difference that the steps are for, 1 or 2.
+        order: the order of the difference that the steps are for, 1 or 2.
         step: h; None for the default.
     """
 
@@ -41,45 +41,41 @@ class Stencil:
         rows = {name: np.repeat(value[np.newaxis], len(items), axis=0) for name, value in self.center.values.items()}
         n = np.arange(items.start, items.stop)
         stepping = np.flatnonzero(n > 0)
-        for name, mine, places in self.center.split(self.coordinates[n[stepping] - 1]):
+        for name, own, places in self.center.split(self.coordinates[n[stepping] - 1]):
             varied = rows[name].reshape(len(items), self.center.values[name].size)
-            varied[stepping[mine], places] = self.stepped(self.center.values[name].ravel()[places])
+            varied[stepping[own], places] = self.stepped(self.center.values[name].ravel()[places])
         for column in rows.values():
             column.flags.writeable = False
         return rows
 
     def stepped(self, x: Array) -> Array:
-        """Some entries of one variable, each a step further, in the variable's dtype."""
+        """Return some entries of one variable, each a step further, in the variable's dtype."""
         wide = x.astype(np.float64)
         h: Array | float = self.step or 0.0
         if self.step is None:
             h = np.finfo(x.dtype).eps ** (1 / (1 + self.order)) * np.maximum(1, np.abs(wide))
-        with np.errstate(over="ignore"):  # a step out of range is told as such
+        with np.errstate(over="ignore"):  # a step out of range is reported as one that leads to no number
             return (wide + self.side * h).astype(x.dtype)
 
     def entries(self, coordinates: Array) -> Array:
-        """The stepped entries themselves at some coordinates, float64."""
+        """Return the stepped entries themselves at some coordinates, float64."""
         found = np.empty(len(coordinates))
-        for name, mine, places in self.center.split(coordinates):
-            found[mine] = self.stepped(self.center.values[name].ravel()[places])
+        for name, own, places in self.center.split(coordinates):
+            found[own] = self.stepped(self.center.values[name].ravel()[places])
         return found
 
     def sides(self, item: int) -> int:
-        del item  # those of the other side are points of their own
-        return 1
+        return 1  # the other side has a stencil of its own
 
     def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        del side
         return self.values(range(item, item + 1))
 
     def title(self, item: int, side: int | None = 0) -> str:
-        del side
-        return stepped_title(self.center, self.coordinates, item, self.end)
+        return stepped_title(self.center, self.coordinates, item, f"{self.sign}h")
 
     @property
-    def end(self) -> str:
-        """What a message calls its step."""
-        return "+h" if self.side > 0 else "-h"
+    def sign(self) -> str:
+        return "+" if self.side > 0 else "-"
 
     @cached_property
     def _described(self) -> dict[str, Any]:
@@ -97,5 +93,5 @@ class Stencil:
 
 
 def stepped_title(center: Point, coordinates: Array, item: int, step: str) -> str:
-    """Return what a message calls x, or x with a coordinate a step further."""
+    """Return the title of x, or of x with a coordinate a step further, as messages show it."""
     return f"x with {center.title(int(coordinates[item - 1]))} one step {step}" if item else "x itself"

@@ -1,69 +1,66 @@
-"""What a search found."""
+"""The answer of a search, its progress and its chart."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from optitrip.core.arrays import Array
-from optitrip.core.failures import Failures
+from optitrip.core.observer import Times
+from optitrip.core.part import Part
+from optitrip.core.progress import MetricPoint, Progress
 from optitrip.methods.search.figures import losses_png
-from optitrip.methods.search.method import SearchResult
-from optitrip.methods.search.screening import Screening
-from optitrip.methods.shared.report import ReportResult
-from optitrip.output.answer import File, Rows, Table
-from optitrip.output.figures import html, images_png
+from optitrip.methods.search.method import kept_indices
+from optitrip.methods.search.route import SearchResults
+from optitrip.output.answer import Answer, Draw, File, Rows, figure_rows
+from optitrip.output.figures import images_png
 from optitrip.output.formats import parquet_bytes, point_bytes
-from optitrip.output.text import figure, finite, rows_of, show, told
+from optitrip.output.text import finite, rows_of, show, told
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments
 
 BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses.png", "verified.parquet", "weights.png"
 """The names of its files."""
+POINTS_LOG2 = 10
+"""At most 1,024 losses: as many as MLflow's chart draws at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """A candidate that is better than all others so far."""
+    """The best candidate, or the best so far of a search that was stopped."""
 
     loss: float
     index: int
-    draws: Candidates
+    candidates: Candidates
     maximize: bool = False
     named: Mapping[str, float] = field(default_factory=dict[str, float])
-    """The other numbers that the loss gave with it."""
+    """The other numbers that the loss returned with it."""
 
     @property
     def x(self) -> dict[str, Any]:
         """Its parameters by name, as the loss takes them."""
-        return arguments(self.draws.point(self.index), 0)
+        return arguments(self.candidates.point(self.index), 0)
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         best = {"loss": self.loss, "index": self.index, "file": str(folder / BEST) if folder else None}
         return {"best": {**best, "named": finite(self.named)} if self.named else best}
 
     def rows(self) -> Rows:
-        extreme = "max" if self.maximize else "min"
-        rows = [(f"{extreme} loss", f"{self.loss:.8g} at candidate {self.index:,}")]
-        rows += rows_of(self.draws.point(self.index))
-        return rows + [(name.replace("_", " "), figure(name, value)) for name, value in self.named.items()]
+        best = (f"{'max' if self.maximize else 'min'} loss", f"{self.loss:.8g} at candidate {self.index:,}")
+        return [best, *rows_of(self.candidates.point(self.index)), *figure_rows(self.named)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchAnswer:
+class SearchAnswer(Answer, SearchResults):
     """The best of all candidates, and the losses of the others."""
 
-    result: SearchResult
-    draws: Candidates
-    reported: ReportResult | None = None
-    images: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    """The best parameters as pictures by title, if the objective can show them."""
-    screening: Screening | None = None
-    """How candidates were chosen for verification, if they were screened; the kept losses are the surrogate's."""
+    candidates: Candidates
     ended: str = ""
     """Why the search has fewer candidates than it was asked for; empty if it has all."""
 
@@ -71,7 +68,7 @@ class SearchAnswer:
     def best(self) -> Best:
         result = self.result
         named = {name: float(column[0]) for name, column in result.best_named.items()}
-        return Best(float(result.best_loss[0]), int(result.best_index[0]), self.draws, result.maximize, named)
+        return Best(float(result.best_loss[0]), int(result.best_index[0]), self.candidates, result.maximize, named)
 
     @property
     def x(self) -> dict[str, Any]:
@@ -85,13 +82,15 @@ class SearchAnswer:
 
     @property
     def index(self) -> int:
-        """The candidate that has it."""
+        """The index of the best candidate."""
         return self.best.index
 
     @property
     def losses(self) -> Array:
-        """The kept losses, float64: all of the first million, then fewer; NaN where a candidate failed. Of a search
-        that screened, those of the surrogate."""
+        """The stored losses, float64: all of the first million, then fewer; NaN where a candidate failed.
+
+        They are those of the surrogate if the search screened.
+        """
         return self.result.loss
 
     @property
@@ -107,51 +106,48 @@ class SearchAnswer:
     def failures(self) -> dict[str, int]:
         counts = Counter(self.result.failures.counts())
         counts.update(self.screening.failures.counts() if self.screening else {})
-        missing = self._report_failures.count
-        return dict(counts) | ({"report": missing} if missing else {})
+        if self.report_result and self.report_result.failures.count:
+            counts["report"] = self.report_result.failures.count
+        return dict(counts)
+
+    def fields(self, folder: Path | None) -> dict[str, Any]:
+        fields = self.best.fields(folder)
+        if screening := self.screening:
+            figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
+            verified = {"screen": screening.screen, "verified": len(screening.index)}
+            fields["screening"] = {**verified, **figures, "certain": screening.certain}
+        return fields
+
+    def rows(self) -> Rows:
+        screened = [("screened", self.screening.words)] if self.screening else []
+        return [*self.best.rows(), *figure_rows(self.report), *screened]
 
     @property
     def report(self) -> dict[str, float]:
-        """The objective's further figures of the best candidate."""
-        return self.reported.figures if self.reported else {}
-
-    @property
-    def _report_failures(self) -> Failures:
-        return self.reported.failures if self.reported else Failures()
-
-    def fields(self, folder: Path | None) -> dict[str, Any]:
-        return self.best.fields(folder) | ({"screening": screening_fields(self.screening)} if self.screening else {})
-
-    def rows(self) -> Rows:
-        reported = [(name.replace("_", " "), figure(name, value)) for name, value in self.report.items()]
-        screened = [("screened", screening_words(self.screening))] if self.screening else []
-        return self.best.rows() + reported + screened
+        return self.report_result.figures if self.report_result else {}
 
     @property
     def shown(self) -> Mapping[str, Any]:
         return self.x
 
-    def with_images(self, images: Mapping[str, Array]) -> SearchAnswer:
-        return replace(self, images=images)
-
-    def table(self) -> Table | None:
-        return None
-
     def metrics(self) -> dict[str, float]:
         metrics = {f"named/{name}": value for name, value in self.best.named.items()}
-        if self.screening:
-            found = {"largest_error": self.screening.largest_error, "margin": self.screening.margin}
-            found["verified"] = float(len(self.screening.index))
-            metrics |= {"loss/best": self.loss, **{f"screening/{name}": value for name, value in found.items()}}
+        if screening := self.screening:
+            metrics |= {
+                "loss/best": self.loss,
+                "screening/largest_error": screening.largest_error,
+                "screening/margin": screening.margin,
+                "screening/verified": float(len(screening.index)),
+            }
         return metrics
 
     def files(self, name: str) -> Iterator[File]:
-        result = self.result
-        yield BEST, lambda: point_bytes(self.draws.point(self.index))
-        losses = "screened" if self.screening else "loss"
-        yield LOSSES, lambda: parquet_bytes({"index": result.index, losses: result.loss, **result.named})
+        result, screening = self.result, self.screening
         title = f"{name}: {self.items:,} candidates"
-        if screening := self.screening:
+        yield BEST, lambda: point_bytes(self.candidates.point(self.index))
+        losses = {"index": result.index, "screened" if screening else "loss": result.loss, **result.named}
+        yield LOSSES, lambda: parquet_bytes(losses)
+        if screening:
             title += f", screened by {screening.screen}"
             columns = {"index": screening.index, "screened": screening.screened, "loss": screening.loss}
             yield VERIFIED, lambda: parquet_bytes(columns)
@@ -159,52 +155,95 @@ class SearchAnswer:
         if self.images:
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
-    def first_failure(self) -> str:
-        first = told(self.result.failures, self.draws)
-        first = first or (told(self.screening.failures, self.draws) if self.screening else "")
-        return first or told(self._report_failures, self.draws, self.index, "its report")
-
     def message(self) -> str:
-        doubt = screening_doubt(self.screening) if self.screening else ""
-        return "\n".join(filter(None, [self.ended, doubt, self.first_failure()]))
+        screening, report = self.screening, self.report_result
+        failed = (
+            told(self.result.failures, self.candidates)
+            or told(screening.failures if screening else None, self.candidates)
+            or told(report.failures if report else None, self.candidates, self.index, "its report")
+        )
+        return "\n".join(filter(None, [self.ended, screening.doubt if screening else "", failed]))
 
     def picture(self) -> bytes:
-        """The losses by candidate and the best so far, a PNG."""
+        """Draw the losses by candidate and the best so far as a PNG."""
         return losses_png(self.result, f"{self.items:,} candidates")
+
+    def pictures(self) -> list[Draw]:
+        return [self.picture, *([partial(images_png, self.images, "the best weights")] if self.images else [])]
 
     def __repr__(self) -> str:
         x = ", ".join(f"{name}={show(value)}" for name, value in self.x.items())
-        beside = "".join(f", {name}={value:.6g}" for name, value in {**self.best.named, **self.report}.items())
+        figures = "".join(f", {name}={value:.6g}" for name, value in {**self.best.named, **self.report}.items())
         failed = sum(self.failures.values())
         tail = f", {failed:,} failed" if failed else ""
-        return (
-            f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{beside}, candidate {self.index:,} of {self.items:,}{tail})"
-        )
-
-    def _repr_html_(self) -> str:
-        weights = [lambda: images_png(self.images, "the best weights")] if self.images else []
-        return html(repr(self), [self.picture, *weights])
+        of_all = f"candidate {self.index:,} of {self.items:,}"
+        return f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{figures}, {of_all}{tail})"
 
 
-def screening_fields(screening: Screening) -> dict[str, Any]:
-    """Return what --json prints of a screening."""
-    figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
-    return {"screen": screening.screen, "verified": len(screening.index), **figures, "certain": screening.certain}
+class SearchProgress(Progress):
+    """Shows a search in the words of the loop that optitrip began with: attempt, loss, min loss."""
+
+    def __init__(self, total: int, candidates: Candidates, *, maximize: bool = False) -> None:
+        super().__init__(total)
+        self.loss, self.index = float("nan"), -1
+        self._candidates, self._maximize, self._latest = candidates, maximize, float("nan")
+
+    def see(self, part: Part) -> None:
+        finite = part.columns["loss"][np.isfinite(part.columns["loss"])]
+        self._latest = float(finite[-1]) if len(finite) else self._latest
+        sign = -1 if self._maximize else 1
+        best = (part.columns[name][:1].tolist() for name in ("best_loss", "best_index"))
+        for loss, index in zip(*best, strict=True):  # none, if all failed
+            if self.index < 0 or (sign * loss, index) < (sign * self.loss, self.index):
+                self.loss, self.index = loss, index
+
+    def words(self) -> str:
+        extreme = "MaxLoss" if self._maximize else "MinLoss"
+        return f"Attempt {self.done:,} | Loss {self._latest:.4f} | {extreme} {self.loss:.4f} at {self.index:,}"
+
+    def best(self) -> Best | None:
+        return Best(self.loss, self.index, self._candidates, self._maximize) if self.index >= 0 else None
 
 
-def screening_words(screening: Screening) -> str:
-    """Return a screening in a line."""
-    margin = f"margin {screening.margin:.3g}" if screening.margin < math.inf else "none left out"
-    verified = f"{len(screening.index):,} verified, largest error {screening.largest_error:.3g}"
-    return f"{screening.screen}: {verified}, {margin}"
+class SearchCurve:
+    """The losses of a search, about a thousand at most however many candidates, and each new best."""
 
+    def __init__(self, items: int, sign: int = 1, name: str = "loss") -> None:
+        self._name = name
+        self._stride = 1 << max(0, (items - 1).bit_length() - POINTS_LOG2)
+        self._best, self._sign = float("nan"), sign
 
-def screening_doubt(screening: Screening) -> str:
-    """Return what the user must know of a screening; empty if all is well."""
-    if screening.certain:
-        return ""
-    return (
-        f"the screen {screening.screen} was wrong by up to {screening.largest_error:.3g}, and the nearest candidate "
-        f"left out seems {screening.margin:.3g} behind the best: one of those may be better. Another screen, or none, "
-        "would tell."
-    )
+    def points(self, part: Part, times: Times) -> list[MetricPoint]:
+        points, columns = self._losses(part, times), part.columns
+        for step, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True):
+            if self._improves(loss):
+                points.append(MetricPoint(f"{self._name}/best", loss, step, times.at(step)))
+        return points
+
+    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
+        """Return the losses of candidates that failed before.
+
+        A new best shows in the last point only: MLflow cannot withdraw points that later turn out to be wrong.
+        """
+        for loss in part.columns["low_loss"][-1:].tolist():
+            self._improves(loss)
+        return self._losses(part, times)
+
+    def end(self, items: int, time: int) -> list[MetricPoint]:
+        """Return the last point of the best so far, so that its line reaches the last candidate."""
+        return [MetricPoint(f"{self._name}/best", self._best, items - 1, time)] if np.isfinite(self._best) else []
+
+    def _improves(self, loss: float) -> bool:
+        """Return whether a loss is better than the best so far, and store it if so."""
+        if self._sign * loss >= self._sign * self._best:
+            return False
+        self._best = loss
+        return True
+
+    def _losses(self, part: Part, times: Times) -> list[MetricPoint]:
+        loss, index = part.columns["loss"], kept_indices(part.items)
+        chosen = (index % self._stride == 0) & np.isfinite(loss)
+        return [
+            MetricPoint(self._name, loss, step, times.at(step))
+            for step, loss in zip(index[chosen].tolist(), loss[chosen].tolist(), strict=True)
+        ]

@@ -11,8 +11,7 @@ DOTS = 20_000
 
 
 def losses_png(result: SearchResult, title: str) -> bytes:
-    """Losses by index as dots, and the best so far as a line; at most about twenty thousand dots."""
-
+    """Draw losses by index as dots, about `DOTS` at most, and the best so far as a line."""
     finite = np.isfinite(result.loss)
     index, loss = result.index[finite], result.loss[finite]
     stride = 1 + len(index) // DOTS
@@ -20,9 +19,11 @@ def losses_png(result: SearchResult, title: str) -> bytes:
     axes = figure.add_subplot()
     label = f"loss (every {stride:,}. shown)" if stride > 1 else "loss"
     axes.plot(index[::stride], loss[::stride], ".", markersize=2, color="0.65", label=label, rasterized=True)
-    steps = np.append(result.low_index, result.items - 1)
-    lows = np.append(result.low_loss, result.low_loss[-1])
-    axes.step(steps, lows, where="post", color="C3", label="largest so far" if result.maximize else "smallest so far")
+    steps = np.append(result.incumbent_index, result.items - 1)
+    incumbents = np.append(result.incumbent_loss, result.incumbent_loss[-1])
+    axes.step(
+        steps, incumbents, where="post", color="C3", label="largest so far" if result.maximize else "smallest so far"
+    )
     axes.plot(result.best_index[0], result.best_loss[0], "o", color="C3", markersize=5)
     best = f"{result.best_loss[0]:.6g} at {int(result.best_index[0]):,}"
     above = result.maximize

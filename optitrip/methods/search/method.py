@@ -5,38 +5,39 @@
         W = draw(n)
         if loss(W) < min_loss: min_loss, min_W = loss(W), W
 
-Kept are integers and order statistics only, never sums of floats: so merging is exact, in any grouping.
+Stored are integers and order statistics only, never sums of floats, so merging is exact in any grouping.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from optitrip.core.arrays import Array, joined, named, overwritten
-from optitrip.core.failures import Failures, Problems
+from optitrip.core.arrays import Array, joined, overwritten, without_prefix
+from optitrip.core.failures import Failures
 from optitrip.core.method import digest_of, merged
-from optitrip.core.part import Part, adjacent
+from optitrip.core.part import Part, failures_replaced
 from optitrip.loss.evaluation import stretches
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.stop_rule import SearchStopRule
+from optitrip.methods.shared.base import PointMethod, joined_part
 from optitrip.space.candidates import Candidates
 
 KEEP_ALL = 1_000_000
 KEPT, BEST = "kept_", "best_"
-"""Before the names of columns: of the numbers beside the kept losses, and of all that belongs to the best few."""
+"""Prefixes of columns: the numbers beside the stored losses, and everything about the best few."""
 CANDIDATES_AT_ONCE = 2**16
-"""Candidates whose losses are held at a time, so that a long slice takes no more memory than a short one."""
+"""The number of candidates whose losses are in memory at a time, so that long slices need no more than short ones."""
 
 
 def kept_indices(items: range, keep_all: int = KEEP_ALL) -> Array:
-    """Indices within `items` whose losses are kept: all below `keep_all`, then with each doubling every other one less.
+    """Return the indices within `items` whose losses are stored: all below `keep_all`, then ever fewer.
 
-    In [2^j, 2^(j+1)) times `keep_all` it is every 2^(j+1)-th, so that N losses leave keep_all (1 + log2(N / keep_all)
-    / 2) at the most, and the choice depends on the index alone.
+    In [2^j, 2^(j+1)) times `keep_all` they are every 2^(j+1)-th: at most keep_all (1 + log2(N / keep_all) / 2) of N
+    losses, and the choice depends on the index alone.
     """
     pieces = [np.arange(items.start, min(items.stop, keep_all))]
     low, stride = keep_all, 2
@@ -49,58 +50,47 @@ def kept_indices(items: range, keep_all: int = KEEP_ALL) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What a search found; the best first, ties to the lower index. Losses have the objective's own sign."""
+    """The result of a search; the best candidate first, ties to the lower index. Losses have the objective's sign."""
 
     items: int
     maximize: bool
     best_index: Array
     best_loss: Array
-    low_index: Array
-    low_loss: Array
-    """Records: each loss better than all before it. Their last is the best."""
+    incumbent_index: Array
+    """The candidates that were better than all before them, ascending; the last one is the best."""
+    incumbent_loss: Array
     index: Array
     loss: Array
-    """Every loss that is kept, with its index; NaN where the candidate failed."""
+    """Every stored loss, with its index; NaN where the candidate failed."""
     named: Mapping[str, Array]
     """The other numbers of the objective by name, beside `loss`."""
     best_named: Mapping[str, Array]
-    """The same beside `best_loss`."""
+    """The other numbers of the objective by name, beside `best_loss`."""
     failures: Failures
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(PointMethod[Candidates]):
     """A search of `items` candidates that keeps the `best` best: the smallest losses, or the largest."""
 
-    draws: Candidates
+    points: Candidates
     items: int
     best: int = 10
     keep_all: int = KEEP_ALL
     maximize: bool = False
     screen: str | None = None
-    """Losses are those of the objective's surrogate; how it was made."""
+    """The surrogate whose losses these are, in words; None for the objective's own losses."""
     target_loss: float | None = None
-    """The search is over at the first candidate that is this good."""
+    """The search ends at the first candidate that is this good."""
     no_improvement: int | None = None
-    """The search is over once so many candidates in a row were no better than the best before them."""
-    kind: str = "search"
-    main: bool = True
-    retried: bool = True
-    required_prefix: int = 100
-    """The mistake is in the loss then, and more of it tells nothing."""
-    block: int = 0
-
-    def sides(self, item: int) -> int:
-        return self.draws.sides(item)
-
-    def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        return self.draws.point(item, side)
-
-    def title(self, item: int, side: int | None = 0) -> str:
-        return self.draws.title(item, side)
+    """The search ends once this many candidates in a row were no better than the best before them."""
+    kind = "search"
+    main = True
+    retried = True
+    required_prefix = 100  # if they all fail, the mistake is in the loss, and more candidates show nothing new
 
     def stop_rule(self) -> SearchStopRule:
-        return SearchStopRule(self.items, self.sign, self.target_loss, self.no_improvement)
+        return SearchStopRule(self)
 
     @property
     def sign(self) -> int:
@@ -108,7 +98,7 @@ class Search:
         return -1 if self.maximize else 1
 
     def digest(self) -> bytes:
-        fields = {"draws": self.draws.describe(), "best": self.best, "keep_all": self.keep_all}
+        fields = {"draws": self.points.describe(), "best": self.best, "keep_all": self.keep_all}
         fields |= {"screen": self.screen} if self.screen else {}
         return digest_of(self.kind, {**fields, "maximize": self.maximize})
 
@@ -127,93 +117,88 @@ class Search:
         parts: list[Part] = []
         low = worst = np.inf
         for stretch in stretches(items, context.capabilities.block, CANDIDATES_AT_ONCE):
-            part = self._part(context.evaluate(self.draws.values, stretch), low, worst)
+            part = self.part(context.evaluate(self.points.values, stretch), low, worst)
             parts.append(part)
-            lows, best = part.columns["low_loss"], part.columns[BEST + "loss"]
-            low = self.sign * lows[-1] if len(lows) else low
+            incumbents, best = part.columns["low_loss"], part.columns[BEST + "loss"]
+            low = self.sign * incumbents[-1] if len(incumbents) else low
             worst = self.sign * best[-1] if len(best) == self.best else worst
         return merged(parts, self.merge)
 
-    def failed_part(self, items: range, problems: Problems) -> Part:
-        return self._part(Evaluation(items, problems=problems), np.inf, np.inf)
+    def part(self, evaluation: Evaluation, low: float = np.inf, worst: float = np.inf) -> Part:
+        """Return the part of one stretch, without losses that are not below the incumbent, or the worst of the best
+        few, of the stretches before it.
 
-    def _part(self, found: Evaluation, low: float, worst: float) -> Part:
-        """Of one stretch, without what is not below the lowest loss, or the last of the best few, of one before it.
-
-        Such losses would go when parts are merged; leaving them out here spares sorting nearly all of a long slice.
+        Merging would drop such losses; leaving them out here avoids sorting nearly all of a long slice.
         """
-        items, failures = found.items, found.failures
-        key = self.sign * found.losses
+        items, failures = evaluation.items, evaluation.failures
+        key = self.sign * evaluation.losses
         if failures.count:
             key[~np.isfinite(key)] = np.inf
-        lows = np.flatnonzero(key < low)
-        lows = lows[record_lows(key[lows])]
+        incumbents = np.flatnonzero(key < low)
+        incumbents = incumbents[improvements(key[incumbents])]
         best = np.flatnonzero(key < worst)
         kept = kept_indices(items, self.keep_all)
         columns = {
-            "loss": found.losses[kept - items.start],
-            **{KEPT + name: column[kept - items.start] for name, column in found.extras.items()},
-            "low_index": items.start + lows,
-            "low_loss": found.losses[lows],
-            **self._best({"index": items.start + best, **{n: column[best] for n, column in found.columns.items()}}),
+            "loss": evaluation.losses[kept - items.start],
+            **{KEPT + name: column[kept - items.start] for name, column in evaluation.extras.items()},
+            "low_index": items.start + incumbents,
+            "low_loss": evaluation.losses[incumbents],
+            **self._best(
+                {"index": items.start + best, **{n: column[best] for n, column in evaluation.columns.items()}}
+            ),
         }
         return Part(items, columns, failures)
 
     def merge(self, *parts: Part) -> Part:
         sides = [part.columns for part in parts]
-        index, loss = (np.concatenate([side[name] for side in sides]) for name in ("low_index", "low_loss"))
-        lows = record_lows(self.sign * loss)
-        columns = {
-            **joined(sides, "loss", KEPT),
-            "low_index": index[lows],
-            "low_loss": loss[lows],
-            **self._best(named(joined(sides, BEST + "loss", BEST), BEST)),
-        }
-        return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
+        best = without_prefix(joined(sides, BEST + "loss", BEST), BEST)
+        return joined_part(parts, {**joined(sides, "loss", KEPT), **self._incumbents(sides), **self._best(best)})
 
-    def replaced(self, whole: Part, part: Part) -> Part:
-        """Losses by place; a candidate that failed was neither among the best nor a record low, so these are put
-        together, and records that are none any more go."""
-        a, b = whole.columns, part.columns
+    def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
+        """Return the whole with the losses of retried items in their places.
+
+        A candidate that failed was neither among the best nor an incumbent, so those of all parts are joined in order
+        of index; incumbents that no longer improve on all before them are dropped.
+        """
+        sides = [whole.columns, *(part.columns for part in retried)]
         kept = kept_indices(whole.items, self.keep_all)
-        places = (kept >= part.items.start) & (kept < part.items.stop)
-        columns = {
-            name: overwritten(a.get(name), b.get(name), places, len(kept))
-            for name in sorted({*a, *b})
-            if name == "loss" or name.startswith(KEPT)
-        }
-        index = np.concatenate([a["low_index"], b["low_index"]])
-        order = np.argsort(index, kind="stable")
-        index, loss = index[order], np.concatenate([a["low_loss"], b["low_loss"]])[order]
-        lows = record_lows(self.sign * loss)
-        best = joined([a, b], BEST + "loss", BEST)
+        places = [slice(*np.searchsorted(kept, [part.items.start, part.items.stop])) for part in retried]
+        columns: dict[str, Array] = {}
+        for name in sorted({name for side in sides for name in side if name == "loss" or name.startswith(KEPT)}):
+            updates = [(place, part.columns.get(name)) for place, part in zip(places, retried, strict=True)]
+            columns[name] = overwritten(whole.columns.get(name), len(kept), updates)
+        best = joined(sides, BEST + "loss", BEST)
         order = np.argsort(best[BEST + "index"], kind="stable")
-        columns |= {
-            "low_index": index[lows],
-            "low_loss": loss[lows],
-            **self._best(named({name: column[order] for name, column in best.items()}, BEST)),
-        }
-        return Part(whole.items, columns, whole.failures.replaced(part.items, part.failures))
+        best = without_prefix({name: column[order] for name, column in best.items()}, BEST)
+        columns |= {**self._incumbents(sides), **self._best(best)}
+        return Part(whole.items, columns, failures_replaced(whole, retried))
 
     def result(self, whole: Part) -> SearchResult:
         columns = whole.columns
-        best = named(columns, BEST)
+        best = without_prefix(columns, BEST)
         return SearchResult(
             items=len(whole.items),
             maximize=self.maximize,
             best_index=best.pop("index"),
             best_loss=best.pop("loss"),
-            low_index=columns["low_index"],
-            low_loss=columns["low_loss"],
+            incumbent_index=columns["low_index"],
+            incumbent_loss=columns["low_loss"],
             index=kept_indices(whole.items, self.keep_all),
             loss=columns["loss"],
-            named=named(columns, KEPT),
+            named=without_prefix(columns, KEPT),
             best_named=best,
             failures=whole.failures,
         )
 
+    def _incumbents(self, sides: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        index, loss = (np.concatenate([side[name] for side in sides]) for name in ("low_index", "low_loss"))
+        order = np.argsort(index, kind="stable")
+        index, loss = index[order], loss[order]
+        places = improvements(self.sign * loss)
+        return {"low_index": index[places], "low_loss": loss[places]}
+
     def _best(self, columns: dict[str, Array]) -> dict[str, Array]:
-        """The best few of finite losses in order of index; a stable sort leaves ties to the lower one."""
+        """Return the best few of finite losses in order of index; a stable sort leaves ties to the lower index."""
         key = self.sign * columns["loss"]
         rows = np.arange(len(key))
         if len(key) > 4 * self.best:
@@ -222,8 +207,8 @@ class Search:
         return {BEST + name: column[chosen] for name, column in columns.items()}
 
 
-def record_lows(losses: Array) -> Array:
-    """Places where a loss is below all before it."""
+def improvements(losses: Array) -> Array:
+    """Return the places where a loss is below all before it."""
     if not len(losses):
         return np.empty(0, np.int64)
     before = np.minimum.accumulate(losses)[:-1]

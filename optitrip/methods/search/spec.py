@@ -1,30 +1,44 @@
-"""The descriptor of searches."""
+"""The [method] table of a search, and its descriptor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from optitrip.core.method import Method, Route
+from optitrip.core.point import Point
+from optitrip.core.table import Table
 from optitrip.errors import Invalid
-from optitrip.methods.search.answer import BEST, SearchAnswer
-from optitrip.methods.search.config import SearchConfig
+from optitrip.loss.objective import Capabilities
+from optitrip.methods.search.answer import BEST, SearchAnswer, SearchCurve, SearchProgress
 from optitrip.methods.search.method import Search
-from optitrip.methods.search.progress import SearchCurve, SearchProgress
-from optitrip.methods.search.route import Found, search_route
+from optitrip.methods.search.route import SearchResults, search_route
 from optitrip.methods.search.stop_rule import why_ended
 from optitrip.methods.spec import MethodSpec, SurrogateChoice
+from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import Sweep
     from optitrip.config.tables import StopTable
-    from optitrip.core.point import Point
-    from optitrip.loss.objective import Capabilities
-    from optitrip.space.variables import Space
+
+
+class SearchConfig(Table):
+    """Draw candidates, compute the loss, keep the best."""
+
+    use: Literal["search"]
+    sampler: str = "random"
+    candidates: Annotated[int, Field(ge=1, le=2**53)]
+    best: Annotated[int, Field(ge=1, le=10_000)] = 10
+    screen: Annotated[str, Field(min_length=1)] | None = None
+    """The word of the surrogate by which every candidate is screened; the best ones are verified by the objective."""
+    device: Literal["cpu", "cuda"] | None = None
+    """The device on which the surrogate is evaluated."""
 
 
 class SearchSpec(MethodSpec[SearchConfig]):
-    """Draw candidates, compute the loss, keep the best."""
+    """The descriptor of searches."""
 
     word, unit, config = "search", "candidates", SearchConfig
     point_file = BEST
@@ -37,9 +51,6 @@ class SearchSpec(MethodSpec[SearchConfig]):
         for key in ("target_loss", "no_improvement"):
             if config.screen and getattr(stop, key) is not None:
                 raise Invalid(("stop", key), "would be met by screened losses; wanted no screen, or no such line")
-
-    def sampler(self, config: SearchConfig) -> str:
-        return config.sampler
 
     def surrogate(self, config: SearchConfig) -> SurrogateChoice | None:
         return SurrogateChoice(config.screen, config.device) if config.screen else None
@@ -77,9 +88,9 @@ class SearchSpec(MethodSpec[SearchConfig]):
             return None
         return SearchCurve(method.items, method.sign, "screened" if method.screen else "loss")
 
-    def answer(self, sweep: Sweep, found: Found) -> SearchAnswer:
+    def answer(self, sweep: Sweep, found: SearchResults) -> SearchAnswer:
         ended = why_ended(sweep.stop.target_loss, sweep.stop.no_improvement, found.result, sweep.items)
-        return SearchAnswer(found.result, sweep.candidates, found.reported, screening=found.screening, ended=ended)
+        return SearchAnswer(**vars(found), candidates=sweep.candidates, ended=ended)
 
     def describe(self, sweep: Sweep) -> str:
         config: SearchConfig = sweep.method

@@ -1,7 +1,7 @@
-"""Agreement: items evaluated by the batch and by the plain call, which must give the same loss.
+"""Agreement: items evaluated by the fast call and by the plain call, which must give the same loss.
 
-A fast step of the ladder that differs from the plain loss is the user's bug that no one would ever see; so once a sweep
-two items pay for both.
+A fast call (a batch, a structured difference) that differs from the plain loss is a bug of the user that nobody would
+ever see; so once a sweep two items are evaluated both ways.
 """
 
 from __future__ import annotations
@@ -13,61 +13,25 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures, Problems
-from optitrip.core.method import NOTHING, AllItems, Points, digest_of
-from optitrip.core.part import Part, adjacent, placed
-from optitrip.loss.objective import Objective
+from optitrip.core.method import Points, Route, digest_of
+from optitrip.core.part import Part
+from optitrip.errors import NoAnswer
 from optitrip.loss.returns import Evaluation
+from optitrip.methods.shared.base import PointMethod
 
 
 @dataclass(frozen=True)
-class Disagreement:
-    """An item whose two losses differ by more than is allowed."""
-
-    index: int
-    batched: float
-    plain: float
-    allowed: float
-
-
-@dataclass(frozen=True, eq=False)
-class AgreementResult:
-    disagreements: tuple[Disagreement, ...]
-    failures: Failures
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """The first `items` of some points, both ways."""
+class Agreement(PointMethod[Points]):
+    """The first `items` of some points, both ways. Its result describes the first disagreement; empty if all agree."""
 
     points: Points
     items: int = 2
-    kind: str = "agreement"
-    main: bool = False
-    retried: bool = False
-    required_prefix: int = 0
-    block: int = 0
-
-    def sides(self, item: int) -> int:
-        return self.points.sides(item)
-
-    def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        return self.points.point(item, side)
-
-    def title(self, item: int, side: int | None = 0) -> str:
-        return self.points.title(item, side)
-
-    def stop_rule(self) -> AllItems:
-        return AllItems(self.items)
+    kind = "agreement"
+    fast_call = "losses"
+    common_column = "batched"
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"points": self.points.describe()})
-
-    def prepare(self, objective: Objective) -> Any:
-        return objective
-
-    @property
-    def preparation(self) -> bytes:
-        return NOTHING
 
     def evaluate(self, context: Any, items: range) -> Part:
         in_batch = context.evaluate(self.points.values, items)
@@ -82,31 +46,36 @@ class Agreement:
         nothing = Evaluation(items, problems=problems)
         return compared(items, nothing, nothing, np.zeros(len(items)))
 
-    def merge(self, *parts: Part) -> Part:
-        columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-        return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
-
-    def replaced(self, whole: Part, part: Part) -> Part:
-        return placed(whole, part)
-
-    def result(self, whole: Part) -> AgreementResult:
-        rows = zip(*(whole.columns[name].tolist() for name in ("batched", "plain", "allowed")), strict=True)
-        found = [
-            Disagreement(index, batched, plain, allowed)
-            for index, (batched, plain, allowed) in zip(whole.items, rows, strict=True)
-            if not agree(batched, plain, allowed)
-        ]
-        return AgreementResult(tuple(found), whole.failures)
+    def result(self, whole: Part) -> str:
+        fast, plain, allowed = (whole.columns[name] for name in ("batched", "plain", "allowed"))
+        # Two losses that are NaN, or the same infinity, agree.
+        wrong = np.flatnonzero(~np.isclose(fast, plain, rtol=0, atol=allowed, equal_nan=True))
+        if not len(wrong):
+            return ""
+        row = int(wrong[0])
+        first = whole.failures.first()
+        why = f"\n{first[1].traceback or first[1].message}" if first else ""
+        return (
+            f"{self.title(whole.items[row])}: {self.fast_call} gives {float(fast[row])!r} where the plain call gives "
+            f"{float(plain[row])!r}; they may differ by {allowed[row]:.3g}. Correct one of them, or give the objective "
+            f"a relative `tolerance`.{why}"
+        )
 
 
 def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) -> Part:
-    """What fails both ways is the next stage's to record; what fails one way only is told here."""
-    ours = {items[row] for row in np.flatnonzero(np.isfinite(fast.losses) != np.isfinite(plain.losses)).tolist()}
-    found = [(kind, record) for way in (fast, plain) for kind, record in way.problems if record.index in ours]
+    """Return both losses of each item; an item that fails both ways is left to the next stage to record."""
+    one_way = {items[row] for row in np.flatnonzero(np.isfinite(fast.losses) != np.isfinite(plain.losses)).tolist()}
+    found = [(kind, record) for way in (fast, plain) for kind, record in way.problems if record.index in one_way]
     failures = Failures.of({record.index: kind for kind, record in found}, found)
     return Part(items, {"batched": fast.losses, "plain": plain.losses, "allowed": allowed}, failures)
 
 
-def agree(batched: float, plain: float, allowed: float) -> bool:
-    """Whether two losses are as near as is allowed; two that are NaN, or the same infinity, agree."""
-    return bool(np.isclose(batched, plain, rtol=0, atol=allowed, equal_nan=True))
+def check_agreement(method: Agreement) -> Route:
+    """Go on only if the fast call and the plain call agree.
+
+    Raises:
+        NoAnswer: if they disagree, with both losses.
+    """
+    disagreement: str = yield method
+    if disagreement:
+        raise NoAnswer(disagreement)

@@ -2,110 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array, joined
-from optitrip.core.failures import Failures, Problems
-from optitrip.core.method import NOTHING, AllItems, digest_of
-from optitrip.core.part import Part, adjacent, placed
-from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation
+from optitrip.core.arrays import Array
+from optitrip.core.method import digest_of
+from optitrip.core.part import Part
+from optitrip.methods.shared.base import PointMethod
 from optitrip.space.candidates import Candidates
 
 
 @dataclass(frozen=True)
-class CandidateSubset:
-    """Some candidates of a search as points of their own."""
+class Verification(PointMethod[Candidates]):
+    """The losses of the candidates `indices`; its result is the part that covers them."""
 
-    draws: Candidates
-    candidates: tuple[int, ...]
+    points: Candidates
+    indices: tuple[int, ...]
+    kind = "verification"
+    retried = True
+
+    @property
+    def items(self) -> int:
+        return len(self.indices)
+
+    def point_index(self, item: int) -> int:
+        return self.indices[item]
 
     def values(self, items: range) -> dict[str, Array]:
-        points = [self.draws.point(self.candidates[item]) for item in items]
+        points = [self.point(item) for item in items]
         values = {name: np.concatenate([point[name] for point in points]) for name in points[0]}
         for column in values.values():
             column.flags.writeable = False
         return values
 
-    def sides(self, item: int) -> int:
-        return self.draws.sides(self.candidates[item])
-
-    def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        return self.draws.point(self.candidates[item], side)
-
-    def title(self, item: int, side: int | None = 0) -> str:
-        return self.draws.title(self.candidates[item], side)
-
-    def describe(self) -> dict[str, Any]:
-        return {"draws": self.draws.describe(), "candidates": list(self.candidates)}
-
-
-@dataclass(frozen=True, eq=False)
-class VerificationResult:
-    losses: Array
-    """Of each chosen candidate; NaN where it failed."""
-    named: Mapping[str, Array]
-    """The other numbers of the objective by name, beside `losses`."""
-    failures: Failures
-
-
-@dataclass(frozen=True)
-class Verification:
-    """The losses of chosen candidates."""
-
-    points: CandidateSubset
-    kind: str = "verification"
-    main: bool = False
-    retried: bool = True
-    required_prefix: int = 0
-    block: int = 0
-
-    @property
-    def items(self) -> int:
-        return len(self.points.candidates)
-
-    def sides(self, item: int) -> int:
-        return self.points.sides(item)
-
-    def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        return self.points.point(item, side)
-
-    def title(self, item: int, side: int | None = 0) -> str:
-        return self.points.title(item, side)
-
-    def stop_rule(self) -> AllItems:
-        return AllItems(self.items)
-
     def digest(self) -> bytes:
-        return digest_of(self.kind, self.points.describe())
+        return digest_of(self.kind, {"draws": self.points.describe(), "candidates": list(self.indices)})
 
-    def prepare(self, objective: Objective) -> Objective:
-        return objective
-
-    @property
-    def preparation(self) -> bytes:
-        return NOTHING
-
-    def evaluate(self, context: Objective, items: range) -> Part:
-        return self._part(context.evaluate(self.points.values, items))
-
-    def failed_part(self, items: range, problems: Problems) -> Part:
-        return self._part(Evaluation(items, problems=problems))
-
-    def _part(self, found: Evaluation) -> Part:
-        return Part(found.items, dict(found.columns) | {"loss": found.losses}, found.failures)
-
-    def merge(self, *parts: Part) -> Part:
-        columns = joined([part.columns for part in parts], "loss", "")
-        return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
-
-    def replaced(self, whole: Part, part: Part) -> Part:
-        return placed(whole, part)
-
-    def result(self, whole: Part) -> VerificationResult:
-        columns = dict(whole.columns)
-        return VerificationResult(columns.pop("loss"), columns, whole.failures)
+    def result(self, whole: Part) -> Part:
+        return whole

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optitrip.core.arrays import Array
 from optitrip.core.part import Part
 from optitrip.core.progress import Progress
-from optitrip.output.answer import File, Rows, Table
+from optitrip.output.answer import Answer, File, Rows, Table
 from optitrip.output.text import told
 from optitrip.space.candidates import Candidates
 from toy_method.method import HITS, CountResult
@@ -48,11 +47,11 @@ class CountProgress(Progress):
 
 
 @dataclass(frozen=True, eq=False)
-class CountAnswer:
-    """The count, and its first draw."""
+class CountAnswer(Answer):
+    """The count, and its first hit."""
 
     result: CountResult
-    draws: Candidates
+    candidates: Candidates
 
     @property
     def items(self) -> int:
@@ -62,23 +61,12 @@ class CountAnswer:
     def failures(self) -> Mapping[str, int]:
         return self.result.failures.counts()
 
-    @property
-    def report(self) -> Mapping[str, float]:
-        return {}
-
-    @property
-    def shown(self) -> Mapping[str, Any]:
-        return {}
-
     def fields(self, folder: Path | None) -> dict[str, Any]:
         file = str(folder / FILE) if folder else None
         return {"count": self.result.count, "first": self.result.first, "complete": True, "file": file}
 
     def rows(self) -> Rows:
         return [("count", f"{self.result.count:,}"), ("first", f"{self.result.first}")]
-
-    def with_images(self, images: Mapping[str, Array]) -> CountAnswer:
-        return self
 
     def table(self) -> Table | None:
         return ["first", "count"], [[f"{self.result.first}", f"{self.result.count}"]]
@@ -90,4 +78,4 @@ class CountAnswer:
         yield FILE, lambda: json.dumps([self.result.count, self.result.first]).encode()
 
     def message(self) -> str:
-        return told(self.result.failures, self.draws)
+        return told(self.result.failures, self.candidates)

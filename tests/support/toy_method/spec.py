@@ -1,9 +1,11 @@
-"""The descriptor of counts."""
+"""The [method] table of a count, and its descriptor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.method import Method, Route
@@ -11,16 +13,24 @@ from optitrip.core.observer import Times
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.core.progress import Curve, MetricPoint
+from optitrip.core.table import Table
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.spec import MethodSpec
 from optitrip.space.variables import Space
 from toy_method.answer import CountAnswer, CountProgress
-from toy_method.config import CountConfig
-from toy_method.method import EARLIEST, Count, Found, count_route
+from toy_method.method import EARLIEST, Count, CountResult, count_route
+
+
+class CountConfig(Table):
+    """The number of draws that have a loss below a number."""
+
+    use: Literal["count"]
+    draws: Annotated[int, Field(ge=1)]
+    below: float
 
 
 class CountSpec(MethodSpec[CountConfig]):
-    """Count the draws whose loss is below a number."""
+    """The descriptor of counts."""
 
     word, unit, config = "count", "draws", CountConfig
     no_answer: ClassVar[Mapping[str, Any]] = {"count": None}
@@ -43,8 +53,8 @@ class CountSpec(MethodSpec[CountConfig]):
     def curve(self, method: Method) -> Curve | None:
         return FirstHit() if isinstance(method, Count) else None
 
-    def answer(self, sweep: Sweep, found: Found) -> CountAnswer:
-        return CountAnswer(found.result, sweep.candidates)
+    def answer(self, sweep: Sweep, found: CountResult) -> CountAnswer:
+        return CountAnswer(found, sweep.candidates)
 
     def describe(self, sweep: Sweep) -> str:
         return f"count: {sweep.items:,} draws, those with a loss below {sweep.method.below:g}"
@@ -57,11 +67,11 @@ class FirstHit:
     """The chart: one point, where the first hit is."""
 
     def __init__(self) -> None:
-        self._there = False
+        self._found = False
 
     def points(self, part: Part, times: Times) -> list[MetricPoint]:
-        first = [] if self._there else part.columns[EARLIEST].tolist()
-        self._there = self._there or bool(first)
+        first = [] if self._found else part.columns[EARLIEST].tolist()
+        self._found = self._found or bool(first)
         return [MetricPoint("count/first", 1.0, index, times.at(index)) for index in first]
 
     def retried(self, part: Part, times: Times) -> list[MetricPoint]:

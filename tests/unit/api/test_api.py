@@ -75,7 +75,7 @@ def search_bits(found: Any) -> dict[str, Any]:
         "best": (found.loss.hex(), found.index, x),
         "losses": (found.losses.tobytes(), found.indices.tobytes()),
         "few": (result.best_index.tobytes(), result.best_loss.tobytes()),
-        "lows": (result.low_index.tobytes(), result.low_loss.tobytes()),
+        "lows": (result.incumbent_index.tobytes(), result.incumbent_loss.tobytes()),
         "beside": {name: column.tobytes() for name, column in result.named.items()},
         "failures": (found.items, found.failures),
     }  # fmt: skip
@@ -170,8 +170,8 @@ def test_a_search_has_the_bits_of_the_sweep_file(session: optitrip.Session, case
     assert found.index == int(np.nanargmin(found.losses))
     assert found.loss == found.losses[found.index]
     if case != "object":
-        k = found.draws.values(range(N))["k"].tolist()
-        x = found.draws.values(range(N))["x"]
+        k = found.candidates.values(range(N))["k"].tolist()
+        x = found.candidates.values(range(N))["x"]
         by_hand = [((row - 1) ** 2).sum() * each + 2.5 for row, each in zip(x, k, strict=True)]
         by_hand = [np.nan if case == "failing" and each > 6 else loss for each, loss in zip(k, by_hand, strict=True)]
         np.testing.assert_allclose(found.losses, by_hand, rtol=1e-12)
@@ -259,7 +259,7 @@ def test_plain_uses_the_plain_call(session: optitrip.Session) -> None:
     batches = session.search(both, ONE, candidates=50)
     plainly = session.search(both, ONE, candidates=50, plain=True)
     again = session.search(both, ONE, candidates=50)
-    xs = batches.draws.values(range(50))["x"]
+    xs = batches.candidates.values(range(50))["x"]
     assert batches.losses.tolist() == (xs * xs + 1).tolist()
     assert plainly.losses.tolist() == [both(x) for x in xs.tolist()]
     assert again.losses.tobytes() == batches.losses.tobytes()
@@ -601,7 +601,7 @@ def test_numbers_beside_the_loss_are_in_the_files(cwd: Path) -> None:
     found = optitrip.search(beside, SPACE, candidates=100, state_dir=cwd)
     (file,) = cwd.glob("*/losses.parquet")
     columns = pq.read_table(file)
-    xs = found.draws.values(range(100))
+    xs = found.candidates.values(range(100))
     assert columns.column_names == ["index", "loss", "first", "k"]
     assert columns["loss"].to_numpy().tobytes() == found.losses.tobytes()
     assert columns["first"].to_pylist() == xs["x"][:, 0].tolist()
@@ -806,8 +806,8 @@ def test_a_session_keeps_the_loss_here(cwd: Path) -> None:
         session.search(Travels(cwd / "log"), ONE, candidates=2)
     assert Travels.packed == 2
     assert (cwd / "log").read_text().split() == [str(os.getpid())] * 2
-    assert first.losses.tolist() == (first.draws.values(range(5))["x"] ** 2).tolist()
-    assert second.losses.tolist() == (second.draws.values(range(8))["x"] ** 2).tolist()
+    assert first.losses.tolist() == (first.candidates.values(range(5))["x"] ** 2).tolist()
+    assert second.losses.tolist() == (second.candidates.values(range(8))["x"] ** 2).tolist()
 
 
 def test_a_session_keeps_loss_and_workers_on_ray(ray_session: optitrip.Session, cwd: Path) -> None:
@@ -824,11 +824,11 @@ def test_a_session_keeps_loss_and_workers_on_ray(ray_session: optitrip.Session, 
     assert there.report["pid"] in pids
     assert Travels.packed == 1
     assert sorted((cwd / "log").read_text().split()) == sorted(str(int(pid)) for pid in pids)
-    assert first.losses.tolist() == (first.draws.values(range(300))["x"] ** 2).tolist()
+    assert first.losses.tolist() == (first.candidates.values(range(300))["x"] ** 2).tolist()
     assert (
         second.losses.tolist()
         == (
-            second.draws.values(
+            second.candidates.values(
                 range(300),
             )["x"]
             ** 2
@@ -876,7 +876,7 @@ def test_a_session_goes_on_after_the_same_loss_had_no_answer(session: optitrip.S
     with pytest.raises(optitrip.NoAnswer, match="negative"):
         session.search(positive, {"x": {"uniform": [-2, -1]}}, candidates=500)
     found = session.search(positive, {"x": {"uniform": [1, 2]}}, candidates=500)
-    assert found.losses.tolist() == found.draws.values(range(500))["x"].tolist()
+    assert found.losses.tolist() == found.candidates.values(range(500))["x"].tolist()
 
 
 class Interrupts:
@@ -906,7 +906,7 @@ def test_ctrl_c_ends_the_call_and_not_the_session() -> None:
             session.search(loss, ONE, candidates=50)
         assert Interrupts.calls == 30
         found = session.search(loss, ONE, candidates=50)
-        assert found.losses.tolist() == (found.draws.values(range(50))["x"] ** 2).tolist()
+        assert found.losses.tolist() == (found.candidates.values(range(50))["x"] ** 2).tolist()
         assert session.search(square, ONE, candidates=9).losses.tobytes() == found.losses[:9].tobytes()
 
 
@@ -916,7 +916,7 @@ def test_ctrl_c_leaves_what_was_stored() -> None:
     with pytest.raises(KeyboardInterrupt, match=r"of 50 candidates are stored"):
         optitrip.search(Interrupts(30), ONE, candidates=50, executor="serial", state_dir="kept")
     found = optitrip.search(Interrupts(0), ONE, candidates=50, executor="serial", state_dir="kept")
-    assert found.losses.tolist() == (found.draws.values(range(50))["x"] ** 2).tolist()
+    assert found.losses.tolist() == (found.candidates.values(range(50))["x"] ** 2).tolist()
     assert 50 < Interrupts.calls < 80
 
 
@@ -996,7 +996,7 @@ def test_a_disk_that_is_full_stops_the_call(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Journal, "write", real)
     found, evaluated = calls(lambda: optitrip.search(counted, ONE, candidates=60, executor="serial", state_dir="kept"))
     assert evaluated == 60  # the first one once more, to see that the loss is the same
-    assert found.losses.tolist() == (found.draws.values(range(60))["x"] ** 2).tolist()
+    assert found.losses.tolist() == (found.candidates.values(range(60))["x"] ** 2).tolist()
 
 
 def test_answers_are_frozen() -> None:

@@ -18,7 +18,7 @@ from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.loss.objective import Objective
-from optitrip.methods.search.progress import SearchProgress
+from optitrip.methods.search.answer import SearchProgress
 from optitrip.methods.shared.consistency import Agreement
 from optitrip.runtime.background import abandoned, await_abandoned
 

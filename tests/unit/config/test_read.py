@@ -17,7 +17,7 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.differences import differences
 from optitrip.core.suggest import nearest
 from optitrip.errors import InputError
-from optitrip.methods.search.config import SearchConfig
+from optitrip.methods.search.spec import SearchConfig
 from optitrip.store.start_point import read
 
 SWEEPS = sorted((Path(__file__).parents[3] / "sweeps").glob("*.toml"))

@@ -150,7 +150,7 @@ def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: b
     objective = Objective(loss, plain=plain)
     by_losses = gradient_of(Point({"W": W}, ("W",)), np.arange(W.size), scheme, step)
     method = (
-        by_losses if plain else Deltas(by_losses.neighbours, by_losses.items, block=objective.capabilities.deltas_block)
+        by_losses if plain else Deltas(by_losses.stencils, by_losses.items, block=objective.capabilities.deltas_block)
     )
     route, result = gradient_route(method, objective.capabilities), None
     while True:
@@ -158,7 +158,7 @@ def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: b
             stage = route.send(result)
         except StopIteration as end:
             found = end.value
-            return GradientAnswer(found.result, found.method, found.reported, found.derived)
+            return GradientAnswer(**vars(found))
         result = stage.result(stage.evaluate(stage.prepare(objective), range(stage.items)))
 
 
@@ -183,7 +183,7 @@ def test_tiny_steps_are_as_good_as_the_analytic_gradient() -> None:
 
 
 class Wrong(Softmax):
-    """Its deltas are a little off."""
+    """A classifier whose deltas are slightly wrong."""
 
     def around(self, W: Array) -> Any:
         around = super().around(W)
@@ -193,7 +193,7 @@ class Wrong(Softmax):
 
 
 def test_deltas_that_differ_from_the_plain_call_end_the_sweep() -> None:
-    """The ladder never switches silently: both values are named."""
+    """Evaluation never switches silently: both values are named."""
     W = 0.03 * np.random.default_rng(5).standard_normal((10, 65))
     with pytest.raises(NoAnswer, match=r"x with W\[0, 0\] one step \+h: deltas gives .* where the plain call gives"):
         answer(Wrong(center=False, bias=False, l2=1.0), W[:, :64] + 1, "forward", 1e-2)
@@ -204,13 +204,13 @@ class Refuses(Softmax):
         raise MemoryError("no room for the scores")
 
 
-def test_an_objective_that_cannot_be_prepared_is_told_as_it_raised() -> None:
-    """Its own words, not those of a worker; and weights of another shape are told by the loss."""
+def test_an_objective_that_cannot_be_prepared_is_reported_as_it_raised() -> None:
+    """With its own message, not that of a worker; and the loss reports weights of another shape."""
     with pytest.raises(NoAnswer) as caught:
         answer(Refuses(), np.zeros((10, 65)), "forward")
     assert "MemoryError: no room for the scores" in str(caught.value)
     objective = Objective(Softmax())
-    method = Deltas(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward").neighbours, 641)
+    method = Deltas(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward").stencils, 641)
     part = method.evaluate(method.prepare(objective), range(1))
     assert "wanted (10, 65)" in part.failures.records["raised"][0].message
 
@@ -227,11 +227,11 @@ def test_a_coordinate_without_a_step_does_not_end_the_sweep() -> None:
 
 def test_the_check_and_the_gradient_share_what_is_prepared() -> None:
     """Preparing an objective around a point may take longer than all deltas: a worker does it once."""
-    made: list[Any] = []
+    prepared: list[Any] = []
 
     class Counted(Structured):
         def around(self, x: Array, k: int, c: float) -> Any:
-            made.append(x)
+            prepared.append(x)
             return super().around(x, k, c)
 
     worker = Worker(Objective(Counted(ENTRIES)))
@@ -239,7 +239,7 @@ def test_the_check_and_the_gradient_share_what_is_prepared() -> None:
     worker.evaluate(DeltasAgreement(method.points, 3, method=method), range(3))
     for items in (range(40), range(40, 1 + ENTRIES)):
         worker.evaluate(method, items)
-    assert len(made) == 1
+    assert len(prepared) == 1
     worker.evaluate(Report(method.points, 0), range(1))
     worker.evaluate(method, range(3))
-    assert len(made) == 2
+    assert len(prepared) == 2

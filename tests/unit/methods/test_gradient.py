@@ -37,7 +37,7 @@ def result(loss: Any, point: Point, scheme: str = "central", step: float | None 
     return method.result(method.evaluate(objective, range(method.items)))
 
 
-def apart(a: Array, b: Array) -> float:
+def relative_difference(a: Array, b: Array) -> float:
     """||a - b|| / (||a|| + ||b||)."""
     return float(np.linalg.norm(a - b) / (np.linalg.norm(a) + np.linalg.norm(b)))
 
@@ -49,7 +49,7 @@ def test_digits_against_the_analytic_gradient(make: type, scheme: str, bound: fl
     loss = make()
     W = 1e-4 * np.random.default_rng(3).standard_normal((10, 65))
     found = result(loss, Point({"W": W}, ("W",)), scheme)
-    assert apart(found.gradient["W"], loss.gradient(W)) <= bound
+    assert relative_difference(found.gradient["W"], loss.gradient(W)) <= bound
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -100,7 +100,7 @@ def test_analytic_functions(loss: Analytic) -> None:
     np.testing.assert_allclose(result(loss, at(x)).gradient["x"], loss.gradient(x), rtol=1e-7, atol=1e-7)
 
 
-def test_scipy_says_the_same() -> None:
+def test_scipy_agrees() -> None:
     """Its forward differences with the same steps divide by what was taken too; only the last bits differ."""
     x = np.random.default_rng(2).standard_normal(6)
     steps = np.sqrt(EPS) * np.maximum(1, np.abs(x))
@@ -127,13 +127,13 @@ def test_the_quotient_is_by_the_step_that_was_taken(x: list[float], step: float,
     base = point.values["x"].astype(np.float64)
     up = (base + step).astype(dtype).astype(np.float64) if scheme != "backward" else base
     down = (base - step).astype(dtype).astype(np.float64) if scheme != "forward" else base
-    stuck = ((up == base) & (scheme != "backward")) | ((down == base) & (scheme != "forward"))
-    assert (found.flags["x"] == WITHOUT_STEP).tolist() == stuck.tolist()
-    assert np.isnan(found.gradient["x"]).tolist() == stuck.tolist()
+    unmoved = ((up == base) & (scheme != "backward")) | ((down == base) & (scheme != "forward"))
+    assert (found.flags["x"] == WITHOUT_STEP).tolist() == unmoved.tolist()
+    assert np.isnan(found.gradient["x"]).tolist() == unmoved.tolist()
     taken = (up - down) / (2 if scheme == "central" else 1)
     assert found.steps["x"].tolist() == taken.tolist()
-    slack = 1e-10 * (1 + np.abs(base).sum()) / np.where(stuck, 1, taken)
-    assert (np.abs(found.gradient["x"] - 1)[~stuck] <= slack[~stuck]).all()
+    slack = 1e-10 * (1 + np.abs(base).sum()) / np.where(unmoved, 1, taken)
+    assert (np.abs(found.gradient["x"] - 1)[~unmoved] <= slack[~unmoved]).all()
     assert all(x.dtype == dtype for x in seen)
 
 
@@ -166,7 +166,7 @@ def test_default_steps_are_those_of_the_dtype() -> None:
             np.testing.assert_allclose(found.steps["x"], eps**power * np.maximum(1, np.abs(x)), rtol=1e-3)
 
 
-def test_an_unchanged_loss_is_told() -> None:
+def test_an_unchanged_loss_is_flagged() -> None:
     """A loss that a step leaves as it is, to the bit, gives 0 with a flag."""
     found = result(lambda x: float(x[0]) ** 2, at([3.0, 4.0]))
     assert found.gradient["x"].tolist() == [pytest.approx(6), 0]
@@ -197,7 +197,7 @@ def test_what_fails_is_missing_and_flagged(scheme: str) -> None:
 
 
 def test_one_side_of_a_central_difference_may_fail() -> None:
-    """Outside of the domain on one side only: the coordinate is missing, told once, with its own exception."""
+    """Outside of the domain on one side only: the coordinate is missing and recorded once, with its own exception."""
     found = result(lambda x: math.sqrt(x), at(0.0), step=0.1)
     assert found.failures.counts() == {"raised": 1}
     assert found.failures.records["raised"][0].type == "ValueError"
@@ -219,7 +219,7 @@ def test_several_variables_and_constants() -> None:
 
 
 def test_the_base_point_is_untouched() -> None:
-    """Law 8: whatever a loss does to its parameters, x is what it was, and the loss is told."""
+    """Law 8: whatever a loss does to its parameters, x is what it was, and the loss gets an error."""
     point = at([1.0, 2.0])
     before = point.values["x"].tobytes()
 
@@ -239,10 +239,10 @@ def test_coordinates_that_were_not_asked_for_are_flagged() -> None:
     objective = WIDE_LOSSES["scalar"]
     part = some.result(some.evaluate(objective, range(some.items)))
     full = whole.result(whole.evaluate(objective, range(whole.items)))
-    there = part.flags["x"] != LEFT_OUT
-    assert there.sum() == 20
-    assert part.gradient["x"][there].tobytes() == full.gradient["x"][there].tobytes()
-    assert np.isnan(part.gradient["x"][~there]).all()
+    asked = part.flags["x"] != LEFT_OUT
+    assert asked.sum() == 20
+    assert part.gradient["x"][asked].tobytes() == full.gradient["x"][asked].tobytes()
+    assert np.isnan(part.gradient["x"][~asked]).all()
 
 
 def test_the_order_of_coordinates_changes_no_value_of_a_plain_loss() -> None:
@@ -262,7 +262,7 @@ def test_at_zero_weights_the_losses_are_known() -> None:
     assert result(Softmax(), Point({"W": W}, ("W",))).loss == pytest.approx(math.log(10), rel=1e-14)
     hinge = result(Hinge(), Point({"W": W}, ("W",)))
     assert hinge.loss == 9
-    assert apart(hinge.gradient["W"], Hinge().gradient(W)) <= 1e-9
+    assert relative_difference(hinge.gradient["W"], Hinge().gradient(W)) <= 1e-9
 
 
 def test_digests_tell_gradients_apart() -> None:
@@ -304,7 +304,7 @@ def answered(loss: Any) -> Any:
             stage = route.send(result)
         except StopIteration as end:
             found = end.value
-            return GradientAnswer(found.result, found.method, found.reported, found.derived)
+            return GradientAnswer(**vars(found))
         result = stage.result(stage.evaluate(objective, range(stage.items)))
 
 
@@ -315,14 +315,14 @@ def test_the_analytic_gradient_is_that_of_what_varies(given: Any) -> None:
 
 
 def test_an_analytic_gradient_of_nan_does_not_agree() -> None:
-    """Nothing silent: a gradient that is not there differs from one that is."""
+    """Nothing silent: a missing gradient differs from one that is known."""
     found = answered(Slopes(np.array([1.0, np.nan])))
     assert math.isnan(found.difference)
     assert found.fields(None)["gradient"]["from_analytic"] is None
 
 
 def test_a_wrong_analytic_gradient_is_a_failure() -> None:
-    """Told with the shapes that were wanted; the numeric one stands."""
+    """Its message names the shapes that were wanted; the numeric gradient is unaffected."""
     found = answered(Slopes(np.ones(3)))
     assert found.failures == {"analytic": 1}
     assert "(2,)" in found.message()
@@ -336,15 +336,15 @@ def test_norms_do_not_overflow() -> None:
     assert GradientAnswer(found, method).norm == pytest.approx(math.sqrt(2) * 1e200)
 
 
-def test_a_step_out_of_range_is_told_as_such() -> None:
-    """Neither evaluated at infinity without a word, nor called too small."""
+def test_a_step_out_of_range_is_reported_as_such() -> None:
+    """It is neither evaluated at infinity without a message, nor called too small."""
     found = result(lambda x: float(x[1]), at([1.7e308, 1.0]), "forward", 1e308)
     assert found.flags["x"].tolist() == [WITHOUT_STEP, 0]
     assert "a step further it is inf; wanted another step" in found.failures.records["no step"][0].message
 
 
 def test_x_is_evaluated_once() -> None:
-    """Central differences share f(x), whose loss may be dear."""
+    """Central differences share f(x), whose loss may be expensive."""
     calls: list[list[float]] = []
     result(lambda x: calls.append(x.tolist()) or float(np.sum(x)), at([1.0, 2.0]))
     assert calls.count([1.0, 2.0]) == 1

@@ -1,4 +1,4 @@
-"""Screening: the winner is that of a search without it; where the stand-in is bad more are verified, and it says so."""
+"""Screening: the winner is that of a search without it; the worse the surrogate, the more candidates are verified."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SPACE = {"W": {"shape": [10, 65], "normal": [0, 0.03]}}
 
 
 class Bowl:
-    """The sum of squares; its stand-in errs by `error` times a number of each point's own, and by `offset`."""
+    """The sum of squares; its surrogate errs by `error` times a number of each point's own, and by `offset`."""
 
     screens = ("wrong",)
     block = 64
@@ -78,7 +78,7 @@ def search(loss: Any, candidates: int = 2_000, **options: Any) -> SearchAnswer:
     error=st.floats(0, 0.3), offset=st.floats(-100, 100), seed=st.integers(0, 2**32), maximize=st.booleans(),
 )  # fmt: skip
 def test_the_winner_is_that_of_the_whole_search(error: float, offset: float, seed: int, maximize: bool) -> None:
-    """However far the stand-in is off, in general or about a single candidate, if it says that it is certain."""
+    """However far the surrogate is off, in general or about a single candidate, if it says that it is certain."""
     whole = search(Bowl(error), seed=seed, maximize=maximize)
     found = search(Bowl(error, offset), seed=seed, maximize=maximize, screen="wrong")
     assert found.screening is not None
@@ -88,7 +88,7 @@ def test_the_winner_is_that_of_the_whole_search(error: float, offset: float, see
     assert found.screening.offset == pytest.approx(offset, abs=error + 1e-9)
 
 
-def test_a_worse_stand_in_has_more_verified() -> None:
+def test_a_worse_surrogate_has_more_verified() -> None:
     """With a good one the first few do; with a bad one as many as its errors demand."""
     screenings = [search(Bowl(error), screen="wrong").screening for error in (0, 0.5, 1)]
     none, some, many = (len(one.index) for one in screenings if one)
@@ -107,7 +107,7 @@ def test_the_losses_are_the_objectives_own() -> None:
     assert np.abs(found.losses - whole.losses - 3).max() <= 0.01 + 1e-9
     assert found.result.best_index.tolist() == whole.result.best_index.tolist()
     assert found.result.best_loss.tolist() == whole.result.best_loss.tolist()
-    assert found.result.low_loss[-1] == found.loss
+    assert found.result.incumbent_loss[-1] == found.loss
 
 
 def test_few_candidates_are_all_verified() -> None:
@@ -129,7 +129,7 @@ def test_it_says_so_if_one_that_was_left_out_may_be_better(monkeypatch: pytest.M
 
 
 def test_failures_of_both_are_recorded() -> None:
-    """A candidate that the objective cannot evaluate is a failure and does not win, whatever the stand-in thinks."""
+    """A candidate that the objective cannot evaluate is a failure and does not win, whatever the surrogate thinks."""
     bowl = Bowl(0.0, poison=-0.001)  # half of all
     found = search(bowl, screen="wrong")
     whole = search(bowl)
@@ -174,13 +174,13 @@ def test_screening_finds_the_winner_of_digits(classifier: LinearClassifier, how:
 
 @pytest.mark.parametrize("how", SCREENS)
 def test_a_screen_gives_the_same_bits_in_any_place_and_on_a_worker(classifier: LinearClassifier, how: str) -> None:
-    """Law 1 for stand-ins: neighbours, pickling and read-only arrays change nothing."""
+    """Law 1 for surrogates: neighbours, pickling and read-only arrays change nothing."""
     W = np.random.default_rng(4).standard_normal((64, 10, 65)) * 0.03
-    stand_in: Any = classifier.screen(how)
-    whole = stand_in.losses(W)
+    surrogate: Any = classifier.screen(how)
+    whole = surrogate.losses(W)
     for place in (0, 17, 63):
-        assert stand_in.losses(np.repeat(W[place : place + 1], 64, axis=0))[place] == whole[place]
-    assert as_on_a_worker(stand_in).losses(W).tobytes() == whole.tobytes()
+        assert surrogate.losses(np.repeat(W[place : place + 1], 64, axis=0))[place] == whole[place]
+    assert as_on_a_worker(surrogate).losses(W).tobytes() == whole.tobytes()
     assert classifier.screen(how).losses(W).tobytes() == whole.tobytes()
 
 
@@ -196,11 +196,11 @@ def test_what_a_low_rank_leaves_out_is_of_second_order(monkeypatch: pytest.Monke
     the linear term."""
     monkeypatch.setattr(linear_screens, "RANK", 8)
     softmax = Softmax("digits")
-    stand_in: Any = softmax.screen("low_rank")
+    surrogate: Any = softmax.screen("low_rank")
     W = np.random.default_rng(6).standard_normal((64, 10, 65)) * 1e-3
-    errors = [np.abs(stand_in.losses(scale * W) - softmax.losses(scale * W)).max() for scale in (1, 10)]
+    errors = [np.abs(surrogate.losses(scale * W) - softmax.losses(scale * W)).max() for scale in (1, 10)]
     assert errors[1] == pytest.approx(100 * errors[0], rel=0.3)
-    linear = np.abs(W.reshape(64, -1) @ stand_in._linear.ravel()).max()
+    linear = np.abs(W.reshape(64, -1) @ surrogate._linear.ravel()).max()
     assert errors[0] < linear / 20
 
 
@@ -214,7 +214,7 @@ def test_the_directions_are_those_of_the_singular_value_decomposition(monkeypatc
     assert np.square(x - x @ basis @ basis.T).sum() <= 1.001 * least
 
 
-# At the door, and what is kept
+# Refused sweep files, and result files
 
 
 def write(folder: Path, method: str, loss: str = "optitrip.objectives:Softmax") -> Path:
@@ -255,7 +255,7 @@ def test_a_wrong_screen_is_refused_at_its_line(tmp_path: Path, method: str, said
         run_sweep(read(write(tmp_path, method)), Options(tmp_path / "state"), Observer())
 
 
-def test_a_loss_without_screens_is_told_so(tmp_path: Path) -> None:
+def test_a_loss_without_screens_is_refused(tmp_path: Path) -> None:
     """Whether it has none or is to be called plainly."""
     with pytest.raises(InputError, match="offers no screen 'float32'; wanted an objective with `screens`"):
         search(lambda x: 0.0, screen="float32")
@@ -270,7 +270,7 @@ def test_without_pytorch_the_extra_is_named(tmp_path: Path) -> None:
         run_sweep(read(write(tmp_path, 'screen = "bfloat16"')), Options(tmp_path / "state"), Observer())
 
 
-def test_files_and_figures_tell_of_the_screening(tmp_path: Path) -> None:
+def test_files_and_figures_describe_the_screening(tmp_path: Path) -> None:
     """JSON, the short table, and which candidates were verified with both losses."""
     sweep = read(write(tmp_path, 'screen = "low_rank"'))
     assert "screened by low_rank" in description(sweep)

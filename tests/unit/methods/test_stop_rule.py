@@ -86,8 +86,8 @@ def test_a_journal_serves_any_end(seed: int, ends: list[tuple[int, int]]) -> Non
         assert result_bits(again) == result_bits(found("troubled", items=items, no_improvement=allowed, best=2))
 
 
-def test_what_was_begun_is_waited_for() -> None:
-    """Asked to stop, no new slices are handed out, and those in flight are kept."""
+def test_slices_in_flight_are_finished() -> None:
+    """After a stop no new slices are submitted, and those in flight are stored."""
     journal, submitted = Journal(MEMORY), list[range]()
 
     class Noted(Serial):
@@ -118,10 +118,10 @@ def test_what_was_begun_is_waited_for() -> None:
     assert journal.tiling(0, method.digest(), 9_000) == sorted(submitted, key=lambda items: items.start)
 
 
-def test_a_slice_that_does_not_end_is_not_waited_for_for_ever() -> None:
+def test_a_slice_that_never_ends_is_abandoned() -> None:
     """After `drain_seconds` the sweep stops without it."""
 
-    class Stuck(Serial):
+    class NeverDone(Serial):
         def wait(self, timeout: float) -> list[Done | Failed]:
             return []
 
@@ -129,12 +129,12 @@ def test_a_slice_that_does_not_end_is_not_waited_for_for_ever() -> None:
         raise Stopped("asked to")
 
     with pytest.raises(Stopped, match="asked to"):
-        driver(LOSSES["scalar"], Stuck, raise_if_stopped=raise_if_stopped, settings=settings(drain_seconds=0.05)).run(
-            search_route(search(9), LOSSES["scalar"].capabilities)
-        )
+        driver(
+            LOSSES["scalar"], NeverDone, raise_if_stopped=raise_if_stopped, settings=settings(drain_seconds=0.05)
+        ).run(search_route(search(9), LOSSES["scalar"].capabilities))
 
 
-def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
+def test_a_sweep_without_workers_stops() -> None:
     """After `wait_seconds` the sweep stops and can be resumed."""
 
     class Nobody(Serial):

@@ -93,12 +93,12 @@ def test_a_heat_map_shows_the_sign() -> None:
 def test_the_line_of_a_search_goes_to_its_best(maximize: bool) -> None:
     """Downwards for the smallest loss, upwards for the largest."""
     one = search(200)
-    one = type(one)(one.draws, 200, 4, 50, maximize=maximize)
+    one = type(one)(one.points, 200, 4, 50, maximize=maximize)
     result = one.result(one.evaluate(LOSSES["troubled"], range(200)))
     kept = result.loss[np.isfinite(result.loss)]
-    assert result.best_loss[0] == result.low_loss[-1]
+    assert result.best_loss[0] == result.incumbent_loss[-1]
     assert (result.best_loss[0] >= kept).all() if maximize else (result.best_loss[0] <= kept).all()
-    assert (np.sign(np.diff(result.low_loss)) == (1 if maximize else -1)).all()
+    assert (np.sign(np.diff(result.incumbent_loss)) == (1 if maximize else -1)).all()
     pixels(losses_png(result, "search"))
 
 

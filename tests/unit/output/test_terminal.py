@@ -9,7 +9,7 @@ from rich.console import Console
 
 from examples import LOSSES, METHODS, draws, search
 from optitrip.core.observer import Times
-from optitrip.methods.search.progress import SearchProgress
+from optitrip.methods.search.answer import SearchProgress
 from optitrip.output import terminal
 from optitrip.output.terminal import LiveLine
 

@@ -34,7 +34,7 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.method import merged
 from optitrip.core.observer import InOrder, Observer, Times
 from optitrip.core.progress import MetricPoint
-from optitrip.methods.search.progress import SearchCurve
+from optitrip.methods.search.answer import SearchCurve
 from optitrip.store.start_point import read
 from optitrip.tracking.mlflow_client import QUIET, make_store
 from optitrip.tracking.subprocess_client import SubprocessClient
