@@ -30,7 +30,7 @@ class Failed:
     before it began; or preparing it raised."""
 
     ticket: int
-    kind: Literal["died", "overstayed", "lost", "raised"]
+    kind: Literal["died", "timed out", "lost", "setup error"]
     message: str
 
 

@@ -123,7 +123,7 @@ def _take_in(state: State, name: str, event: Done | Failed) -> list[Action]:
         state.note("done", submit, why=f"{event.seconds:.3f} s")
         return stragglers.drop_other(state, submit.ticket)
     put(state, name, Slot(slot.queue, slot.pace, slot.largest, slot.gone, slot.since))
-    if event.kind == "raised":
+    if event.kind == "setup error":
         state.note("aborted", submit, why=event.message)
         return [Abort(event.message, users_fault=True)]
     return retries.failed(state, submit, event)

@@ -15,20 +15,20 @@ DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
 def failed(state: State, submit: Submit, event: Failed) -> list[Action]:
     """Decide what to do about a slice whose worker was lost, killed or died."""
     items = submit.items
-    overstayed = event.kind == "overstayed"
+    timed_out = event.kind == "timed out"
     died = state.deaths.get(items, 0) + (event.kind == "died")
     state.deaths = {**state.deaths, items: died}
-    state.note("timed-out" if overstayed else event.kind, submit, why=event.message)
+    state.note("timed-out" if timed_out else event.kind, submit, why=event.message)
     if stragglers.forget(state, submit.ticket):
         return []  # the other one may yet succeed
-    if len(items) == 1 and (overstayed or died >= DEATHS_OF_AN_ITEM):
+    if len(items) == 1 and (timed_out or died >= DEATHS_OF_AN_ITEM):
         state.left -= 1
-        reason = "it took too long, alone" if overstayed else f"{died} workers died under it, each time alone"
+        reason = "it took too long, alone" if timed_out else f"{died} workers died under it, each time alone"
         state.note("given-up", items=items, why=reason)
-        return [RecordFailed(items.start, TIMEOUT if overstayed else DIED, event.message)]
-    halve = len(items) > 1 and (overstayed or died >= DEATHS_OF_A_SLICE)
+        return [RecordFailed(items.start, TIMEOUT if timed_out else DIED, event.message)]
+    halve = len(items) > 1 and (timed_out or died >= DEATHS_OF_A_SLICE)
     if halve:
-        reason = "it took too long" if overstayed else f"{died} workers died under it"
+        reason = "it took too long" if timed_out else f"{died} workers died under it"
         state.note("halved", items=items, why=reason)
     state.again += halves(items, state.block) if halve else (items,)
     state.waiting += len(items)

@@ -280,17 +280,17 @@ def test_losses_count_against_nobody() -> None:
 def test_a_mistake_in_preparing_ends_the_stage_at_once() -> None:
     """What raises before an item is reached would raise everywhere."""
     state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slots(1))])
-    _, actions = plan.step(state, [Failed(0, "raised", "no module named x")])
+    _, actions = plan.step(state, [Failed(0, "setup error", "no module named x")])
     assert actions == [Abort("no module named x", users_fault=True)]
 
 
-def test_an_overstayer_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
+def test_a_slice_that_times_out_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
     """It needs no second proof: whoever waits for it waits as long again."""
     state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [Slots(slots(1))])
     assert actions == [Submit(0, range(2), "slot 0")]
-    state, actions = plan.step(state, [Failed(0, "overstayed", "killed")])
+    state, actions = plan.step(state, [Failed(0, "timed out", "killed")])
     assert actions == [Submit(1, range(1), "slot 0")]
-    state, actions = plan.step(state, [Failed(1, "overstayed", "killed")])
+    state, actions = plan.step(state, [Failed(1, "timed out", "killed")])
     assert actions == [RecordFailed(0, "timeout", "killed"), Submit(2, range(1, 2), "slot 0")]
 
 
