@@ -95,7 +95,7 @@ class Cancellation:
                 self._stopping = error
                 self._until = self._clock.monotonic() + self._settings.drain_seconds
                 events.append(Drain())
-        if self._stopping and (self._clock.monotonic() >= self._until or not any(state.flying())):
+        if self._stopping and (self._clock.monotonic() >= self._until or not any(state.in_flight())):
             raise self._stopping
         return events
 

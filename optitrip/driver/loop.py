@@ -28,13 +28,12 @@ from optitrip.scheduler.events import (
     Event,
     ExecutorReplaced,
     RecordFailed,
-    Remark,
     Slots,
     Submit,
     Tick,
 )
 from optitrip.scheduler.state import State
-from optitrip.scheduler.story import lines
+from optitrip.scheduler.story import Note, lines
 
 if TYPE_CHECKING:
     from optitrip.executors.manager import ExecutorManager
@@ -93,19 +92,19 @@ class Loop:
                 if abort or state.complete or self._clock.monotonic() >= sink.due:
                     sink.flush(state.story, last=state.complete)
                 if abort:
-                    raise NoAnswer(abort.reason) if abort.users_fault else Stopped(abort.reason)
+                    raise NoAnswer(abort.reason)
                 if state.complete:
                     return
                 events = [Cut(sink.needed)] if sink.needed < needed else []
                 needed = sink.needed
                 events += cancellation.look(state)
-                events += self._outcomes(executor, state, sink, at_once=len(actions) == plan.AT_ONCE)
+                events += self._outcomes(executor, state, sink, at_once=len(actions) == plan.SUBMITS_PER_STEP)
                 if workers := self._growth.look(state):
                     executor = self._staged(workers, stage)
                     events.append(ExecutorReplaced())
                 no_workers.look(executor.slots)
         except BaseException as error:
-            for submit in state.flying():
+            for submit in state.in_flight():
                 executor.cancel(submit.ticket)  # whoever goes on with this executor does not wait for them
             if isinstance(error, Stopped | NoAnswer | KeyboardInterrupt):
                 sink.flush(state.story, last=True)
@@ -157,8 +156,8 @@ class Loop:
         remarks: list[Event] = []
         for notice in executor.notices():
             self._observer.notice(notice)
-            remarks += [Remark(notice.code, notice.text)] if notice.level == "warning" else []
-        outcomes = {outcome.ticket: outcome for outcome in capture_output if state.holder(outcome) is not None}.values()
+            remarks += [Note(notice.code, why=notice.text)] if notice.level == "warning" else []
+        outcomes = {outcome.ticket: outcome for outcome in capture_output if state.find(outcome) is not None}.values()
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         sink.take(done)
         for outcome in done:

@@ -1,4 +1,4 @@
-"""The settings of a plan that tests and benchmarks change; they are a matter of speed, never of the answer."""
+"""The settings of the scheduler. They change how fast a sweep is, never its answer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SchedulerSettings:
-    """Lengths of slices, and when one counts as late."""
+    """Durations of slices, and limits beyond which a slice is a straggler."""
 
     target_seconds: float = 1.0
-    """Length of a slice, in seconds."""
-    look_seconds: float = 1.0
-    """Seconds from one look for late slices to the next."""
-    late_seconds: float = 10.0
-    """Seconds that every slice may take before it counts as late."""
-    late_times: float = 3.0
-    """Multiple of its expected duration that a slice may take before it counts as late."""
+    """Desired duration of a slice, in seconds."""
+    check_seconds: float = 1.0
+    """Seconds between two checks for stragglers."""
+    straggler_seconds: float = 10.0
+    """Seconds that any slice may take before it is a straggler."""
+    straggler_factor: float = 3.0
+    """Multiple of its expected duration that a slice may take before it is a straggler."""
 
 
 DEFAULT = SchedulerSettings()

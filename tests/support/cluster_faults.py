@@ -164,7 +164,7 @@ def worker_frozen_for_ever() -> dict[str, Any]:
     """The same where an item may take as long as it likes: another worker evaluates a copy of its slice."""
     world = World(2)
     stopped = freezes_a_worker(world)
-    outcome = told(*world.run(wait_seconds=60, scheduler=SchedulerSettings(late_seconds=2.0)))
+    outcome = told(*world.run(wait_seconds=60, scheduler=SchedulerSettings(straggler_seconds=2.0)))
     state = Path(f"/proc/{stopped[0]}/stat").read_text().rpartition(")")[2].split()[0]
     return {**outcome, "fired": state == "T", "said": world.said}
 
