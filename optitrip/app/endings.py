@@ -68,7 +68,7 @@ def failures_in(driver: Driver) -> dict[str, int]:
 def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status, items: int, **more: Any) -> Outcome:
     """Return an outcome with all that every one of them has."""
     sweep, phases = context.sweep, context.phases
-    evaluated = context.progress.new + driver.again
+    evaluated = context.progress.new + driver.retried
     seconds = phases.seconds.get(sweep.spec.word, 0.0)
     return Outcome(
         name=sweep.name,

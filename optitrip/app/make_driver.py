@@ -11,6 +11,7 @@ from optitrip.app.context import Context
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
+from optitrip.driver.services import Services
 from optitrip.driver.settings import Settings
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Accepted, EvaluatingHere
@@ -31,14 +32,10 @@ def make_driver(context: Context, state: StateDir, observer: Observer) -> Genera
     executors.use(context.objective, context.paths, observer.notice)
     block, shard = context.objective.capabilities.block, context.options.shard
     accepted = state.journal.fact(Accepted)
+    services = Services(executors, state.journal, observer, context.phases, cancellation(context), settings_of(context))
     driver = Driver(
-        executors,
+        services,
         block,
-        state.journal,
-        observer,
-        context.phases,
-        cancellation(context),
-        settings_of(context),
         retries=sweep.failures.retries,
         retry_failed=context.options.retry_failed,
         share=partial(shard.of, block=block) if shard else None,

@@ -31,16 +31,8 @@ def begin(
     uncut: Sequence[range] = (),
     settings: SchedulerSettings = DEFAULT,
 ) -> State:
-    """Return the first state of a stage.
-
-    Args:
-        missing: ranges to evaluate, to be cut into slices.
-        block: items in a block.
-        next_ticket: number of the next ticket.
-        limit: time limit of an item, in seconds.
-        uncut: further ranges to evaluate, as one slice each.
-        settings: durations.
-    """
+    """Return the first state of a stage that lacks `missing`, and `uncut` as one slice each; `limit` is in seconds an
+    item."""
     todo = tuple(items for items in missing if items)
     count = sum(map(len, (*todo, *uncut)))
     return State(block, next_ticket, limit, todo, count, count, settings, todo[0].start if todo else 0, tuple(uncut))

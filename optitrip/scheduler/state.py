@@ -100,10 +100,10 @@ class State:
         self, what: str, submit: Submit | None = None, items: range = range(0), slot: str = "", why: str = ""
     ) -> None:
         """Note for the story what happened to a slice, or else to some items or a slot."""
+        ticket = -1
         if submit is not None:
-            self.notes.append(Note(what, submit.ticket, submit.items, submit.slot, why))
-        else:
-            self.notes.append(Note(what, -1, items, slot, why))
+            ticket, items, slot = submit.ticket, submit.items, submit.slot
+        self.notes.append(Note(what, ticket, items, slot, why))
 
     @property
     def complete(self) -> bool:

@@ -28,19 +28,13 @@ class Note(NamedTuple):
     """Name of the slot; empty for none."""
     why: str = ""
     """Reason or detail in words."""
-
-
-class Entry(NamedTuple):
-    """A note with its time."""
-
-    seconds: float
-    """Seconds since the stage began."""
-    note: Note
+    seconds: float = 0.0
+    """Seconds since the stage began, as of the end of the step."""
 
     def to_json(self) -> list[Any]:
-        """Return the entry in the form that the journal stores."""
-        what, ticket, items, slot, why = self.note
-        return [round(self.seconds, 3), what, ticket, items.start, items.stop, slot, why[:MAX_REASON]]
+        """Return the note in the form that the journal stores."""
+        what, ticket, items, slot, why, seconds = self
+        return [round(seconds, 3), what, ticket, items.start, items.stop, slot, why[:MAX_REASON]]
 
 
 @dataclass(frozen=True)
@@ -50,9 +44,9 @@ class Story:
     There may be up to twice as many entries as are shown: old ones are dropped many at a time.
     """
 
-    routine: tuple[Entry, ...] = ()
+    routine: tuple[Note, ...] = ()
     """Entries of slices that were handed out and done."""
-    notable: tuple[Entry, ...] = ()
+    notable: tuple[Note, ...] = ()
     """All other entries."""
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     """Number of entries by word, dropped ones included."""
@@ -65,24 +59,24 @@ class Story:
             return self
         began = now if self.began is None else self.began
         counts = dict(self.counts)
-        routine, notable = list[Entry](), list[Entry]()
+        routine, notable = list[Note](), list[Note]()
         for note in notes:
             counts[note.what] = counts.get(note.what, 0) + 1
-            (routine if note.what in ROUTINE else notable).append(Entry(now - began, note))
+            (routine if note.what in ROUTINE else notable).append(note._replace(seconds=now - began))
         return Story(latest(self.routine, routine), latest(self.notable, notable), counts, began)
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[Note]:
         """Latest entries in order of time; at the same time, those of what seldom happens come first."""
-        return sorted(self.notable[-MAX_ENTRIES:] + self.routine[-MAX_ENTRIES:], key=lambda entry: entry.seconds)
+        return sorted(self.notable[-MAX_ENTRIES:] + self.routine[-MAX_ENTRIES:], key=lambda note: note.seconds)
 
     def to_json(self) -> dict[str, Any]:
         """Return the story in the form that the journal stores."""
-        entries = [entry.to_json() for entry in self.entries]
+        entries = [note.to_json() for note in self.entries]
         return {"counts": dict(self.counts), "dropped": sum(self.counts.values()) - len(entries), "entries": entries}
 
 
-def latest(entries: tuple[Entry, ...], more: Sequence[Entry]) -> tuple[Entry, ...]:
+def latest(entries: tuple[Note, ...], more: Sequence[Note]) -> tuple[Note, ...]:
     """Join entries; drop the oldest ones if there are more than twice as many as are shown."""
     joined = (*entries, *more)
     return joined if len(joined) <= 2 * MAX_ENTRIES else joined[-MAX_ENTRIES:]

@@ -279,7 +279,7 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
     del local_ray
     workers, target = request.param
     with lasting_workers(workers) as executor:
-        yield executor, with_settings(target)
+        yield executor, with_settings(target_seconds=target)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -308,7 +308,7 @@ def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
     try:
         objective, _ = CASES[case]
         executors.use(objective, (HERE,), lambda _: None)
-        assert go(case, make=executors, settings=with_settings(0.01))[0] == reference(case)
+        assert go(case, make=executors, settings=with_settings(target_seconds=0.01))[0] == reference(case)
         assert not executors.begins_here
     finally:
         executors.close()
@@ -364,7 +364,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     one = driver(LOSSES["scalar"], Serial, journal, Cleared(9_000), settings=with_settings(pause_seconds=5))
     assert one.run(search_route(search(9_000), LOSSES["scalar"].capabilities)).result.items == 9_000
     assert len(said) == 1
-    assert "database or disk is full; trying again" in said[0]
+    assert "database or disk is full; retrying" in said[0]
     assert one.evaluated["search"] == 9_000
 
 

@@ -54,7 +54,7 @@ def test_what_is_lost_costs_nothing_but_time(name: str) -> None:
     """What was evaluated there is evaluated elsewhere, and counts against no item; what does not fit takes longer."""
     told = scenario(name)
     assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
-    line = {"worker_frozen_for_ever": "another worker evaluates the same", "store_full": "more than Ray's object store"}
+    line = {"worker_frozen_for_ever": "started a backup copy", "store_full": "more than Ray's object store"}
     assert line.get(name, "") in " ".join(told.get("said", []))
 
 

@@ -17,7 +17,7 @@ from optitrip.core.part import Part
 from optitrip.scheduler import plan, retries, sizing
 from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, RecordFailed, Slots, Submit, Tick
 from optitrip.scheduler.state import State, rate_of
-from optitrip.scheduler.story import MAX_ENTRIES, Entry, Note, Story, lines
+from optitrip.scheduler.story import MAX_ENTRIES, Note, Story, lines
 
 SEEDS = 200
 
@@ -93,17 +93,13 @@ def invalid(world: World, state: State) -> str:
     return ""
 
 
-def about(state: State, items: range) -> list[Entry]:
-    """Return the entries of the story that concern any of these items, or no items in particular."""
-    return [
-        entry
-        for entry in state.story.entries
-        if not entry.note.items or (entry.note.items.start < items.stop and items.start < entry.note.items.stop)
-    ]
+def about(state: State, item: int) -> list[Note]:
+    """Return the notes of the story that concern an item, or no items in particular."""
+    return [note for note in state.story.entries if not note.items or item in note.items]
 
 
-def text(entries: list[Entry]) -> list[str]:
-    return list(lines(entry.to_json() for entry in entries))
+def text(entries: list[Note]) -> list[str]:
+    return list(lines(note.to_json() for note in entries))
 
 
 def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list[Submit]]:
@@ -248,7 +244,7 @@ def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -
         largest = max(len(submit.items) for submit in submitted)
         assert state.left == 0
         for item in world.poison if poisons == 1 else ():  # the story of many is longer than what is kept
-            story = [entry.note for entry in about(state, range(item, item + 1))]
+            story = about(state, item)
             (end,) = [note for note in story if note.what == "given-up"]
             assert re.fullmatch(r"\d+ workers died evaluating it by itself", end.why)
             assert [note.what for note in story].count("died") >= 2
@@ -365,7 +361,7 @@ def test_a_story_tells_what_happened_and_why() -> None:
         state, _ = plan.step(state, [Failed(ticket, "died", "killed"), Tick(101.5 + ticket)])
     state, _ = plan.step(state, [ExecutorReplaced(), Slots(("other",)), Tick(104.0)])
     state, _ = plan.step(state, [Done(3, Part(range(8), {}), 0.25, "other"), Drain(), Tick(104.5)])
-    assert text(about(state, range(3, 4))) == [
+    assert text(about(state, 3)) == [
         "    0.000 s  joined     at slot",
         "    0.000 s  given      slice 0, items 0 to 15, at slot",
         "    1.500 s  died       slice 0, items 0 to 15, at slot: killed",
