@@ -11,8 +11,7 @@ from optitrip.app.context import Context
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
-from optitrip.driver.services import Services
-from optitrip.driver.settings import Settings
+from optitrip.driver.settings import Services, Settings
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Accepted, EvaluatingHere
 from optitrip.journal.journal import Journal

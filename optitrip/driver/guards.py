@@ -10,7 +10,7 @@ from optitrip.core.failures import Failures
 from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
-from optitrip.driver.services import Services
+from optitrip.driver.settings import Services
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.scheduler.events import Drain
 from optitrip.scheduler.state import State

@@ -9,9 +9,8 @@ from optitrip.core.executor import Done, Executor
 from optitrip.core.failures import TIMEOUT, Record
 from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
-from optitrip.driver.growth import Growth
 from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, SlowBlocks
-from optitrip.driver.services import Services
+from optitrip.driver.settings import Services
 from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
 from optitrip.errors import NoAnswer, OptitripError, Stopped
@@ -29,9 +28,8 @@ class Loop:
     def __init__(self, services: Services, block: int) -> None:
         self._services, self._executors, self._observer = services, services.executors, services.observer
         self._settings, self._clock, self._block = services.settings, services.clock, block
-        self._growth = Growth(services)
         self._output, self._slow_blocks = LossOutput(services.observer), SlowBlocks(services.observer, block)
-        self._no_limit_reported = False
+        self._no_limit_reported = self._rest_reported = False
 
     def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], uncut: Sequence[range] = ()) -> None:
         """Evaluate ranges of a stage, those in `uncut` as one slice each; leave out what an early end makes needless.
@@ -51,18 +49,18 @@ class Loop:
                 now = events.Tick(self._clock.monotonic())
                 state, actions = plan.step(state, [*happened, events.Slots(executor.slots), now])
                 self._executors.next_ticket = state.next_ticket
-                abort = self._perform(actions, executor, stage, sink)
-                if abort or state.complete or self._clock.monotonic() >= sink.due:
+                problem = self._perform(actions, executor, stage, sink)
+                if problem is not None or state.complete or self._clock.monotonic() >= sink.due:
                     sink.flush(state.story, last=state.complete)
-                if abort:
-                    raise NoAnswer(abort.reason)
+                if problem is not None:
+                    raise NoAnswer(problem)
                 if state.complete:
                     return
                 happened = [events.Cut(sink.needed)] if sink.needed < needed else []
                 needed = sink.needed
                 happened += cancellation.check(state)
                 happened += self._outcomes(executor, state, sink, wait=len(actions) < plan.SUBMITS_PER_STEP)
-                if workers := self._growth.check(state):
+                if workers := self._replacement(state):
                     executor = self._prepare(workers, stage)
                     happened.append(events.ExecutorReplaced())
                 no_workers.check(executor.slots)
@@ -87,10 +85,36 @@ class Loop:
             self._observer.notice(warning("no-time-limit", text))
         return executor
 
-    def _perform(
-        self, actions: Sequence[events.Action], executor: Executor, stage: Stage, sink: Sink
-    ) -> events.Abort | None:
-        """Take the actions that the plan asks for; return what ends the stage."""
+    def _replacement(self, state: State) -> Executor | None:
+        """Return workers that take over from this process, once they are ready and while something is to hand out."""
+        if not state.waiting or state.draining:
+            return None
+        self._start_workers_if_worth_it(state)
+        try:
+            return self._executors.replacement()
+        except Exception as error:  # whatever Ray raises: the sweep can do without it
+            text = (
+                f"workers cannot take over: {error}; continuing in this process (--executor serial avoids the attempt)"
+            )
+            self._observer.notice(warning("ray-failed", text))
+            return None
+
+    def _start_workers_if_worth_it(self, state: State) -> None:
+        """Start workers if much time is left, as soon as one slice was long enough to estimate that."""
+        pace, left = state.pace, state.seconds_left
+        if not self._executors.may_start or pace is None or left is None:
+            return
+        if state.largest * pace < self._settings.poll_seconds:
+            return
+        if left >= self._settings.worth_ray_seconds:
+            self._executors.start_workers()
+        elif not self._rest_reported:
+            self._rest_reported = True
+            text = f"evaluating in this process: about {left:.0f} s are left, too little to start Ray"
+            self._observer.notice(info("executor", f"{text} (--executor ray starts it anyway)"))
+
+    def _perform(self, actions: Sequence[events.Action], executor: Executor, stage: Stage, sink: Sink) -> str | None:
+        """Take the actions that the plan asks for; return why the stage cannot continue, if it cannot."""
         for action in actions:
             match action:
                 case events.Submit():
@@ -102,7 +126,7 @@ class Loop:
                 case events.RecordFailed():
                     sink.take([self._failed(stage.method, action)])
                 case events.Abort():
-                    return action
+                    return action.reason
         return None
 
     def _outcomes(self, executor: Executor, state: State, sink: Sink, *, wait: bool) -> list[events.Event]:

@@ -10,7 +10,7 @@ from optitrip.core.method import Method, Route
 from optitrip.core.notice import info
 from optitrip.core.part import Part
 from optitrip.driver.loop import Loop
-from optitrip.driver.services import Services
+from optitrip.driver.settings import Services
 from optitrip.driver.sink import JournalSink, Stories
 from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage

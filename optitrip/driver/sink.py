@@ -12,7 +12,7 @@ from optitrip.core.executor import Done
 from optitrip.core.notice import warning
 from optitrip.core.observer import Times
 from optitrip.core.part import Part
-from optitrip.driver.services import Services
+from optitrip.driver.settings import Services
 from optitrip.driver.stage import Stage
 from optitrip.errors import Stopped
 from optitrip.journal.fact_base import Fact
@@ -118,7 +118,7 @@ class JournalSink(Sink):
         self._not_before = self._clock.monotonic() + settings.write_seconds
 
     def _write(self, parts: Sequence[tuple[Part, float]], now: int, facts: Sequence[Fact]) -> list[range]:
-        """Write parts. If the disk has no room, wait for it: workers continue, and their results are held here."""
+        """Write parts. If the disk has no room, wait for it: workers continue with the slices that they have."""
         until: float | None = None
         pause = self._services.settings.pause_seconds
         while True:

@@ -15,8 +15,7 @@ from dataclasses import replace
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler import retries, sizing, stragglers
 from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, ExecutorReplaced, Slots, Submit, Tick
-from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
-from optitrip.scheduler.state import Slot, State, put
+from optitrip.scheduler.state import DEFAULT, SchedulerSettings, Slot, State, put
 from optitrip.scheduler.story import Note
 
 SUBMITS_PER_STEP = 64
@@ -77,10 +76,10 @@ def _update_slots(state: State, names: tuple[str, ...]) -> None:
     for name in names:
         if name not in before:
             put(state, name, replace(state.slots.get(name, Slot()), removed=False))
-            state.note("joined", slot=name)
+            state.notes.append(Note("joined", slot=name))
     for name in before - now:
         put(state, name, replace(state.slots[name], removed=True))
-        state.note("left", slot=name)
+        state.notes.append(Note("left", slot=name))
     state.names = names
 
 

@@ -7,6 +7,7 @@ from optitrip.core.failures import DIED, TIMEOUT
 from optitrip.scheduler import stragglers
 from optitrip.scheduler.events import Action, RecordFailed, Submit
 from optitrip.scheduler.state import State
+from optitrip.scheduler.story import Note
 
 DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
 """Deaths of workers after which a range is halved, and after which an item evaluated alone is recorded as failed."""
@@ -24,11 +25,11 @@ def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
     reason = "it took too long" if timed_out else f"{deaths} workers died evaluating it"
     if len(items) == 1 and (timed_out or deaths >= DEATHS_OF_AN_ITEM):
         state.left -= 1
-        state.note("given-up", items=items, why=f"{reason} by itself")
+        state.notes.append(Note("given-up", items=items, why=f"{reason} by itself"))
         return [RecordFailed(items.start, TIMEOUT if timed_out else DIED, event.message)]
     halve = len(items) > 1 and (timed_out or deaths >= DEATHS_OF_A_SLICE)
     if halve:
-        state.note("halved", items=items, why=reason)
+        state.notes.append(Note("halved", items=items, why=reason))
     state.requeued += halves(items, state.block) if halve else (items,)
     state.waiting += len(items)
     return []

@@ -7,11 +7,27 @@ from dataclasses import dataclass, field
 
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler.events import Submit
-from optitrip.scheduler.settings import SchedulerSettings
 from optitrip.scheduler.story import Note, Story
 
 QUEUED_PER_SLOT = 2
 EMPTY_STORY = Story()
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    """Durations that decide how fast a sweep is, never its answer."""
+
+    target_seconds: float = 1.0
+    """Desired duration of a slice, in seconds."""
+    check_seconds: float = 1.0
+    """Seconds between two checks for stragglers."""
+    straggler_seconds: float = 10.0
+    """Seconds that any slice may take before it is a straggler."""
+    straggler_factor: float = 3.0
+    """Multiple of its expected duration that a slice may take before it is a straggler."""
+
+
+DEFAULT = SchedulerSettings()
 
 
 @dataclass(frozen=True)
@@ -96,14 +112,9 @@ class State:
     twins: Mapping[int, int] = field(default_factory=dict[int, int])
     """Map from the ticket of a straggler to that of its backup copy, and back."""
 
-    def note(
-        self, what: str, submit: Submit | None = None, items: range = range(0), slot: str = "", why: str = ""
-    ) -> None:
-        """Note for the story what happened to a slice, or else to some items or a slot."""
-        ticket = -1
-        if submit is not None:
-            ticket, items, slot = submit.ticket, submit.items, submit.slot
-        self.notes.append(Note(what, ticket, items, slot, why))
+    def note(self, what: str, submit: Submit | None = None, why: str = "") -> None:
+        """Note for the story what happened, to a slice or in general."""
+        self.notes.append(Note(what, submit.ticket, submit.items, submit.slot, why) if submit else Note(what, why=why))
 
     @property
     def complete(self) -> bool:

@@ -33,7 +33,7 @@ from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers
 from optitrip.core.progress import Progress
 from optitrip.driver.run import Driver
-from optitrip.driver.services import Services
+from optitrip.driver.settings import Services
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.ray.environment import prepare
 from optitrip.executors.worker import Worker

@@ -11,8 +11,7 @@ from optitrip.core.executor import Executor
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver.run import Driver
-from optitrip.driver.services import Services
-from optitrip.driver.settings import Settings
+from optitrip.driver.settings import Services, Settings
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
