@@ -81,7 +81,7 @@ class Loop:
         executor.stage(stage.number, stage.method)
         if not executor.set_time_limit(self._settings.item_seconds) and not self._no_limit_reported:
             self._no_limit_reported = True
-            text = "timeout_seconds has no effect: items evaluated in this process cannot be ended (--executor ray can)"
+            text = "timeout_seconds has no effect: items cannot be ended in this process. --executor ray can end them"
             self._observer.notice(warning("no-time-limit", text))
         return executor
 
@@ -93,9 +93,7 @@ class Loop:
         try:
             return self._executors.replacement()
         except Exception as error:  # whatever Ray raises: the sweep can do without it
-            text = (
-                f"workers cannot take over: {error}; continuing in this process (--executor serial avoids the attempt)"
-            )
+            text = f"workers cannot take over: {error}; continuing in this process (--executor serial avoids this)"
             self._observer.notice(warning("ray-failed", text))
             return None
 
@@ -154,8 +152,8 @@ class Loop:
         else:
             text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
-        title = method.title(action.item, None)
-        self._observer.notice(warning("quarantined-item", f"{title}: {text}. It is recorded as failed"))
+        text = f"{method.title(action.item, None)}: {text}. Recorded as failed; --retry-failed retries it"
+        self._observer.notice(warning("quarantined-item", text))
         part = method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
 

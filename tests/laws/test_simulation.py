@@ -10,7 +10,7 @@ import simulation
 
 
 def test_some_worlds_and_the_same_answer_in_each() -> None:
-    """The first of the ten thousand that a day is worth."""
+    """A few hundred of the worlds that the daily test runs."""
     lives, error = simulation.many(range(500))
     assert error is None
     assert lives > 1_000
@@ -28,16 +28,16 @@ def test_ten_thousand_worlds_and_the_same_answer_in_each() -> None:
 @pytest.mark.thorough
 @pytest.mark.timeout(100_000)
 def test_a_million_worlds() -> None:
-    """The same of the next million."""
+    """The next million worlds."""
     assert simulation.everywhere(range(10_000, 1_010_000))[1] == []
 
 
 def test_a_mistake_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a journal that forgets a row now and then, or a watcher that is told too early, some world fails."""
+    """With a journal that loses a row now and then, some world fails."""
     write = simulation.Journal.write
 
-    def forgets(journal: simulation.Journal, stage: int, digest: bytes, parts: list, *more: Any) -> list[range]:
+    def loses_rows(journal: simulation.Journal, stage: int, digest: bytes, parts: list, *more: Any) -> list[range]:
         return write(journal, stage, digest, [part for part in parts if part[0].items.start % 7], *more)
 
-    monkeypatch.setattr(simulation.Journal, "write", forgets)
+    monkeypatch.setattr(simulation.Journal, "write", loses_rows)
     assert simulation.many(range(20))[1] is not None

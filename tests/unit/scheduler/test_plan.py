@@ -1,4 +1,4 @@
-"""The plan, simulated: whatever happens to slices, a stage ends complete and nothing is evaluated needlessly."""
+"""The plan in a simulation: whatever happens to slices, a stage ends complete and nothing is evaluated needlessly."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class World:
         self.wasted = 0
         self.old: list[Event] = []
         self.frozen: frozenset[str] = frozenset()
-        """Slots of which nothing is heard, ever."""
+        """Slots that never answer."""
         self.now = 0.0
 
     def happen(self) -> list[Event]:
-        """Some outcomes, in any order, with some of the past repeated."""
+        """Return some outcomes, in any order, with some earlier ones repeated."""
         events: list[Event] = []
-        heard = sorted(ticket for ticket, submit in self.flying.items() if submit.slot not in self.frozen)
-        for ticket in self.random.sample(heard, k=self.random.randint(min(1, len(heard)), len(heard))):
+        answered = sorted(ticket for ticket, submit in self.flying.items() if submit.slot not in self.frozen)
+        for ticket in self.random.sample(answered, k=self.random.randint(min(1, len(answered)), len(answered))):
             submit = self.flying.pop(ticket)
             items = submit.items
             fate = self.random.random()
@@ -61,9 +61,9 @@ class World:
                 self.deaths[items] = self.deaths.get(items, 0) + 1
                 events.append(Failed(ticket, "died", "killed"))
             elif fate < 2 * self.trouble:
-                events.append(Failed(ticket, "lost", "node gone"))
+                events.append(Failed(ticket, "lost", "node lost"))
             else:
-                self.finished[items] = None  # perhaps with its copy, in the same moment
+                self.finished[items] = None  # perhaps at the same time as its copy
                 seconds = len(items) * self.pace * self.random.uniform(0.3, 3)
                 events.append(Done(ticket, Part(items, {}), seconds, submit.slot))
         self.old += events
@@ -81,7 +81,7 @@ def slots(count: int) -> tuple[str, ...]:
 
 
 def invalid(world: World, state: State) -> str:
-    """Say what is wrong with a state; empty if nothing is."""
+    """Return what is wrong with a state; empty if nothing is."""
     flying = {submit.ticket: submit for submit in state.in_flight()}
     rates = [rate_of(slot) for slot in state.slots.values()]
     if flying != world.flying:
@@ -118,7 +118,7 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list
                 world.finished[range(action.item, action.item + 1)] = None
                 continue
             if isinstance(action, Cancel):
-                submit = world.flying.pop(action.ticket, None)  # none if it is just done
+                submit = world.flying.pop(action.ticket, None)  # None if it was done in this step
                 if submit and world.trouble:
                     world.old.append(Done(action.ticket, Part(submit.items, {}), 1.0, submit.slot))
                 continue
@@ -161,8 +161,8 @@ def test_slices_hold_whole_blocks_but_at_the_ends() -> None:
 
 
 def test_no_more_than_two_slices_a_slot_are_queued() -> None:
-    """One each until something is known of the pace, then two: a full queue loses little when a worker dies, and a slot
-    does not idle while the driver is busy."""
+    """One each until a pace is known, then two: few slices are lost when a worker dies, and no slot idles while the
+    driver is busy."""
     state, actions = plan.step(plan.begin([range(10_000)], 1, 0), [Slots(slots(5))])
     assert [action.slot for action in actions if isinstance(action, Submit)] == [*slots(5)]
     state, actions = plan.step(state, [Slots(slots(5))])
@@ -173,7 +173,7 @@ def test_no_more_than_two_slices_a_slot_are_queued() -> None:
 
 
 def test_a_long_item_waits_for_the_slot_that_is_free_first() -> None:
-    """At the end, nothing is queued behind a long item: another slot may be free long before."""
+    """At the end, nothing is queued behind a long item: another slot may be free much sooner."""
     state, _ = plan.step(plan.begin([range(5)], 1, 0), [Slots(slots(2))])
     state, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 60.0, "slot 0")])
     assert actions == [Submit(2, range(2, 3), "slot 0")]
@@ -182,7 +182,7 @@ def test_a_long_item_waits_for_the_slot_that_is_free_first() -> None:
 
 
 def test_a_slow_slot_leaves_the_last_items_to_faster_ones_unless_there_are_none() -> None:
-    """A slot that would be the last to end is idle instead; but alone it does everything."""
+    """A slot that would finish last stays idle; but a slot that is alone does everything."""
     state, _ = plan.step(plan.begin([range(4)], 1, 0), [Slots(("fast", "slow"))])
     state, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1.0, "fast")])
     assert actions == [Submit(2, range(2, 3), "fast")]
@@ -193,7 +193,7 @@ def test_a_slow_slot_leaves_the_last_items_to_faster_ones_unless_there_are_none(
 
 
 def test_few_slices_are_handed_out_before_anything_is_known() -> None:
-    """Of thousands of slots, the first tell how long the slices of the others should be."""
+    """With thousands of slots, the first ones show how long the slices of the others should be."""
     state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [Slots(slots(1_000))])
     assert len(actions) == plan.SUBMITS_PER_STEP
     _, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1e-6, "slot 0")])
@@ -209,8 +209,8 @@ def test_few_slices_are_handed_out_before_anything_is_known() -> None:
     block=st.sampled_from([1, 16]),
 )
 def test_uneven_slots_finish_together(seed: int, count: int, seconds: float, varying: bool, block: int) -> None:
-    """In virtual time, slots of very different speed end at 1.05 of the ideal, but for what one block takes on a slot,
-    and every item is handed out once."""
+    """In virtual time, slots of very different speed finish within 1.05 of the ideal, plus the time of one block, and
+    every item is handed out once."""
     slowness = uneven(count, seed)
     seconds /= block
     cluster = Cluster(slowness, item_costs(seconds, 30.0, slowness, varying, seed), latency=0.002)
@@ -233,8 +233,8 @@ def test_slices_grow_to_a_second_and_shrink_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("poisons", [1, 20])
-def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -> None:
-    """Halving finds it, all others are done, and no more workers die than 3 (log2(slice) + 1) for each."""
+def test_an_item_that_kills_its_workers_is_recorded_as_failed_and_no_other(poisons: int) -> None:
+    """Halving isolates it, all others are done, and at most 3 (log2(slice) + 1) workers die for each."""
     for seed in range(100 // poisons + 20):
         world = World(seed, 0.0)
         world.items, world.pace = 10_000, 10 ** world.random.uniform(-6, -3)
@@ -243,7 +243,7 @@ def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -
         state, submitted = simulate(world, gaps)
         largest = max(len(submit.items) for submit in submitted)
         assert state.left == 0
-        for item in world.poison if poisons == 1 else ():  # the story of many is longer than what is kept
+        for item in world.poison if poisons == 1 else ():  # the story of many is longer than the part that is stored
             story = about(state, item)
             (end,) = [note for note in story if note.what == "given-up"]
             assert re.fullmatch(r"\d+ workers died evaluating it by itself", end.why)
@@ -252,7 +252,7 @@ def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -
 
 
 def test_a_slice_that_kills_twice_is_halved_at_a_border_of_blocks() -> None:
-    """Clean halves are kept, and blocks keep their shape and places, so their bits too."""
+    """Blocks keep their shape and places, and therefore the bits of their losses."""
     state, actions = plan.step(plan.begin([range(40)], 16, 0), [Slots(("slot",))])
     for ticket in range(2):
         assert actions == [Submit(ticket, range(16), "slot")]
@@ -263,7 +263,7 @@ def test_a_slice_that_kills_twice_is_halved_at_a_border_of_blocks() -> None:
 
 
 def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
-    """Other ranges that it was in do not count: it must have been alone."""
+    """Deaths in larger ranges do not count: the item must have been alone."""
     state, actions = plan.step(plan.begin([range(1)], 1, 0), [Slots(slots(1))])
     for ticket in range(3):
         assert actions == [Submit(ticket, range(1), "slot 0")]
@@ -272,23 +272,23 @@ def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
     assert state.complete
 
 
-def test_losses_count_against_nobody() -> None:
-    """A slice lost with its node comes back however often."""
+def test_lost_slices_count_against_no_item() -> None:
+    """A slice lost with its node is handed out again, however often that happens."""
     state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slots(1))])
     for ticket in range(50):
         state, actions = plan.step(state, [Failed(ticket, "lost", "gone"), Slots(slots(1))])
         assert actions == [Submit(ticket + 1, range(4), "slot 0")]
 
 
-def test_a_mistake_in_preparing_ends_the_stage_at_once() -> None:
-    """What raises before an item is reached would raise everywhere."""
+def test_a_setup_error_ends_the_stage_at_once() -> None:
+    """An exception before any item is evaluated would be raised on every worker."""
     state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slots(1))])
     _, actions = plan.step(state, [Failed(0, "setup error", "no module named x")])
     assert actions == [Abort("no module named x")]
 
 
 def test_a_slice_that_times_out_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
-    """It needs no second proof: whoever waits for it waits as long again."""
+    """It is not retried first, since that would take as long again."""
     state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [Slots(slots(1))])
     assert actions == [Submit(0, range(2), "slot 0")]
     state, actions = plan.step(state, [Failed(0, "timed out", "killed")])
@@ -297,8 +297,8 @@ def test_a_slice_that_times_out_is_halved_and_alone_it_is_a_timeout_at_once() ->
     assert actions == [RecordFailed(0, "timeout", "killed"), Submit(2, range(1, 2), "slot 0")]
 
 
-def test_slices_are_well_below_what_an_item_may_take() -> None:
-    """Else a slice of many would be killed for being many."""
+def test_slices_are_much_shorter_than_the_time_limit_of_an_item() -> None:
+    """Otherwise a slice would be killed because it has many items."""
     world = World(0, 0.0)
     world.items, world.block, world.slots, world.pace = 400_000, 64, slots(4), 1e-4
     state = plan.begin([range(world.items)], world.block, 17, limit=0.2)
@@ -315,8 +315,8 @@ def test_slices_are_well_below_what_an_item_may_take() -> None:
 
 
 @pytest.mark.parametrize("trouble", [0.0, 0.2])
-def test_slots_of_which_nothing_is_heard_stop_nothing(trouble: float) -> None:
-    """A worker that was stopped, or waits for what never comes: another one evaluates what it had, each slice once."""
+def test_slots_that_never_answer_stop_nothing(trouble: float) -> None:
+    """If a worker is stopped or waits for ever, another one evaluates its slices, each once."""
     copied = 0
     for seed in range(100):
         world = World(seed, trouble)
@@ -324,14 +324,14 @@ def test_slots_of_which_nothing_is_heard_stop_nothing(trouble: float) -> None:
         world.frozen = frozenset(world.random.sample(world.slots[1:], k=world.random.randint(1, len(world.slots) - 1)))
         _, submitted = simulate(world)
         copies = [submit for submit in submitted if submit.copy_of is not None]
-        if not trouble:  # which loses copies, too
+        if not trouble:  # which loses backup copies as well
             assert len({submit.copy_of for submit in copies}) == len(copies)
         copied += len(copies)
     assert copied > 50
 
 
-def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
-    """At once three times and ten seconds late, and everything else handed out; the first outcome counts."""
+def test_stragglers_are_copied_only_when_other_slots_are_idle() -> None:
+    """Over three times the expected time and ten seconds, with everything else handed out; the first outcome counts."""
 
     def step(state: State, now: float, *done: Submit) -> tuple[State, list[Submit]]:
         events = [Done(one.ticket, Part(one.items, {}), 1.0, one.slot) for one in done]
@@ -346,7 +346,7 @@ def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
     state, (copy,) = step(state, 102.0, fourth)
     assert copy == Submit(4, other.items, one.slot, copy_of=other.ticket)
     state, submits = step(state, 200.0)
-    assert submits == []  # once is enough
+    assert submits == []  # one backup copy is enough
     for first, second in ((other, copy), (copy, other)):
         ended, actions = plan.step(state, [Done(first.ticket, Part(first.items, {}), 99.0, first.slot)])
         assert ended.complete
@@ -354,8 +354,8 @@ def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
         assert list(ended.in_flight()) == []
 
 
-def test_a_story_tells_what_happened_and_why() -> None:
-    """Each entry with the time since the stage began; what concerns some items can be asked for."""
+def test_a_story_records_what_happened_and_why() -> None:
+    """Each entry has the time since the stage began, the slice, its slot and the reason."""
     state, _ = plan.step(plan.begin([range(40)], 16, 0), [Slots(("slot",)), Tick(100.0)])
     for ticket in range(2):
         state, _ = plan.step(state, [Failed(ticket, "died", "killed"), Tick(101.5 + ticket)])
@@ -377,8 +377,8 @@ def test_a_story_tells_what_happened_and_why() -> None:
     assert "    4.500 s  done       slice 3, items 8 to 15, at other: 0.250 s" in text(state.story.entries)
 
 
-def test_a_story_is_bounded_and_what_seldom_happens_stays() -> None:
-    """Millions of slices do not drown the one death; what is dropped is counted."""
+def test_a_story_is_bounded_and_keeps_what_seldom_happens() -> None:
+    """Millions of slices do not crowd out the one death; dropped entries are counted."""
     story = Story().then([Note("died", 7, range(3))], 0.0)
     for number in range(3 * MAX_ENTRIES):
         story = story.then([Note("given", number), Note("done", number)], 1.0 + number)
@@ -390,7 +390,7 @@ def test_a_story_is_bounded_and_what_seldom_happens_stays() -> None:
 
 
 def test_another_executor_takes_over_all_that_was_in_flight() -> None:
-    """As it was handed out; what came back in the same moment counts, and the slots before are forgotten."""
+    """With its bounds unchanged; outcomes of the same step count, and the slots of the previous executor are gone."""
     for seed in range(50):
         world = World(seed, 0.2)
         state = plan.begin([range(world.items)], world.block, 0)
