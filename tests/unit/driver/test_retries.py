@@ -87,7 +87,7 @@ def test_failed_items_are_retried_and_no_others(kind: str, tmp_path: Path, seed:
 
 @pytest.mark.parametrize("retries", [1, 3])
 def test_retries_end(tmp_path: Path, retries: int) -> None:
-    """An item that fails each time is retried `retries` times, then stays failed; the same command does not retry it."""
+    """An item that fails each time is retried `retries` times, then stays failed; the same command retries nothing."""
     loss = Flaky(tmp_path / "closed")
     journal = Journal(Path(":memory:"))
     plain, _ = run(loss, search(ITEMS))
