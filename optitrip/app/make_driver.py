@@ -11,6 +11,7 @@ from optitrip.app.context import Context
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
+from optitrip.driver.settings import Services
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Accepted, EvaluatingHere
 from optitrip.store.state_dir import StateDir
@@ -39,14 +40,10 @@ def make_driver(context: Context, state: StateDir, observer: Observer) -> Genera
         wait_seconds=sweep.run.wait_seconds,
         item_seconds=sweep.failures.timeout_seconds,
     )
+    services = Services(executors, journal, observer, context.phases, cancellation(context), settings)
     driver = Driver(
-        executors,
+        services,
         block,
-        journal,
-        observer,
-        context.phases,
-        cancellation(context),
-        settings,
         retries=sweep.failures.retries,
         retry_failed=options.retry_failed,
         share=partial(shard.of, block=block) if shard else None,

@@ -112,7 +112,7 @@ def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseExc
 def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status, items: int, **fields: Any) -> Outcome:
     """Return an outcome with these fields, and those that all outcomes have."""
     sweep, phases = context.sweep, context.phases
-    evaluated = context.progress.new + driver.again
+    evaluated = context.progress.new + driver.retried
     seconds = phases.seconds.get(sweep.spec.word, 0.0)
     return Outcome(
         name=sweep.name,

@@ -33,7 +33,7 @@ class Failed:
     slice was lost before it started; or preparing its stage raised."""
 
     ticket: int
-    kind: Literal["died", "overstayed", "lost", "raised"]
+    kind: Literal["died", "timed out", "lost", "setup error"]
     message: str
 
 

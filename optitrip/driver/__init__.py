@@ -1,1 +1,1 @@
-"""The driver: the one process that hands out slices, writes the journal and tells of it."""
+"""The driver: the one process that hands out slices, writes the journal and reports to observers."""

@@ -1,89 +1,67 @@
-"""The driver: stages from the route, results back to the route."""
+"""The driver: it takes stages from a route, and sends their results back to it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optitrip.core.method import Method, Route
 from optitrip.core.notice import info
-from optitrip.core.observer import Observer
 from optitrip.core.part import Part
 from optitrip.driver.loop import Loop
-from optitrip.driver.settings import DEFAULT, Settings
-from optitrip.driver.sink import JournalSink
+from optitrip.driver.settings import Services
+from optitrip.driver.sink import JournalSink, Stories
 from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage
-from optitrip.driver.stories import Stories
 from optitrip.errors import ShardDone
-from optitrip.journal.journal import Journal
-from optitrip.runtime.clock import SYSTEM, Clock
-from optitrip.runtime.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    from optitrip.executors.manager import ExecutorManager
+from optitrip.journal.failing import failures_of
 
 
 class Driver:
     """Runs a route to its end.
 
     Args:
-        executors: that evaluate.
-        block: of the objective.
-        journal: that parts go to.
-        observer: told of what is in the journal.
-        phases: in which the time of each kind of stage is counted.
-        raise_if_stopped: called between slices; raises `Stopped` if someone asked to stop.
-        settings: how long is waited, for what.
-        clock: to wait by, and to date rows with.
-        retries: so many times is tried again what failed.
-        retry_failed: what still fails is tried once more.
-        share: of the search or the gradient, these of so many items alone; then `ShardDone` is raised.
-        checked_since: an earlier run's items, written since then, in milliseconds since 1970, are evaluated once more
-            before others are, to see whether the loss is still the same; None to take that for granted.
+        services: executors, journal and all else outside the driver.
+        block: items in a block of the objective.
+        retries: number of times that failed items are retried.
+        retry_failed: whether to retry once more what still fails.
+        share: function from the number of items of a main stage to the range of them to evaluate, after which
+            `ShardDone` is raised; None to evaluate all.
+        checked_since: time in milliseconds since 1970. Before a main stage is resumed, a row written since then is
+            evaluated again, to check that the loss is still the same. None for no such check.
     """
 
     def __init__(
         self,
-        executors: ExecutorManager,
+        services: Services,
         block: int,
-        journal: Journal,
-        observer: Observer,
-        phases: Stopwatch,
-        raise_if_stopped: Callable[[], None] = lambda: None,
-        settings: Settings = DEFAULT,
-        clock: Clock = SYSTEM,
         *,
         retries: int = 0,
         retry_failed: bool = False,
         share: Callable[[int], range] | None = None,
         checked_since: int | None = None,
     ) -> None:
-        self._journal, self._observer, self._phases = journal, observer, phases
-        self._raise_if_stopped, self._settings, self._clock = raise_if_stopped, settings, clock
-        self._loop = Loop(executors, block, observer, phases, raise_if_stopped, settings, clock)
+        self._services, self._journal = services, services.journal
+        self._loop = Loop(services, block)
         self._retries, self._retry_failed, self._share = retries, retry_failed, share
         self._checked_since = checked_since
         self._stories = Stories()
         self._checked: set[int] = set()
         self._main: list[Stage] = []
         self.evaluated: dict[str, int] = {}
-        """Items evaluated by this run, by kind of stage; those of earlier runs do not count."""
-        self.again = 0
-        """Number of items that this run tried again."""
+        """Number of items evaluated by this run, by kind of stage."""
+        self.retried = 0
+        """Number of items retried by this run."""
 
     def run(self, route: Route) -> Any:
-        """Run all stages.
-
-        Returns:
-            What the route returns.
+        """Run all stages, and return what the route returns.
 
         Raises:
             NoAnswer: from the route, because importing or preparing raised in a worker, or because too much failed.
             ShardDone: where only a share is wanted.
-            Stopped: because someone asked to, there are no workers, or the journal cannot be written.
-            StateError: if the loss is not what it was when the journal was begun.
+            Stopped: after a request to stop, without workers, or if the journal cannot be written.
+            StateError: if the loss gives other results than when the journal was begun.
         """
         result: Any = None
         number = 0
@@ -92,23 +70,23 @@ class Driver:
                 method = route.send(result)
             except StopIteration as end:
                 return end.value
-            with self._phases.time(method.kind):
-                result = self._stage(number, method)
+            with self._services.phases.time(method.kind):
+                result = self._run_stage(number, method)
             number += 1
 
     def failures(self) -> dict[str, int]:
-        """Count by kind what failed of the items of main stages that are in the journal.
+        """Count the failed items of main stages in the journal, by kind.
 
         Raises:
             StateError: if the journal cannot be read.
         """
         counts: Counter[str] = Counter()
         for stage in self._main:
-            counts.update(stage.failures().counts())
+            counts.update(failures_of(self._journal, stage.number, stage.digest, stage.method.items).counts())
         return dict(counts)
 
-    def _stage(self, number: int, method: Method) -> Any:
-        stage = Stage(number, method, self._journal, self._observer)
+    def _run_stage(self, number: int, method: Method) -> Any:
+        stage = Stage(number, method, self._journal, self._services.observer)
         self._main += [stage] if method.main else []
         stage.begin()
         if self._share and method.main:
@@ -116,14 +94,14 @@ class Driver:
             self._fill(stage, share)
             raise ShardDone(share)
         while True:
-            whole = self._first_tries(stage)
+            whole = self._first_attempt(stage)
             if method.retried:
-                whole = self._tried_again(stage, whole)
+                whole = self._retry(stage, whole)
             if stage.ends_with(whole):
                 return method.result(whole)
 
-    def _first_tries(self, stage: Stage) -> Part:
-        """All items up to where the stage ends, as far as first tries tell."""
+    def _first_attempt(self, stage: Stage) -> Part:
+        """Return all items up to where the stage ends, as far as first attempts show."""
         items = stage.method.items + 1
         while stage.needed < items:  # rows that go past an early end do not count: something may lack before it
             items = stage.needed
@@ -133,39 +111,36 @@ class Driver:
         return stage.whole(items)
 
     def _fill(self, stage: Stage, within: range) -> None:
-        """Evaluate what the journal lacks of a range; before it, once a stage, a spot check."""
+        """Evaluate what the journal lacks of a range, after a spot check, once a stage."""
         if not (gaps := stage.gaps(within)):
             return
         if self._checked_since is not None and stage.method.main and stage.number not in self._checked:
             self._checked.add(stage.number)
-            if (row := stage.smallest(self._checked_since)) is not None:
+            if (row := self._journal.smallest(stage.number, stage.digest, self._checked_since)) is not None:
                 self._loop.evaluate(stage, SpotCheck(stage, self._journal), (), uncut=[row])
         self._evaluate(stage, gaps)
 
     def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
         """Evaluate ranges of a stage into the journal."""
-        sink = JournalSink(
-            stage, attempt, self._stories, self._observer, self._raise_if_stopped, self._settings, self._clock
-        )
+        sink = JournalSink(stage, attempt, self._stories, self._services)
         try:
             self._loop.evaluate(stage, sink, gaps)
         finally:
             kind = stage.method.kind
             self.evaluated[kind] = self.evaluated.get(kind, 0) + sink.items
-            self.again += sink.items if attempt else 0
+            self.retried += sink.items if attempt else 0
 
-    def _tried_again(self, stage: Stage, whole: Part) -> Part:
-        """The whole with what later attempts have of the items that failed, after this run's own tries."""
+    def _retry(self, stage: Stage, whole: Part) -> Part:
+        """Retry failed items; return the whole with the results of all later attempts, those of earlier runs too."""
         attempt, once_more = 1, self._retry_failed
         while failed := stage.failed(whole):
-            gaps = [gap for run in failed for gap in stage.gaps(run, attempt)]
+            gaps = stage.gaps(*failed, attempt=attempt)
             if gaps and (attempt <= self._retries or once_more):
                 once_more = once_more and attempt <= self._retries
-                self._observer.notice(
-                    info("retrying", f"trying again what failed: {sum(map(len, gaps)):,} items, attempt {attempt}")
-                )
+                text = f"retrying {sum(map(len, gaps)):,} items that failed (attempt {attempt})"
+                self._services.observer.notice(info("retrying", text))
                 self._evaluate(stage, gaps, attempt)
-                gaps = [gap for run in failed for gap in stage.gaps(run, attempt)]
+                gaps = stage.gaps(*failed, attempt=attempt)
             if sum(map(len, gaps)) == sum(map(len, failed)):
                 return whole  # this attempt has none of them
             whole = stage.replaced(whole, failed, attempt)

@@ -1,38 +1,61 @@
-"""The settings of a driver: how long it waits, and for what. None of them changes an answer."""
+"""The settings of a driver, and the services that its parts share."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from optitrip.scheduler import settings as scheduler_settings
-from optitrip.scheduler.settings import SchedulerSettings
+from optitrip.core.observer import Observer
+from optitrip.journal.journal import Journal
+from optitrip.runtime.clock import SYSTEM, Clock
+from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.scheduler.state import SchedulerSettings
+
+if TYPE_CHECKING:
+    from optitrip.executors.manager import ExecutorManager
 
 
 @dataclass(frozen=True)
-class Settings:
-    """One value for a whole run; all durations are in seconds."""
+class Settings(SchedulerSettings):
+    """Durations of a whole run, in seconds. None of them changes an answer."""
 
     write_seconds: float = 0.2
-    """Pause between transactions of the journal: to wait for the disk costs more than all else of a slice."""
+    """Pause between transactions of the journal: waiting for the disk costs more than all else that a slice costs."""
     pause_seconds: float = 60.0
-    """Longest wait for a disk that has no room."""
+    """Longest wait for a disk without room."""
     drain_seconds: float = 10.0
-    """Longest wait for slices that were begun when someone asks to stop."""
+    """Longest wait for slices in flight after a request to stop."""
     wait_seconds: float = math.inf
     """Longest wait for workers when there are none."""
     item_seconds: float | None = None
-    """Time that an item may take, where workers can be killed."""
+    """Time limit of an item, enforced where workers can be killed."""
     poll_seconds: float = 0.2
-    """Longest wait for outcomes before everything else is looked at again."""
+    """Longest wait for outcomes before everything else is checked again."""
     patience_seconds: float = 20.0
     """Time without workers before that is reported."""
     worth_ray_seconds: float = 10.0
-    """Estimated rest of a sweep above which Ray is started: it takes five to ten seconds to start and one to stop."""
+    """Estimated time left above which Ray is started: it takes five to ten seconds to start and one to stop."""
     story_seconds: float = 30.0
     """Pause between updates of the story in the journal."""
-    scheduler: SchedulerSettings = scheduler_settings.DEFAULT
-    """Settings of the plan."""
 
 
 DEFAULT = Settings()
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything outside a driver that it works with."""
+
+    executors: ExecutorManager
+    journal: Journal
+    observer: Observer
+    """Receiver of notices, and of parts once they are in the journal."""
+    phases: Stopwatch
+    """Stopwatch that counts the seconds of each kind of stage, and those of waiting for Ray."""
+    raise_if_stopped: Callable[[], None] = lambda: None
+    """Function called between slices; it raises `Stopped` after a request to stop."""
+    settings: Settings = DEFAULT
+    clock: Clock = SYSTEM
+    """Clock for waiting, and for the times of journal rows."""

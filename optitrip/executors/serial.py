@@ -47,7 +47,7 @@ class Serial:
         try:
             part, seconds = self._worker.evaluate(self._methods[stage], items)
         except Exception:
-            return [Failed(ticket, "raised", traceback.format_exc())]
+            return [Failed(ticket, "setup error", traceback.format_exc())]
         return [Done(ticket, part, seconds, *self.slots)]
 
     def notices(self) -> list[Notice]:

@@ -1,1 +1,1 @@
-"""Who gets which slice: pure, without a clock, I/O or threads."""
+"""The scheduler decides which slot evaluates which slice; pure, without a clock, I/O or threads."""

@@ -5,72 +5,65 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optitrip.core.executor import Done, Failed
+from optitrip.scheduler.story import Note
 
 
 @dataclass(frozen=True)
 class Slots:
-    """Which slots there are now."""
+    """The slots that exist now."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Items from this one on are not needed."""
+    """A request to leave out all items from `stop` on."""
 
     stop: int
 
 
 @dataclass(frozen=True)
 class Drain:
-    """Hand out no more."""
+    """A request to hand out no more slices."""
 
 
 @dataclass(frozen=True)
 class Tick:
-    """How late it is, in seconds since any moment."""
+    """The time in seconds, by a monotonic clock."""
 
     now: float
 
 
 @dataclass(frozen=True)
 class ExecutorReplaced:
-    """Another executor takes over; what was in flight at the one before is lost, and so are its slots."""
+    """A change of the executor: the slots of the previous one are gone, and the slices in flight there are lost."""
 
 
-@dataclass(frozen=True)
-class Remark:
-    """Something for the story alone, e.g. that the executor left out a node."""
-
-    what: str
-    text: str
-
-
-Event = Done | Failed | Slots | Cut | Drain | Tick | ExecutorReplaced | Remark
+Event = Done | Failed | Slots | Cut | Drain | Tick | ExecutorReplaced | Note
+"""A note is recorded in the story, and changes nothing else."""
 
 
 @dataclass(frozen=True)
 class Submit:
-    """Hand out a slice to a slot."""
+    """Give a slice to a slot."""
 
     ticket: int
     items: range
     slot: str
     copy_of: int | None = None
-    """The ticket of a slice that takes too long; this one is the same."""
+    """Ticket of the straggler that this slice is a backup copy of."""
 
 
 @dataclass(frozen=True)
 class Abort:
-    """The stage cannot go on."""
+    """End the stage: the objective cannot be set up on a worker."""
 
     reason: str
-    users_fault: bool
 
 
 @dataclass(frozen=True)
 class RecordFailed:
-    """An item cannot be evaluated; it is to be recorded as failed."""
+    """Record an item as failed: no worker can evaluate it."""
 
     item: int
     kind: str
@@ -79,7 +72,7 @@ class RecordFailed:
 
 @dataclass(frozen=True)
 class Cancel:
-    """A slice is not needed any more."""
+    """Drop a slice: its outcome is no longer needed."""
 
     ticket: int
 

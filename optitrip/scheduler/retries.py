@@ -1,4 +1,4 @@
-"""What becomes of a slice that came back without a part: it is retried, halved, or its item is given up."""
+"""What the plan does with a slice that came back without a part: retry it, halve it, or record its item as failed."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from optitrip.core.failures import DIED, TIMEOUT
 from optitrip.scheduler import stragglers
 from optitrip.scheduler.events import Action, RecordFailed, Submit
 from optitrip.scheduler.state import State
+from optitrip.scheduler.story import Note
 
 DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
-"""A range whose worker died so often is halved; an item that was alone every time is given up."""
+"""Deaths of workers after which a range is halved, and after which an item evaluated alone is recorded as failed."""
 
 
-def failed(state: State, submit: Submit, event: Failed) -> list[Action]:
+def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
     """Decide what to do about a slice whose worker was lost, killed or died."""
     items = submit.items
-    overstayed = event.kind == "overstayed"
-    died = state.deaths.get(items, 0) + (event.kind == "died")
-    state.deaths = {**state.deaths, items: died}
-    state.note("timed-out" if overstayed else event.kind, submit, why=event.message)
-    if stragglers.forget(state, submit.ticket):
-        return []  # the other one may yet succeed
-    if len(items) == 1 and (overstayed or died >= DEATHS_OF_AN_ITEM):
+    timed_out = event.kind == "timed out"
+    deaths = state.deaths.get(items, 0) + (event.kind == "died")
+    state.deaths = {**state.deaths, items: deaths}
+    state.note("timed-out" if timed_out else event.kind, submit, why=event.message)
+    if stragglers.unpair(state, submit.ticket):
+        return []  # the other copy may yet succeed
+    reason = "it took too long" if timed_out else f"{deaths} workers died evaluating it"
+    if len(items) == 1 and (timed_out or deaths >= DEATHS_OF_AN_ITEM):
         state.left -= 1
-        reason = "it took too long, alone" if overstayed else f"{died} workers died under it, each time alone"
-        state.note("given-up", items=items, why=reason)
-        return [RecordFailed(items.start, TIMEOUT if overstayed else DIED, event.message)]
-    halve = len(items) > 1 and (overstayed or died >= DEATHS_OF_A_SLICE)
+        state.notes.append(Note("given-up", items=items, why=f"{reason} by itself"))
+        return [RecordFailed(items.start, TIMEOUT if timed_out else DIED, event.message)]
+    halve = len(items) > 1 and (timed_out or deaths >= DEATHS_OF_A_SLICE)
     if halve:
-        reason = "it took too long" if overstayed else f"{died} workers died under it"
-        state.note("halved", items=items, why=reason)
-    state.again += halves(items, state.block) if halve else (items,)
+        state.notes.append(Note("halved", items=items, why=reason))
+    state.requeued += halves(items, state.block) if halve else (items,)
     state.waiting += len(items)
     return []
 
 
 def halves(items: range, block: int) -> tuple[range, range]:
-    """Both halves of a range, cut at a border of blocks if there is one inside: no block is evaluated for both."""
+    """Return both halves of a range, cut at a border of blocks if it has one inside: no block is evaluated twice."""
     middle = items.start + len(items) // 2
     border = round(middle / block) * block
     if not items.start < border < items.stop:

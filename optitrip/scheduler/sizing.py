@@ -1,26 +1,26 @@
-"""How long a slice is, and which slots take one."""
+"""The number of items in a slice, and whether a slot accepts one."""
 
 from __future__ import annotations
 
 from optitrip.scheduler.state import Slot, State
 
 SLICES_A_SECOND = 1_000
-"""What the driver can take in; with more slots than this, slices are longer."""
+"""Number of slices that the driver can process in a second; with more slots than this, slices are longer."""
 SHORTEST = 0.1
-"""Of the target: the first slice of a slot whose pace is not known, and the last ones."""
+"""Shortest slice as a fraction of the target: the first one of a slot of unknown pace, and the last ones of a stage."""
 SHARE = 0.5
-"""Of the time for which work is left: so much is handed out at once."""
+"""Longest slice as a fraction of the time that all slots need for what is left."""
 LIMIT_SHARE = 0.25
-"""Of the time that an item may take: slices are no longer."""
+"""Longest slice as a fraction of the time limit of an item."""
 GROWTH = 8
-"""A slice has at most this many times the items of the largest that is done: the first ones measure mostly overhead."""
+"""Largest slice as a multiple of the largest one done so far: the first slices measure mostly overhead."""
 
 
 def accepts(state: State, slot: Slot, items: int) -> bool:
-    """Whether it is good for all that a slot takes a slice now.
+    """Return whether the stage ends sooner if a slot takes a slice now.
 
-    Not behind another one, if other slots could have begun it sooner; and not a slow slot, if the others could have
-    done all that is left sooner. Then it stays for whoever is free first.
+    It does not if the slice would queue behind another one while other slots could start it sooner, nor if the slot is
+    slow and the others could do all that is left in less time. Then the slice waits for the slot that is free first.
     """
     if slot.pace is None or state.pace is None:
         return not slot.queue
@@ -32,11 +32,11 @@ def accepts(state: State, slot: Slot, items: int) -> bool:
 
 
 def size_of(state: State, slot: Slot) -> int:
-    """About how many items a slot is given next."""
+    """Return the approximate number of items for the next slice of a slot."""
     if not state.known:
         return 1
     target = max(state.settings.target_seconds, len(state.names) / SLICES_A_SECOND)
-    if state.limit is not None:  # a slice that takes as long as one item may is taken for one that hangs
+    if state.limit is not None:  # a slice that takes as long as one item may would count as hanging
         target = min(target, LIMIT_SHARE * state.limit)
     share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
     seconds = max(min(target, share), SHORTEST * target)
@@ -44,5 +44,5 @@ def size_of(state: State, slot: Slot) -> int:
 
 
 def stop_of(start: int, size: int, block: int) -> int:
-    """The end of a slice of about `size` items from `start`: the last border of blocks in it, or else the next one."""
+    """Return the end of a slice of about `size` items: the last border of blocks in it, or else the next one."""
     return max((start + size) // block, start // block + 1) * block

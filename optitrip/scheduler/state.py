@@ -1,4 +1,4 @@
-"""What a plan knows: slots, what they hold, and what is left."""
+"""What a plan knows: the slots, the slices in their queues, and the items that are left."""
 
 from __future__ import annotations
 
@@ -7,43 +7,59 @@ from dataclasses import dataclass, field
 
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler.events import Submit
-from optitrip.scheduler.settings import DEFAULT, SchedulerSettings
 from optitrip.scheduler.story import Note, Story
 
 QUEUED_PER_SLOT = 2
-BEGINNING = Story()
+EMPTY_STORY = Story()
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    """Durations that decide how fast a sweep is, never its answer."""
+
+    target_seconds: float = 1.0
+    """Desired duration of a slice, in seconds."""
+    check_seconds: float = 1.0
+    """Seconds between two checks for stragglers."""
+    straggler_seconds: float = 10.0
+    """Seconds that any slice may take before it is a straggler."""
+    straggler_factor: float = 3.0
+    """Multiple of its expected duration that a slice may take before it is a straggler."""
+
+
+DEFAULT = SchedulerSettings()
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What runs slices, one after the other."""
+    """A place of an executor that evaluates slices one after the other."""
 
     queue: tuple[Submit, ...] = ()
     pace: float | None = None
-    """Seconds an item takes on it."""
+    """Seconds an item takes here; None until a slice is done."""
     largest: int = 0
-    """Items of the largest slice that it has done."""
-    gone: bool = False
-    """No more slices go to it, but some are there of which nothing was heard."""
+    """Items of the largest slice done here."""
+    removed: bool = False
+    """True for a slot that no longer exists, but has slices of unknown outcome."""
     since: float = 0.0
-    """When it began with the first slice of its queue."""
+    """Time at which the first slice of the queue was started."""
     late: bool = False
-    """That took so long that another slot has a copy of it; it gets nothing more."""
+    """True if another slot has a backup copy of the first slice; until that is done, the slot gets no other slice."""
 
     @property
     def idle(self) -> bool:
         return not self.queue and not self.late
 
     def without(self, submit: Submit, now: float) -> Slot:
-        """The same when it does not hold a slice any more."""
-        queue = tuple(one for one in self.queue if one is not submit)
+        """Return the slot with a slice taken out of its queue."""
+        queue = tuple(queued for queued in self.queue if queued is not submit)
         since = now if self.queue[0] is submit else self.since
-        return Slot(queue, self.pace, self.largest, self.gone, since, self.late)
+        return Slot(queue, self.pace, self.largest, self.removed, since, self.late)
 
     def with_more(self, submit: Submit, now: float) -> Slot:
-        """The same with one more slice."""
+        """Return the slot with a slice added to its queue."""
         since = self.since if self.queue else now
-        return Slot((*self.queue, submit), self.pace, self.largest, self.gone, since, self.late)
+        return Slot((*self.queue, submit), self.pace, self.largest, self.removed, since, self.late)
 
     def find(self, ticket: int) -> Submit | None:
         return next((submit for submit in self.queue if submit.ticket == ticket), None)
@@ -51,59 +67,54 @@ class Slot:
 
 @dataclass
 class State:
-    """Where a stage stands. `step` changes a copy; it copies a few words a slot, never what depends on the items."""
+    """The progress of a stage. `step` changes a copy, which takes a few words a slot, however many items there are."""
 
     block: int
     next_ticket: int
     limit: float | None
-    """Seconds an item may take."""
+    """Time limit of an item in seconds, if there is one."""
     todo: tuple[range, ...]
-    """What was to be evaluated at first; disjoint and ascending. Handed out is what lies before `start` of `gap`."""
+    """Gaps to evaluate, disjoint and ascending; everything before `start` in gap number `gap` is handed out."""
     left: int
-    """Items that are not done."""
+    """Number of items that are not done."""
     waiting: int
-    """Of these, not handed out."""
-    settings: SchedulerSettings = DEFAULT
+    """Number of items that are not handed out."""
+    settings: SchedulerSettings
+    start: int
+    requeued: tuple[range, ...]
+    """Ranges that came back without a part, or their halves; handed out first, with their bounds unchanged."""
     gap: int = 0
-    start: int = 0
-    again: tuple[range, ...] = ()
-    """Came back without a part, or halves of what did; handed out first, with their bounds unchanged."""
     deaths: Mapping[range, int] = field(default_factory=dict[range, int])
-    """Of workers, by the range that they had begun."""
+    """Number of workers that died, by the range that they were evaluating."""
     names: tuple[str, ...] = ()
-    """Of the slots that there are."""
+    """Names of the slots that exist."""
     slots: dict[str, Slot] = field(default_factory=dict[str, Slot])
-    """By name."""
+    """Slots by name, among them removed ones with slices of unknown outcome."""
     free: tuple[dict[str, None], ...] = field(default_factory=lambda: tuple({} for _ in range(QUEUED_PER_SLOT)))
-    """Slots to be given another slice, by the length of their queue, in the order in which they came to it. One that
-    does not accept a slice leaves, and comes back when its queue is another one or a slice is handed out again."""
+    """Candidates for another slice, by length of their queue, in order of arrival. A slot that does not accept a slice
+    is taken out, and comes back when its queue changes or a slice is requeued."""
     rate: float = 0.0
-    """Items a second, of all slots there are of which the pace is known."""
+    """Items a second of all existing slots of known pace together."""
     known: int = 0
-    """How many these are."""
+    """Number of existing slots of known pace."""
     largest: int = 0
     """Items of the largest slice that is done."""
     measured: float | None = None
-    """Seconds an item took in the last slice that is done."""
+    """Seconds an item took in the slice that was done last."""
     draining: bool = False
     now: float = 0.0
-    looked: float = 0.0
-    """When late slices were last looked for."""
-    story: Story = BEGINNING
-    """What happened up to the last step."""
+    checked: float = 0.0
+    """Time of the last check for stragglers."""
+    story: Story = EMPTY_STORY
+    """Decisions up to the last step."""
     notes: list[Note] = field(default_factory=list[Note])
-    """What happened in this step."""
-    copies: Mapping[int, int] = field(default_factory=dict[int, int])
-    """Of two tickets of one slice, the other one."""
+    """Decisions of this step."""
+    twins: Mapping[int, int] = field(default_factory=dict[int, int])
+    """Map from the ticket of a straggler to that of its backup copy, and back."""
 
-    def note(
-        self, what: str, submit: Submit | None = None, items: range = range(0), slot: str = "", why: str = ""
-    ) -> None:
-        """Note for the story what happened, to a slice or else to some items."""
-        if submit is not None:
-            self.notes.append(Note(what, submit.ticket, submit.items, submit.slot, why))
-        else:
-            self.notes.append(Note(what, -1, items, slot, why))
+    def note(self, what: str, submit: Submit | None = None, why: str = "") -> None:
+        """Note for the story what happened, to a slice or in general."""
+        self.notes.append(Note(what, submit.ticket, submit.items, submit.slot, why) if submit else Note(what, why=why))
 
     @property
     def complete(self) -> bool:
@@ -111,34 +122,33 @@ class State:
 
     @property
     def pace(self) -> float | None:
-        """Seconds an item takes on a slot, as a mean."""
+        """Seconds an item takes on a slot, as a mean of all slots of known pace."""
         return self.known / max(self.rate, 1e-12) if self.known else None
 
     @property
     def seconds_left(self) -> float | None:
-        """On one slot."""
+        """Seconds that one slot would need for all items that are left."""
         return None if self.pace is None else self.left * self.pace
 
     def seconds_for(self, items: int) -> float:
-        """How long all slots together take for so many items, those of unknown pace like the others."""
+        """Return how long all slots together take for some items; slots of unknown pace count like the others."""
         return items * self.known / (max(self.rate, 1e-12) * max(1, len(self.names)))
 
-    def flying(self) -> Iterator[Submit]:
-        """What is handed out and not back."""
+    def in_flight(self) -> Iterator[Submit]:
+        """Return the slices that are handed out and not back."""
         return (submit for slot in self.slots.values() for submit in slot.queue)
 
-    def holder(self, outcome: Done | Failed) -> str | None:
-        """The slot that holds a slice; None if no slot does: the outcome is stale, or told twice."""
-        said = self.slots.get(outcome.worker) if isinstance(outcome, Done) else None
-        if said is not None and said.find(outcome.ticket):
-            return said.queue[0].slot
-        return next((name for name, slot in self.slots.items() if slot.find(outcome.ticket)), None)
+    def find(self, outcome: Done | Failed) -> Submit | None:
+        """Return the slice in flight that has this outcome; None if the outcome is stale or a duplicate."""
+        likely = self.slots.get(outcome.worker) if isinstance(outcome, Done) else None
+        found = likely.find(outcome.ticket) if likely else None
+        return found or next((submit for submit in self.in_flight() if submit.ticket == outcome.ticket), None)
 
 
 def put(state: State, name: str, slot: Slot) -> None:
-    """Keep what has become of a slot, and where it counts."""
-    before, now = counted(state.slots.get(name)), counted(slot)
-    if slot.gone and not slot.queue:
+    """Replace a slot in the state, and update all that is counted of the slots."""
+    before, now = rate_of(state.slots.get(name)), rate_of(slot)
+    if slot.removed and not slot.queue:
         state.slots.pop(name, None)
     else:
         state.slots[name] = slot
@@ -146,14 +156,14 @@ def put(state: State, name: str, slot: Slot) -> None:
         state.known += (now > 0) - (before > 0)
         state.rate += now - before
         if before > state.rate / 2:  # a small difference of large numbers
-            state.rate = sum(map(counted, state.slots.values()))
+            state.rate = sum(map(rate_of, state.slots.values()))
     for length, level in enumerate(state.free):
-        if length == len(slot.queue) and not slot.gone and not slot.late:
+        if length == len(slot.queue) and not slot.removed and not slot.late:
             level[name] = None
         else:
             level.pop(name, None)
 
 
-def counted(slot: Slot | None) -> float:
-    """What a slot adds to the rate."""
-    return 1 / slot.pace if slot and slot.pace and not slot.gone else 0.0
+def rate_of(slot: Slot | None) -> float:
+    """Return the items a second of a slot; 0 if its pace is unknown or it does not exist."""
+    return 1 / slot.pace if slot and slot.pace and not slot.removed else 0.0

@@ -1,7 +1,7 @@
-"""Slices that take far longer than they should, e.g. because their worker was stopped or its machine is slow.
+"""Stragglers: slices that take far longer than expected, e.g. because their worker was stopped or its machine is slow.
 
-When nothing else is left for the others to do, one of them evaluates a copy; whichever is done first counts. Without
-that the slowest worker would decide how long a sweep takes, and one that is stopped would stop it for ever (Dean and
+When nothing else is left to hand out, another slot evaluates a backup copy; the first result wins. Without backup
+copies the slowest worker would decide how long a sweep takes, and a stopped worker would stop it for ever (Dean and
 Ghemawat, MapReduce, OSDI 2004, section 3.6: backup tasks).
 """
 
@@ -13,59 +13,62 @@ from optitrip.scheduler.events import Action, Cancel, Submit
 from optitrip.scheduler.state import Slot, State, put
 
 
-def look(state: State) -> list[Action]:
-    """Once in a while, when nothing is left to hand out and slots are idle: what is queued behind a late slice is taken
-    back, to be handed to others; if nothing is, late slices are copied, once each.
+def check(state: State) -> list[Action]:
+    """Reclaim slices queued behind stragglers; if there are none, start one backup copy of each straggler.
 
-    Not where an item may take only so long: what takes too long is ended there.
+    This happens about once a second, when everything has been handed out and some slots are idle. It does not happen
+    where items have a time limit: the limit ends stragglers.
     """
-    if state.now - state.looked < state.settings.look_seconds or state.limit is not None or state.measured is None:
+    if state.now - state.checked < state.settings.check_seconds or state.limit is not None or state.measured is None:
         return []
-    state.looked = state.now
+    state.checked = state.now
     if state.waiting or state.draining:
         return []
     idle = [name for name in state.names if state.slots[name].idle]
-    late = [name for name, slot in state.slots.items() if slot.queue and is_late(state, slot)] if idle else []
-    taken = [action for name in late for action in _take_back(state, name)]
-    if taken:
-        return taken
-    given_up: list[Action] = []
-    alone: list[str] = []
+    late = [name for name, slot in state.slots.items() if slot.queue and is_straggler(state, slot)] if idle else []
+    if reclaimed := [action for name in late for action in _reclaim(state, name)]:
+        return reclaimed
+    dropped: list[Action] = []
+    without_copy: list[str] = []
     for name in late:
         first = state.slots[name].queue[0]
-        if first.ticket not in state.copies:
-            alone.append(name)
+        if first.ticket not in state.twins:
+            without_copy.append(name)
         elif first.copy_of is not None:
-            given_up += _give_up(state, name)
-    return given_up + [_copy(state, name, other) for name, other in zip(alone, idle, strict=False)]
+            dropped += _drop_late_copy(state, name)
+    return dropped + [_copy(state, name, other) for name, other in zip(without_copy, idle, strict=False)]
 
 
-def is_late(state: State, slot: Slot) -> bool:
-    """A copy is late only when the slice that it is a copy of had not been out for a third of its time: an item that
-    just takes long should not occupy one idle slot after the other."""
+def is_straggler(state: State, slot: Slot) -> bool:
+    """Return whether the first slice of a slot is a straggler.
+
+    A backup copy is expected to take as long as the original had taken when the copy was started: an item that simply
+    takes long should not occupy one idle slot after the other.
+    """
     first = slot.queue[0]
     expected = len(first.items) * (slot.pace or state.pace or state.measured or 0.0)
-    if first.copy_of in state.copies:
-        expected = max(slot.since - one.since for one in state.slots.values() if one.find(state.copies[first.ticket]))
-    return state.now - slot.since > max(state.settings.late_seconds, state.settings.late_times * expected)
+    if first.copy_of in state.twins:
+        original = state.twins[first.ticket]
+        expected = max(slot.since - other.since for other in state.slots.values() if other.find(original))
+    return state.now - slot.since > max(state.settings.straggler_seconds, state.settings.straggler_factor * expected)
 
 
-def _give_up(state: State, name: str) -> list[Action]:
-    """A copy that is late, too, e.g. because its slot was stopped: another one may take its place."""
+def _drop_late_copy(state: State, name: str) -> list[Action]:
+    """Drop a backup copy that is a straggler too, e.g. because its slot was stopped, so that it can be replaced."""
     slot = state.slots[name]
     first = slot.queue[0]
-    forget(state, first.ticket)
-    state.note("dropped", first, why="a copy that is late, too")
+    unpair(state, first.ticket)
+    state.note("dropped", first, why="this backup copy takes too long as well")
     put(state, name, replace(slot.without(first, state.now), late=True))
     return [Cancel(first.ticket)]
 
 
-def _take_back(state: State, name: str) -> list[Action]:
+def _reclaim(state: State, name: str) -> list[Action]:
     slot = state.slots[name]
     for submit in slot.queue[1:]:
-        if not forget(state, submit.ticket):
-            state.note("reclaimed", submit, why="it waited behind a late slice")
-            state.again += (submit.items,)
+        if not unpair(state, submit.ticket):
+            state.note("reclaimed", submit, why="it was queued behind a straggler")
+            state.requeued += (submit.items,)
             state.waiting += len(submit.items)
     put(state, name, replace(slot, queue=slot.queue[:1], late=True))
     return [Cancel(submit.ticket) for submit in slot.queue[1:]]
@@ -76,38 +79,34 @@ def _copy(state: State, name: str, other: str) -> Submit:
     submit = Submit(state.next_ticket, first.items, other, copy_of=first.ticket)
     state.next_ticket += 1
     state.note("copied", submit, why=f"slice {first.ticket} at {name} takes much longer than expected")
-    state.copies = {**state.copies, first.ticket: submit.ticket, submit.ticket: first.ticket}
+    state.twins = {**state.twins, first.ticket: submit.ticket, submit.ticket: first.ticket}
     put(state, name, replace(state.slots[name], late=True))
     put(state, other, state.slots[other].with_more(submit, state.now))
     return submit
 
 
-def forget(state: State, ticket: int) -> bool:
-    """One of two is no more; whether there were two."""
-    other = state.copies.get(ticket)
-    state.copies = {one: two for one, two in state.copies.items() if ticket not in (one, two)}
-    return other is not None
+def unpair(state: State, ticket: int) -> bool:
+    """Forget that a slice and its backup copy belong together; return whether the slice had or was a copy."""
+    paired = ticket in state.twins
+    state.twins = {one: other for one, other in state.twins.items() if ticket not in (one, other)}
+    return paired
 
 
-def drop_other(state: State, ticket: int) -> list[Action]:
-    """One of two is done, so the other one is not needed."""
-    other = state.copies.get(ticket)
-    if other is None:
+def drop_twin(state: State, ticket: int) -> list[Action]:
+    """Drop the twin of a slice that is done, if it has one."""
+    twin = state.twins.get(ticket)
+    if twin is None:
         return []
-    forget(state, ticket)
+    unpair(state, ticket)
     for name, slot in state.slots.items():
-        if submit := slot.find(other):
+        if submit := slot.find(twin):
             put(state, name, slot.without(submit, state.now))
-            state.note("dropped", submit, why="the other one of two was done first")
-            return [Cancel(other)]
+            state.note("dropped", submit, why="the other copy of this slice was done first")
+            return [Cancel(twin)]
     return []
 
 
-def drop_all(state: State) -> list[Action]:
-    """No slice is there twice any more."""
-    dropped: list[Action] = []
-    for slot in list(state.slots.values()):
-        for submit in slot.queue:
-            if submit.copy_of is not None and submit.copy_of in state.copies:
-                dropped += drop_other(state, submit.copy_of)
-    return dropped
+def drop_copies(state: State) -> list[Action]:
+    """Drop all backup copies whose originals are in flight."""
+    originals = [copy.copy_of for copy in state.in_flight() if copy.copy_of is not None and copy.copy_of in state.twins]
+    return [action for original in originals for action in drop_twin(state, original)]

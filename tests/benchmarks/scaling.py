@@ -33,6 +33,7 @@ from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers
 from optitrip.core.progress import Progress
 from optitrip.driver.run import Driver
+from optitrip.driver.settings import Services
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.ray.environment import prepare
 from optitrip.executors.worker import Worker
@@ -129,7 +130,8 @@ def sweep(
 ) -> tuple[int, float]:
     """A search, with its journal in a folder or in memory; the number of its slices, and their seconds on workers."""
     journal = Journal(folder / f"journal-{seed}" if folder else Path(":memory:"))
-    driver = Driver(executors, objective.capabilities.block, journal, Observers(Progress(items)), Stopwatch())
+    services = Services(executors, journal, Observers(Progress(items)), Stopwatch())
+    driver = Driver(services, objective.capabilities.block)
     executors.use(objective, (), lambda notice: None)
     draws = Candidates(SPACE, seed)
     driver.run(search_route(Search(draws, items), objective.capabilities))

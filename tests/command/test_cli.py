@@ -129,7 +129,7 @@ def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
     assert 10**7 < answer["memory"]["worker_bytes"] < 10**11
     assert answer["mlflow"]["experiment"] == "trials"
     again = optitrip_process(folder, "sweep", "trial.toml", "--json", environment=where)
-    assert again.stderr == "finished before: this is what the journal holds\n"
+    assert again.stderr == "already finished; showing the stored result\n"
     assert json.loads(again.stdout)["best"] == answer["best"]
 
 

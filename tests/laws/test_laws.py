@@ -279,7 +279,7 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
     del local_ray
     workers, target = request.param
     with long_lived_workers(workers) as executor:
-        yield executor, with_settings(target)
+        yield executor, with_settings(target_seconds=target)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -308,7 +308,7 @@ def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
     try:
         objective, _ = CASES[case]
         executors.use(objective, (HERE,), lambda _: None)
-        assert go(case, make=executors, settings=with_settings(0.01))[0] == reference(case)
+        assert go(case, make=executors, settings=with_settings(target_seconds=0.01))[0] == reference(case)
         assert not executors.begins_here
     finally:
         executors.close()

@@ -36,8 +36,8 @@ def test_a_mistake_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a journal that forgets a row now and then, some world fails."""
     write = simulation.Journal.write
 
-    def forgets(journal: simulation.Journal, stage: int, digest: bytes, parts: list, *more: Any) -> list[range]:
+    def loses_rows(journal: simulation.Journal, stage: int, digest: bytes, parts: list, *more: Any) -> list[range]:
         return write(journal, stage, digest, [part for part in parts if part[0].items.start % 7], *more)
 
-    monkeypatch.setattr(simulation.Journal, "write", forgets)
+    monkeypatch.setattr(simulation.Journal, "write", loses_rows)
     assert simulation.many(range(20))[1] is not None

@@ -36,7 +36,6 @@ from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
-from optitrip.scheduler.settings import SchedulerSettings
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 
@@ -164,7 +163,7 @@ def worker_frozen_for_ever() -> dict[str, Any]:
     """Stop a worker where items have no time limit: another worker evaluates a copy of its slice."""
     world = World(2)
     stopped = freezes_a_worker(world)
-    outcome = told(*world.run(wait_seconds=60, scheduler=SchedulerSettings(late_seconds=2.0)))
+    outcome = told(*world.run(wait_seconds=60, straggler_seconds=2.0))
     state = Path(f"/proc/{stopped[0]}/stat").read_text().rpartition(")")[2].split()[0]
     return {**outcome, "fired": state == "T", "codes": world.codes}
 

@@ -11,22 +11,20 @@ from optitrip.core.executor import Executor
 from optitrip.core.notice import Code, Notice
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver.run import Driver
-from optitrip.driver.settings import Settings
+from optitrip.driver.settings import Services, Settings
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
+from optitrip.runtime.clock import SYSTEM, Clock
 from optitrip.runtime.stopwatch import Stopwatch
-from optitrip.scheduler.settings import SchedulerSettings
 
 MEMORY = Path(":memory:")
 AT_ONCE = Settings(write_seconds=0.0)
 """Each part is written at once, so that an observer can interrupt between any two."""
 
 
-def settings(target_seconds: float | None = None, **changes: Any) -> Settings:
-    """Return `AT_ONCE` with changes; `target_seconds` is the length of slices."""
-    if target_seconds is not None:
-        changes["scheduler"] = SchedulerSettings(target_seconds=target_seconds)
+def settings(**changes: Any) -> Settings:
+    """Return `AT_ONCE` with changes."""
     return replace(AT_ONCE, **changes)
 
 
@@ -38,21 +36,17 @@ def driver(
     *,
     block: int = 1,
     settings: Settings = AT_ONCE,
+    raise_if_stopped: Callable[[], None] = lambda: None,
+    clock: Clock = SYSTEM,
     **options: Any,
 ) -> Driver:
     """Return a driver of an objective on the executor that `make` makes, or on those that it manages; the journal is in
     memory by default."""
     executors = make if isinstance(make, ExecutorManager) else ExecutorManager(make)
     executors.use(objective, executors.paths, (observer or Observers()).notice)
-    return Driver(
-        executors,
-        block,
-        journal or Journal(MEMORY),
-        observer or Observers(),
-        Stopwatch(),
-        settings=settings,
-        **options,
-    )
+    journal, observer = journal or Journal(MEMORY), observer or Observers()
+    services = Services(executors, journal, observer, Stopwatch(), raise_if_stopped, settings, clock)
+    return Driver(services, block, **options)
 
 
 class Recording(Observer):

@@ -66,7 +66,7 @@ class Cluster:
                 heapq.heappush(ends, (self.free_at[action.slot], next(order), done))
             if state.complete:
                 return self.now / self.ideal
-            if len(actions) < plan.AT_ONCE:
+            if len(actions) < plan.SUBMITS_PER_STEP:
                 self.now = max(self.now, ends[0][0])
             events = []
             while ends and ends[0][0] <= self.now:

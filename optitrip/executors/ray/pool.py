@@ -240,7 +240,7 @@ class RayWorkers:
             answer = future.result()
         except ray.exceptions.RayTaskError as error:
             self._forget(ticket)
-            return [Failed(ticket, "raised", str(error))]
+            return [Failed(ticket, "setup error", str(error))]
         except ray.exceptions.RayError as error:  # died, killed for its memory, or its node is gone
             return self._on_lost(worker, str(error).strip().splitlines()[-1])
         _, work = worker.calls[ticket]
@@ -308,13 +308,13 @@ class RayWorkers:
         self._slots = tuple(self._there)
         outcomes: list[Done | Failed] = []
         began = alive(worker.node) and worker.node not in self._quarantined  # then it was hardly the slice
-        overstayed = self._limit is not None and time.monotonic() - worker.since >= self._limit
+        timed_out = self._limit is not None and time.monotonic() - worker.since >= self._limit
         for ticket, (call, work) in list(worker.calls.items()):
             self._forget(ticket)
             try:
                 outcomes.append(answered(ticket, ray.get(call, timeout=0), worker.name))
             except (ray.exceptions.RayError, TimeoutError):
-                kind = "lost" if not began else "overstayed" if overstayed else "died"
+                kind = "lost" if not began else "timed out" if timed_out else "died"
                 if kind == "died":
                     self._quarantine.died(worker.node, work)
                 outcomes.append(Failed(ticket, kind, message))
@@ -351,6 +351,6 @@ class RayWorkers:
 def answered(ticket: int, answer: Any, slot: str) -> Done | Failed:
     """The outcome of a slice, of what an actor said to it."""
     if isinstance(answer, str):
-        return Failed(ticket, "raised", answer)
+        return Failed(ticket, "setup error", answer)
     part, seconds, said, memory = pickle.loads(answer)
     return Done(ticket, part, seconds, slot, said, memory)

@@ -1068,7 +1068,7 @@ def test_progress_goes_to_stderr_and_silence_is_the_default(capsys: pytest.Captu
     optitrip.search(counted, ONE, candidates=5, executor="serial", state_dir="kept", progress=True)
     said = capsys.readouterr()
     assert said.out == ""
-    assert "finished before" in said.err
+    assert "already finished" in said.err
 
 
 # The package

@@ -36,7 +36,7 @@ class Interrupted(BaseException):
 
 
 class Flaky(Batched):
-    """Without a license for some points, until the office opens: a file stands for that, so that copies see it too."""
+    """A loss that fails at some points until a file exists, which its copies in other processes see as well."""
 
     def __init__(self, office: Path, entries: int = 3) -> None:
         super().__init__(entries)
@@ -86,7 +86,7 @@ METHODS = {"search": lambda: search(ITEMS), "gradient": lambda: gradient(100, "c
 @pytest.mark.parametrize("kind", METHODS)
 @examples(4)
 @given(seed=st.integers(0, 2**32))
-def test_what_failed_is_tried_again_and_nothing_else(kind: str, tmp_path: Path, seed: int) -> None:
+def test_failed_items_are_retried_and_no_others(kind: str, tmp_path: Path, seed: int) -> None:
     """`--retry-failed` evaluates the failed items alone; then the answer has the bits of a sweep that never failed."""
     office, method = tmp_path / "open", METHODS[kind]()
     office.unlink(missing_ok=True)
@@ -118,8 +118,8 @@ def test_retries_end(tmp_path: Path, retries: int) -> None:
     assert run(loss, search(ITEMS), journal, retries=retries, retry_failed=True)[1]["search"] == failed
 
 
-def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
-    """Killed in the middle of it, what it has done by then is kept."""
+def test_an_interrupted_attempt_is_resumed(tmp_path: Path) -> None:
+    """Killed in the middle of an attempt, what is done by then is stored."""
     office = tmp_path / "open"
     loss, journal = Flaky(office), Journal(MEMORY)
     first, _ = run(loss, search(ITEMS), journal)
@@ -133,7 +133,7 @@ def test_a_try_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_failures_are_counted_as_they_were_last_tried(tmp_path: Path) -> None:
-    """Without a result, the journal tells what failed: what another try mended before it broke off no longer counts."""
+    """Without a result, failures are counted from the journal, without the items that a broken-off attempt repaired."""
     office = tmp_path / "open"
     objective, journal = Objective(Flaky(office)), Journal(MEMORY)
     first = driver(objective, lambda: Chaos(0), journal, block=8)
@@ -151,7 +151,7 @@ def test_failures_are_counted_as_they_were_last_tried(tmp_path: Path) -> None:
 
 
 class Moody(Flaky):
-    """Fails at the first try of some points; a file for each stands for its memory."""
+    """A loss that fails the first time at some points; it remembers each in a file."""
 
     def __call__(self, x: Array, k: int, c: float) -> float:
         mood = self.office.with_name(f"tried {float(x[0])!r}")
@@ -164,15 +164,15 @@ class Moody(Flaky):
 @pytest.mark.parametrize("ends", ["target_loss", "no_improvement"])
 @examples(10)
 @given(seed=st.integers(0, 2**32), place=st.integers(0, ITEMS - 1))
-def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, seed: int, place: int) -> None:
-    """The end of a search is known only after the last retry: it is that of a search in which nothing ever failed."""
+def test_a_later_attempt_counts_for_where_a_search_ends(ends: str, tmp_path: Path, seed: int, place: int) -> None:
+    """A search with retries ends where a search ends in which nothing ever failed."""
     for mood in tmp_path.glob("tried *"):
         mood.unlink()
     office = tmp_path / "open"
     office.touch()
     every = run(Flaky(office), search(ITEMS, keep_all=ITEMS))[0].result.loss
-    said = {"target_loss": float(every[place])} if ends == "target_loss" else {"no_improvement": 1 + place // 4}
-    method = replace(search(ITEMS), **said)
+    limit = {"target_loss": float(every[place])} if ends == "target_loss" else {"no_improvement": 1 + place // 4}
+    method = replace(search(ITEMS), **limit)
     wanted, _ = run(Flaky(office), method)
     journal = Journal(MEMORY)
     answer, _ = run(Moody(office), method, journal, seed, retries=1)
@@ -181,9 +181,9 @@ def test_a_later_try_counts_for_where_a_search_ends(ends: str, tmp_path: Path, s
     assert result_bits(again.result) == result_bits(wanted.result)
 
 
-def test_a_later_try_is_in_the_curve_and_the_progress(tmp_path: Path) -> None:
-    """Its losses are drawn, and the best so far ends at the best of all."""
-    office, journal = tmp_path / "open", Journal(MEMORY)
+def test_a_later_attempt_is_in_the_curve_and_the_progress(tmp_path: Path) -> None:
+    """Its losses are in the curve, and the best so far ends at the best of all."""
+    office, journal = tmp_path / "open", Journal(Path(":memory:"))
     progress, curve = SearchProgress(ITEMS, draws()), SearchCurve(ITEMS)
     points: list[MetricPoint] = []
 

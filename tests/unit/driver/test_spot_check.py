@@ -1,4 +1,4 @@
-"""Before a sweep goes on, a row of an earlier run is evaluated once more: the loss must still be what it was."""
+"""Before a sweep is resumed, a row of an earlier run is evaluated again and must give the same result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ITEMS = 200
 
 
 def run(loss: Any, journal: Journal, make: Any = Serial, since: int | None = 0) -> tuple[Any, int, int]:
-    """The result, the items evaluated, and those that watchers were told of."""
+    """Return the result, the number of items evaluated, and the number reported to observers."""
     objective, progress = Objective(loss), Progress(ITEMS)
     one = driver(objective, make, journal, progress, checked_since=since)
     answer = one.run(search_route(search(ITEMS), objective.capabilities))
@@ -52,16 +52,16 @@ def test_a_loss_that_is_the_same_is_gone_on_with(seed: int) -> None:
     assert result_bits(result) == result_bits(run(before, Journal(MEMORY))[0])
 
 
-def test_a_witness_whose_workers_die_tells_nothing() -> None:
-    """They may have had too little memory; the sweep goes on, and what it keeps of the item stays."""
-    journal, kept = stopped_halfway()
+def test_a_spot_check_whose_workers_die_proves_nothing() -> None:
+    """They may have had too little memory; the sweep is resumed, and the stored result of the item stays."""
+    journal, stored = stopped_halfway()
     result, evaluated, _ = run(before, journal, make=lambda: Chaos(0, poison=frozenset({0})))
-    assert evaluated == ITEMS - kept
+    assert evaluated == ITEMS - stored
     assert result.failures.count == 0
 
 
-def test_a_loss_that_is_another_one_is_refused() -> None:
-    """With both losses, and nothing written."""
+def test_a_changed_loss_is_refused() -> None:
+    """The error has both losses, and nothing is written."""
     journal, _ = stopped_halfway()
     rows = journal.rows()
     with pytest.raises(StateError, match=r"gave a (best_)?loss of .* before and give .* now.*--accept-changes"):
@@ -69,16 +69,16 @@ def test_a_loss_that_is_another_one_is_refused() -> None:
     assert journal.rows() == rows
 
 
-def test_nothing_is_held_against_what_was_not_to_last() -> None:
-    """A loss that is not deterministic, or rows from before changes that were accepted."""
+def test_rows_that_may_differ_are_not_checked() -> None:
+    """Rows of a loss that is not deterministic, and those from before changes that the user accepted."""
     for since in (None, 2**60):
-        journal, kept = stopped_halfway()
+        journal, stored = stopped_halfway()
         _, evaluated, _ = run(after, journal, since=since)
-        assert evaluated == ITEMS - kept
+        assert evaluated == ITEMS - stored
 
 
-def test_what_takes_long_is_not_paid_twice() -> None:
-    """Items of a second and more are no witnesses, nor are rows with failures, whose loss may be a matter of luck."""
+def test_slow_rows_and_rows_with_failures_are_not_checked() -> None:
+    """Items of a second and more would cost too much; whether an item fails may be a matter of luck."""
     method, objective = search(ITEMS), Objective(before)
     for seconds, fails, wanted in ((9.9, False, range(10)), (10.0, False, None), (1.0, True, None)):
         journal = Journal(MEMORY)

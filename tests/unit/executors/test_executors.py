@@ -114,7 +114,7 @@ def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -
 
     outcome = only_outcome(executor, LOSSES["scalar"], Unprepared(), range(2))
     assert isinstance(outcome, Failed)
-    assert outcome.kind == "raised"
+    assert outcome.kind == "setup error"
     assert "no scores at this point" in outcome.message
 
 
@@ -122,7 +122,7 @@ def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised(ray_workers: 
     """The worker's own reason reaches the user."""
     outcome = only_outcome(ray_workers, Objective(CannotPrepare()), search(ITEMS), range(2))
     assert isinstance(outcome, Failed)
-    assert outcome.kind == "raised"
+    assert outcome.kind == "setup error"
     assert "this worker lacks the simulator" in outcome.message
 
 

@@ -1,4 +1,4 @@
-"""The plan, simulated: whatever happens to slices, a stage ends complete and nothing is evaluated needlessly."""
+"""The plan in a simulation: whatever happens to slices, a stage ends complete and nothing is evaluated needlessly."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from optitrip.core.executor import Done, Failed
 from optitrip.core.part import Part
 from optitrip.scheduler import plan, retries, sizing
 from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, RecordFailed, Slots, Submit, Tick
-from optitrip.scheduler.state import State, counted
-from optitrip.scheduler.story import KEPT, Note, Story, lines
+from optitrip.scheduler.state import State, rate_of
+from optitrip.scheduler.story import MAX_ENTRIES, Note, Story, lines
 from quick_tests import examples
 from virtual_cluster import Cluster, item_costs, uneven
 
@@ -58,22 +58,25 @@ class World(Faults):
 
 
 def invalid(world: World, state: State) -> str:
-    """Say what is wrong with a state; empty if nothing is."""
-    flying = {submit.ticket: submit for submit in state.flying()}
-    rates = [counted(slot) for slot in state.slots.values()]
+    """Return what is wrong with a state; empty if nothing is."""
+    flying = {submit.ticket: submit for submit in state.in_flight()}
+    rates = [rate_of(slot) for slot in state.slots.values()]
     if flying != world.flying:
         return f"in flight are {sorted(world.flying)}, the plan has {sorted(flying)}"
-    if state.left != state.waiting + sum(map(len, {submit.items for submit in state.flying()})):
+    if state.left != state.waiting + sum(map(len, {submit.items for submit in state.in_flight()})):
         return f"{state.left} are left, {state.waiting} of them wait, in flight are {sorted(flying)}"
     if not math.isclose(state.rate, sum(rates)) or state.known != sum(rate > 0 for rate in rates):
         return f"the rate is {state.rate} of {state.known}, by slots {rates}"
     return ""
 
 
-def told(state: State, items: range | None = None) -> list[str]:
-    """The story of a state, or that of some items, as lines."""
-    entries = state.story.entries if items is None else state.story.about(items)
-    return list(lines(entry.to_json() for entry in entries))
+def about(state: State, item: int) -> list[Note]:
+    """Return the notes of the story that concern an item, or no items in particular."""
+    return [note for note in state.story.entries if not note.items or item in note.items]
+
+
+def text(entries: list[Note]) -> list[str]:
+    return list(lines(note.to_json() for note in entries))
 
 
 def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list[Submit]]:
@@ -92,7 +95,7 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list
                 world.finished[range(action.item, action.item + 1)] = None
                 continue
             if isinstance(action, Cancel):
-                submit = world.flying.pop(action.ticket, None)  # none if it is just done
+                submit = world.flying.pop(action.ticket, None)  # None if it was done in this step
                 if submit and world.trouble:
                     world.past.append(Done(action.ticket, Part(submit.items, {}), 1.0, submit.slot))
                 continue
@@ -101,7 +104,7 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list
             submitted.append(action)
             world.flying[action.ticket] = action
         problem = invalid(world, state)
-        assert not problem, "\n".join([f"seed {world.seed}: {problem}", *told(state)])
+        assert not problem, "\n".join([f"seed {world.seed}: {problem}", *text(state.story.entries)])
         if state.complete:
             covered = sorted(world.finished, key=lambda items: items.start)
             assert [n for gap in gaps for n in gap] == [n for items in covered for n in items]
@@ -135,8 +138,8 @@ def test_slices_hold_whole_blocks_but_at_the_ends() -> None:
 
 
 def test_no_more_than_two_slices_a_slot_are_queued() -> None:
-    """One each until something is known of the pace, then two: a full queue loses little when a worker dies, and a slot
-    does not idle while the driver is busy."""
+    """One each until a pace is known, then two: few slices are lost when a worker dies, and no slot idles while the
+    driver is busy."""
     state, actions = plan.step(plan.begin([range(10_000)], 1, 0), [Slots(slot_names(5))])
     assert [action.slot for action in actions if isinstance(action, Submit)] == [*slot_names(5)]
     state, actions = plan.step(state, [Slots(slot_names(5))])
@@ -156,7 +159,7 @@ def test_a_long_item_waits_for_the_slot_that_is_free_first() -> None:
 
 
 def test_a_slow_slot_leaves_the_last_items_to_faster_ones_unless_there_are_none() -> None:
-    """A slot that would be the last to end is idle instead; but alone it does everything."""
+    """A slot that would finish last stays idle; but a slot that is alone does everything."""
     state, _ = plan.step(plan.begin([range(4)], 1, 0), [Slots(("fast", "slow"))])
     state, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1.0, "fast")])
     assert actions == [Submit(2, range(2, 3), "fast")]
@@ -167,9 +170,9 @@ def test_a_slow_slot_leaves_the_last_items_to_faster_ones_unless_there_are_none(
 
 
 def test_few_slices_are_handed_out_before_anything_is_known() -> None:
-    """The first slots of thousands show how long the slices of the others should be."""
+    """With thousands of slots, the first ones show how long the slices of the others should be."""
     state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [Slots(slot_names(1_000))])
-    assert len(actions) == plan.AT_ONCE
+    assert len(actions) == plan.SUBMITS_PER_STEP
     _, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1e-6, "slot 0")])
     assert {len(action.items) for action in actions if isinstance(action, Submit)} == {sizing.GROWTH}
 
@@ -183,8 +186,8 @@ def test_few_slices_are_handed_out_before_anything_is_known() -> None:
     block=st.sampled_from([1, 16]),
 )
 def test_uneven_slots_finish_together(seed: int, count: int, seconds: float, varying: bool, block: int) -> None:
-    """In virtual time, slots of very different speed end at 1.05 of the ideal, but for what one block takes on a slot,
-    and every item is handed out once."""
+    """In virtual time, slots of very different speed finish within 1.05 of the ideal, plus the time of one block, and
+    every item is handed out once."""
     slowness = uneven(count, seed)
     seconds /= block
     cluster = Cluster(slowness, item_costs(seconds, 30.0, slowness, varying, seed), latency=0.002)
@@ -207,8 +210,8 @@ def test_slices_grow_to_a_second_and_shrink_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("poisons", [1, 20])
-def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -> None:
-    """Halving finds it, all others are done, and no more workers die than 3 (log2(slice) + 1) for each."""
+def test_an_item_that_kills_its_workers_is_recorded_as_failed_and_no_other(poisons: int) -> None:
+    """Halving isolates it, all others are done, and at most 3 (log2(slice) + 1) workers die for each."""
     for seed in range(100 // poisons + 20):
         world = World(seed, 0.0)
         world.items, world.pace = 10_000, 10 ** world.random.uniform(-6, -3)
@@ -217,16 +220,16 @@ def test_an_item_that_kills_its_workers_is_given_up_and_no_other(poisons: int) -
         state, submitted = simulate(world, gaps)
         largest = max(len(submit.items) for submit in submitted)
         assert state.left == 0
-        for item in world.poison if poisons == 1 else ():  # the story of many is longer than what is kept
-            story = [entry.note for entry in state.story.about(range(item, item + 1))]
+        for item in world.poison if poisons == 1 else ():  # the story of many is longer than the part that is stored
+            story = about(state, item)
             (end,) = [note for note in story if note.what == "given-up"]
-            assert re.fullmatch(r"\d+ workers died under it, each time alone", end.why)
+            assert re.fullmatch(r"\d+ workers died evaluating it by itself", end.why)
             assert [note.what for note in story].count("died") >= 2
         assert world.wasted <= poisons * 3 * (math.ceil(math.log2(largest)) + 1), f"seed {seed}"
 
 
 def test_a_slice_that_kills_twice_is_halved_at_a_border_of_blocks() -> None:
-    """Clean halves are kept, and blocks keep their shape and places, so their bits too."""
+    """Blocks keep their shape and places, and therefore the bits of their losses."""
     state, actions = plan.step(plan.begin([range(40)], 16, 0), [Slots(("slot",))])
     for ticket in range(2):
         assert actions == [Submit(ticket, range(16), "slot")]
@@ -246,33 +249,33 @@ def test_an_item_alone_may_kill_two_workers_but_not_three() -> None:
     assert state.complete
 
 
-def test_losses_count_against_nobody() -> None:
-    """A slice lost with its node comes back however often."""
+def test_lost_slices_count_against_no_item() -> None:
+    """A slice lost with its node is handed out again, however often that happens."""
     state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slot_names(1))])
     for ticket in range(50):
         state, actions = plan.step(state, [Failed(ticket, "lost", "gone"), Slots(slot_names(1))])
         assert actions == [Submit(ticket + 1, range(4), "slot 0")]
 
 
-def test_a_mistake_in_preparing_ends_the_stage_at_once() -> None:
-    """An exception before any item is reached would be raised on every worker."""
+def test_a_setup_error_ends_the_stage_at_once() -> None:
+    """An exception before any item is evaluated would be raised on every worker."""
     state, _ = plan.step(plan.begin([range(4)], 4, 0), [Slots(slot_names(1))])
-    _, actions = plan.step(state, [Failed(0, "raised", "no module named x")])
-    assert actions == [Abort("no module named x", users_fault=True)]
+    _, actions = plan.step(state, [Failed(0, "setup error", "no module named x")])
+    assert actions == [Abort("no module named x")]
 
 
-def test_an_overstayer_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
-    """It needs no second proof: whoever waits for it waits as long again."""
+def test_a_slice_that_times_out_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
+    """It is not retried first, since that would take as long again."""
     state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [Slots(slot_names(1))])
     assert actions == [Submit(0, range(2), "slot 0")]
-    state, actions = plan.step(state, [Failed(0, "overstayed", "killed")])
+    state, actions = plan.step(state, [Failed(0, "timed out", "killed")])
     assert actions == [Submit(1, range(1), "slot 0")]
-    state, actions = plan.step(state, [Failed(1, "overstayed", "killed")])
+    state, actions = plan.step(state, [Failed(1, "timed out", "killed")])
     assert actions == [RecordFailed(0, "timeout", "killed"), Submit(2, range(1, 2), "slot 0")]
 
 
-def test_slices_are_well_below_what_an_item_may_take() -> None:
-    """Else a slice of many would be killed for being many."""
+def test_slices_are_much_shorter_than_the_time_limit_of_an_item() -> None:
+    """Otherwise a slice would be killed because it has many items."""
     world = World(0, 0.0)
     world.items, world.block, world.slots, world.pace = 400_000, 64, slot_names(4), 1e-4
     state = plan.begin([range(world.items)], world.block, 17, limit=0.2)
@@ -289,8 +292,8 @@ def test_slices_are_well_below_what_an_item_may_take() -> None:
 
 
 @pytest.mark.parametrize("trouble", [0.0, 0.2])
-def test_slots_of_which_nothing_is_heard_stop_nothing(trouble: float) -> None:
-    """A worker that was stopped, or waits for what never comes: another one evaluates what it had, each slice once."""
+def test_slots_that_never_answer_stop_nothing(trouble: float) -> None:
+    """If a worker is stopped or waits for ever, another one evaluates its slices, each once."""
     copied = 0
     for seed in range(100):
         world = World(seed, trouble)
@@ -298,14 +301,14 @@ def test_slots_of_which_nothing_is_heard_stop_nothing(trouble: float) -> None:
         world.frozen = frozenset(world.random.sample(world.slots[1:], k=world.random.randint(1, len(world.slots) - 1)))
         _, submitted = simulate(world)
         copies = [submit for submit in submitted if submit.copy_of is not None]
-        if not trouble:  # which loses copies, too
+        if not trouble:  # which loses backup copies as well
             assert len({submit.copy_of for submit in copies}) == len(copies)
         copied += len(copies)
     assert copied > 50
 
 
-def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
-    """At once three times and ten seconds late, and everything else handed out; the first outcome counts."""
+def test_stragglers_are_copied_only_when_other_slots_are_idle() -> None:
+    """Over three times the expected time and ten seconds, with everything else handed out; the first outcome counts."""
 
     def step(state: State, now: float, *done: Submit) -> tuple[State, list[Submit]]:
         events = [Done(one.ticket, Part(one.items, {}), 1.0, one.slot) for one in done]
@@ -320,51 +323,51 @@ def test_what_takes_long_is_copied_only_when_others_are_idle() -> None:
     state, (copy,) = step(state, 102.0, fourth)
     assert copy == Submit(4, other.items, one.slot, copy_of=other.ticket)
     state, submits = step(state, 200.0)
-    assert submits == []  # once is enough
+    assert submits == []  # one backup copy is enough
     for first, second in ((other, copy), (copy, other)):
         ended, actions = plan.step(state, [Done(first.ticket, Part(first.items, {}), 99.0, first.slot)])
         assert ended.complete
         assert actions == [Cancel(second.ticket)]
-        assert list(ended.flying()) == []
+        assert list(ended.in_flight()) == []
 
 
-def test_a_story_tells_what_happened_and_why() -> None:
-    """Each entry with the time since the stage began; what concerns some items can be asked for."""
+def test_a_story_records_what_happened_and_why() -> None:
+    """Each entry has the time since the stage began, the slice, its slot and the reason."""
     state, _ = plan.step(plan.begin([range(40)], 16, 0), [Slots(("slot",)), Tick(100.0)])
     for ticket in range(2):
         state, _ = plan.step(state, [Failed(ticket, "died", "killed"), Tick(101.5 + ticket)])
     state, _ = plan.step(state, [ExecutorReplaced(), Slots(("other",)), Tick(104.0)])
     state, _ = plan.step(state, [Done(3, Part(range(8), {}), 0.25, "other"), Drain(), Tick(104.5)])
-    assert told(state, range(3, 4)) == [
+    assert text(about(state, 3)) == [
         "    0.000 s  joined     at slot",
         "    0.000 s  given      slice 0, items 0 to 15, at slot",
         "    1.500 s  died       slice 0, items 0 to 15, at slot: killed",
         "    1.500 s  given      slice 1, items 0 to 15, at slot",
         "    2.500 s  died       slice 1, items 0 to 15, at slot: killed",
-        "    2.500 s  halved     items 0 to 15: 2 workers died under it",
+        "    2.500 s  halved     items 0 to 15: 2 workers died evaluating it",
         "    2.500 s  given      slice 2, items 0 to 7, at slot",
-        "    4.000 s  replaced   another executor takes over; what was in flight is\n"
+        "    4.000 s  replaced   another executor takes over; all slices in flight are\n"
         "                        handed out again",
         "    4.000 s  joined     at other",
-        "    4.500 s  draining   someone asked to stop: nothing more is handed out",
+        "    4.500 s  draining   a stop was requested; no more slices are handed out",
     ]
-    assert "    4.500 s  done       slice 3, items 8 to 15, at other: 0.250 s" in told(state)
+    assert "    4.500 s  done       slice 3, items 8 to 15, at other: 0.250 s" in text(state.story.entries)
 
 
-def test_a_story_is_bounded_and_what_seldom_happens_stays() -> None:
-    """Millions of slices do not drown the one death; what is dropped is counted."""
+def test_a_story_is_bounded_and_keeps_what_seldom_happens() -> None:
+    """Millions of slices do not crowd out the one death; dropped entries are counted."""
     story = Story().then([Note("died", 7, range(3))], 0.0)
-    for number in range(3 * KEPT):
+    for number in range(3 * MAX_ENTRIES):
         story = story.then([Note("given", number), Note("done", number)], 1.0 + number)
-    told = story.to_json()
-    assert len(told["entries"]) == KEPT + 1
-    assert told["entries"][0][1:3] == ["died", 7]
-    assert told["dropped"] == 5 * KEPT
-    assert told["counts"] == {"died": 1, "given": 3 * KEPT, "done": 3 * KEPT}
+    stored = story.to_json()
+    assert len(stored["entries"]) == MAX_ENTRIES + 1
+    assert stored["entries"][0][1:3] == ["died", 7]
+    assert stored["dropped"] == 5 * MAX_ENTRIES
+    assert stored["counts"] == {"died": 1, "given": 3 * MAX_ENTRIES, "done": 3 * MAX_ENTRIES}
 
 
 def test_another_executor_takes_over_all_that_was_in_flight() -> None:
-    """As it was handed out; what came back in the same moment counts, and the slots before are forgotten."""
+    """With its bounds unchanged; outcomes of the same step count, and the slots of the previous executor are gone."""
     for seed in range(50):
         world = World(seed, 0.2)
         state = plan.begin([range(world.items)], world.block, 0)
