@@ -26,8 +26,8 @@ def open_state(context: Context) -> StateDir:
     except BaseException:
         state.close()
         raise
-    for lost in state.journal.lost:
-        context.observers.notice(warning("journal-damaged", f"the journal was damaged: {lost}"))
+    for damage in state.journal.damage:
+        context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
     if state.differs:
         context.observers.notice(info("new-sweep", state.differs))
     return state

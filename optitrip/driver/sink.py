@@ -13,7 +13,7 @@ from optitrip.core.part import Part
 from optitrip.driver.settings import Settings
 from optitrip.driver.stage import Stage
 from optitrip.driver.stories import Stories
-from optitrip.journal.fact_base import Fact
+from optitrip.journal.facts import Fact
 from optitrip.journal.journal import Unwritable
 from optitrip.runtime.clock import Clock
 from optitrip.scheduler.story import Story

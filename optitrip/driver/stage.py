@@ -12,9 +12,7 @@ from optitrip.core.observer import Observer, Times
 from optitrip.core.part import Part
 from optitrip.driver.guards import FailFast
 from optitrip.errors import Stopped
-from optitrip.journal.fact_base import Fact
-from optitrip.journal.facts import StageStarted
-from optitrip.journal.failing import failures_of
+from optitrip.journal.facts import Fact, StageStarted
 from optitrip.journal.journal import Journal
 from optitrip.journal.row_batches import RowBatch
 from optitrip.journal.tiling import missing
@@ -38,7 +36,7 @@ class Stage:
         self._journal.begin(StageStarted(self.number, self.digest, self.method.kind, self.method.items))
         self._observer.stage(self.method)
         found: list[range] = []
-        for batch in self._journal.batches(self.number, self.digest, self.method.items, again=False):
+        for batch in self._journal.batches(self.number, self.digest, self.method.items, check=False):
             part = self._merged(batch)
             self._observer.parts([(part, batch.times)], new=False)
             self.see(part)
@@ -120,7 +118,7 @@ class Stage:
 
     def failures(self) -> Failures:
         """What failed of the items that are in the journal, as it was last tried."""
-        return failures_of(self._journal, self.number, self.digest, self.method.items)
+        return self._journal.failures(self.number, self.digest, self.method.items)
 
     def write(
         self, parts: Sequence[tuple[Part, float]], written: int, attempt: int, facts: Sequence[Fact]
@@ -138,4 +136,4 @@ class Stage:
     def smallest(self, since: int) -> range | None:
         """Return a row for a spot check, written since a time in milliseconds since 1970; None where there is none
         without failures whose items take less than a second."""
-        return self._journal.smallest(self.number, self.digest, since)
+        return self._journal.smallest_row(self.number, self.digest, since)

@@ -1,16 +1,85 @@
 """Typed facts about a sweep, which the journal stores beside the parts.
 
-Each class states its key in the journal and its form as JSON. Journals of older runs hold both, so neither may change.
+Each class states its key in the journal and, by its fields, its form as JSON. Journals of older runs hold both, so
+neither may change.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from types import UnionType
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
-from optitrip.journal.fact_base import Fact, SweepFact, entries, optional, typed
+
+class Fact(ABC):
+    """Something that the journal stores under a key."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """The key in the journal."""
+
+    @abstractmethod
+    def to_json(self) -> Any:
+        """Return the fact as it is stored."""
+
+
+@dataclass(frozen=True)
+class SweepFact(Fact):
+    """A fact of which a journal has at most one: a table of its fields, or the value of its only field as such."""
+
+    KEY: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        return self.KEY
+
+    def to_json(self) -> Any:
+        values = {name: getattr(self, name) for name in field_types(type(self))}
+        table = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return next(iter(table.values())) if len(table) == 1 else table
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Make the fact from what is stored.
+
+        Raises:
+            ValueError: if that is not of this fact's form.
+        """
+        types = field_types(cls)
+        table = dict.fromkeys(types, value) if len(types) == 1 else typed(value, dict)
+        if missing := [name for name in types if name not in table]:
+            raise ValueError(f"it has no {', no '.join(missing)}")
+        return cls(*(typed(table[name], kind) for name, kind in types.items()))
+
+
+@cache
+def field_types(fact: type[SweepFact]) -> dict[str, Any]:
+    hints = get_type_hints(fact)
+    return {field.name: hints[field.name] for field in fields(fact)}
+
+
+def typed(value: Any, kind: Any) -> Any:
+    """Return a JSON value as a value of exactly this type: to JSON, true is not a number.
+
+    Raises:
+        ValueError: if it is of another type.
+    """
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    if origin is UnionType:  # of a type and None
+        return None if value is None else typed(value, arguments[0])
+    if origin is tuple:
+        return tuple(typed(entry, arguments[0]) for entry in typed(value, list))
+    if origin is Path:
+        return Path(typed(value, str))
+    wanted = dict if origin is Mapping else origin
+    if type(value) is not wanted:
+        raise ValueError(f"wanted {wanted.__name__}, found {value!r:.60}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -20,13 +89,6 @@ class Epoch(SweepFact):
     KEY = "epoch"
     number: int
 
-    def to_json(self) -> int:
-        return self.number
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, int))
-
 
 @dataclass(frozen=True)
 class JournalName(SweepFact):
@@ -34,13 +96,6 @@ class JournalName(SweepFact):
 
     KEY = "journal"
     name: str
-
-    def to_json(self) -> str:
-        return self.name
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, str))
 
 
 @dataclass(frozen=True)
@@ -51,27 +106,13 @@ class Created(SweepFact):
     time: float
     """Seconds since 1970."""
 
-    def to_json(self) -> float:
-        return self.time
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, float))
-
 
 @dataclass(frozen=True)
 class Owner(SweepFact):
-    """The sweep whose journal this is."""
+    """The sweep to which the journal belongs."""
 
     KEY = "sweep"
     identity: str
-
-    def to_json(self) -> str:
-        return self.identity
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, str))
 
 
 @dataclass(frozen=True)
@@ -82,15 +123,6 @@ class Origin(SweepFact):
     name: str
     folder: Path
     overrides: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "folder": str(self.folder), "overrides": list(self.overrides)}
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        found = entries(value, cls)
-        overrides = tuple(typed(override, str) for override in typed(found["overrides"], list))
-        return cls(typed(found["name"], str), Path(typed(found["folder"], str)), overrides)
 
 
 @dataclass(frozen=True)
@@ -108,18 +140,6 @@ class Provenance(SweepFact):
     witness: str | None
     """Hash of a few drawn candidates; None if the space cannot be drawn from."""
 
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        found = entries(value, cls)
-        return cls(
-            typed(found["block"], int),
-            optional(found["data"], str),
-            typed(found["modules"], dict),
-            typed(found["versions"], dict),
-            typed(found["machine"], dict),
-            optional(found["witness"], str),
-        )
-
 
 @dataclass(frozen=True)
 class Accepted(SweepFact):
@@ -128,13 +148,6 @@ class Accepted(SweepFact):
     KEY = "accepted"
     since: int
     """Milliseconds since 1970."""
-
-    def to_json(self) -> int:
-        return self.since
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, int))
 
 
 @dataclass(frozen=True)
@@ -162,25 +175,15 @@ class RecordedRun(SweepFact):
     experiment: str
     run_id: str
 
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        found = entries(value, cls)
-        return cls(*(typed(found[field.name], str) for field in fields(cls)))
-
 
 @dataclass(frozen=True)
 class Delivered(SweepFact):
-    """MLflow has everything about the finished sweep of so many items, in this experiment of this store."""
+    """MLflow has everything about the finished sweep with this number of items, in this experiment of this store."""
 
     KEY = "delivered"
     items: int
     uri: str
     experiment: str
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        found = entries(value, cls)
-        return cls(typed(found["items"], int), typed(found["uri"], str), typed(found["experiment"], str))
 
 
 @dataclass(frozen=True)
@@ -190,17 +193,10 @@ class StoredStory(SweepFact):
     KEY = "story"
     chapters: tuple[dict[str, Any], ...]
 
-    def to_json(self) -> list[Any]:
-        return list(self.chapters)
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(tuple(typed(chapter, dict) for chapter in typed(value, list)))
-
 
 @dataclass(frozen=True)
 class StageStarted(Fact):
-    """A stage that was begun, for those who read the journal without knowing the route."""
+    """A stage that was started, for those who read the journal without knowing the route."""
 
     number: int
     digest: bytes

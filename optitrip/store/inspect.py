@@ -13,7 +13,6 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method
 from optitrip.journal.facts import StoredStory
-from optitrip.journal.failing import failures_of
 from optitrip.journal.journal import Journal
 from optitrip.scheduler.story import lines
 from optitrip.store.state_dir import JOURNAL, RESULT
@@ -136,5 +135,5 @@ def stages(sweep: Sweep, folder: Path) -> Iterator[tuple[str, int, int, Failures
         for begun in journal.stages():
             key = begun.number, begun.digest
             tiles = journal.tiling(*key, begun.items)
-            found = failures_of(journal, *key, begun.items)
+            found = journal.failures(*key, begun.items)
             yield begun.kind, begun.items, sum(map(len, tiles)), found

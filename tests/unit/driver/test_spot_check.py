@@ -87,4 +87,4 @@ def test_what_takes_long_is_not_paid_twice() -> None:
         if fails:
             part = method.evaluate(Objective(lambda x, k, c: float("nan")), range(10))
         journal.write(0, method.digest(), [(part, seconds)], written=1)
-        assert journal.smallest(0, method.digest(), since=0) == wanted
+        assert journal.smallest_row(0, method.digest(), since=0) == wanted

@@ -17,13 +17,13 @@ from examples import bits
 from optitrip.core.failures import Failures, Record
 from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
-from optitrip.journal.fact_base import Fact, SweepFact
 from optitrip.journal.facts import (
     Accepted,
     Created,
     Delivered,
     Epoch,
     EvaluatingHere,
+    Fact,
     JournalName,
     Origin,
     Owner,
@@ -31,6 +31,7 @@ from optitrip.journal.facts import (
     RecordedRun,
     StageStarted,
     StoredStory,
+    SweepFact,
 )
 from optitrip.journal.journal import Journal
 from optitrip.journal.schema import fact_checksum
@@ -130,12 +131,12 @@ def test_a_damaged_row_is_named_and_left_out(tmp_path: Path, column: str) -> Non
         wrong = value + 100 if isinstance(value, int) else value[:-3] + bytes([value[-3] ^ 16]) + value[-2:]
         database.execute(f"UPDATE part SET {column} = ? WHERE lo = 5", (wrong,))
     again = Journal(tmp_path / "j")
-    assert again.lost[0].startswith("the row of stage ")
+    assert again.damage[0].startswith("the row of stage ")
     assert again.tiling(0, DIGEST, 9) == [range(0, 5)]
     write(again, part(5, 9))
     assert again.tiling(0, DIGEST, 9) == [range(0, 5), range(5, 9)]
     again.close()
-    assert Journal(tmp_path / "j").lost == ()
+    assert Journal(tmp_path / "j").damage == ()
     assert (tmp_path / "j.damaged-1").exists()
 
 
