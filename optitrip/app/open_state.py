@@ -5,7 +5,7 @@ from __future__ import annotations
 from optitrip.app.context import Context
 from optitrip.core.notice import info, warning
 from optitrip.journal.facts import Origin
-from optitrip.store.provenance import compare, provenance
+from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.state_dir import StateDir
 
 
@@ -20,14 +20,14 @@ def open_state(context: Context) -> StateDir:
     try:
         if state.path is not None:
             now = provenance(sweep, context.objective, context.paths)
-            compare(state, now, accept_changes=options.accept_changes)
-            state.keep(sweep)
+            check_provenance(state, now, accept_changes=options.accept_changes)
+            state.store_sweep_file(sweep)
             state.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides))
     except BaseException:
         state.close()
         raise
     for damage in state.journal.damage:
         context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
-    if state.differs:
-        context.observers.notice(info("new-sweep", state.differs))
+    if state.difference:
+        context.observers.notice(info("new-sweep", state.difference))
     return state

@@ -193,14 +193,14 @@ def show(
     """Tell what is kept of a sweep; one that runs meanwhile is not disturbed."""
     from json import dumps
 
-    from optitrip.store import inspect as ledger
-    from optitrip.store.stored_sweep import kept
+    from optitrip.store import inspect
+    from optitrip.store.stored_sweep import find_stored_sweep
 
-    found = kept(sweep, state_dir, overrides or [])
+    found = find_stored_sweep(sweep, state_dir, overrides or [])
     if json:
-        print(dumps(ledger.table(*found)))
+        print(dumps(inspect.table(*found)))
         return
-    words = ledger.story if story else ledger.failures if failures else ledger.listing
+    words = inspect.story_lines if story else inspect.failure_lines if failures else inspect.overview
     for line in words(*found):
         print(line)
 
@@ -215,9 +215,9 @@ def replay(
 ) -> None:
     """Evaluate one item again in this process, and show what the loss returns or raises."""
     from optitrip.app.replay import replay
-    from optitrip.store.stored_sweep import described
+    from optitrip.store.stored_sweep import find_sweep
 
-    found, folder = described(sweep, state_dir, overrides or [])
+    found, folder = find_sweep(sweep, state_dir, overrides or [])
     print(repr(replay(found, index, print, folder, debug=pdb)))
 
 

@@ -18,10 +18,10 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observers
 from optitrip.errors import InputError, StateError
 from optitrip.output.outcome import Outcome
-from optitrip.store.inspect import failures, listing, table
+from optitrip.store.inspect import failure_lines, overview, table
 from optitrip.store.shards import Shard, merge
 from optitrip.store.start_point import read
-from optitrip.store.stored_sweep import kept
+from optitrip.store.stored_sweep import find_stored_sweep
 
 FILES = {
     "search": """
@@ -171,15 +171,15 @@ def test_the_ledger_tells_failures_by_kind_and_index(folder: Path) -> None:
     sweep = sweep_of(folder, "troubled")
     outcome = run(sweep, folder / "s")
     for word in ("troubled.toml", "troubled", sweep.identity, sweep.label):
-        found, place = kept(word, folder / "s")
+        found, place = find_stored_sweep(word, folder / "s")
         assert (found.identity, place) == (sweep.identity, folder / "s" / sweep.label)
-    lines = list(failures(sweep, place))
+    lines = list(failure_lines(sweep, place))
     (stage,) = table(sweep, place)["stages"]
     failed = [n for lo, hi in stage["failures"]["raised"]["indices"] for n in range(lo, hi)]
     assert len(failed) == outcome.failed > 10
     assert lines[0].startswith(f"search, raised: {len(failed)}: {failed[0]}")
     assert "ValueError: no loss at" in lines[1]
-    assert list(listing(sweep, place))[1].startswith("  search: 1,000 of 1,000 items are there")
+    assert list(overview(sweep, place))[1].startswith("  search: 1,000 of 1,000 items are stored")
     said: list[str] = []
     for index in failed[:3]:
         said.clear()
@@ -204,7 +204,7 @@ def test_what_a_later_try_mended_is_no_failure_any_more(folder: Path) -> None:
     again = run_sweep(sweep, options, Observers())
     assert again.evaluated == sum(hi - lo for lo, hi in stage["failures"]["raised"]["indices"])
     assert again.failed == 0
-    assert list(failures(sweep, folder / "s" / sweep.label)) == ["nothing failed"]
+    assert list(failure_lines(sweep, folder / "s" / sweep.label)) == ["nothing failed"]
     merged = merge([folder / "s"], folder / "merged", lambda _: None)
     assert contents(run(merged, folder / "merged")) == contents(again)
 
@@ -213,6 +213,6 @@ def test_a_word_that_names_no_sweep_is_refused(folder: Path) -> None:
     """With what was wanted."""
     sweep_of(folder, "troubled")
     with pytest.raises(InputError, match="wanted its file, name, identity or MLflow run"):
-        kept("nothing", folder)
+        find_stored_sweep("nothing", folder)
     with pytest.raises(InputError, match="run `optitrip sweep"):
-        kept("troubled.toml", folder)
+        find_stored_sweep("troubled.toml", folder)
