@@ -23,7 +23,7 @@ from optitrip.loss.objective import Objective
 from optitrip.loss.returns import as_number, split_loss
 from optitrip.output.text import show
 from optitrip.space.variables import arguments
-from optitrip.store.inspect import recorded
+from optitrip.store.inspect import latest_record
 
 
 def replay(
@@ -47,7 +47,7 @@ def replay(
     if not 0 <= index < method.items:
         raise InputError(f"index was {index}; wanted one of the {method.items:,} items, from 0 to {method.items - 1}")
     sides = list(range(method.sides(index)))
-    if len(sides) > 1 and folder is not None and (record := recorded(sweep, folder, method, index)):
+    if len(sides) > 1 and folder is not None and (record := latest_record(sweep, folder, method, index)):
         sides = sides if record.side is None else [record.side]
     returned: Any = None
     with threadpool_limits(limits=1):

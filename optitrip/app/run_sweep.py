@@ -19,7 +19,7 @@ from optitrip.journal.facts import Origin
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.stopwatch import Stopwatch
-from optitrip.store.provenance import compare, provenance
+from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.shards import check_one_stage
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.runs import track
@@ -99,14 +99,14 @@ def open_state(context: Context) -> StateDir:
     try:
         if state.path is not None:
             now = provenance(sweep, context.objective, context.paths)
-            compare(state, now, accept_changes=options.accept_changes)
-            state.keep(sweep)
+            check_provenance(state, now, accept_changes=options.accept_changes)
+            state.store_sweep_file(sweep)
             state.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides))
     except BaseException:
         state.close()
         raise
-    for damage in state.journal.lost:
+    for damage in state.journal.damage:
         context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
-    if state.differs:
-        context.observers.notice(info("new-sweep", state.differs))
+    if state.difference:
+        context.observers.notice(info("new-sweep", state.difference))
     return state

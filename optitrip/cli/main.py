@@ -115,14 +115,14 @@ def show(
     from json import dumps
 
     from optitrip.store import inspect
-    from optitrip.store.stored_sweep import kept
+    from optitrip.store.stored_sweep import find_stored_sweep
 
-    stored = kept(sweep, state_dir, overrides or [])
+    found = find_stored_sweep(sweep, state_dir, overrides or [])
     if json:
-        print(dumps(inspect.table(*stored)))
+        print(dumps(inspect.table(*found)))
         return
-    report = inspect.story if story else inspect.failures if failures else inspect.listing
-    for line in report(*stored):
+    words = inspect.story_lines if story else inspect.failure_lines if failures else inspect.overview
+    for line in words(*found):
         print(line)
 
 
@@ -136,10 +136,10 @@ def replay(
 ) -> None:
     """Evaluate one item again, and show what the loss returns or raises."""
     from optitrip.app.replay import replay
-    from optitrip.store.stored_sweep import described
+    from optitrip.store.stored_sweep import find_sweep
 
-    stored, folder = described(sweep, state_dir, overrides or [])
-    print(repr(replay(stored, index, print, folder, debug=pdb)))
+    found, folder = find_sweep(sweep, state_dir, overrides or [])
+    print(repr(replay(found, index, print, folder, debug=pdb)))
 
 
 @app.command()

@@ -15,7 +15,6 @@ from optitrip.driver.sink import JournalSink, Stories
 from optitrip.driver.spot_check import SpotCheck
 from optitrip.driver.stage import Stage
 from optitrip.errors import ShardDone
-from optitrip.journal.failing import failures_of
 
 
 class Driver:
@@ -82,7 +81,7 @@ class Driver:
         """
         counts: Counter[str] = Counter()
         for stage in self._main:
-            counts.update(failures_of(self._journal, stage.number, stage.digest, stage.method.items).counts())
+            counts.update(self._journal.failures(stage.number, stage.digest, stage.method.items).counts())
         return dict(counts)
 
     def _run_stage(self, number: int, method: Method) -> Any:
@@ -116,7 +115,7 @@ class Driver:
             return
         if self._checked_since is not None and stage.method.main and stage.number not in self._checked:
             self._checked.add(stage.number)
-            if (row := self._journal.smallest(stage.number, stage.digest, self._checked_since)) is not None:
+            if (row := self._journal.smallest_row(stage.number, stage.digest, self._checked_since)) is not None:
                 self._loop.evaluate(stage, SpotCheck(stage, self._journal), (), uncut=[row])
         self._evaluate(stage, gaps)
 

@@ -15,8 +15,7 @@ from optitrip.core.part import Part
 from optitrip.driver.settings import Services
 from optitrip.driver.stage import Stage
 from optitrip.errors import Stopped
-from optitrip.journal.fact_base import Fact
-from optitrip.journal.facts import StoredStory
+from optitrip.journal.facts import Fact, StoredStory
 from optitrip.journal.journal import Unwritable
 from optitrip.scheduler.story import Story
 

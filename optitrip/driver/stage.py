@@ -10,8 +10,7 @@ from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
 from optitrip.core.part import Part
 from optitrip.driver.guards import FailFast
-from optitrip.journal.fact_base import Fact
-from optitrip.journal.facts import StageStarted
+from optitrip.journal.facts import Fact, StageStarted
 from optitrip.journal.journal import Journal
 from optitrip.journal.row_batches import RowBatch
 from optitrip.journal.tiling import missing
@@ -32,7 +31,7 @@ class Stage:
         self._journal.begin(StageStarted(self.number, self.digest, self.method.kind, items))
         self._observer.stage(self.method)
         found: list[range] = []
-        for batch in self._journal.batches(self.number, self.digest, items, again=False):
+        for batch in self._journal.batches(self.number, self.digest, items, check=False):
             part = self._merged(batch)
             self._observer.parts([(part, batch.times)], new=False)
             self.see(part)

@@ -1,16 +1,67 @@
 """Typed facts about a sweep, which the journal stores beside the parts.
 
-Each class states its key in the journal and its form as JSON. Journals of older runs hold both, so neither may change.
+Each class states its key in the journal and, by its fields, its form as JSON. Journals of older runs hold both, so
+neither may change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from types import UnionType
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
-from optitrip.journal.fact_base import Fact, SweepFact, entries, optional, typed
+
+@dataclass(frozen=True)
+class SweepFact:
+    """A fact of which a journal has at most one: a table of its fields, the value of its only field, or true."""
+
+    KEY: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        """The key in the journal."""
+        return self.KEY
+
+    def to_json(self) -> Any:
+        """Return the fact as it is stored."""
+        values = {name: getattr(self, name) for name in field_types(type(self))}
+        table = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return table if len(table) > 1 else next(iter(table.values()), True)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Make the fact from what is stored; raise ValueError if that is not of this fact's form."""
+        types = field_types(cls)
+        if not types and value is not True:
+            raise ValueError(f"wanted true, found {value!r}")
+        table = typed(value, dict) if len(types) > 1 else dict.fromkeys(types, value)
+        if missing := [name for name in types if name not in table]:
+            raise ValueError(f"it has no {', no '.join(missing)}")
+        return cls(*(typed(table[name], kind) for name, kind in types.items()))
+
+
+@cache
+def field_types(fact: type[SweepFact]) -> dict[str, Any]:
+    hints = get_type_hints(fact)
+    return {field.name: hints[field.name] for field in fields(fact)}
+
+
+def typed(value: Any, kind: Any) -> Any:
+    """Return a JSON value as a value of exactly this type, else raise ValueError: to JSON, true is not a number."""
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    if origin is UnionType:  # of a type and None
+        return None if value is None else typed(value, arguments[0])
+    if origin is tuple:
+        return tuple(typed(entry, arguments[0]) for entry in typed(value, list))
+    if origin is Path:
+        return Path(typed(value, str))
+    wanted = dict if origin is Mapping else origin
+    if type(value) is not wanted:
+        raise ValueError(f"wanted {wanted.__name__}, found {value!r:.60}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -20,13 +71,6 @@ class Epoch(SweepFact):
     KEY = "epoch"
     number: int
 
-    def to_json(self) -> int:
-        return self.number
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, int))
-
 
 @dataclass(frozen=True)
 class JournalName(SweepFact):
@@ -34,13 +78,6 @@ class JournalName(SweepFact):
 
     KEY = "journal"
     name: str
-
-    def to_json(self) -> str:
-        return self.name
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, str))
 
 
 @dataclass(frozen=True)
@@ -51,27 +88,13 @@ class Created(SweepFact):
     time: float
     """Seconds since 1970."""
 
-    def to_json(self) -> float:
-        return self.time
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, float))
-
 
 @dataclass(frozen=True)
 class Owner(SweepFact):
-    """The sweep whose journal this is."""
+    """The sweep to which the journal belongs."""
 
     KEY = "sweep"
     identity: str
-
-    def to_json(self) -> str:
-        return self.identity
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, str))
 
 
 @dataclass(frozen=True)
@@ -82,15 +105,6 @@ class Origin(SweepFact):
     name: str
     folder: Path
     overrides: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "folder": str(self.folder), "overrides": list(self.overrides)}
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        found = entries(value, cls)
-        overrides = tuple(typed(override, str) for override in typed(found["overrides"], list))
-        return cls(typed(found["name"], str), Path(typed(found["folder"], str)), overrides)
 
 
 @dataclass(frozen=True)
@@ -108,18 +122,6 @@ class Provenance(SweepFact):
     witness: str | None
     """Hash of a few drawn candidates; None if the space cannot be drawn from."""
 
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        found = entries(value, cls)
-        return cls(
-            typed(found["block"], int),
-            optional(found["data"], str),
-            typed(found["modules"], dict),
-            typed(found["versions"], dict),
-            typed(found["machine"], dict),
-            optional(found["witness"], str),
-        )
-
 
 @dataclass(frozen=True)
 class Accepted(SweepFact):
@@ -129,28 +131,12 @@ class Accepted(SweepFact):
     since: int
     """Milliseconds since 1970."""
 
-    def to_json(self) -> int:
-        return self.since
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(typed(value, int))
-
 
 @dataclass(frozen=True)
 class EvaluatingHere(SweepFact):
     """The loss is being evaluated in the driver's own process; if a new command finds this, the last one crashed."""
 
     KEY = "here"
-
-    def to_json(self) -> bool:
-        return True
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        if value is not True:
-            raise ValueError(f"wanted true, found {value!r}")
-        return cls()
 
 
 @dataclass(frozen=True)
@@ -162,25 +148,15 @@ class RecordedRun(SweepFact):
     experiment: str
     run_id: str
 
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        found = entries(value, cls)
-        return cls(*(typed(found[field.name], str) for field in fields(cls)))
-
 
 @dataclass(frozen=True)
 class Delivered(SweepFact):
-    """MLflow has everything about the finished sweep of so many items, in this experiment of this store."""
+    """MLflow has everything about the finished sweep with this number of items, in this experiment of this store."""
 
     KEY = "delivered"
     items: int
     uri: str
     experiment: str
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        found = entries(value, cls)
-        return cls(typed(found["items"], int), typed(found["uri"], str), typed(found["experiment"], str))
 
 
 @dataclass(frozen=True)
@@ -190,17 +166,10 @@ class StoredStory(SweepFact):
     KEY = "story"
     chapters: tuple[dict[str, Any], ...]
 
-    def to_json(self) -> list[Any]:
-        return list(self.chapters)
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        return cls(tuple(typed(chapter, dict) for chapter in typed(value, list)))
-
 
 @dataclass(frozen=True)
-class StageStarted(Fact):
-    """A stage that was begun, for those who read the journal without knowing the route."""
+class StageStarted:
+    """A stage that was started, for those who read the journal without knowing the route."""
 
     number: int
     digest: bytes
@@ -222,10 +191,10 @@ class StageStarted(Fact):
 
     @classmethod
     def from_json(cls, number: int, value: Any) -> Self:
-        """Make the stage with this number from what is stored.
-
-        Raises:
-            ValueError: if that is not of this fact's form.
-        """
+        """Make the stage with this number from what is stored; raise ValueError if that is not of its form."""
         digest, kind, items = typed(value, list)
         return cls(number, bytes.fromhex(typed(digest, str)), typed(kind, str), typed(items, int))
+
+
+Fact = SweepFact | StageStarted
+"""Something that the journal stores under a key."""

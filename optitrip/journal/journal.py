@@ -1,8 +1,8 @@
 """The durable record of finished parts; the only source of the result.
 
-SQLite with a rollback journal: one writer, transactions, and a crash leaves the last commit. Floats are kept as raw
+SQLite with a rollback journal: one writer, transactions, and a crash leaves the last commit. Floats are stored as raw
 bytes, because SQLite's REAL stores NaN as NULL and returns -0.0 as 0.0. Every row has a checksum, because a flipped bit
-in a page of its own passes SQLite's own checks; all are checked on opening, before anything is made of them.
+in a page of its own passes SQLite's own checks; all are checked on opening, before any is used.
 """
 
 from __future__ import annotations
@@ -17,101 +17,85 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from optitrip.core.failures import NO_FAILURES
+from optitrip.core.failures import NO_FAILURES, Failures
 from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
-from optitrip.journal.fact_base import Fact, SweepFact
-from optitrip.journal.facts import Created, Epoch, JournalName, Owner, StageStarted
-from optitrip.journal.opening import decoded_fact, open_database
+from optitrip.journal.database import decode_fact, open_database
+from optitrip.journal.facts import Created, Epoch, Fact, JournalName, Owner, StageStarted, SweepFact
 from optitrip.journal.row_batches import Row, RowBatch
 from optitrip.journal.schema import INSERT, fact_checksum, part_checksum
 from optitrip.journal.tiling import chain
 
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
+Timed = tuple[Part, float]
+"""A part, and the seconds that its evaluation took."""
 ROWS_AT_ONCE = 256
+TILING_ROWS = """FROM part
+WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ? AND attempt = ? ORDER BY lo, hi"""
+"""Rows from which a tiling is chosen; lo < items follows from hi <= items, but lets the index end the search there."""
 BATCH_ROWS, BATCH_BYTES = 4_096, 2**24
 """Limits of a batch of rows."""
 
 
 class Unwritable(Stopped):
-    """The journal cannot be written now, e.g. because the disk is full; what was committed before stays."""
+    """The journal cannot be written now, e.g. because the disk is full; what was committed before is safe."""
 
 
 class Journal:
-    """The parts of one sweep, by (stage, digest, lo, hi), and a few facts about the sweep."""
+    """The parts of one sweep, by stage, digest of the method, range and attempt, and a few facts about the sweep."""
 
     def __init__(self, path: Path, sweep: str = "", *, reading: bool = False) -> None:
-        """Open or create a journal, and check all that is in it.
-
-        What is damaged is left out, and told in `lost`; the file as it was is kept beside the mended one.
+        """Open or create a journal, and check all that is in it; damaged rows are left out and listed in `damage`.
 
         Args:
-            path: of the file, ":memory:" for none.
-            sweep: the identity of the sweep whose parts these are; no row of another one passes for its own.
-            reading: only read; whoever writes it meanwhile goes on.
+            path: the file, or ":memory:".
+            sweep: the identity of the sweep; rows of another sweep are never taken for its own.
+            reading: only read; another command may write at the same time.
 
         Raises:
             StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
         """
-        self.path, self._sweep = path, sweep
+        self.path = path
         self._checksum = partial(part_checksum, sweep)
-        self._database, lost = open_database(path, sweep, self._checksum, reading=reading)
-        self.lost = lost
-        """What was damaged and left out, in words."""
+        self._database, self.damage = open_database(path, sweep, reading=reading)
         last = self.fact(Epoch)
         self._epoch = Epoch(last.number + 1 if last else 1)
         if not reading:
-            self._take_over()
-
-    def _take_over(self) -> None:
-        """Fence off whoever wrote before: a lock may fail on a network's disk, a transaction does not."""
-        facts: list[Fact] = [self._epoch]
-        if self.fact(JournalName) is None:
-            facts += [JournalName(uuid.uuid4().hex), Created(time.time()), Owner(self._sweep)]
-        with self._transaction(fenced=False):
-            self._store({fact.key: fact.to_json() for fact in facts})
+            new = self.fact(JournalName) is None
+            facts = [JournalName(uuid.uuid4().hex), Created(time.time()), Owner(sweep)] if new else []
+            # The epoch fences off earlier writers: a lock may fail on a network's disk, a transaction does not.
+            with self._transaction(fenced=False):
+                self._store(self._epoch, *facts)
 
     @property
     def name(self) -> str:
-        """The random name that the journal was given when it was created.
-
-        Raises:
-            StateError: if it has none.
-        """
+        """Random name that the journal was given when it was created; raises StateError if it has none."""
         if (name := self.fact(JournalName)) is None:
             raise StateError(f"{self.path}: the journal has no record of its name; --fresh sets it aside")
         return name.name
 
     def fact(self, kind: type[F]) -> F | None:
-        """Read a fact; return None if it was never noted, or was forgotten.
-
-        Raises:
-            StateError: if the file, or this fact in it, is damaged.
-        """
+        """Read a fact; return None if it is not stored, raise StateError if it is damaged."""
         return self._fact(kind.KEY, kind.from_json)
 
     def note(self, *facts: Fact) -> None:
-        """Store facts, in one transaction, in place of earlier ones of their kind."""
+        """Store facts, in one transaction, in place of earlier ones with the same keys."""
         with self._transaction():
-            self._store({fact.key: fact.to_json() for fact in facts})
+            self._store(*facts)
 
     def forget(self, kind: type[SweepFact]) -> None:
         """Store that a fact no longer holds."""
         with self._transaction():
-            self._store({kind.KEY: None})
+            self._set(kind.KEY, None)
 
     def begin(self, stage: StageStarted) -> None:
-        """Note a stage, unless it was noted before."""
+        """Store that a stage was started, unless that is stored already."""
         if self._stage(stage.number) != stage:
             self.note(stage)
 
     def stages(self) -> list[StageStarted]:
-        """Read the stages that were begun, in order.
-
-        Raises:
-            StateError: if the file, or one of these facts in it, is damaged.
-        """
+        """Read the stages that were started, in order; raise StateError if one is damaged."""
         found: list[StageStarted] = []
         while (stage := self._stage(len(found))) is not None:
             found.append(stage)
@@ -120,44 +104,34 @@ class Journal:
     def _stage(self, number: int) -> StageStarted | None:
         return self._fact(StageStarted.key_of(number), lambda value: StageStarted.from_json(number, value))
 
-    def _fact(self, key: str, decode: Callable[[Any], T]) -> T | None:
-        rows = self._read("SELECT value FROM meta WHERE key = ?", key)
-        return decoded_fact(self.path, key, rows[0][0], decode) if rows else None
+    def _fact(self, key: str, from_json: Callable[[Any], T]) -> T | None:
+        rows = list(self._rows("SELECT value FROM meta WHERE key = ?", key))
+        return decode_fact(self.path, key, rows[0][0], from_json) if rows else None
 
-    def _store(self, facts: dict[str, Any]) -> None:
-        texts = {key: json.dumps(value) for key, value in facts.items()}
-        rows = [(key, text, fact_checksum(key, text)) for key, text in texts.items()]
-        self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", rows)
+    def _store(self, *facts: Fact) -> None:
+        for fact in facts:
+            self._set(fact.key, fact.to_json())
 
-    def _read(self, query: str, *values: Any) -> list[Any]:
-        """The rows of a query.
-
-        Raises:
-            StateError: if the file is damaged.
-        """
-        return list(self._rows(query, *values))
+    def _set(self, key: str, value: Any) -> None:
+        text = json.dumps(value)
+        self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, text, fact_checksum(key, text)))
 
     def _rows(self, query: str, *values: Any) -> Iterator[Any]:
-        """The same one by one."""
+        """Yield the rows of a query one by one; raise StateError if the file is damaged."""
         try:
             cursor = self._database.execute(query, values)
-            while some := cursor.fetchmany(ROWS_AT_ONCE):
-                yield from some
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                yield from rows
         except sqlite3.Error as error:
             raise StateError(f"{self.path}: the journal cannot be read: {error}; --fresh sets it aside") from None
 
     @contextmanager
     def _transaction(self, *, fenced: bool = True) -> Generator[None]:
-        """All or nothing.
-
-        Raises:
-            Unwritable: if it cannot be written.
-            Stopped: if another command took the journal over.
-        """
+        """Write all or nothing; raise Unwritable if that fails, Stopped if another command took the journal over."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
             if fenced and self.fact(Epoch) != self._epoch:
-                raise Stopped(f"{self.path}: another command took this sweep over")
+                raise Stopped(f"{self.path}: another command took this sweep over; this one stops")
             yield
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
@@ -171,60 +145,45 @@ class Journal:
         self,
         stage: int,
         digest: bytes,
-        parts: Sequence[tuple[Part, float]],
+        parts: Sequence[Timed],
         written: int,
         attempt: int = 0,
         facts: Sequence[Fact] = (),
     ) -> list[range]:
-        """Write parts, each with the seconds it took, in one transaction; when this returns they are durable.
+        """Write parts in one transaction; when this returns they are durable.
 
-        A part that is there already is left as it is. `written` is the time, in milliseconds since 1970. `facts` are
-        set in the same transaction, which costs no other wait for the disk.
+        A part that is stored already is left as it is. `written` is the time, in milliseconds since 1970. `facts` are
+        stored in the same transaction, which saves a second wait for the disk.
 
-        Returns:
-            The ranges of which another outcome was there: the objective is not a function of its arguments.
+        Returns the ranges that are stored with another outcome: the objective is not a function of its arguments.
         """
         different: list[range] = []
         with self._transaction():
-            if facts:
-                self._store({fact.key: fact.to_json() for fact in facts})
+            self._store(*facts)
             for part, seconds in parts:
                 key = (stage, digest, part.items.start, part.items.stop, attempt)
                 columns = part.columns_bytes()
                 row = (*key, columns, part.failures.to_bytes(), round(seconds * 1e9), written)
                 if not self._database.execute(INSERT, (*row, self._checksum(*row))).rowcount:
-                    (there,) = self._database.execute(
+                    (stored,) = self._database.execute(
                         "SELECT columns FROM part WHERE stage = ? AND digest = ? AND lo = ? AND hi = ? AND attempt = ?",
                         key,
                     ).fetchone()
-                    if there != columns:
+                    if stored != columns:
                         different.append(part.items)
         return different
 
     def tiling(self, stage: int, digest: bytes, items: int, start: int = 0, attempt: int = 0) -> list[range]:
-        """The rows of an attempt that count: the chain from `start` that takes at each point the longest row that does
-        not pass `items`."""
-        rows = self._read(
-            "SELECT lo, hi FROM part WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ?"
-            " AND attempt = ? ORDER BY lo, hi",
-            stage,
-            digest,
-            start,
-            items,  # follows from hi, but lets the index end the search there
-            items,
-            attempt,
-        )
+        """Return the rows that count: from `start`, at each point the longest that does not pass `items`."""
+        rows = self._rows(f"SELECT lo, hi {TILING_ROWS}", stage, digest, start, items, items, attempt)
         return [range(lo, hi) for lo, hi in chain(rows, start)]
 
     def parts(
         self, stage: int, digest: bytes, tiles: Sequence[range], attempt: int = 0, *, failed: bool = False
     ) -> Iterator[tuple[Part, int]]:
-        """The parts of these ranges in an attempt, each with the time it was written in milliseconds since 1970.
+        """Yield the parts of these ranges in an attempt, each with the time of writing in milliseconds since 1970.
 
-        `failed` leaves out those without a failure.
-
-        Raises:
-            StateError: if a row is not as it was written.
+        With `failed`, parts without a failure are left out. Raises StateError if a row was damaged since the opening.
         """
         wanted = set(tiles)
         query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? AND failures != ? ORDER BY lo, hi"
@@ -237,24 +196,29 @@ class Journal:
                 raise self._damaged(stage, lo, hi)
             yield Part.from_bytes(tile, columns, failures), written
 
+    def failures(self, stage: int, digest: bytes, items: int) -> Failures:
+        """Return the failures of the first items, as the latest attempt of each left them."""
+        failures, attempt = Failures(), 0
+        # An attempt has only items that failed in the one before: where it has none, no later one has any.
+        while tiles := self.tiling(stage, digest, items, attempt=attempt):
+            parts = self.parts(stage, digest, tiles, attempt, failed=True)
+            latest = Failures().then(*(part.failures for part, _ in parts))
+            failures = failures.all_replaced(tiles, latest) if attempt else latest
+            attempt += 1
+        return failures
+
     def batches(
-        self, stage: int, digest: bytes, items: int, start: int = 0, *, again: bool = True
+        self, stage: int, digest: bytes, items: int, start: int = 0, *, check: bool = True
     ) -> Iterator[RowBatch]:
         """Read the tiling of attempt 0 in one pass, in batches of adjacent rows.
 
-        `again` checks rows once more, long after all were checked on opening.
-
-        Raises:
-            StateError: if a row is not as it was written.
+        With `check`, StateError is raised if a row was damaged since all were checked on opening.
         """
         rows, size, end = list[Row](), 0, -1
-        query = (
-            "SELECT lo, hi, columns, failures, written, nanoseconds, crc FROM part"
-            " WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ? AND attempt = 0 ORDER BY lo, hi"
-        )
-        for row in chain(self._rows(query, stage, digest, start, items, items), start):
+        query = f"SELECT lo, hi, columns, failures, written, nanoseconds, crc {TILING_ROWS}"
+        for row in chain(self._rows(query, stage, digest, start, items, items, 0), start):
             lo, hi, columns, failures, written, took, crc = row
-            if again and self._checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
+            if check and self._checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
                 raise self._damaged(stage, lo, hi)
             if lo != end or size > BATCH_BYTES or len(rows) == BATCH_ROWS:
                 if rows:
@@ -266,29 +230,28 @@ class Journal:
         if rows:
             yield RowBatch.decode(rows)
 
-    def smallest(self, stage: int, digest: bytes, since: int) -> range | None:
-        """Of the first rows without a failure, written since a time in milliseconds since 1970 and of items that take
-        less than a second, the one with the fewest, and of these the quickest."""
+    def smallest_row(self, stage: int, digest: bytes, since: int) -> range | None:
+        """Return the row with the fewest items, the quickest of several: one of the first rows without a failure that
+        were written since a time, in milliseconds since 1970, and whose items take less than a second each."""
         query = (
             "SELECT lo, hi, nanoseconds FROM part WHERE stage = ? AND digest = ? AND attempt = 0 AND failures = ?"
             " AND written >= ? AND nanoseconds < 1000000000 * (hi - lo) LIMIT 64"
         )
-        rows = self._read(query, stage, digest, NO_FAILURES, since)
-        if not rows:
-            return None
-        lo, hi, _ = min(rows, key=lambda row: (row[1] - row[0], row[2]))
-        return range(lo, hi)
+        rows = self._rows(query, stage, digest, NO_FAILURES, since)
+        row = min(rows, key=lambda row: (row[1] - row[0], row[2]), default=None)
+        return None if row is None else range(row[0], row[1])
 
     def _damaged(self, stage: int, lo: int, hi: int) -> StateError:
-        return StateError(f"{self.path}: the row of stage {stage}, items {lo} to {hi - 1}, was damaged meanwhile")
+        row = f"the row of stage {stage}, items {lo} to {hi - 1}"
+        return StateError(f"{self.path}: {row}, was damaged during this run; the same command evaluates it again")
 
     def rows(self) -> list[tuple[int, bytes, range, int]]:
-        """All that is there: stage, digest, items and attempt."""
-        rows = self._read("SELECT stage, digest, lo, hi, attempt FROM part ORDER BY stage, digest, attempt, lo, hi")
+        """Return stage, digest, items and attempt of every row."""
+        rows = self._rows("SELECT stage, digest, lo, hi, attempt FROM part ORDER BY stage, digest, attempt, lo, hi")
         return [(stage, digest, range(lo, hi), attempt) for stage, digest, lo, hi, attempt in rows]
 
     def empty(self) -> bool:
-        return not self._read("SELECT 1 FROM part LIMIT 1")
+        return not list(self._rows("SELECT 1 FROM part LIMIT 1"))
 
     def close(self) -> None:
         self._database.close()

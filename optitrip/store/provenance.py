@@ -1,4 +1,4 @@
-"""What the answer depends on beside the sweep file: recorded with a sweep, compared when it is resumed."""
+"""Provenance: what the answer depends on beside the sweep file; stored with a sweep, compared when it is resumed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from optitrip.runtime.tracebacks import raised
 from optitrip.space.candidates import Candidates
 from optitrip.store.state_dir import StateDir
 
-WITNESSES = (0, 1, 999_983)
-"""Candidates whose values are hashed: a sampler or distribution that changed shows here. Their number is free of N."""
+HASHED_CANDIDATES = (0, 1, 999_983)
+"""Indices of candidates whose values are hashed, whatever N is: a sampler or distribution that changed shows here."""
 
 
 def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Provenance:
@@ -33,8 +33,8 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
     pools = threadpool_info()
     return Provenance(
         block=objective.capabilities.block,
-        data=data(objective),
-        modules=modules(paths),
+        data=data_digest(objective),
+        modules=module_hashes(paths),
         versions={
             "python": ".".join(platform.python_version_tuple()[:2]),
             "optitrip": optitrip.__version__,
@@ -46,16 +46,12 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
             # OpenMP alone decides no bits, and one process may have loaded it and another not yet.
             "blas": sorted({f"{i['internal_api']} {i['architecture']}" for i in pools if "architecture" in i}),
         },
-        witness=witness(sweep.candidates) if sweep.space.drawable else None,
+        witness=hash_of_candidates(sweep.candidates) if sweep.space.drawable else None,
     )
 
 
-def data(objective: Objective) -> str | None:
-    """What the objective says of its data.
-
-    Raises:
-        InputError: if its digest raised.
-    """
+def data_digest(objective: Objective) -> str | None:
+    """Return the digest of the objective's data, if it has one; raise InputError if its `digest` raises."""
     digest = getattr(objective.loss, "digest", None)
     try:
         return str(digest()) if callable(digest) else None
@@ -63,11 +59,10 @@ def data(objective: Objective) -> str | None:
         raise InputError(raised(f"objective {objective.name}: its digest raised", error)) from None
 
 
-def modules(paths: Sequence[str]) -> dict[str, str]:
-    """Hashes of the sources of imported modules below the import paths, installed packages and optitrip excepted.
+def module_hashes(paths: Sequence[str]) -> dict[str, str]:
+    """Hash the sources of imported modules below the import paths, except installed packages and optitrip.
 
-    Raises:
-        InputError: if one of them was edited after it was imported.
+    Raises InputError if one was edited after it was imported.
     """
     roots = [Path(path).resolve() for path in paths]
     excluded = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(optitrip.__file__).resolve().parent]
@@ -75,50 +70,45 @@ def modules(paths: Sequence[str]) -> dict[str, str]:
     hashes: dict[str, str] = {}
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        # The first test is of words alone: to look at each of a thousand files takes a tenth of a second.
+        # The first test compares names alone: to look at each of a thousand files takes a tenth of a second.
         if name == "__main__" or not file or file.startswith(installed) or not Path(file).is_file():
             continue
         source = Path(file).resolve()
-        ours = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
-        if ours and not any(source.is_relative_to(other) for other in excluded):
-            found = source_hash(module)
-            if found is None:
-                raise InputError(f"{source} has changed since this process imported it; restart, or importlib.reload")
-            hashes[name] = found
+        users = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
+        if users and not any(source.is_relative_to(other) for other in excluded):
+            module_hash = source_hash(module)
+            if module_hash is None:
+                raise InputError(f"{source} has changed since it was imported; restart, or use importlib.reload")
+            hashes[name] = module_hash
     return hashes
 
 
-def witness(draws: Candidates) -> str:
+def hash_of_candidates(candidates: Candidates) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for index in WITNESSES:
-        for name, values in sorted(draws.point(index).items()):
+    for index in HASHED_CANDIDATES:
+        for name, values in sorted(candidates.point(index).items()):
             digest.update(name.encode())
             digest.update(repr(values.tolist()).encode() if values.dtype == object else values.tobytes())
     return digest.hexdigest()
 
 
-def compare(state: StateDir, now: Provenance, *, accept_changes: bool) -> None:
-    """Record the provenance of a new sweep; hold that of an old one against it.
-
-    Raises:
-        StateError: if it changed and the command does not accept that.
-    """
-    before = state.journal.fact(Provenance)
-    if before is None and not state.journal.empty() and not accept_changes:
-        raise StateError(
-            f"{state.path}: what its parts were evaluated with cannot be told, for that record is damaged; "
-            "--fresh starts over, --accept-changes goes on with what is there"
-        )
-    if before is not None and not state.journal.empty():
-        # A module that was not there before is no change of one that was.
+def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) -> None:
+    """Store the provenance of a sweep; raise StateError if it changed since its parts, unless that is accepted."""
+    if not accept_changes and not state.journal.empty():
+        before = state.journal.fact(Provenance)
+        if before is None:
+            raise StateError(
+                f"{state.path}: the record of the code, data and libraries behind the stored parts is damaged, so that "
+                "changes cannot be found; --fresh starts over, --accept-changes resumes with the stored parts"
+            )
+        # A module that was not imported before is no change of one that was.
         known = {**now.to_json(), "modules": {name: now.modules.get(name) for name in before.modules}}
-        changed = differences(before.to_json(), known)
-        if changed and not accept_changes:
+        if changed := differences(before.to_json(), known):
             listed = "\n".join(f"  {line}" for line in changed)
             raise StateError(
-                f"{state.path}: what the answer depends on has changed since its first part:\n{listed}\n"
-                "--fresh, or another state directory, starts over; --accept-changes goes on with what is there."
+                f"{state.path}: what the answer depends on has changed since the first part was evaluated:\n{listed}\n"
+                "--fresh, or another --state-dir, starts over; --accept-changes resumes with the stored parts"
             )
-    # What was evaluated before need not be as it is now.
+    # Parts from before the changes were accepted need not be reproducible now.
     accepted = [Accepted(time.time_ns() // 1_000_000)] if accept_changes else []
     state.journal.note(now, *accepted)

@@ -1,12 +1,12 @@
-"""The directory of a sweep: journal and files, under a name that holds the identity, for one command at a time."""
+"""State directories: each holds the journal and files of a sweep, for one command at a time."""
 
 from __future__ import annotations
 
 import json
+import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-from filelock import BaseFileLock
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import differences
@@ -15,86 +15,107 @@ from optitrip.journal.journal import Journal
 from optitrip.runtime import files
 from optitrip.runtime.files import locked, move_aside
 
-JOURNAL, IDENTITY_FILE = "journal.sqlite", "identity.json"
+JOURNAL, IDENTITY_FILE, RESULT, SWEEP_FILE = "journal.sqlite", "identity.json", "result.json", "sweep.toml"
 
 
 class StateDir:
-    """`<root>/<name>-<identity>/`, made if it is not there; without a root, nowhere but in memory.
-
-    Raises:
-        StateError: if it cannot be made or written, or belongs to another sweep.
-    """
+    """The directory `<root>/<name>-<identity>/` of a sweep, locked; without a root, a journal in memory."""
 
     def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
+        """Open or create the directory; with `fresh`, an existing one is set aside.
+
+        Raises StateError if it is locked, cannot be written or belongs to another sweep.
+        """
         self.path = root / sweep.label if root else None
-        self.differs: str | None = None
-        """How the sweep differs from the latest of the same name, if it is new."""
-        self._lock: BaseFileLock | None = None
+        self.difference: str | None = None
+        """How a new sweep differs from the latest of the same name, in a line."""
+        self._lock = ExitStack()
         if self.path is None or root is None:
             self.journal = Journal(Path(":memory:"))
             return
+        identity_file = self.path / IDENTITY_FILE
+        identity_fields = json.loads(json.dumps(sweep.identity_fields, default=repr))  # as read back from a file
         try:
             new = not self.path.exists()
-            self.differs = difference(root, sweep) if new else None
-            self._lock = locked(self.path)
+            self.difference = difference_from_latest(root, sweep.name, identity_fields) if new else None
+            self._lock.callback(locked(self.path).release)
             if fresh and not new:
                 move_aside(self.path)
-                self._lock.release()
-                self._lock = locked(self.path)
-            identity_fields = self.path / IDENTITY_FILE
-            if not identity_fields.exists():
-                files.write_atomically(identity_fields, files.json_bytes(plain(sweep.identity_fields)))
-            elif changed := differences(json.loads(identity_fields.read_bytes()), plain(sweep.identity_fields)):
-                raise StateError(f"{self.path} belongs to another sweep; it differs in {'; '.join(changed)}")
+                self._lock.close()
+                self._lock.callback(locked(self.path).release)
+            if not identity_file.exists():
+                files.write_atomically(identity_file, files.json_bytes(identity_fields))
+            elif changed := differences(json.loads(identity_file.read_bytes()), identity_fields):
+                raise StateError(
+                    f"{self.path} belongs to another sweep, which differs in {'; '.join(changed)}; "
+                    "--state-dir names another place"
+                )
             self.journal = Journal(self.path / JOURNAL, sweep.identity)
         except BaseException as error:
-            if self._lock is not None:
-                self._lock.release()
+            self._lock.close()
             if isinstance(error, OSError):
                 raise StateError(
                     f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
                     "--state-dir names another place"
                 ) from None
             if isinstance(error, ValueError):
-                raise StateError(
-                    f"{self.path / IDENTITY_FILE}: damaged: {error}; --fresh sets the directory aside"
-                ) from None
+                raise StateError(f"{identity_file}: damaged: {error}; --fresh sets the directory aside") from None
             raise
 
-    def keep(self, sweep: Sweep) -> None:
-        """Keep the sweep file beside its results."""
+    def store_sweep_file(self, sweep: Sweep) -> None:
+        """Store the sweep file beside its results."""
         if self.path is not None:
             files.write_atomically(self.path / SWEEP_FILE, sweep.text.encode())
 
     def close(self) -> None:
         self.journal.close()
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.close()
 
 
-def difference(root: Path, sweep: Sweep) -> str | None:
-    """One line on the latest other sweep of the same name."""
-    others = root.glob(f"{sweep.name}-{'[0-9a-f]' * 8}/{IDENTITY_FILE}")
-    for latest in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+def difference_from_latest(root: Path, name: str, identity_fields: dict[str, Any]) -> str | None:
+    """Describe in a line how a new sweep differs from the latest other one of the same name."""
+    identity_files = root.glob(f"{name}-{'[0-9a-f]' * 8}/{IDENTITY_FILE}")
+    for latest in sorted(identity_files, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            changed = differences(json.loads(latest.read_bytes()), plain(sweep.identity_fields))
+            changed = differences(json.loads(latest.read_bytes()), identity_fields)
         except json.JSONDecodeError:
             continue
-        return f"a new sweep: it differs from {latest.parent.name} in {'; '.join(changed)}"
+        return f"starting a new sweep: it differs from {latest.parent.name} in {'; '.join(changed)}"
     return None
 
 
-def plain(identity_fields: dict[str, Any]) -> dict[str, Any]:
-    """As it comes back from JSON."""
-    return json.loads(json.dumps(identity_fields, default=repr))
-
-
-RESULT, SWEEP_FILE = "result.json", "sweep.toml"
+def read_result(folder: Path) -> dict[str, Any]:
+    """Read the result file in a folder; return an empty table if there is none that can be read."""
+    try:
+        return json.loads((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        return {}
 
 
 def stored_items(folder: Path) -> int | None:
-    """How many items the result file in a folder covers; None without a readable one."""
-    try:
-        return json.loads((folder / RESULT).read_bytes())["items"]
-    except (OSError, ValueError, KeyError):
-        return None
+    """Return how many items the result file in a folder covers, None without a readable one."""
+    return read_result(folder).get("items")
+
+
+def is_sweep_file(path: Path) -> bool:
+    return path.suffix == ".toml" and path.exists()
+
+
+def find_state_directories(name: str, root: Path) -> list[Path]:
+    """Return the directories with a journal of a sweep, given by its name, identity or MLflow run.
+
+    Finished sweeps come first; of these, and of the others, the one that was written last.
+    """
+    found: list[Path] = []
+    if re.fullmatch(r"[\w.-]+", name):  # else it could not be part of a pattern of file names
+        folders = [root / name, *root.glob(f"*-{name}"), *root.glob(f"{name}-{'[0-9a-f]' * 8}")]
+        found = [folder for folder in dict.fromkeys(folders) if (folder / JOURNAL).exists()]
+    if not found:
+        folders = [path.parent for path in root.glob(f"*/{RESULT}")]
+        found = [folder for folder in folders if (read_result(folder).get("mlflow") or {}).get("run_id") == name]
+
+    def finished_and_time(folder: Path) -> tuple[bool, float]:
+        finished = (folder / RESULT).exists()
+        return finished, (folder / (RESULT if finished else JOURNAL)).stat().st_mtime
+
+    return sorted(found, key=finished_and_time, reverse=True)

@@ -434,7 +434,7 @@ def test_a_damaged_journal_is_repaired_or_refused(folder: Path) -> None:
         database.execute("UPDATE meta SET value = '{}' WHERE key = 'provenance'")
     unknown = optitrip(folder, "sweep", "trial.toml")
     assert unknown.returncode == 2
-    assert "what its parts were evaluated with cannot be told" in unknown.stderr
+    assert "the record of the code, data and libraries behind the stored parts is damaged" in unknown.stderr
     assert optitrip(folder, "sweep", "trial.toml", "--accept-changes").returncode == 0
     journal.write_bytes(b"damaged" * 999)
     done = optitrip(folder, "sweep", "trial.toml")
@@ -452,7 +452,7 @@ def test_a_sweep_has_one_command_at_a_time(folder: Path) -> None:
         second = optitrip(folder, "sweep", "trial.toml", *words)
         assert second.returncode == 2
         assert "another command is running this sweep" in second.stderr
-    assert "of 100,000 items are there" in optitrip(folder, "show", "trial").stdout
+    assert "of 100,000 items are stored" in optitrip(folder, "show", "trial").stdout
     child.kill()
     child.wait()
     limited = optitrip(folder, "sweep", "trial.toml", "--json", "--set", "stop.max_seconds=2")

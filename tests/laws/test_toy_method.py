@@ -136,8 +136,8 @@ def test_check_show_and_replay(folder: Path) -> None:
     shown = command(folder, "show", file).stdout.splitlines()
     assert shown[0].startswith(f"troubled-{found['identity']}: 100 draws in ")
     assert shown[1:] == [
-        f"  count: 100 of 100 items are there, of these failed: {failed} raised",
-        f"  finished with 100: {found['count']} below",
+        f"  count: 100 of 100 items are stored; failed: {failed} raised",
+        f"  finished with 100 draws: {found['count']} below",
     ]
     table = json.loads(command(folder, "show", file, "--json").stdout)
     (stage,) = table["stages"]

@@ -35,7 +35,7 @@ from optitrip.core.method import Method, Route
 from optitrip.core.observer import Observers, Written
 from optitrip.core.part import Part
 from optitrip.errors import StateError
-from optitrip.journal.fact_base import Fact
+from optitrip.journal.facts import Fact
 from optitrip.journal.journal import Journal
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.method import Search

@@ -86,4 +86,4 @@ def test_slow_rows_and_rows_with_failures_are_not_checked() -> None:
         if fails:
             part = method.evaluate(Objective(lambda x, k, c: float("nan")), range(10))
         journal.write(0, method.digest(), [(part, seconds)], written=1)
-        assert journal.smallest(0, method.digest(), since=0) == wanted
+        assert journal.smallest_row(0, method.digest(), since=0) == wanted

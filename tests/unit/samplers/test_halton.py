@@ -21,7 +21,7 @@ from optitrip.samplers.halton import EDGE, MOST_COORDINATES, PRIMES, Halton, dig
 from optitrip.samplers.random import Random
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments
-from optitrip.store.provenance import witness
+from optitrip.store.provenance import hash_of_candidates
 from optitrip.store.start_point import read
 
 HALTON: Sampler = Halton()
@@ -209,4 +209,4 @@ def test_provenance_hashes_halton_points(folder: Path) -> None:
     """The witness of a sweep is that of its own candidates: a sampler that changed is seen."""
     sweep = read(folder / "even.toml")
     assert sweep.candidates == Candidates(sweep.space, 3, "halton")
-    assert witness(sweep.candidates) != witness(Candidates(sweep.space, 3, "random"))
+    assert hash_of_candidates(sweep.candidates) != hash_of_candidates(Candidates(sweep.space, 3, "random"))
