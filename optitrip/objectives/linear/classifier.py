@@ -91,8 +91,9 @@ class LinearClassifier(ABC):
     def losses(self, W: Array) -> Array:
         """Return losses of n classifiers, W of shape (n, classes, features); float64 of shape (n,).
 
-        Each chunk of images is one matrix product. Scores are laid out as (class, candidate, image), so that maximum
-        and sum over classes run along contiguous memory; over a last axis of 10 they would take longer than it.
+        Scores come from one matrix product for each chunk of images. They are laid out as (class, candidate, image), so
+        that maximum and sum over classes run along contiguous memory; over a last axis of 10 they would take longer
+        than the product.
         """
         self._check_shape(W.shape[1:])
         return self.mean_by_matmul(self.stacked(W, self.x.dtype), self.x, self.rows) + self.penalty(W)
