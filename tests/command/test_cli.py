@@ -388,7 +388,7 @@ def wait_for_parts(journal: Path) -> None:
 
 
 def test_changed_code_is_shown_and_must_be_accepted(folder: Path) -> None:
-    """A changed module is named, and results of old and new code are never mixed unseen."""
+    """What the answer depends on beside the file: a changed module is named, and never mixed in unseen."""
     sweep_file(folder, "good")
     assert optitrip(folder, "sweep", "trial.toml").returncode == 0
     (folder / "cli_loss.py").write_text(LOSSES + "\n# changed\n")

@@ -69,7 +69,7 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
 
 
 def small(words: list[str]) -> list[str]:
-    """Return a command with few items, without Ray and MLflow."""
+    """The same command with few items, without Ray and MLflow."""
     if words[0] != "sweep":
         return words
     few = "coordinates=5" if "gradient" in words[1] else "candidates=100"

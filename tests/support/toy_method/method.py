@@ -22,7 +22,7 @@ HITS, EARLIEST = "hits", "earliest_hit"
 
 @dataclass(frozen=True, eq=False)
 class CountResult:
-    """The result of the stage."""
+    """What the stage came to."""
 
     items: int
     count: int
@@ -101,7 +101,7 @@ def together(hits: list[Array], first: Array) -> dict[str, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The result of the route."""
+    """What the route came to."""
 
     result: CountResult
 

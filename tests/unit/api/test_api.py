@@ -81,7 +81,7 @@ def search_bits(found: Any) -> dict[str, Any]:
 
 
 def gradient_bits(found: Any) -> dict[str, Any]:
-    """All that makes two gradients the same, to the bit."""
+    """The same of a gradient."""
     arrays = {"gradient": found.gradient, "steps": found.steps, "flags": found.flags, "x": found.x}
 
     def packed(by_name: Any) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_a_search_has_the_bits_of_the_sweep_file(session: optitrip.Session, case
 
 @pytest.mark.parametrize("case", LIVE)
 def test_a_gradient_has_the_bits_of_the_sweep_file(session: optitrip.Session, case: str) -> None:
-    """A gradient at a point of two variables, with a constant bound by the file, has the bits of the sweep file's."""
+    """The same of a gradient, at a point of two variables and a constant number bound by the file."""
     make, reference = LIVE[case]
     x = {"x": np.array([0.5, -1.0, 2.0]), "k": 3.0, "c": 2.5}
     found = session.gradient(make(), x, scheme="central", seed=4)
@@ -509,7 +509,7 @@ def test_a_mistake_is_told_in_the_words_that_were_given(case: str, cwd: Path) ->
 
 
 def test_a_mistake_in_a_file_has_its_place(cwd: Path) -> None:
-    """The message names the line of the sweep file, as the command does."""
+    """Of a sweep file the line is told, as the command does."""
     (cwd / "bad.toml").write_text('seed = 4\n[objective]\nloss = "examples:scalar"\nmaximise = true\n')
     with pytest.raises(optitrip.InputError, match=r"bad\.toml:4: objective\.maximise: unknown key; did you mean max"):
         optitrip.sweep(cwd / "bad.toml")
@@ -602,7 +602,7 @@ def counted(x: float) -> float:
 
 
 class Counted:
-    """A counting loss that is an object with data of its own."""
+    """The same as an object with data of its own."""
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
@@ -645,7 +645,7 @@ def test_a_state_directory_is_gone_on_from(cwd: Path) -> None:
 
 
 def test_a_gradient_is_gone_on_from(cwd: Path) -> None:
-    """A gradient resumes from its state directory; another point is another sweep."""
+    """The same at a point; another point is another sweep."""
 
     def at(x: float) -> tuple[Any, int]:
         return calls(lambda: optitrip.gradient(counted, x, executor="serial", state_dir="kept"))
@@ -682,7 +682,7 @@ def test_what_has_no_identity_cannot_be_kept(cwd: Path, case: str) -> None:
 
 
 def test_an_object_with_a_digest_is_kept(cwd: Path) -> None:
-    """An equal digest resumes; a different one is another sweep with its own answer."""
+    """By its digest: an equal one goes on, a different one is another sweep with its own answer."""
 
     def run(scale: float) -> tuple[Any, int]:
         return calls(lambda: optitrip.search(Counted(scale), ONE, candidates=30, executor="serial", state_dir="kept"))
@@ -774,7 +774,7 @@ def test_a_session_keeps_the_loss_here(cwd: Path) -> None:
 
 
 def test_a_session_keeps_loss_and_workers_on_ray(ray_session: optitrip.Session, cwd: Path) -> None:
-    """Both calls are evaluated by one pair of processes, and 16 MB travel to each of them once."""
+    """The same processes evaluate both calls, and 16 MB travel to each of them once."""
     Travels.packed = 0
     loss = Travels(cwd / "log")
     first = ray_session.search(loss, ONE, candidates=300)
@@ -932,7 +932,7 @@ def test_a_closed_session_begins_anew(local_ray: None) -> None:
 
 
 def test_exceptions_are_the_public_ones() -> None:
-    """Exceptions can be caught by the names that `import optitrip` gives."""
+    """What is raised can be caught by the names that `import optitrip` gives."""
     from optitrip import errors
 
     assert optitrip.InputError is errors.InputError
@@ -1038,7 +1038,7 @@ def test_progress_goes_to_stderr_and_silence_is_the_default(capsys: pytest.Captu
 
 
 def fresh(code: str) -> str:
-    """Return what some code prints in a fresh interpreter."""
+    """What some code prints in a fresh interpreter."""
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     return done.stdout
 

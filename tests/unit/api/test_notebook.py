@@ -52,7 +52,7 @@ class Manager(AsyncKernelManager):
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Any]]]:
-    """The outputs of each cell, and under "folder" the files in the working directory afterwards."""
+    """What each cell put out, and under "folder" what lies in the working directory afterwards."""
     folder = tmp_path_factory.mktemp("notebook")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
@@ -70,7 +70,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list
 
 
 def printed(outputs: list[Any]) -> str:
-    """Return what a cell printed; it did nothing else."""
+    """What a cell printed; it did nothing else."""
     assert [output.output_type for output in outputs] == ["stream"], outputs
     assert outputs[0].name == "stdout"
     return outputs[0].text

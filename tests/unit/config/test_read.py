@@ -86,7 +86,7 @@ def sweep_of(folder: Path, text: str, *overrides: str, name: str = "plain.toml")
 
 
 def mistake(folder: Path, text: str, *overrides: str, name: str = "bad.toml") -> str:
-    """Return the message about a bad file, with its folder cut off."""
+    """What is said of a bad file, with its folder cut off."""
     with pytest.raises(InputError) as caught:
         sweep_of(folder, text, *overrides, name=name)
     return str(caught.value).replace(f"{folder}/", "")
@@ -250,7 +250,7 @@ def test_a_wrong_override_is_blamed_itself(tmp_path: Path, override: str, said: 
 
 
 def test_an_override_of_a_space_that_is_no_table_is_told(tmp_path: Path) -> None:
-    """A value in place of the table is named, as for any other table."""
+    """What the file gives in place of the table is named, as for any other table."""
     said = mistake(tmp_path, "space = 3\n", "space.x=1")
     assert "--set space.x=1:" in said
     assert "space is 3, not a table" in said

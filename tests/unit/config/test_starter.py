@@ -191,7 +191,7 @@ def test_the_space_is_what_the_loss_takes(here: Path, case: str) -> None:
 
 
 def test_a_class_is_given_what_it_requires(here: Path) -> None:
-    """Required arguments of the constructor stand in [objective.arguments]; its defaults stand there as comments."""
+    """What the constructor wants stands in [objective.arguments]; its defaults stand there as comments."""
     code = """
     class f:
         def __init__(self, a, b: str, c: int, d: Literal["u", "v"], e: np.ndarray, g=2.0, h={1: 2}, *, i: bool):
@@ -301,7 +301,7 @@ def test_the_file_has_the_name_of_the_loss(here: Path, name: str, stem: str) -> 
 @settings(max_examples=100)
 @given(st.floats() | st.integers() | st.integers(-9, 9) | st.text() | st.booleans())
 def test_any_scalar_default_reads_back(here: Path, default: Any) -> None:
-    """Any float, integer, string or boolean makes a valid sweep, and a choice offers the default itself."""
+    """Of any float, integer, string or boolean a valid sweep comes, and what is chosen from has the default itself."""
     name = f"user_starter_{next(numbers)}"
     loss = type(sys)(name)
     exec("def f(other, x=None): pass", loss.__dict__)

@@ -121,7 +121,7 @@ def test_the_same_part_twice_is_one_and_another_outcome_is_told(tmp_path: Path) 
 
 @pytest.mark.parametrize("column", ["columns", "failures", "lo", "hi", "stage", "nanoseconds", "written"])
 def test_a_damaged_row_is_named_and_left_out(tmp_path: Path, column: str) -> None:
-    """A row's checksum finds damage that SQLite does not see: other rows stay, and the old file is set aside."""
+    """What SQLite does not see, the row's checksum does: the others stay, and the old file is kept."""
     journal = Journal(tmp_path / "j")
     write(journal, part(0, 5), part(5, 9))
     journal.close()
@@ -187,14 +187,14 @@ def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer(tmp_path: Path) -> 
 
 @pytest.mark.daily
 def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer_more_often(tmp_path: Path) -> None:
-    """400 flips and four times as many truncations: rows are as written, or not there."""
+    """The same of 400 flips and four times as many truncations."""
     flips_and_cuts(tmp_path, flips=400, stride=397)
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(3_600)
 def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer_at_length(tmp_path: Path) -> None:
-    """12,000 flips and every truncation: rows are as written, or not there."""
+    """The same of 12,000 flips and every truncation."""
     flips_and_cuts(tmp_path, flips=12_000, stride=1)
 
 
@@ -404,7 +404,7 @@ def test_a_file_damaged_behind_its_header_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_the_sweep_and_leaves_the_journal_whole(tmp_path: Path) -> None:
-    """Committed rows stay, and more can be written once there is room."""
+    """What was committed stays, and can be written on once there is room."""
     journal = Journal(tmp_path / "j")
     write(journal, part(0, 5))
     pages = journal._database.execute("PRAGMA page_count").fetchone()[0]

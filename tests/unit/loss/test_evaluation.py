@@ -92,13 +92,13 @@ def losses(call: Callable[..., Any], items: range = range(COUNT)) -> Evaluation:
 
 @pytest.mark.parametrize(("call", "order"), LOSSES.values(), ids=LOSSES)
 def test_every_kind_of_function_gets_its_parameters_by_name(call: Any, order: list[str] | None) -> None:
-    """Parameters go by position only where a function's signature gives their order; the losses are the same."""
+    """By position only where a function says truly in which order it takes them; the losses are the same."""
     assert positional(call, list(VALUES)) == order
     assert losses(call).losses.tolist() == WANTED
 
 
 def test_scalars_are_pythons_own_and_arrays_cannot_be_written() -> None:
-    """A loss gets the types that it would get in any call."""
+    """What a loss gets does not depend on how it is called."""
     seen: list[Any] = []
 
     def spy(a: Any, b: Any, kind: Any) -> float:

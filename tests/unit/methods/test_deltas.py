@@ -226,7 +226,7 @@ def test_a_coordinate_without_a_step_does_not_end_the_sweep() -> None:
 
 
 def test_the_check_and_the_gradient_share_what_is_prepared() -> None:
-    """Preparing an objective around a point may take longer than all deltas: a worker does it once."""
+    """What an objective makes of itself around a point may take longer than all deltas: a worker makes it once."""
     made: list[Any] = []
 
     class Counted(Structured):

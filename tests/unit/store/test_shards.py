@@ -120,13 +120,12 @@ def test_shards_tile_the_items(items: int, count: int, block: int) -> None:
 
 @pytest.mark.parametrize("given", ["0/4", "5/4", "1", "a/b", "-1/3", "1/0"])
 def test_a_shard_that_is_none_is_refused(given: str) -> None:
-    """Only i/n with 1 <= i <= n names a shard."""
     with pytest.raises(InputError, match=r"wanted i/n"):
         Shard.parse(given)
 
 
 def test_a_missing_shard_is_named(folder: Path) -> None:
-    """Items in none of the directories are named; the merge does not evaluate them."""
+    """What is in none of the directories is told; the merge does not evaluate it by itself."""
     sweep = sweep_of(folder, "troubled")
     for number in (1, 3):
         run(sweep, folder / "parts", Shard(number, 4))
@@ -168,7 +167,7 @@ def test_a_sweep_that_screens_has_no_shards(folder: Path) -> None:
 
 
 def test_the_ledger_tells_failures_by_kind_and_index(folder: Path) -> None:
-    """The answer comes from the journal, without the loss; by name or identity as well as by file."""
+    """What the journal holds, without the loss; by name or identity as well as by file."""
     sweep = sweep_of(folder, "troubled")
     outcome = run(sweep, folder / "s")
     for word in ("troubled.toml", "troubled", sweep.identity, sweep.label):
