@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
-TESTS = Path(__file__).parents[1]
-FOLDERS = (TESTS / "unit", TESTS / "laws")
-SLOW = {
-    "unit/api",
-    "unit/app",
-    "unit/config/test_starter.py",
-    "unit/driver/test_retries.py",
-    "unit/methods/test_screening.py",
-    "unit/methods/test_stop_rule.py",
-    "unit/store/test_shards.py",
-    "unit/tracking",
-    "laws/test_imports.py",
-    "laws/test_laws.py",
-    "laws/test_notices.py",
-    "laws/test_sides.py",
-    "laws/test_simulation.py",
-    "laws/test_toy_method.py",
-}
-"""Folders and files that run whole sweeps or processes."""
-OTHER = {"ray", "daily", "thorough"}
+PLACES = ("tests/unit/", "tests/laws/")
+SLOW = (
+    "tests/laws/test_imports.py",
+    "tests/laws/test_laws.py",
+    "tests/laws/test_notices.py",
+    "tests/laws/test_pins.py::test_contents_of_files",
+    "tests/laws/test_pins.py::test_what_",
+    "tests/laws/test_sides.py",
+    "tests/laws/test_simulation.py",
+    "tests/laws/test_toy_method.py",
+    "tests/unit/api/",
+    "tests/unit/app/",
+    "tests/unit/config/test_read.py::test_descriptions_import_nothing",
+    "tests/unit/config/test_starter.py",
+    "tests/unit/driver/test_retries.py",
+    "tests/unit/journal/test_journal.py::test_no_flipped_bit",
+    "tests/unit/methods/test_screening.py",
+    "tests/unit/methods/test_stop_rule.py",
+    "tests/unit/objectives/test_download.py",
+    "tests/unit/output/test_figures.py",
+    "tests/unit/runtime/test_stopwatch.py",
+    "tests/unit/samplers/test_halton.py::test_resuming",
+    "tests/unit/scheduler/test_plan.py::test_every_item_is_done_exactly_once",
+    "tests/unit/scheduler/test_plan.py::test_slices_hold_whole_blocks",
+    "tests/unit/store/test_shards.py",
+    "tests/unit/tracking/",
+)
+"""Beginnings of the names of tests that take a second or more, most of them whole sweeps or processes."""
+NEVER = {"ray", "daily", "thorough"}
 """Markers of tests that are never quick."""
 
 
 def mark_quick(items: list[pytest.Item]) -> None:
-    """Mark all tests of FOLDERS that are not known to be slow."""
-    slow = [TESTS / place for place in SLOW]
+    """Mark all tests of PLACES but the slow ones and those that use MLflow."""
     for item in items:
-        if not any(item.path.is_relative_to(folder) for folder in FOLDERS):
-            continue
-        marked = OTHER & {marker.name for marker in item.iter_markers()}
+        marked = NEVER & {marker.name for marker in item.iter_markers()}
         uses_mlflow = "store" in getattr(item, "fixturenames", ())
-        if not (marked or uses_mlflow or any(item.path.is_relative_to(place) for place in slow)):
+        if item.nodeid.startswith(PLACES) and not (item.nodeid.startswith(SLOW) or marked or uses_mlflow):
             item.add_marker("quick")
 
 

@@ -1,4 +1,4 @@
-"""The answer of a count, and its progress."""
+"""What a count came to, and how far it is."""
 
 from __future__ import annotations
 

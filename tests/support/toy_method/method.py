@@ -22,7 +22,7 @@ HITS, EARLIEST = "hits", "earliest_hit"
 
 @dataclass(frozen=True, eq=False)
 class CountResult:
-    """The result of the stage."""
+    """What the stage came to."""
 
     items: int
     count: int
