@@ -1,4 +1,4 @@
-"""What a count came to, and how far it is."""
+"""The answer of a count, and its progress."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ HITS, EARLIEST = "hits", "earliest_hit"
 
 @dataclass(frozen=True, eq=False)
 class CountResult:
-    """What the stage came to."""
+    """The result of the stage."""
 
     items: int
     count: int

@@ -1075,7 +1075,7 @@ def test_progress_goes_to_stderr_and_silence_is_the_default(capsys: pytest.Captu
 
 
 def fresh(code: str) -> str:
-    """What some code prints in a fresh interpreter."""
+    """Return what some code prints in a fresh interpreter."""
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     return done.stdout
 

@@ -53,7 +53,7 @@ def joined(kinds: dict[int, str], at: list[int]) -> Failures:
 
 @given(kinds_by_index)
 def test_failures_of_is_the_set_of_indices(kinds: dict[int, str]) -> None:
-    """By kind, the runs hold exactly the indices that failed."""
+    """Runs hold exactly the indices that failed, by kind."""
     assert sets(failures(kinds)) == model(kinds)
 
 
@@ -95,7 +95,7 @@ def test_the_first_ten_records_of_each_kind_are_kept(kinds: dict[int, str], at: 
 
 
 def test_ten_records_are_kept() -> None:
-    """Of a thousand failures every index is known, and ten are told in full."""
+    """A thousand failures have every index, and ten full records."""
     found = failures(dict.fromkeys(range(1000), "nan"))
     assert RECORDS_KEPT == 10
     assert found.runs == {"nan": ((0, 1000),)}

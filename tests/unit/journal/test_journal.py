@@ -185,14 +185,14 @@ def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer(tmp_path: Path) -> 
 
 @pytest.mark.daily
 def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer_more_often(tmp_path: Path) -> None:
-    """The same of 400 flips and four times as many truncations."""
+    """400 flips and four times as many truncations: rows are as written, or not there."""
     flips_and_cuts(tmp_path, flips=400, stride=397)
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(3_600)
 def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer_at_length(tmp_path: Path) -> None:
-    """The same of 12,000 flips and every truncation."""
+    """12,000 flips and every truncation: rows are as written, or not there."""
     flips_and_cuts(tmp_path, flips=12_000, stride=1)
 
 

@@ -98,7 +98,7 @@ def test_every_kind_of_function_gets_its_parameters_by_name(call: Any, order: li
 
 
 def test_scalars_are_pythons_own_and_arrays_cannot_be_written() -> None:
-    """What a loss gets does not depend on how it is called."""
+    """A loss gets the types that it would get in any call."""
     seen: list[Any] = []
 
     def spy(a: Any, b: Any, kind: Any) -> float:

@@ -65,7 +65,7 @@ def refused(folder: Path, reference: str, **given: str) -> str:
 
 
 def losses(loaded: Objective, *values: float, name: str = "x") -> list[float]:
-    """What a loaded objective says of some values of its one scalar parameter."""
+    """Return the losses of some values of a loaded objective's one scalar parameter."""
 
     def draw(items: range) -> dict[str, Any]:
         return {name: np.array(values)[items.start : items.stop]}
@@ -156,7 +156,7 @@ def test_the_folder_of_the_sweep_file_comes_first(here: Path) -> None:
 
 
 def test_a_module_may_import_its_neighbour(here: Path) -> None:
-    """What stands beside the sweep file can be imported by what it names, packages included."""
+    """A named module can import modules and packages beside the sweep file."""
     neighbour = module(here, "scale = 2")
     (here / "user_package").mkdir()
     (here / "user_package" / "__init__.py").write_text("")
@@ -183,7 +183,7 @@ def test_a_module_that_is_not_there_is_looked_for_aloud(here: Path) -> None:
 
 
 def test_the_part_of_a_name_that_is_missing_is_named(here: Path) -> None:
-    """Of a.b it says whether a or a.b is not there."""
+    """The message about a.b names a or a.b, whichever is missing."""
     name = module(here, "")
     assert f"no module '{name}.inner'" in refused(here, f"{name}.inner:f")
     assert "no module 'user_absent'" in refused(here, "user_absent.inner:f")
@@ -346,7 +346,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("case", OTHERS)
 def test_parameters_that_differ_from_the_space_are_both_listed(here: Path, case: str) -> None:
-    """What the objective takes, and what the space has."""
+    """The message names the parameters of the objective and the variables of the space."""
     code, arguments, key, wanted = OTHERS[case]
     name = module(here, code)
     message = refused(here, f"{name}:f", arguments=arguments, key=key)

@@ -98,7 +98,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def members(source: Path) -> Members:
-    """What the official archive holds: the six files and two that optitrip has no use for."""
+    """Members of the official archive: the six files and two that optitrip has no use for."""
     more = {f"{NAME}/batches.meta.txt": b"airplane\n", f"{NAME}/readme.html": b"<html>"}
     return more | {f"{NAME}/{name}": (source / name).read_bytes() for name in download.FILES}
 

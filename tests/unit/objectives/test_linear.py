@@ -137,6 +137,6 @@ def test_weights_of_another_shape_are_refused(loss: LinearClassifier) -> None:
 def test_wrong_arguments_are_input_errors(
     classifier: type[LinearClassifier], arguments: dict[str, object], message: str
 ) -> None:
-    """What was given, what was wanted."""
+    """The message names the wrong value and what was wanted."""
     with pytest.raises(InputError, match=message):
         classifier(**arguments)  # pyright: ignore[reportArgumentType]

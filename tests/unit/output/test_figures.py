@@ -18,7 +18,7 @@ from optitrip.output.figures import even, html, images_png, stretched
 
 
 def pixels(png: bytes) -> Array:
-    """Of a PNG, as (height, width, 4) in 0 to 1."""
+    """Return the pixels of a PNG, (height, width, 4) in 0 to 1."""
     assert png.startswith(b"\x89PNG")
     return imread(io.BytesIO(png), format="png")
 

@@ -1,4 +1,4 @@
-"""What is done ahead: the result, or what was raised, is there when it is asked for."""
+"""A background call hands over its result, or its exception, where it is asked for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_what_is_raised_surfaces_where_the_result_is_asked_for(error: BaseExcept
 
 
 def test_a_thread_stays_until_it_is_over() -> None:
-    """What must not outlive its thread has one that stays; it goes when told so."""
+    """The thread of a call stays until its event is set, for results that must not outlive their thread."""
     over = threading.Event()
     thread = BackgroundCall(threading.current_thread, over).result()
     thread.join(0.05)

@@ -167,7 +167,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def test_a_search_finds_a_halton_candidate_and_replays_it(folder: Path) -> None:
-    """What is best, its file and its replay are the candidate of that index; a random search has another identity."""
+    """The best, its file and its replay are the candidate of that index; a random search has another identity."""
     found = run("sweep", "even.toml")
     index, loss = found["best"]["index"], found["best"]["loss"]
     with np.load(found["best"]["file"]) as best:

@@ -58,7 +58,7 @@ DISCRETE: dict[str, Callable[[list[Any]], dict[Any, float]]] = {
 }
 """How likely each value is, in the order in which values rise with u."""
 WIDE = [("integer", [-(2**40), 2**40]), ("log_integer", [5, 2**40])]
-"""Of which there are too many values to count."""
+"""Entries with too many values to count."""
 EVERY = [(word, entry) for word, entries in ENTRIES.items() for entry in entries]
 EVERY_COUNTABLE = [(word, entry) for word, entry in EVERY if word in DISCRETE and (word, entry) not in WIDE]
 EVERY_CONTINUOUS = [(word, entry) for word, entry in EVERY if word in CONTINUOUS]
@@ -158,7 +158,7 @@ def test_integers_reach_both_ends(low: int, count: int) -> None:
 
 @pytest.mark.parametrize(("word", "entry"), EVERY_COUNTABLE)
 def test_the_first_and_the_last_value_are_reached(word: str, entry: list[Any]) -> None:
-    """By the outermost u, exactly."""
+    """The outermost u reach them exactly."""
     first, *_, last = [*DISCRETE[word](entry)] * 2
     assert at({word: entry}, LOWEST, HIGHEST).tolist() == [first, last]
 
@@ -337,7 +337,7 @@ def test_a_range_is_the_slice_of_a_longer_one(start: int, count: int) -> None:
 
 
 def test_described_entries_parse_to_themselves() -> None:
-    """What a space says of itself is a space: the same one."""
+    """The entries of a space parse to that space."""
     entries = {f"{word}{n}": {word: entry} for word, listed in ENTRIES.items() for n, entry in enumerate(listed)}
     entries["W"] = {"normal": [0, 1], "shape": [10, 65], "dtype": "float32"}
     space = Space.parse(entries)

@@ -126,7 +126,7 @@ def test_an_impossible_shard_is_refused(given: str) -> None:
 
 
 def test_a_missing_shard_is_named(folder: Path) -> None:
-    """What is in none of the directories is told; the merge does not evaluate it by itself."""
+    """Items in none of the directories are named; the merge does not evaluate them."""
     sweep = sweep_of(folder, "troubled")
     for number in (1, 3):
         run(sweep, folder / "parts", Shard(number, 4))
