@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from optitrip.errors import StateError
-from optitrip.journal import recovery
+from optitrip.journal import database as recovery
 from optitrip.journal.facts import Owner
 from optitrip.journal.schema import APPLICATION_ID, SCHEMA, VERSION, fact_checksum
 
