@@ -1,7 +1,8 @@
-"""Finds damage in a journal, and rebuilds it from its intact rows; the damaged file is stored beside the new one."""
+"""Opens the database of a journal: checks its owner and all rows, and rebuilds a damaged file from the intact rows."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -10,18 +11,115 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from optitrip.errors import StateError
-from optitrip.journal.schema import INSERT, SCHEMA, fact_checksum
+from optitrip.journal.facts import Owner
+from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION, fact_checksum, part_checksum
 from optitrip.runtime.background import BackgroundCall
 
+T = TypeVar("T")
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Exceptions that reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""
 LARGE = 2**24
 """Size of a file, in bytes, above which a second thread checks faster."""
-Checksum = Callable[..., int]
-"""Function from a row without its last column to that column, the checksum."""
+
+
+def open_database(path: Path, sweep: str, *, reading: bool) -> tuple[sqlite3.Connection, tuple[str, ...]]:
+    """Open or create the journal of a sweep, and check all that is in it; a damaged one is rebuilt, unless `reading`.
+
+    Returns:
+        The database, and what was damaged and left out, in words.
+
+    Raises:
+        StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
+    """
+    damage: tuple[str, ...] = ()
+    try:
+        database = connect(path, sweep, reading=reading)
+        if not undamaged(database, path, sweep):
+            if reading:
+                raise StateError(f"{path}: the journal is damaged; `optitrip sweep` rebuilds it from its intact rows")
+            database.close()
+            damage = rebuild(path, sweep)
+            database = connect(path, sweep, reading=reading)
+        database.execute("PRAGMA synchronous=EXTRA")
+    except ERRORS as error:
+        raise StateError(f"{path}: the journal cannot be opened: {error}; --fresh sets it aside") from None
+    return database, damage
+
+
+def connect(path: Path, sweep: str, *, reading: bool) -> sqlite3.Connection:
+    """Connect to a journal of this version and this sweep, else raise StateError; create the tables in a new file."""
+    address = f"{path.absolute().as_uri()}?mode=rw" if reading else path
+    database = sqlite3.connect(address, isolation_level=None, timeout=20, uri=reading)
+    try:
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        unused = not reading and application == version == 0
+        if unused and not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+            database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        elif (application, version) != (APPLICATION_ID, VERSION):
+            raise StateError(f"{path}: not a journal of this version of optitrip; --fresh sets it aside")
+        check_owner(database, path, sweep)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def check_owner(database: sqlite3.Connection, path: Path, sweep: str) -> None:
+    """Raise StateError if an intact row names another sweep: this sweep's checksums would not fit that one's rows."""
+    row: tuple[Any, ...] | None = None
+    with suppress(*ERRORS):
+        row = database.execute("SELECT * FROM meta WHERE key = ?", (Owner.KEY,)).fetchone()
+    if not row or not all_intact([row], fact_checksum):
+        return
+    owner = decode_fact(path, Owner.KEY, row[1], Owner.from_json)
+    if owner and owner.identity != sweep:
+        other = f"the journal of another sweep ({owner.identity}, wanted {sweep})"
+        raise StateError(f"{path}: {other}; --fresh sets it aside")
+
+
+def decode_fact(path: Path, key: str, text: str, from_json: Callable[[Any], T]) -> T | None:
+    """Decode the text of a fact; return None for null, raise StateError if the text is not of the fact's form."""
+    try:
+        value = json.loads(text)
+        return None if value is None else from_json(value)
+    except ValueError as error:
+        raise StateError(f"{path}: the record of {key!r} is damaged: {error}; --fresh sets it aside") from None
+
+
+def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
+    """Return True if all rows are as they were written and SQLite finds the structure of the file intact.
+
+    The structure of a large file is checked in a thread while rows are read.
+    """
+
+    def structure_intact() -> bool:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=20, uri=True)) as separate:
+            return check_structure(separate)
+
+    try:
+        large = path.exists() and path.stat().st_size > LARGE
+        structure = BackgroundCall(structure_intact) if large else None
+        return (
+            table_definitions(database) == new_table_definitions()
+            and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), partial(part_checksum, sweep))
+            and all_intact(database.execute("SELECT * FROM meta NOT INDEXED"), fact_checksum)
+            and (structure.result() if structure else check_structure(database))
+        )
+    except ERRORS as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        # SQLITE_ERROR: a schema in other words; None: text that is no UTF-8. A lock or a disk that does not answer is
+        # no damage. The upper bytes of a code are details.
+        if code is None or code & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
+            return False
+        raise
+
+
+def check_structure(database: sqlite3.Connection) -> bool:
+    return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
 
 
 def table_definitions(database: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -36,41 +134,8 @@ def new_table_definitions() -> list[tuple[str, str]]:
         return table_definitions(database)
 
 
-def undamaged(database: sqlite3.Connection, path: Path, part_checksum: Checksum) -> bool:
-    """Return True if all rows are as they were written and SQLite finds the structure of the file intact.
-
-    The structure of a large file is checked in a thread while rows are read.
-    """
-    try:
-        large = path.exists() and path.stat().st_size > LARGE
-        structure = BackgroundCall(partial(structure_intact_apart, path)) if large else None
-        return (
-            table_definitions(database) == new_table_definitions()
-            and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), part_checksum)
-            and all_intact(database.execute("SELECT * FROM meta NOT INDEXED"), fact_checksum)
-            and (structure.result() if structure else structure_intact(database))
-        )
-    except ERRORS as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        # SQLITE_ERROR: a schema in other words; None: text that is no UTF-8. A lock or a disk that does not answer is
-        # no damage. The upper bytes of a code are details.
-        if code is None or code & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
-            return False
-        raise
-
-
-def structure_intact(database: sqlite3.Connection) -> bool:
-    return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
-
-
-def structure_intact_apart(path: Path) -> bool:
-    """Check the structure through a connection of its own, for another thread."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=20, uri=True)) as database:
-        return structure_intact(database)
-
-
-def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
-    """Return True if every row has the checksum that it was written with; there may be a million rows."""
+def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Callable[..., int]) -> bool:
+    """Return True if the last column of every row is the checksum of the others; there may be a million rows."""
     try:
         for *values, crc in rows:
             if checksum(*values) != crc:
@@ -80,8 +145,8 @@ def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
     return True
 
 
-def rebuild(path: Path, part_checksum: Checksum) -> tuple[str, ...]:
-    """Replace a damaged journal by a new one with its intact rows.
+def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
+    """Replace a damaged journal by a new one with its intact rows; the damaged file is stored beside it.
 
     Returns:
         What was left out, in words, and where the damaged file is.
@@ -91,7 +156,7 @@ def rebuild(path: Path, part_checksum: Checksum) -> tuple[str, ...]:
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.text_factory = partial(str, encoding="utf-8", errors="replace")
-        parts, damaged_parts = readable_rows(database, "part", part_checksum)
+        parts, damaged_parts = readable_rows(database, "part", partial(part_checksum, sweep))
         facts, damaged_facts = readable_rows(database, "meta", fact_checksum)
     if not parts and not facts:
         raise StateError(f"{path}: the journal is damaged and nothing in it can be read; --fresh sets it aside")
@@ -117,7 +182,9 @@ def rebuild(path: Path, part_checksum: Checksum) -> tuple[str, ...]:
     return (*left_out, unread, f"the damaged file is stored as {copy}")
 
 
-def readable_rows(database: sqlite3.Connection, table: str, checksum: Checksum) -> tuple[list[Any], list[Any]]:
+def readable_rows(
+    database: sqlite3.Connection, table: str, checksum: Callable[..., int]
+) -> tuple[list[Any], list[Any]]:
     """Return the intact rows of a table, and those that can be read but are not intact.
 
     The table is read from both ends, since a page that cannot be read ends a scan.
@@ -127,7 +194,7 @@ def readable_rows(database: sqlite3.Connection, table: str, checksum: Checksum) 
         with suppress(*ERRORS):
             for number, *row in database.execute(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid {order}"):
                 found[number] = tuple(row)
-    rows = [found[number] for number in sorted(found)]
-    return [row for row in rows if all_intact([row], checksum)], [
-        row for row in rows if not all_intact([row], checksum)
-    ]
+    rows: tuple[list[Any], list[Any]] = [], []
+    for _, row in sorted(found.items()):
+        rows[0 if all_intact([row], checksum) else 1].append(row)
+    return rows

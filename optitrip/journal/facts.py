@@ -30,7 +30,7 @@ class Fact(ABC):
 
 @dataclass(frozen=True)
 class SweepFact(Fact):
-    """A fact of which a journal has at most one: a table of its fields, or the value of its only field as such."""
+    """A fact of which a journal has at most one: a table of its fields, the value of its only field, or true."""
 
     KEY: ClassVar[str]
 
@@ -41,17 +41,15 @@ class SweepFact(Fact):
     def to_json(self) -> Any:
         values = {name: getattr(self, name) for name in field_types(type(self))}
         table = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-        return next(iter(table.values())) if len(table) == 1 else table
+        return table if len(table) > 1 else next(iter(table.values()), True)
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Make the fact from what is stored.
-
-        Raises:
-            ValueError: if that is not of this fact's form.
-        """
+        """Make the fact from what is stored; raise ValueError if that is not of this fact's form."""
         types = field_types(cls)
-        table = dict.fromkeys(types, value) if len(types) == 1 else typed(value, dict)
+        if not types and value is not True:
+            raise ValueError(f"wanted true, found {value!r}")
+        table = typed(value, dict) if len(types) > 1 else dict.fromkeys(types, value)
         if missing := [name for name in types if name not in table]:
             raise ValueError(f"it has no {', no '.join(missing)}")
         return cls(*(typed(table[name], kind) for name, kind in types.items()))
@@ -64,11 +62,7 @@ def field_types(fact: type[SweepFact]) -> dict[str, Any]:
 
 
 def typed(value: Any, kind: Any) -> Any:
-    """Return a JSON value as a value of exactly this type: to JSON, true is not a number.
-
-    Raises:
-        ValueError: if it is of another type.
-    """
+    """Return a JSON value as a value of exactly this type, else raise ValueError: to JSON, true is not a number."""
     origin, arguments = get_origin(kind) or kind, get_args(kind)
     if origin is UnionType:  # of a type and None
         return None if value is None else typed(value, arguments[0])
@@ -156,15 +150,6 @@ class EvaluatingHere(SweepFact):
 
     KEY = "here"
 
-    def to_json(self) -> bool:
-        return True
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        if value is not True:
-            raise ValueError(f"wanted true, found {value!r}")
-        return cls()
-
 
 @dataclass(frozen=True)
 class RecordedRun(SweepFact):
@@ -218,10 +203,6 @@ class StageStarted(Fact):
 
     @classmethod
     def from_json(cls, number: int, value: Any) -> Self:
-        """Make the stage with this number from what is stored.
-
-        Raises:
-            ValueError: if that is not of this fact's form.
-        """
+        """Make the stage with this number from what is stored; raise ValueError if that is not of its form."""
         digest, kind, items = typed(value, list)
         return cls(number, bytes.fromhex(typed(digest, str)), typed(kind, str), typed(items, int))

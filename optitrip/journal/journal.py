@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 from optitrip.core.failures import NO_FAILURES, Failures
 from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
+from optitrip.journal.database import decode_fact, open_database
 from optitrip.journal.facts import Created, Epoch, Fact, JournalName, Owner, StageStarted, SweepFact
-from optitrip.journal.opening import decode_fact, open_database
 from optitrip.journal.row_batches import Row, RowBatch
 from optitrip.journal.schema import INSERT, fact_checksum, part_checksum
 from optitrip.journal.tiling import chain
@@ -29,6 +29,9 @@ from optitrip.journal.tiling import chain
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
 ROWS_AT_ONCE = 256
+TILING_ROWS = """FROM part
+WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ? AND attempt = ? ORDER BY lo, hi"""
+"""Rows from which a tiling is chosen; lo < items follows from hi <= items, but lets the index end the search there."""
 BATCH_ROWS, BATCH_BYTES = 4_096, 2**24
 """Limits of a batch of rows."""
 
@@ -55,7 +58,7 @@ class Journal:
         """
         self.path = path
         self._checksum = partial(part_checksum, sweep)
-        self._database, self.damage = open_database(path, sweep, self._checksum, reading=reading)
+        self._database, self.damage = open_database(path, sweep, reading=reading)
         last = self.fact(Epoch)
         self._epoch = Epoch(last.number + 1 if last else 1)
         if not reading:
@@ -67,21 +70,13 @@ class Journal:
 
     @property
     def name(self) -> str:
-        """Random name that the journal was given when it was created.
-
-        Raises:
-            StateError: if it has none.
-        """
+        """Random name that the journal was given when it was created; raises StateError if it has none."""
         if (name := self.fact(JournalName)) is None:
             raise StateError(f"{self.path}: the journal has no record of its name; --fresh sets it aside")
         return name.name
 
     def fact(self, kind: type[F]) -> F | None:
-        """Read a fact; return None if it was never stored, or was removed.
-
-        Raises:
-            StateError: if the file, or this fact in it, is damaged.
-        """
+        """Read a fact; return None if it is not stored, raise StateError if it is damaged."""
         return self._fact(kind.KEY, kind.from_json)
 
     def note(self, *facts: Fact) -> None:
@@ -100,11 +95,7 @@ class Journal:
             self.note(stage)
 
     def stages(self) -> list[StageStarted]:
-        """Read the stages that were started, in order.
-
-        Raises:
-            StateError: if the file, or one of these facts in it, is damaged.
-        """
+        """Read the stages that were started, in order; raise StateError if one is damaged."""
         found: list[StageStarted] = []
         while (stage := self._stage(len(found))) is not None:
             found.append(stage)
@@ -129,11 +120,7 @@ class Journal:
         return list(self._rows(query, *values))
 
     def _rows(self, query: str, *values: Any) -> Iterator[Any]:
-        """Yield the rows of a query one by one.
-
-        Raises:
-            StateError: if the file is damaged.
-        """
+        """Yield the rows of a query one by one; raise StateError if the file is damaged."""
         try:
             cursor = self._database.execute(query, values)
             while rows := cursor.fetchmany(ROWS_AT_ONCE):
@@ -196,18 +183,8 @@ class Journal:
         return different
 
     def tiling(self, stage: int, digest: bytes, items: int, start: int = 0, attempt: int = 0) -> list[range]:
-        """Return the rows of an attempt that count: the chain from `start` that takes at each point the longest row
-        that does not pass `items`."""
-        rows = self._read(
-            "SELECT lo, hi FROM part WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ?"
-            " AND attempt = ? ORDER BY lo, hi",
-            stage,
-            digest,
-            start,
-            items,  # follows from hi, but lets the index end the search there
-            items,
-            attempt,
-        )
+        """Return the rows that count: from `start`, at each point the longest that does not pass `items`."""
+        rows = self._read(f"SELECT lo, hi {TILING_ROWS}", stage, digest, start, items, items, attempt)
         return [range(lo, hi) for lo, hi in chain(rows, start)]
 
     def parts(
@@ -215,10 +192,7 @@ class Journal:
     ) -> Iterator[tuple[Part, int]]:
         """Yield the parts of these ranges in an attempt, each with the time of writing in milliseconds since 1970.
 
-        With `failed`, parts without a failure are left out.
-
-        Raises:
-            StateError: if a row was damaged since the journal was opened.
+        With `failed`, parts without a failure are left out. Raises StateError if a row was damaged since the opening.
         """
         wanted = set(tiles)
         query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? AND failures != ? ORDER BY lo, hi"
@@ -232,11 +206,7 @@ class Journal:
             yield Part.from_bytes(tile, columns, failures), written
 
     def failures(self, stage: int, digest: bytes, items: int) -> Failures:
-        """Return what failed of the first items, with later attempts in place of the first.
-
-        Raises:
-            StateError: if the file is damaged.
-        """
+        """Return the failures of the first items, as the latest attempt of each left them."""
         failures, attempt = Failures(), 0
         # An attempt has only items that failed in the one before: where it has none, no later one has any.
         while tiles := self.tiling(stage, digest, items, attempt=attempt):
@@ -251,17 +221,11 @@ class Journal:
     ) -> Iterator[RowBatch]:
         """Read the tiling of attempt 0 in one pass, in batches of adjacent rows.
 
-        With `check`, rows are checked once more, since all were checked long ago, on opening.
-
-        Raises:
-            StateError: if a row was damaged since then.
+        With `check`, StateError is raised if a row was damaged since all were checked on opening.
         """
         rows, size, end = list[Row](), 0, -1
-        query = (
-            "SELECT lo, hi, columns, failures, written, nanoseconds, crc FROM part"
-            " WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ? AND attempt = 0 ORDER BY lo, hi"
-        )
-        for row in chain(self._rows(query, stage, digest, start, items, items), start):
+        query = f"SELECT lo, hi, columns, failures, written, nanoseconds, crc {TILING_ROWS}"
+        for row in chain(self._rows(query, stage, digest, start, items, items, 0), start):
             lo, hi, columns, failures, written, took, crc = row
             if check and self._checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
                 raise self._damaged(stage, lo, hi)
@@ -276,11 +240,8 @@ class Journal:
             yield RowBatch.decode(rows)
 
     def smallest_row(self, stage: int, digest: bytes, since: int) -> range | None:
-        """Return the row with the fewest items, and the quickest of several.
-
-        It is chosen from the first rows without a failure that were written since a time, in milliseconds since 1970,
-        and whose items take less than a second each.
-        """
+        """Return the row with the fewest items, the quickest of several: one of the first rows without a failure that
+        were written since a time, in milliseconds since 1970, and whose items take less than a second each."""
         query = (
             "SELECT lo, hi, nanoseconds FROM part WHERE stage = ? AND digest = ? AND attempt = 0 AND failures = ?"
             " AND written >= ? AND nanoseconds < 1000000000 * (hi - lo) LIMIT 64"

@@ -16,7 +16,7 @@ from optitrip.core.part import Part, layout
 FEW = 8
 """Number of rows up to which building one part per row is quicker."""
 Row = tuple[int, int, bytes, bytes, int, int, int]
-"""First item, one past the last, columns, failures, time of writing, and two numbers that are not needed here.
+"""First item, one past the last, columns, failures, time of writing in milliseconds since 1970, and two unused numbers.
 
 A tuple, not a class, since there may be a million."""
 
@@ -54,26 +54,25 @@ def concatenated(rows: Sequence[bytes]) -> dict[str, Array] | None:
         bodies[head].append(body)
         members[head].append(number)
     layouts = {head: layout(head) for head in bodies}
-    kinds = {tuple((name, dtype, len(shape), shape[1:]) for name, dtype, shape, _ in one) for one in layouts.values()}
+    kinds = {tuple((name, dtype, len(shape), shape[1:]) for name, dtype, shape, _ in of) for of in layouts.values()}
     if len(kinds) > 1 or any(not dimensions for _, _, dimensions, _ in next(iter(kinds))):
         return None
-    tables = {head: np.frombuffer(b"".join(of), np.uint8).reshape(len(of), -1) for head, of in bodies.items()}
-    places = {head: np.array(of) for head, of in members.items()}
+    tables = {head: np.frombuffer(b"".join(body), np.uint8).reshape(len(body), -1) for head, body in bodies.items()}
+    places = {head: np.array(numbers) for head, numbers in members.items()}
     columns: dict[str, Array] = {}
     offsets = dict.fromkeys(layouts, 0)
     for column, (name, dtype, shape, _) in enumerate(next(iter(layouts.values()))):
         lengths = np.empty(len(rows), np.int64)
-        for head, one in layouts.items():
-            lengths[places[head]] = one[column][2][0]
+        for head in layouts:
+            lengths[places[head]] = layouts[head][column][2][0]
         firsts = np.cumsum(lengths) - lengths
-        whole = np.empty((int(lengths.sum()), *shape[1:]), dtype)
-        for head, one in layouts.items():
-            count = one[column][3]
+        values = np.empty((int(lengths.sum()), *shape[1:]), dtype)
+        for head in layouts:
+            _, _, (length, *_), count = layouts[head][column]
             width = count * dtype.itemsize
-            values = np.ascontiguousarray(tables[head][:, offsets[head] : offsets[head] + width]).view(dtype)
-            length = one[column][2][0]
-            where = firsts[places[head]][:, None] + np.arange(length)
-            whole[where.ravel()] = values.reshape(-1, *shape[1:]) if count else whole[:0]
+            group = np.ascontiguousarray(tables[head][:, offsets[head] : offsets[head] + width]).view(dtype)
+            targets = firsts[places[head]][:, None] + np.arange(length)
+            values[targets.ravel()] = group.reshape(-1, *shape[1:]) if count else values[:0]
             offsets[head] += width
-        columns[name] = whole
+        columns[name] = values
     return columns

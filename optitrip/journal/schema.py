@@ -1,10 +1,11 @@
-"""Tables of a journal, the version of its format, and the checksums of its rows."""
+"""Tables of a journal, version of its format, and checksums of its rows."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from functools import lru_cache
+from typing import Any
 
 APPLICATION_ID = 0x6F747270  # "otrp"
 VERSION = 4
@@ -24,20 +25,10 @@ INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 NUMBERS = struct.Struct("<7q")
 
 
-def part_checksum(
-    sweep: str,
-    stage: int,
-    digest: bytes,
-    lo: int,
-    hi: int,
-    attempt: int,
-    columns: bytes,
-    failures: bytes,
-    took: int,
-    written: int,
-) -> int:
-    """Return the CRC-32 of a row of part, and of the sweep and method whose row it is."""
-    numbers = NUMBERS.pack(stage, lo, hi, attempt, len(columns), took, written)
+def part_checksum(sweep: str, *row: Any) -> int:
+    """Return the CRC-32 of a row of `part` without its last column, and of the sweep and method whose row it is."""
+    stage, digest, lo, hi, attempt, columns, failures, nanoseconds, written = row
+    numbers = NUMBERS.pack(stage, lo, hi, attempt, len(columns), nanoseconds, written)
     return zlib.crc32(numbers + columns + failures, owner_checksum(sweep, digest))
 
 

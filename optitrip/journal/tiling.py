@@ -1,4 +1,4 @@
-"""Tilings: which of the rows of a stage count, so that no item counts twice."""
+"""Tilings: the rows of a stage that count, chosen so that no item counts twice."""
 
 from __future__ import annotations
 
@@ -7,26 +7,22 @@ from typing import Any
 
 
 def chain(rows: Iterable[Any], start: int) -> Iterator[Any]:
-    """Of rows that begin with (lo, hi), in that order, those of a tiling."""
-    held: Any = None
-    at, end = -1, start
+    """Yield the rows of a tiling from `start`, out of rows that begin with (lo, hi) and are in that order."""
+    longest: Any = None
+    lo, end = -1, start
     for row in rows:
         if row[0] >= end:
-            if held is not None:
-                yield held
-            held, at, end = row, row[0], row[1]
-        elif row[0] == at:
-            held, end = row, row[1]
-    if held is not None:
-        yield held
+            if longest is not None:
+                yield longest
+            longest, lo, end = row, row[0], row[1]
+        elif row[0] == lo:
+            longest, end = row, row[1]
+    if longest is not None:
+        yield longest
 
 
 def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:
-    """What a tiling lacks of [start, items)."""
-    gaps: list[range] = []
-    at = start
-    for tile in [*tiles, range(items, items)]:
-        if tile.start > at:
-            gaps.append(range(at, tile.start))
-        at = tile.stop
-    return gaps
+    """Return the ranges of [start, items) that a tiling lacks."""
+    starts = [start, *(tile.stop for tile in tiles)]
+    stops = [*(tile.start for tile in tiles), items]
+    return [range(lo, hi) for lo, hi in zip(starts, stops, strict=True) if lo < hi]
