@@ -35,19 +35,17 @@ def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
 
 def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
     """Yield every failure by kind and index, with the first records of each kind in the objective's own words."""
-    nothing = True
-    for kind, _, _, failures in stages(sweep, folder):
+    failed = [(kind, failures) for kind, _, _, failures in stages(sweep, folder) if failures.runs]
+    if not failed:
+        yield "nothing failed"
+        return
+    for kind, failures in failed:
         for failure, runs in failures.runs.items():
-            nothing = False
-            count = sum(hi - lo for lo, hi in runs)
-            yield f"{kind}, {failure}: {count:,}: {indices(runs)}"
+            yield f"{kind}, {failure}: {failures.counts()[failure]:,}: {indices(runs)}"
             for record in failures.records.get(failure, ()):
                 message = next(iter(record.message.splitlines()), "")
                 yield f"  {record.index:,}{point_of(sweep, kind, record)}: {record.type}: {message}"
-    if nothing:
-        yield "nothing failed"
-    else:
-        yield f"to evaluate one of these items again, in this process: optitrip replay {sweep.label} INDEX"
+    yield f"to evaluate one of these items again, in this process: optitrip replay {sweep.label} INDEX"
 
 
 def story_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
@@ -92,27 +90,15 @@ def latest_record(sweep: Sweep, folder: Path, method: Method, item: int) -> Reco
 
 def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
     """Return all of it as a table for programs, with ranges as [first, one past the last]."""
-    return {
-        "name": sweep.name,
-        "identity": sweep.identity,
-        "state_dir": str(folder),
-        "stages": [
-            {
-                "kind": kind,
-                "items": items,
-                "done": done,
-                "failures": {
-                    failure: {
-                        "indices": [list(run) for run in runs],
-                        "first": [record.fields() for record in failures.records.get(failure, ())],
-                    }
-                    for failure, runs in failures.runs.items()
-                },
-            }
-            for kind, items, done, failures in stages(sweep, folder)
-        ],
-        "story": stored_chapters(sweep, folder),
-    }
+    tables: list[dict[str, Any]] = []
+    for kind, items, done, failures in stages(sweep, folder):
+        failed: dict[str, Any] = {}
+        for failure, runs in failures.runs.items():
+            records = failures.records.get(failure, ())
+            failed[failure] = {"indices": runs, "first": [record.fields() for record in records]}
+        tables.append({"kind": kind, "items": items, "done": done, "failures": failed})
+    head = {"name": sweep.name, "identity": sweep.identity, "state_dir": str(folder)}
+    return {**head, "stages": tables, "story": stored_chapters(sweep, folder)}
 
 
 def indices(runs: tuple[tuple[int, int], ...]) -> str:

@@ -51,11 +51,7 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
 
 
 def data_digest(objective: Objective) -> str | None:
-    """Return the digest of the objective's data, if it has one.
-
-    Raises:
-        InputError: if the objective's `digest` raised.
-    """
+    """Return the digest of the objective's data, if it has one; raise InputError if its `digest` raises."""
     digest = getattr(objective.loss, "digest", None)
     try:
         return str(digest()) if callable(digest) else None
@@ -100,11 +96,7 @@ def hash_of_candidates(candidates: Candidates) -> str:
 
 
 def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) -> None:
-    """Compare the provenance of a sweep with that of its stored parts, then store it.
-
-    Raises:
-        StateError: if it changed and the command does not accept that.
-    """
+    """Store the provenance of a sweep; raise StateError if it changed since its parts, unless that is accepted."""
     if not accept_changes and not state.journal.empty():
         before = state.journal.fact(Provenance)
         if before is None:

@@ -33,11 +33,7 @@ class Shard:
 
     @classmethod
     def parse(cls, given: str) -> Shard:
-        """Parse a shard of the form 3/16.
-
-        Raises:
-            InputError: for anything else.
-        """
+        """Parse a shard of the form 3/16; raise InputError for anything else."""
         match = re.fullmatch(r"(\d+)/(\d+)", given)
         number, count = (int(match[1]), int(match[2])) if match else (0, 0)
         if not 1 <= number <= count:
@@ -62,11 +58,7 @@ class Shard:
 
 
 def check_one_stage(sweep: Sweep) -> None:
-    """Check that a sweep's items can be shared out beforehand.
-
-    Raises:
-        InputError: if what is evaluated later depends on what came before.
-    """
+    """Raise InputError if items cannot be shared out beforehand, since later ones depend on earlier results."""
     if not sweep.spec.sharable(sweep.method):
         raise InputError(
             f"--shard: this {sweep.spec.word} has several stages, and the later ones need all of the first; run it "
@@ -75,30 +67,29 @@ def check_one_stage(sweep: Sweep) -> None:
 
 
 def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, accept_changes: bool = False) -> Sweep:
-    """Join the journals of shards into that of their sweep.
+    """Join the journals of shards into that of their sweep, below `root`, and return the sweep.
 
     Args:
         folders: state directories of shards, or folders with one in them.
-        root: the folder of state directories in which the joined one is stored.
+        root: the folder of state directories.
         say: takes a line for the user.
         accept_changes: join shards although their code, data or libraries differ.
-
-    Returns:
-        The sweep, whose parts are now all stored.
 
     Raises:
         InputError: if the shards are not of one sweep, or some items are in none of them.
         StateError: if they were not evaluated by the same code.
     """
     sources = [find_state_directory(folder) for folder in folders]
-    sweep = restore_sweep(sources[0], root)
+    sweeps = [restore_sweep(source, root) for source in sources]
+    sweep = sweeps[0]
+    tables = [{**other.identity_fields, "items": other.items} for other in sweeps]
+    for source, table in zip(sources, tables, strict=True):
+        if changed := differences(tables[0], table):
+            raise InputError(f"{source} is of another sweep than {sources[0]}: {'; '.join(changed)}")
     with ExitStack() as stack:
         journals: list[Journal] = []
         for source in sources:
-            other = restore_sweep(source, root)
-            if changed := differences(identity_and_items(sweep), identity_and_items(other)):
-                raise InputError(f"{source} is of another sweep than {sources[0]}: {'; '.join(changed)}")
-            journals.append(stack.enter_context(closing(Journal(source / JOURNAL, other.identity, reading=True))))
+            journals.append(stack.enter_context(closing(Journal(source / JOURNAL, sweep.identity, reading=True))))
             changed = differences(stored_provenance(journals[0]), stored_provenance(journals[-1]))
             if changed and not accept_changes:
                 listed = "\n".join(f"  {line}" for line in changed)
@@ -120,10 +111,6 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
         say(f"{len(sources)} shards, {joined:,} parts joined in {state.path}")
         check_complete(journals, state.journal)
     return sweep
-
-
-def identity_and_items(sweep: Sweep) -> dict[str, Any]:
-    return {**sweep.identity_fields, "items": sweep.items}
 
 
 def stored_provenance(journal: Journal) -> dict[str, Any]:
@@ -154,11 +141,7 @@ def batches(journal: Journal) -> Iterator[tuple[int, bytes, int, list[tuple[Part
 
 
 def check_complete(shards: Sequence[Journal], joined: Journal) -> None:
-    """Check that the stages that the shards started have all their items.
-
-    Raises:
-        InputError: with the first items that are in no shard.
-    """
+    """Raise InputError, naming the first missing items, unless every stage of the shards has all its items."""
     for stage in shards[0].stages():
         if gaps := missing(joined.tiling(stage.number, stage.digest, stage.items), stage.items):
             words = ", ".join(f"{gap.start:,} to {gap.stop - 1:,}" for gap in gaps[:5])

@@ -24,12 +24,7 @@ STATE_ROOT = Path(".optitrip")
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
-    """Read a sweep file, and look up the point where the sweep starts.
-
-    Args:
-        path: the TOML file.
-        overrides: changes to the file, such as `method.candidates=500`.
-        root: the folder of state directories, where `best_of` looks.
+    """Read a sweep file with changes such as `method.candidates=500`, and look up the point where the sweep starts.
 
     Raises:
         InputError: for mistakes in the file, or a point that does not exist or does not fit the space.
@@ -38,16 +33,16 @@ def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> 
 
 
 def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
-    """Complete a draft with the point that `at` names, on which the sweep's identity depends.
+    """Complete a draft with the point that `at` names; raise InputError if there is none, or it does not fit the space.
 
-    Raises:
-        InputError: if there is no such point, or it does not fit the space.
+    The sweep's identity depends on the point. `root` is the folder of state directories, where `best_of` looks.
     """
     values = {field.name: getattr(draft, field.name) for field in fields(Draft)}
     at = draft.spec.start(draft.method)
     if at is None:
         return Sweep(**values)
-    ((source, given),) = [(name, getattr(at, name)) for name in at.given]
+    (source,) = at.given
+    given = getattr(at, source)
     varied = [variable.name for variable in draft.space.varied]
     sources: dict[str, Callable[[], Mapping[str, Any]]] = {
         "candidate": lambda: {name: batch[0] for name, batch in draft.candidates.point(given).items()},
@@ -120,15 +115,13 @@ def load_arrays(file: Path) -> dict[str, Array]:
     try:
         with file.open("rb") as opened:
             loaded = np.load(opened, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                raise InputError(f"{file} holds an array without a name; wanted an .npz, e.g. np.savez(file, W=array)")
-            return {name: loaded[name] for name in loaded.files}
+            if not isinstance(loaded, np.ndarray):
+                return {name: loaded[name] for name in loaded.files}
     except FileNotFoundError:
         raise InputError(f"{file.absolute()}: no such file; wanted an .npz with an array for each variable") from None
-    except InputError:
-        raise
     except Exception as error:  # whatever NumPy, zipfile and zlib raise for a damaged file
         raise InputError(f"{file.absolute()}: cannot be read as an .npz of numbers: {error}") from None
+    raise InputError(f"{file} holds an array without a name; wanted an .npz, e.g. np.savez(file, W=array)")
 
 
 def best_point_file(given: str, folder: Path, root: Path) -> Path:

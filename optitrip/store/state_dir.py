@@ -23,10 +23,10 @@ class StateDir:
     """The directory `<root>/<name>-<identity>/` of a sweep, locked; without a root, a journal in memory."""
 
     def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
-        """Open the directory, which is created if needed; with `fresh`, an existing one is set aside.
+        """Open or create the directory; with `fresh`, an existing one is set aside.
 
         Raises:
-            StateError: if it cannot be created or written, or belongs to another sweep.
+            StateError: if it is locked, cannot be written or belongs to another sweep.
         """
         self.path = root / sweep.label if root else None
         self.difference: str | None = None
@@ -119,12 +119,9 @@ def find_state_directories(name: str, root: Path) -> list[Path]:
     if not found:
         folders = [path.parent for path in root.glob(f"*/{RESULT}")]
         found = [folder for folder in folders if (read_result(folder).get("mlflow") or {}).get("run_id") == name]
+
+    def finished_and_time(folder: Path) -> tuple[bool, float]:
+        finished = (folder / RESULT).exists()
+        return finished, (folder / (RESULT if finished else JOURNAL)).stat().st_mtime
+
     return sorted(found, key=finished_and_time, reverse=True)
-
-
-def finished_and_time(folder: Path) -> tuple[bool, float]:
-    """Return whether a sweep is finished, and when its result or else its journal was written."""
-    result, journal = folder / RESULT, folder / JOURNAL
-    if result.exists():
-        return True, result.stat().st_mtime
-    return False, journal.stat().st_mtime if journal.exists() else 0.0

@@ -17,11 +17,7 @@ from optitrip.store.state_dir import JOURNAL, SWEEP_FILE, find_state_directories
 
 
 def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path]:
-    """Return a stored sweep and its state directory; arguments as for `find_sweep`.
-
-    Raises:
-        InputError: if nothing of such a sweep is stored.
-    """
+    """Return a sweep and its state directory, as `find_sweep` does; raise InputError if nothing is stored of it."""
     sweep, folder = find_sweep(name, root, overrides)
     if folder is None:
         raise InputError(f"nothing is stored of {sweep.label} in {root}; run `optitrip sweep {name}` first")
@@ -29,15 +25,10 @@ def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> t
 
 
 def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
-    """Return a sweep and its state directory; None for that of a sweep file that has not been run.
-
-    Args:
-        name: the sweep's file, name, identity or MLflow run.
-        root: the folder of state directories.
-        overrides: changes to its file, such as `seed=2`.
+    """Return the sweep with this file, name, identity or MLflow run, and its state directory if it has been run.
 
     Raises:
-        InputError: if there is no such sweep.
+        InputError: if there is no such sweep, or its file cannot be read.
     """
     if is_sweep_file(Path(name)):
         sweep = read(Path(name), overrides, root)
