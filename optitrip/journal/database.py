@@ -21,6 +21,7 @@ from optitrip.runtime.background import BackgroundCall
 T = TypeVar("T")
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Exceptions that reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""
+CHECK_STRUCTURE = "PRAGMA integrity_check(1)"
 LARGE = 2**24
 """Size of a file, in bytes, above which a second thread checks faster."""
 
@@ -98,7 +99,7 @@ def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
 
     def structure_intact() -> bool:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=20, uri=True)) as separate:
-            return check_structure(separate)
+            return separate.execute(CHECK_STRUCTURE).fetchone() == ("ok",)
 
     try:
         large = path.exists() and path.stat().st_size > LARGE
@@ -107,7 +108,7 @@ def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
             table_definitions(database) == new_table_definitions()
             and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), partial(part_checksum, sweep))
             and all_intact(database.execute("SELECT * FROM meta NOT INDEXED"), fact_checksum)
-            and (structure.result() if structure else check_structure(database))
+            and (structure.result() if structure else database.execute(CHECK_STRUCTURE).fetchone() == ("ok",))
         )
     except ERRORS as error:
         code = getattr(error, "sqlite_errorcode", None)
@@ -116,10 +117,6 @@ def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
         if code is None or code & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
             return False
         raise
-
-
-def check_structure(database: sqlite3.Connection) -> bool:
-    return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
 
 
 def table_definitions(database: sqlite3.Connection) -> list[tuple[str, str]]:

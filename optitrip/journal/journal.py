@@ -44,9 +44,7 @@ class Journal:
     """The parts of one sweep, by stage, digest of the method, range and attempt, and a few facts about the sweep."""
 
     def __init__(self, path: Path, sweep: str = "", *, reading: bool = False) -> None:
-        """Open or create a journal, and check all that is in it.
-
-        Damaged rows are left out and listed in `damage`; the damaged file is stored beside the rebuilt one.
+        """Open or create a journal, and check all that is in it; damaged rows are left out and listed in `damage`.
 
         Args:
             path: the file, or ":memory:".
@@ -105,7 +103,7 @@ class Journal:
         return self._fact(StageStarted.key_of(number), lambda value: StageStarted.from_json(number, value))
 
     def _fact(self, key: str, from_json: Callable[[Any], T]) -> T | None:
-        rows = self._read("SELECT value FROM meta WHERE key = ?", key)
+        rows = list(self._rows("SELECT value FROM meta WHERE key = ?", key))
         return decode_fact(self.path, key, rows[0][0], from_json) if rows else None
 
     def _store(self, *facts: Fact) -> None:
@@ -115,9 +113,6 @@ class Journal:
     def _set(self, key: str, value: Any) -> None:
         text = json.dumps(value)
         self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, text, fact_checksum(key, text)))
-
-    def _read(self, query: str, *values: Any) -> list[Any]:
-        return list(self._rows(query, *values))
 
     def _rows(self, query: str, *values: Any) -> Iterator[Any]:
         """Yield the rows of a query one by one; raise StateError if the file is damaged."""
@@ -130,12 +125,7 @@ class Journal:
 
     @contextmanager
     def _transaction(self, *, fenced: bool = True) -> Generator[None]:
-        """Write all that the block writes, or nothing.
-
-        Raises:
-            Unwritable: if the file cannot be written.
-            Stopped: if another command took the journal over.
-        """
+        """Write all or nothing; raise Unwritable if that fails, Stopped if another command took the journal over."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
             if fenced and self.fact(Epoch) != self._epoch:
@@ -184,7 +174,7 @@ class Journal:
 
     def tiling(self, stage: int, digest: bytes, items: int, start: int = 0, attempt: int = 0) -> list[range]:
         """Return the rows that count: from `start`, at each point the longest that does not pass `items`."""
-        rows = self._read(f"SELECT lo, hi {TILING_ROWS}", stage, digest, start, items, items, attempt)
+        rows = self._rows(f"SELECT lo, hi {TILING_ROWS}", stage, digest, start, items, items, attempt)
         return [range(lo, hi) for lo, hi in chain(rows, start)]
 
     def parts(
@@ -246,7 +236,7 @@ class Journal:
             "SELECT lo, hi, nanoseconds FROM part WHERE stage = ? AND digest = ? AND attempt = 0 AND failures = ?"
             " AND written >= ? AND nanoseconds < 1000000000 * (hi - lo) LIMIT 64"
         )
-        rows = self._read(query, stage, digest, NO_FAILURES, since)
+        rows = self._rows(query, stage, digest, NO_FAILURES, since)
         row = min(rows, key=lambda row: (row[1] - row[0], row[2]), default=None)
         return None if row is None else range(row[0], row[1])
 
@@ -256,11 +246,11 @@ class Journal:
 
     def rows(self) -> list[tuple[int, bytes, range, int]]:
         """Return stage, digest, items and attempt of every row."""
-        rows = self._read("SELECT stage, digest, lo, hi, attempt FROM part ORDER BY stage, digest, attempt, lo, hi")
+        rows = self._rows("SELECT stage, digest, lo, hi, attempt FROM part ORDER BY stage, digest, attempt, lo, hi")
         return [(stage, digest, range(lo, hi), attempt) for stage, digest, lo, hi, attempt in rows]
 
     def empty(self) -> bool:
-        return not self._read("SELECT 1 FROM part LIMIT 1")
+        return not list(self._rows("SELECT 1 FROM part LIMIT 1"))
 
     def close(self) -> None:
         self._database.close()

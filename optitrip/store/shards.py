@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +131,9 @@ def find_state_directory(folder: Path) -> Path:
 
 def batches(journal: Journal) -> Iterator[tuple[int, bytes, int, list[tuple[Part, float]]]]:
     """Yield all rows of a journal by stage, digest and attempt, some at a time."""
-    ranges: dict[tuple[int, bytes, int], list[range]] = {}
-    for stage, digest, items, attempt in journal.rows():
-        ranges.setdefault((stage, digest, attempt), []).append(items)
-    for (stage, digest, attempt), tiles in ranges.items():
-        rows = journal.parts(stage, digest, tiles, attempt)
-        while parts := [(part, 0.0) for part, _ in islice(rows, ROWS_AT_ONCE)]:
+    for (stage, digest, attempt), rows in groupby(journal.rows(), lambda row: (row[0], row[1], row[3])):
+        found = journal.parts(stage, digest, [items for _, _, items, _ in rows], attempt)
+        while parts := [(part, 0.0) for part, _ in islice(found, ROWS_AT_ONCE)]:
             yield stage, digest, attempt, parts
 
 
