@@ -47,7 +47,7 @@ def part(lo: int, hi: int, value: float = 1.0) -> Part:
 
 
 def write(journal: Journal, *parts: Part, stage: int = 0, digest: bytes = DIGEST) -> list[range]:
-    return journal.write(stage, digest, [(one, 0.5) for one in parts], written=1234)
+    return journal.write(stage, digest, [(part, 0.5) for part in parts], written=1234)
 
 
 def test_parts_come_back_to_the_bit(tmp_path: Path) -> None:
@@ -56,18 +56,18 @@ def test_parts_come_back_to_the_bit(tmp_path: Path) -> None:
     write(journal, part(0, 5), part(5, 9))
     journal.close()
     found = list(Journal(tmp_path / "j").parts(0, DIGEST, [range(0, 5), range(5, 9)]))
-    assert [bits(one) for one, _ in found] == [bits(part(0, 5)), bits(part(5, 9))]
+    assert [bits(read) for read, _ in found] == [bits(part(0, 5)), bits(part(5, 9))]
     assert [time for _, time in found] == [1234, 1234]
 
 
 def longest_chain(rows: set[tuple[int, int]], items: int) -> list[range]:
-    """DESIGN's words: the chain from 0 that takes at each point the longest row not past N."""
+    """Return the chain from 0 that takes at each point the longest row not past N, as the design defines it."""
     chain, at = list[range](), 0
     while at < items:
-        here = [hi for lo, hi in rows if lo == at and hi <= items]
-        if here:
-            chain.append(range(at, max(here)))
-            at = max(here)
+        stops = [hi for lo, hi in rows if lo == at and hi <= items]
+        if stops:
+            chain.append(range(at, max(stops)))
+            at = max(stops)
         else:
             at += 1
     return chain
@@ -78,7 +78,7 @@ ROWS = st.sets(st.tuples(st.integers(0, 30), st.integers(1, 12)).map(lambda pair
 
 @given(rows=ROWS, items=st.integers(1, 35))
 def test_a_tiling_is_the_longest_chain(rows: set[tuple[int, int]], items: int) -> None:
-    """Overlapping rows never count twice, and work is what the chain lacks."""
+    """Overlapping rows never count twice, and the missing ranges are those that the chain lacks."""
     journal = Journal(Path(":memory:"))
     write(journal, *(part(lo, hi) for lo, hi in sorted(rows)))
     tiles = journal.tiling(0, DIGEST, items)
@@ -102,7 +102,7 @@ def test_filling_the_gaps_in_any_pieces_completes_the_tiling(
 
 
 def test_rows_of_another_stage_or_method_are_not_found(tmp_path: Path) -> None:
-    """A route replayed with another method at a stage finds nothing there; the old rows stay."""
+    """A route replayed with another method at a stage finds no rows of it; the old rows stay."""
     journal = Journal(tmp_path / "j")
     write(journal, part(0, 5))
     assert journal.tiling(1, DIGEST, 5) == []
@@ -111,18 +111,18 @@ def test_rows_of_another_stage_or_method_are_not_found(tmp_path: Path) -> None:
     assert journal.tiling(0, DIGEST, 5) == [range(0, 5)]
 
 
-def test_the_same_part_twice_is_one_and_another_outcome_is_told(tmp_path: Path) -> None:
-    """Duplicates are harmless; another outcome means that the objective is not deterministic, and the first stays."""
+def test_a_repeated_part_is_stored_once_and_another_outcome_is_reported(tmp_path: Path) -> None:
+    """Duplicates are harmless; another outcome shows that the objective is not deterministic, and the first stays."""
     journal = Journal(tmp_path / "j")
     assert write(journal, part(0, 5)) == []
     assert write(journal, part(0, 5)) == []
     assert write(journal, part(0, 5, value=2.0)) == [range(0, 5)]
-    assert [bits(one) for one, _ in journal.parts(0, DIGEST, [range(0, 5)])] == [bits(part(0, 5))]
+    assert [bits(stored) for stored, _ in journal.parts(0, DIGEST, [range(0, 5)])] == [bits(part(0, 5))]
 
 
 @pytest.mark.parametrize("column", ["columns", "failures", "lo", "hi", "stage", "nanoseconds", "written"])
-def test_a_damaged_row_is_named_and_left_out(tmp_path: Path, column: str) -> None:
-    """What SQLite does not see, the row's checksum does: the others stay, and the old file is kept."""
+def test_a_damaged_row_is_reported_and_left_out(tmp_path: Path, column: str) -> None:
+    """A row's checksum shows damage that SQLite does not; other rows stay, and the damaged file is stored."""
     journal = Journal(tmp_path / "j")
     write(journal, part(0, 5), part(5, 9))
     journal.close()
@@ -140,8 +140,8 @@ def test_a_damaged_row_is_named_and_left_out(tmp_path: Path, column: str) -> Non
     assert (tmp_path / "j.damaged-1").exists()
 
 
-def test_a_row_of_another_sweep_passes_for_none_of_this_one(tmp_path: Path) -> None:
-    """A journal that was put in another's place is refused; its rows would not even be intact there."""
+def test_the_journal_of_another_sweep_is_refused(tmp_path: Path) -> None:
+    """A file that was put in another's place does not open; the checksums of its rows would not fit either."""
     journal = Journal(tmp_path / "j", "1a2b3c4d")
     write(journal, part(0, 5))
     journal.close()
@@ -150,7 +150,7 @@ def test_a_row_of_another_sweep_passes_for_none_of_this_one(tmp_path: Path) -> N
 
 
 def small(path: Path) -> dict[range, Any]:
-    """A small journal, and what is in it."""
+    """Write a small journal; return the bits of its parts by range."""
     journal = Journal(path, "sweep")
     parts = [Part(range(n, n + 1), {"loss": np.array([float(n)])}) for n in range(0, 120, 3)]
     write(journal, *parts)
@@ -159,21 +159,18 @@ def small(path: Path) -> dict[range, Any]:
     return {part.items: bits(part) for part in parts}
 
 
-def survives(path: Path, data: bytes, written: dict[range, Any]) -> int:
-    """How many rows a journal of these bytes still has; every one of them as it was written.
-
-    A file that is refused as a whole has none. `-1` for one that is refused because it holds nothing.
-    """
-    for left in path.parent.iterdir():
-        left.unlink()
+def surviving_rows(path: Path, data: bytes, written: dict[range, Any]) -> int:
+    """Return how many rows a journal of these bytes still has, each as it was written; -1 if the file is refused."""
+    for file in path.parent.iterdir():
+        file.unlink()
     path.write_bytes(data)
     try:
         journal = Journal(path, "sweep")
         found = {}
         for stage, digest, items, _ in journal.rows():
-            for one, time in journal.parts(stage, digest, [items]):
+            for stored, time in journal.parts(stage, digest, [items]):
                 assert (stage, digest, time) == (0, DIGEST, 1234)
-                found[one.items] = bits(one)
+                found[stored.items] = bits(stored)
         journal.close()
     except StateError:
         return -1
@@ -182,20 +179,20 @@ def survives(path: Path, data: bytes, written: dict[range, Any]) -> int:
 
 
 def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer(tmp_path: Path) -> None:
-    """100 random flips of one to three bits, and the file cut off at many places: rows are as written, or not there."""
+    """After 100 flips of one to three bits, and cuts at many places, each row is as written, or left out."""
     flips_and_cuts(tmp_path, flips=100, stride=1_597)
 
 
 @pytest.mark.daily
 def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer_more_often(tmp_path: Path) -> None:
-    """The same of 400 flips and four times as many truncations."""
+    """400 flips and four times as many truncations give no wrong row either."""
     flips_and_cuts(tmp_path, flips=400, stride=397)
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(3_600)
 def test_no_flipped_bit_and_no_lost_end_gives_a_wrong_answer_at_length(tmp_path: Path) -> None:
-    """The same of 12,000 flips and every truncation."""
+    """12,000 flips and every truncation give no wrong row either."""
     flips_and_cuts(tmp_path, flips=12_000, stride=1)
 
 
@@ -203,29 +200,32 @@ def flips_and_cuts(folder: Path, flips: int, stride: int) -> None:
     written = small(folder / "j")
     data = (folder / "j").read_bytes()
     draw = random.Random(0)
-    kept = 0
+    rows = 0
     for _ in range(flips):
         damaged = bytearray(data)
         for _ in range(draw.randint(1, 3)):
             damaged[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-        kept += max(0, survives(folder / "j", bytes(damaged), written))
+        rows += max(0, surviving_rows(folder / "j", bytes(damaged), written))
     lengths = range(0, len(data), stride)
     for length in lengths:
-        survives(folder / "j", data[:length], written)
-    print(f"{flips} flips, {len(lengths)} of {len(data)} truncations: {kept / flips / len(written):.1%} of rows kept")
-    assert kept > 0.9 * flips * len(written)
+        surviving_rows(folder / "j", data[:length], written)
+    print(
+        f"{flips} flips, {len(lengths)} of {len(data)} truncations: {rows / flips / len(written):.1%} of rows survive"
+    )
+    assert rows > 0.9 * flips * len(written)
 
 
 def test_a_renamed_column_is_damage(tmp_path: Path) -> None:
-    """A bit that flips in the definition of a table is seen, though every row is intact."""
+    """A flipped bit in the definition of a table is found, though every row is intact."""
     written = small(tmp_path / "j")
     data = (tmp_path / "j").read_bytes()
     assert data.count(b"written INTEGER") == 1
-    assert survives(tmp_path / "j", data.replace(b"written INTEGER", b"wrItten INTEGER"), written) == len(written)
+    renamed = data.replace(b"written INTEGER", b"wrItten INTEGER")
+    assert surviving_rows(tmp_path / "j", renamed, written) == len(written)
 
 
 def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
-    """Where a lock does not hold, the journal's epoch does: who opened it last writes, the other one stops."""
+    """Where a lock fails, the journal's epoch does not: the command that opened it last writes, the other one stops."""
     first = Journal(tmp_path / "j")
     write(first, part(0, 5))
     second = Journal(tmp_path / "j")
@@ -236,7 +236,7 @@ def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
 
 
 def test_reading_disturbs_nobody(tmp_path: Path) -> None:
-    """A reader sees what is committed, and the writer goes on."""
+    """A reader sees all that is committed, and the writer can still write."""
     journal = Journal(tmp_path / "j")
     write(journal, part(0, 5))
     reader = Journal(tmp_path / "j", reading=True)
@@ -246,7 +246,7 @@ def test_reading_disturbs_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 30, None])
-def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_other_than_a_journal_is_refused(tmp_path: Path, content: bytes | None) -> None:
     """Neither another database nor any other file is written to."""
     file = tmp_path / "j"
     if content is None:
@@ -261,7 +261,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: bytes | N
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
-    """A transaction that is broken off is rolled back, and the journal can be written on."""
+    """An interrupted transaction is rolled back, and the journal can still be written."""
     journal = Journal(tmp_path / "j")
     broken = Part(range(5, 6), {"loss": None})  # pyright: ignore[reportArgumentType]
     with pytest.raises(AttributeError):
@@ -300,7 +300,7 @@ FACTS: list[tuple[Fact, str, str]] = [
 
 @pytest.mark.parametrize(("fact", "key", "text"), FACTS, ids=[key for _, key, _ in FACTS])
 def test_facts_are_stored_under_their_keys_as_json(tmp_path: Path, fact: Fact, key: str, text: str) -> None:
-    """Keys and texts are those of older journals, and a fact comes back as it was noted."""
+    """Keys and texts are those of older journals, and a fact is read as it was stored."""
     journal = Journal(tmp_path / "j", "1a2b3c4d")
     journal.note(StageStarted(0, b"", "search", 1), fact)
     journal.close()
@@ -314,7 +314,7 @@ def test_facts_are_stored_under_their_keys_as_json(tmp_path: Path, fact: Fact, k
 
 
 def test_every_kind_of_fact_is_tested() -> None:
-    """A new kind of fact says here what it looks like in the file."""
+    """The text of a new kind of fact has to be listed here."""
     assert {type(fact) for fact, _, _ in FACTS} == {*SweepFact.__subclasses__(), StageStarted}
 
 
@@ -338,7 +338,7 @@ def test_every_kind_of_fact_is_tested() -> None:
     ],
 )
 def test_a_fact_of_another_form_is_damaged(tmp_path: Path, key: str, text: str) -> None:
-    """The message names the file, the record and the way out, though the row's checksum is right."""
+    """The message names the file, the record and --fresh, though the row's checksum is right."""
     journal = Journal(tmp_path / "j")
     journal.close()
     with sqlite3.connect(tmp_path / "j") as database:
@@ -355,8 +355,8 @@ def read_facts(path: Path) -> None:
     journal.stages()
 
 
-def test_a_fact_is_there_until_it_is_forgotten(tmp_path: Path) -> None:
-    """A fact noted twice is the later one; none is read where there never was one, or where it was forgotten."""
+def test_a_fact_is_stored_until_it_is_forgotten(tmp_path: Path) -> None:
+    """The later of two facts of a kind is read; None before the first, and after it was forgotten."""
     journal = Journal(tmp_path / "j")
     assert journal.fact(Accepted) is None
     journal.note(Accepted(1), EvaluatingHere())
@@ -366,14 +366,14 @@ def test_a_fact_is_there_until_it_is_forgotten(tmp_path: Path) -> None:
     assert (journal.fact(Accepted), journal.fact(EvaluatingHere)) == (Accepted(2), None)
 
 
-def test_a_journal_keeps_its_own_name(tmp_path: Path) -> None:
-    """A journal is given its name once, and every journal has another one."""
+def test_a_journal_has_one_name_of_its_own(tmp_path: Path) -> None:
+    """The name is given once, when the journal is created, and no two journals share it."""
     names = [Journal(tmp_path / file).name for file in ("j", "j", "k")]
     assert names[0] == names[1] != names[2]
 
 
 def test_stages_are_listed_in_order(tmp_path: Path) -> None:
-    """A stage that is begun again, with more items or another method, is as it was begun last."""
+    """A stage that is started again, with more items or another method, is listed as it was started last."""
     journal = Journal(tmp_path / "j")
     assert journal.stages() == []
     first, second = StageStarted(0, b"a", "search", 10), StageStarted(1, b"b", "verification", 3)
@@ -382,8 +382,8 @@ def test_stages_are_listed_in_order(tmp_path: Path) -> None:
     assert journal.stages() == [replace(first, items=20), second]
 
 
-def test_a_fenced_writer_notes_nothing(tmp_path: Path) -> None:
-    """A command that was taken over changes no fact."""
+def test_a_fenced_writer_stores_no_fact(tmp_path: Path) -> None:
+    """A command whose journal another command took over changes no fact."""
     first = Journal(tmp_path / "j")
     second = Journal(tmp_path / "j")
     with pytest.raises(Stopped, match="took this sweep over"):
@@ -395,7 +395,7 @@ def test_a_fenced_writer_notes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_damaged_behind_its_header_is_refused(tmp_path: Path) -> None:
-    """Where nothing can be read, a message says what to do."""
+    """If nothing can be read, the message names --fresh."""
     small(tmp_path / "j")
     data = bytearray((tmp_path / "j").read_bytes())
     data[4_096:] = b"x" * (len(data) - 4_096)
@@ -404,8 +404,8 @@ def test_a_file_damaged_behind_its_header_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path / "j", "sweep")
 
 
-def test_a_full_disk_stops_the_sweep_and_leaves_the_journal_whole(tmp_path: Path) -> None:
-    """What was committed stays, and can be written on once there is room."""
+def test_a_full_disk_stops_the_sweep_and_damages_nothing(tmp_path: Path) -> None:
+    """Committed parts stay, and the journal can be written again once there is room."""
     journal = Journal(tmp_path / "j")
     write(journal, part(0, 5))
     pages = journal._database.execute("PRAGMA page_count").fetchone()[0]

@@ -1,4 +1,4 @@
-"""Shares of a sweep on machines of their own: merged, they are the sweep, bit for bit."""
+"""Shards that ran on separate machines give the whole sweep when merged, bit for bit; stored sweeps can be shown."""
 
 from __future__ import annotations
 
@@ -86,46 +86,47 @@ def run(sweep: Sweep, root: Path, shard: Shard | None = None) -> Outcome:
 
 
 def contents(outcome: Outcome) -> dict[str, bytes]:
-    """The files that depend on the answer alone."""
+    """Return the bytes of the files that depend on the answer alone."""
     assert outcome.state_dir is not None
     names = ("best.npz", "losses.parquet", "gradient.npz", "losses.png", "point.npz")
     return {path.name: path.read_bytes() for path in Path(outcome.state_dir).iterdir() if path.name in names}
 
 
 @pytest.mark.parametrize(("kind", "count"), [("search", 16), ("gradient", 4), ("troubled", 4)])
-def test_shards_merged_are_the_sweep(folder: Path, kind: str, count: int) -> None:
-    """Every file of the answer is the same, to the bit, and nothing is evaluated by the merge but the report."""
+def test_merged_shards_give_the_answer_of_the_whole_sweep(folder: Path, kind: str, count: int) -> None:
+    """Every file of the answer is the same, to the bit, and the merge evaluates nothing but the report."""
     sweep = sweep_of(folder, kind)
     whole = run(sweep, folder / "whole")
     for number in range(count, 0, -1):
         part = run(sweep, folder / "parts", Shard(number, count))
         assert part.status == "shard"
-    said: list[str] = []
-    merged = merge(sorted((folder / "parts").iterdir()), folder / "merged", said.append)
+    lines: list[str] = []
+    merged = merge(sorted((folder / "parts").iterdir()), folder / "merged", lines.append)
     outcome = run(merged, folder / "merged")
     assert outcome.evaluated == 0
     assert contents(outcome) == contents(whole)
     assert len(contents(whole)) > 1
     assert outcome.to_json()["failures"] == whole.to_json()["failures"]
-    assert said[-1].startswith(f"{count} shards, ")
+    assert lines[-1].startswith(f"{count} shards, ")
 
 
 @given(items=st.integers(1, 10_000), count=st.integers(1, 64), block=st.sampled_from([1, 7, 256]))
 def test_shards_tile_the_items(items: int, count: int, block: int) -> None:
-    """Disjoint, complete, in order, cut at borders of blocks."""
-    shares = [Shard(number, count).of(items, block) for number in range(1, count + 1)]
-    assert [n for share in shares for n in share] == list(range(items))
-    assert all(share.start % block == 0 for share in shares if share)
+    """The items of shards are disjoint, complete, in order, and cut at borders of blocks."""
+    shards = [Shard(number, count).of(items, block) for number in range(1, count + 1)]
+    assert [n for shard in shards for n in shard] == list(range(items))
+    assert all(shard.start % block == 0 for shard in shards if shard)
 
 
 @pytest.mark.parametrize("given", ["0/4", "5/4", "1", "a/b", "-1/3", "1/0"])
-def test_a_shard_that_is_none_is_refused(given: str) -> None:
+def test_an_impossible_shard_is_refused(given: str) -> None:
+    """The message shows the form that is wanted."""
     with pytest.raises(InputError, match=r"wanted i/n"):
         Shard.parse(given)
 
 
 def test_a_missing_shard_is_named(folder: Path) -> None:
-    """What is in none of the directories is told; the merge does not evaluate it by itself."""
+    """Items that are in none of the directories are reported; the merge does not evaluate them by itself."""
     sweep = sweep_of(folder, "troubled")
     for number in (1, 3):
         run(sweep, folder / "parts", Shard(number, 4))
@@ -135,7 +136,7 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
 
 
 def test_shards_of_different_sweeps_or_code_do_not_mix(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changed seed is another sweep; a changed module is other code."""
+    """Shards with another seed are refused, those of a changed module too unless changes are accepted."""
     sweep = sweep_of(folder, "troubled")
     run(sweep, folder / "a", Shard(1, 2))
     run(sweep_of(folder, "troubled", "seed=4"), folder / "b", Shard(2, 2))
@@ -150,8 +151,8 @@ def test_shards_of_different_sweeps_or_code_do_not_mix(folder: Path, monkeypatch
     merge(shards, folder / "merged", lambda _: None, accept_changes=True)
 
 
-def test_other_candidates_than_before_are_never_mixed_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A library that draws other numbers for the same index is seen by its witness points, before anything runs."""
+def test_changed_candidates_are_found_before_anything_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of a few candidates show that a library draws other numbers for the same index than it did before."""
     sweep = sweep_of(folder, "troubled", "method.candidates=10")
     run(sweep, folder / "s")
     monkeypatch.setattr("optitrip.space.distributions.ndtri", lambda unit: np.add(unit, 1e-16, out=unit))
@@ -161,13 +162,13 @@ def test_other_candidates_than_before_are_never_mixed_in(folder: Path, monkeypat
 
 
 def test_a_sweep_that_screens_has_no_shards(folder: Path) -> None:
-    """Its second stage needs all of the first."""
+    """The second stage needs all of the first, so --shard is refused."""
     with pytest.raises(InputError, match="several stages"):
         run(sweep_of(folder, "search", "method.screen=float32"), folder / "parts", Shard(1, 2))
 
 
-def test_the_ledger_tells_failures_by_kind_and_index(folder: Path) -> None:
-    """What the journal holds, without the loss; by name or identity as well as by file."""
+def test_failures_are_listed_by_kind_and_index(folder: Path) -> None:
+    """A stored sweep is found by file, name or identity, shown without its loss, and its failed items replayed."""
     sweep = sweep_of(folder, "troubled")
     outcome = run(sweep, folder / "s")
     for word in ("troubled.toml", "troubled", sweep.identity, sweep.label):
@@ -180,21 +181,21 @@ def test_the_ledger_tells_failures_by_kind_and_index(folder: Path) -> None:
     assert lines[0].startswith(f"search, raised: {len(failed)}: {failed[0]}")
     assert "ValueError: no loss at" in lines[1]
     assert list(overview(sweep, place))[1].startswith("  search: 1,000 of 1,000 items are stored")
-    said: list[str] = []
+    replayed: list[str] = []
     for index in failed[:3]:
-        said.clear()
+        replayed.clear()
         with pytest.raises(ValueError, match="no loss at"):
-            replay(found, index, said.append)
-        assert said[0] == f"candidate {index} of {sweep.label}"
+            replay(found, index, replayed.append)
+        assert replayed[0] == f"candidate {index} of {sweep.label}"
     clean = next(n for n in range(1_000) if n not in failed)
     x: Any = outcome.answer
-    assert replay(found, clean, said.append) == x.losses[clean]
+    assert replay(found, clean, replayed.append) == x.losses[clean]
     with pytest.raises(InputError, match="from 0 to 999"):
-        replay(found, 1_000, said.append)
+        replay(found, 1_000, replayed.append)
 
 
-def test_what_a_later_try_mended_is_no_failure_any_more(folder: Path) -> None:
-    """The ledger tells how things stand, and shards bring their later tries along."""
+def test_an_item_that_succeeds_when_retried_is_no_failure(folder: Path) -> None:
+    """Failures are listed as the latest attempt left them, and shards are merged with their later attempts."""
     sweep = sweep_of(folder, "troubled")
     run(sweep, folder / "s")
     (stage,) = table(sweep, folder / "s" / sweep.label)["stages"]
@@ -209,8 +210,8 @@ def test_what_a_later_try_mended_is_no_failure_any_more(folder: Path) -> None:
     assert contents(run(merged, folder / "merged")) == contents(again)
 
 
-def test_a_word_that_names_no_sweep_is_refused(folder: Path) -> None:
-    """With what was wanted."""
+def test_a_name_without_a_stored_sweep_is_refused(folder: Path) -> None:
+    """The message says what was wanted, or which command to run first."""
     sweep_of(folder, "troubled")
     with pytest.raises(InputError, match="wanted its file, name, identity or MLflow run"):
         find_stored_sweep("nothing", folder)

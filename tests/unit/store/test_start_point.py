@@ -67,7 +67,7 @@ def searched(folder: Path) -> Any:
 
 
 def test_a_candidate_is_the_one_of_that_index(folder: Path) -> None:
-    """As a search of the same space and seed draws it; constants are as the file has them."""
+    """The point is the one that a search of the same space and seed draws; constants have the values of the file."""
     sweep = sweep_at(folder, "{ candidate = 17 }")
     drawn = Candidates(sweep.space, 4).point(17)
     found = point(sweep)
@@ -79,7 +79,7 @@ def test_a_candidate_is_the_one_of_that_index(folder: Path) -> None:
 
 
 def test_fill_and_values(folder: Path) -> None:
-    """One number everywhere, or each entry; whole numbers are read as reals."""
+    """The point is one number everywhere, or given entry by entry; whole numbers are read as reals."""
     filled = point(sweep_at(folder, "{ fill = 0.5 }"))
     assert filled.values["W"].tolist() == [[0.5] * 3] * 2
     assert (float(filled.values["b"]), filled.values["b"].dtype) == (0.5, np.float32)
@@ -101,7 +101,7 @@ def test_values_need_no_name_where_there_is_one_variable(folder: Path) -> None:
 
 
 def test_a_file_beside_the_sweep_file(folder: Path) -> None:
-    """An .npz by name, looked up in the sweep file's folder, else in the working directory."""
+    """An .npz is looked up in the sweep file's folder, else in the working directory."""
     W = np.arange(6.0).reshape(2, 3)
     np.savez(folder / "w.npz", W=W, b=2.0)
     assert point(sweep_at(folder, '{ file = "w.npz" }')).values["W"].tobytes() == W.tobytes()
@@ -111,7 +111,7 @@ def test_a_file_beside_the_sweep_file(folder: Path) -> None:
 
 
 def test_the_best_of_a_search_by_every_name_of_it(folder: Path) -> None:
-    """Its file, its name, its identity, its directory's name: all lead to its winner, to the bit."""
+    """The search's file, name, identity and directory name all give its winner, to the bit."""
     outcome = searched(folder)
     best = outcome.answer.x
     for name in ("found.toml", "found", outcome.identity, f"found-{outcome.identity}", str(folder / "found.toml")):
@@ -121,18 +121,18 @@ def test_the_best_of_a_search_by_every_name_of_it(folder: Path) -> None:
 
 
 def test_the_best_of_an_mlflow_run(folder: Path) -> None:
-    """The run's id, as MLflow's page shows it."""
+    """A search is found by the id of its run, as MLflow's page shows it."""
     outcome = searched(folder)
     result = Path(outcome.state_dir) / "result.json"
-    told = json.loads(result.read_text())
-    told["mlflow"] = {"run_id": "0123456789abcdef0123456789abcdef"}
-    result.write_text(json.dumps(told))
+    table = json.loads(result.read_text())
+    table["mlflow"] = {"run_id": "0123456789abcdef0123456789abcdef"}
+    result.write_text(json.dumps(table))
     found = point(sweep_at(folder, '{ best_of = "0123456789abcdef0123456789abcdef" }'))
     assert found.values["W"].tobytes() == outcome.answer.x["W"].tobytes()
 
 
 def test_the_identity_is_that_of_the_values(folder: Path) -> None:
-    """The same point named in other words is the same sweep; another point is another one."""
+    """A sweep with the same point given in another way is the same sweep; with another point it is another."""
     identities = {
         at: sweep_at(folder, at).identity
         for at in ("{ fill = 0 }", "{ values = { W = [[0, 0, 0], [0, 0, 0]], b = 0 } }", "{ fill = 1e-300 }")
@@ -180,16 +180,16 @@ WRONG: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_no_point_is_told_at_its_line(folder: Path, case: str) -> None:
-    """What was given, what was wanted, with file, line and key."""
-    at, said = WRONG[case]
+def test_a_wrong_point_is_reported_at_its_line(folder: Path, case: str) -> None:
+    """The message has file, line and key, what was given and what was wanted."""
+    at, wanted = WRONG[case]
     message = refused(folder, at)
-    assert [part for part in said if part not in message] == [], message
+    assert [part for part in wanted if part not in message] == [], message
 
 
 @pytest.mark.parametrize("kind", ["array", "pickle", "truncated"])
-def test_a_damaged_file_is_told(folder: Path, kind: str) -> None:
-    """A bare array, a pickle, half a file: never a traceback, and nothing is unpickled."""
+def test_a_damaged_file_is_reported(folder: Path, kind: str) -> None:
+    """A bare array, a pickle and half a file give a message at the line of `at`, and nothing is unpickled."""
     np.savez(folder / "w.npz", W=np.zeros((2, 3)), b=2.0)
     if kind == "array":
         with (folder / "w.npz").open("wb") as file:
@@ -202,24 +202,24 @@ def test_a_damaged_file_is_told(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "words"),
     [
         ("k = { integer = [2, 10] }", "space.k: is integer, which has no derivative"),
         ('k = { choice = ["a", "b"] }', "space.k: is choice, which has no derivative"),
     ],
 )
-def test_variables_without_a_derivative_are_refused(folder: Path, entry: str, said: str) -> None:
-    """At their line, with what to do: hold them."""
+def test_variables_without_a_derivative_are_refused(folder: Path, entry: str, words: str) -> None:
+    """The message has their line, and says how to hold them constant."""
     (folder / "there.toml").write_text(FILE.format(at="{ fill = 0 }").replace('kernel = "rbf"', entry))
     with pytest.raises(InputError) as caught:
         read(folder / "there.toml")
     message = str(caught.value)
-    assert f"there.toml:7: {said}" in message
+    assert f"there.toml:7: {words}" in message
     assert "hold it, e.g. k = " in message
 
 
 def test_constants_alone_have_no_gradient(folder: Path) -> None:
-    """There is nothing to step along."""
+    """A space without a variable to step along is refused."""
     (folder / "there.toml").write_text(
         '[objective]\nloss = "a:b"\n[space]\nx = 3\n[method]\nuse = "gradient"\nat = { fill = 0 }\n'
     )
@@ -228,7 +228,7 @@ def test_constants_alone_have_no_gradient(folder: Path) -> None:
 
 
 def test_a_search_needs_distributions_and_a_gradient_does_not(folder: Path) -> None:
-    """`W = { shape = [2, 3] }` is enough where values come from elsewhere, not where candidates are drawn."""
+    """`W = { shape = [2, 3] }` is enough if values come from elsewhere, but not if candidates are drawn."""
     text = FILE.replace(", normal = [0, 1]", "")
     (folder / "there.toml").write_text(text.format(at="{ fill = 0 }"))
     assert read(folder / "there.toml", root=folder).items == 7
