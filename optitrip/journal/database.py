@@ -19,6 +19,7 @@ from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION, fac
 from optitrip.runtime.background import BackgroundCall
 
 T = TypeVar("T")
+Checksum = Callable[..., int]
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Exceptions that reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""
 CHECK_STRUCTURE = "PRAGMA integrity_check(1)"
@@ -29,11 +30,8 @@ LARGE = 2**24
 def open_database(path: Path, sweep: str, *, reading: bool) -> tuple[sqlite3.Connection, tuple[str, ...]]:
     """Open or create the journal of a sweep, and check all that is in it; a damaged one is rebuilt, unless `reading`.
 
-    Returns:
-        The database, and what was damaged and left out, in words.
-
-    Raises:
-        StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
+    Returns the database, and what was damaged and left out, in words. Raises StateError if the file cannot be read or
+    written, is no journal of this version or of another sweep.
     """
     damage: tuple[str, ...] = ()
     try:
@@ -131,7 +129,7 @@ def new_table_definitions() -> list[tuple[str, str]]:
         return table_definitions(database)
 
 
-def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Callable[..., int]) -> bool:
+def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
     """Return True if the last column of every row is the checksum of the others; there may be a million rows."""
     try:
         for *values, crc in rows:
@@ -145,11 +143,7 @@ def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Callable[..., int]) ->
 def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
     """Replace a damaged journal by a new one with its intact rows; the damaged file is stored beside it.
 
-    Returns:
-        What was left out, in words, and where the damaged file is.
-
-    Raises:
-        StateError: if nothing can be read.
+    Returns what was left out and where the damaged file is, in words. Raises StateError if nothing can be read.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.text_factory = partial(str, encoding="utf-8", errors="replace")
@@ -179,9 +173,7 @@ def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
     return (*left_out, unread, f"the damaged file is stored as {copy}")
 
 
-def readable_rows(
-    database: sqlite3.Connection, table: str, checksum: Callable[..., int]
-) -> tuple[list[Any], list[Any]]:
+def readable_rows(database: sqlite3.Connection, table: str, checksum: Checksum) -> tuple[list[Any], list[Any]]:
     """Return the intact rows of a table, and those that can be read but are not intact.
 
     The table is read from both ends, since a page that cannot be read ends a scan.

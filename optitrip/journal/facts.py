@@ -6,7 +6,6 @@ neither may change.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -15,30 +14,19 @@ from types import UnionType
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 
-class Fact(ABC):
-    """Something that the journal stores under a key."""
-
-    @property
-    @abstractmethod
-    def key(self) -> str:
-        """The key in the journal."""
-
-    @abstractmethod
-    def to_json(self) -> Any:
-        """Return the fact as it is stored."""
-
-
 @dataclass(frozen=True)
-class SweepFact(Fact):
+class SweepFact:
     """A fact of which a journal has at most one: a table of its fields, the value of its only field, or true."""
 
     KEY: ClassVar[str]
 
     @property
     def key(self) -> str:
+        """The key in the journal."""
         return self.KEY
 
     def to_json(self) -> Any:
+        """Return the fact as it is stored."""
         values = {name: getattr(self, name) for name in field_types(type(self))}
         table = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
         return table if len(table) > 1 else next(iter(table.values()), True)
@@ -180,7 +168,7 @@ class StoredStory(SweepFact):
 
 
 @dataclass(frozen=True)
-class StageStarted(Fact):
+class StageStarted:
     """A stage that was started, for those who read the journal without knowing the route."""
 
     number: int
@@ -206,3 +194,7 @@ class StageStarted(Fact):
         """Make the stage with this number from what is stored; raise ValueError if that is not of its form."""
         digest, kind, items = typed(value, list)
         return cls(number, bytes.fromhex(typed(digest, str)), typed(kind, str), typed(items, int))
+
+
+Fact = SweepFact | StageStarted
+"""Something that the journal stores under a key."""

@@ -28,6 +28,8 @@ from optitrip.journal.tiling import chain
 
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
+Timed = tuple[Part, float]
+"""A part, and the seconds that its evaluation took."""
 ROWS_AT_ONCE = 256
 TILING_ROWS = """FROM part
 WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ? AND attempt = ? ORDER BY lo, hi"""
@@ -143,18 +145,17 @@ class Journal:
         self,
         stage: int,
         digest: bytes,
-        parts: Sequence[tuple[Part, float]],
+        parts: Sequence[Timed],
         written: int,
         attempt: int = 0,
         facts: Sequence[Fact] = (),
     ) -> list[range]:
-        """Write parts, each with the seconds it took, in one transaction; when this returns they are durable.
+        """Write parts in one transaction; when this returns they are durable.
 
         A part that is stored already is left as it is. `written` is the time, in milliseconds since 1970. `facts` are
         stored in the same transaction, which saves a second wait for the disk.
 
-        Returns:
-            The ranges that are stored with another outcome: the objective is not a function of its arguments.
+        Returns the ranges that are stored with another outcome: the objective is not a function of its arguments.
         """
         different: list[range] = []
         with self._transaction():

@@ -58,7 +58,7 @@ def story_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
         counts = ", ".join(f"{count:,} {event}" for event, count in chapter.get("counts", {}).items())
         yield fill(f"{chapter['kind']}{attempt}: {counts}", 80, subsequent_indent="  ")
         if chapter.get("dropped"):
-            yield f"  (the oldest {chapter['dropped']:,} of these are not stored)"
+            yield f"  ({chapter['dropped']:,} of these are no longer stored)"
         yield from lines(chapter.get("entries", ()))
 
 

@@ -62,8 +62,7 @@ def data_digest(objective: Objective) -> str | None:
 def module_hashes(paths: Sequence[str]) -> dict[str, str]:
     """Hash the sources of imported modules below the import paths, except installed packages and optitrip.
 
-    Raises:
-        InputError: if a module was edited after it was imported.
+    Raises InputError if one was edited after it was imported.
     """
     roots = [Path(path).resolve() for path in paths]
     excluded = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(optitrip.__file__).resolve().parent]
@@ -79,9 +78,7 @@ def module_hashes(paths: Sequence[str]) -> dict[str, str]:
         if users and not any(source.is_relative_to(other) for other in excluded):
             module_hash = source_hash(module)
             if module_hash is None:
-                raise InputError(
-                    f"{source} has changed since this process imported it; restart the process, or importlib.reload it"
-                )
+                raise InputError(f"{source} has changed since it was imported; restart, or use importlib.reload")
             hashes[name] = module_hash
     return hashes
 

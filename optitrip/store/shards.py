@@ -9,7 +9,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import differences
@@ -42,11 +41,8 @@ class Shard:
 
     def of(self, items: int, block: int) -> range:
         """Return the items of this shard: all shards are disjoint, cover everything, and are cut at block borders."""
-
-        def border(number: int) -> int:
-            return items if number == self.count else min(items, number * items // self.count // block * block)
-
-        return range(border(self.number - 1), border(self.number))
+        first, last = (number * items // self.count // block * block for number in (self.number - 1, self.number))
+        return range(first, items if self.number == self.count else last)
 
     @property
     def words(self) -> str:
@@ -60,10 +56,8 @@ class Shard:
 def check_one_stage(sweep: Sweep) -> None:
     """Raise InputError if items cannot be shared out beforehand, since later ones depend on earlier results."""
     if not sweep.spec.sharable(sweep.method):
-        raise InputError(
-            f"--shard: this {sweep.spec.word} has several stages, and the later ones need all of the first; run it "
-            "without --shard"
-        )
+        reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
+        raise InputError(f"--shard: {reason}; run it without --shard")
 
 
 def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, accept_changes: bool = False) -> Sweep:
@@ -87,10 +81,12 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
         if changed := differences(tables[0], table):
             raise InputError(f"{source} is of another sweep than {sources[0]}: {'; '.join(changed)}")
     with ExitStack() as stack:
-        journals: list[Journal] = []
-        for source in sources:
-            journals.append(stack.enter_context(closing(Journal(source / JOURNAL, sweep.identity, reading=True))))
-            changed = differences(stored_provenance(journals[0]), stored_provenance(journals[-1]))
+        opened = (Journal(source / JOURNAL, sweep.identity, reading=True) for source in sources)
+        journals = [stack.enter_context(closing(journal)) for journal in opened]
+        provenances = [journal.fact(Provenance) for journal in journals]
+        tables = [provenance.to_json() if provenance else {} for provenance in provenances]
+        for source, table in zip(sources, tables, strict=True):
+            changed = differences(tables[0], table)
             if changed and not accept_changes:
                 listed = "\n".join(f"  {line}" for line in changed)
                 raise StateError(
@@ -98,8 +94,8 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
                     "nothing was joined; --accept-changes joins these shards regardless"
                 )
         state = stack.enter_context(closing(StateDir(root, sweep)))
-        if state.journal.fact(Provenance) is None and (provenance := journals[0].fact(Provenance)):
-            state.journal.note(provenance)
+        if state.journal.fact(Provenance) is None and provenances[0]:
+            state.journal.note(provenances[0])
         state.store_sweep_file(sweep)
         joined = 0
         for source, journal in zip(sources, journals, strict=True):
@@ -111,12 +107,6 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
         say(f"{len(sources)} shards, {joined:,} parts joined in {state.path}")
         check_complete(journals, state.journal)
     return sweep
-
-
-def stored_provenance(journal: Journal) -> dict[str, Any]:
-    """Return the provenance in a journal as a table, empty if there is none."""
-    provenance = journal.fact(Provenance)
-    return provenance.to_json() if provenance else {}
 
 
 def find_state_directory(folder: Path) -> Path:

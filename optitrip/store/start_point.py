@@ -24,10 +24,9 @@ STATE_ROOT = Path(".optitrip")
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
-    """Read a sweep file with changes such as `method.candidates=500`, and look up the point where the sweep starts.
+    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where the sweep starts.
 
-    Raises:
-        InputError: for mistakes in the file, or a point that does not exist or does not fit the space.
+    Raises InputError for mistakes in the file, and for a point that does not exist or does not fit the space.
     """
     return resolve(read_draft(path, overrides), root)
 

@@ -25,8 +25,7 @@ class StateDir:
     def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
         """Open or create the directory; with `fresh`, an existing one is set aside.
 
-        Raises:
-            StateError: if it is locked, cannot be written or belongs to another sweep.
+        Raises StateError if it is locked, cannot be written or belongs to another sweep.
         """
         self.path = root / sweep.label if root else None
         self.difference: str | None = None

@@ -27,8 +27,7 @@ def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> t
 def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
     """Return the sweep with this file, name, identity or MLflow run, and its state directory if it has been run.
 
-    Raises:
-        InputError: if there is no such sweep, or its file cannot be read.
+    Raises InputError if there is no such sweep, or its file cannot be read.
     """
     if is_sweep_file(Path(name)):
         sweep = read(Path(name), overrides, root)
@@ -42,9 +41,7 @@ def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sw
 def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Return the sweep of a state directory, as it was last run.
 
-    Raises:
-        InputError: if its sweep file cannot be read.
-        StateError: if its journal cannot be read, or does not fit the sweep file.
+    Raises InputError if its sweep file cannot be read, StateError if its journal cannot, or does not fit that file.
     """
     with closing(Journal(folder / JOURNAL, folder.name.rpartition("-")[2], reading=True)) as journal:
         origin = journal.fact(Origin)
