@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-from filelock import BaseFileLock
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import differences
@@ -30,7 +29,7 @@ class StateDir:
         self.path = root / sweep.label if root else None
         self.difference: str | None = None
         """How a new sweep differs from the latest of the same name, in a line."""
-        self._lock: BaseFileLock | None = None
+        self._lock = ExitStack()
         if self.path is None or root is None:
             self.journal = Journal(Path(":memory:"))
             return
@@ -39,11 +38,11 @@ class StateDir:
         try:
             new = not self.path.exists()
             self.difference = difference_from_latest(root, sweep.name, identity_fields) if new else None
-            self._lock = locked(self.path)
+            self._lock.callback(locked(self.path).release)
             if fresh and not new:
                 move_aside(self.path)
-                self._lock.release()
-                self._lock = locked(self.path)
+                self._lock.close()
+                self._lock.callback(locked(self.path).release)
             if not identity_file.exists():
                 files.write_atomically(identity_file, files.json_bytes(identity_fields))
             elif changed := differences(json.loads(identity_file.read_bytes()), identity_fields):
@@ -53,7 +52,7 @@ class StateDir:
                 )
             self.journal = Journal(self.path / JOURNAL, sweep.identity)
         except BaseException as error:
-            self._release()
+            self._lock.close()
             if isinstance(error, OSError):
                 raise StateError(
                     f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
@@ -70,11 +69,7 @@ class StateDir:
 
     def close(self) -> None:
         self.journal.close()
-        self._release()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.close()
 
 
 def difference_from_latest(root: Path, name: str, identity_fields: dict[str, Any]) -> str | None:
