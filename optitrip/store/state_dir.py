@@ -28,7 +28,7 @@ class StateDir:
         """
         self.path = root / sweep.label if root else None
         self.difference: str | None = None
-        """How a new sweep differs from the latest of the same name, in a line."""
+        """Line on how a new sweep differs from the latest of the same name; None for a sweep that is not new."""
         self._lock = ExitStack()
         if self.path is None or root is None:
             self.journal = Journal(Path(":memory:"))

@@ -225,7 +225,7 @@ def test_a_renamed_column_is_damage(tmp_path: Path) -> None:
 
 
 def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
-    """Where a lock fails, the journal's epoch does not: the command that opened it last writes, the other one stops."""
+    """If a lock fails, the journal's epoch does not: the command that opened it last writes, the other one stops."""
     first = Journal(tmp_path / "j")
     write(first, part(0, 5))
     second = Journal(tmp_path / "j")
