@@ -52,7 +52,7 @@ def field_types(fact: type[SweepFact]) -> dict[str, Any]:
 def typed(value: Any, kind: Any) -> Any:
     """Return a JSON value as a value of exactly this type, else raise ValueError: to JSON, true is not a number."""
     origin, arguments = get_origin(kind) or kind, get_args(kind)
-    if origin is UnionType:  # of a type and None
+    if origin is UnionType:  # a type or None
         return None if value is None else typed(value, arguments[0])
     if origin is tuple:
         return tuple(typed(entry, arguments[0]) for entry in typed(value, list))
@@ -66,7 +66,7 @@ def typed(value: Any, kind: Any) -> Any:
 
 @dataclass(frozen=True)
 class Epoch(SweepFact):
-    """How many commands have opened the journal to write; a command that is not the latest may not write."""
+    """Number of commands that have opened the journal to write; only the latest of them may write."""
 
     KEY = "epoch"
     number: int
@@ -82,7 +82,7 @@ class JournalName(SweepFact):
 
 @dataclass(frozen=True)
 class Created(SweepFact):
-    """When the journal was created."""
+    """Time when the journal was created."""
 
     KEY = "created"
     time: float
@@ -99,7 +99,7 @@ class Owner(SweepFact):
 
 @dataclass(frozen=True)
 class Origin(SweepFact):
-    """Where the sweep was described: it can be restored from this and the sweep file in the state directory."""
+    """Place where the sweep was described: with the sweep file in the state directory it restores the sweep."""
 
     KEY = "origin"
     name: str
@@ -109,7 +109,7 @@ class Origin(SweepFact):
 
 @dataclass(frozen=True)
 class Provenance(SweepFact):
-    """What the parts depend on beside the sweep file; compared when the sweep is resumed or merged."""
+    """Code, data and libraries that the parts depend on; compared when the sweep is resumed or merged."""
 
     KEY = "provenance"
     block: int
@@ -125,7 +125,7 @@ class Provenance(SweepFact):
 
 @dataclass(frozen=True)
 class Accepted(SweepFact):
-    """When the user last accepted that code, data or libraries had changed; older parts are not checked again."""
+    """Time when the user last accepted that code, data or libraries had changed; older parts are not checked again."""
 
     KEY = "accepted"
     since: int
@@ -134,7 +134,7 @@ class Accepted(SweepFact):
 
 @dataclass(frozen=True)
 class EvaluatingHere(SweepFact):
-    """The loss is being evaluated in the driver's own process; if a new command finds this, the last one crashed."""
+    """Mark of evaluation in the driver's own process; if a new command finds it, the last one crashed."""
 
     KEY = "here"
 
@@ -151,7 +151,7 @@ class RecordedRun(SweepFact):
 
 @dataclass(frozen=True)
 class Delivered(SweepFact):
-    """MLflow has everything about the finished sweep with this number of items, in this experiment of this store."""
+    """Mark that MLflow has all of the finished sweep with this number of items, in this experiment of this store."""
 
     KEY = "delivered"
     items: int
@@ -161,7 +161,7 @@ class Delivered(SweepFact):
 
 @dataclass(frozen=True)
 class StoredStory(SweepFact):
-    """What the scheduler decided in the last run and why, by stage: tables of `scheduler.story`."""
+    """Decisions of the scheduler in the last run, with reasons, by stage: tables of `scheduler.story`."""
 
     KEY = "story"
     chapters: tuple[dict[str, Any], ...]

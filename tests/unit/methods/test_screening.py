@@ -96,7 +96,8 @@ def test_a_worse_surrogate_has_more_verified() -> None:
 
 
 def test_the_losses_are_the_objectives_own() -> None:
-    """Of the best few, of every candidate that was verified, and of the report; the kept ones are the stand-in's."""
+    """Verified candidates, the best few and the report have the objective's losses; the stored losses are the
+    surrogate's."""
     bowl = Bowl(0.01, offset=3)
     found, whole = search(bowl, screen="wrong"), search(bowl)
     screening = found.screening
@@ -144,7 +145,7 @@ def test_failures_of_both_are_recorded() -> None:
 
 
 def test_the_objective_itself_is_called_for_few() -> None:
-    """What screening is for."""
+    """Screening calls the objective itself for few candidates."""
     bowl = Bowl(0.0)
     search(bowl, candidates=20_000, screen="wrong")
     assert bowl.calls <= 64 * 8

@@ -206,7 +206,7 @@ def test_a_gradient_starts_at_the_candidate_of_its_sampler(folder: Path) -> None
 
 
 def test_provenance_hashes_halton_points(folder: Path) -> None:
-    """The witness of a sweep is that of its own candidates: a sampler that changed is seen."""
+    """The hash in a sweep's provenance is of its own candidates: a sampler that changed is found."""
     sweep = read(folder / "even.toml")
     assert sweep.candidates == Candidates(sweep.space, 3, "halton")
     assert hash_of_candidates(sweep.candidates) != hash_of_candidates(Candidates(sweep.space, 3, "random"))
