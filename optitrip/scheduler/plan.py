@@ -45,14 +45,14 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
     state = State(**vars(state))
     state.slots, state.free = dict(state.slots), tuple(map(dict, state.free))
     state.notes = []
-    done: list[Action] = []
+    actions: list[Action] = []
     for event in events:
         match event:
             case Slots():
                 if event.names is not state.names:
                     _update_slots(state, event.names)
             case Cut():
-                done += _cut(state, event.stop)
+                actions += _cut(state, event.stop)
             case Drain():
                 state.draining = True
                 state.note("draining", why="a stop was requested; no more slices are handed out")
@@ -64,9 +64,9 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
                 state.notes.append(event)
             case _:
                 if submit := state.find(event):
-                    done += _take_outcome(state, submit, event)
-    aborts: list[Action] = [action for action in done if isinstance(action, Abort)]
-    actions = aborts or done + stragglers.check(state) + _hand_out(state)
+                    actions += _take_outcome(state, submit, event)
+    aborts: list[Action] = [action for action in actions if isinstance(action, Abort)]
+    actions = aborts or actions + stragglers.check(state) + _hand_out(state)
     state.story = state.story.then(state.notes, state.now)
     return state, actions
 
@@ -105,8 +105,8 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
         state.largest, state.measured = max(state.largest, len(items)), measured
         state.left -= len(items)
         state.note("done", submit, why=f"{event.seconds:.3f} s")
-        return stragglers.drop_twin(state, submit.ticket)
-    put(state, submit.slot, replace(slot, late=False))
+        return stragglers.drop_twin(state, submit.ticket, f"slice {submit.ticket}, of the same items, was done first")
+    put(state, submit.slot, replace(slot, straggling=False))
     if event.kind == "setup error":
         state.note("aborted", submit, why=event.message)
         return [Abort(event.message)]

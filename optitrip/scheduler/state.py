@@ -43,23 +43,23 @@ class Slot:
     """True for a slot that no longer exists, but has slices of unknown outcome."""
     since: float = 0.0
     """Time at which the first slice of the queue was started."""
-    late: bool = False
-    """True if another slot has a backup copy of the first slice; until that is done, the slot gets no other slice."""
+    straggling: bool = False
+    """True if a slice takes or took too long here; the slot gets no more until it returns one."""
 
     @property
     def idle(self) -> bool:
-        return not self.queue and not self.late
+        return not self.queue and not self.straggling
 
     def without(self, submit: Submit, now: float) -> Slot:
         """Return the slot with a slice taken out of its queue."""
         queue = tuple(queued for queued in self.queue if queued is not submit)
         since = now if self.queue[0] is submit else self.since
-        return Slot(queue, self.pace, self.largest, self.removed, since, self.late)
+        return Slot(queue, self.pace, self.largest, self.removed, since, self.straggling)
 
     def with_more(self, submit: Submit, now: float) -> Slot:
         """Return the slot with a slice added to its queue."""
         since = self.since if self.queue else now
-        return Slot((*self.queue, submit), self.pace, self.largest, self.removed, since, self.late)
+        return Slot((*self.queue, submit), self.pace, self.largest, self.removed, since, self.straggling)
 
     def find(self, ticket: int) -> Submit | None:
         return next((submit for submit in self.queue if submit.ticket == ticket), None)
@@ -158,7 +158,7 @@ def put(state: State, name: str, slot: Slot) -> None:
         if before > state.rate / 2:  # a small difference of large numbers
             state.rate = sum(map(rate_of, state.slots.values()))
     for length, level in enumerate(state.free):
-        if length == len(slot.queue) and not slot.removed and not slot.late:
+        if length == len(slot.queue) and not slot.removed and not slot.straggling:
             level[name] = None
         else:
             level.pop(name, None)

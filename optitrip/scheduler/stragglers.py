@@ -25,12 +25,12 @@ def check(state: State) -> list[Action]:
     if state.waiting or state.draining:
         return []
     idle = [name for name in state.names if state.slots[name].idle]
-    late = [name for name, slot in state.slots.items() if slot.queue and is_straggler(state, slot)] if idle else []
-    if reclaimed := [action for name in late for action in _reclaim(state, name)]:
+    stragglers = [name for name, slot in state.slots.items() if idle and slot.queue and is_straggler(state, slot)]
+    if reclaimed := [action for name in stragglers for action in _reclaim(state, name)]:
         return reclaimed
     dropped: list[Action] = []
     without_copy: list[str] = []
-    for name in late:
+    for name in stragglers:
         first = state.slots[name].queue[0]
         if first.ticket not in state.twins:
             without_copy.append(name)
@@ -59,7 +59,7 @@ def _drop_late_copy(state: State, name: str) -> list[Action]:
     first = slot.queue[0]
     unpair(state, first.ticket)
     state.note("dropped", first, why="this backup copy takes too long as well")
-    put(state, name, replace(slot.without(first, state.now), late=True))
+    put(state, name, replace(slot.without(first, state.now), straggling=True))
     return [Cancel(first.ticket)]
 
 
@@ -70,7 +70,7 @@ def _reclaim(state: State, name: str) -> list[Action]:
             state.note("reclaimed", submit, why="it was queued behind a straggler")
             state.requeued += (submit.items,)
             state.waiting += len(submit.items)
-    put(state, name, replace(slot, queue=slot.queue[:1], late=True))
+    put(state, name, replace(slot, queue=slot.queue[:1], straggling=True))
     return [Cancel(submit.ticket) for submit in slot.queue[1:]]
 
 
@@ -80,7 +80,7 @@ def _copy(state: State, name: str, other: str) -> Submit:
     state.next_ticket += 1
     state.note("copied", submit, why=f"slice {first.ticket} at {name} takes much longer than expected")
     state.twins = {**state.twins, first.ticket: submit.ticket, submit.ticket: first.ticket}
-    put(state, name, replace(state.slots[name], late=True))
+    put(state, name, replace(state.slots[name], straggling=True))
     put(state, other, state.slots[other].with_more(submit, state.now))
     return submit
 
@@ -92,8 +92,8 @@ def unpair(state: State, ticket: int) -> bool:
     return paired
 
 
-def drop_twin(state: State, ticket: int) -> list[Action]:
-    """Drop the twin of a slice that is done, if it has one."""
+def drop_twin(state: State, ticket: int, why: str) -> list[Action]:
+    """Drop the twin of a slice, if it has one."""
     twin = state.twins.get(ticket)
     if twin is None:
         return []
@@ -101,7 +101,7 @@ def drop_twin(state: State, ticket: int) -> list[Action]:
     for name, slot in state.slots.items():
         if submit := slot.find(twin):
             put(state, name, slot.without(submit, state.now))
-            state.note("dropped", submit, why="the other copy of this slice was done first")
+            state.note("dropped", submit, why=why)
             return [Cancel(twin)]
     return []
 
@@ -109,4 +109,4 @@ def drop_twin(state: State, ticket: int) -> list[Action]:
 def drop_copies(state: State) -> list[Action]:
     """Drop all backup copies whose originals are in flight."""
     originals = [copy.copy_of for copy in state.in_flight() if copy.copy_of is not None and copy.copy_of in state.twins]
-    return [action for original in originals for action in drop_twin(state, original)]
+    return [action for original in originals for action in drop_twin(state, original, "the stage is cut")]
