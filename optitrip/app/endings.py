@@ -11,7 +11,7 @@ from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, Sta
 from optitrip.output.answer import Answer
 from optitrip.output.outcome import Outcome, Status
 from optitrip.output.text import told
-from optitrip.runtime.memory import peak_bytes
+from optitrip.runtime.process import peak_bytes
 from optitrip.store.state_dir import StateDir
 
 

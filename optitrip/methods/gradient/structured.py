@@ -20,7 +20,7 @@ from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation, NotANumber, batch
 from optitrip.methods.gradient.method import KINKS, Gradient
 from optitrip.methods.shared.consistency import Agreement, compared
-from optitrip.runtime.tracebacks import recorded
+from optitrip.runtime.tracebacks import record_of
 
 DELTA = {1: "delta_up", -1: "delta_down"}
 
@@ -109,7 +109,7 @@ class Deltas(Gradient):
         except (Exception, SystemExit) as error:
             shown = error if not isinstance(error, NotANumber) else TypeError(str(error))
             # One call is for all of them, so none is known to be at fault.
-            problems += self.at_any_side([(RAISED, recorded(index, shown)) for index in asked])
+            problems += self.at_any_side([(RAISED, record_of(index, shown)) for index in asked])
             for side in self.neighbours:
                 columns[DELTA[side.side]][rows] = np.nan
             return

@@ -13,7 +13,7 @@ from optitrip.core.method import NOTHING, AllItems, Points, digest_of
 from optitrip.core.part import Part
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
-from optitrip.runtime.tracebacks import recorded
+from optitrip.runtime.tracebacks import record_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Report:
         try:
             said = context.gradient(point, self.gradient_by) if self.gradient_by else context.report(point)
         except (Exception, SystemExit) as error:
-            return Part(items, {}, Failures.of({items.start: RAISED}, [(RAISED, recorded(items.start, error))]))
+            return Part(items, {}, Failures.of({items.start: RAISED}, [(RAISED, record_of(items.start, error))]))
         return Part(items, {name: np.asarray(value, np.float64) for name, value in said.items()})
 
     def failed_part(self, items: range, problems: Problems) -> Part:
