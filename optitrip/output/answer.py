@@ -1,4 +1,7 @@
-"""Answers: what a sweep found, with all that is shown, tracked and kept of it. One file a method."""
+"""Answers: what a sweep found, in all forms in which it is printed, tracked and stored. One file per method."""
+
+# The bodies of a protocol are its docstrings.
+# pyright: reportReturnType=false
 
 from __future__ import annotations
 
@@ -10,58 +13,47 @@ from optitrip.core.arrays import Array
 
 Rows = list[tuple[str, str]]
 Table = tuple[list[str], list[list[str]]]
-"""The headings of columns, and rows below them."""
+"""Headings of columns, and the rows below them."""
 File = tuple[str, Callable[[], bytes]]
-"""A name, and what makes the contents."""
+"""Name of a file, and a function that makes its contents."""
 
 
 class Answer(Protocol):
-    """Frozen. A route makes it of the results of its stages."""
+    """The answer of a sweep; frozen. A route makes it from the results of its stages."""
 
     @property
     def items(self) -> int:
-        """How many items it covers."""
-        ...
+        """Number of items that it covers."""
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """How many failed, by kind."""
-        ...
+        """Number of failed items by kind."""
 
     @property
     def report(self) -> Mapping[str, float]:
-        """The objective's further figures."""
-        ...
-
-    def fields(self, folder: Path | None) -> dict[str, Any]:
-        """What --json prints of it; `folder` is where its files are."""
-        ...
-
-    def rows(self) -> Rows:
-        """The lines of the short table, in words."""
-        ...
+        """Further figures of the objective."""
 
     @property
-    def shown(self) -> Mapping[str, Any]:
-        """What the objective may show as pictures."""
-        ...
+    def image_source(self) -> Mapping[str, Any]:
+        """Values by variable that the objective may turn into images."""
 
     def with_images(self, images: Mapping[str, Array]) -> Answer:
-        """The same with such pictures, by title."""
-        ...
+        """Return the answer with these images, by title."""
+
+    def fields(self, folder: Path | None) -> dict[str, Any]:
+        """Return the fields for `--json`; `folder` holds its files."""
+
+    def rows(self) -> Rows:
+        """Return the lines of the short table, as label and text."""
 
     def table(self) -> Table | None:
-        """A table below it."""
-        ...
+        """Return a table to be printed below the short one."""
 
     def metrics(self) -> dict[str, float]:
-        """What MLflow charts."""
-        ...
+        """Return the metrics for MLflow."""
 
     def files(self, name: str) -> Iterator[File]:
-        """Its files, for a sweep of this name; pictures, which may fail, come last."""
-        ...
+        """Yield the files, for a sweep of this name; pictures, which may fail, come last."""
 
     def message(self) -> str:
-        """What the user must know beside it, e.g. the first failure in the words of the loss; empty if all is well."""
-        ...
+        """Return what the user must know beside it, e.g. the first failure as it was raised; empty if all is well."""

@@ -17,7 +17,7 @@ from optitrip.methods.shared.report import ReportResult
 from optitrip.output.answer import File, Rows, Table
 from optitrip.output.figures import html
 from optitrip.output.formats import npz_bytes, point_bytes
-from optitrip.output.text import figure, finite, rows_of, told
+from optitrip.output.text import figure, finite, first_failure, variable_rows
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
@@ -127,7 +127,7 @@ class GradientAnswer:
     def rows(self) -> Rows:
         side = {1: "forward", -1: "backward"}
         scheme = "central" if len(self.method.neighbours) == 2 else side[self.method.neighbours[0].side]
-        rows = [("loss at x", f"{self.loss:.12g}"), *rows_of(self.method.points.point(0))]
+        rows = [("loss at x", f"{self.loss:.12g}"), *variable_rows(self.method.points.point(0))]
         rows += [("gradient", f"norm {self.norm:.8g}, largest magnitude {self.max_abs:.8g}, {scheme} differences")]
         rows += [("largest", ", ".join(f"{title} {value:.6g}" for title, value in self.largest()))]
         if self.flagged:
@@ -152,7 +152,7 @@ class GradientAnswer:
         return [(self.method.center.title(int(one)), float(flat[one])) for one in order]
 
     @property
-    def shown(self) -> Mapping[str, Any]:
+    def image_source(self) -> Mapping[str, Any]:
         return {**self.x, **self.gradient}
 
     def with_images(self, images: Mapping[str, Array]) -> GradientAnswer:
@@ -193,9 +193,11 @@ class GradientAnswer:
         yield PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")
 
     def message(self) -> str:
-        first = told(self.result.failures, self.method)
-        first = first or told(self.reported.failures if self.reported else None, self.method, 0, "its report")
-        return first or told(self.derived.failures if self.derived else None, self.method, 0, "its analytic gradient")
+        first = first_failure(self.result.failures, self.method)
+        first = first or first_failure(self.reported.failures if self.reported else None, self.method, 0, "its report")
+        return first or first_failure(
+            self.derived.failures if self.derived else None, self.method, 0, "its analytic gradient"
+        )
 
     def picture(self) -> bytes:
         """The gradient as a row of images or as heat maps, a PNG."""

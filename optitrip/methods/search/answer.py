@@ -18,7 +18,7 @@ from optitrip.methods.shared.report import ReportResult
 from optitrip.output.answer import File, Rows, Table
 from optitrip.output.figures import html, images_png
 from optitrip.output.formats import parquet_bytes, point_bytes
-from optitrip.output.text import figure, finite, rows_of, show, told
+from optitrip.output.text import figure, finite, first_failure, show, variable_rows
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments
 
@@ -49,7 +49,7 @@ class Best:
     def rows(self) -> Rows:
         extreme = "max" if self.maximize else "min"
         rows = [(f"{extreme} loss", f"{self.loss:.8g} at candidate {self.index:,}")]
-        rows += rows_of(self.draws.point(self.index))
+        rows += variable_rows(self.draws.point(self.index))
         return rows + [(name.replace("_", " "), figure(name, value)) for name, value in self.named.items()]
 
 
@@ -128,7 +128,7 @@ class SearchAnswer:
         return self.best.rows() + reported + screened
 
     @property
-    def shown(self) -> Mapping[str, Any]:
+    def image_source(self) -> Mapping[str, Any]:
         return self.x
 
     def with_images(self, images: Mapping[str, Array]) -> SearchAnswer:
@@ -160,9 +160,9 @@ class SearchAnswer:
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
     def first_failure(self) -> str:
-        first = told(self.result.failures, self.draws)
-        first = first or (told(self.screening.failures, self.draws) if self.screening else "")
-        return first or told(self._report_failures, self.draws, self.index, "its report")
+        first = first_failure(self.result.failures, self.draws)
+        first = first or (first_failure(self.screening.failures, self.draws) if self.screening else "")
+        return first or first_failure(self._report_failures, self.draws, self.index, "its report")
 
     def message(self) -> str:
         doubt = screening_doubt(self.screening) if self.screening else ""

@@ -12,7 +12,7 @@ from optitrip.core.arrays import Array
 from optitrip.core.part import Part
 from optitrip.core.progress import Progress
 from optitrip.output.answer import File, Rows, Table
-from optitrip.output.text import told
+from optitrip.output.text import first_failure
 from optitrip.space.candidates import Candidates
 from toy_method.method import HITS, CountResult
 
@@ -67,7 +67,7 @@ class CountAnswer:
         return {}
 
     @property
-    def shown(self) -> Mapping[str, Any]:
+    def image_source(self) -> Mapping[str, Any]:
         return {}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
@@ -90,4 +90,4 @@ class CountAnswer:
         yield FILE, lambda: json.dumps([self.result.count, self.result.first]).encode()
 
     def message(self) -> str:
-        return told(self.result.failures, self.draws)
+        return first_failure(self.result.failures, self.draws)
