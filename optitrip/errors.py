@@ -1,15 +1,4 @@
-"""The exceptions of optitrip.
-
-    OptitripError
-    ├── InputError     the input is wrong: an argument, a sweep file, the loss that it names
-    ├── StateError     the stored state is locked, damaged, of another sweep, or of a loss that has changed
-    ├── NoAnswer       the sweep cannot have an answer
-    └── Stopped        the sweep was stopped, and can be resumed if it has a state directory
-    KeyboardInterrupt
-    └── Interrupted    the sweep was stopped by Ctrl-C
-
-Each carries the outcome of the sweep, if it had started: the best so far, failures, notices.
-"""
+"""The exceptions of optitrip. Each carries the sweep's outcome, if it had started: best so far, failures, notices."""
 
 from __future__ import annotations
 
@@ -28,7 +17,10 @@ class OptitripError(Exception):
 
 
 class InputError(OptitripError):
-    """Wrong input: the message says what it was, what was wanted and what to do, with file:line for sweep files."""
+    """Wrong input: an argument, a sweep file, the loss that it names.
+
+    The message says what it was, what was wanted and what to do, with file:line for sweep files.
+    """
 
 
 class StateError(OptitripError):
@@ -44,7 +36,7 @@ class NoAnswer(OptitripError):
 
 
 class Stopped(OptitripError):
-    """A sweep that was stopped and can be resumed; `signal` is the number of the signal that asked for it, if any."""
+    """A sweep that was stopped and can be resumed if it has a state directory; `signal` is the one that stopped it."""
 
     def __init__(self, message: str, signal: int | None = None) -> None:
         super().__init__(message)

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from optitrip.core.arrays import Array
+from optitrip.core.progress import Partial
 
 Rows = list[tuple[str, str]]
 Table = tuple[list[str], list[list[str]]]
@@ -18,7 +18,7 @@ File = tuple[str, Callable[[], bytes]]
 """Name of a file, and a function that makes its contents."""
 
 
-class Answer(Protocol):
+class Answer(Partial, Protocol):
     """The answer of a sweep; frozen. A route makes it from the results of its stages."""
 
     @property
@@ -39,12 +39,6 @@ class Answer(Protocol):
 
     def with_images(self, images: Mapping[str, Array]) -> Answer:
         """Return the answer with these images, by title."""
-
-    def fields(self, folder: Path | None) -> dict[str, Any]:
-        """Return the fields for `--json`; `folder` holds its files."""
-
-    def rows(self) -> Rows:
-        """Return the lines of the short table, as label and text."""
 
     def table(self) -> Table | None:
         """Return a table to be printed below the short one."""

@@ -74,5 +74,5 @@ class Outcome:
             "report": finite(self.report),
             "state_dir": self.state_dir,
             "mlflow": None if self.mlflow is None else dict(self.mlflow),
-            "notices": [notice.to_json() for notice in self.notices],
+            "notices": [vars(notice) for notice in self.notices],
         }

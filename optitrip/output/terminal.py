@@ -27,12 +27,7 @@ TIME_LEFT = TimeRemainingColumn(compact=True)
 
 
 class LiveLine(Observer):
-    """Shows the progress of a sweep as one line; where stderr is no terminal, prints a plain line now and then.
-
-    Args:
-        console: the terminal behind stderr.
-        counted: counts the items; this observer passes on all that it sees.
-    """
+    """Shows the progress of a sweep as one line; where stderr is no terminal, prints a plain line now and then."""
 
     def __init__(self, console: Console, counted: Progress) -> None:
         self._console, self._counted = console, counted
@@ -133,9 +128,8 @@ def summary(outcome: Outcome) -> Group:
         ("seconds", f"{outcome.seconds:.1f} ({phases})" if phases else f"{outcome.seconds:.1f}"),
         ("memory", ", ".join(f"{who} {peak / 1e6:,.0f} MB" for who, peak in peaks.items() if peak is not None)),
     ]
-    if outcome.items_per_second is not None:
-        rate = f"{outcome.items_per_second:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now"
-        rows.append(("rate", rate))
+    if (rate := outcome.items_per_second) is not None:
+        rows.append(("rate", f"{rate:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now"))
     if outcome.state_dir:
         rows.append(("files", outcome.state_dir))
     if outcome.mlflow:

@@ -44,15 +44,10 @@ def variable_rows(values: Mapping[str, Array]) -> list[tuple[str, str]]:
 
 
 def first_failure(failures: Failures | None, items: Items | None, index: int | None = None, what: str = "") -> str:
-    """Return the first failure as it was raised, with the parameters of the point that failed; empty without one.
+    """Return the first failure of a stage as it was raised, with the parameters of the point that failed; else "".
 
-    Where it is unknown which of an item's points failed, all are shown.
-
-    Args:
-        failures: the failures of a stage.
-        items: the items that the stage's failures, or `index`, refer to.
-        index: the item to show instead of the stage's own.
-        what: the part of the item that failed, e.g. "its report".
+    Where it is unknown which of an item's points failed, all are shown. If the stage's items are not `items`, `index`
+    is the one to show, and `what` says what of it failed, e.g. "its report".
     """
     first = failures.first() if failures else None
     if first is None or items is None:

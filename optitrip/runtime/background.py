@@ -14,11 +14,8 @@ T = TypeVar("T")
 class BackgroundCall(Generic[T]):
     """A call that starts at once in a thread of its own; `result` waits for it.
 
-    The thread is a daemon. Threads of `concurrent.futures` are awaited at exit, even after a third Ctrl-C.
-
-    Args:
-        call: the function to call.
-        over: if given, the thread outlives a call that returned until this event is set.
+    The thread is a daemon. Threads of `concurrent.futures` are awaited at exit, even after a third Ctrl-C. If `over` is
+    given, the thread outlives a call that returned until this event is set.
     """
 
     def __init__(self, call: Callable[[], T], over: threading.Event | None = None) -> None:

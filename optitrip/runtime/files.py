@@ -17,8 +17,7 @@ from optitrip.errors import StateError
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file durably, under another name first, so that no reader ever sees half of it.
 
-    Raises:
-        OSError: if it cannot be written; an old file at `path` is then unchanged.
+    An OSError leaves an old file at `path` unchanged.
     """
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:
@@ -39,10 +38,9 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
 
 
 def lock_folder(path: Path) -> BaseFileLock:
-    """Create a folder if needed and lock it against other commands; the system frees the lock if this process dies.
+    """Create a folder if needed and lock it; raise StateError if another command has locked it.
 
-    Raises:
-        StateError: if another command has locked it.
+    The system frees the lock if this process dies.
     """
     path.mkdir(parents=True, exist_ok=True)
     # Without flock the library would leave a file that outlives a crash; the journal's epoch has to do there.

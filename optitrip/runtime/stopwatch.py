@@ -14,11 +14,7 @@ class Stopwatch:
 
     Time in a phase inside another counts for the inner one only, and time outside all phases counts as "other". Only
     the thread that enters the phases is timed: the work of another thread shows where it is waited for, so no second
-    counts twice.
-
-    Args:
-        began: `time.perf_counter` when the command began; the time since then is the phase "start".
-        now: the clock that `began` was read from.
+    counts twice. If the clock `now` showed `began` when the command began, the time since then is the phase "start".
     """
 
     def __init__(self, began: float | None = None, now: Callable[[], float] = time.perf_counter) -> None:
