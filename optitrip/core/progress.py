@@ -43,7 +43,7 @@ class Curve(Protocol):
 
 
 class Partial(Protocol):
-    """The best so far of a sweep that was stopped; whole answers offer the same."""
+    """The best so far of a sweep that was stopped; a finished answer offers these fields and rows, too."""
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         """Return the fields for `--json`; `folder` holds its files."""

@@ -1,4 +1,4 @@
-"""Streams: one that ignores a closed terminal or pipe, and redirections of what a loss prints."""
+"""Output streams: a tolerant one for a closed terminal or pipe, and redirections of what a loss prints."""
 
 from __future__ import annotations
 

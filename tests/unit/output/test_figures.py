@@ -18,13 +18,13 @@ from optitrip.output.figures import even_scale, html, images_png, rescaled
 
 
 def pixels(png: bytes) -> Array:
-    """Of a PNG, as (height, width, 4) in 0 to 1."""
+    """Decode a PNG into an array (height, width, 4) in 0 to 1."""
     assert png.startswith(b"\x89PNG")
     return imread(io.BytesIO(png), format="png")
 
 
 def count(image: Array, *colour: float) -> int:
-    """How many pixels have this colour, to a hundredth."""
+    """Return how many pixels have this colour, to a hundredth."""
     return int((np.abs(image[:, :, :3] - colour).max(axis=2) < 0.01).sum())
 
 

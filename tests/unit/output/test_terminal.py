@@ -1,4 +1,4 @@
-"""What a person sees of a running sweep."""
+"""The live line of a running sweep."""
 
 from __future__ import annotations
 
