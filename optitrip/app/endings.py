@@ -10,8 +10,8 @@ from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
 from optitrip.output.answer import Answer
 from optitrip.output.outcome import Outcome, Status
-from optitrip.output.text import told
-from optitrip.runtime.memory import peak_bytes
+from optitrip.output.text import first_failure
+from optitrip.runtime.process import peak_bytes
 from optitrip.store.state_dir import StateDir
 
 
@@ -40,7 +40,7 @@ def ended(context: Context, state: StateDir, driver: Driver, error: BaseExceptio
         message = f"{shard.words}: {items} are done. `optitrip merge` joins it with the others: {state.path}"
         return outcome_of(context, state, driver, "shard", len(error.items), message=message)
     if isinstance(error, NoAnswer):
-        error.args = (f"{error}{told(error.failures, error.points)}",)
+        error.args = (f"{error}{first_failure(error.failures, error.points)}",)
         message = f"no answer: {error}"
     if isinstance(error, Stopped | KeyboardInterrupt | OSError):
         done = f"{str(error) or 'interrupted'}: {progress.done:,} of {context.sweep.items:,} {context.sweep.unit}"

@@ -20,7 +20,7 @@ def make_answer(context: Context, found: Any) -> Answer:
     """Return the answer, with pictures of its parameters or of its gradient if the objective can show them."""
     answer = context.sweep.spec.answer(context.sweep, found)
     try:
-        return answer.with_images(context.objective.images(answer.shown))
+        return answer.with_images(context.objective.images(answer.image_source))
     except Exception as error:  # the user's own, and a picture is not what the sweep is for
         text = f"the objective could not picture its parameters: {type(error).__name__}: {error}"
         context.observers.notice(warning("no-picture", text))

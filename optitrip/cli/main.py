@@ -98,7 +98,7 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     from optitrip.cli import exit_status
     from optitrip.core.observer import Observer
     from optitrip.errors import Interrupted, NoAnswer, Stopped
-    from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to
+    from optitrip.output.terminal import ConsoleHandler, LiveLine, log_to
     from optitrip.runtime.signals import stop_signals
     from optitrip.runtime.stopwatch import Stopwatch
     from optitrip.runtime.streams import TolerantStream, stdout_to_stderr
@@ -108,7 +108,7 @@ def run(spec: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     live = LiveLine(errors, spec.spec.progress(spec))
     messages = logging.NullHandler() if quiet else ConsoleHandler(errors)
     # What the loss prints is no result, so it goes where messages go.
-    with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr(), logged_to(messages):
+    with stop_signals(STOPPING) as stop, live.show(), stdout_to_stderr(), log_to(messages):
         options = replace(options, raise_if_stopped=stop.raise_if_stopped)
         try:
             outcome = run_sweep(spec, options, Observer() if quiet else live, Stopwatch(IMPORTED_AT))

@@ -18,7 +18,7 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.failures import INVALID, RAISED, Record
 from optitrip.loss.returns import Evaluation, NotANumber, batch, split
-from optitrip.runtime.tracebacks import recorded
+from optitrip.runtime.tracebacks import record_of
 
 Draw = Callable[[range], dict[str, Array]]
 """Read-only values of a range of items by name, each with leading axis `len(items)`; it can be called for any range."""
@@ -102,7 +102,7 @@ def each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items: rang
             found.problems.append((INVALID, Record(items[len(given)], "TypeError", str(error), "")))
             given.append(FAILED)
         except (Exception, SystemExit) as error:
-            found.problems.append((RAISED, recorded(items[len(given)], error)))
+            found.problems.append((RAISED, record_of(items[len(given)], error)))
             given.append(FAILED)
     enter(given, items, found)
 
@@ -121,7 +121,7 @@ def enter(given: list[Any], items: range, found: Evaluation) -> None:
         except NotANumber as error:
             found.problems.append((INVALID, Record(items[row], "TypeError", str(error), "")))
         except (Exception, SystemExit) as error:  # from the number's own __float__, or its own text
-            found.problems.append((RAISED, recorded(items[row], error)))
+            found.problems.append((RAISED, record_of(items[row], error)))
 
 
 def positional(call: Any, names: Sequence[str]) -> list[str] | None:
@@ -182,7 +182,7 @@ def settle(
             elif isinstance(error, NotANumber):
                 found.problems.append((INVALID, Record(items[group[0]], "TypeError", str(error), "")))
             else:
-                found.problems.append((RAISED, recorded(items[group[0]], error)))
+                found.problems.append((RAISED, record_of(items[group[0]], error)))
             continue
         for name, column in columns.items():
             found.column(name)[offset + group[0] : offset + group[-1] + 1] = column[place : place + len(group)]

@@ -12,7 +12,7 @@ from typing import Any
 from optitrip.core.suggest import nearest
 from optitrip.errors import InputError
 from optitrip.runtime.imports import check_same_module, import_paths, source_hash
-from optitrip.runtime.tracebacks import raised
+from optitrip.runtime.tracebacks import with_trace
 
 
 def find(reference: str, folder: Path) -> Any:
@@ -27,9 +27,9 @@ def find(reference: str, folder: Path) -> Any:
             raise InputError(
                 f"objective {reference}: there is no module {error.name!r} in {looked} or among the installed packages"
             ) from None
-        raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
+        raise InputError(with_trace(f"objective {reference}: importing {module_name} raised", error)) from None
     except (Exception, SystemExit) as error:
-        raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
+        raise InputError(with_trace(f"objective {reference}: importing {module_name} raised", error)) from None
     if getattr(found, "__file__", None):
         source_hash(found)  # to know it again
     for name in attribute.split("."):
@@ -59,7 +59,7 @@ def build(named: Any, reference: str, arguments: Mapping[str, Any], *, factory: 
     except InputError as error:
         raise InputError(f"objective {reference}: {error}") from None
     except (Exception, SystemExit) as error:
-        raise InputError(raised(f"objective {reference}: building it raised", error)) from None
+        raise InputError(with_trace(f"objective {reference}: building it raised", error)) from None
 
 
 def check_arguments(

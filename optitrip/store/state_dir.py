@@ -13,7 +13,7 @@ from optitrip.core.differences import differences
 from optitrip.errors import StateError
 from optitrip.journal.journal import Journal
 from optitrip.runtime import files
-from optitrip.runtime.files import locked, move_aside
+from optitrip.runtime.files import lock_folder, move_aside
 
 JOURNAL, IDENTITY_FILE = "journal.sqlite", "identity.json"
 
@@ -36,11 +36,11 @@ class StateDir:
         try:
             new = not self.path.exists()
             self.differs = difference(root, sweep) if new else None
-            self._lock = locked(self.path)
+            self._lock = lock_folder(self.path)
             if fresh and not new:
                 move_aside(self.path)
                 self._lock.release()
-                self._lock = locked(self.path)
+                self._lock = lock_folder(self.path)
             identity_fields = self.path / IDENTITY_FILE
             if not identity_fields.exists():
                 files.write_atomically(identity_fields, files.json_bytes(plain(sweep.identity_fields)))

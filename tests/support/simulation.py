@@ -38,6 +38,7 @@ from optitrip.journal.fact_base import Fact
 from optitrip.journal.journal import Journal
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.method import Search
+from optitrip.runtime import clock as clocks
 from running import driver, settings
 
 ITEMS = 400
@@ -172,7 +173,7 @@ class Shown(Observers):
             assert there.issuperset(zip(starts, [*starts[1:], part.items.stop], at, strict=True))
 
 
-class Clock:
+class Clock(clocks.Clock):
     """Steps of any length; the time of day jumps back and forth."""
 
     def __init__(self, draw: random.Random) -> None:

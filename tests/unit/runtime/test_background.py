@@ -1,4 +1,4 @@
-"""What is done ahead: the result, or what was raised, is there when it is asked for."""
+"""Background calls: their result or exception is returned or raised where it is asked for."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from optitrip.runtime.background import BackgroundCall
 
 
 def test_a_result_is_waited_for() -> None:
-    """The call runs while the caller goes on; who asks gets its result, as often as they ask."""
+    """The call runs while the caller continues; its result can be asked for more than once."""
     go = threading.Event()
-    ahead = BackgroundCall(lambda: go.wait(60) and "done")
+    call = BackgroundCall(lambda: go.wait(60) and "done")
     go.set()
-    assert (ahead.result(), ahead.result()) == ("done", "done")
+    assert (call.result(), call.result()) == ("done", "done")
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), SystemExit(3), KeyboardInterrupt()])
 def test_what_is_raised_surfaces_where_the_result_is_asked_for(error: BaseException) -> None:
-    """The very exception, nowhere else, and each time; nobody waits for ever."""
+    """It is the very exception, each time, and nobody waits for ever."""
 
     def fails() -> None:
         raise error
 
-    ahead = BackgroundCall(fails, threading.Event())
+    call = BackgroundCall(fails, threading.Event())
     for _ in range(2):
         with pytest.raises(type(error)) as raised:
-            ahead.result()
+            call.result()
         assert raised.value is error
 
 
 def test_a_thread_stays_until_it_is_over() -> None:
-    """What must not outlive its thread has one that stays; it goes when told so."""
+    """A result that must not outlive its thread has a thread that stays until an event is set."""
     over = threading.Event()
     thread = BackgroundCall(threading.current_thread, over).result()
     thread.join(0.05)
