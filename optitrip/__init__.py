@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 IMPORTED_AT = time.perf_counter()
-"""A command counts its seconds from here: this runs before anything large is imported."""
+"""Start of a command's seconds: this line runs before anything large is imported."""
 __all__ = [
     "GradientAnswer",
     "InputError",
@@ -34,29 +34,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "GradientAnswer": "methods.gradient.answer",
-    "SearchAnswer": "methods.search.answer",
-    "Session": "api.session",
-    "gradient": "api.functions",
-    "search": "api.functions",
-    "sweep": "api.functions",
-    "InputError": "errors",
-    "Interrupted": "errors",
-    "NoAnswer": "errors",
-    "OptitripError": "errors",
-    "StateError": "errors",
-    "Stopped": "errors",
-    "batched": "loss.objective",
+    "api.functions": ("gradient", "search", "sweep"),
+    "api.session": ("Session",),
+    "errors": ("InputError", "Interrupted", "NoAnswer", "OptitripError", "StateError", "Stopped"),
+    "loss.objective": ("batched",),
+    "methods.gradient.answer": ("GradientAnswer",),
+    "methods.search.answer": ("SearchAnswer",),
 }
 
 
 def __dir__() -> list[str]:
-    """What a notebook completes."""
+    """Return the names that a notebook completes."""
     return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when they are first used: `optitrip --help` needs none of what they need."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    """Import a public name when it is first used: `optitrip --help` needs none of their modules."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,4 @@
-"""What optitrip raises on purpose.
-
-    OptitripError
-    ├── InputError     what was given is wrong: an argument, a sweep file, the loss that it names
-    ├── StateError     what is stored is locked, damaged, of another sweep, or of a loss that has changed
-    ├── NoAnswer       the sweep cannot have an answer
-    └── Stopped        the sweep was stopped, and can be resumed if it has a state directory
-    KeyboardInterrupt
-    └── Interrupted    the same by Ctrl-C
-
-Each carries the outcome of the sweep, if it had begun: the best so far, failures, notices.
-"""
+"""The exceptions of optitrip. Each carries the sweep's outcome, if it had started: best so far, failures, notices."""
 
 from __future__ import annotations
 
@@ -24,15 +13,18 @@ class OptitripError(Exception):
     """Base of all errors that optitrip raises on purpose."""
 
     outcome: Outcome | None = None
-    """What had become of the sweep by then; None if it had not begun."""
+    """Outcome of the sweep up to then; None if it had not started."""
 
 
 class InputError(OptitripError):
-    """What was given is wrong: says what it was, what was wanted and what to do, with file:line for sweep files."""
+    """Wrong input: an argument, a sweep file, the loss that it names.
+
+    The message says what it was, what was wanted and what to do, with file:line for sweep files.
+    """
 
 
 class StateError(OptitripError):
-    """What is stored cannot be used: locked, damaged, of another sweep, or of a loss that has changed since."""
+    """Stored state that cannot be used: locked, damaged, of another sweep, or of a loss that has changed since."""
 
 
 class NoAnswer(OptitripError):
@@ -44,12 +36,7 @@ class NoAnswer(OptitripError):
 
 
 class Stopped(OptitripError):
-    """A sweep that was stopped, and that can be resumed.
-
-    Args:
-        message: why.
-        signal: the number of the signal that asked for it, if one did.
-    """
+    """A sweep that was stopped and can be resumed if it has a state directory; `signal` is the one that stopped it."""
 
     def __init__(self, message: str, signal: int | None = None) -> None:
         super().__init__(message)
@@ -65,7 +52,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class ShardDone(Exception):
-    """One share of a sweep's items is evaluated; what follows needs the others."""
+    """Raised when one shard's items are evaluated; the next stages need the other shards."""
 
     def __init__(self, items: range) -> None:
         super().__init__(items)
@@ -77,5 +64,4 @@ class Invalid(ValueError):
 
     def __init__(self, path: tuple[str | int, ...], message: str) -> None:
         super().__init__(message)
-        self.path = path
-        self.message = message
+        self.path, self.message = path, message

@@ -19,7 +19,7 @@ from optitrip.config.sweep import Draft
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.loss.loading import signature_of
-from optitrip.runtime.tracebacks import raised
+from optitrip.runtime.tracebacks import with_trace
 
 
 def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
@@ -89,7 +89,7 @@ def digest_of(loss: Any) -> str | None:
     try:
         return str(digest()) if callable(digest) else None
     except Exception as error:
-        raise InputError(raised(f"{reference_of(loss)}: its digest raised", error)) from None
+        raise InputError(with_trace(f"{reference_of(loss)}: its digest raised", error)) from None
 
 
 def without_numpy(value: Any) -> Any:

@@ -15,7 +15,7 @@ from optitrip.errors import InputError
 from optitrip.loss.loading import build, check_parameters, find
 from optitrip.loss.objective import Objective
 from optitrip.runtime.imports import import_paths, use_import_paths
-from optitrip.runtime.tracebacks import raised
+from optitrip.runtime.tracebacks import with_trace
 
 
 def load(sweep: Sweep) -> Objective:
@@ -87,5 +87,5 @@ def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
     except InputError as error:
         raise sweep.mistake(("method", "screen"), str(error)) from None
     except (Exception, SystemExit) as error:
-        raise InputError(raised(f"objective {objective.name}: its screen {choice.word!r} raised", error)) from None
+        raise InputError(with_trace(f"objective {objective.name}: its screen {choice.word!r} raised", error)) from None
     return replace(objective, surrogate=surrogate)

@@ -16,9 +16,9 @@ from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
 from optitrip.output.answer import Answer
 from optitrip.output.outcome import Outcome, Status
-from optitrip.output.text import told
+from optitrip.output.text import first_failure
 from optitrip.runtime import files
-from optitrip.runtime.memory import peak_bytes
+from optitrip.runtime.process import peak_bytes
 from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, stored_items
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
@@ -29,7 +29,7 @@ def make_answer(context: Context, result: Any) -> Answer:
     """Return the answer, with pictures of its parameters or gradient if the objective can draw them."""
     answer = context.sweep.spec.answer(context.sweep, result)
     try:
-        return answer.with_images(context.objective.images(answer.shown))
+        return answer.with_images(context.objective.images(answer.image_source))
     except Exception as error:  # raised by the user's code; a sweep does not fail for want of a picture
         text = f"the objective could not draw its parameters: {type(error).__name__}: {error}"
         context.observers.notice(warning("no-picture", text))
@@ -96,7 +96,7 @@ def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseExc
         message = f"{shard.words}: {items} are done. Join all shards with `optitrip merge`; this one is in {state.path}"
         return outcome_of(context, state, driver, "shard", len(error.items), message=message)
     if isinstance(error, NoAnswer):
-        error.args = (f"{error}{told(error.failures, error.points)}",)
+        error.args = (f"{error}{first_failure(error.failures, error.points)}",)
         message = f"no answer: {error}"
     if isinstance(error, Stopped | KeyboardInterrupt | OSError):
         done = f"{str(error) or 'interrupted'}: {progress.done:,} of {context.sweep.items:,} {context.sweep.unit}"

@@ -19,7 +19,7 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer
 from optitrip.errors import Interrupted, NoAnswer, Stopped
 from optitrip.output.outcome import Outcome
-from optitrip.output.terminal import ConsoleHandler, LiveLine, logged_to, summary
+from optitrip.output.terminal import ConsoleHandler, LiveLine, log_to, summary
 from optitrip.runtime.signals import stop_signals
 from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.runtime.streams import TolerantStream, stdout_to_stderr
@@ -34,7 +34,7 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     live = LiveLine(errors, sweep.spec.progress(sweep))
     messages = logging.NullHandler() if quiet else ConsoleHandler(errors)
     # The loss's own prints are no result, so they go where messages go.
-    with stop_signals(STOPPING) as stop, live.shown(), stdout_to_stderr(), logged_to(messages):
+    with stop_signals(STOPPING) as stop, live.show(), stdout_to_stderr(), log_to(messages):
         options = replace(options, raise_if_stopped=stop.raise_if_stopped)
         try:
             outcome = run_sweep(sweep, options, Observer() if quiet else live, Stopwatch(optitrip.IMPORTED_AT))

@@ -85,13 +85,10 @@ class Failures:
         return Failures(sorted_tuples(runs), sorted_tuples(records))
 
     def replaced(self, ranges: Sequence[range], later: Failures) -> Failures:
-        """Return these failures with those inside `ranges` replaced by the failures of a later attempt.
+        """Return these failures with those inside `ranges` replaced by `later`, those of a later attempt.
 
-        Records that were dropped beyond the first ten are not recovered.
-
-        Args:
-            ranges: disjoint and ascending; all at once, since each call looks at every run.
-            later: the failures of the later attempt, all of them inside `ranges`.
+        `ranges` are disjoint and ascending; all are taken at once, since each call looks at every run. Records that
+        were dropped beyond the first ten are not recovered.
         """
         runs: dict[str, list[tuple[int, int]]] = {}
         for kind in {*self.runs, *later.runs}:

@@ -6,7 +6,7 @@ A notice goes to the logger `optitrip`, into the outcome, into `--json` and to M
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Level = Literal["info", "warning"]
 """Severity: a warning reports something that the user may have to act on; an info reports what optitrip does."""
@@ -40,12 +40,11 @@ Code = Literal[
 
 @dataclass(frozen=True)
 class Notice:
+    """One message; `--json` prints its fields."""
+
     level: Level
     code: Code
     text: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"level": self.level, "code": self.code, "text": self.text}
 
 
 def info(code: Code, text: str) -> Notice:

@@ -63,11 +63,7 @@ def layout(head: bytes) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...], int]
 
 
 def adjacent(*parts: Part) -> range:
-    """Return the joined range of parts.
-
-    Raises:
-        ValueError: if a part does not begin where the one before it ends.
-    """
+    """Return the joined range of parts; raise ValueError if one does not begin where the one before it ends."""
     for left, right in pairwise(parts):
         if left.items.stop != right.items.start:
             raise ValueError(f"parts {left.items} and {right.items} are not adjacent")

@@ -43,7 +43,7 @@ class Curve(Protocol):
 
 
 class Partial(Protocol):
-    """An incomplete answer: the best so far of a sweep that was stopped."""
+    """The best so far of a sweep that was stopped; a finished answer offers these fields and rows, too."""
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         """Return the fields for `--json`; `folder` holds its files."""
@@ -53,14 +53,11 @@ class Partial(Protocol):
 
 
 class Progress(Observer):
-    """Counts the items of main stages. A method overrides `see`, `words` and `best`.
-
-    Args:
-        total: the number of items that the sweep asks for, in its own unit.
-    """
+    """Counts the items of main stages. A method overrides `see`, `words` and `best`."""
 
     def __init__(self, total: int) -> None:
         self.total = total
+        """Number of items that the sweep asks for, in its own unit."""
         self.done = 0
         """Number of items in the journal, in the sweep's unit."""
         self.new = 0

@@ -203,7 +203,7 @@ class Journal:
         while tiles := self.tiling(stage, digest, items, attempt=attempt):
             parts = self.parts(stage, digest, tiles, attempt, failed=True)
             latest = Failures().then(*(part.failures for part, _ in parts))
-            failures = failures.all_replaced(tiles, latest) if attempt else latest
+            failures = failures.replaced(tiles, latest) if attempt else latest
             attempt += 1
         return failures
 

@@ -12,7 +12,7 @@ from typing import Any
 from optitrip.core.suggest import nearest
 from optitrip.errors import InputError
 from optitrip.runtime.imports import check_same_module, import_paths, source_hash
-from optitrip.runtime.tracebacks import raised
+from optitrip.runtime.tracebacks import with_trace
 
 
 def find(reference: str, folder: Path) -> Any:
@@ -29,7 +29,7 @@ def find(reference: str, folder: Path) -> Any:
                 f"objective {reference}: there is no module {missing!r} in {', '.join(paths)} "
                 "or among the installed packages"
             ) from None
-        raise InputError(raised(f"objective {reference}: importing {module_name} raised", error)) from None
+        raise InputError(with_trace(f"objective {reference}: importing {module_name} raised", error)) from None
     if getattr(found, "__file__", None):
         source_hash(found)  # remembered, to notice a change later
     for name in attribute.split("."):
@@ -67,7 +67,7 @@ def build(target: Any, reference: str, arguments: Mapping[str, Any], *, factory:
     except InputError as error:
         raise InputError(f"objective {reference}: {error}") from None
     except (Exception, SystemExit) as error:
-        raise InputError(raised(f"objective {reference}: building it raised", error)) from None
+        raise InputError(with_trace(f"objective {reference}: building it raised", error)) from None
 
 
 def check_parameters(call: Callable[..., Any], reference: str, names: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Problems, Record
-from optitrip.runtime.tracebacks import recorded
+from optitrip.runtime.tracebacks import record_of
 
 
 class NotANumber(TypeError):
@@ -63,7 +63,7 @@ class Evaluation:
         if isinstance(error, NotANumber):
             self.problems.append((INVALID, Record(index, "TypeError", str(error), "")))
         else:
-            self.problems.append((RAISED, recorded(index, error)))
+            self.problems.append((RAISED, record_of(index, error)))
 
     def record_losses_that_are_not_finite(self) -> None:
         failed = {record.index for _, record in self.problems}

@@ -1,1 +1,1 @@
-"""What leaves optitrip: words, tables, files and pictures; helpers that know no method."""
+"""Output: words, tables, files and pictures; helpers that know no method."""

@@ -25,7 +25,7 @@ class Answer(ABC):
     """The base class of answers, one a method; an answer overrides what it has more of than nothing."""
 
     images: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    """Pictures of `shown` by title, if the objective can draw them."""
+    """Images of `image_source` by title, if the objective can draw them."""
 
     @property
     @abstractmethod
@@ -55,8 +55,8 @@ class Answer(ABC):
         return {}
 
     @property
-    def shown(self) -> Mapping[str, Any]:
-        """The values that the objective may show as pictures."""
+    def image_source(self) -> Mapping[str, Any]:
+        """Values by variable that the objective may turn into images."""
         return {}
 
     def with_images(self, images: Mapping[str, Array]) -> Self:

@@ -1,8 +1,7 @@
-"""What a command answers: the same facts for the table, for --json and for MLflow."""
+"""The outcome of a command: the same facts for the table, for `--json` and for MLflow."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,44 +10,45 @@ from typing import Any, Literal
 from optitrip.core.notice import Notice
 from optitrip.core.progress import Partial
 from optitrip.output.answer import Answer
+from optitrip.output.text import finite
 
 Status = Literal["finished", "stopped", "failed", "shard"]
-"""All done; stopped and to be resumed, with the best so far; ended without an answer; one share of it done."""
+"""Status: finished; stopped and resumable, with the best so far; ended without an answer; one shard of it finished."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A sweep's answer, and what it took."""
+    """A sweep's answer, and the time and memory it took."""
 
     name: str
     identity: str
     status: Status
     unit: str
-    """What is counted: candidates or coordinates."""
+    """Plural of what is counted, e.g. candidates."""
     items: int
-    """Of these, how many the answer covers."""
+    """Number of items that the answer covers."""
     evaluated: int
-    """Of these, evaluated by this command; the others were in the journal."""
+    """Number of these that this command evaluated; the others were in the journal."""
     seconds: float
     phases: Mapping[str, float]
     items_per_second: float | None
     state_dir: str | None
     answer: Answer | None = None
     best: Partial | None = None
-    """The best so far of a sweep that was stopped."""
+    """Best so far of a sweep that was stopped."""
     no_answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What --json prints in place of an answer."""
+    """Fields for `--json` in place of an answer."""
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
     report: Mapping[str, float] = field(default_factory=dict[str, float])
     memory: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
     """Peaks of resident memory, in bytes: `driver_bytes`, and `worker_bytes` of the largest worker."""
     mlflow: Mapping[str, str] | None = None
     message: str | None = None
-    """For the user: how to go on, or the first failure."""
+    """Message for the user: how to resume, or the first failure."""
     failures_allowed: bool = True
-    """Whether no more items failed than `[failures] allow` lets pass."""
+    """True if no more items failed than `[failures] allow` permits."""
     notices: tuple[Notice, ...] = ()
-    """The warnings and messages of the run."""
+    """Warnings and messages of the run."""
 
     @property
     def failed(self) -> int:
@@ -71,8 +71,8 @@ class Outcome:
             "memory": dict(self.memory),
             "items_per_second": None if self.items_per_second is None else round(self.items_per_second, 1),
             **found,
-            "report": {name: value if math.isfinite(value) else None for name, value in self.report.items()},
+            "report": finite(self.report),
             "state_dir": self.state_dir,
             "mlflow": None if self.mlflow is None else dict(self.mlflow),
-            "notices": [notice.to_json() for notice in self.notices],
+            "notices": [vars(notice) for notice in self.notices],
         }

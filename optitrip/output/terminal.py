@@ -1,17 +1,17 @@
-"""What a person sees: a live line while a sweep runs, messages, and a short table at the end."""
+"""Terminal output: a live line while a sweep runs, messages, and a short table at the end."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich import box
 from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Column, Table
 from rich.text import Text
 
 from optitrip.core.method import Method
@@ -22,65 +22,58 @@ from optitrip.core.progress import Progress
 from optitrip.output.outcome import Outcome
 
 PIPED_SECONDS = 10.0
-"""Between lines where there is no terminal to redraw one on."""
-RECENT_PARTS = 20
-"""From which the rate is told: an average over all would count the start of Ray for minutes."""
+"""Seconds between lines where stderr is no terminal, on which one line could be redrawn."""
+TIME_LEFT = TimeRemainingColumn(compact=True)
 
 
 class LiveLine(Observer):
-    """Shows how far a sweep is, in the words of its method, and messages.
+    """Shows the progress of a sweep as one line; where stderr is no terminal, prints a plain line now and then."""
 
-    Args:
-        console: the terminal behind stderr.
-        progress: what counts and words the progress; it is told of all that this observer is.
-    """
-
-    def __init__(self, console: Console, progress: Progress) -> None:
-        self._console, self._progress = console, progress
-        self._live: Live | None = None
-        self._main = False
-        self._told_at = time.monotonic()
-        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_PARTS)
+    def __init__(self, console: Console, counted: Progress) -> None:
+        self._console, self._counted = console, counted
+        words = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="crop"))
+        bar = BarColumn(bar_width=None)
+        self._bar = RichProgress(words, bar, console=console, expand=True, refresh_per_second=4, transient=True)
+        self._bar.add_task("", total=counted.total, visible=False)
+        (self._task,) = self._bar.tasks
+        self._is_main = False
+        self._printed_at = time.monotonic()
 
     def stage(self, method: Method) -> None:
-        self._progress.stage(method)
-        self._main = method.main
-        self._recent.clear()
+        self._counted.stage(method)
+        self._is_main = method.main
+        self._bar.reset(self._task.id, completed=self._counted.done)
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        if not self._main:
+        if not self._is_main:
             return
-        self._progress.parts(written, new=new)
+        self._counted.parts(written, new=new)
+        # The bar's rate is a recent one: an average over the whole run would include the start of Ray for minutes.
         if new:
-            self._recent.append((time.monotonic(), self._progress.done))
-        if self._live is None and new and time.monotonic() - self._told_at > PIPED_SECONDS:
-            self._told_at = time.monotonic()
-            self._console.print(self._line(), soft_wrap=True)
+            self._bar.update(self._task.id, completed=self._counted.done)
+        else:  # items of an earlier run say nothing about the rate of this one
+            self._bar.reset(self._task.id, completed=self._counted.done)
+        self._update_words()
+        if new and not self._bar.live.is_started and time.monotonic() - self._printed_at > PIPED_SECONDS:
+            self._printed_at = time.monotonic()
+            self._console.print(Text(self._task.description), soft_wrap=True)
 
     def retried(self, part: Part, times: Times) -> None:
-        self._progress.retried(part, times)
+        self._counted.retried(part, times)
+        self._update_words()
+
+    def _update_words(self) -> None:
+        words, rate = self._counted.words(), self._task.speed
+        if rate:
+            time_left = str(TIME_LEFT.render(self._task)).removeprefix("0")  # a column less, of 80
+            words += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {time_left} left"
+        self._bar.update(self._task.id, description=words, visible=self._counted.done > 0)
 
     @contextmanager
-    def shown(self) -> Generator[None]:
-        """Keep the line on the terminal; where stderr is none, a plain line appears now and then instead."""
-        if not self._console.is_terminal:
+    def show(self) -> Generator[None]:
+        """Show the line on the terminal, if stderr is one, until the body ends."""
+        with self._bar if self._console.is_terminal else nullcontext():
             yield
-            return
-        with Live(get_renderable=self._line, console=self._console, refresh_per_second=4, transient=True) as live:
-            self._live = live
-            yield
-
-    def _line(self) -> Text:
-        progress = self._progress
-        if not progress.done:
-            return Text("")
-        line = progress.words()
-        if len(self._recent) > 1 and self._recent[-1][0] > self._recent[0][0]:
-            (since, before), (until, now) = self._recent[0], self._recent[-1]
-            rate = (now - before) / (until - since)
-            left = clock((progress.total - progress.done) / (rate or 1))
-            line += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {left} left"
-        return Text(line, no_wrap=True, overflow="crop")
 
 
 class Messages(Observer):
@@ -95,7 +88,7 @@ class Messages(Observer):
 
 
 class ConsoleHandler(logging.Handler):
-    """Shows on a terminal what is logged, above the live line."""
+    """Shows log records on a terminal, above the live line."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -106,8 +99,8 @@ class ConsoleHandler(logging.Handler):
 
 
 @contextmanager
-def logged_to(handler: logging.Handler) -> Generator[None]:
-    """Send what the logger `optitrip` is given to a handler, and nowhere else; as it was before afterwards."""
+def log_to(handler: logging.Handler) -> Generator[None]:
+    """Send records of the logger `optitrip` to this handler alone, until the body ends."""
     logger = logging.getLogger("optitrip")
     before = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -121,46 +114,38 @@ def logged_to(handler: logging.Handler) -> Generator[None]:
         logger.propagate = before[1]
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are any."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def summary(outcome: Outcome) -> Group:
-    """The short table at the end, and below it the answer's own, if it has one."""
+    """Return the short table at the end, and below it the answer's own table, if it has one."""
+    failures = ", ".join(f"{count:,} {kind}" for kind, count in outcome.failures.items())
+    failed = f" ({outcome.failed:,} failed: {failures})" if outcome.failed else ""
+    found = outcome.answer or outcome.best
+    phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in outcome.phases.items() if seconds >= 0.05)
+    peaks = {"driver": outcome.memory.get("driver_bytes"), "largest worker": outcome.memory.get("worker_bytes")}
+    rows = [
+        (f"{outcome.name}-{outcome.identity}", outcome.status),
+        (outcome.unit, f"{outcome.items:,}{failed}"),
+        *(found.rows() if found else []),
+        ("seconds", f"{outcome.seconds:.1f} ({phases})" if phases else f"{outcome.seconds:.1f}"),
+        ("memory", ", ".join(f"{who} {peak / 1e6:,.0f} MB" for who, peak in peaks.items() if peak is not None)),
+    ]
+    if (rate := outcome.items_per_second) is not None:
+        rows.append(("rate", f"{rate:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now"))
+    if outcome.state_dir:
+        rows.append(("files", outcome.state_dir))
+    if outcome.mlflow:
+        rows.append(("MLflow", f"experiment {outcome.mlflow['experiment']}, run {outcome.mlflow['run_id']}"))
+        rows.append(("", "optitrip ui shows it"))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-
-    def row(name: str, value: str) -> None:
-        table.add_row(name, Text(value))
-
-    row(f"{outcome.name}-{outcome.identity}", outcome.status)
-    failures = ", ".join(f"{count:,} {kind}" for kind, count in outcome.failures.items())
-    failed = f" ({outcome.failed:,} failed: {failures})" if outcome.failed else ""
-    row(outcome.unit, f"{outcome.items:,}{failed}")
-    found = outcome.answer or outcome.best
-    for name, value in found.rows() if found else []:
-        row(name, value)
-    phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in outcome.phases.items() if seconds >= 0.05)
-    row("seconds", f"{outcome.seconds:.1f} ({phases})" if phases else f"{outcome.seconds:.1f}")
-    peaks = {"driver": outcome.memory.get("driver_bytes"), "largest worker": outcome.memory.get("worker_bytes")}
-    row("memory", ", ".join(f"{who} {peak / 1e6:,.0f} MB" for who, peak in peaks.items() if peak is not None))
-    if outcome.items_per_second is not None:
-        row("rate", f"{outcome.items_per_second:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now")
-    if outcome.state_dir:
-        row("files", outcome.state_dir)
-    if outcome.mlflow:
-        row("MLflow", f"experiment {outcome.mlflow['experiment']}, run {outcome.mlflow['run_id']}")
-        row("", "optitrip ui shows it")
+    for name, text in rows:
+        table.add_row(name, Text(text))
     below = outcome.answer.table() if outcome.answer else None
-    return Group(table, "", classic(*below)) if below else Group(table)
+    return Group(table, "", textbook_table(*below)) if below else Group(table)
 
 
-def classic(heads: list[str], rows: list[list[str]]) -> Table:
-    """Numbers in columns, as in a textbook."""
+def textbook_table(heads: list[str], rows: list[list[str]]) -> Table:
+    """Return numbers in columns, as a textbook prints them."""
     table = Table(box=box.ASCII2, show_edge=False, pad_edge=False, header_style="none")
     for head in heads:
         table.add_column(Text(head), justify="right" if head else "left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Values and failures in words, for people."""
+"""Values and failures as text for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
 
 
 def show(value: Any) -> str:
-    """A value for a reader, in a line or two."""
+    """Return a value as text of a line or two."""
     if isinstance(value, np.ndarray) and value.ndim:
         array: Array = value
         if array.size > SHOWN_ENTRIES and array.dtype.kind in "fiu":
@@ -29,39 +29,33 @@ def show(value: Any) -> str:
 
 
 def figure(name: str, value: float) -> str:
-    """A figure of a report, by its name."""
+    """Return a figure of a report as text, an accuracy as a percentage."""
     return f"{100 * value:.2f} %" if name.endswith("accuracy") and 0 <= value <= 1 else f"{value:.6g}"
 
 
 def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Figures for JSON, which has no NaN."""
+    """Return figures for JSON, which has no NaN and no infinity."""
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
-def rows_of(values: Mapping[str, Array]) -> list[tuple[str, str]]:
-    """One line a variable of one point, given as a batch of one; the first dozen."""
+def variable_rows(values: Mapping[str, Array]) -> list[tuple[str, str]]:
+    """Return one line per variable of a point, given as a batch of one; the first dozen."""
     return [(f"  {name}", show(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
 
 
-def told(failures: Failures | None, items: Items | None, index: int | None = None, what: str = "") -> str:
-    """Show the first failure as it was raised, with the parameters of the point that failed; empty without one.
+def first_failure(failures: Failures | None, items: Items | None, index: int | None = None, what: str = "") -> str:
+    """Return the first failure of a stage as it was raised, with the parameters of the point that failed; else "".
 
-    Where it is not known which of an item's points failed, all are shown.
-
-    Args:
-        failures: of a stage.
-        items: of that stage.
-        index: of the item, where those of the stage are others.
-        what: failed of it.
+    Where it is unknown which of an item's points failed, all are shown. If the stage's items are not `items`, `index`
+    is the one to show, and `what` says what of it failed, e.g. "its report".
     """
     first = failures.first() if failures else None
     if first is None or items is None:
         return ""
     kind, record = first
-    at = record.index if index is None else index
-    sides = range(items.sides(at)) if record.side is None else [record.side]
-    parameters = "\nor\n".join(
-        "\n".join(f"  {name} = {show(values[0])}" for name, values in items.point(at, side).items()) for side in sides
-    )
-    said = record.traceback.rstrip() or record.message
-    return f"\n{items.title(at, record.side)} ({f'{what} ' if what else ''}{kind}), with\n{parameters}\n{said}"
+    item = record.index if index is None else index
+    sides = range(items.sides(item)) if record.side is None else [record.side]
+    points = (items.point(item, side) for side in sides)
+    parameters = ("\n".join(f"  {name} = {show(values[0])}" for name, values in point.items()) for point in points)
+    title = f"{items.title(item, record.side)} ({what + ' ' if what else ''}{kind})"
+    return "\n".join(["", f"{title}, with", "\nor\n".join(parameters), record.traceback.rstrip() or record.message])

@@ -1,4 +1,4 @@
-"""Something that is done in a thread while this one goes on."""
+"""Calls that run in a thread while the caller continues."""
 
 from __future__ import annotations
 
@@ -12,50 +12,41 @@ T = TypeVar("T")
 
 
 class BackgroundCall(Generic[T]):
-    """A call that begins at once in a thread of its own; `result` waits for it.
+    """A call that starts at once in a thread of its own; `result` waits for it.
 
-    The thread is a daemon. Those of `concurrent.futures` are waited for at exit, even by someone who pressed Ctrl-C for
-    the third time.
-
-    Args:
-        call: what is done.
-        over: if given, the thread stays after the call, unless that raised, until this is set.
+    The thread is a daemon. Threads of `concurrent.futures` are awaited at exit, even after a third Ctrl-C. If `over` is
+    given, the thread outlives a call that returned until this event is set.
     """
 
     def __init__(self, call: Callable[[], T], over: threading.Event | None = None) -> None:
         self._call, self._over = call, over
-        self._made: Future[T] = Future()
-        threading.Thread(target=self._run, name="ahead", daemon=True).start()
+        self._future: Future[T] = Future()
+        threading.Thread(target=self._run, name="background call", daemon=True).start()
 
     def _run(self) -> None:
         try:
-            made = self._call()
-        except BaseException as error:  # raised where the result is asked for
-            self._made.set_exception(error)
+            self._future.set_result(self._call())
+        except BaseException as error:  # raised again by `result`
+            self._future.set_exception(error)
             return
-        self._made.set_result(made)
         if self._over is not None:
             self._over.wait()
 
     @property
     def done(self) -> bool:
-        """Whether the call returned or raised."""
-        return self._made.done()
+        """True once the call has returned or raised."""
+        return self._future.done()
 
     def result(self) -> T:
-        """Return what the call returned, once it did.
+        """Wait for the call, and return its result or raise its exception."""
+        return self._future.result()
 
-        Raises:
-            BaseException: what the call raised.
-        """
-        return self._made.result()
-
-    def abandon(self, let_go: Callable[[T], None]) -> None:
-        """Let the result go once it is there, while everybody goes on; only the end of this process waits for that."""
+    def abandon(self, release: Callable[[T], None]) -> None:
+        """Release the result once it exists, without waiting here; only the end of this process waits for that."""
 
         def wait() -> None:
-            with suppress(BaseException):  # nobody asks for what it raised
-                let_go(self.result())
+            with suppress(BaseException):  # nobody asks for the exception
+                release(self.result())
 
         thread = threading.Thread(target=wait, name="abandoned")  # no daemon, so that the interpreter waits for it
         ABANDONED.append(thread)
@@ -63,16 +54,16 @@ class BackgroundCall(Generic[T]):
 
 
 ABANDONED: list[threading.Thread] = []
-"""Threads that wait for what was abandoned, some of them over."""
+"""Threads that wait for abandoned results; some may have ended."""
 
 
 def abandoned() -> bool:
-    """Return whether something that was abandoned is still to be let go."""
+    """Return whether some abandoned result is not released yet."""
     return any(thread.is_alive() for thread in ABANDONED)
 
 
 def await_abandoned(seconds: float | None = None) -> None:
-    """Wait until all that was abandoned is gone, for up to so many seconds."""
+    """Wait until all abandoned results are released, for up to `seconds` for each."""
     for thread in list(ABANDONED):
         thread.join(seconds)
         if not thread.is_alive():

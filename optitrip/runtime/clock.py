@@ -1,32 +1,15 @@
-"""The clock that is handed to whoever waits or notes a time, so that a simulation can hand in another one."""
+"""The clock that is passed to all code that waits or notes a time, so that a simulation can pass another one."""
 
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
 
-class Clock(Protocol):
-    """Tells how late it is, and waits."""
-
-    def monotonic(self) -> float:
-        """Return seconds since some moment; they never go back."""
-        ...
-
-    def wall_ms(self) -> int:
-        """Return the time of day in milliseconds since 1970; it may jump."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-
-class SystemClock:
+class Clock:
     """The clock of this machine."""
 
     def monotonic(self) -> float:
-        """Return seconds since some moment; they never go back."""
+        """Return seconds since some moment; they never decrease."""
         return time.monotonic()
 
     def wall_ms(self) -> int:
@@ -34,8 +17,7 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
         time.sleep(seconds)
 
 
-SYSTEM = SystemClock()
+SYSTEM = Clock()

@@ -1,4 +1,4 @@
-"""The files of a result: written aside, then renamed, so that a reader never sees half of one."""
+"""Files and folders of a sweep: atomic writes, locks, and moving aside."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from optitrip.errors import StateError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file, durably.
+    """Write a file durably, under another name first, so that no reader ever sees half of it.
 
-    Raises:
-        OSError: if it cannot be written; the old file, if there is one, is as it was.
+    An OSError leaves an old file at `path` unchanged.
     """
-    aside = path.with_name(path.name + ".part")
-    with aside.open("wb") as file:
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    aside.replace(path)
-    if hasattr(os, "O_DIRECTORY"):  # the name, too, must outlive a power cut; Windows has no such call
+    unfinished.replace(path)
+    if hasattr(os, "O_DIRECTORY"):  # the name, too, must survive a power cut; Windows has no such call
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -38,11 +37,10 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
     return (json.dumps(table, indent=2) + "\n").encode()
 
 
-def locked(path: Path) -> BaseFileLock:
-    """A directory, made if it is not there, that no other command has; the system lets go of it when this one dies.
+def lock_folder(path: Path) -> BaseFileLock:
+    """Create a folder if needed and lock it; raise StateError if another command has locked it.
 
-    Raises:
-        StateError: if another command has it.
+    The system frees the lock if this process dies.
     """
     path.mkdir(parents=True, exist_ok=True)
     # Without flock the library would leave a file that outlives a crash; the journal's epoch has to do there.
@@ -51,7 +49,7 @@ def locked(path: Path) -> BaseFileLock:
         lock.acquire()
     except Timeout:
         raise StateError(
-            f"{path}: another command is running this sweep; wait for it, or stop it (--state-dir names another place)"
+            f"{path}: another command is running this sweep; wait for it or stop it, or use another --state-dir"
         ) from None
     except OSError as error:
         if error.errno != errno.ENOSYS:
@@ -60,8 +58,8 @@ def locked(path: Path) -> BaseFileLock:
 
 
 def move_aside(path: Path) -> None:
-    """Rename to the first `.old-<number>` that is free."""
+    """Rename a folder or file to the first free `.old-<number>`."""
     number = 1
-    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+    while (free := path.with_name(f"{path.name}.old-{number}")).exists():
         number += 1
-    path.rename(aside)
+    path.rename(free)

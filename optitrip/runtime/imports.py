@@ -1,4 +1,4 @@
-"""Where modules are looked up, and whether the one loaded is the one meant."""
+"""Import paths, and a check that a loaded module is the one that was meant."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from optitrip.errors import InputError
 
 
 def import_paths(folder: Path) -> tuple[str, ...]:
-    """Where modules are looked up before the installed packages: the sweep file's folder, the working directory."""
+    """Return the paths searched before installed packages: the sweep file's folder, then the working directory."""
     return tuple(dict.fromkeys([str(folder), str(Path.cwd())]))
+
+
+def python_paths() -> tuple[str, ...]:
+    """Return the paths that this process searches, installed packages apart, for workers to search as well."""
+    paths = [str(Path(entry or ".").resolve()) for entry in sys.path]
+    installed = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+    own = [path for path in paths if not path.startswith(installed) and Path(path).is_dir()]
+    return tuple(dict.fromkeys([*own, str(Path.cwd())]))
 
 
 def use_import_paths(paths: Sequence[str]) -> None:
@@ -24,10 +32,10 @@ def use_import_paths(paths: Sequence[str]) -> None:
 
 
 def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
-    """Go on unless this process holds another module of this name: one from another folder, or one since edited.
+    """Check that this process has not loaded another module of this name, from another folder or since edited.
 
     Raises:
-        InputError: with what differs; Python would go on with what it holds.
+        InputError: if it has; Python would silently use the loaded one.
     """
     loaded = getattr(sys.modules.get(name), "__file__", None)
     places = [Path(path, *name.split(".")) for path in paths]
@@ -44,16 +52,8 @@ def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
 
 
 def source_hash(module: Any) -> str | None:
-    """A hash of a module's source, the same as when this was first asked of it; None if the file has changed since."""
+    """Return a hash of a module's source as it was at the first call; None if the file has changed since."""
     now = hashlib.blake2b(Path(module.__file__).read_bytes(), digest_size=8).hexdigest()
-    # Kept on the module itself: a module that is imported anew starts anew.
+    # Stored on the module itself, so that it is forgotten when the module is imported anew.
     first = vars(module).setdefault("__optitrip_source__", now)
     return now if first == now else None
-
-
-def python_paths() -> tuple[str, ...]:
-    """Where this process looks for modules, the installed packages apart: workers are to find the same."""
-    own = [str(Path(entry or ".").resolve()) for entry in sys.path]
-    installed = (sys.prefix, sys.base_prefix, sys.exec_prefix)
-    kept = [entry for entry in own if not entry.startswith(installed) and Path(entry).is_dir()]
-    return tuple(dict.fromkeys([*kept, str(Path.cwd())]))

@@ -11,42 +11,36 @@ from optitrip.errors import Stopped
 
 
 class StopRequest:
-    """Whether someone asked to stop.
+    """Records a first signal, which the driver's loop reads between slices; a second signal raises.
 
-    A first signal only leaves a note, which the loop reads between slices: an exception raised from a handler would
-    come out of the middle of anything, and Ray's C code turns it into a SystemError. A second signal raises.
+    An exception raised from a handler would surface anywhere, and Ray's C code turns it into a SystemError.
     """
 
-    def __init__(self, words: str) -> None:
-        self._number, self._words = 0, words
+    def __init__(self, reply: str) -> None:
+        self._number, self._reply = 0, reply
 
-    def note(self, number: int, _frame: object) -> None:
-        """The signal handler."""
+    def handle(self, number: int, _frame: object) -> None:
         if self._number:
             raise KeyboardInterrupt
         self._number = number
-        with suppress(OSError):  # the terminal may be gone
-            os.write(2, self._words.encode())
+        with suppress(OSError):  # the terminal may be closed
+            os.write(2, self._reply.encode())
 
     def raise_if_stopped(self) -> None:
-        """Go on if nobody asked to stop.
-
-        Raises:
-            Stopped: with the signal's number.
-        """
+        """Raise `Stopped` with the signal's number if a signal has arrived."""
         if self._number:
             raise Stopped(f"stopped by {signal.Signals(self._number).name}", self._number)
 
 
 @contextmanager
-def stop_signals(words: str = "") -> Generator[StopRequest]:
-    """Within it, these signals are requests to stop; the first one is answered with `words` on stderr."""
-    request = StopRequest(words)
+def stop_signals(reply: str = "") -> Generator[StopRequest]:
+    """Turn these signals into requests to stop; the first one is answered with `reply` on stderr."""
+    request = StopRequest(reply)
     numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)  # of a terminal that was closed; Windows has none, nohup ignores it
+    hangup = getattr(signal, "SIGHUP", None)  # a terminal was closed; Windows has none, nohup ignores it
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         numbers.append(hangup)
-    before = [signal.signal(number, request.note) for number in numbers]
+    before = [signal.signal(number, request.handle) for number in numbers]
     try:
         yield request
     finally:

@@ -1,4 +1,4 @@
-"""Where the seconds of a command went."""
+"""Time spent in each phase of a command."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ START, OTHER = "start", "other"
 
 
 class Stopwatch:
-    """Seconds by phase, in the order in which they began; their sum is all the time there was.
+    """Seconds by phase, in the order in which the phases began; they add up to the whole time.
 
-    A phase inside another counts for itself only, and what is in none counts as "other". Counted is the time of the
-    thread that goes through the phases: what another does meanwhile shows where it is waited for, so no second counts
-    twice.
-
-    Args:
-        began: `time.perf_counter` when the command began; the time up to now is the phase "start".
-        now: the clock that `began` was read from.
+    Time in a phase inside another counts for the inner one only, and time outside all phases counts as "other". Only
+    the thread that enters the phases is timed: the work of another thread shows where it is waited for, so no second
+    counts twice. If the clock `now` showed `began` when the command began, the time since then is the phase "start".
     """
 
     def __init__(self, began: float | None = None, now: Callable[[], float] = time.perf_counter) -> None:
@@ -40,13 +36,13 @@ class Stopwatch:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """By phase, up to now."""
+        """Seconds by phase, up to now."""
         self._book()
         return dict(self._seconds)
 
     @property
     def total(self) -> float:
-        """All of them, up to now."""
+        """Seconds in all phases, up to now."""
         return sum(self.seconds.values())
 
     def _book(self) -> None:

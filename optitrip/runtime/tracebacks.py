@@ -14,8 +14,8 @@ PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 LOSSES = f"{PACKAGE}objectives{os.sep}"
 
 
-def recorded(index: int, error: BaseException) -> Record:
-    """An exception as it was raised, without our frames: they differ with the way an item was reached."""
+def record_of(index: int, error: BaseException) -> Record:
+    """Return an exception as the record of an item, without our frames: they differ with how the item was reached."""
     trace = error.__traceback__
     while trace and is_internal_frame(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
@@ -27,8 +27,8 @@ def recorded(index: int, error: BaseException) -> Record:
     return Record(index, type(error).__qualname__, message[:MESSAGE_KEPT], lines[-TRACEBACK_KEPT:])
 
 
-def raised(what: str, error: BaseException) -> str:
-    """The user's own traceback, without the frames that led to it."""
+def with_trace(what: str, error: BaseException) -> str:
+    """Return a message followed by the user's own traceback, without the frames that led to it."""
     trace = error.__traceback__
     while trace and trace.tb_next and is_internal_frame(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
@@ -37,6 +37,6 @@ def raised(what: str, error: BaseException) -> str:
 
 
 def is_internal_frame(file: str) -> bool:
-    """Whether a frame's file is ours, a built-in loss excepted, or Python's own import machinery."""
+    """Return whether a file is part of optitrip, built-in losses excepted, or Python's own import machinery."""
     ours = file.startswith(PACKAGE) and not file.startswith(LOSSES)
     return ours or file == importlib.__file__ or file.startswith("<frozen importlib")

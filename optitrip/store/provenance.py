@@ -8,7 +8,6 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from threadpoolctl import threadpool_info
@@ -19,8 +18,9 @@ from optitrip.core.differences import differences
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Accepted, Provenance
 from optitrip.loss.objective import Objective
+from optitrip.runtime.fingerprint import library_versions
 from optitrip.runtime.imports import source_hash
-from optitrip.runtime.tracebacks import raised
+from optitrip.runtime.tracebacks import with_trace
 from optitrip.space.candidates import Candidates
 from optitrip.store.state_dir import StateDir
 
@@ -35,12 +35,7 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
         block=objective.capabilities.block,
         data=data_digest(objective),
         modules=module_hashes(paths),
-        versions={
-            "python": ".".join(platform.python_version_tuple()[:2]),
-            "optitrip": optitrip.__version__,
-            "numpy": version("numpy"),
-            "scipy": version("scipy"),
-        },
+        versions=library_versions(),
         machine={
             "processor": platform.machine(),
             # OpenMP alone decides no bits, and one process may have loaded it and another not yet.
@@ -56,7 +51,7 @@ def data_digest(objective: Objective) -> str | None:
     try:
         return str(digest()) if callable(digest) else None
     except Exception as error:
-        raise InputError(raised(f"objective {objective.name}: its digest raised", error)) from None
+        raise InputError(with_trace(f"objective {objective.name}: its digest raised", error)) from None
 
 
 def module_hashes(paths: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from optitrip.core.differences import differences
 from optitrip.errors import StateError
 from optitrip.journal.journal import Journal
 from optitrip.runtime import files
-from optitrip.runtime.files import locked, move_aside
+from optitrip.runtime.files import lock_folder, move_aside
 
 JOURNAL, IDENTITY_FILE, RESULT, SWEEP_FILE = "journal.sqlite", "identity.json", "result.json", "sweep.toml"
 
@@ -38,11 +38,11 @@ class StateDir:
         try:
             new = not self.path.exists()
             self.difference = difference_from_latest(root, sweep.name, identity_fields) if new else None
-            self._lock.callback(locked(self.path).release)
+            self._lock.callback(lock_folder(self.path).release)
             if fresh and not new:
                 move_aside(self.path)
                 self._lock.close()
-                self._lock.callback(locked(self.path).release)
+                self._lock.callback(lock_folder(self.path).release)
             if not identity_file.exists():
                 files.write_atomically(identity_file, files.json_bytes(identity_fields))
             elif changed := differences(json.loads(identity_file.read_bytes()), identity_fields):

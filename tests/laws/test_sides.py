@@ -27,7 +27,7 @@ from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.shared.report import Report
 from optitrip.methods.shared.verification import Verification
-from optitrip.output.text import told
+from optitrip.output.text import first_failure
 from optitrip.space.variables import arguments
 
 HERE = Path(__file__).parent
@@ -136,7 +136,7 @@ def test_a_failure_names_the_side_that_failed(scheme: str, loss: str) -> None:
     assert [fails(arguments(method.point(2, side), 0)["x"]) for side in range(method.sides(2))] == [
         side == record.side for side in range(method.sides(2))
     ]
-    text = told(found, method)
+    text = first_failure(found, method)
     assert f"x with x[1] one step -h ({kind}), with\n" in text
     (x,) = shown(text)
     assert fails(x)
@@ -181,7 +181,7 @@ def test_nobody_knows_at_which_side_a_worker_died() -> None:
     died = [(DIED, Record(item, "WorkerDied", "3 workers died", "")) for item in (0, 2)]
     found = method.failed_part(range(3), died).failures
     assert [record.side for record in found.records[DIED]] == [0, None]
-    text = told(method.failed_part(range(1, 3), died[1:]).failures, method)
+    text = first_failure(method.failed_part(range(1, 3), died[1:]).failures, method)
     assert "x with x[1] one step +h or -h (died), with\n" in text
     plus, minus = shown(text)
     assert (plus[1], minus[1]) == (0.75, 0.25)
@@ -218,7 +218,7 @@ def test_without_f_of_x_the_message_shows_x_itself() -> None:
     failures = evaluated(method, picky)
     with pytest.raises(NoAnswer) as caught:
         FailFast(method).see(range(1), failures)
-    text = told(caught.value.failures, caught.value.points)
+    text = first_failure(caught.value.failures, caught.value.points)
     assert "x itself (raised), with\n" in text
     assert shown(text)[0].tolist() == [0.1, 0.1, 0.1]
 

@@ -39,6 +39,7 @@ from optitrip.journal.facts import Fact
 from optitrip.journal.journal import Journal
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.search.method import Search
+from optitrip.runtime import clock as clocks
 
 ITEMS = 400
 WAITS = 20_000
@@ -172,7 +173,7 @@ class DurableFirst(Observers):
             assert stored.issuperset(zip(starts, [*starts[1:], part.items.stop], at, strict=True))
 
 
-class Clock:
+class Clock(clocks.Clock):
     """A clock with steps of any length, whose time of day jumps back and forth."""
 
     def __init__(self, draw: random.Random) -> None:

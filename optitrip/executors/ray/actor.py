@@ -15,9 +15,8 @@ import ray.exceptions
 from optitrip.executors.worker import Worker
 from optitrip.runtime.fingerprint import facts
 from optitrip.runtime.imports import use_import_paths
-from optitrip.runtime.memory import peak_bytes
+from optitrip.runtime.process import lead_group, peak_bytes, time_limit
 from optitrip.runtime.streams import capture_output
-from optitrip.runtime.time_limit import lead_group, time_limit
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)

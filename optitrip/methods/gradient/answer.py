@@ -19,7 +19,7 @@ from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOU
 from optitrip.methods.gradient.route import GradientResults
 from optitrip.output.answer import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.formats import npz_bytes, point_bytes
-from optitrip.output.text import finite, rows_of, told
+from optitrip.output.text import finite, first_failure, variable_rows
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
@@ -125,7 +125,7 @@ class GradientAnswer(Answer, GradientResults):
         unchanged, left_out = result.flagged(UNCHANGED), result.flagged(LEFT_OUT)
         rows = [
             ("loss at x", f"{self.loss:.12g}"),
-            *rows_of(self.method.points.point(0)),
+            *variable_rows(self.method.points.point(0)),
             ("gradient", f"norm {self.norm:.8g}, largest magnitude {self.max_abs:.8g}, {scheme} differences"),
             ("largest", ", ".join(f"{title} {value:.6g}" for title, value in self.largest())),
         ]
@@ -150,7 +150,7 @@ class GradientAnswer(Answer, GradientResults):
         return [(self.method.center.title(int(coordinate)), float(flat[coordinate])) for coordinate in order]
 
     @property
-    def shown(self) -> Mapping[str, Any]:
+    def image_source(self) -> Mapping[str, Any]:
         return {**self.x, **self.gradient}
 
     def table(self) -> Table | None:
@@ -190,9 +190,9 @@ class GradientAnswer(Answer, GradientResults):
     def message(self) -> str:
         report, analytic = self.report_result, self.analytic_result
         return (
-            told(self.result.failures, self.method)
-            or told(report.failures if report else None, self.method, 0, "its report")
-            or told(analytic.failures if analytic else None, self.method, 0, "its analytic gradient")
+            first_failure(self.result.failures, self.method)
+            or first_failure(report.failures if report else None, self.method, 0, "its report")
+            or first_failure(analytic.failures if analytic else None, self.method, 0, "its analytic gradient")
         )
 
     def picture(self) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.output.figures import even, images_png, new_figure, png
+from optitrip.output.figures import even_scale, images_png, new_figure, png
 
 MOST_BARS, MOST_VARIABLES = 200, 12
 
@@ -37,7 +37,7 @@ def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], tit
             axes.set(xlabel=f"entry of {name}", ylabel=f"d{name}")
         else:
             table = values.reshape(len(values) if values.ndim > 1 else 1, -1)
-            picture = axes.imshow(table, aspect="auto", interpolation="nearest", cmap="RdBu_r", **even(table))
+            picture = axes.imshow(table, aspect="auto", interpolation="nearest", cmap="RdBu_r", **even_scale(table))
             figure.colorbar(picture, ax=axes, label=f"d{name}")
             axes.set(xlabel=f"column of {name}", ylabel="row")
     figure.suptitle(title)

@@ -21,7 +21,7 @@ from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation, NotANumber, as_batch
 from optitrip.methods.gradient.method import KINKS, Gradient
 from optitrip.methods.shared.consistency import Agreement, compared
-from optitrip.runtime.tracebacks import recorded
+from optitrip.runtime.tracebacks import record_of
 
 DELTA = {1: "delta_up", -1: "delta_down"}
 """The columns of the differences, by side."""
@@ -103,7 +103,7 @@ class Deltas(Gradient):
         except (Exception, SystemExit) as error:
             reported = error if not isinstance(error, NotANumber) else TypeError(str(error))
             # One call is for all of them, so none is known to be at fault.
-            problems += self.at_unknown_side([(RAISED, recorded(index, reported)) for index in stepping])
+            problems += self.at_unknown_side([(RAISED, record_of(index, reported)) for index in stepping])
             for name in self.measured:
                 columns[name][rows] = np.nan
             return

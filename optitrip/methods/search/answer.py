@@ -21,7 +21,7 @@ from optitrip.methods.search.route import SearchResults
 from optitrip.output.answer import Answer, Draw, File, Rows, figure_rows
 from optitrip.output.figures import images_png
 from optitrip.output.formats import parquet_bytes, point_bytes
-from optitrip.output.text import finite, rows_of, show, told
+from optitrip.output.text import finite, first_failure, show, variable_rows
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments
 
@@ -53,7 +53,7 @@ class Best:
 
     def rows(self) -> Rows:
         best = (f"{'max' if self.maximize else 'min'} loss", f"{self.loss:.8g} at candidate {self.index:,}")
-        return [best, *rows_of(self.candidates.point(self.index)), *figure_rows(self.named)]
+        return [best, *variable_rows(self.candidates.point(self.index)), *figure_rows(self.named)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,7 +127,7 @@ class SearchAnswer(Answer, SearchResults):
         return self.report_result.figures if self.report_result else {}
 
     @property
-    def shown(self) -> Mapping[str, Any]:
+    def image_source(self) -> Mapping[str, Any]:
         return self.x
 
     def metrics(self) -> dict[str, float]:
@@ -158,9 +158,9 @@ class SearchAnswer(Answer, SearchResults):
     def message(self) -> str:
         screening, report = self.screening, self.report_result
         failed = (
-            told(self.result.failures, self.candidates)
-            or told(screening.failures if screening else None, self.candidates)
-            or told(report.failures if report else None, self.candidates, self.index, "its report")
+            first_failure(self.result.failures, self.candidates)
+            or first_failure(screening.failures if screening else None, self.candidates)
+            or first_failure(report.failures if report else None, self.candidates, self.index, "its report")
         )
         return "\n".join(filter(None, [self.ended, screening.doubt if screening else "", failed]))
 

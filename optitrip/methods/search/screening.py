@@ -102,6 +102,7 @@ class Screening:
         losses = np.array([screened[n] for n in method.indices])
         numbers = joined([{**self.named, "loss": self.loss}, part.columns], "loss", "")
         named = {name: column[order] for name, column in numbers.items()}
+        failures = by_candidate(part.failures, method.indices)
         offset = self.offset
         if not len(self.index):
             unbiased = np.isin(method.indices, sample) & np.isfinite(part.columns["loss"])
@@ -113,7 +114,7 @@ class Screening:
             screened=np.concatenate([self.screened, losses])[order],
             loss=named.pop("loss"),
             named=named,
-            failures=self.failures.replaced([], by_candidate(part.failures, method.indices)),
+            failures=self.failures.replaced([range(n, n + 1) for n in method.indices], failures),
             offset=offset,
         )
 
@@ -159,8 +160,8 @@ def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Scree
         part: Part = yield verification
         screening = screening.with_more(verification, part, wanted, found.index[sample])
         verified = set(screening.index.tolist())
-        left_out = {n: loss for n, loss in best.items() if n not in verified}
-        wanted = {n: loss for n, loss in left_out.items() if not screening.margin_of(loss) > screening.bound}
+        left_out, bound = {n: loss for n, loss in best.items() if n not in verified}, screening.bound
+        wanted = {n: loss for n, loss in left_out.items() if not screening.margin_of(loss) > bound}
     if not screening.finite.any():
         reason = f"none of the {len(screening.index)} verified candidates has a finite loss"
         raise no_answer(reason, screening.failures, method)

@@ -14,7 +14,7 @@ from optitrip.core.part import Part
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
 from optitrip.methods.shared.base import PointMethod
-from optitrip.runtime.tracebacks import recorded
+from optitrip.runtime.tracebacks import record_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Report(PointMethod[Points]):
         try:
             report = context.gradient(point, self.gradient_by) if self.gradient_by else context.report(point)
         except (Exception, SystemExit) as error:
-            return self.failed_part(items, [(RAISED, recorded(items.start, error))])
+            return self.failed_part(items, [(RAISED, record_of(items.start, error))])
         return Part(items, {name: np.asarray(value, np.float64) for name, value in report.items()})
 
     def failed_part(self, items: range, problems: Problems) -> Part:

@@ -11,7 +11,7 @@ from typing import Any
 from optitrip.core.part import Part
 from optitrip.core.progress import Progress
 from optitrip.output.answer import Answer, File, Rows, Table
-from optitrip.output.text import told
+from optitrip.output.text import first_failure
 from optitrip.space.candidates import Candidates
 from toy_method.method import HITS, CountResult
 
@@ -78,4 +78,4 @@ class CountAnswer(Answer):
         yield FILE, lambda: json.dumps([self.result.count, self.result.first]).encode()
 
     def message(self) -> str:
-        return told(self.result.failures, self.candidates)
+        return first_failure(self.result.failures, self.candidates)

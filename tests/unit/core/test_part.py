@@ -103,7 +103,7 @@ def test_ten_records_are_kept() -> None:
 
 
 def test_records_may_come_in_any_order() -> None:
-    """The lowest indices are kept, not the first to be told of."""
+    """The lowest indices are kept, not those that came first."""
     kinds = dict.fromkeys(range(30), "raised")
     backwards = Failures.of(kinds, [("raised", record(n)) for n in reversed(range(30))])
     assert backwards == failures(kinds)
@@ -135,12 +135,12 @@ def test_cover_is_inclusion(kinds: dict[int, str], first: int, second: int) -> N
 @given(kinds_by_index, st.text(), st.text())
 def test_failures_survive_bytes(kinds: dict[int, str], message: str, trace: str) -> None:
     """Runs and records come back equal, and equal failures have equal bytes."""
-    told = [(kind, Record(index, "E", message, trace)) for index, kind in kinds.items()]
-    found = Failures.of(kinds, told)
+    records = [(kind, Record(index, "E", message, trace)) for index, kind in kinds.items()]
+    found = Failures.of(kinds, records)
     read = Failures.from_bytes(found.to_bytes())
     assert read == found
     assert read.to_bytes() == found.to_bytes()
-    assert Failures.of(dict(reversed(kinds.items())), reversed(told)).to_bytes() == found.to_bytes()
+    assert Failures.of(dict(reversed(kinds.items())), reversed(records)).to_bytes() == found.to_bytes()
 
 
 def test_text_that_is_no_utf8_survives() -> None:
@@ -154,13 +154,19 @@ def test_text_that_is_no_utf8_survives() -> None:
     st.dictionaries(st.integers(0, 40), st.sampled_from(["nan", "died"])),
     st.lists(st.integers(0, 41), unique=True, max_size=10).map(sorted),
 )
-def test_many_ranges_are_replaced_as_one_by_one(before: dict[int, str], after: dict[int, str], ends: list[int]) -> None:
-    """Inside the ranges the failures are the new ones, outside them the old ones, by item."""
+def test_failures_inside_ranges_are_replaced(before: dict[int, str], after: dict[int, str], ends: list[int]) -> None:
+    """Inside the ranges failures and records are the new ones, outside them the old ones; of these, ten a kind."""
     ranges = [range(lo, hi) for lo, hi in zip(ends[::2], ends[1::2], strict=False)]
     inside = {index for items in ranges for index in items}
     new = {index: kind for index, kind in after.items() if index in inside}
     wanted = Failures.of({index: kind for index, kind in before.items() if index not in inside} | new)
-    assert Failures.of(before).replaced(ranges, Failures.of(new)).runs == wanted.runs
+    found = failures(before).replaced(ranges, failures(new))
+    assert found.runs == wanted.runs
+    assert Failures.from_bytes(found.to_bytes()) == found
+    for kind in {*before.values(), *new.values()}:
+        old = sorted(n for n in before if before[n] == kind)[:10]  # the others have no record
+        indices = sorted([n for n in old if n not in inside] + [n for n in new if new[n] == kind])
+        assert [record.index for record in found.records.get(kind, ())] == indices[:10]
 
 
 BITS = {

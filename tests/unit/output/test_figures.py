@@ -14,7 +14,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.search.figures import losses_png
 from optitrip.objectives import Softmax
-from optitrip.output.figures import even, html, images_png, stretched
+from optitrip.output.figures import even_scale, html, images_png, rescaled
 
 
 def pixels(png: bytes) -> Array:
@@ -24,7 +24,7 @@ def pixels(png: bytes) -> Array:
 
 
 def count(image: Array, *colour: float) -> int:
-    """How many pixels have this colour, to a hundredth."""
+    """Return how many pixels have this colour, to a hundredth."""
     return int((np.abs(image[:, :, :3] - colour).max(axis=2) < 0.01).sum())
 
 
@@ -48,18 +48,18 @@ def test_a_row_of_images_shows_signs_on_one_scale() -> None:
 def test_colours_are_stretched_image_by_image() -> None:
     """From the smallest entry to the largest; an image without contrast or with gaps is no error."""
     image = np.linspace(-3, 5, 32 * 32 * 3).reshape(32, 32, 3)
-    assert (stretched(image).min(), stretched(image).max()) == (0, 1)
-    assert np.isfinite(stretched(np.full((2, 2, 3), 7.0))).all()
+    assert (rescaled(image).min(), rescaled(image).max()) == (0, 1)
+    assert np.isfinite(rescaled(np.full((2, 2, 3), 7.0))).all()
     gaps = image.copy()
     gaps[0, 0] = np.nan
-    assert stretched(gaps)[0, 0].tolist() == [1, 1, 1]
+    assert rescaled(gaps)[0, 0].tolist() == [1, 1, 1]
     pixels(images_png({"a": image, "b": np.full((32, 32, 3), np.nan)}, "title"))
 
 
 def test_zero_is_in_the_middle_of_a_range() -> None:
     """However lopsided the values; without any, it is from -1 to 1."""
-    assert even(np.array([-1.0, 3.0, np.nan])) == {"vmin": -3.0, "vmax": 3.0}
-    assert even(np.array([np.nan])) == even(np.zeros(3)) == {"vmin": -1.0, "vmax": 1.0}
+    assert even_scale(np.array([-1.0, 3.0, np.nan])) == {"vmin": -3.0, "vmax": 3.0}
+    assert even_scale(np.array([np.nan])) == even_scale(np.zeros(3)) == {"vmin": -1.0, "vmax": 1.0}
 
 
 GRADIENTS: dict[str, dict[str, Array]] = {

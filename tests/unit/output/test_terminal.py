@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 import pytest
@@ -9,6 +10,8 @@ from rich.console import Console
 
 from examples import LOSSES, METHODS, draws, search
 from optitrip.core.observer import Times
+from optitrip.core.part import Part
+from optitrip.core.progress import Progress
 from optitrip.methods.search.answer import SearchProgress
 from optitrip.output import terminal
 from optitrip.output.terminal import LiveLine
@@ -30,3 +33,37 @@ def test_a_stage_beside_the_main_one_has_no_line(after: str, monkeypatch: pytest
     part = other.evaluate(other.prepare(LOSSES["batched"]), range(other.items))
     live.parts([(part, Times([0], [0]))], new=True)
     assert shown.getvalue().splitlines() == before
+
+
+class Wordy(Progress):
+    """Progress in too many words for a terminal."""
+
+    def words(self) -> str:
+        return f"{self.done:,} " + "of very many items " * 5
+
+
+@pytest.mark.parametrize("progress", [Wordy(20), Progress(20)], ids=["wordy", "short"])
+def test_the_line_fits_the_terminal(progress: Progress) -> None:
+    """The bar takes what the words leave of 80 columns; words that need more are cropped, not folded."""
+    shown = StringIO()
+    live = LiveLine(Console(file=shown, width=80, force_terminal=True), progress)
+    live.stage(search(20))
+    with live.show():
+        live.parts([(Part(range(8), {}), Times([0], [0]))], new=True)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).replace("\r", "\n").splitlines()
+    (line,) = {line.rstrip() for line in lines if line.startswith("8 of")}
+    assert len(line) <= 80
+    assert ("\u2501" in line) == (not isinstance(progress, Wordy))
+
+
+def test_items_of_an_earlier_run_are_not_part_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate needs two reports of this run; what was stored before came at no rate at all."""
+    monkeypatch.setattr(terminal, "PIPED_SECONDS", -1.0)
+    shown = StringIO()
+    live = LiveLine(Console(file=shown, width=200), Progress(20))
+    live.stage(search(20))
+    for lo, new in ((0, False), (4, False), (8, True), (12, True)):
+        live.parts([(Part(range(lo, lo + 4), {}), Times([lo], [0]))], new=new)
+    first, second = shown.getvalue().splitlines()
+    assert first == "12 of 20"
+    assert re.fullmatch(r"16 of 20 \| [\d,.]+/s \| \d+:\d\d left", second)

@@ -10,24 +10,24 @@ from optitrip.runtime.background import BackgroundCall
 
 
 def test_a_result_is_waited_for() -> None:
-    """The call runs while the caller goes on; who asks gets its result, as often as they ask."""
+    """The call runs while the caller continues; its result can be asked for more than once."""
     go = threading.Event()
-    ahead = BackgroundCall(lambda: go.wait(60) and "done")
+    call = BackgroundCall(lambda: go.wait(60) and "done")
     go.set()
-    assert (ahead.result(), ahead.result()) == ("done", "done")
+    assert (call.result(), call.result()) == ("done", "done")
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), SystemExit(3), KeyboardInterrupt()])
 def test_what_is_raised_surfaces_where_the_result_is_asked_for(error: BaseException) -> None:
-    """The very exception, nowhere else, and each time; nobody waits for ever."""
+    """It is the very exception, each time, and nobody waits for ever."""
 
     def fails() -> None:
         raise error
 
-    ahead = BackgroundCall(fails, threading.Event())
+    call = BackgroundCall(fails, threading.Event())
     for _ in range(2):
         with pytest.raises(type(error)) as raised:
-            ahead.result()
+            call.result()
         assert raised.value is error
 
 
