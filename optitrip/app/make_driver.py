@@ -22,11 +22,11 @@ from optitrip.store.state_dir import StateDir
 def make_driver(context: Context, state: StateDir, observer: Observer) -> Generator[Driver]:
     """Make the driver, and note in the journal while it evaluates in this process, which a crash would take along."""
     sweep, executors = context.sweep, context.executors
-    here = executors.begins_here and state.path is not None and not context.options.has_result(sweep)
+    here = executors.starts_here and state.path is not None and not context.options.has_result(sweep)
     if here and state.journal.fact(EvaluatingHere):
         text = "the last command died, perhaps of a loss in its own process: now Ray workers evaluate all"
         observer.notice(warning("crashed-before", text))
-        executors.avoid_this_process()
+        executors.use_workers_only()
         here = False
     executors.use(context.objective, context.paths, observer.notice)
     block, shard = context.objective.capabilities.block, context.options.shard

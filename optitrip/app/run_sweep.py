@@ -54,7 +54,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
                 if options.apart and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no more processes: it will have to be here
                         client = stack.enter_context(SubprocessClient())
-                executors.begin(paths, Observers(log, observer).notice)
+                executors.start_early(paths, Observers(log, observer).notice)
             objective = load(sweep)
         return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, client, log))
 
@@ -87,7 +87,7 @@ def run_loaded(context: Context) -> Outcome:
                 found = driver.run(sweep.spec.route(sweep, context.objective.capabilities))
             finally:
                 if context.release:
-                    context.executors.leave()
+                    context.executors.start_closing()
             with phases.time("files"):
                 answer = make_answer(context, found)
                 folder = stack.enter_context(folder_of_files(context, state.path, tracked=tracker is not None))

@@ -162,7 +162,7 @@ class Loop:
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         sink.take(done)
         for outcome in done:
-            self._executors.see(outcome)
+            self._executors.record_memory(outcome)
             self._output.see(outcome)
             self._slow_blocks.see(outcome)
         return [*outcomes, *remarks]

@@ -306,6 +306,6 @@ def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: Ex
 
 def test_a_loss_that_cannot_travel_says_so_and_the_next_one_works(here: Path, workers: ExecutorManager) -> None:
     """A lock in it: told before anything is evaluated, without an answer, and the workers stay of use."""
-    with pytest.raises(InputError, match="cannot travel to Ray workers"):
+    with pytest.raises(InputError, match="cannot be sent to Ray workers"):
         answer(here, workers, "ray_losses:hole")
     assert answer(here, workers, "ray_losses:function", candidates=5).items == 5

@@ -97,7 +97,7 @@ class Rows:
 
 def come(executors: ExecutorManager) -> None:
     """Wait until workers on their way are there."""
-    while executors._starting is not None and not executors._starting.ready:
+    while executors._starting is not None and not executors._starting.done:
         time.sleep(1e-3)
 
 
@@ -133,7 +133,7 @@ def test_the_answer_is_the_same_whenever_workers_take_over(moment: int) -> None:
     assert moved.loss.tobytes() == go(managed(None)).loss.tobytes()
     assert fleet.asked == 1
     took_over = "evaluating on workers" in watch.said
-    assert took_over == (not executors.begins_here)
+    assert took_over == (not executors.starts_here)
     assert took_over or moment < 3 or moment > 30
     fleet.go.set()
     executors.close()
@@ -210,7 +210,7 @@ def test_workers_that_came_too_late_evaluate_the_next_sweep() -> None:
     come(executors)
     assert go(executors, watch).loss.tobytes() == first.loss.tobytes()
     assert watch.said == ["evaluating on workers"]
-    assert not executors.begins_here
+    assert not executors.starts_here
     executors.close()
 
 

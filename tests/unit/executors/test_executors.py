@@ -131,7 +131,7 @@ def test_an_objective_that_cannot_travel_is_refused(ray_workers: Executor) -> No
     import threading
 
     lock = threading.Lock()
-    with pytest.raises(InputError, match="cannot travel to Ray workers"):
+    with pytest.raises(InputError, match="cannot be sent to Ray workers"):
         ray_workers.load(Objective(lambda x, k, c: float(bool(lock))))
 
 
@@ -252,7 +252,8 @@ def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPa
     failed: Future[Any] = Future()
     failed.set_exception(OutOfMemoryError("killed by the memory monitor"))
     one.submit(0, 0, range(5), *one.slots)
-    one._ended.put((one._at[0], 0, failed))
+    (worker,) = one._ready.values()
+    one._finished.put((worker, 0, failed))
     monkeypatch.setattr(module.ray, "get", get)
     (outcome,) = outcomes(one, 1)
     monkeypatch.undo()
@@ -288,23 +289,24 @@ def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> N
 
 def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
     """Another BLAS core rounds otherwise: the worker is refused, with what differs, and the others go on."""
-    from optitrip.executors.ray import pool as ray_workers
+    from optitrip.executors.ray.lifecycle import Actor, WorkerHandle
+    from optitrip.executors.ray.pool import RayWorkers
 
-    workers = ray_workers.RayWorkers(1, paths=[HERE])
+    workers = RayWorkers(1, paths=[HERE])
     try:
         ready(workers)
         here = sameness.facts()
         other = Future[tuple[str, str, dict[str, str]]]()
         other.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
-        stranger = ray_workers.WorkerHandle(ray_workers.Actor.remote([HERE]))
-        workers._take_in(stranger, None, other)
+        stranger = WorkerHandle(Actor.remote([HERE]))
+        workers._outcomes(stranger, None, other)
         assert len(workers.slots) == 1
         (line,) = workers.notices()
-        assert "far:1 would give other bits: numpy is 1.0 there" in line.text
+        assert "far:1 would not reproduce results bit for bit: numpy is 1.0 there" in line.text
         assert "SIMD is NEON there and less elsewhere" in line.text
-        workers._there.clear()
+        workers._ready.clear()
         with pytest.raises(Stopped, match="no other worker"):
-            workers._take_in(stranger, None, other)
+            workers._outcomes(stranger, None, other)
     finally:
         workers.close()
 
