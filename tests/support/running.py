@@ -55,10 +55,12 @@ def driver(
 
 
 class Lines(Observer):
-    """Keeps what was said."""
+    """Collects notices, and their texts."""
 
     def __init__(self) -> None:
+        self.notices: list[Notice] = []
         self.said: list[str] = []
 
     def notice(self, notice: Notice) -> None:
+        self.notices.append(notice)
         self.said.append(notice.text)
