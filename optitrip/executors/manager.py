@@ -11,7 +11,7 @@ from optitrip.core.notice import Notice, info
 from optitrip.errors import InputError
 from optitrip.executors.ray.environment import joins_cluster, ray_installed
 from optitrip.executors.serial import Serial
-from optitrip.executors.start import Pool, RayPool, Start
+from optitrip.executors.start import RayPool, Start
 from optitrip.runtime.background import BackgroundCall
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         pool: makes workers; None to evaluate in this process only.
     """
 
-    def __init__(self, here: Callable[[], Executor] | None = Serial, pool: Pool | None = None) -> None:
+    def __init__(self, here: Callable[[], Executor] | None = Serial, pool: RayPool | None = None) -> None:
         self._here, self._pool = here, pool
         self._executor: Executor | None = None
         self._on_workers = self._start_failed = False
@@ -54,7 +54,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
     @property
     def may_start(self) -> bool:
-        """True if `start_workers` would start any."""
+        """True if workers can be started to take over from this process."""
         return self.starts_here and self._starting is None and not self._start_failed
 
     def start_early(self, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
@@ -95,9 +95,8 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         return self._executor
 
     def start_workers(self) -> None:
-        """Start workers in the background, to take over from this process."""
-        if self.may_start:
-            self._start(self._objective)
+        """Start workers in the background, to take over from this process, if they `may_start`."""
+        self._start(self._objective)
 
     def replacement(self) -> Executor | None:
         """Return workers that have become ready to take over, once; the executor before them is closed.

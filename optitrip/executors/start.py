@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 from optitrip.core.executor import Executor
 from optitrip.executors.ray.environment import joins_cluster, prepare
@@ -16,22 +16,6 @@ POLL_SECONDS = 0.1
 SWITCH_SECONDS = 1e-4
 """Longest time in seconds for which another thread holds Python's lock while workers start, by default 5 ms. An import
 releases the lock for every file that it reads; beside a loss that holds it, importing Ray took five times as long."""
-
-
-class Pool(Protocol):
-    """Makes executors that evaluate on workers."""
-
-    def prepare(self) -> str:
-        """Do what must be done in the main thread before workers are started; return the text of a notice on it."""
-        ...
-
-    def start(self, paths: tuple[str, ...]) -> Executor:
-        """Start workers, which look for modules in these paths first; called in a thread of its own."""
-        ...
-
-    def describe(self, executor: Executor) -> str:
-        """Return the text of a notice that workers are ready."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -46,15 +30,18 @@ class RayPool:
     """Resources of each worker, by Ray's names."""
 
     def prepare(self) -> str:
+        """Set the environment, in the main thread, before workers are started; return the text of a notice."""
         prepare(self.address)
         return "joining a Ray cluster" if joins_cluster(self.address) else "starting Ray"
 
     def start(self, paths: tuple[str, ...]) -> Executor:
+        """Start workers, which look for modules in these paths first; called in a thread of its own."""
         from optitrip.executors.ray.pool import RayWorkers
 
         return RayWorkers(self.workers, self.address, paths, self.resources)
 
     def describe(self, executor: Executor) -> str:
+        """Return the text of a notice that workers are ready."""
         where = "Ray workers of the cluster" if joins_cluster(self.address) else "local Ray workers"
         return f"evaluating on {getattr(executor, 'wanted', len(executor.slots))} {where}"
 

@@ -52,13 +52,24 @@ class WorkerHandle:
 
 
 class Lifecycle:
-    """The workers of a cluster that is joined or started here: as many as there are slots wanted."""
+    """The workers of a cluster that is joined or started here.
+
+    Args:
+        workers: number of slots wanted; by default one for each CPU of the cluster.
+        address: address of a cluster to join.
+        paths: folders in which workers look for modules first.
+        resources: resources of each worker, by Ray's names: CPU, GPU, memory, or a custom one.
+    """
 
     def __init__(
-        self, workers: int | None, address: str | None, paths: Sequence[str], resources: Mapping[str, float]
+        self,
+        workers: int | None = None,
+        address: str | None = None,
+        paths: Sequence[str] = (),
+        resources: Mapping[str, float] | None = None,
     ) -> None:
         self._ours, self._over = not ray.is_initialized(), threading.Event()
-        each = {"CPU": 1.0, **resources}
+        each = {"CPU": 1.0, **(resources or {})}
         connect(address, math.ceil(workers * each["CPU"]) if workers else None, self._over)
         try:
             held = capacity(each, joins_cluster(address))

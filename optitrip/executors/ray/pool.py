@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from queue import Empty
 from typing import Any
@@ -23,25 +22,7 @@ from optitrip.executors.ray.lifecycle import Lifecycle, WorkerHandle
 
 
 class RayWorkers(Lifecycle):
-    """An executor with as many actors as there are slots.
-
-    Args:
-        workers: number of slots wanted; by default one for each CPU of the cluster.
-        address: address of a cluster to join.
-        paths: folders in which workers look for modules first.
-        resources: resources of each worker, by Ray's names: CPU, GPU, memory, or a custom one.
-    """
-
-    def __init__(
-        self,
-        workers: int | None = None,
-        address: str | None = None,
-        paths: Sequence[str] = (),
-        resources: Mapping[str, float] | None = None,
-    ) -> None:
-        super().__init__(workers, address, paths, resources or {})
-        self._methods: dict[int, Any] = {}
-        """References to methods by stage."""
+    """An executor with as many actors as there are slots."""
 
     def load(self, objective: Any) -> None:
         try:
@@ -56,7 +37,7 @@ class RayWorkers(Lifecycle):
             ) from None
 
     def stage(self, number: int, method: Any) -> None:
-        self._methods[number] = put(method, "the point", self._notices)
+        self._methods = {number: put(method, "the point", self._notices)}  # earlier ones leave the object store
 
     def set_time_limit(self, seconds: float | None) -> bool:
         self._limit = seconds

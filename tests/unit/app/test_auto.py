@@ -17,6 +17,7 @@ from optitrip.core.observer import Observers, Times
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
+from optitrip.executors.start import RayPool
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.progress import SearchProgress
 from optitrip.methods.shared.consistency import Agreement
@@ -28,10 +29,11 @@ MOMENTS = 45
 """The search is over after fewer waits."""
 
 
-class Fleet:
+class Fleet(RayPool):
     """A pool whose workers are there once `go` is set."""
 
     def __init__(self, make: Callable[[], Executor] = Serial) -> None:
+        super().__init__()
         self.make, self.go, self.asked = make, threading.Event(), 0
 
     def prepare(self) -> str:
