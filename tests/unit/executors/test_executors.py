@@ -1,4 +1,4 @@
-"""What every executor must do, and what Ray workers must survive."""
+"""Tests of every executor, and of Ray workers that die or differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Make = Callable[[], Executor]
 
 @pytest.fixture(scope="module")
 def ray_workers(local_ray: None) -> Iterator[Executor]:
-    """Two workers for all of these tests."""
+    """Start two workers for all of these tests."""
     del local_ray
     with lasting_workers(2) as executor:
         yield executor
@@ -44,17 +44,17 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 @pytest.fixture
 def executor(make: Make) -> Iterator[Executor]:
-    one = make()
-    yield one
-    one.close()
+    executor = make()
+    yield executor
+    executor.close()
 
 
 def outcomes(executor: Executor, count: int) -> list[Done | Failed]:
-    found: list[Done | Failed] = []
+    collected: list[Done | Failed] = []
     end = time.monotonic() + 60
-    while len(found) < count and time.monotonic() < end:
-        found += executor.wait(0.5)
-    return found
+    while len(collected) < count and time.monotonic() < end:
+        collected += executor.wait(0.5)
+    return collected
 
 
 def ready(executor: Executor) -> None:
@@ -64,7 +64,7 @@ def ready(executor: Executor) -> None:
 
 
 def only_outcome(executor: Executor, objective: Any, method: Any, items: range) -> Done | Failed:
-    """What becomes of one slice."""
+    """Evaluate one slice, and return its outcome."""
     executor.load(objective)
     executor.stage(0, method)
     ready(executor)
@@ -75,9 +75,9 @@ def only_outcome(executor: Executor, objective: Any, method: Any, items: range) 
 
 def test_each_ticket_has_one_outcome_with_its_part(executor: Executor) -> None:
     """Slices come back under their tickets with the bits of an evaluation on the spot."""
-    one = search(ITEMS)
+    method = search(ITEMS)
     executor.load(LOSSES["batched"])
-    executor.stage(3, one)
+    executor.stage(3, method)
     ready(executor)
     ranges = {7: range(0, 11), 9: range(11, 100), 8: range(250, 300)}
     for ticket, items in ranges.items():
@@ -87,12 +87,12 @@ def test_each_ticket_has_one_outcome_with_its_part(executor: Executor) -> None:
     for ticket, items in ranges.items():
         outcome = done[ticket]
         assert isinstance(outcome, Done)
-        assert bits(outcome.part) == bits(one.evaluate(LOSSES["batched"], items))
+        assert bits(outcome.part) == bits(method.evaluate(LOSSES["batched"], items))
         assert outcome.seconds > 0
 
 
 def test_a_cancelled_slice_has_no_outcome(executor: Executor) -> None:
-    """What is cancelled is forgotten."""
+    """A cancelled slice is dropped, and the others are evaluated."""
     executor.load(LOSSES["scalar"])
     executor.stage(0, search(ITEMS))
     ready(executor)
@@ -103,7 +103,7 @@ def test_a_cancelled_slice_has_no_outcome(executor: Executor) -> None:
     assert executor.wait(0.2) == []
 
 
-def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -> None:
+def test_an_error_outside_the_loss_is_raised_not_recorded(executor: Executor) -> None:
     """A method that cannot be prepared is the kind of failure that ends a sweep, with its message."""
 
     class Unprepared:
@@ -119,15 +119,15 @@ def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -
 
 
 def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised(ray_workers: Executor) -> None:
-    """The worker's own reason reaches the user."""
+    """The message of the worker's exception reaches the user."""
     outcome = only_outcome(ray_workers, Objective(CannotPrepare()), search(ITEMS), range(2))
     assert isinstance(outcome, Failed)
     assert outcome.kind == "raised"
     assert "this worker lacks the simulator" in outcome.message
 
 
-def test_an_objective_that_cannot_travel_is_refused(ray_workers: Executor) -> None:
-    """What cannot be pickled is told before anything starts, with what to do."""
+def test_an_objective_that_cannot_be_sent_is_refused(ray_workers: Executor) -> None:
+    """An objective that cannot be pickled is reported before anything starts, with what to do."""
     import threading
 
     lock = threading.Lock()
@@ -150,8 +150,8 @@ def test_only_the_slice_that_had_begun_counts_as_a_death(ray_workers: Executor, 
     slot = ray_workers.slots[0]
     for ticket in range(3):
         ray_workers.submit(ticket, 0, range(100 * ticket, 100 * ticket + 100), slot)
-    found = outcomes(ray_workers, 3)
-    assert [(o.ticket, o.kind) for o in found if isinstance(o, Failed)] == [(0, "died"), (1, "lost"), (2, "lost")]
+    failed = outcomes(ray_workers, 3)
+    assert [(o.ticket, o.kind) for o in failed if isinstance(o, Failed)] == [(0, "died"), (1, "lost"), (2, "lost")]
 
 
 def test_the_objective_finds_read_only_arrays(make: Make) -> None:
@@ -221,7 +221,7 @@ def test_arrays_of_the_objective_are_read_only_everywhere(make: Make) -> None:
 
 
 def test_what_cannot_be_pickled_is_evaluated_as_it_is() -> None:
-    """The serial executor serves what no worker could have."""
+    """The serial executor evaluates a loss that could not be sent to a worker."""
     import threading
 
     lock = threading.Lock()
@@ -236,40 +236,40 @@ def test_what_cannot_be_pickled_is_evaluated_as_it_is() -> None:
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's memory monitor raises an error of its own kind, for every later call too; the actor is buried."""
+    """Ray's memory monitor raises an error of its own kind, for every later call too; the worker is replaced."""
     from ray.exceptions import OutOfMemoryError
 
     from optitrip.executors.ray import pool as module
 
-    one = module.RayWorkers(1, paths=[HERE])
-    one.load(LOSSES["scalar"])
-    one.stage(0, search(ITEMS))
-    ready(one)
+    workers = module.RayWorkers(1, paths=[HERE])
+    workers.load(LOSSES["scalar"])
+    workers.stage(0, search(ITEMS))
+    ready(workers)
 
     def get(call: Any, **options: Any) -> Any:
         raise OutOfMemoryError("killed by the memory monitor")
 
     failed: Future[Any] = Future()
     failed.set_exception(OutOfMemoryError("killed by the memory monitor"))
-    one.submit(0, 0, range(5), *one.slots)
-    (worker,) = one._ready.values()
-    one._finished.put((worker, 0, failed))
+    workers.submit(0, 0, range(5), *workers.slots)
+    (worker,) = workers._ready.values()
+    workers._finished.put((worker, 0, failed))
     monkeypatch.setattr(module.ray, "get", get)
-    (outcome,) = outcomes(one, 1)
+    (outcome,) = outcomes(workers, 1)
     monkeypatch.undo()
     assert isinstance(outcome, Failed)
     assert outcome.kind == "died"
-    assert one.slots == ()
-    ready(one)
-    one.submit(1, 0, range(5), *one.slots)
-    (outcome,) = outcomes(one, 1)
+    assert workers.slots == ()
+    ready(workers)
+    workers.submit(1, 0, range(5), *workers.slots)
+    (outcome,) = outcomes(workers, 1)
     assert isinstance(outcome, Done)
-    one.close()
+    workers.close()
 
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
-    """With what it wants and what there is."""
+    """The message names the resources of a worker and those of the machine."""
     from optitrip.executors.ray.pool import RayWorkers
 
     with pytest.raises(InputError, match=r"a worker wants .*'GPU': 64"):
@@ -277,7 +277,7 @@ def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
 
 
 def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> None:
-    """Of a process of its own; what this process takes is known without being told."""
+    """Only a worker in a process of its own reports its memory: that of this process is known."""
     method = search(20)
     for executor, elsewhere in ((Serial(), False), (ray_workers, True)):
         done = only_outcome(executor, LOSSES["scalar"], method, range(20))
@@ -288,7 +288,7 @@ def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> N
 
 
 def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
-    """Another BLAS core rounds otherwise: the worker is refused, with what differs, and the others go on."""
+    """Another BLAS core rounds differently: the worker is rejected, with what differs, and the others stay in use."""
     from optitrip.executors.ray.lifecycle import Actor, WorkerHandle
     from optitrip.executors.ray.pool import RayWorkers
 
@@ -296,23 +296,24 @@ def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None)
     try:
         ready(workers)
         here = sameness.facts()
-        other = Future[tuple[str, str, dict[str, str]]]()
-        other.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
+        start = Future[tuple[str, str, dict[str, str]]]()
+        start.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
         stranger = WorkerHandle(Actor.remote([HERE]))
-        workers._outcomes(stranger, None, other)
+        workers._outcomes(stranger, None, start)
         assert len(workers.slots) == 1
-        (line,) = workers.notices()
-        assert "far:1 would not reproduce results bit for bit: numpy is 1.0 there" in line.text
-        assert "SIMD is NEON there and less elsewhere" in line.text
+        (notice,) = workers.notices()
+        assert notice.code == "worker-refused"
+        assert "far:1 would not reproduce results bit for bit: numpy is 1.0 there" in notice.text
+        assert "SIMD is NEON there and less elsewhere" in notice.text
         workers._ready.clear()
         with pytest.raises(Stopped, match="no other worker"):
-            workers._outcomes(stranger, None, other)
+            workers._outcomes(stranger, None, start)
     finally:
         workers.close()
 
 
-def test_a_loss_that_changes_the_random_state_of_its_process_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    """What it returns may then depend on what its worker did before."""
+def test_a_loss_that_changes_the_random_state_of_its_process_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its result may then depend on what its worker evaluated before."""
 
     def careless(x: Array, k: int, c: float) -> float:
         return float(np.random.random())  # noqa: NPY002
@@ -320,6 +321,6 @@ def test_a_loss_that_changes_the_random_state_of_its_process_is_told(capfd: pyte
     def careful(x: Array, k: int, c: float) -> float:
         return float(np.random.default_rng(k).random())
 
-    for loss, told in ((careful, False), (careless, True)):
+    for loss, reported in ((careful, False), (careless, True)):
         Worker(Objective(loss)).evaluate(search(5), range(5))
-        assert ("random state" in capfd.readouterr().err) == told
+        assert ("random state" in capfd.readouterr().err) == reported
