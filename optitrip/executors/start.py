@@ -23,11 +23,11 @@ class RayPool:
     """Makes Ray workers; Ray is imported when they are started."""
 
     workers: int | None = None
-    """Number of slots; None for one a CPU."""
+    """Number of slots; None for one for each CPU of the cluster."""
     address: str | None = None
     """Address of a Ray cluster to join."""
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Resources of each worker, by Ray's names."""
+    """Resources of each worker, by Ray's names: CPU, GPU, memory, or a custom one."""
 
     def prepare(self) -> str:
         """Set the environment, in the main thread, before workers are started; return the text of a notice."""

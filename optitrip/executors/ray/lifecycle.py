@@ -52,13 +52,9 @@ class WorkerHandle:
 
 
 class Lifecycle:
-    """The workers of a cluster that is joined or started here.
+    """The workers of a cluster that is joined or started here, with the fields of `RayPool` as arguments.
 
-    Args:
-        workers: number of slots wanted; by default one for each CPU of the cluster.
-        address: address of a cluster to join.
-        paths: folders in which workers look for modules first.
-        resources: resources of each worker, by Ray's names: CPU, GPU, memory, or a custom one.
+    Workers look for modules in `paths` first.
     """
 
     def __init__(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 PROVEN = 3
 """Number of slices that must die on a node, and on no other one, to prove that the node is the cause."""
 
@@ -15,13 +13,12 @@ class Quarantine:
     """The slices that died on each node since a slice was last evaluated there."""
 
     def __init__(self) -> None:
-        self._died: defaultdict[str, set[Work]] = defaultdict(set)
-        self._cleared: defaultdict[str, set[Work]] = defaultdict(set)
-        """Those of them that were evaluated elsewhere."""
+        self._died: dict[str, dict[Work, bool]] = {}
+        """Slices by node, each with whether it was evaluated elsewhere."""
 
     def died(self, node: str, work: Work) -> None:
         """Record that a worker died on a node under a slice."""
-        self._died[node].add(work)
+        self._died.setdefault(node, {}).setdefault(work, False)
 
     def done(self, node: str, work: Work) -> list[str]:
         """Record that a slice, or a piece of one that died elsewhere, was evaluated on a node.
@@ -30,17 +27,13 @@ class Quarantine:
             The nodes that this proves to be the cause.
         """
         self._died.pop(node, None)
-        self._cleared.pop(node, None)
         stage, items = work
         proven: list[str] = []
-        for other, dead in self._died.items():
-            cleared = self._cleared[other]
-            before = len(cleared)
-            cleared |= {
-                (number, died)
-                for number, died in dead
-                if number == stage and died.start <= items.start and items.stop <= died.stop
-            }
-            if before < PROVEN <= len(cleared):
+        for other, died in self._died.items():
+            before = sum(died.values())
+            for number, dead in died:
+                if number == stage and dead.start <= items.start and items.stop <= dead.stop:
+                    died[number, dead] = True
+            if before < PROVEN <= sum(died.values()):
                 proven.append(other)
         return proven
