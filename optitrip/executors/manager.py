@@ -38,7 +38,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._starting: Start | None = None
         self._closing: BackgroundCall[None] | None = None
         self.next_ticket = 0
-        """Number of the next ticket. It goes on counting in the next sweep, since an executor may still hold slices."""
+        """Number of the next ticket. The next sweep continues the count, since an executor may still hold slices."""
         self.memory: int | None = None
         """Highest resident memory of a worker in bytes; None where everything runs in this process."""
 
