@@ -72,6 +72,8 @@ class World(Observers):
             logging_level=logging.ERROR,
         )
         self.executor = RayWorkers(nodes, address=self.cluster.address, paths=[HERE])
+        while len(self.executor.slots) < nodes:  # else a busy machine would be done before the fault, or give up
+            self.executor.wait(0.1)
         self.journal = Journal(Path(":memory:"))
         self.said: list[str] = []
         self.after, self.written = 3, 0
