@@ -25,11 +25,11 @@ def make_driver(context: Context, state: StateDir, observer: Observer) -> Genera
     process, now and at the next attempt, so the next run that finds the fact evaluates on workers only.
     """
     sweep, options, executors, journal = context.sweep, context.options, context.executors, state.journal
-    here = executors.begins_here and state.path is not None and not options.has_result(sweep)
+    here = executors.starts_here and state.path is not None and not options.has_result(sweep)
     if here and journal.fact(EvaluatingHere):
         text = "the last command crashed, perhaps because of the loss; all items are now evaluated on Ray workers"
         observer.notice(warning("crashed-before", text))
-        executors.avoid_this_process()
+        executors.use_workers_only()
         here = False
     executors.use(context.objective, context.paths, observer.notice)
     block, shard = context.objective.capabilities.block, options.shard

@@ -45,7 +45,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
                 if options.mlflow_process and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no process can be started: MLflow is used in this one
                         client = stack.enter_context(SubprocessClient())
-                executors.begin(paths, Observers(log, observer).notice)
+                executors.start_early(paths, Observers(log, observer).notice)
             objective = load(sweep)
         return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, client, log))
 
@@ -75,7 +75,7 @@ def run_loaded(context: Context) -> Outcome:
                 result = driver.run(sweep.spec.route(sweep, context.objective.capabilities))
             finally:
                 if context.release:
-                    context.executors.leave()
+                    context.executors.start_closing()
             with phases.time("files"):
                 answer = results.make_answer(context, result)
                 folder = stack.enter_context(results.result_folder(context, state.path, tracked=tracker is not None))

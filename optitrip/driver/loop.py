@@ -139,7 +139,7 @@ class Loop:
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         sink.take(done)
         for outcome in done:
-            self._executors.see(outcome)
+            self._executors.record_memory(outcome)
             self._output.show(outcome)
             self._slow_blocks.check(outcome)
         return [*outcomes, *notes]

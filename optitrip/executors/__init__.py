@@ -1,1 +1,1 @@
-"""Executors: where slices are evaluated. They know nothing of what a method does."""
+"""Executors: where slices are evaluated. They do not know what a method computes."""

@@ -1,9 +1,9 @@
-"""The life of an executor: started early, exchanged for a larger one, kept from sweep to sweep, closed."""
+"""The life cycle of executors: started early, replaced by a larger one, reused from sweep to sweep, closed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from optitrip.core.executor import Done, Executor
@@ -11,96 +11,92 @@ from optitrip.core.notice import Notice, info
 from optitrip.errors import InputError
 from optitrip.executors.ray.environment import joins_cluster, ray_installed
 from optitrip.executors.serial import Serial
-from optitrip.executors.start import NOTHING, Pool, RayPool, Start
+from optitrip.executors.start import RayPool, Start
 from optitrip.runtime.background import BackgroundCall
 
 if TYPE_CHECKING:
     from optitrip.config.tables import FailuresTable, RunTable
 
 
-class ExecutorManager:
-    """Evaluates in this process, on workers, or first here and then there: workers start while this process goes on.
+class ExecutorManager(AbstractContextManager["ExecutorManager"]):
+    """Holds the executor: that of this process, workers, or first the one and then the others, once they are ready.
 
     Args:
         here: makes the executor of this process; None to evaluate on workers only.
         pool: makes workers; None to evaluate in this process only.
     """
 
-    def __init__(self, here: Callable[[], Executor] | None = Serial, pool: Pool | None = None) -> None:
+    def __init__(self, here: Callable[[], Executor] | None = Serial, pool: RayPool | None = None) -> None:
         self._here, self._pool = here, pool
         self._executor: Executor | None = None
         self._on_workers = self._start_failed = False
-        self._objective: Any = NOTHING
-        self._loaded: Any = NOTHING
+        self._objective: Any = None
+        self._loaded: Any = None
         self.paths: tuple[str, ...] = ()
-        """Where workers look for modules first."""
+        """Folders in which workers look for modules first."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None
-        self._leaving: BackgroundCall[None] | None = None
+        self._closing: BackgroundCall[None] | None = None
         self.next_ticket = 0
-        """Number of the next ticket; it counts on from sweep to sweep, since an executor may still hold slices."""
+        """Number of the next ticket. The next sweep continues the count, since an executor may still hold slices."""
         self.memory: int | None = None
-        """Highest resident memory of a worker, in bytes; None where all is in this process."""
+        """Highest resident memory of a worker in bytes; None where everything runs in this process."""
 
     @property
-    def begins_here(self) -> bool:
-        """Whether items are evaluated in this process now, though there might be workers."""
+    def starts_here(self) -> bool:
+        """True if items are evaluated in this process now, though workers may take over."""
         return self._here is not None and self._pool is not None and not self._on_workers
 
     @property
     def awaits_workers(self) -> bool:
-        """Whether the next call of `executor` waits for workers."""
+        """True if the next call of `executor` waits for workers."""
         return self._executor is None and self._here is None
 
     @property
     def may_start(self) -> bool:
-        """Whether `start_workers` would start any."""
-        return self.begins_here and self._starting is None and not self._start_failed
+        """True if workers can be started to take over from this process."""
+        return self.starts_here and self._starting is None and not self._start_failed
 
-    def begin(self, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
-        """Start workers early, if the next sweep begins on them; a failure shows when they are needed."""
+    def start_early(self, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
+        """Start workers if the next sweep needs them from the beginning; `executor` raises if that fails."""
         if self.awaits_workers and self._starting is None:
             self._notify, self.paths = notify, paths
-            self._start(NOTHING)
+            self._start(None)
 
     def use(self, objective: Any, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
-        """Set what is evaluated from now on.
+        """Set the objective that is evaluated from now on, and what takes notices for the user.
 
-        Args:
-            objective: another one than before, or the same.
-            paths: where workers look for modules first; other ones than before need other workers.
-            notify: called with notices for the user.
+        If the `paths` change, in which workers look for modules first, so do the workers.
         """
         self._notify = notify
         if paths != self.paths and (self._executor or self._starting):
             self.close()
         self._objective, self.paths, self._start_failed = objective, paths, False
 
-    def avoid_this_process(self) -> None:
+    def use_workers_only(self) -> None:
         """Evaluate on workers only from now on, if there may be any."""
-        if self.begins_here:
+        if self.starts_here:
             self.close()
             self._here = None
 
     def executor(self) -> Executor:
-        """Return the executor with the objective loaded; waits for workers where all is evaluated on them.
+        """Return the executor with the objective loaded; wait for workers if this process does not evaluate.
 
         Raises:
-            InputError: if workers cannot be started, or the objective cannot travel.
+            InputError: if workers cannot be started, or the objective not be sent to them.
         """
         if self._executor is None:
-            # Kept before it is loaded, so that it is closed if that raises.
+            # Stored before the objective is loaded, so that the executor is closed if that raises.
             self._executor = self._here() if self._here is not None else self._await_workers()
         if self._loaded is not self._objective:
-            self._loaded = NOTHING
+            self._loaded = None
             self._executor.load(self._objective)
             self._loaded = self._objective
         return self._executor
 
     def start_workers(self) -> None:
-        """Start workers in the background, to take over from this process."""
-        if self.may_start:
-            self._start(self._objective)
+        """Start workers in the background, to take over from this process, if they `may_start`."""
+        self._start(self._objective)
 
     def replacement(self) -> Executor | None:
         """Return workers that have become ready to take over, once; the executor before them is closed.
@@ -108,7 +104,7 @@ class ExecutorManager:
         Raises:
             Exception: if they could not be started; that is not tried again in this sweep.
         """
-        if self._on_workers or self._starting is None or not self._starting.ready:
+        if self._on_workers or self._starting is None or not self._starting.done:
             return None
         starting, self._starting, self._start_failed = self._starting, None, True
         executor = starting.result()
@@ -120,13 +116,12 @@ class ExecutorManager:
                 raise
         if self._executor is not None:
             self._executor.close()
-        self._executor, self._loaded = executor, self._objective
-        self._on_workers, self._start_failed = True, False
-        self._say_ready(executor)
+        self._executor, self._loaded, self._start_failed = executor, self._objective, False
+        self._take_over(executor)
         return executor
 
-    def see(self, done: Done) -> None:
-        """Note what a worker reports of itself."""
+    def record_memory(self, done: Done) -> None:
+        """Update the highest memory of a worker."""
         if done.memory is not None:
             self.memory = max(done.memory, self.memory or 0)
 
@@ -138,50 +133,38 @@ class ExecutorManager:
         return self._starting
 
     def _await_workers(self) -> Executor:
-        starting = self._starting or self._start(NOTHING)
-        self._starting = None  # if they cannot be started, whoever asks again may have more luck
+        starting = self._starting or self._start(None)
+        self._starting = None  # if they cannot be started, the next call tries again
         try:
             executor = starting.result()
         except KeyboardInterrupt:
-            starting.abandon()
+            starting.cancel()
             raise
-        self._on_workers = True
-        self._say_ready(executor)
+        self._take_over(executor)
         return executor
 
-    def _say_ready(self, executor: Executor) -> None:
+    def _take_over(self, workers: Executor) -> None:
         assert self._pool is not None
-        self._notify(info("executor", self._pool.describe(executor)))
+        self._on_workers = True
+        self._notify(info("executor", self._pool.describe(workers)))
 
-    def leave(self) -> None:
-        """Begin to let the executor go, while this thread goes on; `close` waits until it is gone.
-
-        For workers that have not even started nobody waits.
-        """
+    def start_closing(self) -> None:
+        """Close the executor in the background; `close` waits for that. Nobody waits for workers that are starting."""
         if self._starting is not None:
-            self._starting.abandon()
+            self._starting.cancel()
             self._starting = None
-        if self._leaving is None:
-            self._leaving = BackgroundCall(self._let_go)
-
-    def _let_go(self) -> None:
-        if self._executor is not None:
-            self._executor.close()
+        if self._closing is None and self._executor is not None:
+            self._closing = BackgroundCall(self._executor.close)
 
     def close(self) -> None:
-        """Let the executor go."""
-        self.leave()
-        assert self._leaving is not None
-        self._leaving.result()
-        self._executor = self._leaving = None
-        self._loaded, self._on_workers = NOTHING, False
+        """Close the executor."""
+        self.start_closing()
+        if self._closing is not None:
+            self._closing.result()
+        self._executor = self._closing = self._loaded = None
+        self._on_workers = False
 
-    def __enter__(self) -> ExecutorManager:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -191,23 +174,19 @@ def executors(
     address: str | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> ExecutorManager:
-    """Return the executors that a sweep file asks for.
+    """Return the executors for "auto", "serial" or "ray", with the fields of `RayPool`.
 
-    Args:
-        word: "auto", "serial" or "ray"; "auto" begins in this process, unless there is a cluster to join.
-        workers: slots wanted of Ray; one a CPU by default.
-        address: of a Ray cluster to join.
-        resources: of each Ray worker.
+    "auto" starts in this process, unless there is a cluster to join.
 
     Raises:
         InputError: if Ray is asked for and not installed.
     """
     if word == "ray" and not ray_installed():
-        raise InputError("--executor ray: Ray is not installed (it has no wheels for this platform?); use serial")
+        raise InputError("--executor ray: Ray is not installed (it has no wheels for some platforms); use serial")
     if word == "serial" or not ray_installed():
         return ExecutorManager()
-    only = word == "ray" or joins_cluster(address)
-    return ExecutorManager(None if only else Serial, RayPool(workers, address, dict(resources or {})))
+    workers_only = word == "ray" or joins_cluster(address)
+    return ExecutorManager(None if workers_only else Serial, RayPool(workers, address, dict(resources or {})))
 
 
 def executors_of(run: RunTable, failures: FailuresTable, address: str | None) -> ExecutorManager:

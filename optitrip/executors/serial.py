@@ -1,4 +1,4 @@
-"""The serial executor: this process, one slice after the other. The reference, and the place to debug in."""
+"""Evaluates in this process, one slice after the other: the reference, and the executor to debug with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optitrip.executors.worker import Worker
 
 
 class Serial:
-    """One slot, in this process."""
+    """An executor with one slot, in this process."""
 
     slots = ("this process",)
 
@@ -33,14 +33,14 @@ class Serial:
         return seconds is None  # whoever waits for the end of a call cannot end it
 
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
-        del slot  # there is but one
+        del slot  # there is only one
         self._queue.append((ticket, stage, items))
 
     def cancel(self, ticket: int) -> None:
         self._queue = deque(entry for entry in self._queue if entry[0] != ticket)
 
     def wait(self, timeout: float) -> list[Done | Failed]:
-        del timeout  # nothing runs but here
+        del timeout  # slices are evaluated in this call, not beside it
         if not self._queue:
             return []
         ticket, stage, items = self._queue.popleft()
@@ -58,10 +58,10 @@ class Serial:
 
 
 def as_on_a_worker(objective: Any) -> Any:
-    """The objective as a Ray worker would have it: its arrays are the same memory, but read-only.
+    """Return the objective as a Ray worker would have it: its arrays share this memory, but are read-only.
 
-    A loss that writes to an array of its own would otherwise work here and fail there. What cannot be pickled cannot
-    go there either, and stays as it is.
+    A loss that writes to an array of its own would otherwise work here and fail there. An objective that cannot be
+    pickled cannot be sent there either, and is returned as it is.
     """
     buffers: list[pickle.PickleBuffer] = []
     try:

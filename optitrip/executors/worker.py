@@ -1,4 +1,4 @@
-"""What a worker does in its process, whichever executor it belongs to."""
+"""Evaluates slices in the process of a worker, whichever executor it belongs to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optitrip.core.part import Part
 
 RANDOM_STATE = (
     "the loss changes the random state of its process (random, numpy.random), so what it returns may depend on what "
-    "the worker did before; wanted a generator of its own, seeded by its parameters"
+    "the worker evaluated before; use a generator of the loss's own, seeded by its parameters"
 )
 
 
@@ -37,12 +37,12 @@ class Worker:
         """Evaluate a slice with one BLAS thread: the bits of a matrix product differ between one thread and two.
 
         Args:
-            method: that the items are of.
+            method: the method of the items.
             items: the slice.
-            within: what the evaluation, without preparing the method, happens in.
+            within: makes a context manager for the evaluation, without the preparation of the method.
 
         Returns:
-            The part, and the seconds it took without preparing the method.
+            The part, and the seconds that it took without the preparation.
         """
         with self._libraries().limit(limits=1):
             if self._preparation != method.preparation:
@@ -60,8 +60,8 @@ class Worker:
             return part, seconds
 
     def _libraries(self) -> ThreadpoolController:
-        """The libraries with threads of their own. To look for them costs as much as a small slice, so it is done again
-        only when something was imported."""
+        # Finding the libraries with threads of their own costs as much as a small slice, so it is done again only when
+        # something was imported.
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._controller = ThreadpoolController()
@@ -69,5 +69,5 @@ class Worker:
 
 
 def random_states() -> tuple[Any, Any]:
-    """Of the generators that a whole process shares."""
+    """Return the states of the random generators that a whole process shares."""
     return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002

@@ -1,1 +1,1 @@
-"""Where sweeps are remembered."""
+"""Tracking: records sweeps in MLflow."""

@@ -1,4 +1,4 @@
-"""One MLflow run a sweep, in MLflow's own words. The only file that imports mlflow."""
+"""Writes one MLflow run a sweep. The only file that imports mlflow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-"""What kind of experiment this is, in MLflow's own words."""
+"""Tag with MLflow's name for this kind of experiment."""
 BATCH, PARAM_LENGTH = 1_000, 500
 
 Metric = tuple[str, float, int, int]
@@ -35,43 +35,40 @@ Metric = tuple[str, float, int, int]
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is begun with, or found again by."""
+    """An MLflow run, as it is created or found again."""
 
     uri: str
-    """Of the tracking store."""
+    """URI of the tracking store."""
     experiment: str
-    """By name; made if it is not there."""
+    """Name of the experiment, which is created if it does not exist."""
     name: str
     journal: str
-    """The journal's own name, by which its run is found again."""
+    """Name of the journal, by which the run is found again."""
     params: Mapping[str, Any]
-    """By dotted keys; they never change."""
+    """Parameters by dotted keys; they never change."""
     tags: Mapping[str, str]
-    """Beside the state."""
+    """Tags beside the state."""
 
 
 class TrackingClient(Protocol):
-    """Writes one run, wherever it is; every method raises whatever MLflow raises."""
+    """Writes one run, in this process or another; every method raises whatever MLflow raises."""
 
     def begin(self, run: Run) -> str:
-        """Make or find the run; a sweep that goes on goes on in its run. Return its id."""
+        """Create the run, or find it if the sweep was started before; return its id."""
         ...
 
     def log(self, metrics: Sequence[Metric]) -> None:
-        """Metrics of the run."""
-        ...
+        """Log metrics of the run."""
 
     def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
-        """Keep files, by absolute paths, and say how it ended: in our word, in MLflow's, and in Markdown."""
-        ...
+        """Log files by absolute paths, and how the run ended: optitrip's state, MLflow's status, a note in Markdown."""
 
 
 class InProcessClient:
-    """A recorder in this process."""
+    """A tracking client in this process."""
 
-    def __init__(self) -> None:
-        self._client: MlflowClient | None = None
-        self._run_id = ""
+    _client: MlflowClient
+    _run_id: str
 
     def prepare(self) -> None:
         """Import MLflow, which takes seconds."""
@@ -89,46 +86,40 @@ class InProcessClient:
 
         make_store(run.uri)
         client = MlflowClient(run.uri)
-        experiment_id = experiment(client, run)
-        found = client.search_runs([experiment_id], f"tags.`optitrip.journal` = '{run.journal}'", max_results=1)
+        experiment = experiment_id(client, run)
+        found = client.search_runs([experiment], f"tags.`optitrip.journal` = '{run.journal}'", max_results=1)
         tags = {**run.tags, "optitrip.journal": run.journal, "optitrip.state": "running"}
         if found:
-            self._run_id = found[0].info.run_id
-            client.update_run(self._run_id, status="RUNNING")
+            run_id = found[0].info.run_id
+            client.update_run(run_id, status="RUNNING")
         else:
-            made = client.create_run(experiment_id, run_name=run.name, tags={"optitrip.journal": run.journal})
-            self._run_id = made.info.run_id
+            created = client.create_run(experiment, run_name=run.name, tags={"optitrip.journal": run.journal})
+            run_id = created.info.run_id
         params = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in run.params.items()]
-        client.log_batch(self._run_id, params=params, tags=[RunTag(key, value) for key, value in tags.items()])
-        self._client = client
-        return self._run_id
+        client.log_batch(run_id, params=params, tags=[RunTag(key, value) for key, value in tags.items()])
+        self._client, self._run_id = client, run_id
+        return run_id
 
     def log(self, metrics: Sequence[Metric]) -> None:
         from mlflow.entities import Metric as Entity
 
         entities = [Entity(key, value, time, step) for key, value, step, time in metrics]
         for start in range(0, len(entities), BATCH):
-            self._begun.log_batch(self._run_id, metrics=entities[start : start + BATCH])
+            self._client.log_batch(self._run_id, metrics=entities[start : start + BATCH])
 
     def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
         for file in files:
-            self._begun.log_artifact(self._run_id, file)
+            self._client.log_artifact(self._run_id, file)
         for key, value in {"optitrip.state": state, "mlflow.note.content": note}.items():
-            self._begun.set_tag(self._run_id, key, value)
-        self._begun.set_terminated(self._run_id, status)
-
-    @property
-    def _begun(self) -> MlflowClient:
-        if self._client is None:
-            raise RuntimeError("the run has not begun")
-        return self._client
+            self._client.set_tag(self._run_id, key, value)
+        self._client.set_terminated(self._run_id, status)
 
 
 def make_store(uri: str) -> None:
-    """Make a new store of one file, aside, and move it into place.
+    """Create a new store of one file in a folder beside it, and move it into place.
 
-    MLflow makes its tables in some four hundred transactions, each of which waits for the disk, and two sweeps that
-    make the same store fail. A store that nobody has seen yet need not be safe from a loss of power.
+    MLflow creates its tables in some four hundred transactions, each of which waits for the disk, and two sweeps that
+    create the same store fail. A store that nobody has seen yet need not be safe from a loss of power.
     """
     file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
     if not uri.startswith("sqlite:///") or file.exists():
@@ -139,28 +130,27 @@ def make_store(uri: str) -> None:
     with tempfile.TemporaryDirectory(prefix="mlflow-", dir=file.parent) as folder:
         aside = Path(folder).resolve() / file.name
 
-        def hasty(connection: Any, _record: object) -> None:  # of any engine in this process, the user's too
+        def do_not_wait(connection: Any, _record: object) -> None:  # of any engine in this process, the user's too
             ours = isinstance(connection, sqlite3.Connection) and connection.execute("PRAGMA database_list").fetchall()
             if ours and str(aside) in ours[0]:
                 connection.execute("PRAGMA synchronous=OFF")
 
-        event.listen(Engine, "connect", hasty)
+        event.listen(Engine, "connect", do_not_wait)
         try:
             MlflowClient(f"sqlite:///{aside}")
         finally:
-            event.remove(Engine, "connect", hasty)
-        with aside.open("rb") as made:
-            os.fsync(made.fileno())
-        with suppress(OSError):  # another sweep was first, or there are no links here: then MLflow makes it in place
+            event.remove(Engine, "connect", do_not_wait)
+        with aside.open("rb") as created:
+            os.fsync(created.fileno())
+        with suppress(OSError):  # another sweep was first, or links are not supported: then MLflow creates it in place
             os.link(aside, file)
 
 
-def experiment(client: MlflowClient, run: Run) -> str:
-    """The id of the run's experiment, which is made if it is not there."""
+def experiment_id(client: MlflowClient, run: Run) -> str:
+    """Return the id of the run's experiment, which is created if it does not exist."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(run.experiment)
-    if found is not None:
+    if (found := client.get_experiment_by_name(run.experiment)) is not None:
         return str(found.experiment_id)
     location = None
     if run.uri.startswith("sqlite:///"):
@@ -168,8 +158,7 @@ def experiment(client: MlflowClient, run: Run) -> str:
         location = (Path(run.uri.removeprefix("sqlite:///")).parent / "mlartifacts" / folder).as_uri()
     try:
         return client.create_experiment(run.experiment, artifact_location=location, tags=MODEL_TRAINING)
-    except MlflowException:  # another sweep made it meanwhile, or its name is that of a deleted one
-        found = client.get_experiment_by_name(run.experiment)
-        if found is None:
+    except MlflowException:  # another sweep created it meanwhile, or its name is that of a deleted one
+        if (found := client.get_experiment_by_name(run.experiment)) is None:
             raise
         return str(found.experiment_id)

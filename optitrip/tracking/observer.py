@@ -1,7 +1,7 @@
-"""One MLflow run a sweep, told by the driver only, from a thread of its own.
+"""Sends a sweep to its MLflow run, from a thread of the driver.
 
-MLflow must never hurt a sweep: all that is sent can be made again from the journal, so a failure here is remembered and
-told, and the same command delivers later what was missed.
+MLflow must never hurt a sweep: all that is sent can be made again from the journal, so a failure here is reported at
+the end, and the same command delivers later what was missed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from optitrip.core.method import Method
@@ -24,25 +25,24 @@ PAUSE_SECONDS = 1.0
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or MLflow's own default file in the working directory; a file's URI is made absolute."""
+    """Return MLFLOW_TRACKING_URI, or MLflow's default file in the working directory; a file's URI is made absolute."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     scheme, _, file = uri.partition("sqlite:///")
     return f"sqlite:///{Path.cwd() / file}" if file and not scheme else uri
 
 
 def metric_name(name: str) -> str:
-    """A name as MLflow takes it: letters, digits and some signs, and as a path nothing that could be shortened."""
+    """Return a name as MLflow takes it: letters, digits and some signs, and as a path no part that could be dropped."""
     parts = re.sub(r"[^\w.\- :/]", "_", name)[:250].split("/")
     return "/".join(part if part.strip(".") else f"_{part.replace('.', '_')}" for part in parts)
 
 
 class MlflowObserver(Observer):
-    """Watches a sweep and tells a recorder of it."""
+    """Sends metrics of a sweep to a tracking client while the sweep runs."""
 
     def __init__(self, client: TrackingClient, run: Run, curve_of: Callable[[Method], Curve | None]) -> None:
         self.run = run
-        self._curve_of = curve_of
-        self._recorder = client
+        self._client, self._curve_of = client, curve_of
         self._curve: Curve | None = None
         self._order = InOrder()
         self._queue: queue.SimpleQueue[MetricPoint | None] = queue.SimpleQueue()
@@ -54,77 +54,74 @@ class MlflowObserver(Observer):
         self._thread.start()
 
     def stage(self, method: Method) -> None:
-        self._curve = self._curve_of(method)
-        self._order = InOrder()
+        self._curve, self._order = self._curve_of(method), InOrder()
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         del new
         if self._curve is None:
             return
         for part, times in self._order.push(written):
-            for point in self._curve.points(part, times):
-                self._queue.put(point)
+            self._send(self._curve.points(part, times))
             self._end = self._curve.end(part.items.stop, times.at(part.items.stop - 1))
 
     def retried(self, part: Part, times: Times) -> None:
         if self._curve is None:
             return
-        for point in self._curve.retried(part, times):
-            self._queue.put(point)
+        self._send(self._curve.retried(part, times))
         at = times.at(part.items.start)
         self._end = [point for last in self._end for point in self._curve.end(last.step + 1, at)]
+
+    def _send(self, points: Sequence[MetricPoint | None]) -> None:
+        for point in points:
+            self._queue.put(point)
 
     def finish(
         self, state: str, status: str, figures: Callable[[], Mapping[str, float]], files: Sequence[Path], note: str
     ) -> dict[str, str] | None:
-        """Deliver what is left, the files and the end figures.
+        """Deliver what is left, the files and the final figures.
 
         Args:
-            state: finished, stopped or failed, for the tag.
+            state: "finished", "stopped" or "failed", for the tag.
             status: MLflow's word for it.
-            figures: makes the end figures once all else is delivered; logged at step 0, so that the page draws bars.
-                The newest one counts.
-            files: to be kept as artifacts.
+            figures: computes the final figures once everything else is delivered. They are logged at step 0, so that
+                MLflow's page draws bars; the newest ones count.
+            files: files to log as artifacts.
             note: Markdown, shown at the top of the run's page.
 
         Returns:
-            Where the run is, or None if MLflow could not be told everything; then `error` says why.
+            Where the run is, or None if it is incomplete; then `error` says why.
         """
-        for point in self._end:
-            self._queue.put(point)
-        self._queue.put(None)
+        self._send([*self._end, None])
         self._thread.join()
-        if self._run_id is None:  # nobody answered the thread, so nobody is asked to wait for a second time
+        if self._run_id is None:  # MLflow did not answer the thread, so nobody waits for an answer a second time
             return None
         self.error = None
         try:
-            self._recorder.conclude(state, status, [str(file.absolute()) for file in files], note)
-            self._recorder.log(self._undelivered)
+            self._client.conclude(state, status, [str(file.absolute()) for file in files], note)
+            self._client.log(self._undelivered)
             now = time.time_ns() // 1_000_000
-            self._recorder.log([(metric_name(key), value, 0, now) for key, value in figures().items()])
+            self._client.log([(metric_name(key), value, 0, now) for key, value in figures().items()])
         except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
             self.error = error
             return None
         return {"tracking_uri": self.run.uri, "experiment": self.run.experiment, "run_id": self._run_id}
 
     def _deliver(self) -> None:
-        """The thread: send points about once a second until told to end, or until MLflow fails."""
+        """Send points about once a second until None ends the queue; once MLflow failed, only collect them."""
         ended = False
         while not ended:
             try:
                 if self._run_id is None and self.error is None:
-                    self._run_id = self._recorder.begin(self.run)
+                    self._run_id = self._client.begin(self.run)
                 batch = [self._queue.get()]
                 wake = time.monotonic() + PAUSE_SECONDS
                 while batch[-1] is not None and len(batch) < BATCH and (left := wake - time.monotonic()) > 0:
-                    try:
+                    with suppress(queue.Empty):
                         batch.append(self._queue.get(timeout=left))
-                    except queue.Empty:
-                        break
                 ended = batch[-1] is None
                 self._undelivered += [point for point in batch if point is not None]
                 if self.error is None:
-                    self._recorder.log(self._undelivered)
+                    self._client.log(self._undelivered)
                     self._undelivered = []
-            except Exception as error:  # remembered; `finish` tries once more if there was a run to write to
+            except Exception as error:  # `finish` tries once more if there is a run to write to
                 self.error = error

@@ -1,4 +1,4 @@
-"""A sweep's MLflow run: what is written at its begin and at its end."""
+"""Starts and finishes the MLflow run of a sweep."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"
 
 
 def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> MlflowObserver | None:
-    """The MLflow run of this sweep; none where the file wants none, or all was delivered to that place already."""
+    """Start the MLflow run of this sweep, unless the file wants none or this store has all of it already."""
     uri, experiment = tracking_uri(), sweep.tracking.experiment
     delivered = Delivered(sweep.items, uri, experiment)
     if sweep.tracking.use == "none" or state.journal.fact(Delivered) == delivered:
         return None
     params = flat({key: value for key, value in sweep.identity_fields.items() if key != "space"})
     params |= {f"space.{name}": described for name, described in sweep.space.describe().items()}
-    commit = {f"mlflow.source.git.{key}": value for key, value in git(sweep.folder).items()}
     tags = {
         "optitrip.identity": sweep.identity,
         f"optitrip.{sweep.unit}": str(sweep.items),
@@ -42,49 +41,42 @@ def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> Mlflo
         "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": user(),
-        **commit,
+        **{f"mlflow.source.git.{key}": value for key, value in git(sweep.folder).items()},
     }
-    return MlflowObserver(
-        client or InProcessClient(),
-        Run(uri, experiment, sweep.label, state.journal.name, params, tags),
-        sweep.spec.curve,
-    )
+    run = Run(uri, experiment, sweep.label, state.journal.name, params, tags)
+    return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve)
 
 
 def finish_run(
     tracker: MlflowObserver | None,
     state: StateDir,
-    answer: Outcome,
-    written: Sequence[Path],
+    outcome: Outcome,
+    files: Sequence[Path],
     text: str,
     phases: Stopwatch,
-    watch: Observer,
+    observer: Observer,
 ) -> dict[str, str] | None:
-    """Tell MLflow how it ended; a failure costs a line, no more."""
+    """Finish the MLflow run and return where it is; a failure costs one notice, no more."""
     if tracker is None:
         recorded = state.journal.fact(RecordedRun)
         return recorded.to_json() if recorded else None
 
-    def ends() -> dict[str, float]:
-        now = replace(answer, phases=phases.seconds, seconds=phases.total)
-        return figures(now) if answer.status == "finished" else {}
+    def final_figures() -> dict[str, float]:
+        now = replace(outcome, phases=phases.seconds, seconds=phases.total)
+        return figures(now) if outcome.status == "finished" else {}
 
     with phases.time("mlflow"):
-        where = tracker.finish(answer.status, MLFLOW_STATUS[answer.status], ends, written, text)
+        where = tracker.finish(outcome.status, MLFLOW_STATUS[outcome.status], final_figures, files, text)
     if where is None:
-        reason = str(tracker.error).strip().splitlines()[0] if str(tracker.error).strip() else repr(tracker.error)
-        later = f"The answer is in {state.path}; the same command delivers it later."
-        watch.notice(
-            warning(
-                "mlflow-incomplete",
-                f"MLflow at {tracker.run.uri} could not be told everything ({reason[:200]}). "
-                + (later if state.path else "It was not recorded in MLflow."),
-            )
-        )
+        lines = str(tracker.error).strip().splitlines() or [repr(tracker.error)]
+        failed = f"recording in MLflow at {tracker.run.uri} failed ({lines[0][:200]}). "
+        stored = f"The answer is stored in {state.path}; the same command records it later."
+        lost = "It was not recorded in MLflow; with a state_dir, a later call could record it."
+        observer.notice(warning("mlflow-incomplete", failed + (stored if state.path else lost)))
         return None
     with suppress(Stopped):  # delivered again next time, which MLflow does not notice
-        if answer.status == "finished":
-            delivered = Delivered(answer.items, tracker.run.uri, tracker.run.experiment)
+        if outcome.status == "finished":
+            delivered = Delivered(outcome.items, tracker.run.uri, tracker.run.experiment)
             state.journal.note(RecordedRun(**where), delivered)
         else:
             state.journal.forget(Delivered)
@@ -100,7 +92,7 @@ def user() -> str:
 
 
 def git(folder: Path) -> dict[str, str]:
-    """Commit and branch of the repository around a folder, and whether files differ from it; empty without one."""
+    """Return commit and branch of the repository around a folder, and whether files differ; empty without one."""
 
     def ask(*words: str) -> str:
         command = ["git", "-C", str(folder), *words]

@@ -1,6 +1,6 @@
-"""A recorder in a process of its own, for a command: MLflow takes seconds to import.
+"""A tracking client that runs MLflow in a process of its own, since importing MLflow takes seconds.
 
-In a thread of the driver an import would take its time from the driver: one thread computes at a time.
+In a thread of the driver the import would take its time from the driver: one thread computes at a time.
 """
 
 from __future__ import annotations
@@ -12,27 +12,26 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import optitrip
 from optitrip.tracking.mlflow_client import InProcessClient, Metric, Run
 
 FOLDER = Path(optitrip.__file__).parents[1]
-# -P: a file of the user's beside which we stand must not come before a library of the same name.
+# -P: a file of the user's in the working directory must not come before a library of the same name.
 PROGRAM = "import sys; sys.path.append(sys.argv[1]); from optitrip.tracking.subprocess_client import serve; serve()"
 
 
-class SubprocessClient:
+class SubprocessClient(AbstractContextManager["SubprocessClient"]):
     """Starts importing MLflow at once; requests and answers are pickles in pipes, one at a time.
 
-    The process ends with this one, whatever happens to it: then nothing more comes from its pipe.
+    The process ends with this one, however that ends, since its pipe is then closed.
     """
 
     def __init__(self) -> None:
-        self._asking = threading.Lock()
+        self._pending = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", PROGRAM, str(FOLDER)],
             stdin=subprocess.PIPE,
@@ -41,24 +40,24 @@ class SubprocessClient:
         )
 
     def begin(self, run: Run) -> str:
-        return self._ask("begin", run)
+        return self._call("begin", run)
 
     def log(self, metrics: Sequence[Metric]) -> None:
-        self._ask("log", [tuple(metric) for metric in metrics])  # plain: it need not import what made them
+        self._call("log", [tuple(metric) for metric in metrics])  # plain: the process need not import what made them
 
     def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
-        self._ask("conclude", state, status, files, note)
+        self._call("conclude", state, status, files, note)
 
-    def _ask(self, method: str, *arguments: Any) -> Any:
-        """Have a method called there.
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """Call a method in the process.
 
         Raises:
-            RuntimeError: with the words of what it raised, or because the process is gone.
+            RuntimeError: with the message of what it raised, or because the process has ended.
         """
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None
         assert answers is not None
-        with self._asking:
+        with self._pending:
             try:
                 requests.write(pickle.dumps((method, arguments)))
                 requests.flush()
@@ -69,34 +68,25 @@ class SubprocessClient:
             raise RuntimeError(error)
         return answer
 
-    def __enter__(self) -> SubprocessClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the process, if it has answered all; else somebody is in a hurry, and it ends by itself when it has."""
-        if self._asking.acquire(blocking=False):
+    def __exit__(self, *_: object) -> None:
+        """Kill the process if it is idle; otherwise leave it: it exits by itself after the pending request."""
+        if self._pending.acquire(blocking=False):
             self._process.kill()
             self._process.communicate()
-            self._asking.release()
+            self._pending.release()
 
 
 def serve() -> None:
-    """The process: answer requests until there are no more."""
-    hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        *hangup,
-    ):  # it ends with the driver, which may have something to tell yet
-        signal.signal(number, signal.SIG_IGN)
+    """Answer requests in the process until there are no more."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it ends with the driver, which may still have something to send
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what MLflow prints is no answer
     client = InProcessClient()
-    with suppress(Exception):  # raised again, and told, when a run is to begin
+    with suppress(Exception):  # raised again, and reported, by the first request
         client.prepare()
-    with suppress(EOFError, OSError, pickle.UnpicklingError):  # until the driver is gone, perhaps in mid-sentence
+    with suppress(EOFError, OSError, pickle.UnpicklingError):  # the driver has ended, perhaps while it wrote a request
         while True:
             method, arguments = pickle.load(sys.stdin.buffer)
             try:
@@ -105,4 +95,4 @@ def serve() -> None:
                 answer = (None, str(error).strip() or repr(error))
             answers.write(pickle.dumps(answer))
             answers.flush()
-    os._exit(0)  # an answer that nobody reads would be complained of
+    os._exit(0)  # at a normal exit Python would complain about an answer that nobody reads

@@ -1,4 +1,4 @@
-"""An outcome in words and figures, for MLflow."""
+"""Summarises an outcome for MLflow: final figures and a description in Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optitrip.store.state_dir import SWEEP_FILE
 
 
 def figures(outcome: Outcome) -> dict[str, float]:
-    """The end figures for MLflow."""
+    """Return the final figures by MLflow's keys; those that are not finite are left out."""
     table = dict(outcome.answer.metrics()) if outcome.answer else {}
     table |= {f"report/{name}": value for name, value in outcome.report.items()}
     table |= {f"phase/{name}": seconds for name, seconds in outcome.phases.items()}
@@ -24,27 +24,28 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 
 def note(outcome: Outcome, sweep: Sweep) -> str:
-    """The description of the run's page, in Markdown."""
+    """Return the description of the run's page, in Markdown."""
     warnings = [f"- {notice.text}" for notice in outcome.notices if notice.level == "warning"]
-    warned = ["", "**Warnings**", "", *warnings] if warnings else []
+    end = ["", "**Warnings**", "", *warnings] if warnings else []
     if outcome.status != "finished" or outcome.answer is None:
-        return "\n".join([outcome.message or outcome.status, *warned])
+        return "\n".join([outcome.message or outcome.status, *end])
     lines = [f"**{outcome.name}**: {outcome.items:,} {outcome.unit}, {outcome.failed:,} failed", ""]
-    lines += markdown(["", ""], [[name, cell(value)] for name, value in outcome.answer.rows()])
+    lines += markdown(["", ""], [[name, literal(value)] for name, value in outcome.answer.rows()])
     if table := outcome.answer.table():
         lines += ["", *markdown(*table)]
-    if sweep.lines is None or sweep.lines.path is None:  # of Python values, which no file holds
-        return "\n".join([*lines, *warned])
-    overrides = [f"--set {shlex.quote(one)}" for one in sweep.overrides]
-    command = " ".join(["optitrip sweep", SWEEP_FILE, *overrides])
-    return "\n".join([*lines, *warned, "", f"The same answer again: `{command}`, with the file from the artifacts."])
+    if sweep.lines is not None and sweep.lines.path is not None:  # else of Python values, which no file holds
+        overrides = [f"--set {shlex.quote(override)}" for override in sweep.overrides]
+        command = " ".join(["optitrip sweep", SWEEP_FILE, *overrides])
+        end += ["", f"To get the same answer again, run `{command}` with the file from the artifacts."]
+    return "\n".join([*lines, *end])
 
 
-def cell(value: str) -> str:
-    """A value as it stands, where Markdown would make something of its signs."""
+def literal(value: str) -> str:
+    """Return a value so that Markdown shows its signs instead of interpreting them."""
     return f"`{value}`" if any(sign in value for sign in "[]*_<>|") else value
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return [f"| {' | '.join(entry.strip().replace('|', '&#124;') for entry in line)} |" for line in lines]

@@ -1,4 +1,4 @@
-"""MLflow's web page on the right store."""
+"""Shows sweeps in MLflow's web page, on the right store."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from optitrip.tracking.observer import tracking_uri
 
 START_SECONDS = 120
 PAGE = "#/experiments?workflowType=machine_learning"
-"""Of models in training; without it MLflow opens its pages for language models."""
+"""Page for models in training; without it MLflow opens its pages for language models."""
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-"""No processes for jobs of language models: they take half of the start."""
+"""Switches off processes for jobs of language models: they take half of the start."""
 LINES_SHOWN = 15
 
 
@@ -31,7 +31,7 @@ def serve(port: int) -> int:
     What the server prints is shown only if it does not start: a page of warnings and workers is of no use to a reader.
 
     Raises:
-        InputError: if the store is a server of its own, there is no store yet, or the port is taken.
+        InputError: if the store is itself a server, does not exist yet, or the port is taken.
     """
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
@@ -53,14 +53,13 @@ def serve(port: int) -> int:
             start_new_session=True,
         )
         try:
-            end = time.monotonic() + START_SECONDS
-            while server.poll() is None and not listening(port) and time.monotonic() < end:
-                stop.raise_if_stopped()
-                time.sleep(0.2)
-            if listening(port):
-                print(f"http://127.0.0.1:{port}/{PAGE} shows your sweeps; Ctrl-C ends it", file=sys.stderr, flush=True)
+            end, shown = time.monotonic() + START_SECONDS, False
             while server.poll() is None:
                 stop.raise_if_stopped()
+                if not shown and time.monotonic() < end and listening(port):
+                    page = f"http://127.0.0.1:{port}/{PAGE}"
+                    print(f"{page} shows your sweeps; Ctrl-C ends it", file=sys.stderr, flush=True)
+                    shown = True
                 time.sleep(0.2)
         except Stopped:
             return 0

@@ -16,7 +16,12 @@ import optitrip
 PACKAGE = Path(optitrip.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 ADAPTERS = {
-    "ray": {"executors/ray/actor.py", "executors/ray/cluster.py", "executors/ray/pool.py"},
+    "ray": {
+        "executors/ray/actor.py",
+        "executors/ray/cluster.py",
+        "executors/ray/lifecycle.py",
+        "executors/ray/pool.py",
+    },
     "mlflow": {"tracking/mlflow_client.py"},
     "typer": {"cli/main.py"},
     "matplotlib": {"output/figures.py"},

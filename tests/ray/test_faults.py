@@ -31,7 +31,7 @@ DRAWS = Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 14)
 
 @pytest.fixture(scope="module")
 def workers(local_ray: None) -> Iterator[Executor]:
-    """Two workers for all of these tests; who dies is replaced."""
+    """Start two workers for all of these tests; the dead are replaced."""
     del local_ray
     with long_lived_workers(2) as executor:
         yield executor
@@ -41,7 +41,7 @@ SMALL = settings(target_seconds=1e-3)
 """Small slices: halving a long one takes as many workers as it has bits; `test_plan` does that without any."""
 
 
-def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:
+def searched(loss: Any, executor: Executor, **options: Any) -> SearchResult:
     objective = Objective(loss)
     return (
         driver(objective, lambda: executor, settings=replace(SMALL, **options))
@@ -51,12 +51,12 @@ def found(loss: Any, executor: Executor, **options: Any) -> SearchResult:
 
 
 def fired(folder: Path) -> dict[float, int]:
-    """How often a fault fired, by x."""
+    """Count how often a fault fired, by x."""
     return {float(path.name.removeprefix("fired ")): path.stat().st_size for path in folder.glob("fired *")}
 
 
 def clean(folder: Path) -> SearchResult:
-    return found(Faulty("", str(folder)), Serial())
+    return searched(Faulty("", str(folder)), Serial())
 
 
 def faulty_items(loss: Faulty) -> list[int]:
@@ -67,15 +67,15 @@ def failed(result: SearchResult, kind: str) -> list[int]:
     return [n for lo, hi in result.failures.runs.get(kind, ()) for n in range(lo, hi)]
 
 
-def one(kept: str, faults: Iterable[str]) -> list[Any]:
-    """One of the faults, and the others once a day: each costs some workers, which take seconds to start."""
-    return [fault if fault == kept else pytest.param(fault, marks=pytest.mark.daily) for fault in faults]
+def daily_but(always: str, faults: Iterable[str]) -> list[Any]:
+    """Run one of the faults, and the others once a day: each costs some workers, which take seconds to start."""
+    return [fault if fault == always else pytest.param(fault, marks=pytest.mark.daily) for fault in faults]
 
 
-@pytest.mark.parametrize("fault", one("SIGKILL", DEADLY))
+@pytest.mark.parametrize("fault", daily_but("SIGKILL", DEADLY))
 def test_a_worker_that_dies_once_costs_nothing(fault: str, tmp_path: Path, workers: Executor) -> None:
     """The slice runs again; nothing is recorded, and the answer is the same to the bit."""
-    result = found(Faulty(fault, str(tmp_path), once=True), workers)
+    result = searched(Faulty(fault, str(tmp_path), once=True), workers)
     assert len(fired(tmp_path)) == len(faulty_items(Faulty(fault, ""))) == 2
     assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()
     assert result.failures.count == 0
@@ -86,7 +86,7 @@ def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, work
     """All others have the bits of a sweep without it; it killed no more than 3 (log2(slice) + 1) workers."""
     loss = Faulty("SIGKILL", str(tmp_path))
     poison = faulty_items(loss)
-    result = found(loss, workers)
+    result = searched(loss, workers)
     assert len(poison) == len(fired(tmp_path)) == 2
     assert failed(result, "died") == poison
     assert max(fired(tmp_path).values()) <= 3 * (np.ceil(np.log2(ITEMS)) + 1)
@@ -95,11 +95,11 @@ def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, work
     assert "3 workers died" in result.failures.records["died"][0].message
 
 
-@pytest.mark.parametrize("fault", one("child process", HANGING))
+@pytest.mark.parametrize("fault", daily_but("child process", HANGING))
 def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path, workers: Executor) -> None:
     """The worker is killed with all that it started; the item is recorded when it was alone."""
     loss = Faulty(fault, str(tmp_path))
-    result = found(loss, workers, item_seconds=1.0)
+    result = searched(loss, workers, item_seconds=1.0)
     assert failed(result, "timeout") == faulty_items(loss)
     others = ~np.isin(result.index, faulty_items(loss))
     assert result.loss[others].tobytes() == clean(tmp_path).loss[others].tobytes()
@@ -115,7 +115,7 @@ def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path
 def test_a_loss_may_do_with_its_process_what_it_wants(fault: str, tmp_path: Path, workers: Executor) -> None:
     """Forks, threads and signal handlers of a loss disturb no other item."""
     loss = Faulty(fault, str(tmp_path))
-    result = found(loss, workers)
+    result = searched(loss, workers)
     assert len(fired(tmp_path)) == 2
     assert result.failures.count == 0
     expected = clean(tmp_path).loss.copy()
@@ -129,19 +129,19 @@ def test_what_a_loss_raises_or_returns_is_recorded_alike_everywhere(
 ) -> None:
     """Each failure has its index and is evaluated once, on a worker as in this process."""
     loss = Faulty(fault, str(tmp_path))
-    result = found(loss, workers)
+    result = searched(loss, workers)
     assert set(fired(tmp_path).values()) == {1}
     (kind,) = result.failures.runs
     assert failed(result, kind) == faulty_items(loss)
-    here = found(loss, Serial())
+    here = searched(loss, Serial())
     assert here.loss.tobytes() == result.loss.tobytes()
     assert here.failures.runs == result.failures.runs
     assert [r.message for r in here.failures.records[kind]] == [r.message for r in result.failures.records[kind]]
 
 
-def test_a_flood_of_words_drowns_nothing(tmp_path: Path, workers: Executor) -> None:
+def test_a_flood_of_output_disturbs_nothing(tmp_path: Path, workers: Executor) -> None:
     """Ten megabytes an item, from Python: every item is evaluated, with the same bits."""
-    result = found(Loud(str(tmp_path)), workers)
+    result = searched(Loud(str(tmp_path)), workers)
     assert (tmp_path / "fired").stat().st_size == ITEMS
     assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()
 
@@ -152,8 +152,8 @@ def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, 
 
     class Kills(Observers):
         def parts(self, written: Any, *, new: bool) -> None:
-            there = [int(slot.rpartition(":")[2]) for slot in workers.slots]
-            fresh = [pid for pid in there if pid not in killed]  # who was killed is there until that is noticed
+            pids = [int(slot.rpartition(":")[2]) for slot in workers.slots]
+            fresh = [pid for pid in pids if pid not in killed]  # a killed worker has its slot until that is noticed
             if len(killed) < 3 and fresh:
                 killed.append(fresh[0])
                 os.kill(fresh[0], signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Losses of every kind that a sweep file can name, on Ray workers: they travel there and give the serial bits."""
+"""Losses of every kind that a sweep file can name: on Ray workers they have the bits of the serial executor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from driver_setup import Recording
 from optitrip.app.context import Context
 from optitrip.app.load_objective import load
 from optitrip.app.options import Options
@@ -24,6 +23,7 @@ from optitrip.executors.manager import ExecutorManager, executors
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.runtime.imports import import_paths
 from optitrip.store.start_point import read
+from driver_setup import Recording
 
 FILES = {
     "ray_losses.py": """
@@ -132,7 +132,7 @@ KINDS: dict[str, tuple[str, str]] = {
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with modules of losses; sweep files go beside them, and the working directory is elsewhere."""
+    """Make a folder with modules of losses; sweep files go beside them, and the working directory is elsewhere."""
     folder, path, work = tmp_path_factory.mktemp("losses"), list(sys.path), Path.cwd()
     for name, code in FILES.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -147,12 +147,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def workers(local_ray: None) -> Iterator[ExecutorManager]:
-    """Two Ray workers for all sweeps of this file: they look for modules where the sweep files are."""
+    """Start two Ray workers for all sweeps of this file: they look for modules where the sweep files are."""
     with executors("ray", 2) as two:
         yield two
 
 
-def answer(
+def run(
     here: Path,
     workers: ExecutorManager,
     reference: str,
@@ -160,7 +160,7 @@ def answer(
     watch: Observer | None = None,
     candidates: int = CANDIDATES,
 ) -> SearchAnswer:
-    """Return the answer of a sweep file that names this loss, on these executors."""
+    """Run a sweep file that names this loss on these executors, and return its answer."""
     path = here / "sweep.toml"
     key = "make" if reference.endswith("factory") else "loss"
     path.write_text(SWEEP.format(key=key, reference=reference, arguments=arguments, candidates=candidates))
@@ -171,20 +171,20 @@ def answer(
     return outcome.answer
 
 
-def numbers(found: SearchAnswer) -> dict[str, Any]:
-    """All of an answer that must be the same everywhere, to the bit."""
-    result = found.result
+def numbers(answer: SearchAnswer) -> dict[str, Any]:
+    """Return all of an answer that must be the same everywhere, to the bit."""
+    result, x = answer.result, {name: np.asarray(value).tobytes() for name, value in answer.x.items()}
     return {
-        "best": (found.loss.hex(), found.index, {name: np.asarray(value).tobytes() for name, value in found.x.items()}),
+        "best": (answer.loss.hex(), answer.index, x),
         "losses": result.loss.tobytes(),
         "few": (result.best_index.tobytes(), result.best_loss.tobytes()),
         "beside": {name: column.tobytes() for name, column in result.named.items()},
-        "failures": (found.failures, result.failures.to_bytes()),
+        "failures": (answer.failures, result.failures.to_bytes()),
     }
 
 
 def expected(case: str, x: Any, k: int) -> float:
-    """The losses once more, by hand."""
+    """Compute a loss once more, by hand."""
     match case:
         case "a module in a folder":
             return x[0] * x[1] + k * x[2]
@@ -206,21 +206,21 @@ def expected(case: str, x: Any, k: int) -> float:
             return float(np.exp(0.5 * x).sum()) * k
         case "batched" | "batched by blocks":
             return float((9 * x**2).sum()) * k
-        case "numbers beside":
-            return float(x.sum()) * k
-        case _:
+        case "some fail":
             return float(x.sum()) if k <= 6 else np.nan
+        case _:
+            return float(x.sum()) * k
 
 
 @pytest.mark.parametrize("case", KINDS)
 def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManager, case: str) -> None:
     """Law 1 for every kind of loss that a file can name; and the numbers are those of the formula."""
     reference, arguments = KINDS[case]
-    on_ray = answer(here, workers, reference, arguments)
+    on_ray = run(here, workers, reference, arguments)
     with executors("serial") as serial:
-        in_here = answer(here, serial, reference, arguments)
+        in_here = run(here, serial, reference, arguments)
     assert numbers(on_ray) == numbers(in_here)
-    xs = on_ray.candidates.values(range(CANDIDATES))
+    xs = on_ray.draws.values(range(CANDIDATES))
     by_hand = [expected(case, x, k) for x, k in zip(xs["x"], xs["k"].tolist(), strict=True)]
     np.testing.assert_allclose(on_ray.losses, by_hand, rtol=1e-12)
     assert on_ray.index == int(np.nanargmin(by_hand))
@@ -228,46 +228,46 @@ def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManage
 
 
 def test_the_losses_are_computed_by_the_workers(here: Path, workers: ExecutorManager) -> None:
-    """Both workers evaluate, this process does not."""
-    found = answer(here, workers, "ray_losses:where", candidates=300)
-    pids = set(found.result.named["pid"].tolist())
+    """Two processes evaluate, neither of which is this one."""
+    answer = run(here, workers, "ray_losses:where", candidates=300)
+    pids = set(answer.result.named["pid"].tolist())
     assert len(pids) == 2
     assert os.getpid() not in pids
 
 
 def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: ExecutorManager) -> None:
-    """Those of the winner and of every kept loss, and the report, which a worker makes too."""
-    found = answer(here, workers, "ray_losses:Beside")
-    xs = found.candidates.values(range(CANDIDATES))
-    assert found.result.named.keys() == {"first", "k"}
-    np.testing.assert_array_equal(found.result.named["first"], xs["x"][:, 0])
-    np.testing.assert_array_equal(found.result.named["k"], xs["k"])
-    assert found.best.named == {"first": float(found.x["x"][0]), "k": found.x["k"]}
-    assert found.report["largest"] == found.x["x"].max()
-    assert found.report["pid"] != os.getpid()
+    """They are those of the winner and of every stored loss; the report is made by a worker, too."""
+    answer = run(here, workers, "ray_losses:Beside")
+    xs = answer.draws.values(range(CANDIDATES))
+    assert answer.result.named.keys() == {"first", "k"}
+    np.testing.assert_array_equal(answer.result.named["first"], xs["x"][:, 0])
+    np.testing.assert_array_equal(answer.result.named["k"], xs["k"])
+    assert answer.best.named == {"first": float(answer.x["x"][0]), "k": answer.x["k"]}
+    assert answer.report["largest"] == answer.x["x"].max()
+    assert answer.report["pid"] != os.getpid()
 
 
-def test_what_a_loss_prints_on_workers_is_said(here: Path, workers: ExecutorManager) -> None:
-    """Every line once where they are few, and the answer is none the worse."""
+def test_what_a_loss_prints_on_workers_is_shown(here: Path, workers: ExecutorManager) -> None:
+    """Every line is shown once where they are few, and the answer is right."""
     watch = Recording()
-    found = answer(here, workers, "ray_losses:talks", watch=watch, candidates=40)
-    said = [line for text in watch.texts("loss-output") for line in text.splitlines() if line.startswith("k is")]
-    xs = found.candidates.values(range(40))
-    assert sorted(said) == sorted(f"k is {k}" for k in xs["k"].tolist())
-    assert found.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
+    answer = run(here, workers, "ray_losses:talks", watch=watch, candidates=40)
+    shown = [line for message in [notice.text for notice in watch.notices] for line in message.splitlines() if line.startswith("k is")]
+    xs = answer.draws.values(range(40))
+    assert sorted(shown) == sorted(f"k is {k}" for k in xs["k"].tolist())
+    assert answer.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
 
 
 def test_a_loss_that_prints_much_is_cut_short(here: Path, workers: ExecutorManager) -> None:
-    """After so many lines it says that there is more, once, and goes on to the right answer."""
+    """After so many lines one line says that the rest is not shown, and the answer is right."""
     watch = Recording()
-    found = answer(here, workers, "ray_losses:chatters", watch=watch, candidates=60)
-    lines = [line for text in watch.texts("loss-output") for line in text.splitlines()]
+    answer = run(here, workers, "ray_losses:chatters", watch=watch, candidates=60)
+    lines = [line for message in [notice.text for notice in watch.notices] for line in message.splitlines()]
     assert sum(line.startswith("line ") for line in lines) == LINES_SHOWN
     assert [line for line in lines if "the rest is not shown" in line] == [
         f"(the loss prints more than {LINES_SHOWN} lines; the rest is not shown)"
     ]
-    xs = found.candidates.values(range(60))
-    assert found.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
+    xs = answer.draws.values(range(60))
+    assert answer.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
 
 
 def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
@@ -276,26 +276,26 @@ def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
     """The serial executor leaves printing alone."""
     watch = Recording()
     with executors("serial") as serial:
-        found = answer(here, serial, "ray_losses:talks", watch=watch, candidates=40)
-    ks = found.candidates.values(range(40))["k"].tolist()
+        answer = run(here, serial, "ray_losses:talks", watch=watch, candidates=40)
+    ks = answer.draws.values(range(40))["k"].tolist()
     assert capsys.readouterr().out == "".join(f"k is {k}\n" for k in ks)
     assert watch.notices == []
 
 
-def test_a_failure_on_a_worker_has_the_words_of_the_loss(here: Path, workers: ExecutorManager) -> None:
+def test_a_failure_on_a_worker_has_the_message_of_the_loss(here: Path, workers: ExecutorManager) -> None:
     """Law 10: the message, the user's own line, and the parameters of the first that failed."""
-    found = answer(here, workers, "ray_losses:fails")
-    ks = found.candidates.values(range(CANDIDATES))["k"].tolist()
+    answer = run(here, workers, "ray_losses:fails")
+    ks = answer.draws.values(range(CANDIDATES))["k"].tolist()
     first = next(index for index, k in enumerate(ks) if k > 6)
-    record = found.result.failures.records["raised"][0]
+    record = answer.result.failures.records["raised"][0]
     assert (record.index, record.message) == (first, f"k is {ks[first]}")
     assert re.search(r'File ".*ray_losses\.py", line \d+, in fails', record.traceback)
     assert "optitrip" not in record.traceback
-    assert f"candidate {first} (raised)" in found.message()
+    assert f"candidate {first} (raised)" in answer.message()
 
 
-def test_a_loss_that_cannot_travel_says_so_and_the_next_one_works(here: Path, workers: ExecutorManager) -> None:
-    """A lock in it: told before anything is evaluated, without an answer, and the workers stay of use."""
-    with pytest.raises(InputError, match="cannot travel to Ray workers"):
-        answer(here, workers, "ray_losses:hole")
-    assert answer(here, workers, "ray_losses:function", candidates=5).items == 5
+def test_a_loss_that_cannot_be_sent_is_refused_and_the_next_one_works(here: Path, workers: ExecutorManager) -> None:
+    """A loss with a lock is refused before anything is evaluated, and the workers stay usable."""
+    with pytest.raises(InputError, match="cannot be sent to Ray workers"):
+        run(here, workers, "ray_losses:hole")
+    assert run(here, workers, "ray_losses:function", candidates=5).items == 5

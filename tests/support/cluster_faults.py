@@ -30,7 +30,8 @@ from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
 from optitrip.errors import Stopped
 from optitrip.executors.ray import cluster as ray_cluster
-from optitrip.executors.ray import pool as ray_workers
+from optitrip.executors.ray import lifecycle
+from optitrip.executors.ray.pool import RayWorkers
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
@@ -69,7 +70,7 @@ class World(Observers):
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-        self.executor = ray_workers.RayWorkers(nodes, address=self.cluster.address, paths=[HERE])
+        self.executor = RayWorkers(nodes, address=self.cluster.address, paths=[HERE])
         self.journal = Journal(MEMORY)
         self.codes: list[str] = []
         self.after, self.written = 3, 0
@@ -133,7 +134,7 @@ def all_workers_lost() -> dict[str, Any]:
     kept = sum(map(len, world.journal.tiling(0, METHOD.digest(), ITEMS)))
     world.executor.close()  # as the end of the first command would; else its workers would get the new node
     world.node()
-    world.executor = ray_workers.RayWorkers(1, address=world.cluster.address, paths=[HERE])
+    world.executor = RayWorkers(1, address=world.cluster.address, paths=[HERE])
     return told(*world.run(wait_seconds=60), fired=stopped, kept=kept)
 
 
@@ -153,7 +154,7 @@ def freezes_a_worker(world: World) -> list[int]:
 def worker_frozen() -> dict[str, Any]:
     """A worker is stopped by a signal, so that it cannot even end itself."""
     world = World(2)
-    ray_workers.FROZEN_SECONDS = 1.0
+    lifecycle.FROZEN_SECONDS = 1.0
     stopped = freezes_a_worker(world)
     outcome = told(*world.run(item_seconds=2.0, wait_seconds=60))
     return {**outcome, "fired": len(stopped) == 1}
@@ -177,7 +178,7 @@ def node_frozen() -> dict[str, Any]:
         node = world.nodes[0]
         pids = [
             int(slot.rpartition(":")[2])
-            for slot, worker in world.executor._there.items()
+            for slot, worker in world.executor._ready.items()
             if worker.node == node.node_id
         ]
         pids.append(node.all_processes["raylet"][0].process.pid)
@@ -229,7 +230,7 @@ def head_lost() -> dict[str, Any]:
         killed.append(pid)
 
     world.happens = happens
-    ray_workers.HEAD_SECONDS = 3.0
+    lifecycle.HEAD_SECONDS = 3.0
     stopped = False
     begun = time.monotonic()
     try:

@@ -1,1 +1,1 @@
-"""Workers on a Ray cluster."""
+"""Executor on the workers of a Ray cluster."""

@@ -1,4 +1,4 @@
-"""What runs in a process of Ray's."""
+"""The part of a worker that runs in a process of Ray's."""
 
 from __future__ import annotations
 
@@ -26,51 +26,51 @@ class Actor:
     def __init__(self, paths: Sequence[str]) -> None:
         lead_group()
         use_import_paths(paths)
-        self._objective: Any = None
-        self._method: Any = None
+        self._loaded: Any = None
+        self._prepared: Any = None
 
     def ready(self) -> tuple[str, str, dict[str, str]]:
-        """A name, the node, and what decides the bits of its numbers."""
+        """Return a name, the node, and the fingerprint of the numerical environment."""
         name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
         return name, ray.get_runtime_context().get_node_id(), facts()
 
     def take(self, objective: list[Any], method: list[Any]) -> None:
-        """What the slices after this are of.
+        """Take references to the objective and the method of the slices that follow.
 
         The references come inside lists: a bare one would be unpickled before the import paths are set, and a module of
         the user's would not be found. They come once: in every call they would cost the driver more than all the rest.
         """
-        self._given = (objective[0], method[0])
+        self._references = objective[0], method[0]
 
     def evaluate(self, lo: int, hi: int, limit: float | None) -> bytes | str:
-        """Evaluate a slice; what raises outside of the loss comes back as its traceback, in the words of this process.
+        """Evaluate a slice; return the traceback, as this process prints it, of what raises outside of the loss.
 
         The answer is pickled here: Ray would take apart and put together each array of a part for itself.
         """
         try:
-            with capture_output() as said:
+            with capture_output() as output:
                 part, seconds = self._evaluate(range(lo, hi), limit)
-            return pickle.dumps((part, seconds, said.text, peak_bytes()), protocol=5)
+            return pickle.dumps((part, seconds, output.text, peak_bytes()), protocol=5)
         except Exception:
             return traceback.format_exc()
 
     def _evaluate(self, items: range, limit: float | None) -> tuple[Any, float]:
-        objective, method = self._given
-        if self._objective != objective:
+        objective, method = self._references
+        if self._loaded != objective:
             self._worker: Any = None  # two data sets may not fit side by side
-            self._worker = Worker(fetched(objective))
-            self._objective = objective
-        if self._method != method:
-            self._slices_of = fetched(method)
-            self._method = method
-        return self._worker.evaluate(self._slices_of, items, partial(time_limit, limit))
+            self._worker = Worker(fetch(objective))
+            self._loaded = objective
+        if self._prepared != method:
+            self._method = fetch(method)
+            self._prepared = method
+        return self._worker.evaluate(self._method, items, partial(time_limit, limit))
 
 
-def fetched(reference: Any) -> Any:
-    """An object from the store.
+def fetch(reference: Any) -> Any:
+    """Fetch an object from the store.
 
     Raises:
-        Exception: as raised in unpickling it; Ray would hide it behind one of its own.
+        Exception: as raised in unpickling the object; Ray would hide it behind an exception of its own.
     """
     try:
         return ray.get(reference)

@@ -1,4 +1,4 @@
-"""What must be in the environment before Ray is imported. This file imports nothing of Ray."""
+"""Prepares the environment before Ray is imported. This file imports nothing of Ray."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 
 
 def ray_installed() -> bool:
-    """Ray has no wheels for Macs with Intel processors nor for Windows on ARM."""
+    """Return whether Ray is installed: it has no wheels for Macs with Intel processors nor for Windows on ARM."""
     return importlib.util.find_spec("ray") is not None
 
 
 def joins_cluster(address: str | None) -> bool:
-    """Whether there is a cluster to join: by argument, by RAY_ADDRESS, or around us as a Ray job."""
+    """Return whether there is a cluster to join: by argument, by RAY_ADDRESS, or because this is a Ray job."""
     where = address or os.environ.get("RAY_ADDRESS")
     return where != "local" and bool(where or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
 
@@ -23,8 +23,8 @@ def prepare(address: str | None) -> None:
     """Set what Ray reads when it is imported; a user's own settings win."""
     # Reports are off for `ray.init` anyway; this keeps them off in the processes it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # With logs kept from the driver, what is left is Ray's own comments on lost workers; they would go to stdout, into
-    # the result. The driver says itself what became of a worker.
+    # Without the workers' logs, which the driver does not receive, the rest is Ray's own comments on lost workers; they
+    # would go to stdout, into the result. The driver itself reports what became of a worker.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     # A warning about a future default, printed on machines without a GPU.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

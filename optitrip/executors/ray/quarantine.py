@@ -1,44 +1,39 @@
-"""Nodes that kill whatever they are given, e.g. for a full disk or a broken driver, though other nodes evaluate it."""
+"""Finds nodes that kill whatever they evaluate, e.g. for a full disk or a broken driver, though other nodes do it."""
 
 from __future__ import annotations
 
 PROVEN = 3
-"""So many slices that died on a node, and on no other one, tell that it is the node."""
+"""Number of slices that must die on a node, and on no other one, to prove that the node is the cause."""
 
 Work = tuple[int, range]
 """A stage and a slice of it."""
 
 
 class Quarantine:
-    """What died where since anything was last done there."""
+    """The slices that died on each node since a slice was last evaluated there."""
 
     def __init__(self) -> None:
-        self._died: dict[str, set[Work]] = {}
-        self._cleared: dict[str, set[Work]] = {}
-        """Of these, what was done elsewhere."""
+        self._died: dict[str, dict[Work, bool]] = {}
+        """Slices by node, each with whether it was evaluated elsewhere."""
 
     def died(self, node: str, work: Work) -> None:
-        """A worker died at a node under a slice."""
-        self._died.setdefault(node, set()).add(work)
+        """Record that a worker died on a node under a slice."""
+        self._died.setdefault(node, {}).setdefault(work, False)
 
     def done(self, node: str, work: Work) -> list[str]:
-        """A slice, or a piece of one that died elsewhere, is done at a node.
+        """Record that a slice, or a piece of one that died elsewhere, was evaluated on a node.
 
         Returns:
-            Nodes that are proven by that to be the cause.
+            The nodes that this proves to be the cause.
         """
         self._died.pop(node, None)
-        self._cleared.pop(node, None)
         stage, items = work
         proven: list[str] = []
-        for other, dead in self._died.items():
-            cleared = self._cleared.setdefault(other, set())
-            before = len(cleared)
-            cleared |= {one for one in dead if one[0] == stage and inside(items, one[1])}
-            if before < PROVEN <= len(cleared):
+        for other, died in self._died.items():
+            before = sum(died.values())
+            for number, dead in died:
+                if number == stage and dead.start <= items.start and items.stop <= dead.stop:
+                    died[number, dead] = True
+            if before < PROVEN <= sum(died.values()):
                 proven.append(other)
         return proven
-
-
-def inside(items: range, other: range) -> bool:
-    return other.start <= items.start and items.stop <= other.stop

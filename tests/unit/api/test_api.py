@@ -926,7 +926,7 @@ def test_a_loss_that_cannot_travel_is_refused_every_time(ray_session: optitrip.S
 
     lock = threading.Lock()
     for _ in range(2):
-        with pytest.raises(optitrip.InputError, match="cannot travel to Ray workers"):
+        with pytest.raises(optitrip.InputError, match="cannot be sent to Ray workers"):
             ray_session.search(lambda x: float(lock.locked()), ONE, candidates=5)
     assert ray_session.gradient(square, 3.0).loss == 9.0
 
@@ -939,7 +939,7 @@ def test_a_new_session_refuses_a_loss_that_cannot_travel_every_time(local_ray: N
     loss: Callable[[float], float] = lambda x: float(lock.locked())  # noqa: E731
     with optitrip.Session(1, executor="ray") as session:
         for _ in range(2):
-            with pytest.raises(optitrip.InputError, match="cannot travel to Ray workers"):
+            with pytest.raises(optitrip.InputError, match="cannot be sent to Ray workers"):
                 session.search(loss, ONE, candidates=5)
         assert session.gradient(square, 3.0).loss == 9.0
 

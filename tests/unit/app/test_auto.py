@@ -17,6 +17,7 @@ from optitrip.core.observer import Observer, Times
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
+from optitrip.executors.start import RayPool
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.answer import SearchProgress
 from optitrip.methods.shared.consistency import Agreement
@@ -27,10 +28,11 @@ MOMENTS = 45
 """The search is over after fewer waits."""
 
 
-class Fleet:
+class Fleet(RayPool):
     """A pool whose workers are there once `go` is set."""
 
     def __init__(self, make: Callable[[], Executor] = Serial) -> None:
+        super().__init__()
         self.make, self.go, self.asked = make, threading.Event(), 0
 
     def prepare(self) -> str:
@@ -87,7 +89,7 @@ class Rows:
 
 def come(executors: ExecutorManager) -> None:
     """Wait until workers on their way are there."""
-    while executors._starting is not None and not executors._starting.ready:
+    while executors._starting is not None and not executors._starting.done:
         time.sleep(1e-3)
 
 
@@ -123,7 +125,7 @@ def test_the_answer_is_the_same_whenever_workers_take_over(moment: int) -> None:
     assert moved.loss.tobytes() == go(managed(None)).loss.tobytes()
     assert fleet.asked == 1
     took_over = "evaluating on workers" in watch.texts("executor")
-    assert took_over == (not executors.begins_here)
+    assert took_over == (not executors.starts_here)
     assert took_over or moment < 3 or moment > 30
     fleet.go.set()
     executors.close()
@@ -202,7 +204,7 @@ def test_workers_that_came_too_late_evaluate_the_next_sweep() -> None:
     come(executors)
     assert go(executors, watch).loss.tobytes() == first.loss.tobytes()
     assert watch.texts("executor") == ["evaluating on workers"]
-    assert not executors.begins_here
+    assert not executors.starts_here
     executors.close()
 
 

@@ -1,37 +1,24 @@
-"""Every executor keeps the protocol, and Ray workers survive faults."""
+"""Tests of every executor."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from examples import HERE, LOSSES, CannotPrepare, KillsOnce, bits, scalar, search
-from long_lived_workers import long_lived_workers
+from examples import LOSSES, bits, scalar, search
 from optitrip.core.arrays import Array
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.part import Part
-from optitrip.errors import InputError, Stopped
 from optitrip.executors.serial import Serial
 from optitrip.executors.worker import Worker
 from optitrip.loss.objective import Objective
-from optitrip.runtime import fingerprint as sameness
-from whole_sweeps import ITEMS, go, reference
+from slices import await_slots, only_outcome, outcomes
+from whole_sweeps import ITEMS
 
 Make = Callable[[], Executor]
-
-
-@pytest.fixture(scope="module")
-def ray_workers(local_ray: None) -> Iterator[Executor]:
-    """Two workers for all of these tests."""
-    del local_ray
-    with long_lived_workers(2) as executor:
-        yield executor
 
 
 @pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
@@ -44,41 +31,17 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 @pytest.fixture
 def executor(make: Make) -> Iterator[Executor]:
-    one = make()
-    yield one
-    one.close()
-
-
-def outcomes(executor: Executor, count: int) -> list[Done | Failed]:
-    found: list[Done | Failed] = []
-    end = time.monotonic() + 60
-    while len(found) < count and time.monotonic() < end:
-        found += executor.wait(0.5)
-    return found
-
-
-def ready(executor: Executor) -> None:
-    end = time.monotonic() + 60
-    while not executor.slots and time.monotonic() < end:
-        executor.wait(0.1)
-
-
-def only_outcome(executor: Executor, objective: Any, method: Any, items: range) -> Done | Failed:
-    """Return the outcome of one slice."""
-    executor.load(objective)
-    executor.stage(0, method)
-    ready(executor)
-    executor.submit(0, 0, items, executor.slots[0])
-    (outcome,) = outcomes(executor, 1)
-    return outcome
+    executor = make()
+    yield executor
+    executor.close()
 
 
 def test_each_ticket_has_one_outcome_with_its_part(executor: Executor) -> None:
     """Slices come back under their tickets with the bits of an evaluation on the spot."""
-    one = search(ITEMS)
+    method = search(ITEMS)
     executor.load(LOSSES["batched"])
-    executor.stage(3, one)
-    ready(executor)
+    executor.stage(3, method)
+    await_slots(executor)
     ranges = {7: range(0, 11), 9: range(11, 100), 8: range(250, 300)}
     for ticket, items in ranges.items():
         executor.submit(ticket, 3, items, executor.slots[-1])
@@ -87,15 +50,15 @@ def test_each_ticket_has_one_outcome_with_its_part(executor: Executor) -> None:
     for ticket, items in ranges.items():
         outcome = done[ticket]
         assert isinstance(outcome, Done)
-        assert bits(outcome.part) == bits(one.evaluate(LOSSES["batched"], items))
+        assert bits(outcome.part) == bits(method.evaluate(LOSSES["batched"], items))
         assert outcome.seconds > 0
 
 
 def test_a_cancelled_slice_has_no_outcome(executor: Executor) -> None:
-    """A cancelled ticket never comes back."""
+    """A cancelled slice is dropped, and the others are evaluated."""
     executor.load(LOSSES["scalar"])
     executor.stage(0, search(ITEMS))
-    ready(executor)
+    await_slots(executor)
     for ticket in range(3):
         executor.submit(ticket, 0, range(ticket, ticket + 1), executor.slots[0])
     executor.cancel(1)
@@ -103,7 +66,7 @@ def test_a_cancelled_slice_has_no_outcome(executor: Executor) -> None:
     assert executor.wait(0.2) == []
 
 
-def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -> None:
+def test_an_error_outside_the_loss_is_raised_not_recorded(executor: Executor) -> None:
     """A method that cannot be prepared is the kind of failure that ends a sweep, with its message."""
 
     class Unprepared:
@@ -116,42 +79,6 @@ def test_a_mistake_outside_the_loss_is_raised_not_recorded(executor: Executor) -
     assert isinstance(outcome, Failed)
     assert outcome.kind == "setup error"
     assert "no scores at this point" in outcome.message
-
-
-def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised(ray_workers: Executor) -> None:
-    """The worker's own reason reaches the user."""
-    outcome = only_outcome(ray_workers, Objective(CannotPrepare()), search(ITEMS), range(2))
-    assert isinstance(outcome, Failed)
-    assert outcome.kind == "setup error"
-    assert "this worker lacks the simulator" in outcome.message
-
-
-def test_an_objective_that_cannot_travel_is_refused(ray_workers: Executor) -> None:
-    """An objective that cannot be pickled is refused before anything starts, with what to do."""
-    import threading
-
-    lock = threading.Lock()
-    with pytest.raises(InputError, match="cannot travel to Ray workers"):
-        ray_workers.load(Objective(lambda x, k, c: float(bool(lock))))
-
-
-def test_a_killed_worker_costs_nothing_but_time(ray_workers: Executor, tmp_path: Path) -> None:
-    """Law 1: SIGKILL of a worker in its slice changes no bit; the worker is replaced."""
-    marker = tmp_path / "killed"
-    assert go(Objective(KillsOnce(str(marker))), make=lambda: ray_workers)[0] == reference("scalar")
-    assert marker.exists()
-
-
-def test_only_the_slice_that_had_begun_counts_as_a_death(ray_workers: Executor, tmp_path: Path) -> None:
-    """Slices queued behind a killed one are lost, which counts against nobody."""
-    ray_workers.load(Objective(KillsOnce(str(tmp_path / "killed"))))
-    ray_workers.stage(0, search(ITEMS))
-    ready(ray_workers)
-    slot = ray_workers.slots[0]
-    for ticket in range(3):
-        ray_workers.submit(ticket, 0, range(100 * ticket, 100 * ticket + 100), slot)
-    found = outcomes(ray_workers, 3)
-    assert [(o.ticket, o.kind) for o in found if isinstance(o, Failed)] == [(0, "died"), (1, "lost"), (2, "lost")]
 
 
 def test_the_objective_finds_read_only_arrays(make: Make) -> None:
@@ -215,13 +142,13 @@ def test_arrays_of_the_objective_are_read_only_everywhere(make: Make) -> None:
     outcome = only_outcome(executor, Objective(Scribbles()), search(ITEMS), range(50))
     executor.close()
     assert isinstance(outcome, Done)
-    ks = search(ITEMS).points.values(range(50))["k"]
+    ks = search(ITEMS).draws.values(range(50))["k"]
     assert outcome.part.failures.counts() == {"raised": int((ks > 4).sum())}
     assert "read-only" in outcome.part.failures.records["raised"][0].message
 
 
 def test_what_cannot_be_pickled_is_evaluated_as_it_is() -> None:
-    """The serial executor serves what no worker could have."""
+    """The serial executor evaluates a loss that could not be sent to a worker."""
     import threading
 
     lock = threading.Lock()
@@ -234,83 +161,8 @@ def test_what_cannot_be_pickled_is_evaluated_as_it_is() -> None:
     assert outcome.part.columns["loss"].tolist() == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's memory monitor raises an error of its own kind, for every later call too; the actor is buried."""
-    from ray.exceptions import OutOfMemoryError
-
-    from optitrip.executors.ray import pool as module
-
-    one = module.RayWorkers(1, paths=[HERE])
-    one.load(LOSSES["scalar"])
-    one.stage(0, search(ITEMS))
-    ready(one)
-
-    def get(call: Any, **options: Any) -> Any:
-        raise OutOfMemoryError("killed by the memory monitor")
-
-    failed: Future[Any] = Future()
-    failed.set_exception(OutOfMemoryError("killed by the memory monitor"))
-    one.submit(0, 0, range(5), *one.slots)
-    one._ended.put((one._at[0], 0, failed))
-    monkeypatch.setattr(module.ray, "get", get)
-    (outcome,) = outcomes(one, 1)
-    monkeypatch.undo()
-    assert isinstance(outcome, Failed)
-    assert outcome.kind == "died"
-    assert one.slots == ()
-    ready(one)
-    one.submit(1, 0, range(5), *one.slots)
-    (outcome,) = outcomes(one, 1)
-    assert isinstance(outcome, Done)
-    one.close()
-
-
-@pytest.mark.usefixtures("local_ray")
-def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
-    """With what it wants and what there is."""
-    from optitrip.executors.ray.pool import RayWorkers
-
-    with pytest.raises(InputError, match=r"a worker wants .*'GPU': 64"):
-        RayWorkers(None, resources={"GPU": 64})
-
-
-def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> None:
-    """Only workers that are processes of their own report their memory."""
-    method = search(20)
-    for executor, elsewhere in ((Serial(), False), (ray_workers, True)):
-        done = only_outcome(executor, LOSSES["scalar"], method, range(20))
-        executor.close()
-        assert isinstance(done, Done)
-        assert (done.memory is not None) == elsewhere
-        assert done.memory is None or 10**7 < done.memory < 10**11
-
-
-def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
-    """Another BLAS core rounds otherwise: the worker is refused, with what differs, and the others go on."""
-    from optitrip.executors.ray import pool as ray_workers
-
-    workers = ray_workers.RayWorkers(1, paths=[HERE])
-    try:
-        ready(workers)
-        here = sameness.facts()
-        other = Future[tuple[str, str, dict[str, str]]]()
-        other.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
-        stranger = ray_workers.WorkerHandle(ray_workers.Actor.remote([HERE]))
-        workers._take_in(stranger, None, other)
-        assert len(workers.slots) == 1
-        (line,) = workers.notices()
-        assert "far:1 would give other bits: numpy is 1.0 there" in line.text
-        assert "SIMD is NEON there and less elsewhere" in line.text
-        workers._there.clear()
-        with pytest.raises(Stopped, match="no other worker"):
-            workers._take_in(stranger, None, other)
-    finally:
-        workers.close()
-
-
-def test_a_loss_that_changes_the_random_state_of_its_process_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    """Its value may depend on what its worker did before, so the loss is reported."""
+def test_a_loss_that_changes_the_random_state_of_its_process_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its result may then depend on what its worker evaluated before."""
 
     def careless(x: Array, k: int, c: float) -> float:
         return float(np.random.random())  # noqa: NPY002
@@ -318,6 +170,6 @@ def test_a_loss_that_changes_the_random_state_of_its_process_is_told(capfd: pyte
     def careful(x: Array, k: int, c: float) -> float:
         return float(np.random.default_rng(k).random())
 
-    for loss, told in ((careful, False), (careless, True)):
+    for loss, reported in ((careful, False), (careless, True)):
         Worker(Objective(loss)).evaluate(search(5), range(5))
-        assert ("random state" in capfd.readouterr().err) == told
+        assert ("random state" in capfd.readouterr().err) == reported

@@ -1,0 +1,132 @@
+"""Tests of Ray workers: the objective is sent to them, and they die, are lost or differ."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples import HERE, LOSSES, CannotPrepare, KillsOnce, search
+from optitrip.core.executor import Done, Executor, Failed
+from optitrip.errors import InputError, Stopped
+from optitrip.executors.serial import Serial
+from optitrip.loss.objective import Objective
+from optitrip.runtime import fingerprint
+from slices import await_slots, only_outcome, outcomes
+from whole_sweeps import ITEMS, go, reference
+
+
+def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised(ray_workers: Executor) -> None:
+    """The message of the worker's exception reaches the user."""
+    outcome = only_outcome(ray_workers, Objective(CannotPrepare()), search(ITEMS), range(2))
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "setup error"
+    assert "this worker lacks the simulator" in outcome.message
+
+
+def test_an_objective_that_cannot_be_sent_is_refused(ray_workers: Executor) -> None:
+    """An objective that cannot be pickled is reported before anything starts, with what to do."""
+    import threading
+
+    lock = threading.Lock()
+    with pytest.raises(InputError, match="cannot be sent to Ray workers"):
+        ray_workers.load(Objective(lambda x, k, c: float(bool(lock))))
+
+
+def test_a_killed_worker_costs_nothing_but_time(ray_workers: Executor, tmp_path: Path) -> None:
+    """Law 1: SIGKILL of a worker in its slice changes no bit; the worker is replaced."""
+    marker = tmp_path / "killed"
+    assert go(Objective(KillsOnce(str(marker))), make=lambda: ray_workers)[0] == reference("scalar")
+    assert marker.exists()
+
+
+def test_only_the_slice_that_had_begun_counts_as_a_death(ray_workers: Executor, tmp_path: Path) -> None:
+    """Slices queued behind a killed one are lost, which counts against nobody."""
+    ray_workers.load(Objective(KillsOnce(str(tmp_path / "killed"))))
+    ray_workers.stage(0, search(ITEMS))
+    await_slots(ray_workers)
+    slot = ray_workers.slots[0]
+    for ticket in range(3):
+        ray_workers.submit(ticket, 0, range(100 * ticket, 100 * ticket + 100), slot)
+    failed = outcomes(ray_workers, 3)
+    assert [(o.ticket, o.kind) for o in failed if isinstance(o, Failed)] == [(0, "died"), (1, "lost"), (2, "lost")]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's memory monitor raises an error of its own kind, for every later call too; the worker is replaced."""
+    from ray.exceptions import OutOfMemoryError
+
+    from optitrip.executors.ray import pool as module
+
+    workers = module.RayWorkers(1, paths=[HERE])
+    workers.load(LOSSES["scalar"])
+    workers.stage(0, search(ITEMS))
+    await_slots(workers)
+
+    def get(call: Any, **options: Any) -> Any:
+        raise OutOfMemoryError("killed by the memory monitor")
+
+    failed: Future[Any] = Future()
+    failed.set_exception(OutOfMemoryError("killed by the memory monitor"))
+    workers.submit(0, 0, range(5), *workers.slots)
+    (worker,) = workers._ready.values()
+    workers._finished.put((worker, 0, failed))
+    monkeypatch.setattr(module.ray, "get", get)
+    (outcome,) = outcomes(workers, 1)
+    monkeypatch.undo()
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "died"
+    assert workers.slots == ()
+    await_slots(workers)
+    workers.submit(1, 0, range(5), *workers.slots)
+    (outcome,) = outcomes(workers, 1)
+    assert isinstance(outcome, Done)
+    workers.close()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
+    """The message names the resources of a worker and those of the machine."""
+    from optitrip.executors.ray.pool import RayWorkers
+
+    with pytest.raises(InputError, match=r"a worker wants .*'GPU': 64"):
+        RayWorkers(None, resources={"GPU": 64})
+
+
+def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> None:
+    """Only a worker in a process of its own reports its memory: that of this process is known."""
+    method = search(20)
+    for executor, elsewhere in ((Serial(), False), (ray_workers, True)):
+        done = only_outcome(executor, LOSSES["scalar"], method, range(20))
+        executor.close()
+        assert isinstance(done, Done)
+        assert (done.memory is not None) == elsewhere
+        assert done.memory is None or 10**7 < done.memory < 10**11
+
+
+def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
+    """Another BLAS core rounds differently: the worker is rejected, with what differs, and the others stay in use."""
+    from optitrip.executors.ray.lifecycle import Actor, WorkerHandle
+    from optitrip.executors.ray.pool import RayWorkers
+
+    workers = RayWorkers(1, paths=[HERE])
+    try:
+        await_slots(workers)
+        here = fingerprint.facts()
+        start = Future[tuple[str, str, dict[str, str]]]()
+        start.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
+        stranger = WorkerHandle(Actor.remote([HERE]))
+        workers._outcomes(stranger, None, start)
+        assert len(workers.slots) == 1
+        (notice,) = workers.notices()
+        assert notice.code == "worker-refused"
+        assert "far:1 would not reproduce results bit for bit: numpy is 1.0 there" in notice.text
+        assert "SIMD is NEON there and less elsewhere" in notice.text
+        workers._ready.clear()
+        with pytest.raises(Stopped, match="no other worker"):
+            workers._outcomes(stranger, None, start)
+    finally:
+        workers.close()

@@ -1,0 +1,90 @@
+"""The result files of a sweep, in its state directory and in the artifacts of its run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlflow_store import stored
+from optitrip.config.sweep import Sweep
+from optitrip.store.start_point import read
+from tracked import SWEEP, run
+
+
+def test_the_result_files_hold_the_answer(folder: Path) -> None:
+    """best.npz, losses.parquet and result.json agree with the outcome."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    outcome = run()
+    state = Path(outcome.state_dir)
+    with np.load(state / "best.npz", allow_pickle=False) as best:
+        x, y = float(best["x"]), float(best["y"])
+    assert x * x + y == outcome.answer.loss
+    table = pq.read_table(state / "losses.parquet")
+    losses = table["loss"].to_numpy()
+    assert table["index"].to_pylist() == list(range(40))
+    assert int(np.nanargmin(losses)) == outcome.answer.index
+    assert int(np.isnan(losses).sum()) == outcome.failed
+    assert json.loads((state / "result.json").read_text()) == outcome.to_json()
+    assert (state / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_files_belong_to_the_answer_after_a_crash_between(folder: Path) -> None:
+    """Raise N, die before the result is written, lower N again: winner and losses are those of the smaller sweep."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    first = run()
+    state = Path(first.state_dir)
+    small = (state / "best.npz").read_bytes()
+    run("method.candidates=4_000")
+    (state / "result.json").unlink()
+    again = run()
+    assert again.evaluated == 0
+    assert (state / "best.npz").read_bytes() == small
+    assert pq.read_table(state / "losses.parquet").num_rows == 40
+    with np.load(state / "best.npz", allow_pickle=False) as best:
+        assert float(best["x"]) ** 2 + float(best["y"]) == again.answer.loss
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "args"])
+def test_a_variable_may_have_any_name(folder: Path, name: str) -> None:
+    """Not even NumPy's own parameter names are taken."""
+    import numpy as np
+
+    (folder / "tracked_loss.py").write_text(f"def loss({name}): return {name} ** 2\n")
+    (folder / "tracked.toml").write_text(SWEEP.replace("x =", f"{name} =").replace("y = { uniform = [-1, 1] }", ""))
+    outcome = run("tracking.use=none")
+    with np.load(Path(outcome.state_dir) / "best.npz", allow_pickle=False) as best:
+        assert float(best[name]) ** 2 == outcome.answer.loss
+
+
+def test_huge_losses_cost_no_more_than_the_picture(folder: Path) -> None:
+    """Losses near the end of float64 have an answer, whatever matplotlib thinks of them."""
+    (folder / "tracked_loss.py").write_text("def loss(x, y): return 1.7e308 if x > 0 else -1.7e308\n")
+    outcome = run("tracking.use=none")
+    assert outcome.answer.loss == -1.7e308
+    assert outcome.failures_allowed
+
+
+def test_a_date_may_be_an_argument(folder: Path) -> None:
+    """TOML's own dates are part of the identity."""
+    (folder / "tracked_loss.py").write_text("def loss(x, y, since): return x * x + since.year\n")
+    with (folder / "tracked.toml").open("a") as file:
+        file.write("[objective.arguments]\nsince = 2026-01-02\n")
+    assert run("tracking.use=none").answer.loss > 2026
+    assert run("tracking.use=none").evaluated == 0
+
+
+def test_the_sweep_can_be_read_from_the_artifacts(folder: Path) -> None:
+    """The stored file with the overrides that the run's description names is the same sweep."""
+    outcome = run("space.x.normal=[0, 2]")
+    kept = Path(outcome.state_dir) / "sweep.toml"
+    assert kept.read_text().endswith("\n# --set space.x.normal=[0, 2]\n")
+    again: Sweep = read(kept, ["space.x.normal=[0, 2]", "name=tracked"])
+    assert again.label == f"tracked-{outcome.identity}"
+    found, _, _ = stored(folder)
+    assert "optitrip sweep sweep.toml --set 'space.x.normal=[0, 2]'" in found.data.tags["mlflow.note.content"]
