@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from driver_setup import Recording
 from optitrip.app.context import Context
 from optitrip.app.load_objective import load
 from optitrip.app.options import Options
@@ -23,7 +24,6 @@ from optitrip.executors.manager import ExecutorManager, executors
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.runtime.imports import import_paths
 from optitrip.store.start_point import read
-from driver_setup import Recording
 
 FILES = {
     "ray_losses.py": """
@@ -238,7 +238,7 @@ def test_the_losses_are_computed_by_the_workers(here: Path, workers: ExecutorMan
 def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: ExecutorManager) -> None:
     """They are those of the winner and of every stored loss; the report is made by a worker, too."""
     answer = run(here, workers, "ray_losses:Beside")
-    xs = answer.draws.values(range(CANDIDATES))
+    xs = answer.candidates.values(range(CANDIDATES))
     assert answer.result.named.keys() == {"first", "k"}
     np.testing.assert_array_equal(answer.result.named["first"], xs["x"][:, 0])
     np.testing.assert_array_equal(answer.result.named["k"], xs["k"])
@@ -251,8 +251,13 @@ def test_what_a_loss_prints_on_workers_is_shown(here: Path, workers: ExecutorMan
     """Every line is shown once where they are few, and the answer is right."""
     watch = Recording()
     answer = run(here, workers, "ray_losses:talks", watch=watch, candidates=40)
-    shown = [line for message in [notice.text for notice in watch.notices] for line in message.splitlines() if line.startswith("k is")]
-    xs = answer.draws.values(range(40))
+    shown = [
+        line
+        for message in [notice.text for notice in watch.notices]
+        for line in message.splitlines()
+        if line.startswith("k is")
+    ]
+    xs = answer.candidates.values(range(40))
     assert sorted(shown) == sorted(f"k is {k}" for k in xs["k"].tolist())
     assert answer.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
 
@@ -261,12 +266,12 @@ def test_a_loss_that_prints_much_is_cut_short(here: Path, workers: ExecutorManag
     """After so many lines one line says that the rest is not shown, and the answer is right."""
     watch = Recording()
     answer = run(here, workers, "ray_losses:chatters", watch=watch, candidates=60)
-    lines = [line for message in [notice.text for notice in watch.notices] for line in message.splitlines()]
+    lines = [line for text in watch.texts("loss-output") for line in text.splitlines()]
     assert sum(line.startswith("line ") for line in lines) == LINES_SHOWN
     assert [line for line in lines if "the rest is not shown" in line] == [
         f"(the loss prints more than {LINES_SHOWN} lines; the rest is not shown)"
     ]
-    xs = answer.draws.values(range(60))
+    xs = answer.candidates.values(range(60))
     assert answer.loss == min(float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True))
 
 
@@ -277,7 +282,7 @@ def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
     watch = Recording()
     with executors("serial") as serial:
         answer = run(here, serial, "ray_losses:talks", watch=watch, candidates=40)
-    ks = answer.draws.values(range(40))["k"].tolist()
+    ks = answer.candidates.values(range(40))["k"].tolist()
     assert capsys.readouterr().out == "".join(f"k is {k}\n" for k in ks)
     assert watch.notices == []
 
@@ -285,7 +290,7 @@ def test_what_a_loss_prints_in_this_process_goes_where_prints_go(
 def test_a_failure_on_a_worker_has_the_message_of_the_loss(here: Path, workers: ExecutorManager) -> None:
     """Law 10: the message, the user's own line, and the parameters of the first that failed."""
     answer = run(here, workers, "ray_losses:fails")
-    ks = answer.draws.values(range(CANDIDATES))["k"].tolist()
+    ks = answer.candidates.values(range(CANDIDATES))["k"].tolist()
     first = next(index for index, k in enumerate(ks) if k > 6)
     record = answer.result.failures.records["raised"][0]
     assert (record.index, record.message) == (first, f"k is {ks[first]}")

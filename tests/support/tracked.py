@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from driver_setup import Recording
 from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.core.observer import Observer
 from optitrip.store.start_point import read
-from driver_setup import Recording
 
 SWEEP = """
 seed = 3
@@ -35,4 +35,4 @@ def incomplete(lines: Recording) -> list[str]:
 
 
 def run(*overrides: str, watch: Observer | None = None, apart: bool = False) -> Any:
-    return run_sweep(read(Path("tracked.toml"), overrides), Options(apart=apart), watch or Recording())
+    return run_sweep(read(Path("tracked.toml"), overrides), Options(mlflow_process=apart), watch or Recording())

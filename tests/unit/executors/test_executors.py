@@ -142,7 +142,7 @@ def test_arrays_of_the_objective_are_read_only_everywhere(make: Make) -> None:
     outcome = only_outcome(executor, Objective(Scribbles()), search(ITEMS), range(50))
     executor.close()
     assert isinstance(outcome, Done)
-    ks = search(ITEMS).draws.values(range(50))["k"]
+    ks = search(ITEMS).points.values(range(50))["k"]
     assert outcome.part.failures.counts() == {"raised": int((ks > 4).sum())}
     assert "read-only" in outcome.part.failures.records["raised"][0].message
 

@@ -12,7 +12,7 @@ from examples import LOSSES, search
 from optitrip.core.method import merged
 from optitrip.core.observer import InOrder, Times
 from optitrip.core.progress import MetricPoint
-from optitrip.methods.search.progress import SearchCurve
+from optitrip.methods.search.answer import SearchCurve
 
 
 @given(cuts=st.sets(st.integers(1, 149), max_size=10), seed=st.integers(0, 2**32))

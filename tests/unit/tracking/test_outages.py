@@ -18,10 +18,10 @@ from urllib.request import urlopen
 
 import pytest
 
+from driver_setup import Recording
 from mlflow_store import stored, told_to
 from optitrip.tracking.mlflow_client import QUIET
 from optitrip.tracking.subprocess_client import SubprocessClient
-from driver_setup import Recording
 from tracked import LOSS, incomplete, run
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from driver_setup import Recording
 from mlflow_store import stored
 from optitrip.tracking.mlflow_client import make_store
-from driver_setup import Recording
 from tracked import run
 
 
