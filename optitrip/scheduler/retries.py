@@ -1,4 +1,4 @@
-"""What the plan does with a slice that came back without a part: retry it, halve it, or record its item as failed."""
+"""Decides whether a slice that came back without a part is retried, is halved, or has its item recorded as failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan knows: the slots, the slices in their queues, and the items that are left."""
+"""The state of a plan: its slots, the slices in their queues, and the items that are left."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManage
     with executors("serial") as serial:
         in_here = run(here, serial, reference, arguments)
     assert numbers(on_ray) == numbers(in_here)
-    xs = on_ray.draws.values(range(CANDIDATES))
+    xs = on_ray.candidates.values(range(CANDIDATES))
     by_hand = [expected(case, x, k) for x, k in zip(xs["x"], xs["k"].tolist(), strict=True)]
     np.testing.assert_allclose(on_ray.losses, by_hand, rtol=1e-12)
     assert on_ray.index == int(np.nanargmin(by_hand))

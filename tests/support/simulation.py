@@ -42,6 +42,8 @@ from optitrip.methods.search.method import Search
 from optitrip.runtime import clock as clocks
 
 ITEMS = 400
+UNUSED: Any = object()
+"""Stands for the objective, which the methods of the simulation do not ask."""
 WAITS = 20_000
 """Calls of `wait` after which a stage is taken to be endless."""
 SWEEP = "simulated"
@@ -193,7 +195,7 @@ class Clock(clocks.Clock):
 @cache
 def wanted(method: Tabled, stages: int) -> bytes:
     """Return the answer of a serial sweep that nothing happens to."""
-    return answer(driver(None).run(route(method, stages)))
+    return answer(driver(UNUSED).run(route(method, stages)))
 
 
 def answer(results: list[Any]) -> bytes:
@@ -217,7 +219,7 @@ def simulate(seed: int, folder: Path, clock: Clock) -> int:
                     journal.fuse, journal.after = draw.randint(1, 12), draw.random() < 0.5
                 executor = Executor(draw.getrandbits(32), draw.choice([0.0, 0.05, 0.2]), journal)
                 one = driver(
-                    None,
+                    UNUSED,
                     lambda one=executor: one,
                     journal,
                     DurableFirst(journal),

@@ -68,7 +68,7 @@ class Screening:
 
     @property
     def certain(self) -> bool:
-        """Whether the margin is more than such errors account for."""
+        """True if the margin is more than such errors account for."""
         return self.margin > self.bound
 
     @property
