@@ -100,6 +100,14 @@ def test_imports_point_down(path: Path) -> None:
         assert not {name for name in names if name.split(".")[0] in impure}
 
 
+def test_every_folder_is_a_package() -> None:
+    """A folder that `.gitignore` names, e.g. one called data, would be missing in a wheel."""
+    folders = {path.parent for path in MODULES}
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+    ignored = ["git", "-C", str(PACKAGE), "ls-files", "--others", "--ignored", "--exclude-standard", "*.py", "*.npz"]
+    assert subprocess.run(ignored, capture_output=True, text=True).stdout == ""
+
+
 def loaded_by(code: str) -> set[str]:
     """Top-level modules in a fresh interpreter after some code."""
     script = f"{code}\nimport sys; print(' '.join(sorted(sys.modules)))"

@@ -45,7 +45,7 @@ def read_table(file: Path) -> Array:
     except FileNotFoundError:
         if file.with_suffix("").exists():
             raise InputError(
-                f"{file.parent.absolute()}: holds {file.stem}, of CIFAR-10's pickled \"python version\", which optitrip "
+                f'{file.parent.absolute()}: holds {file.stem}, of CIFAR-10\'s pickled "python version", which optitrip '
                 f"does not read; wanted {file.name}, of the binary version. {ADVICE}"
             ) from None
         raise InputError(f"{file.absolute()}: no such file. {ADVICE}") from None
