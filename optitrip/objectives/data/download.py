@@ -89,8 +89,12 @@ def download(url: str, checksum: str, folder: Path) -> Path:
 
 
 def unpack(archive: Path, url: str, folder: Path) -> None:
-    """Unpack the six files of an archive, and nothing else, into a new folder, and delete the archive. Raises InputError
-    if the archive does not hold them, and OSError if they cannot be written."""
+    """Unpack the six files of an archive, and nothing else, into a new folder, and delete the archive.
+
+    Raises:
+        InputError: if the archive does not hold them.
+        OSError: if they cannot be written.
+    """
     folder.mkdir()
     try:
         with tarfile.open(archive, "r:gz") as tar:
