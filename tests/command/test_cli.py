@@ -86,7 +86,7 @@ def test_a_finished_sweep(folder: Path) -> None:
 
 
 def test_json_is_one_object_and_all_of_stdout(folder: Path) -> None:
-    """DESIGN section 8's object."""
+    """`--json` prints one object with all that a program may want to know about a search."""
     sweep_file(folder, "good")
     done = optitrip(folder, "sweep", "trial.toml", "--json", "--quiet")
     answer = json.loads(done.stdout)
@@ -572,7 +572,7 @@ def test_a_gradient_as_a_person_sees_it(folder: Path) -> None:
 
 
 def test_the_json_of_a_gradient(folder: Path) -> None:
-    """DESIGN section 8's object, and gradient.npz with values, steps and flags by variable."""
+    """`--json` prints one object, and gradient.npz has values, steps and flags by variable."""
     import numpy as np
 
     gradient_file(folder, "slope")

@@ -1,4 +1,4 @@
-"""The laws of DESIGN section 5, over whole runs: routes, driver, journal and every executor."""
+"""The laws of CONTRIBUTING.md, over whole runs: routes, driver, journal and every executor."""
 
 from __future__ import annotations
 
