@@ -13,9 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, get_
 from rich.console import Console
 
 from optitrip.api.inputs import draft_of, named_point, python_draft, without_numpy
-from optitrip.app.context import Context
+from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import check_calls, load, with_surrogate
-from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
@@ -28,7 +27,7 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.output.answer import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
-from optitrip.store.start_point import STATE_ROOT, resolve
+from optitrip.store.lookup import STATE_ROOT, resolve
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -270,7 +269,8 @@ def in_new_session(method: Callable[Concatenate[Session, P], R]) -> Callable[P, 
             return method(session, *args, **kwargs)
 
     _, *parameters = inspect.signature(written).parameters.values()
-    vars(function).update(__qualname__=written.__name__, __signature__=inspect.Signature(parameters))
+    function.__qualname__ = written.__name__
+    vars(function)["__signature__"] = inspect.Signature(parameters)
     return takes(RunOptions.__annotations__)(function)
 
 

@@ -19,7 +19,7 @@ from optitrip.output.outcome import Outcome, Status
 from optitrip.output.text import first_failure
 from optitrip.runtime import files
 from optitrip.runtime.process import peak_bytes
-from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, stored_items
+from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, read_result
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
 from optitrip.tracking.summary import note
@@ -54,7 +54,7 @@ def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, 
     """
     contents = dict(answer.files(name))
     paths = [folder / SWEEP_FILE, *(folder / file for file in contents)]
-    if unchanged and stored_items(folder) == answer.items:
+    if unchanged and read_result(folder).get("items") == answer.items:
         return [path for path in paths if path.exists()]
     # The result file vouches for the files beside it, so it is removed first and written last.
     (folder / RESULT).unlink(missing_ok=True)

@@ -7,20 +7,19 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from optitrip.app import results
-from optitrip.app.context import Context, NoticeLog
+from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import load
 from optitrip.app.make_driver import make_driver
-from optitrip.app.options import Options
 from optitrip.config.sweep import Sweep
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Observers
+from optitrip.errors import InputError
 from optitrip.executors.manager import executors_of
 from optitrip.journal.facts import Origin
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.store.provenance import check_provenance, provenance
-from optitrip.store.shards import check_one_stage
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.runs import track
 from optitrip.tracking.subprocess_client import SubprocessClient
@@ -30,12 +29,10 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
     """Run a sweep, resume it, or return its stored result, as `run_loaded`.
 
     Ray and MLflow, which take long to start, start before the objective is loaded, unless a result is stored.
-
-    Raises:
-        InputError: before anything is evaluated, if the objective cannot be loaded.
     """
-    if options.shard is not None:
-        check_one_stage(sweep)
+    if options.shard is not None and not sweep.spec.sharable(sweep.method):
+        reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
+        raise InputError(f"--shard: {reason}; run it without --shard")
     phases, log = phases or Stopwatch(), NoticeLog()
     with ExitStack() as stack:
         executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
@@ -89,11 +86,7 @@ def run_loaded(context: Context) -> Outcome:
 
 
 def open_state(context: Context) -> StateDir:
-    """Open the state directory of a sweep, and store there where the sweep comes from.
-
-    Raises:
-        StateError: if it is locked or damaged, or if code, data or libraries have changed.
-    """
+    """Open the state directory of a sweep, and store there where the sweep comes from."""
     sweep, options = context.sweep, context.options
     state = StateDir(options.state_dir, sweep, fresh=options.fresh)
     try:

@@ -54,10 +54,10 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Run a sweep, resume it, or show its stored result."""
-    from optitrip.app.options import Options
+    from optitrip.app.context import Options
     from optitrip.cli.run import run
+    from optitrip.store.lookup import read
     from optitrip.store.shards import Shard
-    from optitrip.store.start_point import read
 
     settings = list(overrides or [])
     settings += [f"run.workers={workers}"] if workers is not None else []
@@ -80,7 +80,7 @@ def merge(
     quiet: Quiet = False,
 ) -> None:
     """Join the shards of a sweep, then finish the sweep."""
-    from optitrip.app.options import Options
+    from optitrip.app.context import Options
     from optitrip.cli.run import run
     from optitrip.store import shards
 
@@ -97,7 +97,7 @@ def merge(
 def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT) -> None:
     """Validate a sweep file and print its plan; nothing is imported."""
     from optitrip.config.describe import description
-    from optitrip.store.start_point import read
+    from optitrip.store.lookup import read
 
     print(description(read(file, overrides or [], state_dir)))
 
@@ -115,15 +115,15 @@ def show(
     from json import dumps
 
     from optitrip.store import inspect
-    from optitrip.store.stored_sweep import find_stored_sweep
+    from optitrip.store.lookup import find_stored_sweep
 
     found = find_stored_sweep(sweep, state_dir, overrides or [])
     if json:
         print(dumps(inspect.table(*found)))
-        return
-    words = inspect.story_lines if story else inspect.failure_lines if failures else inspect.overview
-    for line in words(*found):
-        print(line)
+    elif story:
+        print(*inspect.story_lines(found[1]), sep="\n")
+    else:
+        print(*(inspect.failure_lines if failures else inspect.overview)(*found), sep="\n")
 
 
 @app.command()
@@ -136,7 +136,7 @@ def replay(
 ) -> None:
     """Evaluate one item again, and show what the loss returns or raises."""
     from optitrip.app.replay import replay
-    from optitrip.store.stored_sweep import find_sweep
+    from optitrip.store.lookup import find_sweep
 
     found, folder = find_sweep(sweep, state_dir, overrides or [])
     print(repr(replay(found, index, print, folder, debug=pdb)))

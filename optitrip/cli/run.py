@@ -12,7 +12,7 @@ from typing import TextIO, cast
 from rich.console import Console
 
 import optitrip
-from optitrip.app.options import Options
+from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.cli import exit_status
 from optitrip.config.sweep import Sweep

@@ -23,14 +23,9 @@ from optitrip.space.variables import Space
 
 
 def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
-    """Read and validate a sweep file.
+    """Read and validate a sweep file; overrides are like `method.candidates=500`.
 
-    Args:
-        path: path of the TOML file.
-        overrides: options like `method.candidates=500`; the right-hand side is read as TOML, else as a plain string.
-
-    Raises:
-        InputError: one line per mistake, with file, line, key, what was given and what was wanted.
+    Raises InputError with one line per mistake: file, line, key, what was given and what was wanted.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -53,18 +48,17 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
 def parse_draft(
     tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, text: str, overrides: tuple[str, ...] = ()
 ) -> Draft:
-    """Validate the tables of a sweep file; `stem` is the name of the sweep if the tables have none.
-
-    Raises:
-        InputError: one line per mistake.
-    """
+    """Validate the tables of a sweep file; `stem` is the name of the sweep if the tables have none."""
     file, spec, config = validate(tables, lines)
     objective = file.objective
     if (objective.loss is None) == (objective.make is None):
         found = "both" if objective.loss else "neither"
         raise InputError(lines.at(("objective",), f"wanted exactly one of loss and make, found {found}"))
     try:
-        space = parse_space(file.space, spec, config)
+        try:
+            space = Space.parse(file.space, drawn=spec.drawn(config))
+        except Invalid as error:
+            raise Invalid(("space", *error.path), error.message) from None
         check_method(spec, config, space, file.stop)
     except Invalid as error:
         raise InputError(lines.at(error.path, error.message)) from None
@@ -95,8 +89,7 @@ def parse_draft(
 def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:
     """Return the tables as pydantic models: the file, and the method's own table with its descriptor.
 
-    Raises:
-        InputError: one line per mistake, in the order of the tables.
+    The lines of an InputError are in the order of the tables.
     """
     mistakes: dict[str, list[str]] = {name: [] for name in File.model_fields}
     unknown: list[str] = []
@@ -123,14 +116,6 @@ def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[
     if file is None or spec is None or config is None:
         raise InputError("\n".join([*chain.from_iterable(mistakes.values()), *unknown]))
     return file, spec, config
-
-
-def parse_space(table: Mapping[str, Any], spec: MethodSpec[Any], config: Any) -> Space:
-    """Return the space of a sweep file; raise Invalid with the path of the key in the file."""
-    try:
-        return Space.parse(table, drawn=spec.drawn(config))
-    except Invalid as error:
-        raise Invalid(("space", *error.path), error.message) from None
 
 
 def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTable) -> None:

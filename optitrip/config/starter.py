@@ -50,9 +50,7 @@ candidates = 1_000
 def starter(reference: str, folder: Path) -> str:
     """Return the text of a sweep file, to be placed in `folder`, for the loss that `module:name` names.
 
-    Raises:
-        InputError: if the reference is malformed, cannot be imported or names no loss; if the signature cannot be
-            read, has a parameter that no sweep can give, or has none to vary.
+    Raises InputError if it names no loss, or one with parameters that no sweep can give, or with none to vary.
     """
     try:
         TypeAdapter(Reference).validate_python(reference)
@@ -92,11 +90,7 @@ def starter(reference: str, folder: Path) -> str:
 
 
 def write(reference: str, folder: Path) -> Path:
-    """Write the sweep file into `folder`, named after the last part of the reference.
-
-    Raises:
-        InputError: as `starter`, or if the folder does not exist or already has such a file.
-    """
+    """Write the sweep file into `folder`, named after the last part of the reference, unless there is such a file."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; create it, or change to the folder for the sweep file")
     text = starter(reference, folder)

@@ -47,7 +47,7 @@ class Draft:
     overrides: tuple[str, ...] = ()
     data: str | None = None
     """Digest of an objective that was given as a Python value, if it has one."""
-    lines: Lines | None = field(default=None, compare=False, repr=False)
+    lines: Lines = field(compare=False, repr=False, kw_only=True)
 
     @property
     def unit(self) -> str:
@@ -66,7 +66,7 @@ class Draft:
 
     def mistake(self, key: KeyPath, message: str) -> InputError:
         """Return an error with the line of a key, for checks that need the start point or the objective."""
-        return InputError(self.lines.at(key, message) if self.lines else message)
+        return InputError(self.lines.at(key, message))
 
 
 @dataclass(frozen=True)

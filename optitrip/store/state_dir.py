@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,6 @@ class StateDir:
             raise
 
     def store_sweep_file(self, sweep: Sweep) -> None:
-        """Store the sweep file beside its results."""
         if self.path is not None:
             files.write_atomically(self.path / SWEEP_FILE, sweep.text.encode())
 
@@ -84,38 +82,14 @@ def difference_from_latest(root: Path, name: str, identity_fields: dict[str, Any
     return None
 
 
+def open_journal(folder: Path) -> closing[Journal]:
+    """Open the journal in a state directory to read it, also while a command writes it."""
+    return closing(Journal(folder / JOURNAL, folder.name.rpartition("-")[2], reading=True))
+
+
 def read_result(folder: Path) -> dict[str, Any]:
     """Read the result file in a folder; return an empty table if there is none that can be read."""
     try:
         return json.loads((folder / RESULT).read_bytes())
     except (OSError, ValueError):
         return {}
-
-
-def stored_items(folder: Path) -> int | None:
-    """Return how many items the result file in a folder covers, None without a readable one."""
-    return read_result(folder).get("items")
-
-
-def is_sweep_file(path: Path) -> bool:
-    return path.suffix == ".toml" and path.exists()
-
-
-def find_state_directories(name: str, root: Path) -> list[Path]:
-    """Return the directories with a journal of a sweep, given by its name, identity or MLflow run.
-
-    Finished sweeps come first; of these, and of the others, the one that was written last.
-    """
-    found: list[Path] = []
-    if re.fullmatch(r"[\w.-]+", name):  # else it could not be part of a pattern of file names
-        folders = [root / name, *root.glob(f"*-{name}"), *root.glob(f"{name}-{'[0-9a-f]' * 8}")]
-        found = [folder for folder in dict.fromkeys(folders) if (folder / JOURNAL).exists()]
-    if not found:
-        folders = [path.parent for path in root.glob(f"*/{RESULT}")]
-        found = [folder for folder in folders if (read_result(folder).get("mlflow") or {}).get("run_id") == name]
-
-    def finished_and_time(folder: Path) -> tuple[bool, float]:
-        finished = (folder / RESULT).exists()
-        return finished, (folder / (RESULT if finished else JOURNAL)).stat().st_mtime
-
-    return sorted(found, key=finished_and_time, reverse=True)
