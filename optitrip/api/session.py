@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
 from numbers import Integral
@@ -76,7 +77,7 @@ def takes(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-class Session:
+class Session(AbstractContextManager["Session"]):
     """Workers and a loss that are reused from call to call: Ray starts once, and a loss is sent to workers once.
 
     The loss is used as it is at its first call; if data in it changes afterwards, pass a new object.
@@ -115,9 +116,6 @@ class Session:
         self._progress = progress
         self._options: RunOptions = {"state_dir": state_dir, "track": track}
         self._last: tuple[Any, Objective] | None = None
-
-    def __enter__(self) -> Session:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -212,7 +210,18 @@ class Session:
 
     @takes(CALL_OPTIONS)
     def sweep(self, path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
-        """Run `optitrip.sweep` on the workers of this session, whatever the file's [run]; options as for `search`."""
+        """Run a sweep file, or its tables given as a dict.
+
+        The folder of the file comes first in the search for modules, as in the command. Its [tracking] table is
+        ignored, and in a session its [run] table as well; options of `optitrip.sweep` replace the latter.
+
+        Args:
+            path_or_table: path of a sweep file, or a dict with its contents.
+            options: as for `search`.
+
+        Raises:
+            optitrip.OptitripError, optitrip.Interrupted: as for `search`.
+        """
         options = {**self._options, **options}
         sweep = resolve(draft_of(path_or_table), state_root(options.get("state_dir")))
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
@@ -258,13 +267,22 @@ def state_root(state_dir: str | Path | None) -> Path:
     return STATE_ROOT if state_dir is None else Path(state_dir)
 
 
-def in_new_session(method: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:
+def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Any) -> RunOptions:
+    """Return the options that a sweep file asks for."""
+    run = draft_of(path_or_table).run
+    return {"workers": run.workers, "executor": run.executor, "resources": run.resources}
+
+
+def in_new_session(
+    method: Callable[Concatenate[Session, P], R], defaults: Callable[P, RunOptions] | None = None
+) -> Callable[P, R]:
     """Make a function of a method: it opens a session for one call, and takes all of its options."""
     written: Any = inspect.unwrap(method)
 
     @wraps(written)
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
         options: Any = {name: kwargs.pop(name) for name in RunOptions.__annotations__ if name in kwargs}
+        options = {**defaults(*args, **kwargs), **options} if defaults else options
         with Session(**options) as session:
             return method(session, *args, **kwargs)
 
@@ -276,22 +294,4 @@ def in_new_session(method: Callable[Concatenate[Session, P], R]) -> Callable[P, 
 
 search = in_new_session(Session.search)
 gradient = in_new_session(Session.gradient)
-
-
-@takes(RunOptions.__annotations__)
-def sweep(path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
-    """Run a sweep file, or its tables given as a dict.
-
-    The folder of the file comes first in the search for modules, as in the command.
-
-    Args:
-        path_or_table: path of a sweep file, or a dict with its contents.
-        options: as for `Session`; they replace the [run] table of the file. Its [tracking] table is ignored.
-
-    Raises:
-        optitrip.OptitripError, optitrip.Interrupted: as for `search`.
-    """
-    run = draft_of(path_or_table).run
-    options = {"workers": run.workers, "executor": run.executor, "resources": run.resources, **options}
-    with Session(**options) as session:
-        return session.sweep(path_or_table)
+sweep = in_new_session(Session.sweep, run_table)

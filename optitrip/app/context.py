@@ -13,6 +13,7 @@ from optitrip.core.notice import Notice, info
 from optitrip.core.observer import Observer, Observers
 from optitrip.core.progress import Progress
 from optitrip.driver.settings import DEFAULT, Settings
+from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
 from optitrip.runtime.stopwatch import Stopwatch
@@ -99,6 +100,13 @@ class Context:
     client: TrackingClient | None = None
     """MLflow client; None to use MLflow in this process."""
     log: NoticeLog = field(default_factory=NoticeLog)
+
+    def raise_if_stopped(self) -> None:
+        """Raise `Stopped` if a stop was requested or the time is up."""
+        self.options.raise_if_stopped()
+        limit = self.sweep.stop.max_seconds
+        if limit is not None and self.phases.total > limit:
+            raise Stopped(f"stopped after {limit:g} s, as [stop] max_seconds says")
 
     @cached_property
     def progress(self) -> Progress:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from optitrip.app.context import Context
+from optitrip.config.sweep import Sweep
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
@@ -36,23 +36,14 @@ def make_answer(context: Context, result: Any) -> Answer:
         return answer
 
 
-@contextmanager
-def result_folder(context: Context, state_dir: Path | None, *, tracked: bool) -> Generator[Path | None]:
-    """Return the folder for files: the state directory, or a temporary one if only MLflow needs files."""
-    if state_dir is not None or not tracked:
-        yield state_dir
-        return
-    with tempfile.TemporaryDirectory(prefix="optitrip-") as folder:
-        files.write_atomically(Path(folder) / SWEEP_FILE, context.sweep.text.encode())
-        yield Path(folder)
-
-
-def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:
-    """Write the files of an answer of the sweep `name` beside the sweep file; return the paths of all that exist.
+def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:
+    """Write the files of an answer beside the sweep file; return the paths of all that exist.
 
     Existing files may be valid if `unchanged`: nothing was evaluated since they were written.
     """
-    contents = dict(answer.files(name))
+    if not (folder / SWEEP_FILE).exists():  # in a temporary folder
+        files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
+    contents = dict(answer.files(sweep.name))
     paths = [folder / SWEEP_FILE, *(folder / file for file in contents)]
     if unchanged and read_result(folder).get("items") == answer.items:
         return [path for path in paths if path.exists()]
@@ -93,7 +84,8 @@ def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseExc
     status, message = "failed", f"{type(error).__name__}: {error}"
     if isinstance(error, ShardDone) and shard is not None:
         items = f"items {error.items.start:,} to {error.items.stop - 1:,}" if error.items else "no items"
-        message = f"{shard.words}: {items} are done. Join all shards with `optitrip merge`; this one is in {state.path}"
+        done = f"shard {shard.number} of {shard.count}: {items} are done"
+        message = f"{done}. Join all shards with `optitrip merge`; this one is in {state.path}"
         return outcome_of(context, state, driver, "shard", len(error.items), message=message)
     if isinstance(error, NoAnswer):
         error.args = (f"{error}{first_failure(error.failures, error.points)}",)

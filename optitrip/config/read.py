@@ -50,9 +50,8 @@ def parse_draft(
 ) -> Draft:
     """Validate the tables of a sweep file; `stem` is the name of the sweep if the tables have none."""
     file, spec, config = validate(tables, lines)
-    objective = file.objective
-    if (objective.loss is None) == (objective.make is None):
-        found = "both" if objective.loss else "neither"
+    if (file.objective.loss is None) == (file.objective.make is None):
+        found = "both" if file.objective.loss else "neither"
         raise InputError(lines.at(("objective",), f"wanted exactly one of loss and make, found {found}"))
     try:
         try:
@@ -68,22 +67,8 @@ def parse_draft(
     except ValidationError:
         wanted = 'wanted a line name = "..." of letters, digits, . _ -'
         raise InputError(lines.at((), f"the file's stem {name!r} cannot be a sweep's name; {wanted}")) from None
-    return Draft(
-        name=name,
-        seed=file.seed,
-        objective=objective,
-        space=space,
-        spec=spec,
-        method=config,
-        run=file.run,
-        stop=file.stop,
-        failures=file.failures,
-        tracking=file.tracking,
-        folder=folder,
-        text=text,
-        overrides=overrides,
-        lines=lines,
-    )
+    parsed: dict[str, Any] = {**vars(file), "name": name, "space": space, "method": config}
+    return Draft(**parsed, spec=spec, folder=folder, text=text, overrides=overrides, lines=lines)
 
 
 def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:

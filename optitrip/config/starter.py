@@ -48,10 +48,7 @@ candidates = 1_000
 
 
 def starter(reference: str, folder: Path) -> str:
-    """Return the text of a sweep file, to be placed in `folder`, for the loss that `module:name` names.
-
-    Raises InputError if it names no loss, or one with parameters that no sweep can give, or with none to vary.
-    """
+    """Return the text of a sweep file, to be placed in `folder`, for the loss that `module:name` names."""
     try:
         TypeAdapter(Reference).validate_python(reference)
     except ValidationError:

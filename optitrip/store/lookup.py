@@ -26,10 +26,7 @@ STATE_ROOT = Path(".optitrip")
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
-    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where the sweep starts.
-
-    Raises InputError for mistakes in the file, and for a point that does not exist or does not fit the space.
-    """
+    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where it starts."""
     return resolve(read_draft(path, overrides), root)
 
 
@@ -42,10 +39,7 @@ def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> t
 
 
 def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
-    """Return the sweep with this file, name, identity or MLflow run, and its state directory if it has been run.
-
-    Raises InputError if there is no such sweep, or its file cannot be read.
-    """
+    """Return the sweep with this file, name, identity or MLflow run, and its state directory if it has been run."""
     if is_sweep_file(Path(name)):
         sweep = read(Path(name), overrides, root)
         folder = root / sweep.label
@@ -56,10 +50,7 @@ def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sw
 
 
 def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Return the sweep of a state directory, as it was last run.
-
-    Raises InputError if its sweep file cannot be read, StateError if its journal cannot, or does not fit that file.
-    """
+    """Return the sweep of a state directory, as it was last run."""
     with open_journal(folder) as journal:
         origin = journal.fact(Origin)
     if origin is None:

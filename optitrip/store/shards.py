@@ -44,10 +44,6 @@ class Shard:
         first, last = (number * items // self.count // block * block for number in (self.number - 1, self.number))
         return range(first, items if self.number == self.count else last)
 
-    @property
-    def words(self) -> str:
-        return f"shard {self.number} of {self.count}"
-
     def state_root(self, root: Path) -> Path:
         """Return the folder of the shard's state directory: no two shards on one disk share it."""
         return root / f"shard-{self.number}-of-{self.count}"

@@ -21,45 +21,40 @@ class StateDir:
     """The directory `<root>/<name>-<identity>/` of a sweep, locked; without a root, a journal in memory."""
 
     def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
-        """Open or create the directory; with `fresh`, an existing one is set aside.
-
-        Raises StateError if it is locked, cannot be written or belongs to another sweep.
-        """
+        """Open or create the directory; with `fresh`, an existing one is set aside."""
         self.path = root / sweep.label if root else None
         self.difference: str | None = None
         """How a new sweep differs from the latest of the same name, in a line."""
-        self._lock = ExitStack()
         if self.path is None or root is None:
-            self.journal = Journal(Path(":memory:"))
+            self._lock, self.journal = ExitStack(), Journal(Path(":memory:"))
             return
         identity_file = self.path / IDENTITY_FILE
         identity_fields = json.loads(json.dumps(sweep.identity_fields, default=repr))  # as read back from a file
         try:
-            new = not self.path.exists()
-            self.difference = difference_from_latest(root, sweep.name, identity_fields) if new else None
-            self._lock.callback(lock_folder(self.path).release)
-            if fresh and not new:
-                move_aside(self.path)
-                self._lock.close()
-                self._lock.callback(lock_folder(self.path).release)
-            if not identity_file.exists():
-                files.write_atomically(identity_file, files.json_bytes(identity_fields))
-            elif changed := differences(json.loads(identity_file.read_bytes()), identity_fields):
-                raise StateError(
-                    f"{self.path} belongs to another sweep, which differs in {'; '.join(changed)}; "
-                    "--state-dir names another place"
-                )
-            self.journal = Journal(self.path / JOURNAL, sweep.identity)
-        except BaseException as error:
-            self._lock.close()
-            if isinstance(error, OSError):
-                raise StateError(
-                    f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
-                    "--state-dir names another place"
-                ) from None
-            if isinstance(error, ValueError):
-                raise StateError(f"{identity_file}: damaged: {error}; --fresh sets the directory aside") from None
-            raise
+            with ExitStack() as lock:
+                new = not self.path.exists()
+                self.difference = difference_from_latest(root, sweep.name, identity_fields) if new else None
+                lock.callback(lock_folder(self.path).release)
+                if fresh and not new:
+                    move_aside(self.path)
+                    lock.close()
+                    lock.callback(lock_folder(self.path).release)
+                if not identity_file.exists():
+                    files.write_atomically(identity_file, files.json_bytes(identity_fields))
+                elif changed := differences(json.loads(identity_file.read_bytes()), identity_fields):
+                    raise StateError(
+                        f"{self.path} belongs to another sweep, which differs in {'; '.join(changed)}; "
+                        "--state-dir names another place"
+                    )
+                self.journal = Journal(self.path / JOURNAL, sweep.identity)
+                self._lock = lock.pop_all()
+        except OSError as error:
+            raise StateError(
+                f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
+                "--state-dir names another place"
+            ) from None
+        except ValueError as error:
+            raise StateError(f"{identity_file}: damaged: {error}; --fresh sets the directory aside") from None
 
     def store_sweep_file(self, sweep: Sweep) -> None:
         if self.path is not None:

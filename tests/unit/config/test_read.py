@@ -555,7 +555,7 @@ def test_descriptions_import_nothing(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from optitrip.store.lookup import read
-        from optitrip.config.describe import description
+        from optitrip.store.inspect import description
         from optitrip.store.lookup import read
 
         for path in sys.argv[1:]:
