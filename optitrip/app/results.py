@@ -64,18 +64,9 @@ def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, 
 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
     """Return the outcome of a sweep that has an answer."""
-    return outcome_of(
-        context,
-        state,
-        driver,
-        "finished",
-        answer.items,
-        answer=answer,
-        failures=answer.failures,
-        failures_allowed=context.sweep.failures.allows(sum(answer.failures.values()), answer.items),
-        report=answer.report,
-        message=answer.message() or None,
-    )
+    allowed = context.sweep.failures.allows(sum(answer.failures.values()), answer.items)
+    found = {"answer": answer, "failures": answer.failures, "failures_allowed": allowed, "report": answer.report}
+    return outcome_of(context, state, driver, "finished", answer.items, **found, message=answer.message() or None)
 
 
 def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseException) -> Outcome:
@@ -124,12 +115,7 @@ def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status
 
 
 def conclude(
-    context: Context,
-    state: StateDir,
-    tracker: MlflowObserver | None,
-    observer: Observer,
-    outcome: Outcome,
-    written: Sequence[Path],
+    context: Context, state: StateDir, tracker: MlflowObserver | None, outcome: Outcome, written: Sequence[Path]
 ) -> Outcome:
     """Release the workers, finish the MLflow run, write the result file; return the completed outcome."""
     phases = context.phases
@@ -137,7 +123,7 @@ def conclude(
         with phases.time("shutdown"):
             context.executors.close()
     outcome = replace(outcome, notices=context.log.notices)
-    where = finish_run(tracker, state, outcome, written, note(outcome, context.sweep), phases, observer)
+    where = finish_run(tracker, state, outcome, written, note(outcome, context.sweep), phases, context.observers)
     outcome = replace(outcome, mlflow=where, seconds=phases.total, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None:
         with suppress(OSError):  # the outcome is reported either way, and the same command writes the file again

@@ -82,7 +82,7 @@ def run_loaded(context: Context) -> Outcome:
             outcome = results.finished(context, state, driver, answer)
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
-        outcome = results.conclude(context, state, tracker, observers, outcome, written)
+        outcome = results.conclude(context, state, tracker, outcome, written)
     return results.return_or_raise(outcome, error)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from optitrip.config.locations import Lines, explain, override, syntax_error
-from optitrip.config.sweep import Draft
-from optitrip.config.tables import File, StopTable
+from optitrip.config.sweep import Draft, File, StopTable
 from optitrip.core.suggest import nearest
 from optitrip.core.table import Name
 from optitrip.errors import InputError, Invalid

@@ -40,7 +40,7 @@ def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> t
 
 def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
     """Return the sweep with this file, name, identity or MLflow run, and its state directory if it has been run."""
-    if is_sweep_file(Path(name)):
+    if Path(name).suffix == ".toml" and Path(name).exists():
         sweep = read(Path(name), overrides, root)
         folder = root / sweep.label
         return sweep, folder if (folder / JOURNAL).exists() else None
@@ -62,10 +62,6 @@ def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sw
             f"{folder / SWEEP_FILE} describes {sweep.label}, another sweep; name the original file instead"
         )
     return sweep
-
-
-def is_sweep_file(path: Path) -> bool:
-    return path.suffix == ".toml" and path.exists()
 
 
 def find_state_directories(name: str, root: Path) -> list[Path]:
@@ -185,7 +181,7 @@ def best_point_file(given: str, folder: Path, root: Path) -> Path:
     file = locate_file(given, folder)
     point_files = {word: name for word in METHODS if (name := find(word).point_file)}
     wanted = " or ".join(point_files)
-    if is_sweep_file(file):
+    if file.suffix == ".toml" and file.exists():
         other = read_draft(file)
         if other.spec.point_file is None:
             raise InputError(f"{file} is a {other.spec.word}, which has no best; wanted a {wanted}")

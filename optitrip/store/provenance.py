@@ -56,10 +56,7 @@ def data_digest(loss: Any, name: str) -> str | None:
 
 
 def module_hashes(paths: Sequence[str]) -> dict[str, str]:
-    """Hash the sources of imported modules below the import paths, except installed packages and optitrip.
-
-    Raises InputError if one was edited after it was imported.
-    """
+    """Hash the sources of imported modules below the import paths, except installed packages and optitrip."""
     roots = [Path(path).resolve() for path in paths]
     excluded = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(optitrip.__file__).resolve().parent]
     installed = tuple(f"{folder}{os.sep}" for folder in (sys.prefix, sys.base_prefix))
@@ -72,8 +69,7 @@ def module_hashes(paths: Sequence[str]) -> dict[str, str]:
         source = Path(file).resolve()
         users = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
         if users and not any(source.is_relative_to(other) for other in excluded):
-            module_hash = source_hash(module)
-            if module_hash is None:
+            if (module_hash := source_hash(module)) is None:
                 raise InputError(f"{source} has changed since it was imported; restart, or use importlib.reload")
             hashes[name] = module_hash
     return hashes
