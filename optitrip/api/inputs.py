@@ -23,12 +23,9 @@ from optitrip.store.provenance import data_digest
 
 
 def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
-    """Make the draft of a sweep of a loss; raise InputError for mistakes.
+    """Make the draft of a sweep of a loss; in the tables, [objective] may have `maximize` and `plain` only.
 
-    Args:
-        loss: the loss.
-        tables: tables of a sweep file; [objective] may have `maximize` and `plain` only.
-        kept: True if the sweep is stored, to be resumed later, which requires a loss with an identity.
+    A sweep that is `kept`, to be resumed later, requires a loss with an identity.
     """
     check_loss(loss)
     reference = reference_of(loss)
@@ -43,7 +40,7 @@ def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
     others = {key: table for key, table in tables.items() if key != "method"}
     text = json.dumps(without_numpy({**others, "method": method}), default=repr)
     name = re.sub(r"\W+", "_", reference.rpartition(":")[2], flags=re.ASCII).strip("_")[:64] or "loss"
-    draft = parse_draft(tables, Lines(None, ""), name, Path.cwd(), f"# Started from Python with\n# {text}\n")
+    draft = parse_draft(tables, Lines(None, f"# Started from Python with\n# {text}\n"), name, Path.cwd())
     return replace(draft, data=data)
 
 
@@ -51,8 +48,8 @@ def draft_of(path_or_table: str | Path | Mapping[str, Any]) -> Draft:
     """Read a sweep file, or its tables; raise InputError if it has mistakes, or the argument is neither."""
     if isinstance(path_or_table, Mapping):
         tables = without_numpy(path_or_table)
-        text = f"# Started from Python with\n# {tables}\n"
-        return parse_draft(tables, Lines(None, ""), "sweep", Path.cwd(), text)
+        lines = Lines(None, f"# Started from Python with\n# {tables}\n")
+        return parse_draft(tables, lines, "sweep", Path.cwd())
     if not isinstance(path_or_table, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"sweep: was {path_or_table!r}, wanted the path of a sweep file, or its tables as a dict")
     return read_draft(Path(path_or_table))

@@ -267,7 +267,7 @@ def state_root(state_dir: str | Path | None) -> Path:
     return STATE_ROOT if state_dir is None else Path(state_dir)
 
 
-def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Any) -> RunOptions:
+def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOptions]) -> RunOptions:
     """Return the options that a sweep file asks for."""
     run = draft_of(path_or_table).run
     return {"workers": run.workers, "executor": run.executor, "resources": run.resources}

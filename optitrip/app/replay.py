@@ -31,12 +31,8 @@ def replay(
 ) -> Any:
     """Evaluate an item of a sweep by the plain call; return what the loss returned at the last point.
 
-    Args:
-        sweep: the sweep.
-        index: index of the item, e.g. of a candidate; item 0 of a gradient is the point itself.
-        report: receives lines with the parameters, and the losses of all points but the last.
-        folder: the state directory, if there is one.
-        debug: True to debug the first point that fails, from the first line of the loss and where it raises.
+    `report` receives lines with the parameters, and the losses of all points but the last. With `debug`, the first
+    point that fails is debugged, from the first line of the loss and where it raises.
     """
     objective = load(sweep)
     method = sweep.spec.method(sweep, objective.capabilities)

@@ -34,8 +34,8 @@ class Lines:
     """The line numbers of the keys of a TOML file, which must be valid TOML."""
 
     def __init__(self, path: Path | None, text: str) -> None:
-        self.path = path
-        """Path of the file; None for tables that are Python values."""
+        self.path, self.text = path, text
+        """Path of the file, None for tables that are Python values; its text, followed by overrides as comments."""
         self.overridden: dict[KeyPath, str] = {}
         """Text of the `--set` option that set a key."""
         self._lines: dict[KeyPath, int] = {}

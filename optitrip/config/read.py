@@ -36,16 +36,16 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(syntax_error(path, str(error))) from None
+    if overrides:
+        text += "".join(f"\n# --set {option}" for option in overrides) + "\n"
     lines = Lines(path, text)
     for option in overrides:
         override(tables, option, lines)
-    if overrides:
-        text += "".join(f"\n# --set {option}" for option in overrides) + "\n"
-    return parse_draft(tables, lines, path.stem, path.resolve().parent, text, tuple(overrides))
+    return parse_draft(tables, lines, path.stem, path.resolve().parent, tuple(overrides))
 
 
 def parse_draft(
-    tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, text: str, overrides: tuple[str, ...] = ()
+    tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, overrides: tuple[str, ...] = ()
 ) -> Draft:
     """Validate the tables of a sweep file; `stem` is the name of the sweep if the tables have none."""
     file, spec, config = validate(tables, lines)
@@ -53,10 +53,10 @@ def parse_draft(
         found = "both" if file.objective.loss else "neither"
         raise InputError(lines.at(("objective",), f"wanted exactly one of loss and make, found {found}"))
     try:
-        try:
-            space = Space.parse(file.space, drawn=spec.drawn(config))
-        except Invalid as error:
-            raise Invalid(("space", *error.path), error.message) from None
+        space = Space.parse(file.space, drawn=spec.drawn(config))
+    except Invalid as error:
+        raise InputError(lines.at(("space", *error.path), error.message)) from None
+    try:
         check_method(spec, config, space, file.stop)
     except Invalid as error:
         raise InputError(lines.at(error.path, error.message)) from None
@@ -67,7 +67,7 @@ def parse_draft(
         wanted = 'wanted a line name = "..." of letters, digits, . _ -'
         raise InputError(lines.at((), f"the file's stem {name!r} cannot be a sweep's name; {wanted}")) from None
     parsed: dict[str, Any] = {**vars(file), "name": name, "space": space, "method": config}
-    return Draft(**parsed, spec=spec, folder=folder, text=text, overrides=overrides, lines=lines)
+    return Draft(**parsed, spec=spec, folder=folder, text=lines.text, overrides=overrides, lines=lines)
 
 
 def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:

@@ -93,7 +93,7 @@ def write(reference: str, folder: Path) -> Path:
     text = starter(reference, folder)
     stem = re.sub(r"[^A-Za-z0-9_]", "_", re.split(r"[:.]", reference)[-1]).lstrip("_")[:64] or "sweep"
     path = folder / f"{stem}.toml"
-    parse_draft(tomllib.loads(text), Lines(path, text), stem, folder, text)  # an invalid file must not appear
+    parse_draft(tomllib.loads(text), Lines(path, text), stem, folder)  # an invalid file must not appear
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -25,8 +25,6 @@ from optitrip.space.variables import Space
 
 ALGORITHM = 2
 """Version of the algorithm, part of every identity; it goes up when a change to optitrip changes some answer."""
-
-
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,9 @@ def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
 
     The sweep's identity depends on the point. `root` is the folder of state directories, where `best_of` looks.
     """
-    values = {field.name: getattr(draft, field.name) for field in fields(Draft)}
     at = draft.spec.start(draft.method)
     if at is None:
-        return Sweep(**values)
+        return Sweep(**vars(draft))
     (source,) = at.ways
     given = getattr(at, source)
     varied = [variable.name for variable in draft.space.varied]
@@ -107,7 +106,7 @@ def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
         point = fit_to_space(draft.space, sources[source]())
     except InputError as error:
         raise draft.mistake(("method", "at", source), str(error)) from None
-    return Sweep(**values, start=Point(point, tuple(varied)))
+    return Sweep(**vars(draft), start=Point(point, tuple(varied)))
 
 
 def values_by_name(given: Any, varied: list[str]) -> Mapping[str, Any]:

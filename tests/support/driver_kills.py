@@ -54,7 +54,7 @@ def loss(x: float) -> float:
 
 def live(root: Path) -> Outcome:
     """Run the sweep, or resume it."""
-    sweep = resolve(parse_draft(TABLES, Lines(None, ""), "killed", Path(__file__).parent, ""))
+    sweep = resolve(parse_draft(TABLES, Lines(None, ""), "killed", Path(__file__).parent))
     return run_sweep(sweep, Options(root, settings=SETTINGS), Observers())
 
 
