@@ -60,9 +60,8 @@ def check_loss(loss: Any) -> None:
     if inspect.isclass(loss):
         raise InputError(f"{reference_of(loss)} is a class; wanted an object of it, {loss.__name__}(...)")
     if not callable(loss) and not callable(getattr(loss, "losses", None)):
-        raise InputError(
-            f"the loss is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
-        )
+        wanted = "a function, or an object with __call__ or losses"
+        raise InputError(f"the loss is a {type(loss).__name__}; wanted {wanted}")
 
 
 def reference_of(loss: Any) -> str:

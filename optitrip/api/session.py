@@ -166,9 +166,8 @@ class Session(AbstractContextManager["Session"]):
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
         method |= {"screen": screen} if screen is not None else {}
         objective = {"maximize": maximize, "plain": plain}
-        return self._python_sweep(
-            loss, {"seed": seed, "objective": objective, "space": space, "method": method}, options
-        )
+        tables = {"seed": seed, "objective": objective, "space": space, "method": method}
+        return self._python_sweep(loss, tables, options)
 
     @takes(CALL_OPTIONS)
     def gradient(

@@ -58,9 +58,8 @@ def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sw
     draft = read_draft(folder / SWEEP_FILE, [*origin.overrides, *overrides])
     sweep = resolve(replace(draft, name=origin.name, folder=origin.folder), root)
     if sweep.label != folder.name:
-        raise StateError(
-            f"{folder / SWEEP_FILE} describes {sweep.label}, another sweep; name the original file instead"
-        )
+        other = f"{folder / SWEEP_FILE} describes {sweep.label}, another sweep"
+        raise StateError(f"{other}; name the original file instead")
     return sweep
 
 
