@@ -7,8 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api.functions import gradient, search, sweep
-    from optitrip.api.session import Session
+    from optitrip.api.session import Session, gradient, search, sweep
     from optitrip.errors import InputError, Interrupted, NoAnswer, OptitripError, StateError, Stopped
     from optitrip.loss.objective import batched
     from optitrip.methods.gradient.answer import GradientAnswer
@@ -34,8 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api.functions": ("gradient", "search", "sweep"),
-    "api.session": ("Session",),
+    "api.session": ("Session", "gradient", "search", "sweep"),
     "errors": ("InputError", "Interrupted", "NoAnswer", "OptitripError", "StateError", "Stopped"),
     "loss.objective": ("batched",),
     "methods.gradient.answer": ("GradientAnswer",),

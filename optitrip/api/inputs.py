@@ -14,27 +14,22 @@ from typing import Any
 import numpy as np
 
 from optitrip.config.locations import Lines
-from optitrip.config.read import parse_draft
+from optitrip.config.read import parse_draft, read_draft
 from optitrip.config.sweep import Draft
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.loss.loading import signature_of
-from optitrip.runtime.tracebacks import with_trace
+from optitrip.store.provenance import data_digest
 
 
 def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
-    """Make the draft of a sweep of a loss.
+    """Make the draft of a sweep of a loss; in the tables, [objective] may have `maximize` and `plain` only.
 
-    Args:
-        loss: the loss.
-        tables: tables of a sweep file; [objective] may have `maximize` and `plain` only.
-        kept: True if the sweep is stored, to be resumed later, which requires a loss with an identity.
-
-    Raises:
-        InputError: if the tables have mistakes, the loss is none, or has no identity where it requires one.
+    A sweep that is `kept`, to be resumed later, requires a loss with an identity.
     """
     check_loss(loss)
-    reference, data = reference_of(loss), digest_of(loss)
+    reference = reference_of(loss)
+    data = data_digest(loss, reference)
     if kept and data is None and not importable(loss):
         raise InputError(
             f"state_dir: {reference} has no identity to store results under; wanted a function that can be imported by "
@@ -45,8 +40,19 @@ def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
     others = {key: table for key, table in tables.items() if key != "method"}
     text = json.dumps(without_numpy({**others, "method": method}), default=repr)
     name = re.sub(r"\W+", "_", reference.rpartition(":")[2], flags=re.ASCII).strip("_")[:64] or "loss"
-    draft = parse_draft(tables, Lines(None, ""), name, Path.cwd(), f"# Started from Python with\n# {text}\n")
+    draft = parse_draft(tables, Lines(None, f"# Started from Python with\n# {text}\n"), name, Path.cwd())
     return replace(draft, data=data)
+
+
+def draft_of(path_or_table: str | Path | Mapping[str, Any]) -> Draft:
+    """Read a sweep file, or its tables; raise InputError if it has mistakes, or the argument is neither."""
+    if isinstance(path_or_table, Mapping):
+        tables = without_numpy(path_or_table)
+        lines = Lines(None, f"# Started from Python with\n# {tables}\n")
+        return parse_draft(tables, lines, "sweep", Path.cwd())
+    if not isinstance(path_or_table, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"sweep: was {path_or_table!r}, wanted the path of a sweep file, or its tables as a dict")
+    return read_draft(Path(path_or_table))
 
 
 def check_loss(loss: Any) -> None:
@@ -54,9 +60,8 @@ def check_loss(loss: Any) -> None:
     if inspect.isclass(loss):
         raise InputError(f"{reference_of(loss)} is a class; wanted an object of it, {loss.__name__}(...)")
     if not callable(loss) and not callable(getattr(loss, "losses", None)):
-        raise InputError(
-            f"the loss is a {type(loss).__name__}; wanted a function, or an object with __call__ or losses"
-        )
+        wanted = "a function, or an object with __call__ or losses"
+        raise InputError(f"the loss is a {type(loss).__name__}; wanted {wanted}")
 
 
 def reference_of(loss: Any) -> str:
@@ -84,14 +89,6 @@ def importable(loss: Any) -> bool:
     return found is loss and module != "__main__"
 
 
-def digest_of(loss: Any) -> str | None:
-    digest = getattr(loss, "digest", None)
-    try:
-        return str(digest()) if callable(digest) else None
-    except Exception as error:
-        raise InputError(with_trace(f"{reference_of(loss)}: its digest raised", error)) from None
-
-
 def without_numpy(value: Any) -> Any:
     """Return a value with Python's types instead of NumPy's, as in a sweep file; arrays become lists."""
     if isinstance(value, Mapping):
@@ -102,11 +99,7 @@ def without_numpy(value: Any) -> Any:
 
 
 def named_point(loss: Any, x: Any) -> dict[str, Array]:
-    """Return a point by name, in floating point; the name of a bare value is the loss's only required parameter.
-
-    Raises:
-        InputError: if the loss is none or requires several parameters, or a value has no derivative.
-    """
+    """Return a point by name, in floating point; the name of a bare value is the loss's only required parameter."""
     check_loss(loss)
     if not isinstance(x, Mapping):
         return {only_parameter(loss): floating("x", x, integers=True)}

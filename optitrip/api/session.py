@@ -1,25 +1,25 @@
-"""A session: workers and a loaded loss that serve several searches, gradients and sweeps."""
+"""A session: workers and a loaded loss that serve several calls; and functions that open one for a single call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, get_type_hints
 
 from rich.console import Console
 
-from optitrip.api.inputs import named_point, python_draft, without_numpy
-from optitrip.api.options import StoreOptions, takes
-from optitrip.app.context import Context
+from optitrip.api.inputs import draft_of, named_point, python_draft, without_numpy
+from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import check_calls, load, with_surrogate
-from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
-from optitrip.config.locations import Lines
-from optitrip.config.read import parse_draft, read_draft
-from optitrip.config.sweep import Draft, Sweep
+from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
+from optitrip.core.suggest import nearest
 from optitrip.errors import InputError
 from optitrip.executors.manager import executors
 from optitrip.loss.objective import Objective
@@ -28,12 +28,56 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.output.answer import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
-from optitrip.store.start_point import STATE_ROOT, resolve
+from optitrip.store.lookup import STATE_ROOT, resolve
 
+P = ParamSpec("P")
+R = TypeVar("R")
 EXECUTORS = ("auto", "serial", "ray")
 
 
-class Session:
+class RunOptions(TypedDict, total=False):
+    """Options of a `Session`, which documents them."""
+
+    workers: int | None
+    executor: str
+    address: str | None
+    resources: Mapping[str, float] | None
+    progress: bool
+    state_dir: str | Path | None
+    track: bool
+
+
+CALL_OPTIONS = ("state_dir", "track")
+"""Options that a call of a session may replace; the others belong to its workers."""
+
+
+def takes(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Show options in a function's signature, which notebooks complete from, and reject all other names.
+
+    The TypeError for another name suggests the nearest, which Python's own does not.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        *own, _ = inspect.signature(function).parameters.values()
+        for name in options:
+            kind = get_type_hints(RunOptions)[name]
+            own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=kind))
+        names = [parameter.name for parameter in own if parameter.name != "self"]
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs:
+                if name not in names:
+                    raise TypeError(f"{function.__name__}() has no argument {name!r}; {nearest(name, names)}")
+            return function(*args, **kwargs)
+
+        vars(checked)["__signature__"] = inspect.Signature(own)
+        return checked
+
+    return decorate
+
+
+class Session(AbstractContextManager["Session"]):
     """Workers and a loss that are reused from call to call: Ray starts once, and a loss is sent to workers once.
 
     The loss is used as it is at its first call; if data in it changes afterwards, pass a new object.
@@ -70,11 +114,8 @@ class Session:
             raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
         self._executors = executors(executor, workers, address, resources)
         self._progress = progress
-        self._options: StoreOptions = {"state_dir": state_dir, "track": track}
+        self._options: RunOptions = {"state_dir": state_dir, "track": track}
         self._last: tuple[Any, Objective] | None = None
-
-    def __enter__(self) -> Session:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -83,7 +124,7 @@ class Session:
         """Stop the workers."""
         self._executors.close()
 
-    @takes(StoreOptions)
+    @takes(CALL_OPTIONS)
     def search(
         self,
         loss: Any,
@@ -96,18 +137,39 @@ class Session:
         maximize: bool = False,
         plain: bool = False,
         screen: str | None = None,
-        **options: Unpack[StoreOptions],
+        **options: Unpack[RunOptions],
     ) -> SearchAnswer:
-        """Run `optitrip.search` on the workers of this session; options are `state_dir` and `track`, for this call."""
+        """Draw candidates, compute the loss of each, and return the best.
+
+        The answer is that of a sweep file with the same values, bit for bit, whatever the number of workers.
+
+        Args:
+            loss: function of the variables of the space by name; returns a number, or a dict of `loss` and other
+                numbers. Lambdas and closures are accepted, and objects that offer more (`losses`, `report`, ...).
+            space: variables by name, as in a sweep file, e.g. {"x": {"normal": [0, 1], "shape": [3]}}.
+            candidates: number of candidates to draw.
+            seed: seed of the random draws.
+            sampler: "random", or "halton" for candidates that are spread more evenly in a few dimensions.
+            best: number of best candidates to return.
+            maximize: True to look for the largest losses.
+            plain: True to ignore batched evaluation and call the loss once per candidate.
+            screen: name of a surrogate that the loss offers: it evaluates all candidates, and the loss itself the best.
+            options: `state_dir` and `track`; the function `optitrip.search` takes all options of a `Session`.
+
+        Raises:
+            optitrip.InputError: if an argument is wrong; mostly before anything is evaluated.
+            optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
+            optitrip.StateError: if the stored sweep is locked, damaged, or belongs to a loss that has changed since.
+            optitrip.Stopped: if workers kept dying, or nothing more could be written; carries the best so far.
+            optitrip.Interrupted: after Ctrl-C; carries the best so far.
+        """
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
         method |= {"screen": screen} if screen is not None else {}
         objective = {"maximize": maximize, "plain": plain}
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
-        answer = self._python_sweep(loss, tables, options)
-        assert isinstance(answer, SearchAnswer)
-        return answer
+        return self._python_sweep(loss, tables, options)
 
-    @takes(StoreOptions)
+    @takes(CALL_OPTIONS)
     def gradient(
         self,
         loss: Any,
@@ -118,9 +180,24 @@ class Session:
         coordinates: int | None = None,
         seed: int = 0,
         plain: bool = False,
-        **options: Unpack[StoreOptions],
+        **options: Unpack[RunOptions],
     ) -> GradientAnswer:
-        """Run `optitrip.gradient` on the workers of this session; options as for `search`."""
+        """Compute the numeric gradient of a loss at x.
+
+        Args:
+            loss: as for `search`.
+            x: a number or an array for a loss of one parameter, else a dict of them by name; float32 stays float32.
+            scheme: "forward", "backward" or "central" differences.
+            step: step size h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences.
+            coordinates: number of coordinates to differentiate, drawn at random; all by default.
+            seed: seed of that draw.
+            plain: True to ignore batched and structured evaluation and call the loss once per coordinate.
+            options: as for `search`.
+
+        Raises:
+            optitrip.NoAnswer: if there is no loss at x, or no coordinate has a difference.
+            optitrip.OptitripError, optitrip.Interrupted: as for `search`.
+        """
         point = named_point(loss, x)
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
         method: dict[str, Any] = {"use": "gradient", "scheme": scheme}
@@ -128,13 +205,22 @@ class Session:
         method |= {"coordinates": coordinates} if coordinates is not None else {}
         objective = {"maximize": False, "plain": plain}
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
-        answer = self._python_sweep(loss, tables, options, point)
-        assert isinstance(answer, GradientAnswer)
-        return answer
+        return self._python_sweep(loss, tables, options, point)
 
-    @takes(StoreOptions)
-    def sweep(self, path_or_table: str | Path | Mapping[str, Any], **options: Unpack[StoreOptions]) -> Answer:
-        """Run `optitrip.sweep` on the workers of this session, whatever the file's [run]; options as for `search`."""
+    @takes(CALL_OPTIONS)
+    def sweep(self, path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
+        """Run a sweep file, or its tables given as a dict.
+
+        The folder of the file comes first in the search for modules, as in the command. Its [tracking] table is
+        ignored, and in a session its [run] table as well; options of `optitrip.sweep` replace the latter.
+
+        Args:
+            path_or_table: path of a sweep file, or a dict with its contents.
+            options: as for `search`.
+
+        Raises:
+            optitrip.OptitripError, optitrip.Interrupted: as for `search`.
+        """
         options = {**self._options, **options}
         sweep = resolve(draft_of(path_or_table), state_root(options.get("state_dir")))
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
@@ -143,14 +229,13 @@ class Session:
         paths = dict.fromkeys([*import_paths(sweep.folder), *python_paths()])  # workers find what this process found
         return self._run(sweep, objective, tuple(paths), options)
 
-    def _python_sweep(self, loss: Any, tables: Any, options: StoreOptions, point: Any = None) -> Answer:
+    def _python_sweep(self, loss: Any, tables: Any, options: RunOptions, point: Any = None) -> Any:
         options = {**self._options, **options}
         state_dir = options.get("state_dir")
         tables = without_numpy(tables)
         if point is not None:  # as arrays, since it may be large
             tables["method"]["at"] = {"values": point}
-        draft = python_draft(loss, tables, kept=state_dir is not None)
-        sweep = resolve(draft, state_root(state_dir))
+        sweep = resolve(python_draft(loss, tables, kept=state_dir is not None), state_root(state_dir))
         table = sweep.objective
         objective = Objective(loss, table.reference, table.block, plain=table.plain)
         check_calls(objective, sweep)
@@ -164,7 +249,7 @@ class Session:
             self._last = (key, load())
         return self._last[1]
 
-    def _run(self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], options: StoreOptions) -> Answer:
+    def _run(self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], options: RunOptions) -> Any:
         state_dir = options.get("state_dir")
         observer = Observer()
         if self._progress:
@@ -173,9 +258,7 @@ class Session:
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if options.get("track") else "none"})
         sweep = replace(sweep, tracking=tracking)
         run_options = Options(None if state_dir is None else Path(state_dir))
-        outcome = run_loaded(Context(sweep, objective, paths, self._executors, run_options, observer))
-        assert outcome.answer is not None
-        return outcome.answer
+        return run_loaded(Context(sweep, objective, paths, self._executors, run_options, observer)).answer
 
 
 def state_root(state_dir: str | Path | None) -> Path:
@@ -183,16 +266,31 @@ def state_root(state_dir: str | Path | None) -> Path:
     return STATE_ROOT if state_dir is None else Path(state_dir)
 
 
-def draft_of(path_or_table: str | Path | Mapping[str, Any]) -> Draft:
-    """Read a sweep file, or its tables.
+def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOptions]) -> RunOptions:
+    """Return the options that a sweep file asks for."""
+    run = draft_of(path_or_table).run
+    return {"workers": run.workers, "executor": run.executor, "resources": run.resources}
 
-    Raises:
-        InputError: if it has mistakes, or the argument is neither.
-    """
-    if isinstance(path_or_table, Mapping):
-        tables = without_numpy(path_or_table)
-        text = f"# Started from Python with\n# {tables}\n"
-        return parse_draft(tables, Lines(None, ""), "sweep", Path.cwd(), text)
-    if not isinstance(path_or_table, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"sweep: was {path_or_table!r}, wanted the path of a sweep file, or its tables as a dict")
-    return read_draft(Path(path_or_table))
+
+def in_new_session(
+    method: Callable[Concatenate[Session, P], R], defaults: Callable[P, RunOptions] | None = None
+) -> Callable[P, R]:
+    """Make a function of a method: it opens a session for one call, and takes all of its options."""
+    written: Any = inspect.unwrap(method)
+
+    @wraps(written)
+    def function(*args: P.args, **kwargs: P.kwargs) -> R:
+        options: Any = {name: kwargs.pop(name) for name in RunOptions.__annotations__ if name in kwargs}
+        options = {**defaults(*args, **kwargs), **options} if defaults else options
+        with Session(**options) as session:
+            return method(session, *args, **kwargs)
+
+    _, *parameters = inspect.signature(written).parameters.values()
+    function.__qualname__ = written.__name__
+    vars(function)["__signature__"] = inspect.Signature(parameters)
+    return takes(RunOptions.__annotations__)(function)
+
+
+search = in_new_session(Session.search)
+gradient = in_new_session(Session.gradient)
+sweep = in_new_session(Session.sweep, run_table)

@@ -1,19 +1,25 @@
-"""The context of one run, shared by its steps."""
+"""How one sweep is run, and what the steps of the run share."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
-from optitrip.app.options import Options
 from optitrip.config.sweep import Sweep
 from optitrip.core.notice import Notice, info
 from optitrip.core.observer import Observer, Observers
 from optitrip.core.progress import Progress
+from optitrip.driver.settings import DEFAULT, Settings
+from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
 from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.store.lookup import STATE_ROOT
+from optitrip.store.shards import Shard
+from optitrip.store.state_dir import read_result
 from optitrip.tracking.mlflow_client import TrackingClient
 
 LOGGER = logging.getLogger("optitrip")
@@ -41,10 +47,38 @@ class NoticeLog(Observer):
     @property
     def notices(self) -> tuple[Notice, ...]:
         """Stored notices, followed by the number of omitted ones."""
-        if not self._omitted:
-            return tuple(self._stored)
-        rest = info("notices-left-out", f"{self._omitted:,} more notices were only logged (logger 'optitrip')")
-        return (*self._stored, rest)
+        text = f"{self._omitted:,} more notices were only logged (logger 'optitrip')"
+        return (*self._stored, *([info("notices-left-out", text)] if self._omitted else []))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one sweep is run; no part of the answer."""
+
+    state_dir: Path | None = STATE_ROOT
+    """Folder of state directories; None to write nothing."""
+    address: str | None = None
+    """Address of a Ray cluster to join."""
+    fresh: bool = False
+    """True to move stored results aside and start over."""
+    accept_changes: bool = False
+    """True to resume although code, data or libraries have changed."""
+    retry_failed: bool = False
+    """True to retry failed items once."""
+    shard: Shard | None = None
+    """Share of the items to evaluate, to be merged with the others; only the merged sweep is tracked in MLflow."""
+    mlflow_process: bool = False
+    """True to write to MLflow from a process of its own, so that a command need not wait for MLflow's import."""
+    settings: Settings = DEFAULT
+    """Settings of the driver; the sweep's own durations replace some of them."""
+    raise_if_stopped: Callable[[], None] = lambda: None
+    """Function called between slices; raises `Stopped` if a stop was requested."""
+
+    def has_result(self, sweep: Sweep) -> bool:
+        """Return whether a result file covers all items, so that most likely nothing is evaluated."""
+        if self.fresh or self.retry_failed or self.state_dir is None:
+            return False
+        return read_result(self.state_dir / sweep.label).get("items") == sweep.items
 
 
 @dataclass(frozen=True)
@@ -66,6 +100,13 @@ class Context:
     client: TrackingClient | None = None
     """MLflow client; None to use MLflow in this process."""
     log: NoticeLog = field(default_factory=NoticeLog)
+
+    def raise_if_stopped(self) -> None:
+        """Raise `Stopped` if a stop was requested or the time is up."""
+        self.options.raise_if_stopped()
+        limit = self.sweep.stop.max_seconds
+        if limit is not None and self.phases.total > limit:
+            raise Stopped(f"stopped after {limit:g} s, as [stop] max_seconds says")
 
     @cached_property
     def progress(self) -> Progress:

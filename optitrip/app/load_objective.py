@@ -19,12 +19,7 @@ from optitrip.runtime.tracebacks import with_trace
 
 
 def load(sweep: Sweep) -> Objective:
-    """Import and build the objective of a sweep in this process, and check its parameters against the space.
-
-    Raises:
-        InputError: with the line of the sweep file, if the loss cannot be imported or built, is no loss, or takes other
-            parameters than the space has.
-    """
+    """Import and build the objective of a sweep in this process, and check its parameters against the space."""
     use_import_paths(import_paths(sweep.folder))
     table = sweep.objective
     reference_key = ("objective", "loss" if table.loss else "make")
@@ -57,7 +52,7 @@ def errors_located(sweep: Sweep, key: tuple[str, ...]) -> Generator[None]:
     try:
         yield
     except InputError as error:
-        if sweep.lines is None or sweep.lines.path is None:
+        if sweep.lines.path is None:
             raise
         raise sweep.mistake(key, str(error)) from None
 
@@ -67,9 +62,6 @@ def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
 
     The surrogate is built here and not by the workers, so that those of a node share its arrays; by one thread, as on
     a worker.
-
-    Raises:
-        InputError: if the objective offers no such surrogate, or building it raised.
     """
     choice = sweep.spec.surrogate(sweep.method)
     if choice is None:

@@ -31,23 +31,15 @@ def replay(
 ) -> Any:
     """Evaluate an item of a sweep by the plain call; return what the loss returned at the last point.
 
-    Args:
-        sweep: the sweep.
-        index: index of the item, e.g. of a candidate; item 0 of a gradient is the point itself.
-        report: receives lines with the parameters, and the losses of all points but the last.
-        folder: the state directory, if there is one.
-        debug: True to debug the first point that fails, from the first line of the loss and where it raises.
-
-    Raises:
-        InputError: if there is no such item.
-        BaseException: whatever the loss raised.
+    `report` receives lines with the parameters, and the losses of all points but the last. With `debug`, the first
+    point that fails is debugged, from the first line of the loss and where it raises.
     """
     objective = load(sweep)
     method = sweep.spec.method(sweep, objective.capabilities)
     if not 0 <= index < method.items:
         raise InputError(f"index was {index}; wanted one of the {method.items:,} items, from 0 to {method.items - 1}")
     sides = list(range(method.sides(index)))
-    if len(sides) > 1 and folder is not None and (record := latest_record(sweep, folder, method, index)):
+    if len(sides) > 1 and folder is not None and (record := latest_record(folder, method, index)):
         sides = sides if record.side is None else [record.side]
     returned: Any = None
     with threadpool_limits(limits=1):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from optitrip.app.context import Context
+from optitrip.config.sweep import Sweep
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
@@ -19,7 +19,7 @@ from optitrip.output.outcome import Outcome, Status
 from optitrip.output.text import first_failure
 from optitrip.runtime import files
 from optitrip.runtime.process import peak_bytes
-from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, stored_items
+from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, read_result
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
 from optitrip.tracking.summary import note
@@ -36,25 +36,16 @@ def make_answer(context: Context, result: Any) -> Answer:
         return answer
 
 
-@contextmanager
-def result_folder(context: Context, state_dir: Path | None, *, tracked: bool) -> Generator[Path | None]:
-    """Return the folder for files: the state directory, or a temporary one if only MLflow needs files."""
-    if state_dir is not None or not tracked:
-        yield state_dir
-        return
-    with tempfile.TemporaryDirectory(prefix="optitrip-") as folder:
-        files.write_atomically(Path(folder) / SWEEP_FILE, context.sweep.text.encode())
-        yield Path(folder)
-
-
-def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:
-    """Write the files of an answer of the sweep `name` beside the sweep file; return the paths of all that exist.
+def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:
+    """Write the files of an answer beside the sweep file; return the paths of all that exist.
 
     Existing files may be valid if `unchanged`: nothing was evaluated since they were written.
     """
-    contents = dict(answer.files(name))
+    if not (folder / SWEEP_FILE).exists():  # in a temporary folder
+        files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
+    contents = dict(answer.files(sweep.name))
     paths = [folder / SWEEP_FILE, *(folder / file for file in contents)]
-    if unchanged and stored_items(folder) == answer.items:
+    if unchanged and read_result(folder).get("items") == answer.items:
         return [path for path in paths if path.exists()]
     # The result file vouches for the files beside it, so it is removed first and written last.
     (folder / RESULT).unlink(missing_ok=True)
@@ -73,18 +64,9 @@ def write_files(folder: Path, name: str, answer: Answer, observer: Observer, *, 
 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
     """Return the outcome of a sweep that has an answer."""
-    return outcome_of(
-        context,
-        state,
-        driver,
-        "finished",
-        answer.items,
-        answer=answer,
-        failures=answer.failures,
-        failures_allowed=context.sweep.failures.allows(sum(answer.failures.values()), answer.items),
-        report=answer.report,
-        message=answer.message() or None,
-    )
+    allowed = context.sweep.failures.allows(sum(answer.failures.values()), answer.items)
+    found = {"answer": answer, "failures": answer.failures, "failures_allowed": allowed, "report": answer.report}
+    return outcome_of(context, state, driver, "finished", answer.items, **found, message=answer.message() or None)
 
 
 def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseException) -> Outcome:
@@ -93,7 +75,8 @@ def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseExc
     status, message = "failed", f"{type(error).__name__}: {error}"
     if isinstance(error, ShardDone) and shard is not None:
         items = f"items {error.items.start:,} to {error.items.stop - 1:,}" if error.items else "no items"
-        message = f"{shard.words}: {items} are done. Join all shards with `optitrip merge`; this one is in {state.path}"
+        done = f"shard {shard.number} of {shard.count}: {items} are done"
+        message = f"{done}. Join all shards with `optitrip merge`; this one is in {state.path}"
         return outcome_of(context, state, driver, "shard", len(error.items), message=message)
     if isinstance(error, NoAnswer):
         error.args = (f"{error}{first_failure(error.failures, error.points)}",)
@@ -132,12 +115,7 @@ def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status
 
 
 def conclude(
-    context: Context,
-    state: StateDir,
-    tracker: MlflowObserver | None,
-    observer: Observer,
-    outcome: Outcome,
-    written: Sequence[Path],
+    context: Context, state: StateDir, tracker: MlflowObserver | None, outcome: Outcome, written: Sequence[Path]
 ) -> Outcome:
     """Release the workers, finish the MLflow run, write the result file; return the completed outcome."""
     phases = context.phases
@@ -145,7 +123,7 @@ def conclude(
         with phases.time("shutdown"):
             context.executors.close()
     outcome = replace(outcome, notices=context.log.notices)
-    where = finish_run(tracker, state, outcome, written, note(outcome, context.sweep), phases, observer)
+    where = finish_run(tracker, state, outcome, written, note(outcome, context.sweep), phases, context.observers)
     outcome = replace(outcome, mlflow=where, seconds=phases.total, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None:
         with suppress(OSError):  # the outcome is reported either way, and the same command writes the file again

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from optitrip.app import results
-from optitrip.app.context import Context, NoticeLog
+from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import load
-from optitrip.app.make_driver import make_driver
-from optitrip.app.options import Options
 from optitrip.config.sweep import Sweep
 from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Observers
+from optitrip.driver.run import Driver
+from optitrip.driver.settings import Services
+from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
-from optitrip.journal.facts import Origin
+from optitrip.journal.facts import Accepted, EvaluatingHere, Origin
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.store.provenance import check_provenance, provenance
-from optitrip.store.shards import check_one_stage
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.runs import track
 from optitrip.tracking.subprocess_client import SubprocessClient
@@ -30,12 +33,10 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
     """Run a sweep, resume it, or return its stored result, as `run_loaded`.
 
     Ray and MLflow, which take long to start, start before the objective is loaded, unless a result is stored.
-
-    Raises:
-        InputError: before anything is evaluated, if the objective cannot be loaded.
     """
-    if options.shard is not None:
-        check_one_stage(sweep)
+    if options.shard is not None and not sweep.spec.sharable(sweep.method):
+        reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
+        raise InputError(f"--shard: {reason}; run it without --shard")
     phases, log = phases or Stopwatch(), NoticeLog()
     with ExitStack() as stack:
         executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
@@ -53,19 +54,14 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
 def run_loaded(context: Context) -> Outcome:
     """Run a sweep whose objective is loaded; return the outcome if it has an answer or was a shard.
 
-    Raises:
-        NoAnswer: if the sweep cannot have an answer.
-        Stopped: if it was stopped, or nothing more can be written.
-        Interrupted: if it was stopped by Ctrl-C.
-        InputError: if the objective cannot be sent to workers.
-        StateError: if the stored state is locked, damaged or changed.
+    Raises NoAnswer, Stopped or Interrupted with the outcome; InputError if the objective cannot be sent to workers.
     """
-    sweep, phases = context.sweep, context.phases
+    sweep, options, phases = context.sweep, context.options, context.phases
     with ExitStack() as stack:
         with phases.time("load"):
-            state = open_state(context)
-        stack.callback(state.close)
-        tracker = None if context.options.shard else track(sweep, state, context.client)
+            state = stack.enter_context(closing(StateDir(options.state_dir, sweep, fresh=options.fresh)))
+            check_state(context, state)
+        tracker = None if options.shard else track(sweep, state, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
         written: Sequence[Path] = ()
@@ -78,35 +74,70 @@ def run_loaded(context: Context) -> Outcome:
                     context.executors.start_closing()
             with phases.time("files"):
                 answer = results.make_answer(context, result)
-                folder = stack.enter_context(results.result_folder(context, state.path, tracked=tracker is not None))
+                folder = state.path
+                if folder is None and tracker is not None:  # only MLflow needs the files
+                    folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-")))
                 if folder is not None:
-                    written = results.write_files(folder, sweep.name, answer, observers, unchanged=not driver.evaluated)
+                    written = results.write_files(folder, sweep, answer, observers, unchanged=not driver.evaluated)
             outcome = results.finished(context, state, driver, answer)
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
-        outcome = results.conclude(context, state, tracker, observers, outcome, written)
+        outcome = results.conclude(context, state, tracker, outcome, written)
     return results.return_or_raise(outcome, error)
 
 
-def open_state(context: Context) -> StateDir:
-    """Open the state directory of a sweep, and store there where the sweep comes from.
-
-    Raises:
-        StateError: if it is locked or damaged, or if code, data or libraries have changed.
-    """
-    sweep, options = context.sweep, context.options
-    state = StateDir(options.state_dir, sweep, fresh=options.fresh)
-    try:
-        if state.path is not None:
-            now = provenance(sweep, context.objective, context.paths)
-            check_provenance(state, now, accept_changes=options.accept_changes)
-            state.store_sweep_file(sweep)
-            state.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides))
-    except BaseException:
-        state.close()
-        raise
+def check_state(context: Context, state: StateDir) -> None:
+    """Check that code, data and libraries are those of the stored parts, and store where the sweep comes from."""
+    sweep = context.sweep
+    if state.path is not None:
+        now = provenance(sweep, context.objective, context.paths)
+        check_provenance(state, now, accept_changes=context.options.accept_changes)
+        state.store_sweep_file(sweep)
+        state.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides))
     for damage in state.journal.damage:
         context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
     if state.difference:
         context.observers.notice(info("new-sweep", state.difference))
-    return state
+
+
+@contextmanager
+def make_driver(context: Context, state: StateDir, observer: Observer) -> Generator[Driver]:
+    """Make the driver of a run.
+
+    While items may be evaluated in this process, a fact in the journal says so: a loss that crashes would end this
+    process, now and at the next attempt, so the next run that finds the fact evaluates on workers only.
+    """
+    sweep, options, executors, journal = context.sweep, context.options, context.executors, state.journal
+    here = executors.starts_here and state.path is not None and not options.has_result(sweep)
+    if here and journal.fact(EvaluatingHere):
+        text = "the last command crashed, perhaps because of the loss; all items are now evaluated on Ray workers"
+        observer.notice(warning("crashed-before", text))
+        executors.use_workers_only()
+        here = False
+    executors.use(context.objective, context.paths, observer.notice)
+    block, shard = context.objective.capabilities.block, options.shard
+    accepted = journal.fact(Accepted)
+    settings = replace(
+        options.settings,
+        drain_seconds=sweep.stop.drain_seconds,
+        wait_seconds=sweep.run.wait_seconds,
+        item_seconds=sweep.failures.timeout_seconds,
+    )
+    services = Services(executors, journal, observer, context.phases, context.raise_if_stopped, settings)
+    driver = Driver(
+        services,
+        block,
+        retries=sweep.failures.retries,
+        retry_failed=options.retry_failed,
+        share=partial(shard.of, block=block) if shard else None,
+        checked_since=(accepted.since if accepted else 0) if sweep.objective.deterministic else None,
+    )
+    if not here:
+        yield driver
+        return
+    journal.note(EvaluatingHere())
+    try:
+        yield driver
+    finally:
+        with suppress(Stopped):
+            journal.forget(EvaluatingHere)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 from typer import Argument, Exit, Option, Typer
+
+from optitrip.errors import InputError, NoAnswer, OptitripError, StateError, Stopped
 
 app = Typer(
     no_args_is_help=True,
@@ -18,6 +21,10 @@ app = Typer(
     help="Evaluate a loss at very many points in parallel, and keep the one answer that matters.",
 )
 
+FINISHED, NO_ANSWER, WRONG_INPUT, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
+"""Exit statuses."""
+SIGNALLED = 128
+"""Offset of the number of the signal that stopped the command, as in shells."""
 STATE_ROOT = Path(".optitrip")
 CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
@@ -54,10 +61,10 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Run a sweep, resume it, or show its stored result."""
-    from optitrip.app.options import Options
+    from optitrip.app.context import Options
     from optitrip.cli.run import run
+    from optitrip.store.lookup import read
     from optitrip.store.shards import Shard
-    from optitrip.store.start_point import read
 
     settings = list(overrides or [])
     settings += [f"run.workers={workers}"] if workers is not None else []
@@ -80,7 +87,7 @@ def merge(
     quiet: Quiet = False,
 ) -> None:
     """Join the shards of a sweep, then finish the sweep."""
-    from optitrip.app.options import Options
+    from optitrip.app.context import Options
     from optitrip.cli.run import run
     from optitrip.store import shards
 
@@ -96,8 +103,8 @@ def merge(
 @app.command()
 def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT) -> None:
     """Validate a sweep file and print its plan; nothing is imported."""
-    from optitrip.config.describe import description
-    from optitrip.store.start_point import read
+    from optitrip.store.inspect import description
+    from optitrip.store.lookup import read
 
     print(description(read(file, overrides or [], state_dir)))
 
@@ -115,15 +122,15 @@ def show(
     from json import dumps
 
     from optitrip.store import inspect
-    from optitrip.store.stored_sweep import find_stored_sweep
+    from optitrip.store.lookup import find_stored_sweep
 
     found = find_stored_sweep(sweep, state_dir, overrides or [])
     if json:
         print(dumps(inspect.table(*found)))
-        return
-    words = inspect.story_lines if story else inspect.failure_lines if failures else inspect.overview
-    for line in words(*found):
-        print(line)
+    elif story:
+        print(*inspect.story_lines(found[1]), sep="\n")
+    else:
+        print(*(inspect.failure_lines if failures else inspect.overview)(*found), sep="\n")
 
 
 @app.command()
@@ -136,7 +143,7 @@ def replay(
 ) -> None:
     """Evaluate one item again, and show what the loss returns or raises."""
     from optitrip.app.replay import replay
-    from optitrip.store.stored_sweep import find_sweep
+    from optitrip.store.lookup import find_sweep
 
     found, folder = find_sweep(sweep, state_dir, overrides or [])
     print(repr(replay(found, index, print, folder, debug=pdb)))
@@ -159,7 +166,6 @@ def data(
 ) -> None:
     """Download a data set from its official page and verify it."""
     from optitrip.core.suggest import nearest
-    from optitrip.errors import InputError
     from optitrip.objectives.data.download import cifar10
 
     if name != "cifar10":
@@ -175,28 +181,41 @@ def ui(port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port
     raise Exit(serve(port))
 
 
+def exit_status(error: BaseException) -> int:
+    """Return the status of an exception; raise it again if optitrip does not raise it on purpose."""
+    match error:
+        case InputError() | StateError():
+            return WRONG_INPUT
+        case NoAnswer():
+            return NO_ANSWER
+        case Stopped():
+            return RESUMABLE if error.signal is None else SIGNALLED + error.signal
+        case KeyboardInterrupt():
+            return SIGNALLED + signal.SIGINT
+        case _:
+            raise error
+
+
 ABANDONED_SECONDS = 2.0
 """Seconds that the end of a command waits for a Ray that was started and then not needed."""
 
 
 def main() -> NoReturn:
     """Run the console script; turn exceptions into a message and an exit status."""
-    from optitrip.cli import exit_status
-    from optitrip.errors import OptitripError
     from optitrip.runtime.background import abandoned, await_abandoned
 
     try:
         app()
     except (OptitripError, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
-        raise SystemExit(exit_status.of_error(error)) from None
+        raise SystemExit(exit_status(error)) from None
     except SystemExit as end:
         # A Ray that was started and then not needed is not waited for long: Linux ends its processes with this one.
         if sys.platform == "linux":
             with suppress(KeyboardInterrupt):
                 await_abandoned(ABANDONED_SECONDS)
         # Everything is closed; Ray's libraries crash at the end of a process whose cluster is gone.
-        if end.code == exit_status.RESUMABLE or (abandoned() and sys.platform == "linux"):
+        if end.code == RESUMABLE or (abandoned() and sys.platform == "linux"):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # the reader may be gone
                     stream.flush()

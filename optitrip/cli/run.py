@@ -12,9 +12,9 @@ from typing import TextIO, cast
 from rich.console import Console
 
 import optitrip
-from optitrip.app.options import Options
+from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.cli import exit_status
+from optitrip.cli.main import FAILURES, FINISHED, exit_status
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer
 from optitrip.errors import Interrupted, NoAnswer, Stopped
@@ -38,11 +38,11 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
         options = replace(options, raise_if_stopped=stop.raise_if_stopped)
         try:
             outcome = run_sweep(sweep, options, Observer() if quiet else live, Stopwatch(optitrip.IMPORTED_AT))
-            status = exit_status.FINISHED if outcome.failures_allowed else exit_status.FAILURES
+            status = FINISHED if outcome.failures_allowed else FAILURES
         except (NoAnswer, Stopped, Interrupted) as error:
             if error.outcome is None:
                 raise
-            outcome, status = error.outcome, exit_status.of_error(error)
+            outcome, status = error.outcome, exit_status(error)
     written = print_outcome(outcome, errors, json=json)
     stderr.flush()
     return status or (0 if written else 1)

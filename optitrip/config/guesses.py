@@ -22,11 +22,7 @@ SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 def toml(value: Any) -> Item:
-    """Convert a value to a TOML item, a dict to an inline table.
-
-    Raises:
-        ValueError, TypeError: if TOML cannot represent it.
-    """
+    """Convert a value to a TOML item, a dict to an inline table; raise ValueError or TypeError if TOML has no such."""
     if isinstance(value, Enum):
         raise ValueError("an Enum")  # one that is a str too would come back as a plain str
     item = tomlkit.item(value)

@@ -34,8 +34,8 @@ class Lines:
     """The line numbers of the keys of a TOML file, which must be valid TOML."""
 
     def __init__(self, path: Path | None, text: str) -> None:
-        self.path = path
-        """Path of the file; None for tables that are Python values."""
+        self.path, self.text = path, text
+        """Path of the file, None for tables that are Python values; its text, followed by overrides as comments."""
         self.overridden: dict[KeyPath, str] = {}
         """Text of the `--set` option that set a key."""
         self._lines: dict[KeyPath, int] = {}
@@ -72,10 +72,8 @@ class Lines:
             return f"--set {options[0]}: {message}"
         if self.path is None:
             return message
-        numbers = [self._lines[parent] for parent in parents if parent in self._lines]
-        if not key:
-            return f"{self.path}: {message}"
-        return f"{self.path}:{numbers[0] if numbers else 1}: {message}"
+        number = next((self._lines[parent] for parent in parents if parent in self._lines), 1)
+        return f"{self.path}:{number}: {message}" if key else f"{self.path}: {message}"
 
 
 def split_key(dotted: str) -> KeyPath:
@@ -91,11 +89,7 @@ def syntax_error(path: Path, message: str) -> str:
 
 
 def override(tables: dict[str, Any], option: str, lines: Lines) -> None:
-    """Apply one `--set key.path=value` to the tables.
-
-    Raises:
-        InputError: if it has no `=`, an empty key or a parent that is no table, or names an unknown variable.
-    """
+    """Apply one `--set key.path=value` to the tables; the value is read as TOML, else as a plain string."""
     dotted, equals, right = option.partition("=")
     keys = [key.strip() for key in dotted.split(".")]
     if not equals or not all(keys):

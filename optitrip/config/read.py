@@ -11,8 +11,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from optitrip.config.locations import Lines, explain, override, syntax_error
-from optitrip.config.sweep import Draft
-from optitrip.config.tables import File, StopTable
+from optitrip.config.sweep import Draft, File, StopTable
 from optitrip.core.suggest import nearest
 from optitrip.core.table import Name
 from optitrip.errors import InputError, Invalid
@@ -23,14 +22,9 @@ from optitrip.space.variables import Space
 
 
 def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
-    """Read and validate a sweep file.
+    """Read and validate a sweep file; overrides are like `method.candidates=500`.
 
-    Args:
-        path: path of the TOML file.
-        overrides: options like `method.candidates=500`; the right-hand side is read as TOML, else as a plain string.
-
-    Raises:
-        InputError: one line per mistake, with file, line, key, what was given and what was wanted.
+    Raises InputError with one line per mistake: file, line, key, what was given and what was wanted.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -42,29 +36,27 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(syntax_error(path, str(error))) from None
+    if overrides:
+        text += "".join(f"\n# --set {option}" for option in overrides) + "\n"
     lines = Lines(path, text)
     for option in overrides:
         override(tables, option, lines)
-    if overrides:
-        text += "".join(f"\n# --set {option}" for option in overrides) + "\n"
-    return parse_draft(tables, lines, path.stem, path.resolve().parent, text, tuple(overrides))
+    return parse_draft(tables, lines, path.stem, path.resolve().parent, tuple(overrides))
 
 
 def parse_draft(
-    tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, text: str, overrides: tuple[str, ...] = ()
+    tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, overrides: tuple[str, ...] = ()
 ) -> Draft:
-    """Validate the tables of a sweep file; `stem` is the name of the sweep if the tables have none.
-
-    Raises:
-        InputError: one line per mistake.
-    """
+    """Validate the tables of a sweep file; `stem` is the name of the sweep if the tables have none."""
     file, spec, config = validate(tables, lines)
-    objective = file.objective
-    if (objective.loss is None) == (objective.make is None):
-        found = "both" if objective.loss else "neither"
+    if (file.objective.loss is None) == (file.objective.make is None):
+        found = "both" if file.objective.loss else "neither"
         raise InputError(lines.at(("objective",), f"wanted exactly one of loss and make, found {found}"))
     try:
-        space = parse_space(file.space, spec, config)
+        space = Space.parse(file.space, drawn=spec.drawn(config))
+    except Invalid as error:
+        raise InputError(lines.at(("space", *error.path), error.message)) from None
+    try:
         check_method(spec, config, space, file.stop)
     except Invalid as error:
         raise InputError(lines.at(error.path, error.message)) from None
@@ -74,29 +66,14 @@ def parse_draft(
     except ValidationError:
         wanted = 'wanted a line name = "..." of letters, digits, . _ -'
         raise InputError(lines.at((), f"the file's stem {name!r} cannot be a sweep's name; {wanted}")) from None
-    return Draft(
-        name=name,
-        seed=file.seed,
-        objective=objective,
-        space=space,
-        spec=spec,
-        method=config,
-        run=file.run,
-        stop=file.stop,
-        failures=file.failures,
-        tracking=file.tracking,
-        folder=folder,
-        text=text,
-        overrides=overrides,
-        lines=lines,
-    )
+    parsed: dict[str, Any] = {**vars(file), "name": name, "space": space, "method": config}
+    return Draft(**parsed, spec=spec, folder=folder, text=lines.text, overrides=overrides, lines=lines)
 
 
 def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:
     """Return the tables as pydantic models: the file, and the method's own table with its descriptor.
 
-    Raises:
-        InputError: one line per mistake, in the order of the tables.
+    The lines of an InputError are in the order of the tables.
     """
     mistakes: dict[str, list[str]] = {name: [] for name in File.model_fields}
     unknown: list[str] = []
@@ -123,14 +100,6 @@ def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[
     if file is None or spec is None or config is None:
         raise InputError("\n".join([*chain.from_iterable(mistakes.values()), *unknown]))
     return file, spec, config
-
-
-def parse_space(table: Mapping[str, Any], spec: MethodSpec[Any], config: Any) -> Space:
-    """Return the space of a sweep file; raise Invalid with the path of the key in the file."""
-    try:
-        return Space.parse(table, drawn=spec.drawn(config))
-    except Invalid as error:
-        raise Invalid(("space", *error.path), error.message) from None
 
 
 def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTable) -> None:

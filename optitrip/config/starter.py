@@ -48,12 +48,7 @@ candidates = 1_000
 
 
 def starter(reference: str, folder: Path) -> str:
-    """Return the text of a sweep file, to be placed in `folder`, for the loss that `module:name` names.
-
-    Raises:
-        InputError: if the reference is malformed, cannot be imported or names no loss; if the signature cannot be
-            read, has a parameter that no sweep can give, or has none to vary.
-    """
+    """Return the text of a sweep file, to be placed in `folder`, for the loss that `module:name` names."""
     try:
         TypeAdapter(Reference).validate_python(reference)
     except ValidationError:
@@ -92,17 +87,13 @@ def starter(reference: str, folder: Path) -> str:
 
 
 def write(reference: str, folder: Path) -> Path:
-    """Write the sweep file into `folder`, named after the last part of the reference.
-
-    Raises:
-        InputError: as `starter`, or if the folder does not exist or already has such a file.
-    """
+    """Write the sweep file into `folder`, named after the last part of the reference, unless there is such a file."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; create it, or change to the folder for the sweep file")
     text = starter(reference, folder)
     stem = re.sub(r"[^A-Za-z0-9_]", "_", re.split(r"[:.]", reference)[-1]).lstrip("_")[:64] or "sweep"
     path = folder / f"{stem}.toml"
-    parse_draft(tomllib.loads(text), Lines(path, text), stem, folder, text)  # an invalid file must not appear
+    parse_draft(tomllib.loads(text), Lines(path, text), stem, folder)  # an invalid file must not appear
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

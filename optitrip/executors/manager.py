@@ -15,7 +15,7 @@ from optitrip.executors.start import RayPool, Start
 from optitrip.runtime.background import BackgroundCall
 
 if TYPE_CHECKING:
-    from optitrip.config.tables import FailuresTable, RunTable
+    from optitrip.config.sweep import FailuresTable, RunTable
 
 
 class ExecutorManager(AbstractContextManager["ExecutorManager"]):

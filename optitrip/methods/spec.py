@@ -16,8 +16,7 @@ from optitrip.output.answer import Answer
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
-    from optitrip.config.sweep import Sweep
-    from optitrip.config.tables import StopTable
+    from optitrip.config.sweep import StopTable, Sweep
 
 Config = TypeVar("Config", bound=Table)
 

@@ -1,9 +1,10 @@
-"""Shows what a journal holds: its stages, what failed by kind and index, and what the scheduler decided."""
+"""Describes a sweep: its plan, and what its journal holds of stages, failures and decisions of the scheduler."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -12,17 +13,53 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method
 from optitrip.journal.facts import StoredStory
-from optitrip.journal.journal import Journal
+from optitrip.runtime.imports import import_paths
 from optitrip.scheduler.story import lines
-from optitrip.store.state_dir import JOURNAL, read_result
+from optitrip.store.state_dir import open_journal, read_result
 
 RUNS_SHOWN = 20
+
+
+def description(sweep: Sweep) -> str:
+    """Return lines of plain text; nothing is imported for them."""
+    table = sweep.objective
+    module, _, attribute = table.reference.partition(":")
+    drawn = sweep.space.row_size if sweep.spec.drawn(sweep.method) else 0
+    variables = len(sweep.space.variables)
+    lines = [
+        f"{sweep.label}: a valid sweep",
+        f"  {sweep.spec.describe(sweep)}",
+        f"  imports {module} for {attribute}, {place_of(module, sweep.folder)}",
+        *(f"    {name} = {value!r}" for name, value in table.arguments.items()),
+        f"  {variables} variables, {drawn:,} random numbers per candidate ({8 * drawn:,} bytes):",
+    ]
+    for variable in sweep.space.variables:
+        fields = variable.describe()
+        distribution = f" {variable.word} {fields[variable.word]}" if variable.word else ""
+        shape = f" of shape {list(variable.shape)}" if variable.shape else ""
+        lines.append(f"    {variable.name}:{distribution}{shape}, {variable.dtype}")
+    workers = sweep.run.workers or "one per CPU"
+    lines += [
+        f"  executor {sweep.run.executor}, workers: {workers}; tracking: {sweep.tracking.use}",
+        "  not checked yet: whether the objective can be imported and takes these arguments and parameters,",
+        "    whether it is batched, its block, its data, and how long a candidate takes",
+    ]
+    return "\n".join(lines)
+
+
+def place_of(module: str, folder: Path) -> str:
+    """Say where the top-level package of a module is found, without importing it."""
+    top = module.partition(".")[0]
+    for path in import_paths(folder):
+        if PathFinder.find_spec(top, [path]) is not None:
+            return f"found in {path}"
+    return "from the installed packages" if find_spec(top) is not None else "which is NOT FOUND"
 
 
 def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
     """Yield lines on the progress of a sweep, stage by stage, and on its result if it has one."""
     yield f"{sweep.label}: {sweep.items:,} {sweep.unit} in {folder}"
-    for kind, items, done, failures in stages(sweep, folder):
+    for kind, items, done, failures in stages(folder):
         failed = ", ".join(f"{count:,} {failure}" for failure, count in failures.counts().items())
         yield f"  {kind}: {done:,} of {items:,} items are stored" + (f"; failed: {failed}" if failed else "")
     result = read_result(folder)
@@ -35,7 +72,7 @@ def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
 
 def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
     """Yield every failure by kind and index, with the first records of each kind in the objective's own words."""
-    failed = [(kind, failures) for kind, _, _, failures in stages(sweep, folder) if failures.runs]
+    failed = [(kind, failures) for kind, _, _, failures in stages(folder) if failures.runs]
     if not failed:
         yield "nothing failed"
         return
@@ -48,9 +85,9 @@ def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
     yield f"to evaluate one of these items again, in this process: optitrip replay {sweep.label} INDEX"
 
 
-def story_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
+def story_lines(folder: Path) -> Iterator[str]:
     """Yield what the scheduler decided when items were last evaluated, and why, stage by stage."""
-    chapters = stored_chapters(sweep, folder)
+    chapters = stored_chapters(folder)
     if not chapters:
         yield "nothing is recorded: no items were evaluated"
     for chapter in chapters:
@@ -62,9 +99,9 @@ def story_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
         yield from lines(chapter.get("entries", ()))
 
 
-def stored_chapters(sweep: Sweep, folder: Path) -> list[dict[str, Any]]:
+def stored_chapters(folder: Path) -> list[dict[str, Any]]:
     """Return the stories of the stages that were last evaluated, as the journal has them."""
-    with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
+    with open_journal(folder) as journal:
         story = journal.fact(StoredStory)
         return list(story.chapters) if story else []
 
@@ -75,10 +112,10 @@ def point_of(sweep: Sweep, kind: str, record: Record) -> str:
     return f", {names[record.side]}" if names and record.side is not None else ""
 
 
-def latest_record(sweep: Sweep, folder: Path, method: Method, item: int) -> Record | None:
+def latest_record(folder: Path, method: Method, item: int) -> Record | None:
     """Return the record of an item's failure in a stage of this method, if it failed in its latest attempt."""
     digest = method.digest()
-    with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
+    with open_journal(folder) as journal:
         rows = [row for row in journal.rows() if row[1] == digest and item in row[2]]
         if not rows:
             return None
@@ -91,14 +128,14 @@ def latest_record(sweep: Sweep, folder: Path, method: Method, item: int) -> Reco
 def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
     """Return all of it as a table for programs, with ranges as [first, one past the last]."""
     tables: list[dict[str, Any]] = []
-    for kind, items, done, failures in stages(sweep, folder):
+    for kind, items, done, failures in stages(folder):
         failed: dict[str, Any] = {}
         for failure, runs in failures.runs.items():
             records = failures.records.get(failure, ())
             failed[failure] = {"indices": runs, "first": [record.fields() for record in records]}
         tables.append({"kind": kind, "items": items, "done": done, "failures": failed})
     head = {"name": sweep.name, "identity": sweep.identity, "state_dir": str(folder)}
-    return {**head, "stages": tables, "story": stored_chapters(sweep, folder)}
+    return {**head, "stages": tables, "story": stored_chapters(folder)}
 
 
 def indices(runs: tuple[tuple[int, int], ...]) -> str:
@@ -107,9 +144,9 @@ def indices(runs: tuple[tuple[int, int], ...]) -> str:
     return words + (f" and {len(runs) - RUNS_SHOWN:,} more ranges" if len(runs) > RUNS_SHOWN else "")
 
 
-def stages(sweep: Sweep, folder: Path) -> Iterator[tuple[str, int, int, Failures]]:
+def stages(folder: Path) -> Iterator[tuple[str, int, int, Failures]]:
     """Yield kind, number of items, number of stored items, and failures of each stage that was started."""
-    with closing(Journal(folder / JOURNAL, sweep.identity, reading=True)) as journal:
+    with open_journal(folder) as journal:
         for stage in journal.stages():
             tiles = journal.tiling(stage.number, stage.digest, stage.items)
             failures = journal.failures(stage.number, stage.digest, stage.items)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_info
 
@@ -33,7 +34,7 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
     pools = threadpool_info()
     return Provenance(
         block=objective.capabilities.block,
-        data=data_digest(objective),
+        data=data_digest(objective.loss, f"objective {objective.name}"),
         modules=module_hashes(paths),
         versions=library_versions(),
         machine={
@@ -45,20 +46,17 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
     )
 
 
-def data_digest(objective: Objective) -> str | None:
-    """Return the digest of the objective's data, if it has one; raise InputError if its `digest` raises."""
-    digest = getattr(objective.loss, "digest", None)
+def data_digest(loss: Any, name: str) -> str | None:
+    """Return the digest of a loss's data, if it has one; raise InputError, with the loss's name, if `digest` raises."""
+    digest = getattr(loss, "digest", None)
     try:
         return str(digest()) if callable(digest) else None
     except Exception as error:
-        raise InputError(with_trace(f"objective {objective.name}: its digest raised", error)) from None
+        raise InputError(with_trace(f"{name}: its digest raised", error)) from None
 
 
 def module_hashes(paths: Sequence[str]) -> dict[str, str]:
-    """Hash the sources of imported modules below the import paths, except installed packages and optitrip.
-
-    Raises InputError if one was edited after it was imported.
-    """
+    """Hash the sources of imported modules below the import paths, except installed packages and optitrip."""
     roots = [Path(path).resolve() for path in paths]
     excluded = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(optitrip.__file__).resolve().parent]
     installed = tuple(f"{folder}{os.sep}" for folder in (sys.prefix, sys.base_prefix))
@@ -71,8 +69,7 @@ def module_hashes(paths: Sequence[str]) -> dict[str, str]:
         source = Path(file).resolve()
         users = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
         if users and not any(source.is_relative_to(other) for other in excluded):
-            module_hash = source_hash(module)
-            if module_hash is None:
+            if (module_hash := source_hash(module)) is None:
                 raise InputError(f"{source} has changed since it was imported; restart, or use importlib.reload")
             hashes[name] = module_hash
     return hashes

@@ -17,8 +17,8 @@ from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Provenance
 from optitrip.journal.journal import Journal
 from optitrip.journal.tiling import missing
-from optitrip.store.state_dir import JOURNAL, StateDir
-from optitrip.store.stored_sweep import restore_sweep
+from optitrip.store.lookup import restore_sweep
+from optitrip.store.state_dir import JOURNAL, StateDir, open_journal
 
 ROWS_AT_ONCE = 1_000
 
@@ -44,34 +44,16 @@ class Shard:
         first, last = (number * items // self.count // block * block for number in (self.number - 1, self.number))
         return range(first, items if self.number == self.count else last)
 
-    @property
-    def words(self) -> str:
-        return f"shard {self.number} of {self.count}"
-
     def state_root(self, root: Path) -> Path:
         """Return the folder of the shard's state directory: no two shards on one disk share it."""
         return root / f"shard-{self.number}-of-{self.count}"
 
 
-def check_one_stage(sweep: Sweep) -> None:
-    """Raise InputError if items cannot be shared out beforehand, since later ones depend on earlier results."""
-    if not sweep.spec.sharable(sweep.method):
-        reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
-        raise InputError(f"--shard: {reason}; run it without --shard")
-
-
 def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, accept_changes: bool = False) -> Sweep:
     """Join the journals of shards into that of their sweep, below `root`, and return the sweep.
 
-    Args:
-        folders: state directories of shards, or folders with one in them.
-        root: the folder of state directories.
-        say: takes a line for the user.
-        accept_changes: join shards although their code, data or libraries differ.
-
-    Raises:
-        InputError: if the shards are not of one sweep, or some items are in none of them.
-        StateError: if they were not evaluated by the same code.
+    Each of `folders` is a shard's state directory, or has one in it; `say` takes a line for the user. With
+    `accept_changes`, shards are joined although they were evaluated by other code, data or libraries.
     """
     sources = [find_state_directory(folder) for folder in folders]
     sweeps = [restore_sweep(source, root) for source in sources]
@@ -81,8 +63,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
         if changed := differences(tables[0], table):
             raise InputError(f"{source} is of another sweep than {sources[0]}: {'; '.join(changed)}")
     with ExitStack() as stack:
-        opened = (Journal(source / JOURNAL, sweep.identity, reading=True) for source in sources)
-        journals = [stack.enter_context(closing(journal)) for journal in opened]
+        journals = [stack.enter_context(open_journal(source)) for source in sources]
         provenances = [journal.fact(Provenance) for journal in journals]
         tables = [provenance.to_json() if provenance else {} for provenance in provenances]
         for source, table in zip(sources, tables, strict=True):

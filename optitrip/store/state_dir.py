@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -22,48 +21,42 @@ class StateDir:
     """The directory `<root>/<name>-<identity>/` of a sweep, locked; without a root, a journal in memory."""
 
     def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
-        """Open or create the directory; with `fresh`, an existing one is set aside.
-
-        Raises StateError if it is locked, cannot be written or belongs to another sweep.
-        """
+        """Open or create the directory; with `fresh`, an existing one is set aside."""
         self.path = root / sweep.label if root else None
         self.difference: str | None = None
         """How a new sweep differs from the latest of the same name, in a line."""
-        self._lock = ExitStack()
         if self.path is None or root is None:
-            self.journal = Journal(Path(":memory:"))
+            self._lock, self.journal = ExitStack(), Journal(Path(":memory:"))
             return
         identity_file = self.path / IDENTITY_FILE
         identity_fields = json.loads(json.dumps(sweep.identity_fields, default=repr))  # as read back from a file
         try:
-            new = not self.path.exists()
-            self.difference = difference_from_latest(root, sweep.name, identity_fields) if new else None
-            self._lock.callback(lock_folder(self.path).release)
-            if fresh and not new:
-                move_aside(self.path)
-                self._lock.close()
-                self._lock.callback(lock_folder(self.path).release)
-            if not identity_file.exists():
-                files.write_atomically(identity_file, files.json_bytes(identity_fields))
-            elif changed := differences(json.loads(identity_file.read_bytes()), identity_fields):
-                raise StateError(
-                    f"{self.path} belongs to another sweep, which differs in {'; '.join(changed)}; "
-                    "--state-dir names another place"
-                )
-            self.journal = Journal(self.path / JOURNAL, sweep.identity)
-        except BaseException as error:
-            self._lock.close()
-            if isinstance(error, OSError):
-                raise StateError(
-                    f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
-                    "--state-dir names another place"
-                ) from None
-            if isinstance(error, ValueError):
-                raise StateError(f"{identity_file}: damaged: {error}; --fresh sets the directory aside") from None
-            raise
+            with ExitStack() as lock:
+                new = not self.path.exists()
+                self.difference = difference_from_latest(root, sweep.name, identity_fields) if new else None
+                lock.callback(lock_folder(self.path).release)
+                if fresh and not new:
+                    move_aside(self.path)
+                    lock.close()
+                    lock.callback(lock_folder(self.path).release)
+                if not identity_file.exists():
+                    files.write_atomically(identity_file, files.json_bytes(identity_fields))
+                elif changed := differences(json.loads(identity_file.read_bytes()), identity_fields):
+                    raise StateError(
+                        f"{self.path} belongs to another sweep, which differs in {'; '.join(changed)}; "
+                        "--state-dir names another place"
+                    )
+                self.journal = Journal(self.path / JOURNAL, sweep.identity)
+                self._lock = lock.pop_all()
+        except OSError as error:
+            raise StateError(
+                f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
+                "--state-dir names another place"
+            ) from None
+        except ValueError as error:
+            raise StateError(f"{identity_file}: damaged: {error}; --fresh sets the directory aside") from None
 
     def store_sweep_file(self, sweep: Sweep) -> None:
-        """Store the sweep file beside its results."""
         if self.path is not None:
             files.write_atomically(self.path / SWEEP_FILE, sweep.text.encode())
 
@@ -84,38 +77,14 @@ def difference_from_latest(root: Path, name: str, identity_fields: dict[str, Any
     return None
 
 
+def open_journal(folder: Path) -> closing[Journal]:
+    """Open the journal in a state directory to read it, also while a command writes it."""
+    return closing(Journal(folder / JOURNAL, folder.name.rpartition("-")[2], reading=True))
+
+
 def read_result(folder: Path) -> dict[str, Any]:
     """Read the result file in a folder; return an empty table if there is none that can be read."""
     try:
         return json.loads((folder / RESULT).read_bytes())
     except (OSError, ValueError):
         return {}
-
-
-def stored_items(folder: Path) -> int | None:
-    """Return how many items the result file in a folder covers, None without a readable one."""
-    return read_result(folder).get("items")
-
-
-def is_sweep_file(path: Path) -> bool:
-    return path.suffix == ".toml" and path.exists()
-
-
-def find_state_directories(name: str, root: Path) -> list[Path]:
-    """Return the directories with a journal of a sweep, given by its name, identity or MLflow run.
-
-    Finished sweeps come first; of these, and of the others, the one that was written last.
-    """
-    found: list[Path] = []
-    if re.fullmatch(r"[\w.-]+", name):  # else it could not be part of a pattern of file names
-        folders = [root / name, *root.glob(f"*-{name}"), *root.glob(f"{name}-{'[0-9a-f]' * 8}")]
-        found = [folder for folder in dict.fromkeys(folders) if (folder / JOURNAL).exists()]
-    if not found:
-        folders = [path.parent for path in root.glob(f"*/{RESULT}")]
-        found = [folder for folder in folders if (read_result(folder).get("mlflow") or {}).get("run_id") == name]
-
-    def finished_and_time(folder: Path) -> tuple[bool, float]:
-        finished = (folder / RESULT).exists()
-        return finished, (folder / (RESULT if finished else JOURNAL)).stat().st_mtime
-
-    return sorted(found, key=finished_and_time, reverse=True)

@@ -33,7 +33,7 @@ def note(outcome: Outcome, sweep: Sweep) -> str:
     lines += markdown(["", ""], [[name, literal(value)] for name, value in outcome.answer.rows()])
     if table := outcome.answer.table():
         lines += ["", *markdown(*table)]
-    if sweep.lines is not None and sweep.lines.path is not None:  # else of Python values, which no file holds
+    if sweep.lines.path is not None:  # else of Python values, which no file holds
         overrides = [f"--set {shlex.quote(override)}" for override in sweep.overrides]
         command = " ".join(["optitrip sweep", SWEEP_FILE, *overrides])
         end += ["", f"To get the same answer again, run `{command}` with the file from the artifacts."]

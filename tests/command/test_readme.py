@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from command import ROOT, optitrip, optitrip_process
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 
 def readme_commands() -> list[list[str]]:

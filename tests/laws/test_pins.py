@@ -28,9 +28,8 @@ import examples
 import optitrip
 from examples import LOSSES, Batched, Structured, around, deltas, draws, gradient, scalar, troubled
 from optitrip.api.inputs import python_draft
-from optitrip.app.context import Context
+from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import load
-from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
 from optitrip.cli.main import app
 from optitrip.config.sweep import Sweep
@@ -52,7 +51,7 @@ from optitrip.samplers.random import permutation, stream_key, words
 from optitrip.space.candidates import Candidates
 from optitrip.space.distributions import ndtri
 from optitrip.space.variables import Space
-from optitrip.store.start_point import read, resolve
+from optitrip.store.lookup import read, resolve
 from optitrip.tracking.mlflow_client import Metric, Run
 
 HERE = Path(__file__).parent

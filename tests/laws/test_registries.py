@@ -20,7 +20,7 @@ from optitrip.core.arrays import Array
 from optitrip.objectives.analytic import Analytic
 from optitrip.samplers import SAMPLERS
 from optitrip.space.distributions import DISTRIBUTIONS, Distribution, finite
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 N, MOST = 50, 3
 GOLDEN = (math.sqrt(5) - 1) / 2

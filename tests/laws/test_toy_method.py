@@ -25,7 +25,7 @@ from command import optitrip as command
 from command import surroundings
 from examples import HERE
 from optitrip.methods.registry import METHODS
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 N, BELOW = 100, 0.5
 MANY = 2_000

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from driver_setup import Recording
-from optitrip.app.context import Context
+from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import load
-from optitrip.app.options import Options
 from optitrip.app.run_sweep import run_loaded
 from optitrip.core.observer import Observer
 from optitrip.driver.guards import LINES_SHOWN
@@ -23,7 +22,7 @@ from optitrip.errors import InputError
 from optitrip.executors.manager import ExecutorManager, executors
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.runtime.imports import import_paths
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 FILES = {
     "ray_losses.py": """

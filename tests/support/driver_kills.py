@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from driver_setup import settings
-from optitrip.app.options import Options
+from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.locations import Lines
 from optitrip.config.read import parse_draft
@@ -28,7 +28,7 @@ from optitrip.executors.worker import Worker
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
 from optitrip.runtime import files
-from optitrip.store.start_point import resolve
+from optitrip.store.lookup import resolve
 from optitrip.store.state_dir import JOURNAL
 
 CANDIDATES = 1_500
@@ -54,7 +54,7 @@ def loss(x: float) -> float:
 
 def live(root: Path) -> Outcome:
     """Run the sweep, or resume it."""
-    sweep = resolve(parse_draft(TABLES, Lines(None, ""), "killed", Path(__file__).parent, ""))
+    sweep = resolve(parse_draft(TABLES, Lines(None, ""), "killed", Path(__file__).parent))
     return run_sweep(sweep, Options(root, settings=SETTINGS), Observers())
 
 

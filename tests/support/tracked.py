@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from driver_setup import Recording
-from optitrip.app.options import Options
+from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.core.observer import Observer
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 SWEEP = """
 seed = 3

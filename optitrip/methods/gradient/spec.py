@@ -22,8 +22,7 @@ from optitrip.samplers.random import permutation
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
-    from optitrip.config.sweep import Sweep
-    from optitrip.config.tables import StopTable
+    from optitrip.config.sweep import StopTable, Sweep
 
 
 class GradientConfig(Table):

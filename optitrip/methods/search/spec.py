@@ -20,8 +20,7 @@ from optitrip.methods.spec import MethodSpec, SurrogateChoice
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
-    from optitrip.config.sweep import Sweep
-    from optitrip.config.tables import StopTable
+    from optitrip.config.sweep import StopTable, Sweep
 
 
 class SearchConfig(Table):

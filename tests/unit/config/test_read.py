@@ -18,7 +18,7 @@ from optitrip.core.differences import differences
 from optitrip.core.suggest import nearest
 from optitrip.errors import InputError
 from optitrip.methods.search.spec import SearchConfig
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 SWEEPS = sorted((Path(__file__).parents[3] / "sweeps").glob("*.toml"))
 
@@ -554,9 +554,9 @@ def test_descriptions_import_nothing(tmp_path: Path) -> None:
     script = """if True:
         import sys
         from pathlib import Path
-        from optitrip.store.start_point import read
-        from optitrip.config.describe import description
-        from optitrip.store.start_point import read
+        from optitrip.store.lookup import read
+        from optitrip.store.inspect import description
+        from optitrip.store.lookup import read
 
         for path in sys.argv[1:]:
             sweep = read(Path(path), root=Path("nowhere"))

@@ -19,7 +19,7 @@ from optitrip.app.load_objective import load
 from optitrip.config.starter import starter, write
 from optitrip.config.sweep import Sweep
 from optitrip.errors import InputError
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 numbers = itertools.count()
 HEAD = """\

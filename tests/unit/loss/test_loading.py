@@ -17,7 +17,7 @@ from optitrip.app.load_objective import load
 from optitrip.errors import InputError
 from optitrip.loss.objective import Objective
 from optitrip.runtime.imports import import_paths
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 numbers = itertools.count()
 

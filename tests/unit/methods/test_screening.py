@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optitrip
-from optitrip.app.options import Options
+from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.config.describe import description
 from optitrip.core.arrays import Array
 from optitrip.core.observer import Observer
 from optitrip.errors import InputError, NoAnswer
@@ -27,7 +26,8 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.linear import surrogates as linear_screens
 from optitrip.objectives.linear.classifier import LinearClassifier
-from optitrip.store.start_point import read
+from optitrip.store.inspect import description
+from optitrip.store.lookup import read
 
 TORCH = importlib.util.find_spec("torch") is not None
 SCREENS = [

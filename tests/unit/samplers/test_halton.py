@@ -21,8 +21,8 @@ from optitrip.samplers.halton import EDGE, MOST_COORDINATES, PRIMES, Halton, dig
 from optitrip.samplers.random import Random
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments
+from optitrip.store.lookup import read
 from optitrip.store.provenance import hash_of_candidates
-from optitrip.store.start_point import read
 
 HALTON: Sampler = Halton()
 HERE = Path(__file__).parents[2] / "support"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.app.options import Options
+from optitrip.app.context import Options
 from optitrip.app.replay import replay
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
@@ -19,9 +19,8 @@ from optitrip.core.observer import Observers
 from optitrip.errors import InputError, StateError
 from optitrip.output.outcome import Outcome
 from optitrip.store.inspect import failure_lines, overview, table
+from optitrip.store.lookup import find_stored_sweep, read
 from optitrip.store.shards import Shard, merge
-from optitrip.store.start_point import read
-from optitrip.store.stored_sweep import find_stored_sweep
 
 FILES = {
     "search": """

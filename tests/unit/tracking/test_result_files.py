@@ -9,7 +9,7 @@ import pytest
 
 from mlflow_store import stored
 from optitrip.config.sweep import Sweep
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 from tracked import SWEEP, run
 
 

@@ -1,10 +1,11 @@
-"""Looks up the point where a sweep starts, which `at` names in its file, and completes the sweep with it."""
+"""Looks up what users name: a sweep by its file, name, identity or MLflow run, and the point where it starts."""
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,72 @@ from optitrip.config.read import read_draft
 from optitrip.config.sweep import Draft, Sweep
 from optitrip.core.arrays import Array
 from optitrip.core.point import Point
-from optitrip.errors import InputError
+from optitrip.errors import InputError, StateError
+from optitrip.journal.facts import Origin
 from optitrip.methods.registry import METHODS, find
 from optitrip.space.variables import Space
-from optitrip.store.state_dir import RESULT, find_state_directories, is_sweep_file
+from optitrip.store.state_dir import JOURNAL, RESULT, SWEEP_FILE, open_journal, read_result
 
 STATE_ROOT = Path(".optitrip")
 """The folder of state directories, in the directory where a command is run."""
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
-    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where the sweep starts.
-
-    Raises InputError for mistakes in the file, and for a point that does not exist or does not fit the space.
-    """
+    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where it starts."""
     return resolve(read_draft(path, overrides), root)
+
+
+def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path]:
+    """Return a sweep and its state directory, as `find_sweep` does; raise InputError if nothing is stored of it."""
+    sweep, folder = find_sweep(name, root, overrides)
+    if folder is None:
+        raise InputError(f"nothing is stored of {sweep.label} in {root}; run `optitrip sweep {name}` first")
+    return sweep, folder
+
+
+def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
+    """Return the sweep with this file, name, identity or MLflow run, and its state directory if it has been run."""
+    if Path(name).suffix == ".toml" and Path(name).exists():
+        sweep = read(Path(name), overrides, root)
+        folder = root / sweep.label
+        return sweep, folder if (folder / JOURNAL).exists() else None
+    for folder in find_state_directories(name, root):
+        return restore_sweep(folder, root, overrides), folder
+    raise InputError(f"there is no sweep {name!r} in {root} (wanted its file, name, identity or MLflow run)")
+
+
+def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Return the sweep of a state directory, as it was last run."""
+    with open_journal(folder) as journal:
+        origin = journal.fact(Origin)
+    if origin is None:
+        raise StateError(f"{folder}: the journal has no record of where the sweep file was; name that file instead")
+    draft = read_draft(folder / SWEEP_FILE, [*origin.overrides, *overrides])
+    sweep = resolve(replace(draft, name=origin.name, folder=origin.folder), root)
+    if sweep.label != folder.name:
+        other = f"{folder / SWEEP_FILE} describes {sweep.label}, another sweep"
+        raise StateError(f"{other}; name the original file instead")
+    return sweep
+
+
+def find_state_directories(name: str, root: Path) -> list[Path]:
+    """Return the directories with a journal of a sweep, given by its name, identity or MLflow run.
+
+    Finished sweeps come first; of these, and of the others, the one that was written last.
+    """
+    found: list[Path] = []
+    if re.fullmatch(r"[\w.-]+", name):  # else it could not be part of a pattern of file names
+        folders = [root / name, *root.glob(f"*-{name}"), *root.glob(f"{name}-{'[0-9a-f]' * 8}")]
+        found = [folder for folder in dict.fromkeys(folders) if (folder / JOURNAL).exists()]
+    if not found:
+        folders = [path.parent for path in root.glob(f"*/{RESULT}")]
+        found = [folder for folder in folders if (read_result(folder).get("mlflow") or {}).get("run_id") == name]
+
+    def finished_and_time(folder: Path) -> tuple[bool, float]:
+        finished = (folder / RESULT).exists()
+        return finished, (folder / (RESULT if finished else JOURNAL)).stat().st_mtime
+
+    return sorted(found, key=finished_and_time, reverse=True)
 
 
 def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
@@ -36,10 +88,9 @@ def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
 
     The sweep's identity depends on the point. `root` is the folder of state directories, where `best_of` looks.
     """
-    values = {field.name: getattr(draft, field.name) for field in fields(Draft)}
     at = draft.spec.start(draft.method)
     if at is None:
-        return Sweep(**values)
+        return Sweep(**vars(draft))
     (source,) = at.ways
     given = getattr(at, source)
     varied = [variable.name for variable in draft.space.varied]
@@ -54,7 +105,7 @@ def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
         point = fit_to_space(draft.space, sources[source]())
     except InputError as error:
         raise draft.mistake(("method", "at", source), str(error)) from None
-    return Sweep(**values, start=Point(point, tuple(varied)))
+    return Sweep(**vars(draft), start=Point(point, tuple(varied)))
 
 
 def values_by_name(given: Any, varied: list[str]) -> Mapping[str, Any]:
@@ -128,7 +179,7 @@ def best_point_file(given: str, folder: Path, root: Path) -> Path:
     file = locate_file(given, folder)
     point_files = {word: name for word in METHODS if (name := find(word).point_file)}
     wanted = " or ".join(point_files)
-    if is_sweep_file(file):
+    if file.suffix == ".toml" and file.exists():
         other = read_draft(file)
         if other.spec.point_file is None:
             raise InputError(f"{file} is a {other.spec.word}, which has no best; wanted a {wanted}")

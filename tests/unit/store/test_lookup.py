@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from driver_setup import Recording
-from optitrip.app.options import Options
+from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
 from optitrip.core.point import Point
 from optitrip.errors import InputError
 from optitrip.space.candidates import Candidates
-from optitrip.store.start_point import read
+from optitrip.store.lookup import read
 
 FILE = """\
 seed = 4
