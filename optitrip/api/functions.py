@@ -10,7 +10,7 @@ from optitrip.api.options import RunOptions, takes
 from optitrip.api.session import Session, draft_of
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
-from optitrip.output.answer import Answer
+from optitrip.output.outcome import Answer
 
 
 @takes(RunOptions)

@@ -8,7 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypedDict, TypeVar, get_type_hints
 
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -25,7 +25,7 @@ from optitrip.executors.manager import executors
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
-from optitrip.output.answer import Answer
+from optitrip.output.outcome import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
 from optitrip.store.start_point import STATE_ROOT, resolve

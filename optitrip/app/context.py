@@ -13,7 +13,7 @@ from optitrip.core.observer import Observer, Observers
 from optitrip.core.progress import Progress
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
-from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.runtime.clock import Stopwatch
 from optitrip.tracking.mlflow_client import TrackingClient
 
 LOGGER = logging.getLogger("optitrip")

@@ -14,22 +14,20 @@ from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
-from optitrip.output.answer import Answer
-from optitrip.output.outcome import Outcome, Status
+from optitrip.output.outcome import Answer, Outcome, Status
 from optitrip.output.text import first_failure
 from optitrip.runtime import files
 from optitrip.runtime.process import peak_bytes
 from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, stored_items
 from optitrip.tracking.observer import MlflowObserver
-from optitrip.tracking.runs import finish_run
-from optitrip.tracking.summary import note
+from optitrip.tracking.runs import finish_run, note
 
 
 def make_answer(context: Context, result: Any) -> Answer:
     """Return the answer, with pictures of its parameters or gradient if the objective can draw them."""
     answer = context.sweep.spec.answer(context.sweep, result)
     try:
-        return answer.with_images(context.objective.images(answer.image_source))
+        return replace(answer, images=context.objective.images(answer.image_source))
     except Exception as error:  # raised by the user's code; a sweep does not fail for want of a picture
         text = f"the objective could not draw its parameters: {type(error).__name__}: {error}"
         context.observers.notice(warning("no-picture", text))

@@ -17,8 +17,8 @@ from optitrip.core.observer import Observer, Observers
 from optitrip.executors.manager import executors_of
 from optitrip.journal.facts import Origin
 from optitrip.output.outcome import Outcome
+from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
-from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.shards import check_one_stage
 from optitrip.store.state_dir import StateDir

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from optitrip.config.locations import Lines, explain, override, syntax_error
 from optitrip.config.sweep import Draft
 from optitrip.config.tables import File, StopTable
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import nearest
 from optitrip.core.table import Name
 from optitrip.errors import InputError, Invalid
 from optitrip.methods.registry import METHODS, find

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array, overwritten
+from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures
 
 
@@ -68,17 +68,6 @@ def adjacent(*parts: Part) -> range:
         if left.items.stop != right.items.start:
             raise ValueError(f"parts {left.items} and {right.items} are not adjacent")
     return range(parts[0].items.start, parts[-1].items.stop)
-
-
-def placed(whole: Part, retried: Sequence[Part]) -> Part:
-    """Return a part, whose columns have one entry per item, with the items that were retried replaced."""
-    base = whole.items.start
-    places = [slice(part.items.start - base, part.items.stop - base) for part in retried]
-    columns: dict[str, Array] = {}
-    for name in sorted({*whole.columns, *(name for part in retried for name in part.columns)}):
-        updates = [(place, part.columns.get(name)) for place, part in zip(places, retried, strict=True)]
-        columns[name] = overwritten(whole.columns.get(name), len(whole.items), updates)
-    return Part(whole.items, columns, failures_replaced(whole, retried))
 
 
 def failures_replaced(whole: Part, retried: Sequence[Part]) -> Failures:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -43,11 +44,13 @@ class Curve(Protocol):
 
 
 class Partial(Protocol):
-    """The best so far of a sweep that was stopped; a finished answer offers these fields and rows, too."""
+    """The best so far of a sweep that was stopped, or the answer of a finished one."""
 
+    @abstractmethod
     def fields(self, folder: Path | None) -> dict[str, Any]:
         """Return the fields for `--json`; `folder` holds its files."""
 
+    @abstractmethod
     def rows(self) -> list[tuple[str, str]]:
         """Return the lines of the short table, as label and text."""
 

@@ -20,11 +20,9 @@ from typing import Any, TypeVar
 from optitrip.core.failures import NO_FAILURES, Failures
 from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
-from optitrip.journal.database import decode_fact, open_database
+from optitrip.journal.database import INSERT, decode_fact, fact_checksum, open_database, part_checksum
 from optitrip.journal.facts import Created, Epoch, Fact, JournalName, Owner, StageStarted, SweepFact
-from optitrip.journal.row_batches import Row, RowBatch
-from optitrip.journal.schema import INSERT, fact_checksum, part_checksum
-from optitrip.journal.tiling import chain
+from optitrip.journal.rows import Row, RowBatch, chain
 
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
@@ -46,12 +44,12 @@ class Journal:
     """The parts of one sweep, by stage, digest of the method, range and attempt, and a few facts about the sweep."""
 
     def __init__(self, path: Path, sweep: str = "", *, reading: bool = False) -> None:
-        """Open or create a journal, and check all that is in it; damaged rows are left out and listed in `damage`.
+        """Open or create a journal, and check all that is in it; a damaged one is rebuilt without the rows in `damage`.
 
         Args:
             path: the file, or ":memory:".
             sweep: the identity of the sweep; rows of another sweep are never taken for its own.
-            reading: only read; another command may write at the same time.
+            reading: only read, a damaged journal being an error; another command may write at the same time.
 
         Raises:
             StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
@@ -77,7 +75,7 @@ class Journal:
 
     def fact(self, kind: type[F]) -> F | None:
         """Read a fact; return None if it is not stored, raise StateError if it is damaged."""
-        return self._fact(kind.KEY, kind.from_json)
+        return self._fact(kind.key, kind.from_json)
 
     def note(self, *facts: Fact) -> None:
         """Store facts, in one transaction, in place of earlier ones with the same keys."""
@@ -87,7 +85,7 @@ class Journal:
     def forget(self, kind: type[SweepFact]) -> None:
         """Store that a fact no longer holds."""
         with self._transaction():
-            self._set(kind.KEY, None)
+            self._set(kind.key, None)
 
     def begin(self, stage: StageStarted) -> None:
         """Store that a stage was started, unless that is stored already."""
@@ -102,7 +100,7 @@ class Journal:
         return found
 
     def _stage(self, number: int) -> StageStarted | None:
-        return self._fact(StageStarted.key_of(number), lambda value: StageStarted.from_json(number, value))
+        return self._fact(f"stage {number}", lambda value: StageStarted.from_json(number, value))
 
     def _fact(self, key: str, from_json: Callable[[Any], T]) -> T | None:
         rows = list(self._rows("SELECT value FROM meta WHERE key = ?", key))

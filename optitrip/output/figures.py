@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from html import escape
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,12 +53,3 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def html(text: str, pictures: Sequence[Callable[[], bytes]]) -> str:
-    """Return a text with pictures below it, for notebooks; a picture that cannot be drawn is left out."""
-    blocks = [f"<pre>{escape(text)}</pre>"]
-    for draw in pictures:
-        with suppress(Exception):
-            blocks.append(f'<img src="data:image/png;base64,{base64.b64encode(draw()).decode()}">')
-    return "\n".join(blocks)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from optitrip.errors import InputError, Stopped
-from optitrip.runtime.signals import stop_signals
+from optitrip.runtime.process import stop_signals
 from optitrip.tracking.mlflow_client import QUIET
 from optitrip.tracking.observer import tracking_uri
 

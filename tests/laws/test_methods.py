@@ -29,7 +29,7 @@ from examples import (
 from optitrip.core.failures import DIED, Record
 from optitrip.core.method import merged
 from optitrip.core.part import Part
-from optitrip.journal.row_batches import RowBatch
+from optitrip.journal.rows import RowBatch
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.shared.report import Report

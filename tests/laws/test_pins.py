@@ -40,7 +40,7 @@ from optitrip.core.observer import Observer
 from optitrip.core.point import Point
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
 from optitrip.executors.manager import executors
-from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION
+from optitrip.journal.database import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.structured import DeltasAgreement
 from optitrip.methods.search.method import Search

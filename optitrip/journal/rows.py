@@ -1,10 +1,13 @@
-"""Decodes journal rows in bulk: building one part per row takes ten times as long as reading the rows."""
+"""The rows of a stage: which of them count, so that no item counts twice, and how they are decoded.
+
+They are decoded in bulk: building one part per row takes ten times as long as reading the rows.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +22,28 @@ Row = tuple[int, int, bytes, bytes, int, int, int]
 """First item, one past the last, columns, failures, time of writing in milliseconds since 1970, and two unused numbers.
 
 A tuple, not a class, since there may be a million."""
+
+
+def chain(rows: Iterable[Any], start: int) -> Iterator[Any]:
+    """Yield the rows of a tiling from `start`, out of rows that begin with (lo, hi) and are in that order."""
+    longest: Any = None
+    lo, end = -1, start
+    for row in rows:
+        if row[0] >= end:
+            if longest is not None:
+                yield longest
+            longest, lo, end = row, row[0], row[1]
+        elif row[0] == lo:
+            longest, end = row, row[1]
+    if longest is not None:
+        yield longest
+
+
+def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:
+    """Return the ranges of [start, items) that a tiling lacks."""
+    starts = [start, *(tile.stop for tile in tiles)]
+    stops = [*(tile.start for tile in tiles), items]
+    return [range(lo, hi) for lo, hi in zip(starts, stops, strict=True) if lo < hi]
 
 
 class RowBatch(NamedTuple):
