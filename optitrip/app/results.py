@@ -20,7 +20,7 @@ from optitrip.runtime import files
 from optitrip.runtime.process import peak_bytes
 from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, stored_items
 from optitrip.tracking.observer import MlflowObserver
-from optitrip.tracking.runs import finish_run, note
+from optitrip.tracking.runs import finish_run
 
 
 def make_answer(context: Context, result: Any) -> Answer:
@@ -120,7 +120,6 @@ def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status
         no_answer=sweep.spec.no_answer,
         items=items,
         evaluated=evaluated,
-        seconds=phases.total,
         phases=phases.seconds,
         items_per_second=evaluated / seconds if evaluated else None,
         state_dir=str(state.path) if state.path else None,
@@ -143,8 +142,8 @@ def conclude(
         with phases.time("shutdown"):
             context.executors.close()
     outcome = replace(outcome, notices=context.log.notices)
-    where = finish_run(tracker, state, outcome, written, note(outcome, context.sweep), phases, observer)
-    outcome = replace(outcome, mlflow=where, seconds=phases.total, phases=phases.seconds, notices=context.log.notices)
+    where = finish_run(tracker, state, outcome, context.sweep, written, phases, observer)
+    outcome = replace(outcome, mlflow=where, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None:
         with suppress(OSError):  # the outcome is reported either way, and the same command writes the file again
             files.write_atomically(state.path / RESULT, files.json_bytes(outcome.to_json()))

@@ -22,8 +22,8 @@ from optitrip.runtime.imports import import_paths
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.shards import check_one_stage
 from optitrip.store.state_dir import StateDir
+from optitrip.tracking.mlflow_client import SubprocessClient
 from optitrip.tracking.runs import track
-from optitrip.tracking.subprocess_client import SubprocessClient
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:

@@ -17,10 +17,9 @@ def without_prefix(columns: Mapping[str, Array], prefix: str) -> dict[str, Array
 
 
 def joined(sides: Sequence[Mapping[str, Array]], always: str, prefix: str) -> dict[str, Array]:
-    """Concatenate the column `always`, and those that begin with a prefix, of successive parts.
+    """Concatenate the column `always`, which all of successive parts have, and those that begin with a prefix.
 
-    A column that one part lacks, because everything in it failed, is NaN there; `always` is in all parts and gives the
-    lengths.
+    A column that one part lacks, because everything in it failed, is NaN there.
     """
     names = {name for side in sides for name in side if name.startswith(prefix) and name != always}
     return {

@@ -87,10 +87,7 @@ class Method(Items, Protocol):
 
     @property
     def preparation(self) -> bytes:
-        """All that `prepare` depends on: methods with equal values share a context, which may be costly to make.
-
-        Empty for a method that takes the objective as it is.
-        """
+        """All that `prepare` depends on: methods with equal values share a context. Empty if it makes none."""
 
     def stop_rule(self) -> StopRule:
         """Make the rule by which the stage may end before its last item."""

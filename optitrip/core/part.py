@@ -20,8 +20,8 @@ from optitrip.core.failures import Failures
 class Part:
     """The outcome of a range of items.
 
-    `columns` are named arrays whose lengths the method defines; the points themselves are never among them. Two parts
-    are equal when their bytes are: compare `columns_bytes()`, since NaN equals nothing and -0.0 equals 0.0.
+    `columns` are named arrays whose lengths the method defines; the points themselves are never among them. To compare
+    parts, compare `columns_bytes()`: NaN equals nothing, and -0.0 equals 0.0.
     """
 
     items: range
@@ -29,10 +29,8 @@ class Part:
     failures: Failures = field(default_factory=Failures)
 
     def columns_bytes(self) -> bytes:
-        """Return the columns, to the bit: one line of JSON (name, dtype, shape of each), then the raw bytes.
-
-        Not `np.savez`: a zip file carries time stamps, so equal columns would not give equal bytes.
-        """
+        """Return the columns, to the bit: one line of JSON (name, dtype, shape of each), then the raw bytes."""
+        # Not `np.savez`: a zip file carries time stamps, so equal columns would not give equal bytes.
         columns = sorted(self.columns.items())
         if any(column.dtype.hasobject for _, column in columns):
             raise TypeError(f"columns hold numbers, not objects: {[name for name, _ in columns]}")

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,11 +102,14 @@ def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=20, uri=True)) as separate:
             return separate.execute(CHECK_STRUCTURE).fetchone() == ("ok",)
 
+    with closing(sqlite3.connect(":memory:")) as new:
+        new.executescript(SCHEMA)
+        expected = table_definitions(new)
     try:
         large = path.exists() and path.stat().st_size > LARGE
         structure = BackgroundCall(structure_intact) if large else None  # while rows are read
         return (
-            table_definitions(database) == new_table_definitions()
+            table_definitions(database) == expected
             and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), partial(part_checksum, sweep))
             and all_intact(database.execute("SELECT * FROM meta NOT INDEXED"), fact_checksum)
             and (structure.result() if structure else database.execute(CHECK_STRUCTURE).fetchone() == ("ok",))
@@ -125,13 +128,6 @@ def table_definitions(database: sqlite3.Connection) -> list[tuple[str, str]]:
     return database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
 
 
-@cache
-def new_table_definitions() -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(":memory:")) as database:
-        database.executescript(SCHEMA)
-        return table_definitions(database)
-
-
 def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
     """Return True if the last column of every row is the checksum of the others; there may be a million rows."""
     try:
@@ -144,10 +140,7 @@ def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
 
 
 def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
-    """Replace a damaged journal by a new one with its intact rows, and store it beside the new one.
-
-    Returns what was left out and where the damaged file is, in words. Raises StateError if nothing can be read.
-    """
+    """Replace a damaged journal by a new one with its intact rows; return what is lost and where the old one is."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.text_factory = partial(str, encoding="utf-8", errors="replace")
         parts, damaged_parts = readable_rows(database, "part", partial(part_checksum, sweep))

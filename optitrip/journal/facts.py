@@ -16,10 +16,7 @@ from typing import Any, ClassVar, Self, dataclass_transform, get_args, get_origi
 
 @dataclass_transform(frozen_default=True)
 class SweepFact:
-    """A fact of which a journal has at most one: a table of its fields, the value of its only field, or true.
-
-    Every subclass is a frozen dataclass.
-    """
+    """A frozen dataclass of which a journal has at most one: a table of its fields, its only field's value, or true."""
 
     key: ClassVar[str]
     """Key in the journal."""

@@ -47,24 +47,23 @@ def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:
 
 
 class RowBatch(NamedTuple):
-    """Adjacent rows, decoded but not merged."""
+    """Adjacent rows, decoded but not merged: one part, or one for each row, and when each row was written."""
 
     parts: list[Part]
-    """One part whose columns are those of all rows, concatenated; one part per row where columns differ in kind."""
     times: Times
-    """Time of writing of each row, in milliseconds since 1970."""
 
-    @classmethod
-    def decode(cls, rows: Sequence[Row], few: int = FEW) -> RowBatch:
-        """Decode adjacent rows; up to `few` of them become one part each."""
-        starts, stops, columns, failures, written, *_ = zip(*rows, strict=True)
-        times = Times(starts, written)
-        joined = concatenated(columns) if len(rows) > few else None
-        if joined is None:
-            each = zip(starts, stops, columns, failures, strict=True)
-            return cls([Part.from_bytes(range(lo, hi), data, failed) for lo, hi, data, failed in each], times)
+
+def decode(rows: Sequence[Row], few: int = FEW) -> RowBatch:
+    """Decode adjacent rows; up to `few` of them, or rows whose columns differ in kind, become one part each."""
+    starts, stops, columns, failures, written, *_ = zip(*rows, strict=True)
+    joined = concatenated(columns) if len(rows) > few else None
+    if joined is None:
+        each = zip(starts, stops, columns, failures, strict=True)
+        parts = [Part.from_bytes(range(lo, hi), data, failed) for lo, hi, data, failed in each]
+    else:
         found = [Failures.from_bytes(failed) for failed in dict.fromkeys(failures)]
-        return cls([Part(range(starts[0], stops[-1]), joined, Failures().then(*found))], times)
+        parts = [Part(range(starts[0], stops[-1]), joined, Failures().then(*found))]
+    return RowBatch(parts, Times(starts, written))
 
 
 def concatenated(rows: Sequence[bytes]) -> dict[str, Array] | None:

@@ -106,8 +106,8 @@ class Outcome:
     """Number of items that the answer covers."""
     evaluated: int
     """Number of these that this command evaluated; the others were in the journal."""
-    seconds: float
     phases: Mapping[str, float]
+    """Seconds by phase."""
     items_per_second: float | None
     state_dir: str | None
     answer: Answer | None = None
@@ -131,10 +131,13 @@ class Outcome:
     def failed(self) -> int:
         return sum(self.failures.values())
 
+    @property
+    def seconds(self) -> float:
+        return sum(self.phases.values())
+
     def to_json(self) -> dict[str, Any]:
-        found = self.best.fields(None) if self.best else dict(self.no_answer)
-        if self.answer:
-            found = self.answer.fields(Path(self.state_dir) if self.state_dir else None)
+        found = self.answer or self.best
+        folder = Path(self.state_dir) if self.answer and self.state_dir else None
         return {
             "name": self.name,
             "identity": self.identity,
@@ -142,14 +145,14 @@ class Outcome:
             "items": self.items,
             "evaluated": self.evaluated,
             "failed": self.failed,
-            "failures": dict(self.failures),
+            "failures": self.failures,
             "seconds": round(self.seconds, 3),
             "phases": {phase: round(seconds, 3) for phase, seconds in self.phases.items()},
-            "memory": dict(self.memory),
+            "memory": self.memory,
             "items_per_second": None if self.items_per_second is None else round(self.items_per_second, 1),
-            **found,
+            **(found.fields(folder) if found else self.no_answer),
             "report": finite(self.report),
             "state_dir": self.state_dir,
-            "mlflow": None if self.mlflow is None else dict(self.mlflow),
+            "mlflow": self.mlflow,
             "notices": [vars(notice) for notice in self.notices],
         }

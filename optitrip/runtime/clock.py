@@ -28,9 +28,9 @@ SYSTEM = Clock()
 class Stopwatch:
     """Seconds by phase, in the order in which the phases began; they add up to the whole time.
 
-    Time in a phase inside another counts for the inner one only, and time outside all phases counts as "other". Only
-    the thread that enters the phases is timed: the work of another thread shows where it is waited for, so no second
-    counts twice. If the clock `now` showed `began` when the command began, the time since then is the phase "start".
+    Time in a phase inside another counts for the inner one only, time outside all phases as "other", and time since
+    `began` as "start". Only the thread that enters the phases is timed: the work of another thread shows where it is
+    waited for, so no second counts twice.
     """
 
     def __init__(self, began: float | None = None, now: Callable[[], float] = time.perf_counter) -> None:

@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 
 from optitrip.errors import Stopped
 
-GRACE_SECONDS = 1.0
-
 
 def peak_bytes() -> int | None:
     """Return the peak resident memory of this process in bytes; None where it cannot be known (Windows).
@@ -49,7 +47,7 @@ def time_limit(seconds: float | None) -> Generator[None]:
     timer = threading.Timer(seconds, kill_group)
     timer.daemon = True
     timer.start()
-    faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True, file=2)
+    faulthandler.dump_traceback_later(seconds + 1.0, exit=True, file=2)
     try:
         yield
     finally:
@@ -93,9 +91,9 @@ def stop_signals(reply: str = "") -> Generator[StopRequest]:
     hangup = getattr(signal, "SIGHUP", None)  # a terminal was closed; Windows has none, nohup ignores it
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         numbers.append(hangup)
-    before = [signal.signal(number, request.handle) for number in numbers]
+    before = {number: signal.signal(number, request.handle) for number in numbers}
     try:
         yield request
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)

@@ -25,8 +25,6 @@ from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
 from optitrip.tracking.observer import MlflowObserver, tracking_uri
 
-MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
-
 
 def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> MlflowObserver | None:
     """Start the MLflow run of this sweep, unless the file wants none or this store has all of it already."""
@@ -42,9 +40,11 @@ def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> Mlflo
         "optitrip.version": optitrip.__version__,
         "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
-        "mlflow.user": user(),
+        "mlflow.user": "unknown",
         **{f"mlflow.source.git.{key}": value for key, value in git(sweep.folder).items()},
     }
+    with suppress(OSError, KeyError):  # a container without an entry for its user
+        tags["mlflow.user"] = getpass.getuser()
     run = Run(uri, experiment, sweep.label, state.journal.name, params, tags)
     return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve)
 
@@ -53,8 +53,8 @@ def finish_run(
     tracker: MlflowObserver | None,
     state: StateDir,
     outcome: Outcome,
+    sweep: Sweep,
     files: Sequence[Path],
-    text: str,
     phases: Stopwatch,
     observer: Observer,
 ) -> dict[str, str] | None:
@@ -64,12 +64,11 @@ def finish_run(
         return recorded.to_json() if recorded else None
 
     def final_figures() -> dict[str, float]:
-        now = replace(outcome, phases=phases.seconds, seconds=phases.total)
-        return figures(now) if outcome.status == "finished" else {}
+        return figures(replace(outcome, phases=phases.seconds)) if outcome.status == "finished" else {}
 
     with phases.time("mlflow"):
-        where = tracker.finish(outcome.status, MLFLOW_STATUS[outcome.status], final_figures, files, text)
-    if where is None:
+        recorded = tracker.finish(outcome.status, final_figures, files, note(outcome, sweep))
+    if recorded is None:
         lines = str(tracker.error).strip().splitlines() or [repr(tracker.error)]
         failed = f"recording in MLflow at {tracker.run.uri} failed ({lines[0][:200]}). "
         stored = f"The answer is stored in {state.path}; the same command records it later."
@@ -78,19 +77,11 @@ def finish_run(
         return None
     with suppress(Stopped):  # delivered again next time, which MLflow does not notice
         if outcome.status == "finished":
-            delivered = Delivered(outcome.items, tracker.run.uri, tracker.run.experiment)
-            state.journal.note(RecordedRun(**where), delivered)
+            state.journal.note(recorded, Delivered(outcome.items, tracker.run.uri, tracker.run.experiment))
         else:
             state.journal.forget(Delivered)
-            state.journal.note(RecordedRun(**where))
-    return where
-
-
-def user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without an entry for its user
-        return "unknown"
+            state.journal.note(recorded)
+    return recorded.to_json()
 
 
 def git(folder: Path) -> dict[str, str]:
@@ -129,7 +120,9 @@ def note(outcome: Outcome, sweep: Sweep) -> str:
     if outcome.status != "finished" or outcome.answer is None:
         return "\n".join([outcome.message or outcome.status, *end])
     lines = [f"**{outcome.name}**: {outcome.items:,} {outcome.unit}, {outcome.failed:,} failed", ""]
-    lines += markdown(["", ""], [[name, literal(value)] for name, value in outcome.answer.rows()])
+    # As code, so that Markdown shows signs instead of interpreting them.
+    rows = [[name, f"`{value}`" if set(value) & set("[]*_<>|") else value] for name, value in outcome.answer.rows()]
+    lines += markdown(["", ""], rows)
     if table := outcome.answer.table():
         lines += ["", *markdown(*table)]
     if sweep.lines is not None and sweep.lines.path is not None:  # else of Python values, which no file holds
@@ -137,11 +130,6 @@ def note(outcome: Outcome, sweep: Sweep) -> str:
         command = " ".join(["optitrip sweep", SWEEP_FILE, *overrides])
         end += ["", f"To get the same answer again, run `{command}` with the file from the artifacts."]
     return "\n".join([*lines, *end])
-
-
-def literal(value: str) -> str:
-    """Return a value so that Markdown shows its signs instead of interpreting them."""
-    return f"`{value}`" if any(sign in value for sign in "[]*_<>|") else value
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:

@@ -53,7 +53,7 @@ from optitrip.space.candidates import Candidates
 from optitrip.space.distributions import ndtri
 from optitrip.space.variables import Space
 from optitrip.store.start_point import read, resolve
-from optitrip.tracking.mlflow_client import Metric, Run
+from optitrip.tracking.mlflow_client import InProcessClient, Metric, Run
 
 HERE = Path(__file__).parent
 METHODS = {word: make for word, make in examples.METHODS.items() if word != "count"}
@@ -642,7 +642,7 @@ def test_contents_of_files(folder: Path) -> Any:
     }
 
 
-class Recording:
+class Recording(InProcessClient):
     """Keeps the keys of what MLflow would be told."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.search.figures import losses_png
 from optitrip.objectives import Softmax
-from optitrip.output.figures import even_scale, images_png, rescaled
+from optitrip.output.formats import even_scale, images_png, rescaled
 from optitrip.output.outcome import Answer, Draw
 
 
