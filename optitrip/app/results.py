@@ -80,7 +80,6 @@ def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) 
         answer=answer,
         failures=answer.failures,
         failures_allowed=context.sweep.failures.allows(sum(answer.failures.values()), answer.items),
-        report=answer.report,
         message=answer.message() or None,
     )
 

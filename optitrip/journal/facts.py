@@ -75,10 +75,9 @@ class JournalName(SweepFact, key="journal"):
 
 
 class Created(SweepFact, key="created"):
-    """Time when the journal was created."""
+    """Time when the journal was created, in seconds since 1970."""
 
     time: float
-    """Seconds since 1970."""
 
 
 class Owner(SweepFact, key="sweep"):
@@ -166,4 +165,3 @@ class StageStarted:
 
 
 Fact = SweepFact | StageStarted
-"""Something that the journal stores under a key."""

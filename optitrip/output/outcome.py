@@ -116,7 +116,6 @@ class Outcome:
     no_answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Fields for `--json` in place of an answer."""
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
-    report: Mapping[str, float] = field(default_factory=dict[str, float])
     memory: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
     """Peaks of resident memory, in bytes: `driver_bytes`, and `worker_bytes` of the largest worker."""
     mlflow: Mapping[str, str] | None = None
@@ -151,7 +150,7 @@ class Outcome:
             "memory": self.memory,
             "items_per_second": None if self.items_per_second is None else round(self.items_per_second, 1),
             **(found.fields(folder) if found else self.no_answer),
-            "report": finite(self.report),
+            "report": finite(self.answer.report) if self.answer else {},
             "state_dir": self.state_dir,
             "mlflow": self.mlflow,
             "notices": [vars(notice) for notice in self.notices],

@@ -45,19 +45,16 @@ Metric = tuple[str, float, int, int]
 
 @dataclass(frozen=True)
 class Run:
-    """An MLflow run, as it is created or found again."""
+    """An MLflow run, as it is created or found again, in the store at `uri` and the experiment of this name."""
 
     uri: str
-    """URI of the tracking store."""
     experiment: str
-    """Name of the experiment, which is created if it does not exist."""
     name: str
     journal: str
     """Name of the journal, by which the run is found again."""
     params: Mapping[str, Any]
     """Parameters by dotted keys; they never change."""
     tags: Mapping[str, str]
-    """Tags beside the state."""
 
 
 class InProcessClient:

@@ -103,8 +103,10 @@ def git(folder: Path) -> dict[str, str]:
 
 def figures(outcome: Outcome) -> dict[str, float]:
     """Return the final figures by MLflow's keys; those that are not finite are left out."""
-    table = dict(outcome.answer.metrics()) if outcome.answer else {}
-    table |= {f"report/{name}": value for name, value in outcome.report.items()}
+    table: dict[str, float] = {}
+    if outcome.answer:
+        report = {f"report/{name}": value for name, value in outcome.answer.report.items()}
+        table = {**outcome.answer.metrics(), **report}
     table |= {f"phase/{name}": seconds for name, seconds in outcome.phases.items()}
     table |= {f"memory/{name}": float(peak) for name, peak in outcome.memory.items() if peak is not None}
     table |= {"failed": float(outcome.failed), "seconds": outcome.seconds}
