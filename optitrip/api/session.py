@@ -18,14 +18,14 @@ from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import check_calls, load, with_surrogate
 from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import Sweep
+from optitrip.core.differences import nearest
 from optitrip.core.observer import Observer, Observers
-from optitrip.core.suggest import nearest
 from optitrip.errors import InputError
 from optitrip.executors.manager import executors
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
-from optitrip.output.answer import Answer
+from optitrip.output.outcome import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
 from optitrip.store.lookup import STATE_ROOT, resolve

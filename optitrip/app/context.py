@@ -16,7 +16,7 @@ from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
-from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.runtime.clock import Stopwatch
 from optitrip.store.lookup import STATE_ROOT
 from optitrip.store.shards import Shard
 from optitrip.store.state_dir import read_result

@@ -10,7 +10,7 @@ from dataclasses import replace
 from threadpoolctl import threadpool_limits
 
 from optitrip.config.sweep import Sweep
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 from optitrip.loss.loading import build, check_parameters, find
 from optitrip.loss.objective import Objective

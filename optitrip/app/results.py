@@ -14,22 +14,20 @@ from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
-from optitrip.output.answer import Answer
-from optitrip.output.outcome import Outcome, Status
+from optitrip.output.outcome import Answer, Outcome, Status
 from optitrip.output.text import first_failure
 from optitrip.runtime import files
 from optitrip.runtime.process import peak_bytes
 from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, read_result
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
-from optitrip.tracking.summary import note
 
 
 def make_answer(context: Context, result: Any) -> Answer:
     """Return the answer, with pictures of its parameters or gradient if the objective can draw them."""
     answer = context.sweep.spec.answer(context.sweep, result)
     try:
-        return answer.with_images(context.objective.images(answer.image_source))
+        return replace(answer, images=context.objective.images(answer.image_source))
     except Exception as error:  # raised by the user's code; a sweep does not fail for want of a picture
         text = f"the objective could not draw its parameters: {type(error).__name__}: {error}"
         context.observers.notice(warning("no-picture", text))
@@ -65,7 +63,7 @@ def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
     """Return the outcome of a sweep that has an answer."""
     allowed = context.sweep.failures.allows(sum(answer.failures.values()), answer.items)
-    found = {"answer": answer, "failures": answer.failures, "failures_allowed": allowed, "report": answer.report}
+    found = {"answer": answer, "failures": answer.failures, "failures_allowed": allowed}
     return outcome_of(context, state, driver, "finished", answer.items, **found, message=answer.message() or None)
 
 
@@ -105,7 +103,6 @@ def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status
         no_answer=sweep.spec.no_answer,
         items=items,
         evaluated=evaluated,
-        seconds=phases.total,
         phases=phases.seconds,
         items_per_second=evaluated / seconds if evaluated else None,
         state_dir=str(state.path) if state.path else None,
@@ -123,8 +120,8 @@ def conclude(
         with phases.time("shutdown"):
             context.executors.close()
     outcome = replace(outcome, notices=context.log.notices)
-    where = finish_run(tracker, state, outcome, written, note(outcome, context.sweep), phases, context.observers)
-    outcome = replace(outcome, mlflow=where, seconds=phases.total, phases=phases.seconds, notices=context.log.notices)
+    where = finish_run(tracker, state, outcome, context.sweep, written, phases, context.observers)
+    outcome = replace(outcome, mlflow=where, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None:
         with suppress(OSError):  # the outcome is reported either way, and the same command writes the file again
             files.write_atomically(state.path / RESULT, files.json_bytes(outcome.to_json()))

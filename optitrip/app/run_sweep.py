@@ -21,12 +21,12 @@ from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
 from optitrip.journal.facts import Accepted, EvaluatingHere, Origin
 from optitrip.output.outcome import Outcome
+from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
-from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.state_dir import StateDir
+from optitrip.tracking.mlflow_client import SubprocessClient
 from optitrip.tracking.runs import track
-from optitrip.tracking.subprocess_client import SubprocessClient
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:

@@ -165,7 +165,8 @@ def data(
     folder: Annotated[Path, Option(metavar="DIR", help="Folder to store it in.")] = Path("data"),
 ) -> None:
     """Download a data set from its official page and verify it."""
-    from optitrip.core.suggest import nearest
+    from optitrip.core.differences import nearest
+    from optitrip.errors import InputError
     from optitrip.objectives.data.download import cifar10
 
     if name != "cifar10":

@@ -20,8 +20,8 @@ from optitrip.core.observer import Observer
 from optitrip.errors import Interrupted, NoAnswer, Stopped
 from optitrip.output.outcome import Outcome
 from optitrip.output.terminal import ConsoleHandler, LiveLine, log_to, summary
-from optitrip.runtime.signals import stop_signals
-from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.runtime.clock import Stopwatch
+from optitrip.runtime.process import stop_signals
 from optitrip.runtime.streams import TolerantStream, stdout_to_stderr
 
 STOPPING = "\nstopping once the running slices are done; Ctrl-C again stops at once\n"

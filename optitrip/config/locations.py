@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 
 if typing.TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from optitrip.config.locations import Lines, explain, override, syntax_error
 from optitrip.config.sweep import Draft, File, StopTable
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import nearest
 from optitrip.core.table import Name
 from optitrip.errors import InputError, Invalid
 from optitrip.methods.registry import METHODS, find

@@ -17,10 +17,9 @@ def without_prefix(columns: Mapping[str, Array], prefix: str) -> dict[str, Array
 
 
 def joined(sides: Sequence[Mapping[str, Array]], always: str, prefix: str) -> dict[str, Array]:
-    """Concatenate the column `always`, and those that begin with a prefix, of successive parts.
+    """Concatenate the column `always`, which all of successive parts have, and those that begin with a prefix.
 
-    A column that one part lacks, because everything in it failed, is NaN there; `always` is in all parts and gives the
-    lengths.
+    A column that one part lacks, because everything in it failed, is NaN there.
     """
     names = {name for side in sides for name in side if name.startswith(prefix) and name != always}
     return {
@@ -29,12 +28,19 @@ def joined(sides: Sequence[Mapping[str, Array]], always: str, prefix: str) -> di
     }
 
 
-def overwritten(column: Array | None, length: int, updates: Sequence[tuple[slice, Array | None]]) -> Array:
-    """Return a copy of a column with each update written into its slice; where either is missing, it is NaN."""
-    if column is None:
-        result = np.full(length, np.nan)
-    else:
-        result = column.astype(np.float64) if any(values is None for _, values in updates) else column.copy()
-    for places, values in updates:
-        result[places] = np.nan if values is None else values
+def overwritten(
+    sides: Sequence[Mapping[str, Array]], length: int, places: Sequence[slice], always: str, prefix: str
+) -> dict[str, Array]:
+    """Copy the columns of a whole, the first of `sides`, that `joined` would choose; write later parts into places.
+
+    A column that the whole or a later part lacks is NaN there.
+    """
+    whole, *later = sides
+    result: dict[str, Array] = {}
+    for name in {name for side in sides for name in side if name == always or name.startswith(prefix)}:
+        column = whole.get(name, np.full(length, np.nan))
+        column = column.astype(np.float64) if any(name not in side for side in sides) else column.copy()
+        for place, columns in zip(places, later, strict=True):
+            column[place] = columns.get(name, np.nan)
+        result[name] = column
     return result

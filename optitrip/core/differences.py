@@ -1,10 +1,12 @@
-"""Differences between nested tables."""
+"""Nested tables flattened and compared, and known words that resemble an unknown one."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from typing import Any
+
+KNOWN_LISTED = 20
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -26,3 +28,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for key in sorted(before.keys() | after.keys())
         if json.dumps(before.get(key), default=repr) != json.dumps(after.get(key), default=repr)
     ]
+
+
+def nearest(given: str, known: list[str]) -> str:
+    """Return the end of an error message about an unknown word: the nearest known word, then all of them."""
+    from difflib import get_close_matches
+
+    listed = ", ".join(known[:KNOWN_LISTED]) or "none"
+    listed += f" and {len(known) - KNOWN_LISTED} more" if len(known) > KNOWN_LISTED else ""
+    close = get_close_matches(given, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}? (known: {listed})" if close else f"known: {listed}"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Runs = defaultdict[str, list[tuple[int, int]]]
 RECORDS_KEPT = 10
 """Number of full records per kind of failure; of later failures only the index is stored."""
-RAISED, NAN, INFINITE, INVALID, NO_STEP = "raised", "nan", "infinite", "invalid", "no step"
-DIED, TIMEOUT = "died", "timeout"
+RAISED, NAN, INFINITE, INVALID = "raised", "nan", "infinite", "invalid"
+NO_STEP, DIED, TIMEOUT = "no step", "died", "timeout"
 """Kinds of failure: an exception; a loss of NaN; a loss of plus or minus infinity; a value that is not a number; a step
 so small that x + h equals x; the death of every worker that tried; more time than an item may take."""
 
@@ -46,9 +48,9 @@ class Failures:
     @classmethod
     def of(cls, kinds: Mapping[int, str], records: Iterable[tuple[str, Record]] = ()) -> Failures:
         """Make failures from single items: `kinds` maps each index to its kind, `records` may be in any order."""
-        runs: dict[str, list[tuple[int, int]]] = {}
+        runs = Runs(list)
         for index in sorted(kinds):
-            append_run(runs.setdefault(kinds[index], []), index, index + 1)
+            append_run(runs[kinds[index]], index, index + 1)
         return cls(sorted_tuples(runs), first_records(records))
 
     @property
@@ -70,32 +72,26 @@ class Failures:
 
     def then(self, *later: Failures) -> Failures:
         """Join these failures with others of ever higher indices."""
-        nonempty = [failures for failures in (self, *later) if failures.runs]
-        if len(nonempty) < 2:
-            return nonempty[0] if nonempty else self
-        runs: dict[str, list[tuple[int, int]]] = {}
-        records: dict[str, list[Record]] = {}
-        for failures in nonempty:
+        runs, records = Runs(list), defaultdict[str, list[Record]](list)
+        for failures in (self, *later):
             for kind, (first, *rest) in failures.runs.items():
-                append_run(runs.setdefault(kind, []), *first)
+                append_run(runs[kind], *first)
                 runs[kind] += rest
             for kind, found in failures.records.items():
-                first_few = records.setdefault(kind, [])
-                first_few += found[: RECORDS_KEPT - len(first_few)]
+                records[kind] += found[: RECORDS_KEPT - len(records[kind])]
         return Failures(sorted_tuples(runs), sorted_tuples(records))
 
     def replaced(self, ranges: Sequence[range], later: Failures) -> Failures:
-        """Return these failures with those inside `ranges` replaced by `later`, those of a later attempt.
+        """Return these failures with those inside `ranges`, disjoint and ascending, replaced by a later attempt's.
 
-        `ranges` are disjoint and ascending; all are taken at once, since each call looks at every run. Records that
-        were dropped beyond the first ten are not recovered.
+        All ranges are taken at once, since each call looks at every run. Records that were dropped beyond the first ten
+        are not recovered.
         """
-        runs: dict[str, list[tuple[int, int]]] = {}
+        runs = Runs(list)
         for kind in {*self.runs, *later.runs}:
             for lo, hi in sorted([*outside(self.runs.get(kind, ()), ranges), *later.runs.get(kind, ())]):
-                append_run(runs.setdefault(kind, []), lo, hi)
-        old = [(kind, record) for kind, found in self.records.items() for record in found]
-        new = [(kind, record) for kind, found in later.records.items() for record in found]
+                append_run(runs[kind], lo, hi)
+        old, new = ([(kind, one) for kind in by for one in by[kind]] for by in (self.records, later.records))
         old = [(kind, record) for kind, record in old if not any(record.index in items for items in ranges)]
         return Failures(sorted_tuples(runs), first_records(old + new))
 
@@ -103,10 +99,8 @@ class Failures:
         """Return canonical JSON."""
         if self == NONE:
             return NO_FAILURES
-        table = {
-            "runs": dict(self.runs),
-            "records": {kind: [record.fields() for record in records] for kind, records in self.records.items()},
-        }
+        records = {kind: [record.fields() for record in records] for kind, records in self.records.items()}
+        table = {"runs": dict(self.runs), "records": records}
         return json.dumps(table, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -151,12 +145,12 @@ def append_run(runs: list[tuple[int, int]], lo: int, hi: int) -> None:
 
 def first_records(records: Iterable[tuple[str, Record]]) -> dict[str, tuple[Record, ...]]:
     """Return the records of the ten lowest indices of each kind."""
-    by_kind: dict[str, list[Record]] = {}
+    by_kind = defaultdict[str, list[Record]](list)
     for kind, record in sorted(records, key=lambda pair: pair[1].index):
-        by_kind.setdefault(kind, []).append(record)
+        by_kind[kind].append(record)
     return sorted_tuples({kind: found[:RECORDS_KEPT] for kind, found in by_kind.items()})
 
 
 def sorted_tuples(by_kind: Mapping[str, Iterable[T]]) -> dict[str, tuple[T, ...]]:
-    """Return the entries in the order of kinds, which does not reveal the order in which they arrived."""
+    """Return the entries in the order of kinds, not in that of their arrival."""
     return {kind: tuple(by_kind[kind]) for kind in sorted(by_kind)}

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 256
 """Number of parts that one call merges."""
-NOTHING = b""
-"""The `preparation` of a method that takes the objective as it is."""
 
 
 class Items(Protocol):
@@ -46,25 +44,15 @@ class Points(Items, Protocol):
         """Return all that the points depend on, for digests."""
 
 
-class StopRule(Protocol):
-    """Sees the parts of a stage, in any order, and decides how many of its items are needed."""
+class StopRule:
+    """Sees the parts of a stage, in any order, and decides how many of its items are needed: here, all of them."""
 
-    @property
-    def items(self) -> int:
+    def __init__(self, items: int) -> None:
+        self.items = items
         """Number of items needed as far as is known; it never rises."""
 
     def see(self, part: Part) -> None:
         """Update the rule by a part."""
-
-
-class AllItems:
-    """The rule that all items are needed."""
-
-    def __init__(self, items: int) -> None:
-        self.items = items
-
-    def see(self, part: Part) -> None:
-        """Do nothing: no part changes what is needed."""
 
 
 class Method(Items, Protocol):
@@ -99,7 +87,7 @@ class Method(Items, Protocol):
 
     @property
     def preparation(self) -> bytes:
-        """All that `prepare` depends on: methods with equal values share a context, which may be costly to make."""
+        """All that `prepare` depends on: methods with equal values share a context. Empty if it makes none."""
 
     def stop_rule(self) -> StopRule:
         """Make the rule by which the stage may end before its last item."""

@@ -1,15 +1,9 @@
-"""Notices: warnings and messages for the user, each with a level and a code that programs and tests can rely on.
-
-A notice goes to the logger `optitrip`, into the outcome, into `--json` and to MLflow; a command shows it on stderr.
-"""
+"""Notices: warnings and messages for the user, in the logger `optitrip`, on stderr, in `--json` and in MLflow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-
-Level = Literal["info", "warning"]
-"""Severity: a warning reports something that the user may have to act on; an info reports what optitrip does."""
 
 Code = Literal[
     "crashed-before",
@@ -35,14 +29,15 @@ Code = Literal[
     "stored-result",
     "worker-refused",
 ]
-"""All codes. The text of a notice may be reworded, its code may not."""
+"""All codes. Programs and tests rely on them: the text of a notice may be reworded, its code may not."""
 
 
 @dataclass(frozen=True)
 class Notice:
     """One message; `--json` prints its fields."""
 
-    level: Level
+    level: Literal["info", "warning"]
+    """Severity: a warning reports something that the user may have to act on, an info what optitrip does."""
     code: Code
     text: str
 

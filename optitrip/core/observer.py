@@ -71,8 +71,7 @@ class InOrder:
     """Buffers parts until all before them have arrived, so that figures do not depend on the order of arrival."""
 
     def __init__(self) -> None:
-        self._next = 0
-        self._waiting: dict[int, Written] = {}
+        self._next, self._waiting = 0, dict[int, Written]()
 
     def push(self, written: Sequence[Written]) -> list[Written]:
         """Add parts; return those that now continue the unbroken range from 0, in order of items."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array, overwritten
+from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures
 
 
@@ -20,8 +20,8 @@ from optitrip.core.failures import Failures
 class Part:
     """The outcome of a range of items.
 
-    `columns` are named arrays whose lengths the method defines; the points themselves are never among them. Two parts
-    are equal when their bytes are: compare `columns_bytes()`, since NaN equals nothing and -0.0 equals 0.0.
+    `columns` are named arrays whose lengths the method defines; the points themselves are never among them. To compare
+    parts, compare `columns_bytes()`: NaN equals nothing, and -0.0 equals 0.0.
     """
 
     items: range
@@ -29,10 +29,8 @@ class Part:
     failures: Failures = field(default_factory=Failures)
 
     def columns_bytes(self) -> bytes:
-        """Return the columns, to the bit: one line of JSON (name, dtype, shape of each), then the raw bytes.
-
-        Not `np.savez`: a zip file carries time stamps, so equal columns would not give equal bytes.
-        """
+        """Return the columns, to the bit: one line of JSON (name, dtype, shape of each), then the raw bytes."""
+        # Not `np.savez`: a zip file carries time stamps, so equal columns would not give equal bytes.
         columns = sorted(self.columns.items())
         if any(column.dtype.hasobject for _, column in columns):
             raise TypeError(f"columns hold numbers, not objects: {[name for name, _ in columns]}")
@@ -68,17 +66,6 @@ def adjacent(*parts: Part) -> range:
         if left.items.stop != right.items.start:
             raise ValueError(f"parts {left.items} and {right.items} are not adjacent")
     return range(parts[0].items.start, parts[-1].items.stop)
-
-
-def placed(whole: Part, retried: Sequence[Part]) -> Part:
-    """Return a part, whose columns have one entry per item, with the items that were retried replaced."""
-    base = whole.items.start
-    places = [slice(part.items.start - base, part.items.stop - base) for part in retried]
-    columns: dict[str, Array] = {}
-    for name in sorted({*whole.columns, *(name for part in retried for name in part.columns)}):
-        updates = [(place, part.columns.get(name)) for place, part in zip(places, retried, strict=True)]
-        columns[name] = overwritten(whole.columns.get(name), len(whole.items), updates)
-    return Part(whole.items, columns, failures_replaced(whole, retried))
 
 
 def failures_replaced(whole: Part, retried: Sequence[Part]) -> Failures:

@@ -36,11 +36,9 @@ class Point:
     def split(self, coordinates: Array) -> list[tuple[str, Array, Array]]:
         """Return for each varied variable its name, which rows of `coordinates` are its own, and their places in it."""
         owner = np.searchsorted(self.starts, coordinates, side="right") - 1
-        parts: list[tuple[str, Array, Array]] = []
-        for number, name in enumerate(self.varied):
-            rows = np.flatnonzero(owner == number)
-            parts.append((name, rows, coordinates[rows] - self.starts[number]))
-        return parts
+        rows_of = [np.flatnonzero(owner == number) for number in range(len(self.varied))]
+        firsts = zip(self.varied, rows_of, self.starts[:-1], strict=True)
+        return [(name, rows, coordinates[rows] - first) for name, rows, first in firsts]
 
     def entries(self, coordinates: Array) -> Array:
         """Return the values at these coordinates, float64."""

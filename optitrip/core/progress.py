@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -15,11 +16,7 @@ from optitrip.core.part import Part
 
 
 class MetricPoint(NamedTuple):
-    """One point of a metric's chart.
-
-    The time comes from the journal, so sending a point twice stores it once: MLflow identifies points by key, step,
-    time and value.
-    """
+    """One point of a metric's chart. MLflow stores a point once however often it is sent: its time is the journal's."""
 
     key: str
     value: float
@@ -43,11 +40,13 @@ class Curve(Protocol):
 
 
 class Partial(Protocol):
-    """The best so far of a sweep that was stopped; a finished answer offers these fields and rows, too."""
+    """The best so far of a sweep that was stopped, or the answer of a finished one."""
 
+    @abstractmethod
     def fields(self, folder: Path | None) -> dict[str, Any]:
         """Return the fields for `--json`; `folder` holds its files."""
 
+    @abstractmethod
     def rows(self) -> list[tuple[str, str]]:
         """Return the lines of the short table, as label and text."""
 
@@ -56,19 +55,16 @@ class Progress(Observer):
     """Counts the items of main stages. A method overrides `see`, `words` and `best`."""
 
     def __init__(self, total: int) -> None:
-        self.total = total
-        """Number of items that the sweep asks for, in its own unit."""
-        self.done = 0
-        """Number of items in the journal, in the sweep's unit."""
-        self.new = 0
-        """Number of these that this run evaluated."""
-        self._is_main = False
+        self.total, self.done, self.new = total, 0, 0
+        """Numbers of items in the sweep's unit: asked for, in the journal, and evaluated by this run."""
+        self.is_main = False
+        """True during a main stage."""
 
     def stage(self, method: Method) -> None:
-        self._is_main = method.main
+        self.is_main = method.main
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        for part, _ in written if self._is_main else ():
+        for part, _ in written if self.is_main else ():
             count = self.count(part.items)
             self.done += count
             self.new += count if new else 0
@@ -76,7 +72,7 @@ class Progress(Observer):
 
     def retried(self, part: Part, times: Times) -> None:
         del times
-        if self._is_main:
+        if self.is_main:
             self.see(part)
 
     def count(self, items: range) -> int:

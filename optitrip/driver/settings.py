@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from optitrip.core.observer import Observer
 from optitrip.journal.journal import Journal
-from optitrip.runtime.clock import SYSTEM, Clock
-from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.runtime.clock import SYSTEM, Clock, Stopwatch
 from optitrip.scheduler.state import SchedulerSettings
 
 if TYPE_CHECKING:

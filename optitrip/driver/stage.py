@@ -12,8 +12,7 @@ from optitrip.core.part import Part
 from optitrip.driver.guards import FailFast
 from optitrip.journal.facts import Fact, StageStarted
 from optitrip.journal.journal import Journal
-from optitrip.journal.row_batches import RowBatch
-from optitrip.journal.tiling import missing
+from optitrip.journal.rows import RowBatch, missing
 
 
 class Stage:

@@ -104,7 +104,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         Raises:
             Exception: if they could not be started; that is not tried again in this sweep.
         """
-        if self._on_workers or self._starting is None or not self._starting.done:
+        if self._on_workers or self._starting is None or not self._starting.done():
             return None
         starting, self._starting, self._start_failed = self._starting, None, True
         executor = starting.result()
@@ -138,7 +138,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         try:
             executor = starting.result()
         except KeyboardInterrupt:
-            starting.cancel()
+            starting.stop()
             raise
         self._take_over(executor)
         return executor
@@ -151,7 +151,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
     def start_closing(self) -> None:
         """Close the executor in the background; `close` waits for that. Nobody waits for workers that are starting."""
         if self._starting is not None:
-            self._starting.cancel()
+            self._starting.stop()
             self._starting = None
         if self._closing is None and self._executor is not None:
             self._closing = BackgroundCall(self._executor.close)

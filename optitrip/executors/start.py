@@ -77,7 +77,7 @@ class Start(BackgroundCall[Executor]):
         finally:
             sys.setswitchinterval(before)
 
-    def cancel(self) -> None:
+    def stop(self) -> None:
         """Close the executor once it is ready, without waiting; only the end of the process waits for that."""
         self._cancelled.set()
         self.abandon(lambda executor: executor.close())

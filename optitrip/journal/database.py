@@ -1,25 +1,41 @@
-"""Opens the database of a journal: checks its owner and all rows, and rebuilds a damaged file from the intact rows."""
+"""The database of a journal: its tables and checksums; opens it, checks it, and rebuilds it from its intact rows."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import struct
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from optitrip.errors import StateError
 from optitrip.journal.facts import Owner
-from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION, fact_checksum, part_checksum
 from optitrip.runtime.background import BackgroundCall
+from optitrip.runtime.files import unused_path
 
 T = TypeVar("T")
 Checksum = Callable[..., int]
+APPLICATION_ID = 0x6F747270  # "otrp"
+VERSION = 4
+SCHEMA = f"""
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
+CREATE TABLE part (
+    stage INTEGER NOT NULL, digest BLOB NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, -- 0 is the first; later ones are of what failed before
+    columns BLOB NOT NULL, failures BLOB NOT NULL, nanoseconds INTEGER NOT NULL, written INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (stage, digest, lo, hi, attempt)
+) STRICT;
+PRAGMA application_id={APPLICATION_ID};
+PRAGMA user_version={VERSION};
+"""
+INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+NUMBERS = struct.Struct("<7q")
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Exceptions that reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""
 CHECK_STRUCTURE = "PRAGMA integrity_check(1)"
@@ -28,11 +44,7 @@ LARGE = 2**24
 
 
 def open_database(path: Path, sweep: str, *, reading: bool) -> tuple[sqlite3.Connection, tuple[str, ...]]:
-    """Open or create the journal of a sweep, and check all that is in it; a damaged one is rebuilt, unless `reading`.
-
-    Returns the database, and what was damaged and left out, in words. Raises StateError if the file cannot be read or
-    written, is no journal of this version or of another sweep.
-    """
+    """Open or create a journal, as `Journal` does; return the database, and what was damaged and left out, in words."""
     damage: tuple[str, ...] = ()
     try:
         database = connect(path, sweep, reading=reading)
@@ -60,24 +72,18 @@ def connect(path: Path, sweep: str, *, reading: bool) -> sqlite3.Connection:
             database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         elif (application, version) != (APPLICATION_ID, VERSION):
             raise StateError(f"{path}: not a journal of this version of optitrip; --fresh sets it aside")
-        check_owner(database, path, sweep)
+        row: Any = None
+        with suppress(*ERRORS):
+            row = database.execute("SELECT * FROM meta WHERE key = ?", (Owner.key,)).fetchone()
+        if row and all_intact([row], fact_checksum):  # else the row is damaged, and says nothing
+            owner = decode_fact(path, Owner.key, row[1], Owner.from_json)
+            if owner and owner.identity != sweep:  # this sweep's checksums would not fit that one's rows
+                other = f"the journal of another sweep ({owner.identity}, wanted {sweep})"
+                raise StateError(f"{path}: {other}; --fresh sets it aside")
     except BaseException:
         database.close()
         raise
     return database
-
-
-def check_owner(database: sqlite3.Connection, path: Path, sweep: str) -> None:
-    """Raise StateError if an intact row names another sweep: this sweep's checksums would not fit that one's rows."""
-    row: tuple[Any, ...] | None = None
-    with suppress(*ERRORS):
-        row = database.execute("SELECT * FROM meta WHERE key = ?", (Owner.KEY,)).fetchone()
-    if not row or not all_intact([row], fact_checksum):
-        return
-    owner = decode_fact(path, Owner.KEY, row[1], Owner.from_json)
-    if owner and owner.identity != sweep:
-        other = f"the journal of another sweep ({owner.identity}, wanted {sweep})"
-        raise StateError(f"{path}: {other}; --fresh sets it aside")
 
 
 def decode_fact(path: Path, key: str, text: str, from_json: Callable[[Any], T]) -> T | None:
@@ -90,20 +96,20 @@ def decode_fact(path: Path, key: str, text: str, from_json: Callable[[Any], T]) 
 
 
 def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
-    """Return True if all rows are as they were written and SQLite finds the structure of the file intact.
-
-    The structure of a large file is checked in a thread while rows are read.
-    """
+    """Return True if all rows are as they were written and SQLite finds the structure of the file intact."""
 
     def structure_intact() -> bool:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=20, uri=True)) as separate:
             return separate.execute(CHECK_STRUCTURE).fetchone() == ("ok",)
 
+    with closing(sqlite3.connect(":memory:")) as new:
+        new.executescript(SCHEMA)
+        expected = table_definitions(new)
     try:
         large = path.exists() and path.stat().st_size > LARGE
-        structure = BackgroundCall(structure_intact) if large else None
+        structure = BackgroundCall(structure_intact) if large else None  # while rows are read
         return (
-            table_definitions(database) == new_table_definitions()
+            table_definitions(database) == expected
             and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), partial(part_checksum, sweep))
             and all_intact(database.execute("SELECT * FROM meta NOT INDEXED"), fact_checksum)
             and (structure.result() if structure else database.execute(CHECK_STRUCTURE).fetchone() == ("ok",))
@@ -118,15 +124,8 @@ def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
 
 
 def table_definitions(database: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Return names and definitions of tables, as they were written: a flipped bit in one renames a column."""
+    """Return names and definitions of tables; a flipped bit in one renames a column."""
     return database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
-
-
-@cache
-def new_table_definitions() -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(":memory:")) as database:
-        database.executescript(SCHEMA)
-        return table_definitions(database)
 
 
 def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
@@ -141,10 +140,7 @@ def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
 
 
 def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
-    """Replace a damaged journal by a new one with its intact rows; the damaged file is stored beside it.
-
-    Returns what was left out and where the damaged file is, in words. Raises StateError if nothing can be read.
-    """
+    """Replace a damaged journal by a new one with its intact rows; return what is lost and where the old one is."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.text_factory = partial(str, encoding="utf-8", errors="replace")
         parts, damaged_parts = readable_rows(database, "part", partial(part_checksum, sweep))
@@ -158,11 +154,9 @@ def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
         database.executemany(INSERT, parts)
         database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?, ?)", facts)
         database.execute("COMMIT")
-    number = 1
-    while (copy := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
+    copy = unused_path(path, "damaged")
     shutil.copyfile(path, copy)  # before the new one takes its name: there is a journal at every moment
-    os.replace(new, path)
+    new.replace(path)
     left_out = [
         f"the row of stage {stage}, items {lo} to {hi - 1}, is left out and evaluated again"
         for stage, _, lo, hi, *_ in damaged_parts
@@ -174,12 +168,9 @@ def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
 
 
 def readable_rows(database: sqlite3.Connection, table: str, checksum: Checksum) -> tuple[list[Any], list[Any]]:
-    """Return the intact rows of a table, and those that can be read but are not intact.
-
-    The table is read from both ends, since a page that cannot be read ends a scan.
-    """
+    """Return the intact rows of a table, and those that can be read but are not intact."""
     found: dict[int, Any] = {}
-    for order in ("ASC", "DESC"):
+    for order in ("ASC", "DESC"):  # from both ends, since a page that cannot be read ends a scan
         with suppress(*ERRORS):
             for number, *row in database.execute(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid {order}"):
                 found[number] = tuple(row)
@@ -187,3 +178,19 @@ def readable_rows(database: sqlite3.Connection, table: str, checksum: Checksum) 
     for _, row in sorted(found.items()):
         rows[0 if all_intact([row], checksum) else 1].append(row)
     return rows
+
+
+def part_checksum(sweep: str, *row: Any) -> int:
+    """Return the CRC-32 of a row of `part` without its last column, and of the sweep and method whose row it is."""
+    stage, digest, lo, hi, attempt, columns, failures, nanoseconds, written = row
+    numbers = NUMBERS.pack(stage, lo, hi, attempt, len(columns), nanoseconds, written)
+    return zlib.crc32(numbers + columns + failures, owner_checksum(sweep, digest))
+
+
+@lru_cache(64)
+def owner_checksum(sweep: str, digest: bytes) -> int:
+    return zlib.crc32(digest, zlib.crc32(f"{sweep}\n".encode()))
+
+
+def fact_checksum(key: str, text: str) -> int:
+    return zlib.crc32(f"{key}\n{text}".encode())

@@ -7,28 +7,27 @@ neither may change.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, dataclass_transform, get_args, get_origin, get_type_hints
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True)
 class SweepFact:
-    """A fact of which a journal has at most one: a table of its fields, the value of its only field, or true."""
+    """A frozen dataclass of which a journal has at most one: a table of its fields, its only field's value, or true."""
 
-    KEY: ClassVar[str]
+    key: ClassVar[str]
+    """Key in the journal."""
 
-    @property
-    def key(self) -> str:
-        """The key in the journal."""
-        return self.KEY
+    def __init_subclass__(cls, key: str) -> None:
+        cls.key = key
+        dataclass(frozen=True)(cls)
 
     def to_json(self) -> Any:
         """Return the fact as it is stored."""
-        values = {name: getattr(self, name) for name in field_types(type(self))}
-        table = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        table = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
         return table if len(table) > 1 else next(iter(table.values()), True)
 
     @classmethod
@@ -45,8 +44,7 @@ class SweepFact:
 
 @cache
 def field_types(fact: type[SweepFact]) -> dict[str, Any]:
-    hints = get_type_hints(fact)
-    return {field.name: hints[field.name] for field in fields(fact)}
+    return {name: hint for name, hint in get_type_hints(fact).items() if name != "key"}
 
 
 def typed(value: Any, kind: Any) -> Any:
@@ -64,54 +62,41 @@ def typed(value: Any, kind: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
-class Epoch(SweepFact):
+class Epoch(SweepFact, key="epoch"):
     """Number of commands that have opened the journal to write; only the latest of them may write."""
 
-    KEY = "epoch"
     number: int
 
 
-@dataclass(frozen=True)
-class JournalName(SweepFact):
+class JournalName(SweepFact, key="journal"):
     """A random name that the journal is given once."""
 
-    KEY = "journal"
     name: str
 
 
-@dataclass(frozen=True)
-class Created(SweepFact):
-    """Time when the journal was created."""
+class Created(SweepFact, key="created"):
+    """Time when the journal was created, in seconds since 1970."""
 
-    KEY = "created"
     time: float
-    """Seconds since 1970."""
 
 
-@dataclass(frozen=True)
-class Owner(SweepFact):
+class Owner(SweepFact, key="sweep"):
     """The sweep to which the journal belongs."""
 
-    KEY = "sweep"
     identity: str
 
 
-@dataclass(frozen=True)
-class Origin(SweepFact):
+class Origin(SweepFact, key="origin"):
     """Place where the sweep was described: with the sweep file in the state directory it restores the sweep."""
 
-    KEY = "origin"
     name: str
     folder: Path
     overrides: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Provenance(SweepFact):
+class Provenance(SweepFact, key="provenance"):
     """Code, data and libraries that the parts depend on; compared when the sweep is resumed or merged."""
 
-    KEY = "provenance"
     block: int
     data: str | None
     """Digest of the objective's data, if it has one."""
@@ -123,47 +108,36 @@ class Provenance(SweepFact):
     """Hash of a few drawn candidates; None if the space cannot be drawn from."""
 
 
-@dataclass(frozen=True)
-class Accepted(SweepFact):
+class Accepted(SweepFact, key="accepted"):
     """Time when the user last accepted that code, data or libraries had changed; older parts are not checked again."""
 
-    KEY = "accepted"
     since: int
     """Milliseconds since 1970."""
 
 
-@dataclass(frozen=True)
-class EvaluatingHere(SweepFact):
+class EvaluatingHere(SweepFact, key="here"):
     """Mark of evaluation in the driver's own process; if a new command finds it, the last one crashed."""
 
-    KEY = "here"
 
-
-@dataclass(frozen=True)
-class RecordedRun(SweepFact):
+class RecordedRun(SweepFact, key="mlflow"):
     """The MLflow run that recorded this sweep last."""
 
-    KEY = "mlflow"
     tracking_uri: str
     experiment: str
     run_id: str
 
 
-@dataclass(frozen=True)
-class Delivered(SweepFact):
+class Delivered(SweepFact, key="delivered"):
     """Mark that MLflow has all of the finished sweep with this number of items, in this experiment of this store."""
 
-    KEY = "delivered"
     items: int
     uri: str
     experiment: str
 
 
-@dataclass(frozen=True)
-class StoredStory(SweepFact):
+class StoredStory(SweepFact, key="story"):
     """Decisions of the scheduler in the last run, with reasons, by stage: tables of `scheduler.story`."""
 
-    KEY = "story"
     chapters: tuple[dict[str, Any], ...]
 
 
@@ -177,24 +151,17 @@ class StageStarted:
     kind: str
     items: int
 
-    @staticmethod
-    def key_of(number: int) -> str:
-        """Return the key of the stage with this number."""
-        return f"stage {number}"
-
     @property
     def key(self) -> str:
-        return self.key_of(self.number)
+        return f"stage {self.number}"
 
     def to_json(self) -> list[Any]:
         return [self.digest.hex(), self.kind, self.items]
 
     @classmethod
     def from_json(cls, number: int, value: Any) -> Self:
-        """Make the stage with this number from what is stored; raise ValueError if that is not of its form."""
         digest, kind, items = typed(value, list)
         return cls(number, bytes.fromhex(typed(digest, str)), typed(kind, str), typed(items, int))
 
 
 Fact = SweepFact | StageStarted
-"""Something that the journal stores under a key."""

@@ -20,11 +20,9 @@ from typing import Any, TypeVar
 from optitrip.core.failures import NO_FAILURES, Failures
 from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
-from optitrip.journal.database import decode_fact, open_database
+from optitrip.journal.database import INSERT, decode_fact, fact_checksum, open_database, part_checksum
 from optitrip.journal.facts import Created, Epoch, Fact, JournalName, Owner, StageStarted, SweepFact
-from optitrip.journal.row_batches import Row, RowBatch
-from optitrip.journal.schema import INSERT, fact_checksum, part_checksum
-from optitrip.journal.tiling import chain
+from optitrip.journal.rows import Row, RowBatch, chain, decode
 
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
@@ -46,12 +44,12 @@ class Journal:
     """The parts of one sweep, by stage, digest of the method, range and attempt, and a few facts about the sweep."""
 
     def __init__(self, path: Path, sweep: str = "", *, reading: bool = False) -> None:
-        """Open or create a journal, and check all that is in it; damaged rows are left out and listed in `damage`.
+        """Open or create a journal, and check all that is in it; a damaged one is rebuilt without the rows in `damage`.
 
         Args:
             path: the file, or ":memory:".
             sweep: the identity of the sweep; rows of another sweep are never taken for its own.
-            reading: only read; another command may write at the same time.
+            reading: only read, a damaged journal being an error; another command may write at the same time.
 
         Raises:
             StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
@@ -77,7 +75,7 @@ class Journal:
 
     def fact(self, kind: type[F]) -> F | None:
         """Read a fact; return None if it is not stored, raise StateError if it is damaged."""
-        return self._fact(kind.KEY, kind.from_json)
+        return self._fact(kind.key, kind.from_json)
 
     def note(self, *facts: Fact) -> None:
         """Store facts, in one transaction, in place of earlier ones with the same keys."""
@@ -87,7 +85,7 @@ class Journal:
     def forget(self, kind: type[SweepFact]) -> None:
         """Store that a fact no longer holds."""
         with self._transaction():
-            self._set(kind.KEY, None)
+            self._set(kind.key, None)
 
     def begin(self, stage: StageStarted) -> None:
         """Store that a stage was started, unless that is stored already."""
@@ -102,7 +100,7 @@ class Journal:
         return found
 
     def _stage(self, number: int) -> StageStarted | None:
-        return self._fact(StageStarted.key_of(number), lambda value: StageStarted.from_json(number, value))
+        return self._fact(f"stage {number}", lambda value: StageStarted.from_json(number, value))
 
     def _fact(self, key: str, from_json: Callable[[Any], T]) -> T | None:
         rows = list(self._rows("SELECT value FROM meta WHERE key = ?", key))
@@ -181,20 +179,14 @@ class Journal:
     def parts(
         self, stage: int, digest: bytes, tiles: Sequence[range], attempt: int = 0, *, failed: bool = False
     ) -> Iterator[tuple[Part, int]]:
-        """Yield the parts of these ranges in an attempt, each with the time of writing in milliseconds since 1970.
-
-        With `failed`, parts without a failure are left out. Raises StateError if a row was damaged since the opening.
-        """
+        """Yield the parts of these ranges, or those with failures, each with its time of writing: ms since 1970."""
         wanted = set(tiles)
         query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? AND failures != ? ORDER BY lo, hi"
         for row in self._rows(query, stage, digest, attempt, NO_FAILURES if failed else b""):
-            _, _, lo, hi, _, columns, failures, _, written, crc = row
-            tile = range(lo, hi)
-            if tile not in wanted:
-                continue
-            if self._checksum(*row[:-1]) != crc:
-                raise self._damaged(stage, lo, hi)
-            yield Part.from_bytes(tile, columns, failures), written
+            _, _, lo, hi, _, columns, failures, _, written, _ = row
+            if range(lo, hi) in wanted:
+                self._check(*row)
+                yield Part.from_bytes(range(lo, hi), columns, failures), written
 
     def failures(self, stage: int, digest: bytes, items: int) -> Failures:
         """Return the failures of the first items, as the latest attempt of each left them."""
@@ -210,25 +202,22 @@ class Journal:
     def batches(
         self, stage: int, digest: bytes, items: int, start: int = 0, *, check: bool = True
     ) -> Iterator[RowBatch]:
-        """Read the tiling of attempt 0 in one pass, in batches of adjacent rows.
-
-        With `check`, StateError is raised if a row was damaged since all were checked on opening.
-        """
+        """Read the tiling of attempt 0 in one pass, in batches of adjacent rows; `check` that none was damaged."""
         rows, size, end = list[Row](), 0, -1
         query = f"SELECT lo, hi, columns, failures, written, nanoseconds, crc {TILING_ROWS}"
         for row in chain(self._rows(query, stage, digest, start, items, items, 0), start):
             lo, hi, columns, failures, written, took, crc = row
-            if check and self._checksum(stage, digest, lo, hi, 0, columns, failures, took, written) != crc:
-                raise self._damaged(stage, lo, hi)
+            if check:
+                self._check(stage, digest, lo, hi, 0, columns, failures, took, written, crc)
             if lo != end or size > BATCH_BYTES or len(rows) == BATCH_ROWS:
                 if rows:
-                    yield RowBatch.decode(rows)
+                    yield decode(rows)
                 rows, size = [], 0
             rows.append(row)
             size += len(columns)
             end = hi
         if rows:
-            yield RowBatch.decode(rows)
+            yield decode(rows)
 
     def smallest_row(self, stage: int, digest: bytes, since: int) -> range | None:
         """Return the row with the fewest items, the quickest of several: one of the first rows without a failure that
@@ -241,9 +230,11 @@ class Journal:
         row = min(rows, key=lambda row: (row[1] - row[0], row[2]), default=None)
         return None if row is None else range(row[0], row[1])
 
-    def _damaged(self, stage: int, lo: int, hi: int) -> StateError:
-        row = f"the row of stage {stage}, items {lo} to {hi - 1}"
-        return StateError(f"{self.path}: {row}, was damaged during this run; the same command evaluates it again")
+    def _check(self, *row: Any) -> None:
+        """Raise StateError if a row does not have its checksum: all had when the journal was opened."""
+        if self._checksum(*row[:-1]) != row[-1]:
+            where = f"{self.path}: the row of stage {row[0]}, items {row[2]} to {row[3] - 1}"
+            raise StateError(f"{where}, was damaged during this run; the same command evaluates it again")
 
     def rows(self) -> list[tuple[int, bytes, range, int]]:
         """Return stage, digest, items and attempt of every row."""

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 from optitrip.runtime.imports import check_same_module, import_paths, source_hash
 from optitrip.runtime.tracebacks import with_trace

@@ -12,7 +12,7 @@ from optitrip.core.point import Point
 from optitrip.core.progress import Curve, Progress
 from optitrip.core.table import StartPoint, Table
 from optitrip.loss.objective import Capabilities
-from optitrip.output.answer import Answer
+from optitrip.output.outcome import Answer
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:

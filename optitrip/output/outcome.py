@@ -1,16 +1,93 @@
-"""The outcome of a command: the same facts for the table, for `--json` and for MLflow."""
+"""The answer of a sweep, and the outcome of a command: the same facts for the table, for `--json` and for MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
+from optitrip.core.arrays import Array
 from optitrip.core.notice import Notice
 from optitrip.core.progress import Partial
-from optitrip.output.answer import Answer
 from optitrip.output.text import finite
+
+Rows = list[tuple[str, str]]
+Table = tuple[list[str], list[list[str]]]
+"""The headings of columns, and the rows below them."""
+Draw = Callable[[], bytes]
+"""A function that returns the contents of a file, e.g. a picture."""
+File = tuple[str, Draw]
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Answer(Partial, ABC):
+    """The base class of answers, one a method; an answer overrides what it has more of than nothing."""
+
+    images: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    """Images of `image_source` by title, if the objective can draw them."""
+
+    @property
+    @abstractmethod
+    def items(self) -> int:
+        """The number of items that it covers."""
+
+    @property
+    @abstractmethod
+    def failures(self) -> Mapping[str, int]:
+        """The number of failures by kind."""
+
+    @abstractmethod
+    def files(self, name: str) -> Iterator[File]:
+        """Yield its files, for a sweep of this name; pictures, which may fail, come last."""
+
+    @property
+    def report(self) -> Mapping[str, float]:
+        """The objective's further figures."""
+        return {}
+
+    @property
+    def image_source(self) -> Mapping[str, Any]:
+        """Values by variable that the objective may turn into images."""
+        return {}
+
+    def table(self) -> Table | None:
+        """Return a table to print below the answer."""
+        return None
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures that MLflow charts."""
+        return {}
+
+    def message(self) -> str:
+        """Return what the user must know, e.g. the first failure as the loss raised it; empty if all is well."""
+        return ""
+
+    def pictures(self) -> list[Draw]:
+        """Return functions that draw the pictures of a notebook."""
+        return []
+
+    def _repr_html_(self) -> str:
+        """Return the text with pictures below it, for notebooks; a picture that cannot be drawn is left out."""
+        blocks = [f"<pre>{escape(repr(self))}</pre>"]
+        for draw in self.pictures():
+            with suppress(Exception):
+                blocks.append(f'<img src="data:image/png;base64,{base64.b64encode(draw()).decode()}">')
+        return "\n".join(blocks)
+
+
+def figure_rows(figures: Mapping[str, float]) -> Rows:
+    """Return a line of the short table for each figure, with an accuracy as a percentage."""
+    rows: Rows = []
+    for name, value in figures.items():
+        percent = name.endswith("accuracy") and 0 <= value <= 1
+        rows.append((name.replace("_", " "), f"{100 * value:.2f} %" if percent else f"{value:.6g}"))
+    return rows
+
 
 Status = Literal["finished", "stopped", "failed", "shard"]
 """Status: finished; stopped and resumable, with the best so far; ended without an answer; one shard of it finished."""
@@ -29,8 +106,8 @@ class Outcome:
     """Number of items that the answer covers."""
     evaluated: int
     """Number of these that this command evaluated; the others were in the journal."""
-    seconds: float
     phases: Mapping[str, float]
+    """Seconds by phase."""
     items_per_second: float | None
     state_dir: str | None
     answer: Answer | None = None
@@ -39,7 +116,6 @@ class Outcome:
     no_answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Fields for `--json` in place of an answer."""
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
-    report: Mapping[str, float] = field(default_factory=dict[str, float])
     memory: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
     """Peaks of resident memory, in bytes: `driver_bytes`, and `worker_bytes` of the largest worker."""
     mlflow: Mapping[str, str] | None = None
@@ -54,10 +130,13 @@ class Outcome:
     def failed(self) -> int:
         return sum(self.failures.values())
 
+    @property
+    def seconds(self) -> float:
+        return sum(self.phases.values())
+
     def to_json(self) -> dict[str, Any]:
-        found = self.best.fields(None) if self.best else dict(self.no_answer)
-        if self.answer:
-            found = self.answer.fields(Path(self.state_dir) if self.state_dir else None)
+        found = self.answer or self.best
+        folder = Path(self.state_dir) if self.answer and self.state_dir else None
         return {
             "name": self.name,
             "identity": self.identity,
@@ -65,14 +144,14 @@ class Outcome:
             "items": self.items,
             "evaluated": self.evaluated,
             "failed": self.failed,
-            "failures": dict(self.failures),
+            "failures": self.failures,
             "seconds": round(self.seconds, 3),
             "phases": {phase: round(seconds, 3) for phase, seconds in self.phases.items()},
-            "memory": dict(self.memory),
+            "memory": self.memory,
             "items_per_second": None if self.items_per_second is None else round(self.items_per_second, 1),
-            **found,
-            "report": finite(self.report),
+            **(found.fields(folder) if found else self.no_answer),
+            "report": finite(self.answer.report) if self.answer else {},
             "state_dir": self.state_dir,
-            "mlflow": None if self.mlflow is None else dict(self.mlflow),
+            "mlflow": self.mlflow,
             "notices": [vars(notice) for notice in self.notices],
         }

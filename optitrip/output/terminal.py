@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group
@@ -36,16 +37,14 @@ class LiveLine(Observer):
         self._bar = RichProgress(words, bar, console=console, expand=True, refresh_per_second=4, transient=True)
         self._bar.add_task("", total=counted.total, visible=False)
         (self._task,) = self._bar.tasks
-        self._is_main = False
         self._printed_at = time.monotonic()
 
     def stage(self, method: Method) -> None:
         self._counted.stage(method)
-        self._is_main = method.main
         self._bar.reset(self._task.id, completed=self._counted.done)
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        if not self._is_main:
+        if not self._counted.is_main:
             return
         self._counted.parts(written, new=new)
         # The bar's rate is a recent one: an average over the whole run would include the start of Ray for minutes.
@@ -69,11 +68,9 @@ class LiveLine(Observer):
             words += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {time_left} left"
         self._bar.update(self._task.id, description=words, visible=self._counted.done > 0)
 
-    @contextmanager
-    def show(self) -> Generator[None]:
-        """Show the line on the terminal, if stderr is one, until the body ends."""
-        with self._bar if self._console.is_terminal else nullcontext():
-            yield
+    def show(self) -> AbstractContextManager[Any]:
+        """Return a context that shows the line on the terminal, if stderr is one."""
+        return self._bar if self._console.is_terminal else nullcontext()
 
 
 class Messages(Observer):
@@ -133,22 +130,19 @@ def summary(outcome: Outcome) -> Group:
     if outcome.state_dir:
         rows.append(("files", outcome.state_dir))
     if outcome.mlflow:
-        rows.append(("MLflow", f"experiment {outcome.mlflow['experiment']}, run {outcome.mlflow['run_id']}"))
-        rows.append(("", "optitrip ui shows it"))
+        where = f"experiment {outcome.mlflow['experiment']}, run {outcome.mlflow['run_id']}"
+        rows += [("MLflow", where), ("", "optitrip ui shows it")]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows:
         table.add_row(name, Text(text))
-    below = outcome.answer.table() if outcome.answer else None
-    return Group(table, "", textbook_table(*below)) if below else Group(table)
-
-
-def textbook_table(heads: list[str], rows: list[list[str]]) -> Table:
-    """Return numbers in columns, as a textbook prints them."""
-    table = Table(box=box.ASCII2, show_edge=False, pad_edge=False, header_style="none")
+    if outcome.answer is None or (below := outcome.answer.table()) is None:
+        return Group(table)
+    heads, lines = below
+    numbers = Table(box=box.ASCII2, show_edge=False, pad_edge=False, header_style="none")  # as a textbook prints them
     for head in heads:
-        table.add_column(Text(head), justify="right" if head else "left", no_wrap=True)
-    for entries in rows:
-        table.add_row(*map(Text, entries))
-    return table
+        numbers.add_column(Text(head), justify="right" if head else "left", no_wrap=True)
+    for entries in lines:
+        numbers.add_row(*map(Text, entries))
+    return Group(table, "", numbers)

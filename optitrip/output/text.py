@@ -28,11 +28,6 @@ def show(value: Any) -> str:
     return reprlib.repr(value.item() if isinstance(value, np.generic | np.ndarray) else value)
 
 
-def figure(name: str, value: float) -> str:
-    """Return a figure of a report as text, an accuracy as a percentage."""
-    return f"{100 * value:.2f} %" if name.endswith("accuracy") and 0 <= value <= 1 else f"{value:.6g}"
-
-
 def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
     """Return figures for JSON, which has no NaN and no infinity."""
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}

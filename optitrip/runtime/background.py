@@ -6,40 +6,31 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-class BackgroundCall(Generic[T]):
-    """A call that starts at once in a thread of its own; `result` waits for it.
+class BackgroundCall(Future[T]):
+    """A call that starts at once in a thread of its own; `result` waits for it, and raises again what it raised.
 
     The thread is a daemon. Threads of `concurrent.futures` are awaited at exit, even after a third Ctrl-C. If `over` is
     given, the thread outlives a call that returned until this event is set.
     """
 
     def __init__(self, call: Callable[[], T], over: threading.Event | None = None) -> None:
-        self._call, self._over = call, over
-        self._future: Future[T] = Future()
-        threading.Thread(target=self._run, name="background call", daemon=True).start()
+        super().__init__()
 
-    def _run(self) -> None:
-        try:
-            self._future.set_result(self._call())
-        except BaseException as error:  # raised again by `result`
-            self._future.set_exception(error)
-            return
-        if self._over is not None:
-            self._over.wait()
+        def run() -> None:
+            try:
+                self.set_result(call())
+            except BaseException as error:
+                self.set_exception(error)
+            else:
+                if over is not None:
+                    over.wait()
 
-    @property
-    def done(self) -> bool:
-        """True once the call has returned or raised."""
-        return self._future.done()
-
-    def result(self) -> T:
-        """Wait for the call, and return its result or raise its exception."""
-        return self._future.result()
+        threading.Thread(target=run, name="background call", daemon=True).start()
 
     def abandon(self, release: Callable[[T], None]) -> None:
         """Release the result once it exists, without waiting here; only the end of this process waits for that."""

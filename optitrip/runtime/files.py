@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,7 @@ from optitrip.errors import StateError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file durably, under another name first, so that no reader ever sees half of it.
-
-    An OSError leaves an old file at `path` unchanged.
-    """
+    """Write a file durably, under another name first: no reader sees half of it, and an OSError leaves an old one."""
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:
         file.write(data)
@@ -38,10 +36,7 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
 
 
 def lock_folder(path: Path) -> BaseFileLock:
-    """Create a folder if needed and lock it; raise StateError if another command has locked it.
-
-    The system frees the lock if this process dies.
-    """
+    """Create a folder if needed and lock it until this process dies; raise StateError if another command has it."""
     path.mkdir(parents=True, exist_ok=True)
     # Without flock the library would leave a file that outlives a crash; the journal's epoch has to do there.
     lock = FileLock(path / "lock", timeout=0, fallback_to_soft=False, thread_local=False)
@@ -57,9 +52,11 @@ def lock_folder(path: Path) -> BaseFileLock:
     return lock
 
 
+def unused_path(path: Path, ending: str) -> Path:
+    """Return the first free one of `<path>.<ending>-1`, `<path>.<ending>-2` and so on."""
+    paths = (path.with_name(f"{path.name}.{ending}-{number}") for number in count(1))
+    return next(free for free in paths if not free.exists())
+
+
 def move_aside(path: Path) -> None:
-    """Rename a folder or file to the first free `.old-<number>`."""
-    number = 1
-    while (free := path.with_name(f"{path.name}.old-{number}")).exists():
-        number += 1
-    path.rename(free)
+    path.rename(unused_path(path, "old"))

@@ -32,11 +32,7 @@ def use_import_paths(paths: Sequence[str]) -> None:
 
 
 def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
-    """Check that this process has not loaded another module of this name, from another folder or since edited.
-
-    Raises:
-        InputError: if it has; Python would silently use the loaded one.
-    """
+    """Raise InputError if this process has loaded another module of this name, which Python would silently use."""
     loaded = getattr(sys.modules.get(name), "__file__", None)
     places = [Path(path, *name.split(".")) for path in paths]
     found = [file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]

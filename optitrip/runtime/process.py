@@ -1,4 +1,4 @@
-"""This process as a whole: its memory, its group, and a time limit on a piece of work."""
+"""This process as a whole: its memory, its group, signals to stop it, and a time limit on a piece of work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
-GRACE_SECONDS = 1.0
+from optitrip.errors import Stopped
 
 
 def peak_bytes() -> int | None:
@@ -47,7 +47,7 @@ def time_limit(seconds: float | None) -> Generator[None]:
     timer = threading.Timer(seconds, kill_group)
     timer.daemon = True
     timer.start()
-    faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True, file=2)
+    faulthandler.dump_traceback_later(seconds + 1.0, exit=True, file=2)
     try:
         yield
     finally:
@@ -59,3 +59,41 @@ def kill_group() -> None:
     if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
+
+
+class StopRequest:
+    """Records a first signal, which the driver's loop reads between slices; a second signal raises.
+
+    An exception raised from a handler would surface anywhere, and Ray's C code turns it into a SystemError.
+    """
+
+    def __init__(self, reply: str) -> None:
+        self._number, self._reply = 0, reply
+
+    def handle(self, number: int, _frame: object) -> None:
+        if self._number:
+            raise KeyboardInterrupt
+        self._number = number
+        with suppress(OSError):  # the terminal may be closed
+            os.write(2, self._reply.encode())
+
+    def raise_if_stopped(self) -> None:
+        """Raise `Stopped` with the signal's number if a signal has arrived."""
+        if self._number:
+            raise Stopped(f"stopped by {signal.Signals(self._number).name}", self._number)
+
+
+@contextmanager
+def stop_signals(reply: str = "") -> Generator[StopRequest]:
+    """Turn these signals into requests to stop; the first one is answered with `reply` on stderr."""
+    request = StopRequest(reply)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # a terminal was closed; Windows has none, nohup ignores it
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        numbers.append(hangup)
+    before = {number: signal.signal(number, request.handle) for number in numbers}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

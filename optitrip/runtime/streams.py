@@ -1,4 +1,4 @@
-"""Output streams: a tolerant one for a closed terminal or pipe, and redirections of what a loss prints."""
+"""Output streams: one that tolerates a closed terminal or pipe, and redirections of what a loss prints."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ KEPT = 10_000
 
 
 class TolerantStream:
-    """A text stream that ignores a closed pipe or terminal: that is no reason to lose a sweep.
-
-    Once writing fails, further output is discarded, also at the end of the process.
-    """
+    """A text stream that ignores a closed pipe or terminal, which is no reason to lose a sweep, and later output."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -58,7 +55,7 @@ class CapturedOutput(io.RawIOBase):
 
     def __init__(self, number: int) -> None:
         super().__init__()
-        self._number, self._start, self._cut = number, bytearray(), False
+        self._number, self._start = number, b""
 
     def writable(self) -> bool:
         return True
@@ -67,15 +64,12 @@ class CapturedOutput(io.RawIOBase):
         return self._number
 
     def write(self, data: Any, /) -> int:
-        room = KEPT - len(self._start)
-        output = bytes(data)
-        self._start += output[:room]
-        self._cut = self._cut or len(output) > room
-        return len(output)
+        self._start = (self._start + data)[: KEPT + 1]  # one byte more shows that something is left out
+        return len(data)
 
     @property
     def text(self) -> str:
-        return self._start.decode(errors="replace") + ("..." if self._cut else "")
+        return self._start[:KEPT].decode(errors="replace") + ("..." if len(self._start) > KEPT else "")
 
 
 @contextmanager

@@ -32,8 +32,8 @@ def with_trace(what: str, error: BaseException) -> str:
     trace = error.__traceback__
     while trace and trace.tb_next and is_internal_frame(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
-    lines = traceback.format_exception(type(error), error, trace)
-    return f"{what}:\n{''.join(lines).rstrip()}"
+    lines = "".join(traceback.format_exception(type(error), error, trace))
+    return f"{what}:\n{lines.rstrip()}"
 
 
 def is_internal_frame(file: str) -> bool:

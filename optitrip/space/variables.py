@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import nearest
 from optitrip.errors import Invalid
 from optitrip.space.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
 

@@ -16,7 +16,7 @@ from optitrip.core.part import Part
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Provenance
 from optitrip.journal.journal import Journal
-from optitrip.journal.tiling import missing
+from optitrip.journal.rows import missing
 from optitrip.store.lookup import restore_sweep
 from optitrip.store.state_dir import JOURNAL, StateDir, open_journal
 

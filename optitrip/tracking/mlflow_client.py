@@ -1,18 +1,25 @@
-"""Writes one MLflow run a sweep. The only file that imports mlflow."""
+"""Writes one MLflow run a sweep, in this process or in one of its own. The only file that imports mlflow."""
 
 from __future__ import annotations
 
 import logging
 import os
+import pickle
 import re
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+import optitrip
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +35,9 @@ QUIET = {
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Tag with MLflow's name for this kind of experiment."""
 BATCH, PARAM_LENGTH = 1_000, 500
+FOLDER = Path(optitrip.__file__).parents[1]
+# -P: a file of the user's in the working directory must not come before a library of the same name.
+PROGRAM = "import sys; sys.path.append(sys.argv[1]); from optitrip.tracking.mlflow_client import serve; serve()"
 
 Metric = tuple[str, float, int, int]
 """A key, a value, a step, and a time in milliseconds since 1970."""
@@ -35,37 +45,20 @@ Metric = tuple[str, float, int, int]
 
 @dataclass(frozen=True)
 class Run:
-    """An MLflow run, as it is created or found again."""
+    """An MLflow run, as it is created or found again, in the store at `uri` and the experiment of this name."""
 
     uri: str
-    """URI of the tracking store."""
     experiment: str
-    """Name of the experiment, which is created if it does not exist."""
     name: str
     journal: str
     """Name of the journal, by which the run is found again."""
     params: Mapping[str, Any]
     """Parameters by dotted keys; they never change."""
     tags: Mapping[str, str]
-    """Tags beside the state."""
-
-
-class TrackingClient(Protocol):
-    """Writes one run, in this process or another; every method raises whatever MLflow raises."""
-
-    def begin(self, run: Run) -> str:
-        """Create the run, or find it if the sweep was started before; return its id."""
-        ...
-
-    def log(self, metrics: Sequence[Metric]) -> None:
-        """Log metrics of the run."""
-
-    def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
-        """Log files by absolute paths, and how the run ended: optitrip's state, MLflow's status, a note in Markdown."""
 
 
 class InProcessClient:
-    """A tracking client in this process."""
+    """A tracking client in this process. Every method raises whatever MLflow raises."""
 
     _client: MlflowClient
     _run_id: str
@@ -80,6 +73,7 @@ class InProcessClient:
             logging.getLogger(name).setLevel(logging.ERROR)
 
     def begin(self, run: Run) -> str:
+        """Create the run, or find it if the sweep was started before; return its id."""
         self.prepare()
         from mlflow import MlflowClient
         from mlflow.entities import Param, RunTag
@@ -108,11 +102,87 @@ class InProcessClient:
             self._client.log_batch(self._run_id, metrics=entities[start : start + BATCH])
 
     def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
+        """Log files by absolute paths, and how the run ended: optitrip's state, MLflow's status, a note in Markdown."""
         for file in files:
             self._client.log_artifact(self._run_id, file)
         for key, value in {"optitrip.state": state, "mlflow.note.content": note}.items():
             self._client.set_tag(self._run_id, key, value)
         self._client.set_terminated(self._run_id, status)
+
+
+class SubprocessClient(AbstractContextManager["SubprocessClient"]):
+    """A tracking client that runs MLflow in a process of its own, which imports it at once: that takes seconds.
+
+    In a thread of the driver the import would take its time from the driver: one thread computes at a time. Requests
+    and answers are pickles in pipes, one at a time. The process ends with this one, however that ends, since its pipe
+    is then closed.
+    """
+
+    def __init__(self) -> None:
+        self._pending = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", PROGRAM, str(FOLDER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the driver
+        )
+
+    def begin(self, run: Run) -> str:
+        return self._call("begin", run)
+
+    def log(self, metrics: Sequence[Metric]) -> None:
+        self._call("log", [tuple(metric) for metric in metrics])  # plain: the process need not import what made them
+
+    def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
+        self._call("conclude", state, status, files, note)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """Call a method in the process; raise RuntimeError with the message of what it raised, or if it has ended."""
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None
+        assert answers is not None
+        with self._pending:
+            try:
+                requests.write(pickle.dumps((method, arguments)))
+                requests.flush()
+                answer, error = pickle.load(answers)
+            except (OSError, EOFError, ValueError):  # ValueError: the pipe was closed
+                raise RuntimeError("its process has ended") from None
+        if error is not None:
+            raise RuntimeError(error)
+        return answer
+
+    def __exit__(self, *_: object) -> None:
+        """Kill the process if it is idle; otherwise leave it: it exits by itself after the pending request."""
+        if self._pending.acquire(blocking=False):
+            self._process.kill()
+            self._process.communicate()
+            self._pending.release()
+
+
+TrackingClient = InProcessClient | SubprocessClient
+
+
+def serve() -> None:
+    """Answer requests in the process until there are no more."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it ends with the driver, which may still have something to send
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what MLflow prints is no answer
+    client = InProcessClient()
+    with suppress(Exception):  # raised again, and reported, by the first request
+        client.prepare()
+    with suppress(EOFError, OSError, pickle.UnpicklingError):  # the driver has ended, perhaps while it wrote a request
+        while True:
+            method, arguments = pickle.load(sys.stdin.buffer)
+            try:
+                answer = (getattr(client, method)(*arguments), None)
+            except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
+                answer = (None, str(error).strip() or repr(error))
+            answers.write(pickle.dumps(answer))
+            answers.flush()
+    os._exit(0)  # at a normal exit Python would complain about an answer that nobody reads
 
 
 def make_store(uri: str) -> None:

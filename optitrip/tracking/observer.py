@@ -19,8 +19,10 @@ from optitrip.core.method import Method
 from optitrip.core.observer import InOrder, Observer, Times, Written
 from optitrip.core.part import Part
 from optitrip.core.progress import Curve, MetricPoint
+from optitrip.journal.facts import RecordedRun
 from optitrip.tracking.mlflow_client import BATCH, Run, TrackingClient
 
+MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 PAUSE_SECONDS = 1.0
 
 
@@ -76,35 +78,24 @@ class MlflowObserver(Observer):
             self._queue.put(point)
 
     def finish(
-        self, state: str, status: str, figures: Callable[[], Mapping[str, float]], files: Sequence[Path], note: str
-    ) -> dict[str, str] | None:
-        """Deliver what is left, the files and the final figures.
-
-        Args:
-            state: "finished", "stopped" or "failed", for the tag.
-            status: MLflow's word for it.
-            figures: computes the final figures once everything else is delivered. They are logged at step 0, so that
-                MLflow's page draws bars; the newest ones count.
-            files: files to log as artifacts.
-            note: Markdown, shown at the top of the run's page.
-
-        Returns:
-            Where the run is, or None if it is incomplete; then `error` says why.
-        """
+        self, state: str, figures: Callable[[], Mapping[str, float]], files: Sequence[Path], note: str
+    ) -> RecordedRun | None:
+        """Deliver what is left, the `figures` last; return where the run is, or None and set `error` if that fails."""
         self._send([*self._end, None])
         self._thread.join()
         if self._run_id is None:  # MLflow did not answer the thread, so nobody waits for an answer a second time
             return None
         self.error = None
         try:
-            self._client.conclude(state, status, [str(file.absolute()) for file in files], note)
+            self._client.conclude(state, MLFLOW_STATUS[state], [str(file.absolute()) for file in files], note)
             self._client.log(self._undelivered)
             now = time.time_ns() // 1_000_000
+            # At step 0, so that MLflow's page draws bars; the newest ones count.
             self._client.log([(metric_name(key), value, 0, now) for key, value in figures().items()])
         except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
             self.error = error
             return None
-        return {"tracking_uri": self.run.uri, "experiment": self.run.experiment, "run_id": self._run_id}
+        return RecordedRun(self.run.uri, self.run.experiment, self._run_id)
 
     def _deliver(self) -> None:
         """Send points about once a second until None ends the queue; once MLflow failed, only collect them."""

@@ -1,13 +1,16 @@
-"""Starts and finishes the MLflow run of a sweep."""
+"""Starts and finishes the MLflow run of a sweep, with final figures and a description in Markdown."""
 
 from __future__ import annotations
 
 import getpass
+import shlex
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 import optitrip
 from optitrip.config.sweep import Sweep
@@ -17,13 +20,10 @@ from optitrip.core.observer import Observer
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Delivered, RecordedRun
 from optitrip.output.outcome import Outcome
-from optitrip.runtime.stopwatch import Stopwatch
-from optitrip.store.state_dir import StateDir
+from optitrip.runtime.clock import Stopwatch
+from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
 from optitrip.tracking.observer import MlflowObserver, tracking_uri
-from optitrip.tracking.summary import figures
-
-MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> MlflowObserver | None:
@@ -40,9 +40,11 @@ def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> Mlflo
         "optitrip.version": optitrip.__version__,
         "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
-        "mlflow.user": user(),
+        "mlflow.user": "unknown",
         **{f"mlflow.source.git.{key}": value for key, value in git(sweep.folder).items()},
     }
+    with suppress(OSError, KeyError):  # a container without an entry for its user
+        tags["mlflow.user"] = getpass.getuser()
     run = Run(uri, experiment, sweep.label, state.journal.name, params, tags)
     return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve)
 
@@ -51,8 +53,8 @@ def finish_run(
     tracker: MlflowObserver | None,
     state: StateDir,
     outcome: Outcome,
+    sweep: Sweep,
     files: Sequence[Path],
-    text: str,
     phases: Stopwatch,
     observer: Observer,
 ) -> dict[str, str] | None:
@@ -62,12 +64,11 @@ def finish_run(
         return recorded.to_json() if recorded else None
 
     def final_figures() -> dict[str, float]:
-        now = replace(outcome, phases=phases.seconds, seconds=phases.total)
-        return figures(now) if outcome.status == "finished" else {}
+        return figures(replace(outcome, phases=phases.seconds)) if outcome.status == "finished" else {}
 
     with phases.time("mlflow"):
-        where = tracker.finish(outcome.status, MLFLOW_STATUS[outcome.status], final_figures, files, text)
-    if where is None:
+        recorded = tracker.finish(outcome.status, final_figures, files, note(outcome, sweep))
+    if recorded is None:
         lines = str(tracker.error).strip().splitlines() or [repr(tracker.error)]
         failed = f"recording in MLflow at {tracker.run.uri} failed ({lines[0][:200]}). "
         stored = f"The answer is stored in {state.path}; the same command records it later."
@@ -76,19 +77,11 @@ def finish_run(
         return None
     with suppress(Stopped):  # delivered again next time, which MLflow does not notice
         if outcome.status == "finished":
-            delivered = Delivered(outcome.items, tracker.run.uri, tracker.run.experiment)
-            state.journal.note(RecordedRun(**where), delivered)
+            state.journal.note(recorded, Delivered(outcome.items, tracker.run.uri, tracker.run.experiment))
         else:
             state.journal.forget(Delivered)
-            state.journal.note(RecordedRun(**where))
-    return where
-
-
-def user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without an entry for its user
-        return "unknown"
+            state.journal.note(recorded)
+    return recorded.to_json()
 
 
 def git(folder: Path) -> dict[str, str]:
@@ -106,3 +99,42 @@ def git(folder: Path) -> dict[str, str]:
         }
     except (OSError, subprocess.SubprocessError):
         return {}
+
+
+def figures(outcome: Outcome) -> dict[str, float]:
+    """Return the final figures by MLflow's keys; those that are not finite are left out."""
+    table: dict[str, float] = {}
+    if outcome.answer:
+        report = {f"report/{name}": value for name, value in outcome.answer.report.items()}
+        table = {**outcome.answer.metrics(), **report}
+    table |= {f"phase/{name}": seconds for name, seconds in outcome.phases.items()}
+    table |= {f"memory/{name}": float(peak) for name, peak in outcome.memory.items() if peak is not None}
+    table |= {"failed": float(outcome.failed), "seconds": outcome.seconds}
+    if outcome.items_per_second is not None:
+        table["items_per_second"] = outcome.items_per_second
+    return {name: value for name, value in table.items() if np.isfinite(value)}
+
+
+def note(outcome: Outcome, sweep: Sweep) -> str:
+    """Return the description of the run's page, in Markdown."""
+    warnings = [f"- {notice.text}" for notice in outcome.notices if notice.level == "warning"]
+    end = ["", "**Warnings**", "", *warnings] if warnings else []
+    if outcome.status != "finished" or outcome.answer is None:
+        return "\n".join([outcome.message or outcome.status, *end])
+    lines = [f"**{outcome.name}**: {outcome.items:,} {outcome.unit}, {outcome.failed:,} failed", ""]
+    # As code, so that Markdown shows signs instead of interpreting them.
+    rows = [[name, f"`{value}`" if set(value) & set("[]*_<>|") else value] for name, value in outcome.answer.rows()]
+    lines += markdown(["", ""], rows)
+    if table := outcome.answer.table():
+        lines += ["", *markdown(*table)]
+    if sweep.lines.path is not None:  # else of Python values, which no file holds
+        overrides = [f"--set {shlex.quote(override)}" for override in sweep.overrides]
+        command = " ".join(["optitrip sweep", SWEEP_FILE, *overrides])
+        end += ["", f"To get the same answer again, run `{command}` with the file from the artifacts."]
+    return "\n".join([*lines, *end])
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(entry.strip().replace('|', '&#124;') for entry in line)} |" for line in lines]

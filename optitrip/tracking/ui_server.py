@@ -13,25 +13,21 @@ from contextlib import suppress
 from pathlib import Path
 
 from optitrip.errors import InputError, Stopped
-from optitrip.runtime.signals import stop_signals
+from optitrip.runtime.process import stop_signals
 from optitrip.tracking.mlflow_client import QUIET
 from optitrip.tracking.observer import tracking_uri
 
 START_SECONDS = 120
+# Both switch off language models: MLflow opens their pages by default, and their jobs take half of the start.
 PAGE = "#/experiments?workflowType=machine_learning"
-"""Page for models in training; without it MLflow opens its pages for language models."""
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-"""Switches off processes for jobs of language models: they take half of the start."""
 LINES_SHOWN = 15
 
 
 def serve(port: int) -> int:
     """Run MLflow's server at 127.0.0.1 until interrupted; return its exit status.
 
-    What the server prints is shown only if it does not start: a page of warnings and workers is of no use to a reader.
-
-    Raises:
-        InputError: if the store is itself a server, does not exist yet, or the port is taken.
+    Raises InputError if the store is itself a server, does not exist yet, or the port is taken.
     """
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
@@ -44,6 +40,7 @@ def serve(port: int) -> int:
     print(f"starting MLflow's server on {uri} ...", file=sys.stderr, flush=True)
     # One worker: four of them, MLflow's default, take half a minute to start on two cores.
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    # What it prints is shown only if it does not start: a page of warnings is of no use to a reader.
     with stop_signals() as stop, tempfile.TemporaryFile() as output:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
@@ -63,22 +60,17 @@ def serve(port: int) -> int:
                 time.sleep(0.2)
         except Stopped:
             return 0
-        finally:
-            end_all(server)
+        finally:  # ending the server alone would leave the processes that it started
+            if hasattr(os, "killpg"):
+                with suppress(ProcessLookupError):
+                    os.killpg(server.pid, signal.SIGTERM)
+            else:
+                server.terminate()
+            server.wait()
         output.seek(0)
         lines = output.read().decode(errors="replace").splitlines()[-LINES_SHOWN:]
         print("\n".join(lines), file=sys.stderr)
         return server.returncode
-
-
-def end_all(server: subprocess.Popen[bytes]) -> None:
-    """End the server and the processes it started; ending it alone would leave them serving."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-    else:
-        server.terminate()
-    server.wait()
 
 
 def listening(port: int) -> bool:

@@ -41,7 +41,7 @@ from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.route import search_route
-from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.runtime.clock import Stopwatch
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 

@@ -300,7 +300,7 @@ def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
 
         def wait(self, timeout: float) -> list[Done | Failed]:
             self.waits += 1
-            while self.waits == 8 and (starting := executors._starting) is not None and not starting.done:
+            while self.waits == 8 and (starting := executors._starting) is not None and not starting.done():
                 time.sleep(0.01)
             return [replace(o, seconds=5.0) if isinstance(o, Done) else o for o in super().wait(timeout)]
 

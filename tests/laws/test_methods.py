@@ -29,7 +29,7 @@ from examples import (
 from optitrip.core.failures import DIED, Record
 from optitrip.core.method import merged
 from optitrip.core.part import Part
-from optitrip.journal.row_batches import RowBatch
+from optitrip.journal.rows import decode
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.shared.report import Report
@@ -44,7 +44,7 @@ def decoded(parts: list[Part]) -> list[Part]:
     rows = [
         (part.items.start, part.items.stop, part.columns_bytes(), part.failures.to_bytes(), 0, 0, 0) for part in parts
     ]
-    return RowBatch.decode(rows, few=1).parts
+    return decode(rows, few=1).parts
 
 
 @cache

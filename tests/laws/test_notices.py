@@ -194,7 +194,7 @@ def test_progress_keeps_no_failures() -> None:
     progress.stage(search(20))
     failed = Part(range(20), {}, Failures.of(dict.fromkeys(range(0, 20, 2), "nan")))
     progress.parts([(failed, Times([0], [0]))], new=True)
-    assert vars(progress) == {"total": 20, "done": 20, "new": 20, "_is_main": True}
+    assert vars(progress) == {"total": 20, "done": 20, "new": 20, "is_main": True}
 
 
 def test_an_interrupted_search_has_the_best_so_far() -> None:

@@ -39,7 +39,7 @@ from optitrip.core.observer import Observer
 from optitrip.core.point import Point
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
 from optitrip.executors.manager import executors
-from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION
+from optitrip.journal.database import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.structured import DeltasAgreement
 from optitrip.methods.search.method import Search
@@ -52,7 +52,7 @@ from optitrip.space.candidates import Candidates
 from optitrip.space.distributions import ndtri
 from optitrip.space.variables import Space
 from optitrip.store.lookup import read, resolve
-from optitrip.tracking.mlflow_client import Metric, Run
+from optitrip.tracking.mlflow_client import InProcessClient, Metric, Run
 
 HERE = Path(__file__).parent
 METHODS = {word: make for word, make in examples.METHODS.items() if word != "count"}
@@ -641,7 +641,7 @@ def test_contents_of_files(folder: Path) -> Any:
     }
 
 
-class Recording:
+class Recording(InProcessClient):
     """Keeps the keys of what MLflow would be told."""
 
     def __init__(self) -> None:

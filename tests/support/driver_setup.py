@@ -15,8 +15,7 @@ from optitrip.driver.settings import Services, Settings
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
-from optitrip.runtime.clock import SYSTEM, Clock
-from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.runtime.clock import SYSTEM, Clock, Stopwatch
 
 MEMORY = Path(":memory:")
 AT_ONCE = Settings(write_seconds=0.0)

@@ -25,7 +25,7 @@ SLOW = (
     "tests/unit/methods/test_stop_rule.py",
     "tests/unit/objectives/test_download.py",
     "tests/unit/output/test_figures.py",
-    "tests/unit/runtime/test_stopwatch.py",
+    "tests/unit/runtime/test_clock.py",
     "tests/unit/samplers/test_halton.py::test_resuming",
     "tests/unit/scheduler/test_plan.py::test_every_item_is_done_exactly_once",
     "tests/unit/scheduler/test_plan.py::test_slices_hold_whole_blocks",

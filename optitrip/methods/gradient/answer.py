@@ -17,8 +17,8 @@ from optitrip.core.progress import Progress
 from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient
 from optitrip.methods.gradient.route import GradientResults
-from optitrip.output.answer import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.formats import npz_bytes, point_bytes
+from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.text import finite, first_failure, variable_rows
 from optitrip.space.variables import arguments
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.output.figures import even_scale, images_png, new_figure, png
+from optitrip.output.formats import even_scale, images_png, new_figure, png
 
 MOST_BARS, MOST_VARIABLES = 200, 12
 

@@ -18,9 +18,8 @@ from optitrip.core.progress import MetricPoint, Progress
 from optitrip.methods.search.figures import losses_png
 from optitrip.methods.search.method import kept_indices
 from optitrip.methods.search.route import SearchResults
-from optitrip.output.answer import Answer, Draw, File, Rows, figure_rows
-from optitrip.output.figures import images_png
-from optitrip.output.formats import parquet_bytes, point_bytes
+from optitrip.output.formats import images_png, parquet_bytes, point_bytes
+from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
 from optitrip.output.text import finite, first_failure, show, variable_rows
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import arguments

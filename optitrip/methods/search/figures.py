@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from optitrip.methods.search.method import SearchResult
-from optitrip.output.figures import new_figure, png
+from optitrip.output.formats import new_figure, png
 
 DOTS = 20_000
 

@@ -163,10 +163,7 @@ class Search(PointMethod[Candidates]):
         sides = [whole.columns, *(part.columns for part in retried)]
         kept = kept_indices(whole.items, self.keep_all)
         places = [slice(*np.searchsorted(kept, [part.items.start, part.items.stop])) for part in retried]
-        columns: dict[str, Array] = {}
-        for name in sorted({name for side in sides for name in side if name == "loss" or name.startswith(KEPT)}):
-            updates = [(place, part.columns.get(name)) for place, part in zip(places, retried, strict=True)]
-            columns[name] = overwritten(whole.columns.get(name), len(kept), updates)
+        columns = overwritten(sides, len(kept), places, "loss", KEPT)
         best = joined(sides, BEST + "loss", BEST)
         order = np.argsort(best[BEST + "index"], kind="stable")
         best = without_prefix({name: column[order] for name, column in best.items()}, BEST)

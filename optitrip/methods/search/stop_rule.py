@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from optitrip.core.method import StopRule
 from optitrip.core.observer import InOrder, Times
 from optitrip.core.part import Part
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from optitrip.methods.search.method import Search, SearchResult
 
 
-class SearchStopRule:
+class SearchStopRule(StopRule):
     """The rule of `target_loss` and `no_improvement`."""
 
     def __init__(self, search: Search) -> None:
-        self.items = search.items
+        super().__init__(search.items)
         self._sign, self._target, self._allowed = search.sign, search.target_loss, search.no_improvement
         self._order = InOrder()
         self._best = float("inf")

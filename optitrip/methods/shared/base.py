@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from optitrip.core.arrays import Array, joined
+from optitrip.core.arrays import Array, joined, overwritten
 from optitrip.core.failures import Failures, Problems
-from optitrip.core.method import NOTHING, AllItems, Items, Method, Points, StopRule
-from optitrip.core.part import Part, adjacent, placed
+from optitrip.core.method import Items, Method, Points, StopRule
+from optitrip.core.part import Part, adjacent, failures_replaced
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation
@@ -31,20 +31,24 @@ class MethodBase:
     """A column that every part has; others may be missing where all items of a part failed."""
 
     def stop_rule(self: Method) -> StopRule:
-        return AllItems(self.items)
+        return StopRule(self.items)
 
     def prepare(self, objective: Objective) -> Any:
         return objective
 
     @property
     def preparation(self) -> bytes:
-        return NOTHING
+        return b""
 
     def merge(self, *parts: Part) -> Part:
         return joined_part(parts, joined([part.columns for part in parts], self.common_column, ""))
 
     def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
-        return placed(whole, retried)
+        base = whole.items.start
+        places = [slice(part.items.start - base, part.items.stop - base) for part in retried]
+        sides = [part.columns for part in (whole, *retried)]
+        columns = overwritten(sides, len(whole.items), places, self.common_column, "")
+        return Part(whole.items, columns, failures_replaced(whole, retried))
 
 
 class PointMethod(MethodBase, Generic[P]):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, read_tables
 

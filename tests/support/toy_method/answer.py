@@ -10,7 +10,7 @@ from typing import Any
 
 from optitrip.core.part import Part
 from optitrip.core.progress import Progress
-from optitrip.output.answer import Answer, File, Rows, Table
+from optitrip.output.outcome import Answer, File, Rows, Table
 from optitrip.output.text import first_failure
 from optitrip.space.candidates import Candidates
 from toy_method.method import HITS, CountResult

@@ -89,7 +89,7 @@ class Rows:
 
 def come(executors: ExecutorManager) -> None:
     """Wait until workers on their way are there."""
-    while executors._starting is not None and not executors._starting.done:
+    while executors._starting is not None and not executors._starting.done():
         time.sleep(1e-3)
 
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from optitrip.config.locations import Lines
 from optitrip.config.sweep import Sweep
-from optitrip.core.differences import differences
-from optitrip.core.suggest import nearest
+from optitrip.core.differences import differences, nearest
 from optitrip.errors import InputError
 from optitrip.methods.search.spec import SearchConfig
 from optitrip.store.lookup import read

@@ -17,6 +17,7 @@ from examples import bits
 from optitrip.core.failures import Failures, Record
 from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
+from optitrip.journal.database import fact_checksum
 from optitrip.journal.facts import (
     Accepted,
     Created,
@@ -34,8 +35,7 @@ from optitrip.journal.facts import (
     SweepFact,
 )
 from optitrip.journal.journal import Journal
-from optitrip.journal.schema import fact_checksum
-from optitrip.journal.tiling import missing
+from optitrip.journal.rows import missing
 
 DIGEST = b"d" * 16
 

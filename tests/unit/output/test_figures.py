@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.figures import gradient_png
 from optitrip.methods.search.figures import losses_png
 from optitrip.objectives import Softmax
-from optitrip.output.figures import even_scale, html, images_png, rescaled
+from optitrip.output.formats import even_scale, images_png, rescaled
+from optitrip.output.outcome import Answer, Draw
 
 
 def pixels(png: bytes) -> Array:
@@ -112,7 +114,15 @@ def test_weights_of_a_classifier_are_images() -> None:
 
 def test_html_escapes_the_text() -> None:
     """Names may hold anything; a picture that cannot be drawn is left out."""
-    text = html("<lambda> & x", [lambda: b"png", lambda: b"1"[9:10] or {}["no picture"]])
+
+    class Shown:
+        def __repr__(self) -> str:
+            return "<lambda> & x"
+
+        def pictures(self) -> list[Draw]:
+            return [lambda: b"png", lambda: b"1"[9:10] or {}["no picture"]]
+
+    text = Answer._repr_html_(cast("Any", Shown()))
     assert "&lt;lambda&gt; &amp; x" in text
     assert text.count("<img") == 1
     assert '<img src="data:image/png;base64,cG5n">' in text

@@ -20,8 +20,7 @@ import pytest
 
 from driver_setup import Recording
 from mlflow_store import stored, told_to
-from optitrip.tracking.mlflow_client import QUIET
-from optitrip.tracking.subprocess_client import SubprocessClient
+from optitrip.tracking.mlflow_client import QUIET, SubprocessClient
 from tracked import LOSS, incomplete, run
 
 

@@ -1,10 +1,13 @@
-"""Decodes journal rows in bulk: building one part per row takes ten times as long as reading the rows."""
+"""The rows of a stage: which of them count, so that no item counts twice, and how they are decoded.
+
+They are decoded in bulk: building one part per row takes ten times as long as reading the rows.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,25 +24,46 @@ Row = tuple[int, int, bytes, bytes, int, int, int]
 A tuple, not a class, since there may be a million."""
 
 
+def chain(rows: Iterable[Any], start: int) -> Iterator[Any]:
+    """Yield the rows of a tiling from `start`, out of rows that begin with (lo, hi) and are in that order."""
+    longest: Any = None
+    lo, end = -1, start
+    for row in rows:
+        if row[0] >= end:
+            if longest is not None:
+                yield longest
+            longest, lo, end = row, row[0], row[1]
+        elif row[0] == lo:
+            longest, end = row, row[1]
+    if longest is not None:
+        yield longest
+
+
+def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:
+    """Return the ranges of [start, items) that a tiling lacks."""
+    starts = [start, *(tile.stop for tile in tiles)]
+    stops = [*(tile.start for tile in tiles), items]
+    return [range(lo, hi) for lo, hi in zip(starts, stops, strict=True) if lo < hi]
+
+
 class RowBatch(NamedTuple):
-    """Adjacent rows, decoded but not merged."""
+    """Adjacent rows, decoded but not merged: one part, or one for each row, and when each row was written."""
 
     parts: list[Part]
-    """One part whose columns are those of all rows, concatenated; one part per row where columns differ in kind."""
     times: Times
-    """Time of writing of each row, in milliseconds since 1970."""
 
-    @classmethod
-    def decode(cls, rows: Sequence[Row], few: int = FEW) -> RowBatch:
-        """Decode adjacent rows; up to `few` of them become one part each."""
-        starts, stops, columns, failures, written, *_ = zip(*rows, strict=True)
-        times = Times(starts, written)
-        joined = concatenated(columns) if len(rows) > few else None
-        if joined is None:
-            each = zip(starts, stops, columns, failures, strict=True)
-            return cls([Part.from_bytes(range(lo, hi), data, failed) for lo, hi, data, failed in each], times)
+
+def decode(rows: Sequence[Row], few: int = FEW) -> RowBatch:
+    """Decode adjacent rows; up to `few` of them, or rows whose columns differ in kind, become one part each."""
+    starts, stops, columns, failures, written, *_ = zip(*rows, strict=True)
+    joined = concatenated(columns) if len(rows) > few else None
+    if joined is None:
+        each = zip(starts, stops, columns, failures, strict=True)
+        parts = [Part.from_bytes(range(lo, hi), data, failed) for lo, hi, data, failed in each]
+    else:
         found = [Failures.from_bytes(failed) for failed in dict.fromkeys(failures)]
-        return cls([Part(range(starts[0], stops[-1]), joined, Failures().then(*found))], times)
+        parts = [Part(range(starts[0], stops[-1]), joined, Failures().then(*found))]
+    return RowBatch(parts, Times(starts, written))
 
 
 def concatenated(rows: Sequence[bytes]) -> dict[str, Array] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.runtime.stopwatch import Stopwatch
+from optitrip.runtime.clock import Stopwatch
 
 Tree = list["tuple[str, int, Tree]"]
 TREES: st.SearchStrategy[Tree] = st.recursive(
