@@ -25,9 +25,8 @@ from optitrip.tracking.runs import finish_run
 from optitrip.tracking.summary import note
 
 
-def make_answer(context: Context, result: Any) -> Answer:
+def with_images(context: Context, answer: Answer) -> Answer:
     """Return the answer, with pictures of its parameters or gradient if the objective can draw them."""
-    answer = context.sweep.spec.answer(context.sweep, result)
     try:
         return answer.with_images(context.objective.images(answer.image_source))
     except Exception as error:  # raised by the user's code; a sweep does not fail for want of a picture

@@ -77,7 +77,7 @@ def run_loaded(context: Context) -> Outcome:
                 if context.release:
                     context.executors.start_closing()
             with phases.time("files"):
-                answer = results.make_answer(context, result)
+                answer = results.with_images(context, result)
                 folder = stack.enter_context(results.result_folder(context, state.path, tracked=tracker is not None))
                 if folder is not None:
                     written = results.write_files(folder, sweep.name, answer, observers, unchanged=not driver.evaluated)

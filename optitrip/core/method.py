@@ -130,7 +130,7 @@ class Method(Items, Protocol):
 
 
 Route = Generator[Method, Any, Any]
-"""A generator that yields the methods of a sweep's stages, is sent their results, and returns the sweep's result.
+"""A generator that yields the methods of a sweep's stages, is sent their results, and returns the sweep's answer.
 
 It is pure: it depends on the sweep, on what the objective offers and on the results alone, so that resuming can replay
 it with the journal's results.

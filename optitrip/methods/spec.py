@@ -12,7 +12,6 @@ from optitrip.core.point import Point
 from optitrip.core.progress import Curve, Progress
 from optitrip.core.table import StartPoint, Table
 from optitrip.loss.objective import Capabilities
-from optitrip.output.answer import Answer
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
@@ -66,15 +65,7 @@ class MethodSpec(ABC, Generic[Config]):
 
     @abstractmethod
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        """Yield the stages; return their results.
-
-        Raises:
-            NoAnswer: if it cannot go on.
-        """
-
-    @abstractmethod
-    def answer(self, sweep: Sweep, found: Any) -> Answer:
-        """Make the answer from the results of the route."""
+        """Yield the stages; return the sweep's `Answer`. Raises NoAnswer if it cannot go on."""
 
     @abstractmethod
     def describe(self, sweep: Sweep) -> str:

@@ -40,7 +40,7 @@ from optitrip.executors.worker import Worker
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
-from optitrip.methods.search.route import search_route
+from optitrip.methods.search.spec import search_route
 from optitrip.runtime.stopwatch import Stopwatch
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space

@@ -32,7 +32,7 @@ from optitrip.core.part import Part
 from optitrip.journal.row_batches import RowBatch
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, kept_indices
-from optitrip.methods.shared.report import Report
+from optitrip.methods.shared import Report
 from optitrip.space.candidates import Candidates
 from quick_tests import examples
 

@@ -44,7 +44,7 @@ from optitrip.journal.schema import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.structured import DeltasAgreement
 from optitrip.methods.search.method import Search
-from optitrip.methods.shared.report import Report
+from optitrip.methods.shared import Report
 from optitrip.objectives import Rosenbrock
 from optitrip.runtime.imports import import_paths
 from optitrip.samplers import SAMPLERS

@@ -21,7 +21,7 @@ from optitrip.core.observer import Observers
 from optitrip.executors.serial import Serial
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, SearchResult
-from optitrip.methods.search.route import search_route
+from optitrip.methods.search.spec import search_route
 from optitrip.space.candidates import Candidates
 from optitrip.space.variables import Space
 

@@ -23,7 +23,7 @@ from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.methods.gradient.stencil import Stencil, stepped_title
-from optitrip.methods.shared.base import MethodBase
+from optitrip.methods.shared import MethodBase
 
 SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}
 """The sides of x on which the loss is computed, by scheme."""

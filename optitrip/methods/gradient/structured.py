@@ -20,7 +20,7 @@ from optitrip.loss.evaluation import stretches
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import Evaluation, NotANumber, as_batch
 from optitrip.methods.gradient.method import KINKS, Gradient
-from optitrip.methods.shared.consistency import Agreement, compared
+from optitrip.methods.shared import Agreement, compared
 from optitrip.runtime.tracebacks import record_of
 
 DELTA = {1: "delta_up", -1: "delta_down"}

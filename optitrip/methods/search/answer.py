@@ -15,11 +15,11 @@ from optitrip.core.arrays import Array
 from optitrip.core.observer import Times
 from optitrip.core.part import Part
 from optitrip.core.progress import MetricPoint, Progress
-from optitrip.methods.search.figures import losses_png
-from optitrip.methods.search.method import kept_indices
-from optitrip.methods.search.route import SearchResults
+from optitrip.methods.search.method import SearchResult, kept_indices
+from optitrip.methods.search.screening import Screening
+from optitrip.methods.shared import ReportResult
 from optitrip.output.answer import Answer, Draw, File, Rows, figure_rows
-from optitrip.output.figures import images_png
+from optitrip.output.figures import images_png, new_figure, png
 from optitrip.output.formats import parquet_bytes, point_bytes
 from optitrip.output.text import finite, first_failure, show, variable_rows
 from optitrip.space.candidates import Candidates
@@ -57,9 +57,14 @@ class Best:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchAnswer(Answer, SearchResults):
+class SearchAnswer(Answer):
     """The best of all candidates, and the losses of the others."""
 
+    result: SearchResult
+    screening: Screening | None
+    """How candidates were chosen for verification, if they were screened; the stored losses are the surrogate's."""
+    report_result: ReportResult
+    """The report of the winner; empty if the objective reports nothing."""
     candidates: Candidates
     ended: str = ""
     """Why the search has fewer candidates than it was asked for; empty if it has all."""
@@ -106,9 +111,8 @@ class SearchAnswer(Answer, SearchResults):
     def failures(self) -> dict[str, int]:
         counts = Counter(self.result.failures.counts())
         counts.update(self.screening.failures.counts() if self.screening else {})
-        if self.report_result and self.report_result.failures.count:
-            counts["report"] = self.report_result.failures.count
-        return dict(counts)
+        counts["report"] = self.report_result.failures.count
+        return {kind: count for kind, count in counts.items() if count}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         fields = self.best.fields(folder)
@@ -124,7 +128,7 @@ class SearchAnswer(Answer, SearchResults):
 
     @property
     def report(self) -> dict[str, float]:
-        return self.report_result.figures if self.report_result else {}
+        return self.report_result.figures
 
     @property
     def image_source(self) -> Mapping[str, Any]:
@@ -156,11 +160,11 @@ class SearchAnswer(Answer, SearchResults):
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
     def message(self) -> str:
-        screening, report = self.screening, self.report_result
+        screening = self.screening
         failed = (
             first_failure(self.result.failures, self.candidates)
             or first_failure(screening.failures if screening else None, self.candidates)
-            or first_failure(report.failures if report else None, self.candidates, self.index, "its report")
+            or first_failure(self.report_result.failures, self.candidates, self.index, "its report")
         )
         return "\n".join(filter(None, [self.ended, screening.doubt if screening else "", failed]))
 
@@ -247,3 +251,40 @@ class SearchCurve:
             MetricPoint(self._name, loss, step, times.at(step))
             for step, loss in zip(index[chosen].tolist(), loss[chosen].tolist(), strict=True)
         ]
+
+
+DOTS = 20_000
+
+
+def losses_png(result: SearchResult, title: str) -> bytes:
+    """Draw losses by index as dots, about `DOTS` at most, and the best so far as a line."""
+    finite = np.isfinite(result.loss)
+    index, loss = result.index[finite], result.loss[finite]
+    stride = 1 + len(index) // DOTS
+    figure = new_figure(8, 4.5)
+    axes = figure.add_subplot()
+    label = f"loss (every {stride:,}. shown)" if stride > 1 else "loss"
+    axes.plot(index[::stride], loss[::stride], ".", markersize=2, color="0.65", label=label, rasterized=True)
+    steps = np.append(result.incumbent_index, result.items - 1)
+    incumbents = np.append(result.incumbent_loss, result.incumbent_loss[-1])
+    axes.step(
+        steps, incumbents, where="post", color="C3", label="largest so far" if result.maximize else "smallest so far"
+    )
+    axes.plot(result.best_index[0], result.best_loss[0], "o", color="C3", markersize=5)
+    best = f"{result.best_loss[0]:.6g} at {int(result.best_index[0]):,}"
+    above = result.maximize
+    axes.annotate(
+        best, (result.best_index[0], result.best_loss[0]), (0, 8 if above else -8), textcoords="offset points",
+        ha="center", va="bottom" if above else "top", color="C3",
+        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
+    )  # fmt: skip
+    if len(loss):
+        # A few losses far from the rest would leave no room for the others.
+        low, high = np.quantile(loss, [0.005, 1] if result.maximize else [0, 0.995])
+        room = 0.1 * (high - low) or 1.0
+        if np.isfinite([low - room, high + room]).all():
+            axes.set_ylim(low - room, high + room)
+    axes.set(xlabel="candidate", ylabel="loss", title=title)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.legend(loc="lower right" if result.maximize else "upper right", framealpha=0.9)
+    return png(figure)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+import numpy as np
+from optitrip.core.arrays import Array
+from optitrip.errors import InputError
 import hashlib
 import math
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-
-from optitrip.core.arrays import Array
 from optitrip.core.suggest import nearest
-from optitrip.errors import InputError
-from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, read_tables
+
+PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+DEFAULT = "data/cifar-10-batches-bin"
+SHAPE = (32, 32, 3)
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+RECORDS, PIXELS = 10_000, 3_072
+FILES = (*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin")
+"""Five files of training images, then one of test images."""
+ADVICE = (
+    f"`optitrip data cifar10` fetches the binary version to {DEFAULT}, where sweeps look for it; or unpack it by hand "
+    f"from {PAGE} and set [objective.arguments] path to the folder of its files"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,33 @@ def digits() -> Images:
 
 
 def cifar10(folder: Path) -> Images:
-    """Load the 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10."""
-    train, test = read_tables(folder)
+    """Load the 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10 from the files of its "binary version".
+
+    A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
+    """
+    *train_tables, test = (read_table(folder / name) for name in FILES)
+    train = np.concatenate(train_tables)
     return Images(train[:, 1:], train[:, 0], test[:, 1:], test[:, 0], SHAPE, CLASSES)
+
+
+def read_table(file: Path) -> Array:
+    """Read the records of one file, uint8 of shape (10,000, 3,073): a label, then the red, green and blue planes, row by
+    row. Raises InputError if the file is missing, of another size, or holds labels above 9."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        if file.with_suffix("").exists():
+            raise InputError(
+                f"{file.parent.absolute()}: holds {file.stem}, of CIFAR-10's pickled \"python version\", which optitrip "
+                f"does not read; wanted {file.name}, of the binary version. {ADVICE}"
+            ) from None
+        raise InputError(f"{file.absolute()}: no such file. {ADVICE}") from None
+    except OSError as error:
+        raise InputError(f"{file.absolute()}: cannot be read: {error.strerror or error}. {ADVICE}") from None
+    size = RECORDS * (1 + PIXELS)
+    if len(content) != size:
+        raise InputError(f"{file.absolute()}: has {len(content):,} bytes, wanted {size:,}: truncated? {ADVICE}")
+    table = np.frombuffer(content, np.uint8).reshape(RECORDS, 1 + PIXELS)
+    if table[:, 0].max() > 9:
+        raise InputError(f"{file.absolute()}: has labels above 9, so it is not a CIFAR-10 file. {ADVICE}")
+    return table

@@ -13,7 +13,7 @@ from optitrip.core.method import Route, digest_of
 from optitrip.core.part import Part, failures_replaced
 from optitrip.errors import NoAnswer
 from optitrip.loss.returns import Evaluation
-from optitrip.methods.shared.base import PointMethod, joined_part
+from optitrip.methods.shared import PointMethod, joined_part
 from optitrip.space.candidates import Candidates
 
 HITS, EARLIEST = "hits", "earliest_hit"
