@@ -17,8 +17,7 @@ from optitrip.config.tables import FailuresTable, ObjectiveTable, RunTable, Stop
 from optitrip.core.point import Point
 from optitrip.errors import InputError
 from optitrip.methods.spec import MethodSpec
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 
 ALGORITHM = 2
 """Version of the algorithm, part of every identity; it goes up when a change to optitrip changes some answer."""

@@ -13,8 +13,8 @@ from optitrip.core.failures import RAISED, Failures, Problems
 from optitrip.core.method import NOTHING, AllItems, Items, Method, Points, Route, StopRule, digest_of
 from optitrip.core.part import Part, adjacent, placed
 from optitrip.errors import NoAnswer
+from optitrip.loss.evaluation import Evaluation
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation
 from optitrip.runtime.tracebacks import record_of
 
 P = TypeVar("P", bound=Points)

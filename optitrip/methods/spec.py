@@ -72,11 +72,8 @@ class MethodSpec(ABC, Generic[Config]):
         """Return the plan in a line, for `optitrip check`."""
 
     def check(self, config: Config, space: Space, stop: StopTable) -> None:
-        """Check that the configuration fits the space and the rules of [stop].
-
-        Raises:
-            Invalid: if it does not, with the path of the key in the sweep file.
-        """
+        """Check that the configuration fits the space and the rules of [stop]. Raises Invalid, with the path of the key
+        in the sweep file, if it does not."""
 
     def drawn(self, config: Config) -> bool:
         """Return whether candidates are drawn, so that every variable needs a distribution."""

@@ -1,4 +1,5 @@
-"""The space: named variables with shapes and distributions, and the map from the unit cube to their values."""
+"""The space: named variables with shapes and distributions, the map from the unit cube to their values, and the
+sequence of candidates that a sampler, a space and a seed make."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.suggest import nearest
 from optitrip.errors import Invalid
+from optitrip.samplers import SAMPLERS
 from optitrip.space.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
 
 LARGEST = 2**31
@@ -180,3 +182,28 @@ def arguments(values: Mapping[str, Array], row: int) -> dict[str, Any]:
 def as_python(value: Any) -> Any:
     """Return a NumPy scalar as its Python value, and anything else unchanged."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The endless sequence of candidates of a sweep, made by a sampler, a space and a seed."""
+
+    space: Space
+    seed: int
+    sampler: str = "random"
+
+    def values(self, items: range) -> dict[str, Array]:
+        unit = SAMPLERS[self.sampler].unit(self.seed, self.space.sizes, items)
+        return self.space.values(unit, len(items))
+
+    def sides(self, item: int) -> int:
+        return 1
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.values(range(item, item + 1))
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        return f"candidate {item}"
+
+    def describe(self) -> dict[str, Any]:
+        return {"space": self.space.describe(), "seed": self.seed, "sampler": self.sampler}

@@ -42,8 +42,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.spec import search_route
 from optitrip.runtime.stopwatch import Stopwatch
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
 SECONDS = 0.02

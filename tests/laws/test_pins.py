@@ -49,9 +49,8 @@ from optitrip.objectives import Rosenbrock
 from optitrip.runtime.imports import import_paths
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
-from optitrip.space.candidates import Candidates
 from optitrip.space.distributions import ndtri
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 from optitrip.store.start_point import read, resolve
 from optitrip.tracking.mlflow_client import Metric, Run
 

@@ -26,8 +26,7 @@ from optitrip.methods.search.screening import Verification
 from optitrip.methods.search.spec import search_route
 from optitrip.methods.shared import Agreement, Report
 from optitrip.samplers.random import permutation
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 from toy_method.method import Count, count_route
 
 HERE = str(Path(__file__).parent)

@@ -22,8 +22,7 @@ from optitrip.output.answer import Answer, Draw, File, Rows, figure_rows
 from optitrip.output.figures import images_png, new_figure, png
 from optitrip.output.formats import parquet_bytes, point_bytes
 from optitrip.output.text import finite, first_failure, show, variable_rows
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import arguments
+from optitrip.space.variables import Candidates, arguments
 
 BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses.png", "verified.parquet", "weights.png"
 """The names of its files."""

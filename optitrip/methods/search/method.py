@@ -20,11 +20,10 @@ from optitrip.core.failures import Failures
 from optitrip.core.method import digest_of, merged
 from optitrip.core.observer import InOrder, Times
 from optitrip.core.part import Part, failures_replaced
-from optitrip.loss.evaluation import stretches
+from optitrip.loss.evaluation import Evaluation, stretches
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation
 from optitrip.methods.shared import PointMethod, joined_part
-from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Candidates
 
 
 class SearchStopRule:
@@ -46,14 +45,11 @@ class SearchStopRule:
                     self.items = min(self.items, index + 1)
         if self._allowed is not None:
             for ready, _ in self._order.push([(part, Times([part.items.start], [0]))]):
-                self._improve(ready, self._allowed)
-
-    def _improve(self, part: Part, allowed: int) -> None:
-        for index, loss in incumbents(part, self._sign):
-            if loss < self._best:
-                self._end_before(index, allowed)
-                self._best, self._last_improvement = loss, index
-        self._end_before(part.items.stop, allowed)
+                for index, loss in incumbents(ready, self._sign):
+                    if loss < self._best:
+                        self._end_before(index, self._allowed)
+                        self._best, self._last_improvement = loss, index
+                self._end_before(ready.items.stop, self._allowed)
 
     def _end_before(self, index: int, allowed: int) -> None:
         """End the search if the candidates from the last improvement to before `index` are more than allowed."""

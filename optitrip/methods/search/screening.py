@@ -18,7 +18,7 @@ from optitrip.core.method import Method, digest_of
 from optitrip.core.part import Part
 from optitrip.methods.search.method import Search, SearchResult, improvements
 from optitrip.methods.shared import PointMethod, no_answer
-from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Candidates
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,8 @@ def by_candidate(failures: Failures, indices: Sequence[int]) -> Failures:
 
 
 def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Screening]]:
-    """Screen, verify, and verify more until no candidate that is left out could be the best.
-
-    Raises:
-        NoAnswer: if no screened loss, or no verified one, is finite.
-    """
+    """Screen, verify, and verify more until no candidate that is left out could be the best. Raises NoAnswer if no
+    screened loss, or no verified one, is finite."""
     found: SearchResult = yield replace(method, best=max(method.best, REACH))
     if not len(found.best_index):
         reason = f"none of the {found.items:,} candidates has a finite screened loss"
