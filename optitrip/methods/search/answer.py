@@ -122,8 +122,12 @@ class SearchAnswer(Answer):
         return fields
 
     def rows(self) -> Rows:
-        screened = [("screened", self.screening.words)] if self.screening else []
-        return [*self.best.rows(), *figure_rows(self.report), *screened]
+        rows = [*self.best.rows(), *figure_rows(self.report)]
+        if screening := self.screening:
+            margin = f"margin {screening.margin:.3g}" if np.isfinite(screening.margin) else "none left out"
+            verified = f"{len(screening.index):,} verified, largest error {screening.largest_error:.3g}"
+            rows.append(("screened", f"{screening.screen}: {verified}, {margin}"))
+        return rows
 
     @property
     def report(self) -> dict[str, float]:
@@ -159,13 +163,19 @@ class SearchAnswer(Answer):
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
     def message(self) -> str:
-        screening = self.screening
+        screening, doubt = self.screening, ""
+        if screening and not screening.certain:
+            doubt = (
+                f"the screen {screening.screen} was wrong by up to {screening.largest_error:.3g}, and the nearest "
+                f"candidate left out seems {screening.margin:.3g} behind the best: one of those may be better. To be "
+                "certain, choose another screen, or none."
+            )
         failed = (
             first_failure(self.result.failures, self.candidates)
             or first_failure(screening.failures if screening else None, self.candidates)
             or first_failure(self.report_result.failures, self.candidates, self.index, "its report")
         )
-        return "\n".join(filter(None, [self.ended, screening.doubt if screening else "", failed]))
+        return "\n".join(filter(None, [self.ended, doubt, failed]))
 
     def picture(self) -> bytes:
         """Draw the losses by candidate and the best so far as a PNG."""
