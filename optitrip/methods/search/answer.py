@@ -35,7 +35,9 @@ class Best:
     """The best candidate, or the best so far of a search that was stopped."""
 
     loss: float
+    """The best loss."""
     index: int
+    """The index of the best candidate."""
     candidates: Candidates
     maximize: bool = False
     named: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -43,7 +45,7 @@ class Best:
 
     @property
     def x(self) -> dict[str, Any]:
-        """Its parameters by name, as the loss takes them."""
+        """The best parameters by name, as the loss takes them: floats, ints, strings, read-only arrays."""
         return arguments(self.candidates.point(self.index), 0)
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
@@ -55,8 +57,8 @@ class Best:
         return [best, *variable_rows(self.candidates.point(self.index)), *figure_rows(self.named)]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class SearchAnswer(Answer):
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SearchAnswer(Best, Answer):
     """The best of all candidates, and the losses of the others."""
 
     result: SearchResult
@@ -64,30 +66,8 @@ class SearchAnswer(Answer):
     """How candidates were chosen for verification, if they were screened; the stored losses are the surrogate's."""
     report_result: ReportResult
     """The report of the winner; empty if the objective reports nothing."""
-    candidates: Candidates
     ended: str = ""
     """Why the search has fewer candidates than it was asked for; empty if it has all."""
-
-    @property
-    def best(self) -> Best:
-        result = self.result
-        named = {name: float(column[0]) for name, column in result.best_named.items()}
-        return Best(float(result.best_loss[0]), int(result.best_index[0]), self.candidates, result.maximize, named)
-
-    @property
-    def x(self) -> dict[str, Any]:
-        """The best parameters by name, as the loss takes them: floats, ints, strings, read-only arrays."""
-        return self.best.x
-
-    @property
-    def loss(self) -> float:
-        """The best loss."""
-        return self.best.loss
-
-    @property
-    def index(self) -> int:
-        """The index of the best candidate."""
-        return self.best.index
 
     @property
     def losses(self) -> Array:
@@ -114,7 +94,7 @@ class SearchAnswer(Answer):
         return {kind: count for kind, count in counts.items() if count}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
-        fields = self.best.fields(folder)
+        fields = super().fields(folder)
         if screening := self.screening:
             figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
             verified = {"screen": screening.screen, "verified": len(screening.index)}
@@ -122,7 +102,7 @@ class SearchAnswer(Answer):
         return fields
 
     def rows(self) -> Rows:
-        rows = [*self.best.rows(), *figure_rows(self.report)]
+        rows = [*super().rows(), *figure_rows(self.report)]
         if screening := self.screening:
             margin = f"margin {screening.margin:.3g}" if np.isfinite(screening.margin) else "none left out"
             verified = f"{len(screening.index):,} verified, largest error {screening.largest_error:.3g}"
@@ -138,7 +118,7 @@ class SearchAnswer(Answer):
         return self.x
 
     def metrics(self) -> dict[str, float]:
-        metrics = {f"named/{name}": value for name, value in self.best.named.items()}
+        metrics = {f"named/{name}": value for name, value in self.named.items()}
         if screening := self.screening:
             metrics |= {
                 "loss/best": self.loss,
@@ -186,7 +166,7 @@ class SearchAnswer(Answer):
 
     def __repr__(self) -> str:
         x = ", ".join(f"{name}={show(value)}" for name, value in self.x.items())
-        figures = "".join(f", {name}={value:.6g}" for name, value in {**self.best.named, **self.report}.items())
+        figures = "".join(f", {name}={value:.6g}" for name, value in {**self.named, **self.report}.items())
         failed = sum(self.failures.values())
         tail = f", {failed:,} failed" if failed else ""
         of_all = f"candidate {self.index:,} of {self.items:,}"

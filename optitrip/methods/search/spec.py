@@ -54,7 +54,17 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
             raise no_answer(f"none of the {result.items:,} candidates has a finite loss", result.failures, method)
     if capabilities.report:
         report = yield Report(method.points, int(result.best_index[0]))
-    return SearchAnswer(result, screening, report, method.points, method.why_ended(result))
+    return SearchAnswer(
+        loss=float(result.best_loss[0]),
+        index=int(result.best_index[0]),
+        candidates=method.points,
+        maximize=method.maximize,
+        named={name: float(column[0]) for name, column in result.best_named.items()},
+        result=result,
+        screening=screening,
+        report_result=report,
+        ended=method.why_ended(result),
+    )
 
 
 class SearchSpec(MethodSpec[SearchConfig]):
