@@ -39,6 +39,12 @@ class Items(Protocol):
 class Points(Items, Protocol):
     """Points to be evaluated, one per item; frozen, pure and small, since they travel."""
 
+    def sides(self, item: int) -> int:
+        return 1
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.values(range(item, item + 1))
+
     def values(self, items: range) -> dict[str, Array]:
         """Return read-only values by name, each of shape (len(items), *shape of the variable)."""
 

@@ -69,10 +69,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
         if "sampler" in config.model_fields_set and config.at.candidate is None:
             problem = "draws the candidate of at = { candidate = ... }, and `at` gives its point in another way"
             raise Invalid(("method", "sampler"), f"{problem}; wanted no sampler, or a candidate")
-        try:
-            space.check_differentiable()
-        except Invalid as error:
-            raise Invalid(("space", *error.path), error.message) from None
+        space.check_differentiable()
 
     def drawn(self, config: GradientConfig) -> bool:
         return config.at.candidate is not None

@@ -39,10 +39,6 @@ class Images:
     shape: tuple[int, ...]
     names: tuple[str, ...]
 
-    @property
-    def classes(self) -> int:
-        return len(self.names)
-
     def digest(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.train_pixels, self.train_labels, self.test_pixels, self.test_labels):
@@ -52,11 +48,11 @@ class Images:
     def pictures(self, weights: Array) -> dict[str, Array]:
         """Return weights of shape (classes, pixels), in the file's order, as a float64 image of `shape` for each class,
         by name. Raises ValueError for weights of another shape."""
-        wanted = (self.classes, math.prod(self.shape))
+        wanted = (len(self.names), math.prod(self.shape))
         if weights.shape != wanted:
             raise ValueError(f"weights have shape {weights.shape}, wanted {wanted}: classes and pixels, without a bias")
         height, width, *colours = self.shape
-        planes = np.array(weights, np.float64).reshape(self.classes, *colours, height, width)
+        planes = np.array(weights, np.float64).reshape(len(self.names), *colours, height, width)
         return dict(zip(self.names, np.moveaxis(planes, 1, -1) if colours else planes, strict=True))
 
 

@@ -100,7 +100,7 @@ class LinearClassifier(ABC):
             raise InputError(f"l2 was {l2!r}, wanted a finite number of at least 0")
         loaded = images.load(data, path)
         self.l2, self.bias, self.precision = float(l2), bias, precision
-        self.classes = loaded.classes
+        self.classes = len(loaded.names)
         self.mean = loaded.train_pixels.mean(axis=0) if center else np.zeros(loaded.train_pixels.shape[1])
         # Images are sorted by class, so that the scores of the right class are slices and not a gather.
         order = np.argsort(loaded.train_labels, kind="stable")
