@@ -23,9 +23,8 @@ from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
 
 
-def make_answer(context: Context, result: Any) -> Answer:
+def with_images(context: Context, answer: Answer) -> Answer:
     """Return the answer, with pictures of its parameters or gradient if the objective can draw them."""
-    answer = context.sweep.spec.answer(context.sweep, result)
     try:
         return replace(answer, images=context.objective.images(answer.image_source))
     except Exception as error:  # raised by the user's code; a sweep does not fail for want of a picture

@@ -73,7 +73,7 @@ def run_loaded(context: Context) -> Outcome:
                 if context.release:
                     context.executors.start_closing()
             with phases.time("files"):
-                answer = results.make_answer(context, result)
+                answer = results.with_images(context, result)
                 folder = state.path
                 if folder is None and tracker is not None:  # only MLflow needs the files
                     folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-")))

@@ -20,8 +20,7 @@ from optitrip.core.point import Point
 from optitrip.core.table import Name, Reference, Table
 from optitrip.errors import InputError
 from optitrip.methods.spec import MethodSpec
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 
 ALGORITHM = 2
 """Version of the algorithm, part of every identity; it goes up when a change to optitrip changes some answer."""

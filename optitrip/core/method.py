@@ -37,6 +37,12 @@ class Items(Protocol):
 class Points(Items, Protocol):
     """Points to be evaluated, one per item; frozen, pure and small, since they travel."""
 
+    def sides(self, item: int) -> int:
+        return 1
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.values(range(item, item + 1))
+
     def values(self, items: range) -> dict[str, Array]:
         """Return read-only values by name, each of shape (len(items), *shape of the variable)."""
 
@@ -118,7 +124,7 @@ class Method(Items, Protocol):
 
 
 Route = Generator[Method, Any, Any]
-"""A generator that yields the methods of a sweep's stages, is sent their results, and returns the sweep's result.
+"""A generator that yields the methods of a sweep's stages, is sent their results, and returns the sweep's answer.
 
 It is pure: it depends on the sweep, on what the objective offers and on the results alone, so that resuming can replay
 it with the journal's results.

@@ -14,10 +14,6 @@ METHODS: dict[str, str] = {
 
 
 def find(word: str) -> MethodSpec[Any]:
-    """Return the descriptor of a method.
-
-    Raises:
-        KeyError: if there is none of this word.
-    """
+    """Return the descriptor of a method; raises KeyError if there is none of this word."""
     module, _, name = METHODS[word].partition(":")
     return getattr(import_module(module), name)

@@ -12,7 +12,6 @@ from optitrip.core.point import Point
 from optitrip.core.progress import Curve, Progress
 from optitrip.core.table import StartPoint, Table
 from optitrip.loss.objective import Capabilities
-from optitrip.output.outcome import Answer
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
@@ -65,26 +64,15 @@ class MethodSpec(ABC, Generic[Config]):
 
     @abstractmethod
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        """Yield the stages; return their results.
-
-        Raises:
-            NoAnswer: if it cannot go on.
-        """
-
-    @abstractmethod
-    def answer(self, sweep: Sweep, found: Any) -> Answer:
-        """Make the answer from the results of the route."""
+        """Yield the stages; return the sweep's `Answer`. Raises NoAnswer if it cannot go on."""
 
     @abstractmethod
     def describe(self, sweep: Sweep) -> str:
         """Return the plan in a line, for `optitrip check`."""
 
     def check(self, config: Config, space: Space, stop: StopTable) -> None:
-        """Check that the configuration fits the space and the rules of [stop].
-
-        Raises:
-            Invalid: if it does not, with the path of the key in the sweep file.
-        """
+        """Check that the configuration fits the space and the rules of [stop]. Raises Invalid, with the path of the key
+        in the sweep file, if it does not."""
 
     def drawn(self, config: Config) -> bool:
         """Return whether candidates are drawn, so that every variable needs a distribution."""

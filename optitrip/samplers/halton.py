@@ -40,8 +40,7 @@ class Halton:
     name: str = "halton"
 
     def check(self, sizes: Mapping[str, int], items: int) -> None:
-        """Check the number of coordinates; raises ValueError if it is above `MOST_COORDINATES`."""
-        del items  # any number will do, since raising it moves nothing
+        """Check the number of coordinates; any number of items will do, since raising it moves nothing."""
         count = sum(sizes.values())
         if count > MOST_COORDINATES:
             raise ValueError(

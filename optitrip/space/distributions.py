@@ -265,7 +265,6 @@ class Free(Distribution):
     drawn: ClassVar[bool] = False
 
     def values(self, unit: Array) -> Array:
-        del unit
         raise ValueError("a variable without a distribution cannot be drawn")
 
 

@@ -1,4 +1,5 @@
-"""The space: named variables with shapes and distributions, and the map from the unit cube to their values."""
+"""The space: named variables with shapes and distributions, the map from the unit cube to their values, and the
+sequence of candidates that a sampler, a space and a seed make."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.differences import nearest
+from optitrip.core.method import Points
 from optitrip.errors import Invalid
+from optitrip.samplers import SAMPLERS
 from optitrip.space.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
 
 LARGEST = 2**31
@@ -122,11 +125,6 @@ class Space:
         return [variable.name for variable in self.variables]
 
     @property
-    def row_size(self) -> int:
-        """Number of entries drawn for a candidate."""
-        return sum(self.sizes.values())
-
-    @property
     def drawable(self) -> bool:
         """True if candidates can be drawn: no variable lacks a distribution."""
         return all(v.distribution.drawn or v.distribution.fixed for v in self.variables)
@@ -137,18 +135,17 @@ class Space:
         return [variable for variable in self.variables if not variable.distribution.fixed]
 
     def check_differentiable(self) -> None:
-        """Check that a gradient has coordinates, all of them real. Raises Invalid with the name of a variable that has
-        no derivative."""
+        """Check that a gradient has coordinates, all of them real; raises Invalid with the path of one that is not."""
         for variable in self.varied:
             if not variable.distribution.continuous:
                 value = json.dumps(as_python(variable.distribution.values(np.array([LOWEST]))[0]))
                 raise Invalid(
-                    (variable.name,),
+                    ("space", variable.name),
                     f"is {variable.word}, which has no derivative: a step h would leave its values; hold it, e.g. "
                     f"{variable.name} = {value}",
                 )
         if not self.varied:
-            raise Invalid((), "holds constants only, so a gradient has no coordinates; give a variable a shape")
+            raise Invalid(("space",), "holds constants only, so a gradient has no coordinates; give a variable a shape")
 
     def values(self, unit: Mapping[str, Array], count: int) -> dict[str, Array]:
         """Return read-only values of shape (count, *shape) by name, from points of the unit cube (overwritten)."""
@@ -180,3 +177,22 @@ def arguments(values: Mapping[str, Array], row: int) -> dict[str, Any]:
 def as_python(value: Any) -> Any:
     """Return a NumPy scalar as its Python value, and anything else unchanged."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+@dataclass(frozen=True)
+class Candidates(Points):
+    """The endless sequence of candidates of a sweep, made by a sampler, a space and a seed."""
+
+    space: Space
+    seed: int
+    sampler: str = "random"
+
+    def values(self, items: range) -> dict[str, Array]:
+        unit = SAMPLERS[self.sampler].unit(self.seed, self.space.sizes, items)
+        return self.space.values(unit, len(items))
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        return f"candidate {item}"
+
+    def describe(self) -> dict[str, Any]:
+        return {"space": self.space.describe(), "seed": self.seed, "sampler": self.sampler}

@@ -24,7 +24,7 @@ def description(sweep: Sweep) -> str:
     """Return lines of plain text; nothing is imported for them."""
     table = sweep.objective
     module, _, attribute = table.reference.partition(":")
-    drawn = sweep.space.row_size if sweep.spec.drawn(sweep.method) else 0
+    drawn = sum(sweep.space.sizes.values()) if sweep.spec.drawn(sweep.method) else 0
     variables = len(sweep.space.variables)
     lines = [
         f"{sweep.label}: a valid sweep",

@@ -22,7 +22,7 @@ from optitrip.loss.objective import Objective
 from optitrip.runtime.fingerprint import library_versions
 from optitrip.runtime.imports import source_hash
 from optitrip.runtime.tracebacks import with_trace
-from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Candidates
 from optitrip.store.state_dir import StateDir
 
 HASHED_CANDIDATES = (0, 1, 999_983)

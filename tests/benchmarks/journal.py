@@ -23,7 +23,7 @@ from optitrip.core.part import Part
 from optitrip.core.progress import Progress
 from optitrip.driver.stage import Stage
 from optitrip.journal.journal import Journal
-from optitrip.loss.returns import Evaluation
+from optitrip.loss.evaluation import Evaluation
 from optitrip.methods.search.method import Search
 
 INTERVAL, ROWS = 0.2, 20

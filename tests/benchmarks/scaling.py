@@ -40,10 +40,9 @@ from optitrip.executors.worker import Worker
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
-from optitrip.methods.search.route import search_route
+from optitrip.methods.search.spec import search_route
 from optitrip.runtime.clock import Stopwatch
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
 SECONDS = 0.02

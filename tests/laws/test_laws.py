@@ -32,9 +32,8 @@ from optitrip.executors.serial import Serial
 from optitrip.executors.start import RayPool
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
-from optitrip.methods.search.route import search_route
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.methods.search.spec import search_route
+from optitrip.space.variables import Candidates, Space
 from whole_sweeps import ITEMS, go, reference
 
 

@@ -25,8 +25,7 @@ from optitrip.core.progress import Progress
 from optitrip.driver.run import Driver
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 
 SPACE = {"x": {"uniform": [-1, 1]}}
 

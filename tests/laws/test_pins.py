@@ -43,14 +43,13 @@ from optitrip.journal.database import APPLICATION_ID, INSERT, SCHEMA, VERSION
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.structured import DeltasAgreement
 from optitrip.methods.search.method import Search
-from optitrip.methods.shared.report import Report
+from optitrip.methods.shared import Report
 from optitrip.objectives import Rosenbrock
 from optitrip.runtime.imports import import_paths
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
-from optitrip.space.candidates import Candidates
 from optitrip.space.distributions import ndtri
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 from optitrip.store.lookup import read, resolve
 from optitrip.tracking.mlflow_client import InProcessClient, Metric, Run
 

@@ -25,8 +25,8 @@ from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.structured import Deltas
-from optitrip.methods.shared.report import Report
-from optitrip.methods.shared.verification import Verification
+from optitrip.methods.search.screening import Verification
+from optitrip.methods.shared import Report
 from optitrip.output.text import first_failure
 from optitrip.space.variables import arguments
 

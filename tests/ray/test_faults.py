@@ -21,9 +21,8 @@ from optitrip.core.observer import Observers
 from optitrip.executors.serial import Serial
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, SearchResult
-from optitrip.methods.search.route import search_route
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.methods.search.spec import search_route
+from optitrip.space.variables import Candidates, Space
 
 ITEMS = 40
 DRAWS = Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 14)

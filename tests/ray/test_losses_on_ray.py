@@ -241,7 +241,7 @@ def test_numbers_beside_a_loss_come_back_with_it(here: Path, workers: ExecutorMa
     assert answer.result.named.keys() == {"first", "k"}
     np.testing.assert_array_equal(answer.result.named["first"], xs["x"][:, 0])
     np.testing.assert_array_equal(answer.result.named["k"], xs["k"])
-    assert answer.best.named == {"first": float(answer.x["x"][0]), "k": answer.x["k"]}
+    assert answer.named == {"first": float(answer.x["x"][0]), "k": answer.x["k"]}
     assert answer.report["largest"] == answer.x["x"].max()
     assert answer.report["pid"] != os.getpid()
 

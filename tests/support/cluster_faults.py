@@ -36,9 +36,8 @@ from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
-from optitrip.methods.search.route import search_route
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.methods.search.spec import search_route
+from optitrip.space.variables import Candidates, Space
 
 ITEMS = 200
 

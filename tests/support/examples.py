@@ -19,16 +19,14 @@ from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import Gradient, gradient_of
-from optitrip.methods.gradient.route import gradient_route
+from optitrip.methods.gradient.spec import gradient_route
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.search.method import Search
-from optitrip.methods.search.route import search_route
-from optitrip.methods.shared.consistency import Agreement
-from optitrip.methods.shared.report import Report
-from optitrip.methods.shared.verification import Verification
+from optitrip.methods.search.screening import Verification
+from optitrip.methods.search.spec import search_route
+from optitrip.methods.shared import Agreement, Report
 from optitrip.samplers.random import permutation
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 from toy_method.method import Count, count_route
 
 HERE = str(Path(__file__).parent)

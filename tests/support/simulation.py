@@ -37,7 +37,7 @@ from optitrip.core.part import Part
 from optitrip.errors import StateError
 from optitrip.journal.facts import Fact
 from optitrip.journal.journal import Journal
-from optitrip.loss.returns import Evaluation
+from optitrip.loss.evaluation import Evaluation
 from optitrip.methods.search.method import Search
 from optitrip.runtime import clock as clocks
 

@@ -14,7 +14,7 @@ from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
-from optitrip.methods.search.route import search_route
+from optitrip.methods.search.spec import search_route
 
 ITEMS = 300
 

@@ -14,10 +14,9 @@ from optitrip.core.arrays import Array
 from optitrip.core.method import Method
 from optitrip.core.part import Part
 from optitrip.core.progress import Progress
-from optitrip.methods.gradient.figures import gradient_png
-from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient
-from optitrip.methods.gradient.route import GradientResults
-from optitrip.output.formats import npz_bytes, point_bytes
+from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
+from optitrip.methods.shared import ReportResult
+from optitrip.output.formats import even_scale, images_png, new_figure, npz_bytes, png, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.text import finite, first_failure, variable_rows
 from optitrip.space.variables import arguments
@@ -29,8 +28,15 @@ TABLE_ROWS, LARGEST = 8, 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GradientAnswer(Answer, GradientResults):
+class GradientAnswer(Answer):
     """The numeric gradient at one point."""
+
+    result: GradientResult
+    method: Gradient
+    report_result: ReportResult
+    """The report of x; empty if the objective reports nothing."""
+    analytic_result: ReportResult
+    """The objective's own gradient; empty if it offers none."""
 
     @property
     def x(self) -> dict[str, Any]:
@@ -72,7 +78,7 @@ class GradientAnswer(Answer, GradientResults):
     def analytic(self) -> dict[str, Array] | None:
         """The objective's own gradient at x, if it offers one for every variable."""
         names = self.method.center.varied
-        found = self.analytic_result.values if self.analytic_result else {}
+        found = self.analytic_result.values
         return {name: found[name] for name in names} if all(name in found for name in names) else None
 
     @property
@@ -97,7 +103,7 @@ class GradientAnswer(Answer, GradientResults):
         if (beyond := self.flagged - self.result.failures.count) > 0:
             counts["infinite quotient"] = beyond
         for name, result in {"report": self.report_result, "analytic": self.analytic_result}.items():
-            if result and result.failures.count:
+            if result.failures.count:
                 counts[name] = result.failures.count
         return counts
 
@@ -109,7 +115,7 @@ class GradientAnswer(Answer, GradientResults):
     @property
     def report(self) -> dict[str, float]:
         """The objective's further figures at x, and the other numbers that its loss returned there."""
-        return {**self.result.named, **(self.report_result.figures if self.report_result else {})}
+        return {**self.result.named, **self.report_result.figures}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         figures = {"loss": self.loss, "norm": self.norm, "max_abs": self.max_abs}
@@ -188,11 +194,10 @@ class GradientAnswer(Answer, GradientResults):
         yield PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")
 
     def message(self) -> str:
-        report, analytic = self.report_result, self.analytic_result
         return (
             first_failure(self.result.failures, self.method)
-            or first_failure(report.failures if report else None, self.method, 0, "its report")
-            or first_failure(analytic.failures if analytic else None, self.method, 0, "its analytic gradient")
+            or first_failure(self.report_result.failures, self.method, 0, "its report")
+            or first_failure(self.analytic_result.failures, self.method, 0, "its analytic gradient")
         )
 
     def picture(self) -> bytes:
@@ -246,3 +251,37 @@ def distinct(values: Array, others: Array) -> list[str]:
         ratio = np.abs(others / (values - others))
     digits = np.ceil(np.log10(np.where(np.isfinite(ratio), ratio, 1.0).clip(1))).astype(int) + 3
     return [f"{value:.{min(max(count, 6), 17)}g}" for value, count in zip(values, digits, strict=True)]
+
+
+MOST_BARS, MOST_VARIABLES = 200, 12
+
+
+def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], title: str) -> bytes:
+    """Draw a row of images if there are any; else heat maps of arrays with two axes or more and bars of the rest.
+
+    Entries that are missing stay white in heat maps and have no bar.
+    """
+    if images:
+        return images_png(images, title)
+    shown = dict(list(gradient.items())[:MOST_VARIABLES])
+    scalars = {name: float(values) for name, values in shown.items() if not values.ndim}
+    panels: list[tuple[str, Any]] = [(name, values) for name, values in shown.items() if values.ndim]
+    panels += [("scalars", scalars)] if scalars else []
+    figure = new_figure(8, 1 + 2.5 * len(panels))
+    for number, (name, values) in enumerate(panels, 1):
+        axes = figure.add_subplot(len(panels), 1, number)
+        if isinstance(values, dict):
+            axes.bar(list(scalars), list(scalars.values()), color="C0")
+            axes.axhline(0, color="0.7", linewidth=0.8)
+            axes.set_ylabel("df")
+        elif values.ndim == 1 and values.size <= MOST_BARS:
+            axes.bar(np.arange(values.size), values, color="C0")
+            axes.axhline(0, color="0.7", linewidth=0.8)
+            axes.set(xlabel=f"entry of {name}", ylabel=f"d{name}")
+        else:
+            table = values.reshape(len(values) if values.ndim > 1 else 1, -1)
+            picture = axes.imshow(table, aspect="auto", interpolation="nearest", cmap="RdBu_r", **even_scale(table))
+            figure.colorbar(picture, ax=axes, label=f"d{name}")
+            axes.set(xlabel=f"column of {name}", ylabel="row")
+    figure.suptitle(title)
+    return png(figure)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.methods.gradient.stencil import Stencil, stepped_title
-from optitrip.methods.shared.base import MethodBase
+from optitrip.methods.shared import MethodBase
 
 SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}
 """The sides of x on which the loss is computed, by scheme."""
@@ -79,6 +79,7 @@ class Gradient(MethodBase):
     retried = True
     required_prefix = 1  # without f(x) there is no gradient
     common_column = "coordinate"
+    side_columns: ClassVar[Mapping[int, str]] = LOSS
 
     @property
     def points(self) -> Stencil:
@@ -92,7 +93,7 @@ class Gradient(MethodBase):
     @property
     def measured(self) -> list[str]:
         """The columns of the losses, one a side."""
-        return [LOSS[stencil.side] for stencil in self.stencils]
+        return [self.side_columns[stencil.side] for stencil in self.stencils]
 
     @property
     def loss_column(self) -> str:
@@ -222,15 +223,8 @@ class Gradient(MethodBase):
 def gradient_of(
     center: Point, coordinates: Array, scheme: str, step: float | None = None, items: int | None = None
 ) -> Gradient:
-    """Return the gradient at a point by forward, backward or central differences.
-
-    Args:
-        center: x.
-        coordinates: all flat coordinates of x in the order in which they are taken, int64.
-        scheme: forward, backward or central.
-        step: h; None for the default of the stencil.
-        items: one more than the coordinates to step along; all by default.
-    """
+    """Return the gradient at a point by forward, backward or central differences along the first `items` - 1, by
+    default all, of its flat coordinates in this order, int64; `step` is h, None for the default of the stencil."""
     sides = SIDES[scheme]
     stencils = tuple(Stencil(center, coordinates, side, len(sides), step) for side in sides)
     return Gradient(stencils, 1 + center.size if items is None else items)

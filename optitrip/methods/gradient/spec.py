@@ -1,4 +1,4 @@
-"""The [method] table of a gradient, and its descriptor."""
+"""The [method] table of a gradient, its stages and its descriptor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydantic import Field
 from optitrip.core.method import Route
 from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
-from optitrip.errors import Invalid
+from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.gradient.answer import GradientAnswer, GradientProgress
-from optitrip.methods.gradient.method import SIDES, Gradient, gradient_of
-from optitrip.methods.gradient.route import GradientResults, gradient_route
-from optitrip.methods.gradient.structured import Deltas
+from optitrip.methods.gradient.method import SIDES, Gradient, GradientResult, gradient_of
+from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
+from optitrip.methods.shared import Agreement, Report, ReportResult, check_agreement, no_answer
 from optitrip.methods.spec import MethodSpec
 from optitrip.samplers.random import permutation
 from optitrip.space.variables import Space
@@ -38,6 +38,27 @@ class GradientConfig(Table):
     """The number of coordinates, drawn at random without repetition; all by default."""
 
 
+def gradient_route(method: Gradient, capabilities: Capabilities, *, agree: bool = True) -> Route:
+    """Yield the stages of a numeric gradient; return the answer.
+
+    With `agree` the fast and the plain calls must give the same losses, which a loss that is not deterministic never
+    does. Raises NoAnswer if they do not, or no coordinate has a difference.
+    """
+    without_step = method.without_step(range(method.items))
+    if len(without_step) == method.items - 1:
+        raise NoAnswer(f"no coordinate can take a step: {without_step[0].message}")
+    if isinstance(method, Deltas) and agree:
+        yield from check_agreement(DeltasAgreement(method.points, min(3, method.items), method=method))
+    elif capabilities.losses and agree:
+        yield from check_agreement(Agreement(method.points, min(2, method.items)))
+    result: GradientResult = yield method
+    if not np.isfinite(result.flat).any():
+        raise no_answer(f"none of the {result.items - 1:,} coordinates has a difference", result.failures, method)
+    report = (yield Report(method.points, 0)) if capabilities.report else ReportResult()
+    analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else ReportResult()
+    return GradientAnswer(result, method, report, analytic)
+
+
 class GradientSpec(MethodSpec[GradientConfig]):
     """The descriptor of gradients."""
 
@@ -47,10 +68,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
         if "sampler" in config.model_fields_set and config.at.candidate is None:
             problem = "draws the candidate of at = { candidate = ... }, and `at` gives its point in another way"
             raise Invalid(("method", "sampler"), f"{problem}; wanted no sampler, or a candidate")
-        try:
-            space.check_differentiable()
-        except Invalid as error:
-            raise Invalid(("space", *error.path), error.message) from None
+        space.check_differentiable()
 
     def drawn(self, config: GradientConfig) -> bool:
         return config.at.candidate is not None
@@ -90,9 +108,6 @@ class GradientSpec(MethodSpec[GradientConfig]):
 
     def progress(self, sweep: Sweep) -> GradientProgress:
         return GradientProgress(sweep.items)
-
-    def answer(self, sweep: Sweep, found: GradientResults) -> GradientAnswer:
-        return GradientAnswer(**vars(found))
 
     def describe(self, sweep: Sweep) -> str:
         config: GradientConfig = sweep.method

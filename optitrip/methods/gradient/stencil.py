@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
+from optitrip.core.method import Points
 from optitrip.core.point import Point
 
 
 @dataclass(frozen=True, eq=False)
-class Stencil:
+class Stencil(Points):
     """x, and x with one coordinate a step further, on one side.
 
     Args:
@@ -63,12 +64,6 @@ class Stencil:
         for name, own, places in self.center.split(coordinates):
             found[own] = self.stepped(self.center.values[name].ravel()[places])
         return found
-
-    def sides(self, item: int) -> int:
-        return 1  # the other side has a stencil of its own
-
-    def point(self, item: int, side: int = 0) -> dict[str, Array]:
-        return self.values(range(item, item + 1))
 
     def title(self, item: int, side: int | None = 0) -> str:
         return stepped_title(self.center, self.coordinates, item, f"{self.sign}h")

@@ -16,11 +16,10 @@ from optitrip.core.arrays import Array
 from optitrip.core.failures import NAN, RAISED, Problems, Record
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
-from optitrip.loss.evaluation import stretches
+from optitrip.loss.evaluation import Evaluation, NotANumber, as_batch, stretches
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation, NotANumber, as_batch
 from optitrip.methods.gradient.method import KINKS, Gradient
-from optitrip.methods.shared.consistency import Agreement, compared
+from optitrip.methods.shared import Agreement, compared
 from optitrip.runtime.tracebacks import record_of
 
 DELTA = {1: "delta_up", -1: "delta_down"}
@@ -44,13 +43,10 @@ class Deltas(Gradient):
 
     block: int = 256
     """Items a call; item n belongs to call n div block. The point's last block may be shorter."""
+    side_columns = DELTA
 
     def digest(self) -> bytes:
         return digest_of("deltas", {"sides": [stencil.describe() for stencil in self.stencils], "block": self.block})
-
-    @property
-    def measured(self) -> list[str]:
-        return [DELTA[stencil.side] for stencil in self.stencils]
 
     @property
     def loss_column(self) -> str:

@@ -15,14 +15,13 @@ from optitrip.core.arrays import Array
 from optitrip.core.observer import Times
 from optitrip.core.part import Part
 from optitrip.core.progress import MetricPoint, Progress
-from optitrip.methods.search.figures import losses_png
-from optitrip.methods.search.method import kept_indices
-from optitrip.methods.search.route import SearchResults
-from optitrip.output.formats import images_png, parquet_bytes, point_bytes
+from optitrip.methods.search.method import SearchResult, kept_indices
+from optitrip.methods.search.screening import Screening
+from optitrip.methods.shared import ReportResult
+from optitrip.output.formats import images_png, new_figure, parquet_bytes, png, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
 from optitrip.output.text import finite, first_failure, show, variable_rows
-from optitrip.space.candidates import Candidates
-from optitrip.space.variables import arguments
+from optitrip.space.variables import Candidates, arguments
 
 BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses.png", "verified.parquet", "weights.png"
 """The names of its files."""
@@ -35,7 +34,9 @@ class Best:
     """The best candidate, or the best so far of a search that was stopped."""
 
     loss: float
+    """The best loss."""
     index: int
+    """The index of the best candidate."""
     candidates: Candidates
     maximize: bool = False
     named: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -43,7 +44,7 @@ class Best:
 
     @property
     def x(self) -> dict[str, Any]:
-        """Its parameters by name, as the loss takes them."""
+        """The best parameters by name, as the loss takes them: floats, ints, strings, read-only arrays."""
         return arguments(self.candidates.point(self.index), 0)
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
@@ -55,34 +56,17 @@ class Best:
         return [best, *variable_rows(self.candidates.point(self.index)), *figure_rows(self.named)]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class SearchAnswer(Answer, SearchResults):
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SearchAnswer(Best, Answer):
     """The best of all candidates, and the losses of the others."""
 
-    candidates: Candidates
+    result: SearchResult
+    screening: Screening | None
+    """How candidates were chosen for verification, if they were screened; the stored losses are the surrogate's."""
+    report_result: ReportResult
+    """The report of the winner; empty if the objective reports nothing."""
     ended: str = ""
     """Why the search has fewer candidates than it was asked for; empty if it has all."""
-
-    @property
-    def best(self) -> Best:
-        result = self.result
-        named = {name: float(column[0]) for name, column in result.best_named.items()}
-        return Best(float(result.best_loss[0]), int(result.best_index[0]), self.candidates, result.maximize, named)
-
-    @property
-    def x(self) -> dict[str, Any]:
-        """The best parameters by name, as the loss takes them: floats, ints, strings, read-only arrays."""
-        return self.best.x
-
-    @property
-    def loss(self) -> float:
-        """The best loss."""
-        return self.best.loss
-
-    @property
-    def index(self) -> int:
-        """The index of the best candidate."""
-        return self.best.index
 
     @property
     def losses(self) -> Array:
@@ -105,12 +89,11 @@ class SearchAnswer(Answer, SearchResults):
     def failures(self) -> dict[str, int]:
         counts = Counter(self.result.failures.counts())
         counts.update(self.screening.failures.counts() if self.screening else {})
-        if self.report_result and self.report_result.failures.count:
-            counts["report"] = self.report_result.failures.count
-        return dict(counts)
+        counts["report"] = self.report_result.failures.count
+        return {kind: count for kind, count in counts.items() if count}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
-        fields = self.best.fields(folder)
+        fields = super().fields(folder)
         if screening := self.screening:
             figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
             verified = {"screen": screening.screen, "verified": len(screening.index)}
@@ -118,19 +101,23 @@ class SearchAnswer(Answer, SearchResults):
         return fields
 
     def rows(self) -> Rows:
-        screened = [("screened", self.screening.words)] if self.screening else []
-        return [*self.best.rows(), *figure_rows(self.report), *screened]
+        rows = [*super().rows(), *figure_rows(self.report)]
+        if screening := self.screening:
+            margin = f"margin {screening.margin:.3g}" if np.isfinite(screening.margin) else "none left out"
+            verified = f"{len(screening.index):,} verified, largest error {screening.largest_error:.3g}"
+            rows.append(("screened", f"{screening.screen}: {verified}, {margin}"))
+        return rows
 
     @property
     def report(self) -> dict[str, float]:
-        return self.report_result.figures if self.report_result else {}
+        return self.report_result.figures
 
     @property
     def image_source(self) -> Mapping[str, Any]:
         return self.x
 
     def metrics(self) -> dict[str, float]:
-        metrics = {f"named/{name}": value for name, value in self.best.named.items()}
+        metrics = {f"named/{name}": value for name, value in self.named.items()}
         if screening := self.screening:
             metrics |= {
                 "loss/best": self.loss,
@@ -155,13 +142,19 @@ class SearchAnswer(Answer, SearchResults):
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
     def message(self) -> str:
-        screening, report = self.screening, self.report_result
+        screening, doubt = self.screening, ""
+        if screening and not screening.certain:
+            doubt = (
+                f"the screen {screening.screen} was wrong by up to {screening.largest_error:.3g}, and the nearest "
+                f"candidate left out seems {screening.margin:.3g} behind the best: one of those may be better. To be "
+                "certain, choose another screen, or none."
+            )
         failed = (
             first_failure(self.result.failures, self.candidates)
             or first_failure(screening.failures if screening else None, self.candidates)
-            or first_failure(report.failures if report else None, self.candidates, self.index, "its report")
+            or first_failure(self.report_result.failures, self.candidates, self.index, "its report")
         )
-        return "\n".join(filter(None, [self.ended, screening.doubt if screening else "", failed]))
+        return "\n".join(filter(None, [self.ended, doubt, failed]))
 
     def picture(self) -> bytes:
         """Draw the losses by candidate and the best so far as a PNG."""
@@ -172,7 +165,7 @@ class SearchAnswer(Answer, SearchResults):
 
     def __repr__(self) -> str:
         x = ", ".join(f"{name}={show(value)}" for name, value in self.x.items())
-        figures = "".join(f", {name}={value:.6g}" for name, value in {**self.best.named, **self.report}.items())
+        figures = "".join(f", {name}={value:.6g}" for name, value in {**self.named, **self.report}.items())
         failed = sum(self.failures.values())
         tail = f", {failed:,} failed" if failed else ""
         of_all = f"candidate {self.index:,} of {self.items:,}"
@@ -246,3 +239,40 @@ class SearchCurve:
             MetricPoint(self._name, loss, step, times.at(step))
             for step, loss in zip(index[chosen].tolist(), loss[chosen].tolist(), strict=True)
         ]
+
+
+DOTS = 20_000
+
+
+def losses_png(result: SearchResult, title: str) -> bytes:
+    """Draw losses by index as dots, about `DOTS` at most, and the best so far as a line."""
+    finite = np.isfinite(result.loss)
+    index, loss = result.index[finite], result.loss[finite]
+    stride = 1 + len(index) // DOTS
+    figure = new_figure(8, 4.5)
+    axes = figure.add_subplot()
+    label = f"loss (every {stride:,}. shown)" if stride > 1 else "loss"
+    axes.plot(index[::stride], loss[::stride], ".", markersize=2, color="0.65", label=label, rasterized=True)
+    steps = np.append(result.incumbent_index, result.items - 1)
+    incumbents = np.append(result.incumbent_loss, result.incumbent_loss[-1])
+    axes.step(
+        steps, incumbents, where="post", color="C3", label="largest so far" if result.maximize else "smallest so far"
+    )
+    axes.plot(result.best_index[0], result.best_loss[0], "o", color="C3", markersize=5)
+    best = f"{result.best_loss[0]:.6g} at {int(result.best_index[0]):,}"
+    above = result.maximize
+    axes.annotate(
+        best, (result.best_index[0], result.best_loss[0]), (0, 8 if above else -8), textcoords="offset points",
+        ha="center", va="bottom" if above else "top", color="C3",
+        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
+    )  # fmt: skip
+    if len(loss):
+        # A few losses far from the rest would leave no room for the others.
+        low, high = np.quantile(loss, [0.005, 1] if result.maximize else [0, 0.995])
+        room = 0.1 * (high - low) or 1.0
+        if np.isfinite([low - room, high + room]).all():
+            axes.set_ylim(low - room, high + room)
+    axes.set(xlabel="candidate", ylabel="loss", title=title)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.legend(loc="lower right" if result.maximize else "upper right", framealpha=0.9)
+    return png(figure)

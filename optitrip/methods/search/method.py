@@ -17,14 +17,51 @@ import numpy as np
 
 from optitrip.core.arrays import Array, joined, overwritten, without_prefix
 from optitrip.core.failures import Failures
-from optitrip.core.method import digest_of, merged
+from optitrip.core.method import StopRule, digest_of, merged
+from optitrip.core.observer import InOrder, Times
 from optitrip.core.part import Part, failures_replaced
-from optitrip.loss.evaluation import stretches
+from optitrip.loss.evaluation import Evaluation, stretches
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import Evaluation
-from optitrip.methods.search.stop_rule import SearchStopRule
-from optitrip.methods.shared.base import PointMethod, joined_part
-from optitrip.space.candidates import Candidates
+from optitrip.methods.shared import PointMethod, joined_part
+from optitrip.space.variables import Candidates
+
+
+class SearchStopRule(StopRule):
+    """The rule of `target_loss` and `no_improvement`."""
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search.items)
+        self._sign, self._target, self._allowed = search.sign, search.target_loss, search.no_improvement
+        self._order = InOrder()
+        self._best = float("inf")
+        self._last_improvement = -1
+        """The last candidate that improved on all before it, as far as all before it are known."""
+
+    def see(self, part: Part) -> None:
+        if self._target is not None:
+            # The first candidate to meet the target is an incumbent: those before it did not, so it is better.
+            for index, loss in incumbents(part, self._sign):
+                if loss <= self._sign * self._target:
+                    self.items = min(self.items, index + 1)
+        if self._allowed is not None:
+            for ready, _ in self._order.push([(part, Times([part.items.start], [0]))]):
+                for index, loss in incumbents(ready, self._sign):
+                    if loss < self._best:
+                        self._end_before(index, self._allowed)
+                        self._best, self._last_improvement = loss, index
+                self._end_before(ready.items.stop, self._allowed)
+
+    def _end_before(self, index: int, allowed: int) -> None:
+        """End the search if the candidates from the last improvement to before `index` are more than allowed."""
+        if index - self._last_improvement > allowed:
+            self.items = min(self.items, self._last_improvement + 1 + allowed)
+
+
+def incumbents(part: Part, sign: int) -> list[tuple[int, float]]:
+    """Return the candidates that are better than all before them in the part, in order, each with sign * loss."""
+    index, loss = part.columns["low_index"], part.columns["low_loss"]
+    return list(zip(index.tolist(), (sign * loss).tolist(), strict=True))
+
 
 KEEP_ALL = 1_000_000
 KEPT, BEST = "kept_", "best_"
@@ -186,6 +223,15 @@ class Search(PointMethod[Candidates]):
             best_named=best,
             failures=whole.failures,
         )
+
+    def why_ended(self, result: SearchResult) -> str:
+        """Return why a search has fewer candidates than it was asked for; empty if it has all."""
+        if result.items == self.items:
+            return ""
+        best = int(result.best_index[0])
+        if self.target_loss is not None and best == result.items - 1:
+            return f"candidate {best:,} met the target of {self.target_loss:g}: the search ends there"
+        return f"no improvement in {self.no_improvement:,} candidates: the search ends at {result.items:,}"
 
     def _incumbents(self, sides: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         index, loss = (np.concatenate([side[name] for side in sides]) for name in ("low_index", "low_loss"))

@@ -1,4 +1,4 @@
-"""The [method] table of a search, and its descriptor."""
+"""The [method] table of a search, its stages and its descriptor."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from optitrip.core.table import Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.search.answer import BEST, SearchAnswer, SearchCurve, SearchProgress
-from optitrip.methods.search.method import Search
-from optitrip.methods.search.route import SearchResults, search_route
-from optitrip.methods.search.stop_rule import why_ended
+from optitrip.methods.search.method import Search, SearchResult
+from optitrip.methods.search.screening import screened
+from optitrip.methods.shared import Agreement, Report, ReportResult, check_agreement, no_answer
 from optitrip.methods.spec import MethodSpec, SurrogateChoice
 from optitrip.space.variables import Space
 
@@ -34,6 +34,36 @@ class SearchConfig(Table):
     """The word of the surrogate by which every candidate is screened; the best ones are verified by the objective."""
     device: Literal["cpu", "cuda"] | None = None
     """The device on which the surrogate is evaluated."""
+
+
+def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True) -> Route:
+    """Yield the stages of a search, with screening or without; return the answer.
+
+    With `agree` batches and plain calls must give the same losses, which a loss that is not deterministic never does.
+    Raises NoAnswer if they do not, or no loss is finite.
+    """
+    if capabilities.losses and agree:
+        yield from check_agreement(Agreement(method.points, min(2, method.items)))
+    screening, report = None, ReportResult()
+    if method.screen:
+        result, screening = yield from screened(method)
+    else:
+        result: SearchResult = yield method
+        if not len(result.best_index):
+            raise no_answer(f"none of the {result.items:,} candidates has a finite loss", result.failures, method)
+    if capabilities.report:
+        report = yield Report(method.points, int(result.best_index[0]))
+    return SearchAnswer(
+        loss=float(result.best_loss[0]),
+        index=int(result.best_index[0]),
+        candidates=method.points,
+        maximize=method.maximize,
+        named={name: float(column[0]) for name, column in result.best_named.items()},
+        result=result,
+        screening=screening,
+        report_result=report,
+        ended=method.why_ended(result),
+    )
 
 
 class SearchSpec(MethodSpec[SearchConfig]):
@@ -86,10 +116,6 @@ class SearchSpec(MethodSpec[SearchConfig]):
         if not isinstance(method, Search):
             return None
         return SearchCurve(method.items, method.sign, "screened" if method.screen else "loss")
-
-    def answer(self, sweep: Sweep, found: SearchResults) -> SearchAnswer:
-        ended = why_ended(sweep.stop.target_loss, sweep.stop.no_improvement, found.result, sweep.items)
-        return SearchAnswer(**vars(found), candidates=sweep.candidates, ended=ended)
 
     def describe(self, sweep: Sweep) -> str:
         config: SearchConfig = sweep.method

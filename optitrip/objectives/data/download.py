@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from optitrip.errors import InputError
-from optitrip.objectives.data.cifar10 import FILES, PAGE, read_table
+from optitrip.objectives.data.images import FILES, PAGE, read_table
 from optitrip.runtime.files import move_aside
 
 OFFICIAL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

@@ -12,7 +12,18 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
-from optitrip.objectives.data.cifar10 import CLASSES, DEFAULT, SHAPE, read_tables
+
+PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+DEFAULT = "data/cifar-10-batches-bin"
+SHAPE = (32, 32, 3)
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+RECORDS, PIXELS = 10_000, 3_072
+FILES = (*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin")
+"""Five files of training images, then one of test images."""
+ADVICE = (
+    f"`optitrip data cifar10` fetches the binary version to {DEFAULT}, where sweeps look for it; or unpack it by hand "
+    f"from {PAGE} and set [objective.arguments] path to the folder of its files"
+)
 
 
 @dataclass(frozen=True)
@@ -30,10 +41,6 @@ class Images:
     shape: tuple[int, ...]
     names: tuple[str, ...]
 
-    @property
-    def classes(self) -> int:
-        return len(self.names)
-
     def digest(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.train_pixels, self.train_labels, self.test_pixels, self.test_labels):
@@ -43,11 +50,11 @@ class Images:
     def pictures(self, weights: Array) -> dict[str, Array]:
         """Return weights of shape (classes, pixels), in the file's order, as a float64 image of `shape` for each class,
         by name. Raises ValueError for weights of another shape."""
-        wanted = (self.classes, math.prod(self.shape))
+        wanted = (len(self.names), math.prod(self.shape))
         if weights.shape != wanted:
             raise ValueError(f"weights have shape {weights.shape}, wanted {wanted}: classes and pixels, without a bias")
         height, width, *colours = self.shape
-        planes = np.array(weights, np.float64).reshape(self.classes, *colours, height, width)
+        planes = np.array(weights, np.float64).reshape(len(self.names), *colours, height, width)
         return dict(zip(self.names, np.moveaxis(planes, 1, -1) if colours else planes, strict=True))
 
 
@@ -74,6 +81,36 @@ def digits() -> Images:
 
 
 def cifar10(folder: Path) -> Images:
-    """Load the 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10."""
-    train, test = read_tables(folder)
+    """Load the 50,000 + 10,000 colour images of 32 x 32 pixels of CIFAR-10 from the files of its "binary version".
+
+    A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
+    """
+    *train_tables, test = (read_table(folder / name) for name in FILES)
+    train = np.concatenate(train_tables)
     return Images(train[:, 1:], train[:, 0], test[:, 1:], test[:, 0], SHAPE, CLASSES)
+
+
+def read_table(file: Path) -> Array:
+    """Read the records of one file, uint8 of shape (10,000, 3,073): a label, then red, green and blue planes by rows.
+
+    Raises:
+        InputError: if the file is missing, of another size, or holds labels above 9.
+    """
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        if file.with_suffix("").exists():
+            raise InputError(
+                f'{file.parent.absolute()}: holds {file.stem}, of CIFAR-10\'s pickled "python version", which optitrip '
+                f"does not read; wanted {file.name}, of the binary version. {ADVICE}"
+            ) from None
+        raise InputError(f"{file.absolute()}: no such file. {ADVICE}") from None
+    except OSError as error:
+        raise InputError(f"{file.absolute()}: cannot be read: {error.strerror or error}. {ADVICE}") from None
+    size = RECORDS * (1 + PIXELS)
+    if len(content) != size:
+        raise InputError(f"{file.absolute()}: has {len(content):,} bytes, wanted {size:,}: truncated? {ADVICE}")
+    table = np.frombuffer(content, np.uint8).reshape(RECORDS, 1 + PIXELS)
+    if table[:, 0].max() > 9:
+        raise InputError(f"{file.absolute()}: has labels above 9, so it is not a CIFAR-10 file. {ADVICE}")
+    return table

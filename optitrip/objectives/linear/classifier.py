@@ -8,7 +8,7 @@ A subclass adds two functions of the scores: the loss of each image, and its slo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -18,8 +18,44 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.objectives.data import images
-from optitrip.objectives.linear.deltas import LinearAround
 from optitrip.objectives.linear.surrogates import ByPyTorch, LowRank
+
+ROWS = 4096
+"""Images a chunk: fixed, because BLAS rounds by shape."""
+
+
+class LinearAround(ABC):
+    """The loss around one W, shape (classes, features), on images with features x, shape (images, features), and
+    labels, with the penalty l2 * sum(W ** 2)."""
+
+    def __init__(self, x: Array, labels: Array, W: Array, l2: float) -> None:
+        self._x, self._labels, self._l2 = x, labels, l2
+        self._weights = np.asarray(W, np.float64).ravel()
+        self._images = np.arange(len(x))
+
+    def deltas(self, coordinates: Array, steps: Array) -> Array:
+        """Return f(W + h e) - f(W) without cancellation, float64 of shape (n,), for flat places in W, int64 of shape
+        (n,), repeated or not, and a step h for each. The bits depend on the other coordinates of the call."""
+        classes, features = np.divmod(coordinates, self._x.shape[1])
+        distinct, places = np.unique(features, return_inverse=True)
+        deltas = self._summed_changes(classes, distinct, places, steps) / len(self._x)
+        if self._l2:
+            deltas += self._l2 * steps * (2 * self._weights[coordinates] + steps)
+        return deltas
+
+    @abstractmethod
+    def _summed_changes(self, classes: Array, features: Array, places: Array, steps: Array) -> Array:
+        """Return changes summed over the images: entry n is a step in feature features[places[n]] of classes[n]."""
+
+    def _columns(self, features: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield chunks of images: their rows, and their features as contiguous float64 of shape (images, features)."""
+        span = slice(int(features[0]), int(features[-1]) + 1)
+        consecutive = span.stop - span.start == len(features)
+        for start in range(0, len(self._x), ROWS):
+            rows = slice(start, min(start + ROWS, len(self._x)))
+            chosen = self._x[rows, span] if consecutive else self._x[rows][:, features]
+            yield rows, np.array(chosen, np.float64, order="C")
+
 
 SMALL, LARGE = (64, 512), (32, 4096)
 """Candidates in a block and images in a chunk, below a thousand features and above; fixed, as BLAS rounds by shape.
@@ -64,7 +100,7 @@ class LinearClassifier(ABC):
             raise InputError(f"l2 was {l2!r}, wanted a finite number of at least 0")
         loaded = images.load(data, path)
         self.l2, self.bias, self.precision = float(l2), bias, precision
-        self.classes = loaded.classes
+        self.classes = len(loaded.names)
         self.mean = loaded.train_pixels.mean(axis=0) if center else np.zeros(loaded.train_pixels.shape[1])
         # Images are sorted by class, so that the scores of the right class are slices and not a gather.
         order = np.argsort(loaded.train_labels, kind="stable")

@@ -19,8 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.objectives.linear.classifier import LinearClassifier, Spans
-from optitrip.objectives.linear.deltas import LinearAround
+from optitrip.objectives.linear.classifier import LinearAround, LinearClassifier, Spans
 
 
 class HingeAround(LinearAround):

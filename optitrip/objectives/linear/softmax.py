@@ -25,8 +25,7 @@ import numpy as np
 from numpy.polynomial import polynomial
 
 from optitrip.core.arrays import Array
-from optitrip.objectives.linear.classifier import LinearClassifier, Spans
-from optitrip.objectives.linear.deltas import LinearAround
+from optitrip.objectives.linear.classifier import LinearAround, LinearClassifier, Spans
 
 LONGEST = 14
 """Most terms of the series; enough for |t| up to about 0.2."""

@@ -18,7 +18,7 @@ from optitrip.loss.objective import Capabilities
 from optitrip.methods.spec import MethodSpec
 from optitrip.space.variables import Space
 from toy_method.answer import CountAnswer, CountProgress
-from toy_method.method import EARLIEST, Count, CountResult, count_route
+from toy_method.method import EARLIEST, Count, count_route
 
 
 class CountConfig(Table):
@@ -45,16 +45,13 @@ class CountSpec(MethodSpec[CountConfig]):
         return Count(sweep.candidates, sweep.items, sweep.method.below)
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        return count_route(self.method(sweep, capabilities))
+        return CountAnswer((yield from count_route(self.method(sweep, capabilities))), sweep.candidates)
 
     def progress(self, sweep: Sweep) -> CountProgress:
         return CountProgress(sweep.items)
 
     def curve(self, method: Method) -> Curve | None:
         return FirstHit() if isinstance(method, Count) else None
-
-    def answer(self, sweep: Sweep, found: CountResult) -> CountAnswer:
-        return CountAnswer(found, sweep.candidates)
 
     def describe(self, sweep: Sweep) -> str:
         return f"count: {sweep.items:,} draws, those with a loss below {sweep.method.below:g}"

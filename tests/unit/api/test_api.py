@@ -587,7 +587,7 @@ def test_two_functions_have_two_state_directories(cwd: Path) -> None:
 def test_numbers_beside_the_loss_are_kept(session: optitrip.Session) -> None:
     """In `best.named` and in the repr of a search; in the report of a gradient at x."""
     found = session.search(beside, SPACE, candidates=100)
-    assert found.best.named == {"first": float(found.x["x"][0]), "k": found.x["k"]}
+    assert found.named == {"first": float(found.x["x"][0]), "k": found.x["k"]}
     assert f"first={found.x['x'][0]:.6g}, k={found.x['k']}" in repr(found)
     there = session.gradient(lambda x: {"loss": x * x, "twice": 2 * x}, 3.0)
     assert there.loss == 9.0
@@ -962,7 +962,7 @@ def test_a_closed_session_begins_anew(local_ray: None) -> None:
     session.close()
     session.close()
     assert first.losses.tobytes() == second.losses.tobytes()
-    assert first.best.named != second.best.named
+    assert first.named != second.named
 
 
 # Answers

@@ -20,7 +20,7 @@ from optitrip.executors.serial import Serial
 from optitrip.executors.start import RayPool
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.answer import SearchProgress
-from optitrip.methods.shared.consistency import Agreement
+from optitrip.methods.shared import Agreement
 from optitrip.runtime.background import abandoned, await_abandoned
 
 SECONDS = 0.3

@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 
 from optitrip.core.arrays import Array
-from optitrip.loss.evaluation import NUMBERS_AT_ONCE, call_one_by_one, evaluate_range, positional_order, stretches
-from optitrip.loss.returns import Evaluation
+from optitrip.loss.evaluation import (
+    NUMBERS_AT_ONCE,
+    Evaluation,
+    call_one_by_one,
+    evaluate_range,
+    positional_order,
+    stretches,
+)
 
 COUNT = 12
 VALUES: dict[str, Array] = {

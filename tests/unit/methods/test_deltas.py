@@ -14,11 +14,10 @@ from optitrip.core.point import Point
 from optitrip.errors import NoAnswer
 from optitrip.executors.worker import Worker
 from optitrip.loss.objective import Objective
-from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.method import gradient_of
-from optitrip.methods.gradient.route import gradient_route
+from optitrip.methods.gradient.spec import gradient_route
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
-from optitrip.methods.shared.report import Report
+from optitrip.methods.shared import Report
 from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.linear.softmax import changes, ratios, terms_needed
 
@@ -157,8 +156,7 @@ def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: b
         try:
             stage = route.send(result)
         except StopIteration as end:
-            found = end.value
-            return GradientAnswer(**vars(found))
+            return end.value
         result = stage.result(stage.evaluate(stage.prepare(objective), range(stage.items)))
 
 

@@ -20,7 +20,7 @@ from optitrip.driver.settings import Settings
 from optitrip.errors import Stopped
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
-from optitrip.methods.search.route import search_route
+from optitrip.methods.search.spec import search_route
 
 ITEMS = 300
 

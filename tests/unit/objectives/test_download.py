@@ -19,7 +19,7 @@ import pytest
 from test_images import write_cifar10
 
 from optitrip.errors import InputError
-from optitrip.objectives.data import cifar10, download, images
+from optitrip.objectives.data import download, images
 
 RECORDS = 20
 NAME = download.NAME
@@ -28,7 +28,7 @@ Members = Mapping[str, bytes | tarfile.TarInfo]
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar10, "RECORDS", RECORDS)
+    monkeypatch.setattr(images, "RECORDS", RECORDS)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -159,7 +159,7 @@ def refused(folder: Path, server: Server, match: str, path: str = "", checksum: 
     with pytest.raises(InputError, match=match) as caught:
         download.cifar10(folder, url, checksum or server.checksum)
     assert str(caught.value).startswith(url)
-    assert cifar10.PAGE in str(caught.value)
+    assert images.PAGE in str(caught.value)
     assert list(folder.iterdir()) == []
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
-from optitrip.objectives.data import cifar10, images
+from optitrip.objectives.data import images
 
 RECORDS = 20
 
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar10, "RECORDS", RECORDS)
+    monkeypatch.setattr(images, "RECORDS", RECORDS)
 
 
 def write_cifar10(folder: Path, records: int) -> Array:
@@ -96,7 +96,7 @@ def test_pictures_of_cifar10_put_colours_last(binary: Path) -> None:
     weights = np.arange(30_720, dtype=np.float32).reshape(10, 3_072)
     pictures = data.pictures(weights)
     assert list(pictures)[:2] == ["airplane", "automobile"]
-    assert list(pictures) == list(cifar10.CLASSES)
+    assert list(pictures) == list(images.CLASSES)
     frog = pictures["frog"]
     assert (frog.shape, frog.dtype) == ((32, 32, 3), np.float64)
     for row, column, colour in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1), (31, 2, 2)]:

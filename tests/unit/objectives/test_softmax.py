@@ -11,7 +11,7 @@ from test_images import write_cifar10
 from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.objectives import Softmax
-from optitrip.objectives.data import cifar10, images
+from optitrip.objectives.data import images
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_gradient_is_that_of_finite_differences(l2: float, weights: Array) -
 
 def test_cifar10_has_the_loss_of_a_plain_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the digits do, on small files in the official layout."""
-    monkeypatch.setattr(cifar10, "RECORDS", 20)
+    monkeypatch.setattr(images, "RECORDS", 20)
     table = write_cifar10(tmp_path, 20)[:100]
     W = np.random.default_rng(5).standard_normal((64, 10, 3_073)) * 1e-4
     expected = plain_loop(W[9], table[:, 1:], table[:, 0], table[:, 1:].mean(axis=0), 0.0)

@@ -12,8 +12,8 @@ from matplotlib.image import imread
 from examples import LOSSES, search
 from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
-from optitrip.methods.gradient.figures import gradient_png
-from optitrip.methods.search.figures import losses_png
+from optitrip.methods.gradient.answer import gradient_png
+from optitrip.methods.search.answer import losses_png
 from optitrip.objectives import Softmax
 from optitrip.output.formats import even_scale, images_png, rescaled
 from optitrip.output.outcome import Answer, Draw

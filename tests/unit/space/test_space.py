@@ -280,7 +280,7 @@ def test_nothing_is_drawn_for_constants() -> None:
     mixed = Space.parse({"c": 3, "x": {"normal": [0, 1]}, "d": {"constant": [1.5, 2.5]}, "s": "adam"})
     alone = Space.parse({"x": {"normal": [0, 1]}})
     assert mixed.sizes == {"x": 1}
-    assert (mixed.row_size, mixed.names) == (1, ["c", "x", "d", "s"])
+    assert (sum(mixed.sizes.values()), mixed.names) == (1, ["c", "x", "d", "s"])
     values = mixed.values(Random().unit(0, mixed.sizes, range(4)), 4)
     assert values["c"].tolist() == [3] * 4
     assert values["d"].tolist() == [[1.5, 2.5]] * 4

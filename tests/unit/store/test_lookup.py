@@ -17,7 +17,7 @@ from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
 from optitrip.core.point import Point
 from optitrip.errors import InputError
-from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Candidates
 from optitrip.store.lookup import read
 
 FILE = """\

@@ -1,1 +1,0 @@
-"""Stages that several methods use, and what their routes share."""
