@@ -7,7 +7,6 @@ from contextlib import nullcontext
 
 from optitrip.core.executor import Done, Executor
 from optitrip.core.failures import TIMEOUT, Record
-from optitrip.core.method import Method
 from optitrip.core.notice import info, warning
 from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, SlowBlocks
 from optitrip.driver.settings import Services
@@ -38,30 +37,31 @@ class Loop:
             NoAnswer: if importing or preparing the objective raised in a worker, or too much failed.
             Stopped: after a request to stop, without workers, or if the sink cannot take parts.
         """
-        executor = self._prepare(self._executor(), stage)
-        block, limit = stage.method.block or self._block, self._settings.item_seconds
-        state = plan.begin(gaps, block, self._executors.next_ticket, limit, uncut, self._settings)
+        with self._services.phases.time("ray") if self._executors.awaits_workers else nullcontext():
+            executor = self._executors.executor()
+        self._prepare(executor, stage)
+        block = stage.method.block or self._block
+        state = plan.begin(gaps, block, self._executors.next_ticket, uncut, self._settings)
         happened: list[events.Event] = []
-        needed = sink.needed
+        needed = stage.needed
         cancellation, no_workers = Cancellation(self._services), NoWorkers(self._services)
         try:
             while True:
                 now = events.Tick(self._clock.monotonic())
                 state, actions = plan.step(state, [*happened, events.Slots(executor.slots), now])
                 self._executors.next_ticket = state.next_ticket
-                problem = self._perform(actions, executor, stage, sink)
-                if problem is not None or state.complete or self._clock.monotonic() >= sink.due:
+                self._perform(actions, executor, stage, sink)
+                if state.complete or self._clock.monotonic() >= sink.due:
                     sink.flush(state.story, last=state.complete)
-                if problem is not None:
-                    raise NoAnswer(problem)
                 if state.complete:
                     return
-                happened = [events.Cut(sink.needed)] if sink.needed < needed else []
-                needed = sink.needed
+                happened = [events.Cut(stage.needed)] if stage.needed < needed else []
+                needed = stage.needed
                 happened += cancellation.check(state)
                 happened += self._outcomes(executor, state, sink, wait=len(actions) < plan.SUBMITS_PER_STEP)
                 if workers := self._replacement(state):
-                    executor = self._prepare(workers, stage)
+                    executor = workers
+                    self._prepare(executor, stage)
                     happened.append(events.ExecutorReplaced())
                 no_workers.check(executor.slots)
         except BaseException as error:
@@ -73,23 +73,26 @@ class Loop:
                 error.add_note("\n".join(lines(entry.to_json() for entry in state.story.entries[-STORY_SHOWN:])))
             raise
 
-    def _executor(self) -> Executor:
-        with self._services.phases.time("ray") if self._executors.awaits_workers else nullcontext():
-            return self._executors.executor()
-
-    def _prepare(self, executor: Executor, stage: Stage) -> Executor:
+    def _prepare(self, executor: Executor, stage: Stage) -> None:
         executor.stage(stage.number, stage.method)
         if not executor.set_time_limit(self._settings.item_seconds) and not self._no_limit_reported:
             self._no_limit_reported = True
             text = "timeout_seconds has no effect: items cannot be ended in this process. --executor ray can end them"
             self._observer.notice(warning("no-time-limit", text))
-        return executor
 
     def _replacement(self, state: State) -> Executor | None:
         """Return workers that take over from this process, once they are ready and while something is to hand out."""
         if not state.waiting or state.draining:
             return None
-        self._start_workers_if_worth_it(state)
+        # Workers are started if much time is left, as soon as one slice was long enough to estimate that.
+        pace = state.pace or 0.0
+        if self._executors.may_start and pace and state.largest * pace >= self._settings.poll_seconds:
+            if state.left * pace >= self._settings.worth_ray_seconds:
+                self._executors.start_workers()
+            elif not self._rest_reported:
+                self._rest_reported = True
+                text = f"evaluating in this process: about {state.left * pace:.0f} s are left, too little to start Ray"
+                self._observer.notice(info("executor", f"{text} (--executor ray starts it anyway)"))
         try:
             return self._executors.replacement()
         except Exception as error:  # whatever Ray raises: the sweep can do without it
@@ -97,35 +100,25 @@ class Loop:
             self._observer.notice(warning("ray-failed", text))
             return None
 
-    def _start_workers_if_worth_it(self, state: State) -> None:
-        """Start workers if much time is left, as soon as one slice was long enough to estimate that."""
-        pace, left = state.pace, state.seconds_left
-        if not self._executors.may_start or pace is None or left is None:
-            return
-        if state.largest * pace < self._settings.poll_seconds:
-            return
-        if left >= self._settings.worth_ray_seconds:
-            self._executors.start_workers()
-        elif not self._rest_reported:
-            self._rest_reported = True
-            text = f"evaluating in this process: about {left:.0f} s are left, too little to start Ray"
-            self._observer.notice(info("executor", f"{text} (--executor ray starts it anyway)"))
-
-    def _perform(self, actions: Sequence[events.Action], executor: Executor, stage: Stage, sink: Sink) -> str | None:
-        """Take the actions that the plan asks for; return why the stage cannot continue, if it cannot."""
+    def _perform(self, actions: Sequence[events.Action], executor: Executor, stage: Stage, sink: Sink) -> None:
         for action in actions:
             match action:
                 case events.Submit():
                     executor.submit(action.ticket, stage.number, action.items, action.slot)
                     if action.copy_of is not None:
-                        self._observer.notice(info("late-slice", straggler_text(action.items)))
+                        self._report_straggler(action.items)
                 case events.Cancel():
                     executor.cancel(action.ticket)
                 case events.RecordFailed():
-                    sink.take([self._failed(stage.method, action)])
+                    sink.take([self._failed(stage, action)])
                 case events.Abort():
-                    return action.reason
-        return None
+                    raise NoAnswer(action.reason)
+
+    def _report_straggler(self, items: range) -> None:
+        which = f"items {items.start} to {items.stop - 1} are" if len(items) > 1 else f"item {items.start} is"
+        text = f"{which} taking much longer than expected; started a backup copy on another worker (first result wins)"
+        text += ". To end items that never finish, set [failures] timeout_seconds"
+        self._observer.notice(info("late-slice", text))
 
     def _outcomes(self, executor: Executor, state: State, sink: Sink, *, wait: bool) -> list[events.Event]:
         """Return the outcomes of slices in flight, each once, and notes of warnings; give parts to the sink."""
@@ -139,12 +132,13 @@ class Loop:
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
         sink.take(done)
         for outcome in done:
-            self._executors.record_memory(outcome)
+            if outcome.memory is not None:
+                self._executors.memory = max(outcome.memory, self._executors.memory or 0)
             self._output.show(outcome)
             self._slow_blocks.check(outcome)
         return [*outcomes, *notes]
 
-    def _failed(self, method: Method, action: events.RecordFailed) -> Done:
+    def _failed(self, stage: Stage, action: events.RecordFailed) -> Done:
         """Return the part of an item that no worker could evaluate."""
         if action.kind == TIMEOUT:
             text = f"it took longer than timeout_seconds = {self._settings.item_seconds:g} allows"
@@ -152,14 +146,7 @@ class Loop:
         else:
             text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
-        text = f"{method.title(action.item, None)}: {text}. Recorded as failed; --retry-failed retries it"
+        text = f"{stage.method.title(action.item, None)}: {text}. Recorded as failed; --retry-failed retries it"
         self._observer.notice(warning("quarantined-item", text))
-        part = method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
+        part = stage.method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
-
-
-def straggler_text(items: range) -> str:
-    """Return the notice of a straggler."""
-    which = f"items {items.start} to {items.stop - 1} are" if len(items) > 1 else f"item {items.start} is"
-    text = f"{which} taking much longer than expected; started a backup copy on another worker (first result wins). "
-    return text + "To end items that never finish, set [failures] timeout_seconds"

@@ -11,8 +11,7 @@ from optitrip.core.notice import info
 from optitrip.core.part import Part
 from optitrip.driver.loop import Loop
 from optitrip.driver.settings import Services
-from optitrip.driver.sink import JournalSink, Stories
-from optitrip.driver.spot_check import SpotCheck
+from optitrip.driver.sink import JournalSink, SpotCheck
 from optitrip.driver.stage import Stage
 from optitrip.errors import ShardDone
 
@@ -45,10 +44,10 @@ class Driver:
         self._loop = Loop(services, block)
         self._retries, self._retry_failed, self._share = retries, retry_failed, share
         self._checked_since = checked_since
-        self._stories = Stories()
+        self._chapters: list[dict[str, Any]] = []
         self._checked: set[int] = set()
         self._main: list[Stage] = []
-        self.evaluated: dict[str, int] = {}
+        self.evaluated: Counter[str] = Counter()
         """Number of items evaluated by this run, by kind of stage."""
         self.retried = 0
         """Number of items retried by this run."""
@@ -121,12 +120,11 @@ class Driver:
 
     def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
         """Evaluate ranges of a stage into the journal."""
-        sink = JournalSink(stage, attempt, self._stories, self._services)
+        sink = JournalSink(stage, attempt, self._chapters, self._services)
         try:
             self._loop.evaluate(stage, sink, gaps)
         finally:
-            kind = stage.method.kind
-            self.evaluated[kind] = self.evaluated.get(kind, 0) + sink.items
+            self.evaluated[stage.method.kind] += sink.items
             self.retried += sink.items if attempt else 0
 
     def _retry(self, stage: Stage, whole: Part) -> Part:

@@ -49,7 +49,7 @@ class Stage:
 
     @property
     def needed(self) -> int:
-        """Number of items that are needed, as far as is known."""
+        """Number of items that are needed, as far as is known; it only falls while items are evaluated."""
         return self._stop_rule.items
 
     def see(self, part: Part) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from optitrip.core.executor import Done, Executor
+from optitrip.core.executor import Executor
 from optitrip.core.notice import Notice, info
 from optitrip.errors import InputError
-from optitrip.executors.ray.environment import joins_cluster, ray_installed
+from optitrip.executors.ray.start import RayPool, Start, joins_cluster, ray_installed
 from optitrip.executors.serial import Serial
-from optitrip.executors.start import RayPool, Start
 from optitrip.runtime.background import BackgroundCall
 
 if TYPE_CHECKING:
@@ -119,11 +118,6 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._executor, self._loaded, self._start_failed = executor, self._objective, False
         self._take_over(executor)
         return executor
-
-    def record_memory(self, done: Done) -> None:
-        """Update the highest memory of a worker."""
-        if done.memory is not None:
-            self.memory = max(done.memory, self.memory or 0)
 
     def _start(self, objective: Any) -> Start:
         assert self._pool is not None

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from optitrip.core.executor import Done, Failed
-from optitrip.scheduler import retries, sizing, stragglers
+from optitrip.scheduler import retries, sizing
 from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, ExecutorReplaced, Slots, Submit, Tick
-from optitrip.scheduler.state import DEFAULT, SchedulerSettings, Slot, State, put
+from optitrip.scheduler.state import DEFAULT, SchedulerSettings, Slot, State
 from optitrip.scheduler.story import Note
 
 SUBMITS_PER_STEP = 64
@@ -26,15 +26,13 @@ def begin(
     missing: Sequence[range],
     block: int,
     next_ticket: int,
-    limit: float | None = None,
     uncut: Sequence[range] = (),
     settings: SchedulerSettings = DEFAULT,
 ) -> State:
-    """Return the first state of a stage that lacks `missing`, and `uncut` as one slice each; `limit` is in seconds an
-    item."""
+    """Return the first state of a stage that lacks `missing`, and `uncut` as one slice each."""
     todo = tuple(items for items in missing if items)
     count = sum(map(len, (*todo, *uncut)))
-    return State(block, next_ticket, limit, todo, count, count, settings, todo[0].start if todo else 0, tuple(uncut))
+    return State(block, next_ticket, todo, count, count, settings, todo[0].start if todo else 0, tuple(uncut))
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
@@ -66,7 +64,7 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
                 if submit := state.find(event):
                     actions += _take_outcome(state, submit, event)
     aborts: list[Action] = [action for action in actions if isinstance(action, Abort)]
-    actions = aborts or actions + stragglers.check(state) + _hand_out(state)
+    actions = aborts or actions + retries.check_stragglers(state) + _hand_out(state)
     state.story = state.story.then(state.notes, state.now)
     return state, actions
 
@@ -75,10 +73,10 @@ def _update_slots(state: State, names: tuple[str, ...]) -> None:
     before, now = set(state.names), set(names)
     for name in names:
         if name not in before:
-            put(state, name, replace(state.slots.get(name, Slot()), removed=False))
+            state.put(name, replace(state.slots.get(name, Slot()), removed=False))
             state.notes.append(Note("joined", slot=name))
     for name in before - now:
-        put(state, name, replace(state.slots[name], removed=True))
+        state.put(name, replace(state.slots[name], removed=True))
         state.notes.append(Note("left", slot=name))
     state.names = names
 
@@ -88,10 +86,9 @@ def _requeue_all(state: State) -> None:
     state.note("replaced", why="another executor takes over; all slices in flight are handed out again")
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:
-            if not stragglers.unpair(state, submit.ticket):
-                state.requeued += (submit.items,)
-                state.waiting += len(submit.items)
-        put(state, name, Slot(removed=True))
+            if not retries.unpair(state, submit.ticket):
+                state.requeue(submit.items)
+        state.put(name, Slot(removed=True))
     state.names = ()
 
 
@@ -101,12 +98,12 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
     if isinstance(event, Done):
         measured = max(event.seconds / len(items), 1e-12)
         pace = measured if slot.pace is None or len(items) > slot.largest else (slot.pace + measured) / 2
-        put(state, submit.slot, Slot(slot.queue, pace, max(slot.largest, len(items)), slot.removed, slot.since))
+        state.put(submit.slot, Slot(slot.queue, pace, max(slot.largest, len(items)), slot.removed, slot.since))
         state.largest, state.measured = max(state.largest, len(items)), measured
         state.left -= len(items)
         state.note("done", submit, why=f"{event.seconds:.3f} s")
-        return stragglers.drop_twin(state, submit.ticket, f"slice {submit.ticket}, of the same items, was done first")
-    put(state, submit.slot, replace(slot, straggling=False))
+        return retries.drop_twin(state, submit.ticket, f"slice {submit.ticket}, of the same items, was done first")
+    state.put(submit.slot, replace(slot, straggling=False))
     if event.kind == "setup error":
         state.note("aborted", submit, why=event.message)
         return [Abort(event.message)]
@@ -116,14 +113,14 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
 def _cut(state: State, stop: int) -> list[Action]:
     """Leave out items from `stop` on; of a slice in flight that is needed in part, that part is requeued."""
     state.note("cut", why=f"only the first {stop:,} items are needed")
-    dropped = stragglers.drop_copies(state)
+    dropped = retries.drop_copies(state)
     requeued = list(state.requeued)
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:
             if submit.items.stop > stop:
                 requeued.append(submit.items)
                 dropped.append(Cancel(submit.ticket))
-        put(state, name, replace(slot, queue=tuple(submit for submit in slot.queue if submit.items.stop <= stop)))
+        state.put(name, replace(slot, queue=tuple(submit for submit in slot.queue if submit.items.stop <= stop)))
     state.requeued = _before(stop, requeued)
     gaps = list(state.todo[state.gap :])
     if gaps:
@@ -152,10 +149,8 @@ def _hand_out(state: State) -> list[Action]:
             slot = state.slots[name]
             items = _next_slice(state, slot)
             if sizing.accepts(state, slot, len(items)):
-                submit = Submit(state.next_ticket, items, name)
-                state.next_ticket += 1
                 _mark_handed_out(state, items)
-                put(state, name, slot.with_more(submit, state.now))
+                submit = state.submit(items, name)
                 state.note("given", submit)
                 actions.append(submit)
             else:

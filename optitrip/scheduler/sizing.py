@@ -36,8 +36,8 @@ def size_of(state: State, slot: Slot) -> int:
     if not state.known:
         return 1
     target = max(state.settings.target_seconds, len(state.names) / SLICES_A_SECOND)
-    if state.limit is not None:  # a slice that takes as long as one item may would count as hanging
-        target = min(target, LIMIT_SHARE * state.limit)
+    if state.settings.item_seconds is not None:  # a slice that takes as long as one item may would count as hanging
+        target = min(target, LIMIT_SHARE * state.settings.item_seconds)
     share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
     seconds = max(min(target, share), SHORTEST * target)
     return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from optitrip.executors.ray.environment import prepare
+from optitrip.executors.ray.start import prepare
 from rounds import needed
 
 WORKERS = 2

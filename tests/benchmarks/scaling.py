@@ -35,7 +35,7 @@ from optitrip.core.progress import Progress
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.executors.manager import ExecutorManager
-from optitrip.executors.ray.environment import prepare
+from optitrip.executors.ray.start import prepare
 from optitrip.executors.worker import Worker
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective

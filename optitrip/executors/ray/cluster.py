@@ -17,7 +17,7 @@ from ray.experimental import get_local_object_locations
 
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
-from optitrip.executors.ray.environment import joins_cluster
+from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.background import BackgroundCall
 
 ROOM_SECONDS = 10.0

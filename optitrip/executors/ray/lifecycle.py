@@ -20,8 +20,8 @@ from optitrip.core.notice import Notice, warning
 from optitrip.errors import Stopped
 from optitrip.executors.ray.actor import Actor
 from optitrip.executors.ray.cluster import await_room, capacity, check_listening, connect, is_alive
-from optitrip.executors.ray.environment import joins_cluster
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine, Work
+from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
 
 STARTS_ALLOWED = 3
