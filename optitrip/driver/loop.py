@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from optitrip.core.executor import Done, Executor
 from optitrip.core.failures import TIMEOUT, Record
-from optitrip.core.notice import info, warning
+from optitrip.core.notice import Notice, info, warning
 from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, SlowBlocks
 from optitrip.driver.settings import Services
 from optitrip.driver.sink import Sink
@@ -28,7 +28,7 @@ class Loop:
         self._services, self._executors, self._observer = services, services.executors, services.observer
         self._settings, self._clock, self._block = services.settings, services.clock, block
         self._output, self._slow_blocks = LossOutput(services.observer), SlowBlocks(services.observer, block)
-        self._no_limit_reported = self._rest_reported = False
+        self._reported: set[str] = set()
 
     def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], uncut: Sequence[range] = ()) -> None:
         """Evaluate ranges of a stage, those in `uncut` as one slice each; leave out what an early end makes needless.
@@ -75,10 +75,14 @@ class Loop:
 
     def _prepare(self, executor: Executor, stage: Stage) -> None:
         executor.stage(stage.number, stage.method)
-        if not executor.set_time_limit(self._settings.item_seconds) and not self._no_limit_reported:
-            self._no_limit_reported = True
+        if not executor.set_time_limit(self._settings.item_seconds):
             text = "timeout_seconds has no effect: items cannot be ended in this process. --executor ray can end them"
-            self._observer.notice(warning("no-time-limit", text))
+            self._report_once(warning("no-time-limit", text))
+
+    def _report_once(self, notice: Notice) -> None:
+        if notice.code not in self._reported:
+            self._reported.add(notice.code)
+            self._observer.notice(notice)
 
     def _replacement(self, state: State) -> Executor | None:
         """Return workers that take over from this process, once they are ready and while something is to hand out."""
@@ -89,10 +93,9 @@ class Loop:
         if self._executors.may_start and pace and state.largest * pace >= self._settings.poll_seconds:
             if state.left * pace >= self._settings.worth_ray_seconds:
                 self._executors.start_workers()
-            elif not self._rest_reported:
-                self._rest_reported = True
+            else:
                 text = f"evaluating in this process: about {state.left * pace:.0f} s are left, too little to start Ray"
-                self._observer.notice(info("executor", f"{text} (--executor ray starts it anyway)"))
+                self._report_once(info("executor", f"{text} (--executor ray starts it anyway)"))
         try:
             return self._executors.replacement()
         except Exception as error:  # whatever Ray raises: the sweep can do without it

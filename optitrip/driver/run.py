@@ -119,7 +119,6 @@ class Driver:
         self._evaluate(stage, gaps)
 
     def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
-        """Evaluate ranges of a stage into the journal."""
         sink = JournalSink(stage, attempt, self._chapters, self._services)
         try:
             self._loop.evaluate(stage, sink, gaps)

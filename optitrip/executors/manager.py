@@ -81,8 +81,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
     def executor(self) -> Executor:
         """Return the executor with the objective loaded; wait for workers if this process does not evaluate.
 
-        Raises:
-            InputError: if workers cannot be started, or the objective not be sent to them.
+        Raise InputError if workers cannot be started, or the objective not be sent to them.
         """
         if self._executor is None:
             # Stored before the objective is loaded, so that the executor is closed if that raises.
@@ -100,8 +99,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
     def replacement(self) -> Executor | None:
         """Return workers that have become ready to take over, once; the executor before them is closed.
 
-        Raises:
-            Exception: if they could not be started; that is not tried again in this sweep.
+        If they could not be started, raise why; that is not tried again in this sweep.
         """
         if self._on_workers or self._starting is None or not self._starting.done:
             return None
@@ -171,9 +169,6 @@ def executors(
     """Return the executors for "auto", "serial" or "ray", with the fields of `RayPool`.
 
     "auto" starts in this process, unless there is a cluster to join.
-
-    Raises:
-        InputError: if Ray is asked for and not installed.
     """
     if word == "ray" and not ray_installed():
         raise InputError("--executor ray: Ray is not installed (it has no wheels for some platforms); use serial")

@@ -36,15 +36,14 @@ class Worker:
     ) -> tuple[Part, float]:
         """Evaluate a slice with one BLAS thread: the bits of a matrix product differ between one thread and two.
 
-        Args:
-            method: the method of the items.
-            items: the slice.
-            within: makes a context manager for the evaluation, without the preparation of the method.
-
-        Returns:
-            The part, and the seconds that it took without the preparation.
+        Return the part, and its seconds without the preparation of the method, which is not `within` either.
         """
-        with self._libraries().limit(limits=1):
+        # Finding the libraries with threads of their own costs as much as a small slice, so it is done again only when
+        # something was imported.
+        if len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            self._controller = ThreadpoolController()
+        with self._controller.limit(limits=1):
             if self._preparation != method.preparation:
                 self._context = self._preparation = None
                 self._context = method.prepare(self._objective)
@@ -58,14 +57,6 @@ class Worker:
                 print(RANDOM_STATE, file=sys.stderr)  # noqa: T201 - among what the loss prints
             self._checked = True
             return part, seconds
-
-    def _libraries(self) -> ThreadpoolController:
-        # Finding the libraries with threads of their own costs as much as a small slice, so it is done again only when
-        # something was imported.
-        if len(sys.modules) != self._modules:
-            self._modules = len(sys.modules)
-            self._controller = ThreadpoolController()
-        return self._controller
 
 
 def random_states() -> tuple[Any, Any]:

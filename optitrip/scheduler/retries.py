@@ -21,7 +21,6 @@ DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
 
 
 def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
-    """Decide what to do about a slice whose worker was lost, killed or died."""
     items = submit.items
     timed_out = event.kind == "timed out"
     deaths = state.deaths.get(items, 0) + (event.kind == "died")
@@ -69,11 +68,15 @@ def check_stragglers(state: State) -> list[Action]:
     dropped: list[Action] = []
     without_copy: list[str] = []
     for name in stragglers:
-        first = state.slots[name].queue[0]
+        slot = state.slots[name]
+        first = slot.queue[0]
         if first.ticket not in state.twins:
             without_copy.append(name)
-        elif first.copy_of is not None:
-            dropped += _drop_late_copy(state, name)
+        elif first.copy_of is not None:  # so that the copy can be replaced, e.g. because its slot was stopped
+            unpair(state, first.ticket)
+            state.note("dropped", first, why="this backup copy takes too long as well")
+            state.put(name, replace(slot.without(first, state.now), straggling=True))
+            dropped.append(Cancel(first.ticket))
     return dropped + [_copy(state, name, other) for name, other in zip(without_copy, idle, strict=False)]
 
 
@@ -89,16 +92,6 @@ def is_straggler(state: State, slot: Slot) -> bool:
         original = state.twins[first.ticket]
         expected = max(slot.since - other.since for other in state.slots.values() if other.find(original))
     return state.now - slot.since > max(state.settings.straggler_seconds, state.settings.straggler_factor * expected)
-
-
-def _drop_late_copy(state: State, name: str) -> list[Action]:
-    """Drop a backup copy that is a straggler too, e.g. because its slot was stopped, so that it can be replaced."""
-    slot = state.slots[name]
-    first = slot.queue[0]
-    unpair(state, first.ticket)
-    state.note("dropped", first, why="this backup copy takes too long as well")
-    state.put(name, replace(slot.without(first, state.now), straggling=True))
-    return [Cancel(first.ticket)]
 
 
 def _reclaim(state: State, name: str) -> list[Action]:
@@ -128,7 +121,6 @@ def unpair(state: State, ticket: int) -> bool:
 
 
 def drop_twin(state: State, ticket: int, why: str) -> list[Action]:
-    """Drop the twin of a slice, if it has one."""
     twin = state.twins.get(ticket)
     if twin is None:
         return []

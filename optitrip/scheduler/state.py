@@ -110,7 +110,6 @@ class State:
     """Map from the ticket of a straggler to that of its backup copy, and back."""
 
     def note(self, what: str, submit: Submit | None = None, why: str = "") -> None:
-        """Note for the story what happened, to a slice or in general."""
         self.notes.append(Note(what, submit.ticket, submit.items, submit.slot, why) if submit else Note(what, why=why))
 
     @property
@@ -127,7 +126,6 @@ class State:
         return items * self.known / (max(self.rate, 1e-12) * max(1, len(self.names)))
 
     def in_flight(self) -> Iterator[Submit]:
-        """Return the slices that are handed out and not back."""
         return (submit for slot in self.slots.values() for submit in slot.queue)
 
     def find(self, outcome: Done | Failed) -> Submit | None:

@@ -19,7 +19,6 @@ ADAPTERS = {
     "ray": {
         "executors/ray/actor.py",
         "executors/ray/cluster.py",
-        "executors/ray/lifecycle.py",
         "executors/ray/pool.py",
     },
     "mlflow": {"tracking/mlflow_client.py"},

@@ -28,10 +28,7 @@ def connect(address: str | None, cpus: int | None, over: threading.Event) -> Non
 
     A Ray that this process has already is used as it is. Ray is started in a thread of its own: in the main thread it
     would install a handler of SIGTERM that exits with status 15. The thread stays until Ray is `over`, for on Linux the
-    kernel ends Ray's processes with the thread that started them.
-
-    Raises:
-        InputError: if the cluster cannot be joined, or Ray not be started.
+    kernel ends Ray's processes with the thread that started them. If that fails, InputError is raised.
     """
     if ray.is_initialized():
         return
@@ -58,11 +55,7 @@ def check_listening(address: str, seconds: float = 10.0) -> None:
 
 
 def capacity(resources: Mapping[str, float], joins: bool) -> int:
-    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow.
-
-    Raises:
-        InputError: if the local machine cannot hold one.
-    """
+    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow."""
     available = ray.cluster_resources()
     count = min([int(available.get(name, 0) / need) for name, need in resources.items() if need > 0] or [1])
     if count < 1 and not joins:
@@ -71,14 +64,10 @@ def capacity(resources: Mapping[str, float], joins: bool) -> int:
 
 
 def await_room(resources: Mapping[str, float]) -> None:
-    """Wait until this process's own Ray has room for one more worker; what is released takes a moment to be free.
-
-    Raises:
-        InputError: if others, e.g. those of an open session, hold all of it: they would never release it.
-    """
+    """Wait until this process's own Ray has room for one more worker; what is released takes a moment to be free."""
     end = time.monotonic() + ROOM_SECONDS
     while any(ray.available_resources().get(name, 0) < need for name, need in resources.items() if need > 0):
-        if time.monotonic() > end:
+        if time.monotonic() > end:  # others hold all of it, and would never release it
             raise InputError(
                 "all of Ray in this process is in use, e.g. by an open optitrip.Session: use that session, or close it"
             )
@@ -89,9 +78,6 @@ def put(value: Any, name: str, notices: list[Notice]) -> Any:
     """Put a value into the object store of this node, from which other nodes fetch it; return the reference.
 
     If the value is larger than the store, a warning that calls it by `name` is appended to the notices.
-
-    Raises:
-        Stopped: if there is no room for it.
     """
     try:
         reference = ray.put(value)

@@ -82,10 +82,8 @@ class RayPool:
 class Start(BackgroundCall[Executor]):
     """The start of workers in a background thread.
 
-    Args:
-        start: makes the executor.
-        objective: loaded before the start is done, which it then is once there are slots, so that workers have proved
-            that they can evaluate; with None it is done as soon as the executor is made.
+    With an objective it is done once that is loaded and there are slots, so that workers have proved that they can
+    evaluate; without one as soon as the executor is made.
     """
 
     def __init__(self, start: Callable[[], Executor], objective: Any = None) -> None:
