@@ -15,7 +15,7 @@ from optitrip.driver.stage import Stage
 from optitrip.errors import NoAnswer, OptitripError, Stopped
 from optitrip.scheduler import events, plan, retries
 from optitrip.scheduler.state import State
-from optitrip.scheduler.story import Note, lines
+from optitrip.scheduler.story import Note, Story, lines
 
 STORY_SHOWN = 20
 """Entries of the story shown with an unexpected error."""
@@ -43,22 +43,22 @@ class Loop:
         block = stage.method.block or self._block
         state = plan.begin(gaps, block, self._executors.next_ticket, uncut, self._settings)
         happened: list[events.Event] = []
-        needed = stage.needed
+        needed, self._held, self._due = stage.needed, list[Done](), 0.0
         cancellation, no_workers = Cancellation(self._services), NoWorkers(self._services)
         try:
             while True:
                 now = events.Tick(self._clock.monotonic())
                 state, actions = plan.step(state, [*happened, events.Slots(executor.slots), now])
                 self._executors.next_ticket = state.next_ticket
-                self._perform(actions, executor, stage, sink)
-                if state.complete or self._clock.monotonic() >= sink.due:
-                    sink.flush(state.story, last=state.complete)
+                self._perform(actions, executor, stage)
+                if state.complete or (self._held and self._clock.monotonic() >= self._due):
+                    self._flush(sink, state.story, last=state.complete)
                 if state.complete:
                     return
                 happened = [events.Cut(stage.needed)] if stage.needed < needed else []
                 needed = stage.needed
                 happened += cancellation.check(state)
-                happened += self._outcomes(executor, state, sink, wait=len(actions) < plan.SUBMITS_PER_STEP)
+                happened += self._outcomes(executor, state, wait=len(actions) < plan.SUBMITS_PER_STEP)
                 if workers := self._replacement(state):
                     executor = workers
                     self._prepare(executor, stage)
@@ -68,10 +68,16 @@ class Loop:
             for submit in state.in_flight():
                 executor.cancel(submit.ticket)  # the next user of this executor does not wait for them
             if isinstance(error, Stopped | NoAnswer | KeyboardInterrupt):
-                sink.flush(state.story, last=True)
+                self._flush(sink, state.story, last=True)
             elif not isinstance(error, OptitripError):  # our own mistake: its traceback shows what came before
                 error.add_note("\n".join(lines(entry.to_json() for entry in state.story.entries[-STORY_SHOWN:])))
             raise
+
+    def _flush(self, sink: Sink, story: Story, *, last: bool) -> None:
+        """Give the parts that are held to the sink: one transaction of the journal serves many parts."""
+        held, self._held = self._held, []
+        sink(held, story, last)
+        self._due = self._clock.monotonic() + self._settings.write_seconds
 
     def _prepare(self, executor: Executor, stage: Stage) -> None:
         executor.stage(stage.number, stage.method)
@@ -103,7 +109,7 @@ class Loop:
             self._observer.notice(warning("ray-failed", text))
             return None
 
-    def _perform(self, actions: Sequence[events.Action], executor: Executor, stage: Stage, sink: Sink) -> None:
+    def _perform(self, actions: Sequence[events.Action], executor: Executor, stage: Stage) -> None:
         for action in actions:
             match action:
                 case events.Submit():
@@ -113,7 +119,7 @@ class Loop:
                 case events.Cancel():
                     executor.cancel(action.ticket)
                 case events.RecordFailed():
-                    sink.take([self._failed(stage, action)])
+                    self._held.append(self._failed(stage, action))
                 case events.Abort():
                     raise NoAnswer(action.reason)
 
@@ -123,17 +129,19 @@ class Loop:
         text += ". To end items that never finish, set [failures] timeout_seconds"
         self._observer.notice(info("late-slice", text))
 
-    def _outcomes(self, executor: Executor, state: State, sink: Sink, *, wait: bool) -> list[events.Event]:
-        """Return the outcomes of slices in flight, each once, and notes of warnings; give parts to the sink."""
-        patience = min(self._settings.poll_seconds, max(0.0, sink.due - self._clock.monotonic()))
-        received = executor.wait(patience if wait else 0.0)
+    def _outcomes(self, executor: Executor, state: State, *, wait: bool) -> list[events.Event]:
+        """Return the outcomes of slices in flight, each once, and notes of warnings; hold the parts."""
+        patience = self._settings.poll_seconds if wait else 0.0
+        if self._held:
+            patience = min(patience, max(0.0, self._due - self._clock.monotonic()))
+        received = executor.wait(patience)
         notes: list[events.Event] = []
         for notice in executor.notices():
             self._observer.notice(notice)
             notes += [Note(notice.code, why=notice.text)] if notice.level == "warning" else []
         outcomes = {outcome.ticket: outcome for outcome in received if state.find(outcome) is not None}.values()
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
-        sink.take(done)
+        self._held += done
         for outcome in done:
             if outcome.memory is not None:
                 self._executors.memory = max(outcome.memory, self._executors.memory or 0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,28 +22,11 @@ MAX_ENTRIES, MAX_CHAPTERS = 2_000, 50
 """Entries and chapters stored of a run with many stages; the oldest chapters are dropped first."""
 
 
-class Sink(ABC):
-    """A destination for the parts of a stage, which it holds until they are flushed."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._held: list[Done] = []
-        self._not_before = 0.0
-
-    @property
-    def due(self) -> float:
-        """Time by the monotonic clock from which `flush` should be called; infinite if nothing is held."""
-        return self._not_before if self._held else math.inf
-
-    def take(self, done: Sequence[Done]) -> None:
-        self._held += done
-
-    @abstractmethod
-    def flush(self, story: Story, *, last: bool = False) -> None:
-        """Process all parts that are held, and the last time the whole story of the stage."""
+Sink = Callable[[Sequence[Done], Story, bool], None]
+"""A destination for the parts of a stage, many at a time, and for its story, which is whole if the flag is set."""
 
 
-class JournalSink(Sink):
+class JournalSink:
     """Writes parts to the journal, many in one transaction, then reports them to observers: durable first.
 
     Slots have their next slices before the driver waits for the disk, and one wait serves many parts. The story of a
@@ -53,8 +34,7 @@ class JournalSink(Sink):
     """
 
     def __init__(self, stage: Stage, attempt: int, chapters: list[dict[str, Any]], services: Services) -> None:
-        super().__init__(stage)
-        self._attempt, self._services, self._clock = attempt, services, services.clock
+        self._stage, self._attempt, self._services, self._clock = stage, attempt, services, services.clock
         self._chapter, self._chapters = {"stage": stage.number, "kind": stage.method.kind, "attempt": attempt}, chapters
         chapters.append(self._chapter)
         self._story: Story | None = None
@@ -62,8 +42,8 @@ class JournalSink(Sink):
         self.items = 0
         """Number of items written."""
 
-    def flush(self, story: Story, *, last: bool = False) -> None:
-        """Write the parts that are held, then report them; raise Stopped if they cannot be written.
+    def __call__(self, done: Sequence[Done], story: Story, last: bool) -> None:
+        """Write parts, then report them; raise Stopped if they cannot be written.
 
         The story is stored the last time, and now and then before in case the process is killed.
         """
@@ -72,12 +52,11 @@ class JournalSink(Sink):
             self._chapter |= story.to_json()
             facts, self._story = [latest(self._chapters)], story
             self._story_due = self._clock.monotonic() + self._services.settings.story_seconds
-        if not self._held:
+        if not done:
             if facts:
                 with suppress(Stopped):  # a sweep does not end because its story cannot be stored
                     self._services.journal.note(*facts)
             return
-        done, self._held = self._held, []
         now = self._clock.wall_ms()
         for items in self._write([(outcome.part, outcome.seconds) for outcome in done], now, facts):
             text = f"items {items.start} to {items.stop - 1} gave other losses when evaluated again; the first count. "
@@ -89,7 +68,6 @@ class JournalSink(Sink):
             self._services.observer.parts(written, new=True)
             for part, _ in written:
                 self._stage.see(part)
-        self._not_before = self._clock.monotonic() + self._services.settings.write_seconds
 
     def _write(self, parts: Sequence[tuple[Part, float]], now: int, facts: Sequence[Fact]) -> list[range]:
         """Write parts. If the disk has no room, wait for it: workers continue with the slices that they have."""
@@ -120,31 +98,23 @@ def latest(chapters: Sequence[dict[str, Any]]) -> StoredStory:
     return StoredStory(tuple(stored[::-1]))
 
 
-class SpotCheck(Sink):
-    """A check before a sweep is resumed: a row of an earlier run is evaluated again and must give the same result.
+def spot_check(stage: Stage, journal: Journal, done: Sequence[Done], story: Story, last: bool) -> None:
+    """Compare parts with those in the journal; raise StateError if they differ.
 
-    Provenance detects a changed module or library; only this detects a change in a file or a server that the loss
-    reads. Parts are compared with those in the journal; nothing is written or reported.
+    Before a sweep is resumed, a row of an earlier run is evaluated again and must give the same result. Provenance
+    detects a changed module or library; only this detects a change in a file or a server that the loss reads.
     """
-
-    def __init__(self, stage: Stage, journal: Journal) -> None:
-        super().__init__(stage)
-        self._journal = journal
-
-    def flush(self, story: Story, *, last: bool = False) -> None:
-        del story, last
-        done, self._held = self._held, []
-        for part in (outcome.part for outcome in done):
-            if not part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):
-                continue  # this says something about the workers, not about the loss
-            for before, _ in self._journal.parts(self._stage.number, self._stage.digest, [part.items]):
-                if before.columns_bytes() != part.columns_bytes():
-                    raise StateError(
-                        f"{self._journal.path}: {difference(before, part)}: the loss, or what it reads, has changed "
-                        "since, or it is not deterministic. The sweep is not resumed: --fresh starts over; "
-                        "--accept-changes resumes with what is stored; [objective] deterministic = false turns this "
-                        "check off"
-                    )
+    del story, last
+    for part in (outcome.part for outcome in done):
+        if not part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):
+            continue  # this says something about the workers, not about the loss
+        for before, _ in journal.parts(stage.number, stage.digest, [part.items]):
+            if before.columns_bytes() != part.columns_bytes():
+                raise StateError(
+                    f"{journal.path}: {difference(before, part)}: the loss, or what it reads, has changed since, or it "
+                    "is not deterministic. The sweep is not resumed: --fresh starts over; --accept-changes resumes "
+                    "with what is stored; [objective] deterministic = false turns this check off"
+                )
 
 
 def difference(before: Part, now: Part) -> str:
