@@ -33,9 +33,8 @@ class Loop:
     def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], uncut: Sequence[range] = ()) -> None:
         """Evaluate ranges of a stage, those in `uncut` as one slice each; leave out what an early end makes needless.
 
-        Raises:
-            NoAnswer: if importing or preparing the objective raised in a worker, or too much failed.
-            Stopped: after a request to stop, without workers, or if the sink cannot take parts.
+        Raise NoAnswer if setting up the objective raised in a worker, or too much failed; Stopped after a request to
+        stop, without workers, or if the sink cannot take parts.
         """
         with self._services.phases.time("ray") if self._executors.awaits_workers else nullcontext():
             executor = self._executors.executor()

@@ -68,11 +68,7 @@ class Driver:
             number += 1
 
     def failures(self) -> dict[str, int]:
-        """Count the failed items of main stages in the journal, by kind.
-
-        Raises:
-            StateError: if the journal cannot be read.
-        """
+        """Count the failed items of main stages in the journal, by kind; raise StateError if it cannot be read."""
         counts: Counter[str] = Counter()
         for stage in self._main:
             counts.update(self._journal.failures(stage.number, stage.digest, stage.method.items).counts())

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 class ExecutorManager(AbstractContextManager["ExecutorManager"]):
     """Holds the executor: that of this process, workers, or first the one and then the others, once they are ready.
 
-    Args:
-        here: makes the executor of this process; None to evaluate on workers only.
-        pool: makes workers; None to evaluate in this process only.
+    `here` makes the executor of this process, None to evaluate on workers only; without a `pool` there are no workers.
     """
 
     def __init__(self, here: Callable[[], Executor] | None = Serial, pool: RayPool | None = None) -> None:
@@ -101,7 +99,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
         If they could not be started, raise why; that is not tried again in this sweep.
         """
-        if self._on_workers or self._starting is None or not self._starting.done:
+        if self._starting is None or not self._starting.done:
             return None
         starting, self._starting, self._start_failed = self._starting, None, True
         executor = starting.result()
@@ -114,8 +112,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         if self._executor is not None:
             self._executor.close()
         self._executor, self._loaded, self._start_failed = executor, self._objective, False
-        self._take_over(executor)
-        return executor
+        return self._take_over(executor)
 
     def _start(self, objective: Any) -> Start:
         assert self._pool is not None
@@ -132,13 +129,13 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         except KeyboardInterrupt:
             starting.cancel()
             raise
-        self._take_over(executor)
-        return executor
+        return self._take_over(executor)
 
-    def _take_over(self, workers: Executor) -> None:
+    def _take_over(self, workers: Executor) -> Executor:
         assert self._pool is not None
         self._on_workers = True
         self._notify(info("executor", self._pool.describe(workers)))
+        return workers
 
     def start_closing(self) -> None:
         """Close the executor in the background; `close` waits for that. Nobody waits for workers that are starting."""
@@ -149,7 +146,6 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self._closing = BackgroundCall(self._executor.close)
 
     def close(self) -> None:
-        """Close the executor."""
         self.start_closing()
         if self._closing is not None:
             self._closing.result()

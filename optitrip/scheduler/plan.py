@@ -163,7 +163,9 @@ def _hand_out(state: State) -> list[Action]:
 def _next_slice(state: State, slot: Slot) -> range:
     if state.requeued:
         return state.requeued[0]
-    stop = sizing.stop_of(state.start, sizing.size_of(state, slot), state.block)
+    end = state.start + sizing.size_of(state, slot)
+    # The last border of blocks in it, or else the next one.
+    stop = max(end // state.block, state.start // state.block + 1) * state.block
     return range(state.start, min(stop, state.todo[state.gap].stop))
 
 

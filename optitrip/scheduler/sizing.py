@@ -41,8 +41,3 @@ def size_of(state: State, slot: Slot) -> int:
     share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
     seconds = max(min(target, share), SHORTEST * target)
     return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))
-
-
-def stop_of(start: int, size: int, block: int) -> int:
-    """Return the end of a slice of about `size` items: the last border of blocks in it, or else the next one."""
-    return max((start + size) // block, start // block + 1) * block

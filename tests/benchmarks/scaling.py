@@ -35,7 +35,7 @@ from optitrip.core.progress import Progress
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.executors.manager import ExecutorManager
-from optitrip.executors.ray.start import prepare
+from optitrip.executors.ray.start import RayPool
 from optitrip.executors.worker import Worker
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["sleepers", "driver"])
     arguments = parser.parse_args()
     quick, only = arguments.quick, arguments.only
-    prepare(None)
+    RayPool().prepare()
     from optitrip.executors.ray.cluster import connect
 
     connect(None, 16, threading.Event())

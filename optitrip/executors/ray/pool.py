@@ -1,4 +1,4 @@
-"""Evaluates slices on Ray workers, one actor a slot. `start.prepare` comes before Ray is imported.
+"""Evaluates slices on Ray workers, one actor a slot. `RayPool.prepare` comes before Ray is imported.
 
 Ray's own retries stay off: they would repeat a slice that kills its worker for ever, unseen. The scheduler decides
 every retry; here lost workers are replaced.

@@ -31,26 +31,6 @@ def joins_cluster(address: str | None) -> bool:
     return where != "local" and bool(where or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
 
 
-def prepare(address: str | None) -> None:
-    """Set what Ray reads when it is imported; a user's own settings win."""
-    # Reports are off for `ray.init` anyway; this keeps them off in the processes it starts.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Without the workers' logs, which the driver does not receive, the rest is Ray's own comments on lost workers; they
-    # would go to stdout, into the result. The driver itself reports what became of a worker.
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-    # A warning about a future default, printed on machines without a GPU.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if joins_cluster(address):
-        return
-    # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    if "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
-        # Ray turns token authentication on for a local cluster; one that is imported has read its mode already. A token
-        # of its own keeps it on, without the warning and without the file that Ray would leave in the home directory.
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-
-
 @dataclass(frozen=True)
 class RayPool:
     """Makes Ray workers."""
@@ -63,9 +43,27 @@ class RayPool:
     """Resources of each worker, by Ray's names: CPU, GPU, memory, or a custom one."""
 
     def prepare(self) -> str:
-        """Set the environment, in the main thread, before workers are started; return the text of a notice."""
-        prepare(self.address)
-        return "joining a Ray cluster" if joins_cluster(self.address) else "starting Ray"
+        """Set what Ray reads when it is imported, in the main thread; return the text of a notice.
+
+        A user's own settings win.
+        """
+        # Reports are off for `ray.init` anyway; this keeps them off in the processes it starts.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Without the workers' logs, which the driver does not receive, the rest is Ray's own comments on lost workers;
+        # they would go to stdout, into the result. The driver itself reports what became of a worker.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+        # A warning about a future default, printed on machines without a GPU.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if joins_cluster(self.address):
+            return "joining a Ray cluster"
+        # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        if "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
+            # Ray turns token authentication on for a local cluster; one that is imported has read its mode already. A
+            # token of its own keeps it on, without the warning and the file that Ray would leave in the home directory.
+            os.environ["RAY_AUTH_MODE"] = "token"
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        return "starting Ray"
 
     def start(self, paths: tuple[str, ...]) -> Executor:
         """Start workers, which look for modules in these paths first; called in a thread of its own."""
