@@ -92,11 +92,11 @@ class LossOutput:
         self._observer, self._lines_left = observer, LINES_SHOWN
 
     def show(self, outcome: Done) -> None:
-        lines = outcome.output.rstrip().splitlines() if outcome.output else []
-        if not lines or not self._lines_left:
+        lines = outcome.output.rstrip().splitlines()[: self._lines_left]
+        if not lines:
             return
-        self._observer.notice(info("loss-output", "\n".join(lines[: self._lines_left])))
-        self._lines_left = max(0, self._lines_left - len(lines))
+        self._observer.notice(info("loss-output", "\n".join(lines)))
+        self._lines_left -= len(lines)
         if not self._lines_left:
             text = f"(the loss prints more than {LINES_SHOWN} lines; the rest is not shown)"
             self._observer.notice(info("loss-output", text))

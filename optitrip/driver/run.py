@@ -50,11 +50,9 @@ class Driver:
     def run(self, route: Route) -> Any:
         """Run all stages, and return what the route returns.
 
-        Raises:
-            NoAnswer: from the route, because importing or preparing raised in a worker, or because too much failed.
-            ShardDone: where only a share is wanted.
-            Stopped: after a request to stop, without workers, or if the journal cannot be written.
-            StateError: if the loss gives other results than when the journal was begun.
+        Raise NoAnswer as the route does, or if setting up raised or too much failed; ShardDone where only a share is
+        wanted; Stopped after a request to stop, without workers or if the journal cannot be written; StateError if the
+        loss gives other results than when the journal was begun.
         """
         result: Any = None
         number = 0
@@ -83,21 +81,17 @@ class Driver:
             self._fill(stage, share)
             raise ShardDone(share)
         while True:
-            whole = self._first_attempt(stage)
+            items = method.items + 1
+            while stage.needed < items:  # rows that go past an early end do not count: something may lack before it
+                items = stage.needed
+                self._fill(stage, range(items))
+            if gaps := stage.gaps(range(items)):
+                raise RuntimeError(f"stage {number} ({method.kind}) lacks {gaps} of {items}")
+            whole = stage.whole(items)
             if method.retried:
                 whole = self._retry(stage, whole)
             if stage.ends_with(whole):
                 return method.result(whole)
-
-    def _first_attempt(self, stage: Stage) -> Part:
-        """Return all items up to where the stage ends, as far as first attempts show."""
-        items = stage.method.items + 1
-        while stage.needed < items:  # rows that go past an early end do not count: something may lack before it
-            items = stage.needed
-            self._fill(stage, range(items))
-        if gaps := stage.gaps(range(items)):
-            raise RuntimeError(f"stage {stage.number} ({stage.method.kind}) lacks {gaps} of {items}")
-        return stage.whole(items)
 
     def _fill(self, stage: Stage, within: range) -> None:
         """Evaluate what the journal lacks of a range, after a spot check, once a stage."""

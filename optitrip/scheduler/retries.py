@@ -90,7 +90,8 @@ def is_straggler(state: State, slot: Slot) -> bool:
     expected = len(first.items) * (slot.pace or state.pace or state.measured or 0.0)
     if first.copy_of in state.twins:
         original = state.twins[first.ticket]
-        expected = max(slot.since - other.since for other in state.slots.values() if other.find(original))
+        (slot_of_original,) = {submit.slot for submit in state.in_flight() if submit.ticket == original}
+        expected = slot.since - state.slots[slot_of_original].since
     return state.now - slot.since > max(state.settings.straggler_seconds, state.settings.straggler_factor * expected)
 
 
@@ -125,9 +126,9 @@ def drop_twin(state: State, ticket: int, why: str) -> list[Action]:
     if twin is None:
         return []
     unpair(state, ticket)
-    for name, slot in state.slots.items():
-        if submit := slot.find(twin):
-            state.put(name, slot.without(submit, state.now))
+    for submit in state.in_flight():
+        if submit.ticket == twin:
+            state.put(submit.slot, state.slots[submit.slot].without(submit, state.now))
             state.note("dropped", submit, why=why)
             return [Cancel(twin)]
     return []

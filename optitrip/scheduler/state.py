@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler.events import Submit
@@ -59,9 +60,6 @@ class Slot:
     def without(self, submit: Submit, now: float) -> Slot:
         queue = tuple(queued for queued in self.queue if queued is not submit)
         return replace(self, queue=queue, since=now if self.queue[0] is submit else self.since)
-
-    def find(self, ticket: int) -> Submit | None:
-        return next((submit for submit in self.queue if submit.ticket == ticket), None)
 
 
 @dataclass
@@ -130,9 +128,8 @@ class State:
 
     def find(self, outcome: Done | Failed) -> Submit | None:
         """Return the slice in flight that has this outcome; None if the outcome is stale or a duplicate."""
-        likely = self.slots.get(outcome.worker) if isinstance(outcome, Done) else None
-        found = likely.find(outcome.ticket) if likely else None
-        return found or next((submit for submit in self.in_flight() if submit.ticket == outcome.ticket), None)
+        likely = self.slots.get(outcome.worker, Slot()).queue if isinstance(outcome, Done) else ()
+        return next((submit for submit in chain(likely, self.in_flight()) if submit.ticket == outcome.ticket), None)
 
     def put(self, name: str, slot: Slot) -> None:
         """Replace a slot, and update all that is counted of the slots."""

@@ -36,7 +36,7 @@ from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.ray.start import RayPool
-from optitrip.executors.worker import Worker
+from optitrip.executors.serial import Worker
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search

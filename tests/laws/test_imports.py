@@ -117,7 +117,7 @@ FORMATS = "import numpy; from optitrip.output import formats"
         ("import optitrip.objectives, optitrip.methods.search", {"ray", "mlflow", "typer", "matplotlib", "sklearn"}),
         ("import optitrip.tracking.subprocess_client", {"ray", "mlflow", "numpy", "typer"}),
         ("import optitrip.app.run_sweep", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
-        ("import optitrip.executors.worker", {"mlflow", "typer", "matplotlib"}),
+        ("import optitrip.executors.serial", {"mlflow", "typer", "matplotlib"}),
         (f"{FORMATS}; formats.parquet_bytes({{'loss': numpy.zeros(3)}})", {"pandas", "matplotlib", "scipy"}),
     ],
 )

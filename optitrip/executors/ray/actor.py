@@ -16,7 +16,7 @@ import ray.exceptions
 
 from optitrip.core.executor import Done, Failed
 from optitrip.executors.ray.quarantine import Work
-from optitrip.executors.worker import Worker
+from optitrip.executors.serial import Worker
 from optitrip.runtime.fingerprint import facts
 from optitrip.runtime.imports import use_import_paths
 from optitrip.runtime.process import lead_group, peak_bytes, time_limit

@@ -54,24 +54,24 @@ def check_listening(address: str, seconds: float = 10.0) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
 
 
-def capacity(resources: Mapping[str, float], joins: bool) -> int:
-    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow."""
+def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
+    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow.
+
+    If this process had Ray before, wait until it has room for one more: what is released takes a moment to be free.
+    """
     available = ray.cluster_resources()
     count = min([int(available.get(name, 0) / need) for name, need in resources.items() if need > 0] or [1])
     if count < 1 and not joins:
         raise InputError(f"[run] resources: a worker wants {dict(resources)}, this machine has {available}")
-    return max(1, count)
-
-
-def await_room(resources: Mapping[str, float]) -> None:
-    """Wait until this process's own Ray has room for one more worker; what is released takes a moment to be free."""
+    needs = {} if joins or ours else {name: need for name, need in resources.items() if need > 0}
     end = time.monotonic() + ROOM_SECONDS
-    while any(ray.available_resources().get(name, 0) < need for name, need in resources.items() if need > 0):
+    while any(ray.available_resources().get(name, 0) < need for name, need in needs.items()):
         if time.monotonic() > end:  # others hold all of it, and would never release it
             raise InputError(
                 "all of Ray in this process is in use, e.g. by an open optitrip.Session: use that session, or close it"
             )
         time.sleep(0.1)
+    return max(1, count)
 
 
 def put(value: Any, name: str, notices: list[Notice]) -> Any:

@@ -23,7 +23,7 @@ from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.actor import Actor, WorkerHandle, outcome
-from optitrip.executors.ray.cluster import await_room, capacity, check_listening, connect, is_alive, put
+from optitrip.executors.ray.cluster import capacity, check_listening, connect, is_alive, put
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
@@ -51,9 +51,7 @@ class RayWorkers:
         each = {"CPU": 1.0, **(resources or {})}
         connect(address, math.ceil(workers * each["CPU"]) if workers else None, self._over)
         try:
-            held = capacity(each, joins_cluster(address))
-            if not self._ours and not joins_cluster(address):
-                await_room(each)
+            held = capacity(each, joins_cluster(address), self._ours)
         except Exception:
             self._disconnect()
             raise

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chaos import Faults, slot_names
 from optitrip.core.executor import Done, Failed
 from optitrip.core.part import Part
-from optitrip.scheduler import plan, retries, sizing
+from optitrip.scheduler import plan, retries
 from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, RecordFailed, Slots, Submit, Tick
 from optitrip.scheduler.state import SchedulerSettings, State
 from optitrip.scheduler.story import MAX_ENTRIES, Note, Story, lines
@@ -174,7 +174,7 @@ def test_few_slices_are_handed_out_before_anything_is_known() -> None:
     state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [Slots(slot_names(1_000))])
     assert len(actions) == plan.SUBMITS_PER_STEP
     _, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1e-6, "slot 0")])
-    assert {len(action.items) for action in actions if isinstance(action, Submit)} == {sizing.GROWTH}
+    assert {len(action.items) for action in actions if isinstance(action, Submit)} == {plan.GROWTH}
 
 
 @examples(30)
