@@ -110,7 +110,6 @@ class SlowBlocks:
         self._seconds: list[float] = []
 
     def check(self, outcome: Done) -> None:
-        """Note how long a block of a slice took, if it is one of the first slices."""
         if self._block == 1 or not outcome.seconds or len(self._seconds) == BLOCKS_TIMED:
             return
         self._seconds.append(outcome.seconds / -(-len(outcome.part.items) // self._block))

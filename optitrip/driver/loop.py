@@ -73,7 +73,7 @@ class Loop:
             raise
 
     def _flush(self, sink: Sink, story: Story, *, last: bool) -> None:
-        """Give the parts that are held to the sink: one transaction of the journal serves many parts."""
+        """Give parts to the sink. Slots have their next slices before, and one wait for the disk serves many parts."""
         held, self._held = self._held, []
         sink(held, story, last)
         self._due = self._clock.monotonic() + self._settings.write_seconds

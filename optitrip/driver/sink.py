@@ -29,8 +29,7 @@ Sink = Callable[[Sequence[Done], Story, bool], None]
 class JournalSink:
     """Writes parts to the journal, many in one transaction, then reports them to observers: durable first.
 
-    Slots have their next slices before the driver waits for the disk, and one wait serves many parts. The story of a
-    run has a chapter for each sink.
+    The story of a run has a chapter for each sink.
     """
 
     def __init__(self, stage: Stage, attempt: int, chapters: list[dict[str, Any]], services: Services) -> None:
@@ -43,11 +42,9 @@ class JournalSink:
         """Number of items written."""
 
     def __call__(self, done: Sequence[Done], story: Story, last: bool) -> None:
-        """Write parts, then report them; raise Stopped if they cannot be written.
-
-        The story is stored the last time, and now and then before in case the process is killed.
-        """
+        """Write parts, then report them; raise Stopped if they cannot be written."""
         facts: list[Fact] = []
+        # The story is stored the last time, and now and then before in case the process is killed.
         if (last or self._clock.monotonic() >= self._story_due) and story is not self._story:
             self._chapter |= story.to_json()
             facts, self._story = [latest(self._chapters)], story

@@ -61,10 +61,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self._start(None)
 
     def use(self, objective: Any, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
-        """Set the objective that is evaluated from now on, and what takes notices for the user.
-
-        If the `paths` change, in which workers look for modules first, so do the workers.
-        """
+        """Set what is evaluated from now on, and what takes notices for the user; new `paths` need new workers."""
         self._notify = notify
         if paths != self.paths and (self._executor or self._starting):
             self.close()
@@ -77,10 +74,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self._here = None
 
     def executor(self) -> Executor:
-        """Return the executor with the objective loaded; wait for workers if this process does not evaluate.
-
-        Raise InputError if workers cannot be started, or the objective not be sent to them.
-        """
+        """Return the executor with the objective loaded; wait for workers, or raise InputError, if these are needed."""
         if self._executor is None:
             # Stored before the objective is loaded, so that the executor is closed if that raises.
             self._executor = self._here() if self._here is not None else self._await_workers()
@@ -95,10 +89,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._start(self._objective)
 
     def replacement(self) -> Executor | None:
-        """Return workers that have become ready to take over, once; the executor before them is closed.
-
-        If they could not be started, raise why; that is not tried again in this sweep.
-        """
+        """Return workers that are ready, once, and close the executor before them; raise if their start failed."""
         if self._starting is None or not self._starting.done:
             return None
         starting, self._starting, self._start_failed = self._starting, None, True
@@ -162,10 +153,7 @@ def executors(
     address: str | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> ExecutorManager:
-    """Return the executors for "auto", "serial" or "ray", with the fields of `RayPool`.
-
-    "auto" starts in this process, unless there is a cluster to join.
-    """
+    """Return the executors for "ray", "serial", or "auto", which starts in this process unless it joins a cluster."""
     if word == "ray" and not ray_installed():
         raise InputError("--executor ray: Ray is not installed (it has no wheels for some platforms); use serial")
     if word == "serial" or not ray_installed():

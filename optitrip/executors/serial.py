@@ -65,7 +65,6 @@ class Worker:
 
 
 def random_states() -> tuple[Any, Any]:
-    """Return the states of the random generators that a whole process shares."""
     return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002
 
 

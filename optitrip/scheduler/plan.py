@@ -123,7 +123,8 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
 def _cut(state: State, stop: int) -> list[Action]:
     """Leave out items from `stop` on; of a slice in flight that is needed in part, that part is requeued."""
     state.note("cut", why=f"only the first {stop:,} items are needed")
-    dropped = retries.drop_copies(state)
+    originals = [copy.copy_of for copy in state.in_flight() if copy.copy_of is not None and copy.copy_of in state.twins]
+    dropped = [action for original in originals for action in retries.drop_twin(state, original, "the stage is cut")]
     requeued = list(state.requeued)
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:

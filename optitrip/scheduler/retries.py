@@ -65,7 +65,7 @@ def check_stragglers(state: State) -> list[Action]:
     stragglers = [name for name, slot in state.slots.items() if idle and slot.queue and is_straggler(state, slot)]
     if reclaimed := [action for name in stragglers for action in _reclaim(state, name)]:
         return reclaimed
-    dropped: list[Action] = []
+    actions: list[Action] = []
     without_copy: list[str] = []
     for name in stragglers:
         slot = state.slots[name]
@@ -76,18 +76,22 @@ def check_stragglers(state: State) -> list[Action]:
             unpair(state, first.ticket)
             state.note("dropped", first, why="this backup copy takes too long as well")
             state.put(name, replace(slot.without(first, state.now), straggling=True))
-            dropped.append(Cancel(first.ticket))
-    return dropped + [_copy(state, name, other) for name, other in zip(without_copy, idle, strict=False)]
+            actions.append(Cancel(first.ticket))
+    for name, other in zip(without_copy, idle, strict=False):
+        first = state.slots[name].queue[0]
+        copy = state.submit(first.items, other, copy_of=first)
+        state.note("copied", copy, why=f"slice {first.ticket} at {name} takes much longer than expected")
+        state.twins = {**state.twins, first.ticket: copy.ticket, copy.ticket: first.ticket}
+        state.put(name, replace(state.slots[name], straggling=True))
+        actions.append(copy)
+    return actions
 
 
 def is_straggler(state: State, slot: Slot) -> bool:
-    """Return whether the first slice of a slot is a straggler.
-
-    A backup copy is expected to take as long as the original had taken when the copy was started: an item that simply
-    takes long should not occupy one idle slot after the other.
-    """
     first = slot.queue[0]
     expected = len(first.items) * (slot.pace or state.pace or state.measured or 0.0)
+    # A backup copy is expected to take as long as the original had taken when the copy was started: an item that simply
+    # takes long should not occupy one idle slot after the other.
     if first.copy_of in state.twins:
         original = state.twins[first.ticket]
         (slot_of_original,) = {submit.slot for submit in state.in_flight() if submit.ticket == original}
@@ -103,15 +107,6 @@ def _reclaim(state: State, name: str) -> list[Action]:
             state.requeue(submit.items)
     state.put(name, replace(slot, queue=slot.queue[:1], straggling=True))
     return [Cancel(submit.ticket) for submit in slot.queue[1:]]
-
-
-def _copy(state: State, name: str, other: str) -> Submit:
-    first = state.slots[name].queue[0]
-    submit = state.submit(first.items, other, copy_of=first)
-    state.note("copied", submit, why=f"slice {first.ticket} at {name} takes much longer than expected")
-    state.twins = {**state.twins, first.ticket: submit.ticket, submit.ticket: first.ticket}
-    state.put(name, replace(state.slots[name], straggling=True))
-    return submit
 
 
 def unpair(state: State, ticket: int) -> bool:
@@ -132,9 +127,3 @@ def drop_twin(state: State, ticket: int, why: str) -> list[Action]:
             state.note("dropped", submit, why=why)
             return [Cancel(twin)]
     return []
-
-
-def drop_copies(state: State) -> list[Action]:
-    """Drop all backup copies whose originals are in flight."""
-    originals = [copy.copy_of for copy in state.in_flight() if copy.copy_of is not None and copy.copy_of in state.twins]
-    return [action for original in originals for action in drop_twin(state, original, "the stage is cut")]

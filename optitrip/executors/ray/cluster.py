@@ -55,14 +55,12 @@ def check_listening(address: str, seconds: float = 10.0) -> None:
 
 
 def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
-    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow.
-
-    If this process had Ray before, wait until it has room for one more: what is released takes a moment to be free.
-    """
+    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow."""
     available = ray.cluster_resources()
     count = min([int(available.get(name, 0) / need) for name, need in resources.items() if need > 0] or [1])
     if count < 1 and not joins:
         raise InputError(f"[run] resources: a worker wants {dict(resources)}, this machine has {available}")
+    # In a Ray that this process had before, what is released takes a moment to be free.
     needs = {} if joins or ours else {name: need for name, need in resources.items() if need > 0}
     end = time.monotonic() + ROOM_SECONDS
     while any(ray.available_resources().get(name, 0) < need for name, need in needs.items()):
@@ -75,10 +73,7 @@ def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
 
 
 def put(value: Any, name: str, notices: list[Notice]) -> Any:
-    """Put a value into the object store of this node, from which other nodes fetch it; return the reference.
-
-    If the value is larger than the store, a warning that calls it by `name` is appended to the notices.
-    """
+    """Put a value into the object store, and a warning into the notices if it is larger; return the reference."""
     try:
         reference = ray.put(value)
     except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:

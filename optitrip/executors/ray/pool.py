@@ -35,10 +35,7 @@ HEAD_SECONDS = 20.0
 
 
 class RayWorkers:
-    """An executor on workers of a cluster that is joined or started here, with the fields of `RayPool` as arguments.
-
-    Workers look for modules in `paths` first.
-    """
+    """An executor on a cluster that is joined or started here; takes the fields of `RayPool`, and import paths."""
 
     def __init__(
         self,
@@ -94,10 +91,7 @@ class RayWorkers:
         future.add_done_callback(lambda ended: self._finished.put((worker, ticket, ended)))
 
     def _on_ready(self, worker: WorkerHandle, future: Future[Any]) -> None:
-        """Accept or reject a worker that has started, or start another one if it could not.
-
-        Raise Stopped if workers cannot start, or the only one there is was rejected.
-        """
+        """Accept or reject a worker, or start another if it could not start; raise Stopped if none can be had."""
         self._starting.discard(worker)
         try:
             worker.name, worker.node, fingerprint = future.result()
@@ -198,13 +192,12 @@ class RayWorkers:
     def wait(self, timeout: float) -> list[Done | Failed]:
         outcomes: list[Done | Failed] = []
         self._check()
-        try:
+        with suppress(Empty):
             finished = self._finished.get(timeout=timeout)
             while True:
                 outcomes += self._outcomes(*finished)
                 finished = self._finished.get_nowait()
-        except Empty:
-            return outcomes
+        return outcomes
 
     def _outcomes(self, worker: WorkerHandle, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
         if ticket is None:
@@ -226,10 +219,7 @@ class RayWorkers:
         return [outcome(ticket, answer, worker.name)]
 
     def _outcomes_of_lost(self, worker: WorkerHandle, message: str) -> list[Done | Failed]:
-        """Replace a lost worker; return the outcomes of the slices that were queued at it.
-
-        Slices run in order of submission, so only the first unfinished one had started.
-        """
+        """Replace a lost worker; return the outcomes of the slices that were queued at it."""
         del self._ready[worker.name]
         self.slots = tuple(self._ready)
         ray.kill(worker.actor)
@@ -248,7 +238,7 @@ class RayWorkers:
                 if kind == "died":
                     self._quarantine.died(worker.node, work)
                 outcomes.append(Failed(ticket, kind, message))
-                kind = "lost"
+                kind = "lost"  # slices run in order of submission, so only the first unfinished one had started
         return outcomes
 
     def notices(self) -> list[Notice]:

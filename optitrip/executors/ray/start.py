@@ -43,10 +43,7 @@ class RayPool:
     """Resources of each worker, by Ray's names: CPU, GPU, memory, or a custom one."""
 
     def prepare(self) -> str:
-        """Set what Ray reads when it is imported, in the main thread; return the text of a notice.
-
-        A user's own settings win.
-        """
+        """Set, in the main thread, what Ray reads when imported, where a user has not; return the text of a notice."""
         # Reports are off for `ray.init` anyway; this keeps them off in the processes it starts.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Without the workers' logs, which the driver does not receive, the rest is Ray's own comments on lost workers;
