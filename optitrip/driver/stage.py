@@ -41,8 +41,7 @@ class Stage:
         if stored == items and self.method.main:
             self._observer.notice(info("stored-result", "already finished; showing the stored result"))
         elif stored and self.method.main:
-            text = f"resuming: {stored:,} of {items:,} items are in the journal"
-            self._observer.notice(info("resuming", text))
+            self._observer.notice(info("resuming", f"resuming: {stored:,} of {items:,} items are in the journal"))
 
     def _merged(self, batch: RowBatch) -> Part:
         return batch.parts[0] if len(batch.times.starts) == 1 else self.method.merge(*batch.parts)
