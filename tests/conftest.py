@@ -59,9 +59,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """Start a local Ray with four logical CPUs. Tests that ask for it are marked `ray`."""
-    from optitrip.executors.ray.environment import prepare
+    from optitrip.executors.ray.start import RayPool
 
-    prepare(None)
+    RayPool().prepare()
     import ray
 
     from optitrip.executors.ray.cluster import connect

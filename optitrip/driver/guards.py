@@ -25,15 +25,13 @@ class FailFast:
 
     def __init__(self, method: Method) -> None:
         self._first = range(method.required_prefix if method.items > method.required_prefix else 0)
-        self._method = method
-        self._failed = 0
-        self._failures = Failures()
+        self._method, self._failed, self._failures = method, 0, Failures()
 
     def see(self, items: range, failures: Failures) -> None:
         """Count the failures of a part, in any order; raise NoAnswer once all of the first items have failed."""
-        if not self._first or items.start >= self._first.stop:
-            return
         within = range(items.start, min(items.stop, self._first.stop))
+        if not within:
+            return
         if not failures.cover(within):
             self._first = range(0)
             return
@@ -71,7 +69,6 @@ class Cancellation:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._stopping: Stopped | None = None
-        self._until = 0.0
 
     def check(self, state: State) -> list[Drain]:
         """Return the event for the plan after a new request to stop; raise Stopped once the stage may end."""
@@ -95,12 +92,11 @@ class LossOutput:
         self._observer, self._lines_left = observer, LINES_SHOWN
 
     def show(self, outcome: Done) -> None:
-        """Show what was printed during a slice."""
-        lines = outcome.output.rstrip().splitlines() if outcome.output else []
-        if not lines or not self._lines_left:
+        lines = outcome.output.rstrip().splitlines()[: self._lines_left]
+        if not lines:
             return
-        self._observer.notice(info("loss-output", "\n".join(lines[: self._lines_left])))
-        self._lines_left = max(0, self._lines_left - len(lines))
+        self._observer.notice(info("loss-output", "\n".join(lines)))
+        self._lines_left -= len(lines)
         if not self._lines_left:
             text = f"(the loss prints more than {LINES_SHOWN} lines; the rest is not shown)"
             self._observer.notice(info("loss-output", text))
@@ -114,7 +110,6 @@ class SlowBlocks:
         self._seconds: list[float] = []
 
     def check(self, outcome: Done) -> None:
-        """Note how long a block of a slice took, if it is one of the first slices."""
         if self._block == 1 or not outcome.seconds or len(self._seconds) == BLOCKS_TIMED:
             return
         self._seconds.append(outcome.seconds / -(-len(outcome.part.items) // self._block))

@@ -7,8 +7,7 @@ from contextlib import nullcontext
 
 from optitrip.core.executor import Done, Executor
 from optitrip.core.failures import TIMEOUT, Record
-from optitrip.core.method import Method
-from optitrip.core.notice import info, warning
+from optitrip.core.notice import Notice, info, warning
 from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, SlowBlocks
 from optitrip.driver.settings import Services
 from optitrip.driver.sink import Sink
@@ -16,7 +15,7 @@ from optitrip.driver.stage import Stage
 from optitrip.errors import NoAnswer, OptitripError, Stopped
 from optitrip.scheduler import events, plan, retries
 from optitrip.scheduler.state import State
-from optitrip.scheduler.story import Note, lines
+from optitrip.scheduler.story import Note, Story, lines
 
 STORY_SHOWN = 20
 """Entries of the story shown with an unexpected error."""
@@ -29,67 +28,79 @@ class Loop:
         self._services, self._executors, self._observer = services, services.executors, services.observer
         self._settings, self._clock, self._block = services.settings, services.clock, block
         self._output, self._slow_blocks = LossOutput(services.observer), SlowBlocks(services.observer, block)
-        self._no_limit_reported = self._rest_reported = False
+        self._reported: set[str] = set()
 
     def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], uncut: Sequence[range] = ()) -> None:
         """Evaluate ranges of a stage, those in `uncut` as one slice each; leave out what an early end makes needless.
 
-        Raises:
-            NoAnswer: if importing or preparing the objective raised in a worker, or too much failed.
-            Stopped: after a request to stop, without workers, or if the sink cannot take parts.
+        Raise NoAnswer if setting up the objective raised in a worker, or too much failed; Stopped after a request to
+        stop, without workers, or if the sink cannot take parts.
         """
-        executor = self._prepare(self._executor(), stage)
-        block, limit = stage.method.block or self._block, self._settings.item_seconds
-        state = plan.begin(gaps, block, self._executors.next_ticket, limit, uncut, self._settings)
+        with self._services.phases.time("ray") if self._executors.awaits_workers else nullcontext():
+            executor = self._executors.executor()
+        self._prepare(executor, stage)
+        block = stage.method.block or self._block
+        state = plan.begin(gaps, block, self._executors.next_ticket, uncut, self._settings)
         happened: list[events.Event] = []
-        needed = sink.needed
+        needed, self._held, self._due = stage.needed, list[Done](), 0.0
         cancellation, no_workers = Cancellation(self._services), NoWorkers(self._services)
         try:
             while True:
                 now = events.Tick(self._clock.monotonic())
                 state, actions = plan.step(state, [*happened, events.Slots(executor.slots), now])
                 self._executors.next_ticket = state.next_ticket
-                problem = self._perform(actions, executor, stage, sink)
-                if problem is not None or state.complete or self._clock.monotonic() >= sink.due:
-                    sink.flush(state.story, last=state.complete)
-                if problem is not None:
-                    raise NoAnswer(problem)
+                self._perform(actions, executor, stage)
+                if state.complete or (self._held and self._clock.monotonic() >= self._due):
+                    self._flush(sink, state.story, last=state.complete)
                 if state.complete:
                     return
-                happened = [events.Cut(sink.needed)] if sink.needed < needed else []
-                needed = sink.needed
+                happened = [events.Cut(stage.needed)] if stage.needed < needed else []
+                needed = stage.needed
                 happened += cancellation.check(state)
-                happened += self._outcomes(executor, state, sink, wait=len(actions) < plan.SUBMITS_PER_STEP)
+                happened += self._outcomes(executor, state, wait=len(actions) < plan.SUBMITS_PER_STEP)
                 if workers := self._replacement(state):
-                    executor = self._prepare(workers, stage)
+                    executor = workers
+                    self._prepare(executor, stage)
                     happened.append(events.ExecutorReplaced())
                 no_workers.check(executor.slots)
         except BaseException as error:
             for submit in state.in_flight():
                 executor.cancel(submit.ticket)  # the next user of this executor does not wait for them
             if isinstance(error, Stopped | NoAnswer | KeyboardInterrupt):
-                sink.flush(state.story, last=True)
+                self._flush(sink, state.story, last=True)
             elif not isinstance(error, OptitripError):  # our own mistake: its traceback shows what came before
                 error.add_note("\n".join(lines(entry.to_json() for entry in state.story.entries[-STORY_SHOWN:])))
             raise
 
-    def _executor(self) -> Executor:
-        with self._services.phases.time("ray") if self._executors.awaits_workers else nullcontext():
-            return self._executors.executor()
+    def _flush(self, sink: Sink, story: Story, *, last: bool) -> None:
+        """Give parts to the sink. Slots have their next slices before, and one wait for the disk serves many parts."""
+        held, self._held = self._held, []
+        sink(held, story, last)
+        self._due = self._clock.monotonic() + self._settings.write_seconds
 
-    def _prepare(self, executor: Executor, stage: Stage) -> Executor:
+    def _prepare(self, executor: Executor, stage: Stage) -> None:
         executor.stage(stage.number, stage.method)
-        if not executor.set_time_limit(self._settings.item_seconds) and not self._no_limit_reported:
-            self._no_limit_reported = True
+        if not executor.set_time_limit(self._settings.item_seconds):
             text = "timeout_seconds has no effect: items cannot be ended in this process. --executor ray can end them"
-            self._observer.notice(warning("no-time-limit", text))
-        return executor
+            self._report_once(warning("no-time-limit", text))
+
+    def _report_once(self, notice: Notice) -> None:
+        if notice.code not in self._reported:
+            self._reported.add(notice.code)
+            self._observer.notice(notice)
 
     def _replacement(self, state: State) -> Executor | None:
         """Return workers that take over from this process, once they are ready and while something is to hand out."""
         if not state.waiting or state.draining:
             return None
-        self._start_workers_if_worth_it(state)
+        # Workers are started if much time is left, as soon as one slice was long enough to estimate that.
+        pace = state.pace or 0.0
+        if self._executors.may_start and pace and state.largest * pace >= self._settings.poll_seconds:
+            if state.left * pace >= self._settings.worth_ray_seconds:
+                self._executors.start_workers()
+            else:
+                text = f"evaluating in this process: about {state.left * pace:.0f} s are left, too little to start Ray"
+                self._report_once(info("executor", f"{text} (--executor ray starts it anyway)"))
         try:
             return self._executors.replacement()
         except Exception as error:  # whatever Ray raises: the sweep can do without it
@@ -97,54 +108,47 @@ class Loop:
             self._observer.notice(warning("ray-failed", text))
             return None
 
-    def _start_workers_if_worth_it(self, state: State) -> None:
-        """Start workers if much time is left, as soon as one slice was long enough to estimate that."""
-        pace, left = state.pace, state.seconds_left
-        if not self._executors.may_start or pace is None or left is None:
-            return
-        if state.largest * pace < self._settings.poll_seconds:
-            return
-        if left >= self._settings.worth_ray_seconds:
-            self._executors.start_workers()
-        elif not self._rest_reported:
-            self._rest_reported = True
-            text = f"evaluating in this process: about {left:.0f} s are left, too little to start Ray"
-            self._observer.notice(info("executor", f"{text} (--executor ray starts it anyway)"))
-
-    def _perform(self, actions: Sequence[events.Action], executor: Executor, stage: Stage, sink: Sink) -> str | None:
-        """Take the actions that the plan asks for; return why the stage cannot continue, if it cannot."""
+    def _perform(self, actions: Sequence[events.Action], executor: Executor, stage: Stage) -> None:
         for action in actions:
             match action:
                 case events.Submit():
                     executor.submit(action.ticket, stage.number, action.items, action.slot)
                     if action.copy_of is not None:
-                        self._observer.notice(info("late-slice", straggler_text(action.items)))
+                        self._report_straggler(action.items)
                 case events.Cancel():
                     executor.cancel(action.ticket)
                 case events.RecordFailed():
-                    sink.take([self._failed(stage.method, action)])
+                    self._held.append(self._failed(stage, action))
                 case events.Abort():
-                    return action.reason
-        return None
+                    raise NoAnswer(action.reason)
 
-    def _outcomes(self, executor: Executor, state: State, sink: Sink, *, wait: bool) -> list[events.Event]:
-        """Return the outcomes of slices in flight, each once, and notes of warnings; give parts to the sink."""
-        patience = min(self._settings.poll_seconds, max(0.0, sink.due - self._clock.monotonic()))
-        received = executor.wait(patience if wait else 0.0)
+    def _report_straggler(self, items: range) -> None:
+        which = f"items {items.start} to {items.stop - 1} are" if len(items) > 1 else f"item {items.start} is"
+        text = f"{which} taking much longer than expected; started a backup copy on another worker (first result wins)"
+        text += ". To end items that never finish, set [failures] timeout_seconds"
+        self._observer.notice(info("late-slice", text))
+
+    def _outcomes(self, executor: Executor, state: State, *, wait: bool) -> list[events.Event]:
+        """Return the outcomes of slices in flight, each once, and notes of warnings; hold the parts."""
+        patience = self._settings.poll_seconds if wait else 0.0
+        if self._held:
+            patience = min(patience, max(0.0, self._due - self._clock.monotonic()))
+        received = executor.wait(patience)
         notes: list[events.Event] = []
         for notice in executor.notices():
             self._observer.notice(notice)
             notes += [Note(notice.code, why=notice.text)] if notice.level == "warning" else []
         outcomes = {outcome.ticket: outcome for outcome in received if state.find(outcome) is not None}.values()
         done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
-        sink.take(done)
+        self._held += done
         for outcome in done:
-            self._executors.record_memory(outcome)
+            if outcome.memory is not None:
+                self._executors.memory = max(outcome.memory, self._executors.memory or 0)
             self._output.show(outcome)
             self._slow_blocks.check(outcome)
         return [*outcomes, *notes]
 
-    def _failed(self, method: Method, action: events.RecordFailed) -> Done:
+    def _failed(self, stage: Stage, action: events.RecordFailed) -> Done:
         """Return the part of an item that no worker could evaluate."""
         if action.kind == TIMEOUT:
             text = f"it took longer than timeout_seconds = {self._settings.item_seconds:g} allows"
@@ -152,14 +156,7 @@ class Loop:
         else:
             text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
-        text = f"{method.title(action.item, None)}: {text}. Recorded as failed; --retry-failed retries it"
+        text = f"{stage.method.title(action.item, None)}: {text}. Recorded as failed; --retry-failed retries it"
         self._observer.notice(warning("quarantined-item", text))
-        part = method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
+        part = stage.method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
-
-
-def straggler_text(items: range) -> str:
-    """Return the notice of a straggler."""
-    which = f"items {items.start} to {items.stop - 1} are" if len(items) > 1 else f"item {items.start} is"
-    text = f"{which} taking much longer than expected; started a backup copy on another worker (first result wins). "
-    return text + "To end items that never finish, set [failures] timeout_seconds"

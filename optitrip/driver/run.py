@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from typing import Any
 
 from optitrip.core.method import Method, Route
@@ -11,56 +13,46 @@ from optitrip.core.notice import info
 from optitrip.core.part import Part
 from optitrip.driver.loop import Loop
 from optitrip.driver.settings import Services
-from optitrip.driver.sink import JournalSink, Stories
-from optitrip.driver.spot_check import SpotCheck
+from optitrip.driver.sink import JournalSink, spot_check
 from optitrip.driver.stage import Stage
 from optitrip.errors import ShardDone
 
 
+@dataclass
 class Driver:
-    """Runs a route to its end.
+    """Runs a route to its end."""
 
-    Args:
-        services: executors, journal and all else outside the driver.
-        block: items in a block of the objective.
-        retries: number of times that failed items are retried.
-        retry_failed: whether to retry once more what still fails.
-        share: function from the number of items of a main stage to the range of them to evaluate, after which
-            `ShardDone` is raised; None to evaluate all.
-        checked_since: time in milliseconds since 1970. Before a main stage is resumed, a row written since then is
-            evaluated again, to check that the loss is still the same. None for no such check.
-    """
+    services: Services
+    block: int
+    """Items in a block of the objective."""
+    _: KW_ONLY
+    retries: int = 0
+    """Number of times that failed items are retried."""
+    retry_failed: bool = False
+    """True to retry once more what still fails."""
+    share: Callable[[int], range] | None = None
+    """Function from the number of items of a main stage to the range of them to evaluate, after which `ShardDone` is
+    raised; None to evaluate all."""
+    checked_since: int | None = None
+    """Time in milliseconds since 1970. Before a main stage is resumed, a row written since then is evaluated again, to
+    check that the loss is still the same. None for no such check."""
+    evaluated: Counter[str] = field(default_factory=Counter[str], init=False)
+    """Number of items evaluated by this run, by kind of stage."""
+    retried: int = field(default=0, init=False)
+    """Number of items retried by this run."""
 
-    def __init__(
-        self,
-        services: Services,
-        block: int,
-        *,
-        retries: int = 0,
-        retry_failed: bool = False,
-        share: Callable[[int], range] | None = None,
-        checked_since: int | None = None,
-    ) -> None:
-        self._services, self._journal = services, services.journal
-        self._loop = Loop(services, block)
-        self._retries, self._retry_failed, self._share = retries, retry_failed, share
-        self._checked_since = checked_since
-        self._stories = Stories()
+    def __post_init__(self) -> None:
+        self._journal, self._loop = self.services.journal, Loop(self.services, self.block)
+        self._chapters: list[dict[str, Any]] = []
         self._checked: set[int] = set()
         self._main: list[Stage] = []
-        self.evaluated: dict[str, int] = {}
-        """Number of items evaluated by this run, by kind of stage."""
-        self.retried = 0
-        """Number of items retried by this run."""
 
     def run(self, route: Route) -> Any:
         """Run all stages, and return what the route returns.
 
-        Raises:
-            NoAnswer: from the route, because importing or preparing raised in a worker, or because too much failed.
-            ShardDone: where only a share is wanted.
-            Stopped: after a request to stop, without workers, or if the journal cannot be written.
-            StateError: if the loss gives other results than when the journal was begun.
+        Raise NoAnswer as the route does, or if setting up raised or too much failed; ShardDone where only a share is
+        wanted; Stopped after a request to stop, without workers or if the journal cannot be written; StateError if the
+        loss gives other results than when the journal was begun.
         """
         result: Any = None
         number = 0
@@ -69,75 +61,65 @@ class Driver:
                 method = route.send(result)
             except StopIteration as end:
                 return end.value
-            with self._services.phases.time(method.kind):
+            with self.services.phases.time(method.kind):
                 result = self._run_stage(number, method)
             number += 1
 
     def failures(self) -> dict[str, int]:
-        """Count the failed items of main stages in the journal, by kind.
-
-        Raises:
-            StateError: if the journal cannot be read.
-        """
+        """Count the failed items of main stages in the journal, by kind; raise StateError if it cannot be read."""
         counts: Counter[str] = Counter()
         for stage in self._main:
             counts.update(self._journal.failures(stage.number, stage.digest, stage.method.items).counts())
         return dict(counts)
 
     def _run_stage(self, number: int, method: Method) -> Any:
-        stage = Stage(number, method, self._journal, self._services.observer)
+        stage = Stage(number, method, self._journal, self.services.observer)
         self._main += [stage] if method.main else []
         stage.begin()
-        if self._share and method.main:
-            share = self._share(method.items)
+        if self.share and method.main:
+            share = self.share(method.items)
             self._fill(stage, share)
             raise ShardDone(share)
         while True:
-            whole = self._first_attempt(stage)
+            items = method.items + 1
+            while stage.needed < items:  # rows that go past an early end do not count: something may lack before it
+                items = stage.needed
+                self._fill(stage, range(items))
+            if gaps := stage.gaps(range(items)):
+                raise RuntimeError(f"stage {number} ({method.kind}) lacks {gaps} of {items}")
+            whole = stage.whole(items)
             if method.retried:
                 whole = self._retry(stage, whole)
             if stage.ends_with(whole):
                 return method.result(whole)
 
-    def _first_attempt(self, stage: Stage) -> Part:
-        """Return all items up to where the stage ends, as far as first attempts show."""
-        items = stage.method.items + 1
-        while stage.needed < items:  # rows that go past an early end do not count: something may lack before it
-            items = stage.needed
-            self._fill(stage, range(items))
-        if gaps := stage.gaps(range(items)):
-            raise RuntimeError(f"stage {stage.number} ({stage.method.kind}) lacks {gaps} of {items}")
-        return stage.whole(items)
-
     def _fill(self, stage: Stage, within: range) -> None:
         """Evaluate what the journal lacks of a range, after a spot check, once a stage."""
         if not (gaps := stage.gaps(within)):
             return
-        if self._checked_since is not None and stage.method.main and stage.number not in self._checked:
+        if self.checked_since is not None and stage.method.main and stage.number not in self._checked:
             self._checked.add(stage.number)
-            if (row := self._journal.smallest_row(stage.number, stage.digest, self._checked_since)) is not None:
-                self._loop.evaluate(stage, SpotCheck(stage, self._journal), (), uncut=[row])
+            if (row := self._journal.smallest_row(stage.number, stage.digest, self.checked_since)) is not None:
+                self._loop.evaluate(stage, partial(spot_check, stage, self._journal), (), uncut=[row])
         self._evaluate(stage, gaps)
 
     def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
-        """Evaluate ranges of a stage into the journal."""
-        sink = JournalSink(stage, attempt, self._stories, self._services)
+        sink = JournalSink(stage, attempt, self._chapters, self.services)
         try:
             self._loop.evaluate(stage, sink, gaps)
         finally:
-            kind = stage.method.kind
-            self.evaluated[kind] = self.evaluated.get(kind, 0) + sink.items
+            self.evaluated[stage.method.kind] += sink.items
             self.retried += sink.items if attempt else 0
 
     def _retry(self, stage: Stage, whole: Part) -> Part:
         """Retry failed items; return the whole with the results of all later attempts, those of earlier runs too."""
-        attempt, once_more = 1, self._retry_failed
+        attempt, once_more = 1, self.retry_failed
         while failed := stage.failed(whole):
             gaps = stage.gaps(*failed, attempt=attempt)
-            if gaps and (attempt <= self._retries or once_more):
-                once_more = once_more and attempt <= self._retries
+            if gaps and (attempt <= self.retries or once_more):
+                once_more = once_more and attempt <= self.retries
                 text = f"retrying {sum(map(len, gaps)):,} items that failed (attempt {attempt})"
-                self._services.observer.notice(info("retrying", text))
+                self.services.observer.notice(info("retrying", text))
                 self._evaluate(stage, gaps, attempt)
                 gaps = stage.gaps(*failed, attempt=attempt)
             if sum(map(len, gaps)) == sum(map(len, failed)):

@@ -28,8 +28,6 @@ class Settings(SchedulerSettings):
     """Longest wait for slices in flight after a request to stop."""
     wait_seconds: float = math.inf
     """Longest wait for workers when there are none."""
-    item_seconds: float | None = None
-    """Time limit of an item, enforced where workers can be killed."""
     poll_seconds: float = 0.2
     """Longest wait for outcomes before everything else is checked again."""
     patience_seconds: float = 20.0

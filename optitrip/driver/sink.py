@@ -1,108 +1,59 @@
-"""Sinks: where the parts of a stage go. The one here writes them to the journal, then reports them to observers."""
+"""Sinks, where the parts of a stage go: into the journal and to observers, or into a comparison with the journal."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from optitrip.core.executor import Done
+from optitrip.core.failures import DIED, TIMEOUT
 from optitrip.core.notice import warning
 from optitrip.core.observer import Times
 from optitrip.core.part import Part
 from optitrip.driver.settings import Services
 from optitrip.driver.stage import Stage
-from optitrip.errors import Stopped
+from optitrip.errors import StateError, Stopped
 from optitrip.journal.facts import Fact, StoredStory
-from optitrip.journal.journal import Unwritable
+from optitrip.journal.journal import Journal, Unwritable
 from optitrip.scheduler.story import Story
 
 MAX_ENTRIES, MAX_CHAPTERS = 2_000, 50
 """Entries and chapters stored of a run with many stages; the oldest chapters are dropped first."""
 
 
-class Sink(ABC):
-    """A destination for the parts of a stage, which it holds until they are flushed."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._held: list[Done] = []
-        self._not_before = 0.0
-
-    @property
-    def needed(self) -> int:
-        """Number of items that are needed, as far as is known; it only ever falls."""
-        return self._stage.needed
-
-    @property
-    def due(self) -> float:
-        """Time by the monotonic clock from which `flush` should be called; infinite if nothing is held."""
-        return self._not_before if self._held else math.inf
-
-    def take(self, done: Sequence[Done]) -> None:
-        self._held += done
-
-    @abstractmethod
-    def flush(self, story: Story, *, last: bool = False) -> None:
-        """Process all parts that are held, and the last time the whole story of the stage."""
+Sink = Callable[[Sequence[Done], Story, bool], None]
+"""A destination for the parts of a stage, many at a time, and for its story, which is whole if the flag is set."""
 
 
-class Stories:
-    """The stories of a run, with a chapter for each time that items of a stage were evaluated."""
-
-    def __init__(self) -> None:
-        self._chapters: list[dict[str, Any]] = []
-
-    def begin(self, stage: Stage, attempt: int) -> dict[str, Any]:
-        """Add a chapter, and return it."""
-        self._chapters.append({"stage": stage.number, "kind": stage.method.kind, "attempt": attempt})
-        return self._chapters[-1]
-
-    def updated(self, chapter: dict[str, Any], story: Story) -> StoredStory:
-        """Update a chapter, and return the fact that holds the latest chapters."""
-        chapter.update(story.to_json())
-        latest, entries = list[dict[str, Any]](), 0
-        for previous in reversed(self._chapters[-MAX_CHAPTERS:]):
-            entries += len(previous.get("entries", ()))
-            if latest and entries > MAX_ENTRIES:
-                break
-            latest.append(previous)
-        return StoredStory(tuple(latest[::-1]))
-
-
-class JournalSink(Sink):
+class JournalSink:
     """Writes parts to the journal, many in one transaction, then reports them to observers: durable first.
 
-    Slots have their next slices before the driver waits for the disk, and one wait serves many parts.
+    The story of a run has a chapter for each sink.
     """
 
-    def __init__(self, stage: Stage, attempt: int, stories: Stories, services: Services) -> None:
-        super().__init__(stage)
-        self._attempt, self._services, self._clock = attempt, services, services.clock
-        self._stories, self._chapter = stories, stories.begin(stage, attempt)
+    def __init__(self, stage: Stage, attempt: int, chapters: list[dict[str, Any]], services: Services) -> None:
+        self._stage, self._attempt, self._services, self._clock = stage, attempt, services, services.clock
+        self._chapter, self._chapters = {"stage": stage.number, "kind": stage.method.kind, "attempt": attempt}, chapters
+        chapters.append(self._chapter)
         self._story: Story | None = None
         self._story_due = self._clock.monotonic() + services.settings.story_seconds
         self.items = 0
         """Number of items written."""
 
-    def flush(self, story: Story, *, last: bool = False) -> None:
-        """Write the parts that are held, then report them; raise Stopped if they cannot be written.
-
-        The story is stored the last time, and now and then before in case the process is killed.
-        """
+    def __call__(self, done: Sequence[Done], story: Story, last: bool) -> None:
+        """Write parts, then report them; raise Stopped if they cannot be written."""
         facts: list[Fact] = []
-        settings = self._services.settings
+        # The story is stored the last time, and now and then before in case the process is killed.
         if (last or self._clock.monotonic() >= self._story_due) and story is not self._story:
-            facts, self._story = [self._stories.updated(self._chapter, story)], story
-            self._story_due = self._clock.monotonic() + settings.story_seconds
-        if not self._held:
+            self._chapter |= story.to_json()
+            facts, self._story = [latest(self._chapters)], story
+            self._story_due = self._clock.monotonic() + self._services.settings.story_seconds
+        if not done:
             if facts:
                 with suppress(Stopped):  # a sweep does not end because its story cannot be stored
                     self._services.journal.note(*facts)
             return
-        done, self._held = self._held, []
         now = self._clock.wall_ms()
         for items in self._write([(outcome.part, outcome.seconds) for outcome in done], now, facts):
             text = f"items {items.start} to {items.stop - 1} gave other losses when evaluated again; the first count. "
@@ -114,7 +65,6 @@ class JournalSink(Sink):
             self._services.observer.parts(written, new=True)
             for part, _ in written:
                 self._stage.see(part)
-        self._not_before = self._clock.monotonic() + settings.write_seconds
 
     def _write(self, parts: Sequence[tuple[Part, float]], now: int, facts: Sequence[Fact]) -> list[range]:
         """Write parts. If the disk has no room, wait for it: workers continue with the slices that they have."""
@@ -132,3 +82,46 @@ class JournalSink(Sink):
                     raise
                 self._services.raise_if_stopped()
                 self._clock.sleep(min(1.0, pause / 10))
+
+
+def latest(chapters: Sequence[dict[str, Any]]) -> StoredStory:
+    """Return the fact that holds the latest chapters."""
+    stored, entries = list[dict[str, Any]](), 0
+    for chapter in reversed(chapters[-MAX_CHAPTERS:]):
+        entries += len(chapter.get("entries", ()))
+        if stored and entries > MAX_ENTRIES:
+            break
+        stored.append(chapter)
+    return StoredStory(tuple(stored[::-1]))
+
+
+def spot_check(stage: Stage, journal: Journal, done: Sequence[Done], story: Story, last: bool) -> None:
+    """Compare parts with those in the journal; raise StateError if they differ.
+
+    Before a sweep is resumed, a row of an earlier run is evaluated again and must give the same result. Provenance
+    detects a changed module or library; only this detects a change in a file or a server that the loss reads.
+    """
+    del story, last
+    for part in (outcome.part for outcome in done):
+        if not part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):
+            continue  # this says something about the workers, not about the loss
+        for before, _ in journal.parts(stage.number, stage.digest, [part.items]):
+            if before.columns_bytes() != part.columns_bytes():
+                raise StateError(
+                    f"{journal.path}: {difference(before, part)}: the loss, or what it reads, has changed since, or it "
+                    "is not deterministic. The sweep is not resumed: --fresh starts over; --accept-changes resumes "
+                    "with what is stored; [objective] deterministic = false turns this check off"
+                )
+
+
+def difference(before: Part, now: Part) -> str:
+    """Describe the first number that differs."""
+    items = f"items {before.items.start} to {before.items.stop - 1} gave"
+    for name, column in before.columns.items():
+        other = now.columns.get(name)
+        if other is None or other.shape != column.shape:
+            continue
+        for old, new in zip(column.ravel(), other.ravel(), strict=True):
+            if old.tobytes() != new.tobytes():
+                return f"{items} a {name} of {old.item()!r} before and give {new.item()!r} now"
+    return f"{items} other outcomes before"

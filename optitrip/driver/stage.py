@@ -40,15 +40,14 @@ class Stage:
         if stored == items and self.method.main:
             self._observer.notice(info("stored-result", "already finished; showing the stored result"))
         elif stored and self.method.main:
-            text = f"resuming: {stored:,} of {items:,} items are in the journal"
-            self._observer.notice(info("resuming", text))
+            self._observer.notice(info("resuming", f"resuming: {stored:,} of {items:,} items are in the journal"))
 
     def _merged(self, batch: RowBatch) -> Part:
         return batch.parts[0] if len(batch.times.starts) == 1 else self.method.merge(*batch.parts)
 
     @property
     def needed(self) -> int:
-        """Number of items that are needed, as far as is known."""
+        """Number of items that are needed, as far as is known; it only falls while items are evaluated."""
         return self._stop_rule.items
 
     def see(self, part: Part) -> None:
@@ -58,15 +57,14 @@ class Stage:
 
     def gaps(self, *ranges: range, attempt: int = 0) -> list[range]:
         """Return what the journal lacks of some ranges in an attempt."""
-        covered = ((items, self._covered(items.stop, items.start, attempt)) for items in ranges)
-        return [gap for items, tiles in covered for gap in missing(tiles, items.stop, items.start)]
-
-    def _covered(self, stop: int, start: int, attempt: int) -> list[range]:
-        """Return the journal's tiling, which is remembered until something is written: it looks at every row."""
-        key = (stop, start, attempt)
-        if self._tiling is None or self._tiling[0] != key:
-            self._tiling = key, self._journal.tiling(self.number, self.digest, stop, start, attempt)
-        return self._tiling[1]
+        gaps: list[range] = []
+        for items in ranges:
+            key = (items.stop, items.start, attempt)
+            # The tiling is remembered until something is written: the journal looks at every row for it.
+            if self._tiling is None or self._tiling[0] != key:
+                self._tiling = key, self._journal.tiling(self.number, self.digest, *key)
+            gaps += missing(self._tiling[1], items.stop, items.start)
+        return gaps
 
     def whole(self, items: int) -> Part:
         """Return the merged part of the first items, as attempt 0 left them."""

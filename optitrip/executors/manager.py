@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from optitrip.core.executor import Done, Executor
+from optitrip.core.executor import Executor
 from optitrip.core.notice import Notice, info
 from optitrip.errors import InputError
-from optitrip.executors.ray.environment import joins_cluster, ray_installed
+from optitrip.executors.ray.start import RayPool, Start, joins_cluster, ray_installed
 from optitrip.executors.serial import Serial
-from optitrip.executors.start import RayPool, Start
 from optitrip.runtime.background import BackgroundCall
 
 if TYPE_CHECKING:
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 class ExecutorManager(AbstractContextManager["ExecutorManager"]):
     """Holds the executor: that of this process, workers, or first the one and then the others, once they are ready.
 
-    Args:
-        here: makes the executor of this process; None to evaluate on workers only.
-        pool: makes workers; None to evaluate in this process only.
+    `here` makes the executor of this process, None to evaluate on workers only; without a `pool` there are no workers.
     """
 
     def __init__(self, here: Callable[[], Executor] | None = Serial, pool: RayPool | None = None) -> None:
@@ -64,10 +61,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self._start(None)
 
     def use(self, objective: Any, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
-        """Set the objective that is evaluated from now on, and what takes notices for the user.
-
-        If the `paths` change, in which workers look for modules first, so do the workers.
-        """
+        """Set what is evaluated from now on, and what takes notices for the user; new `paths` need new workers."""
         self._notify = notify
         if paths != self.paths and (self._executor or self._starting):
             self.close()
@@ -80,11 +74,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self._here = None
 
     def executor(self) -> Executor:
-        """Return the executor with the objective loaded; wait for workers if this process does not evaluate.
-
-        Raises:
-            InputError: if workers cannot be started, or the objective not be sent to them.
-        """
+        """Return the executor with the objective loaded; wait for workers, or raise InputError, if these are needed."""
         if self._executor is None:
             # Stored before the objective is loaded, so that the executor is closed if that raises.
             self._executor = self._here() if self._here is not None else self._await_workers()
@@ -99,12 +89,8 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._start(self._objective)
 
     def replacement(self) -> Executor | None:
-        """Return workers that have become ready to take over, once; the executor before them is closed.
-
-        Raises:
-            Exception: if they could not be started; that is not tried again in this sweep.
-        """
-        if self._on_workers or self._starting is None or not self._starting.done():
+        """Return workers that are ready, once, and close the executor before them; raise if their start failed."""
+        if self._starting is None or not self._starting.done():
             return None
         starting, self._starting, self._start_failed = self._starting, None, True
         executor = starting.result()
@@ -117,13 +103,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         if self._executor is not None:
             self._executor.close()
         self._executor, self._loaded, self._start_failed = executor, self._objective, False
-        self._take_over(executor)
-        return executor
-
-    def record_memory(self, done: Done) -> None:
-        """Update the highest memory of a worker."""
-        if done.memory is not None:
-            self.memory = max(done.memory, self.memory or 0)
+        return self._take_over(executor)
 
     def _start(self, objective: Any) -> Start:
         assert self._pool is not None
@@ -140,13 +120,13 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         except KeyboardInterrupt:
             starting.stop()
             raise
-        self._take_over(executor)
-        return executor
+        return self._take_over(executor)
 
-    def _take_over(self, workers: Executor) -> None:
+    def _take_over(self, workers: Executor) -> Executor:
         assert self._pool is not None
         self._on_workers = True
         self._notify(info("executor", self._pool.describe(workers)))
+        return workers
 
     def start_closing(self) -> None:
         """Close the executor in the background; `close` waits for that. Nobody waits for workers that are starting."""
@@ -157,7 +137,6 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self._closing = BackgroundCall(self._executor.close)
 
     def close(self) -> None:
-        """Close the executor."""
         self.start_closing()
         if self._closing is not None:
             self._closing.result()
@@ -174,13 +153,7 @@ def executors(
     address: str | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> ExecutorManager:
-    """Return the executors for "auto", "serial" or "ray", with the fields of `RayPool`.
-
-    "auto" starts in this process, unless there is a cluster to join.
-
-    Raises:
-        InputError: if Ray is asked for and not installed.
-    """
+    """Return the executors for "ray", "serial", or "auto", which starts in this process unless it joins a cluster."""
     if word == "ray" and not ray_installed():
         raise InputError("--executor ray: Ray is not installed (it has no wheels for some platforms); use serial")
     if word == "serial" or not ray_installed():

@@ -13,28 +13,36 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from optitrip.core.executor import Done, Failed
-from optitrip.scheduler import retries, sizing, stragglers
+from optitrip.scheduler import retries
 from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, ExecutorReplaced, Slots, Submit, Tick
-from optitrip.scheduler.state import DEFAULT, SchedulerSettings, Slot, State, put
+from optitrip.scheduler.state import DEFAULT, SchedulerSettings, Slot, State
 from optitrip.scheduler.story import Note
 
 SUBMITS_PER_STEP = 64
 """Slices handed out by one step: of thousands of slots, the first ones show how long slices of the others should be."""
+SLICES_A_SECOND = 1_000
+"""Number of slices that the driver can process in a second; with more slots than this, slices are longer."""
+SHORTEST = 0.1
+"""Shortest slice as a fraction of the target: the first one of a slot of unknown pace, and the last ones of a stage."""
+SHARE = 0.5
+"""Longest slice as a fraction of the time that all slots need for what is left."""
+LIMIT_SHARE = 0.25
+"""Longest slice as a fraction of the time limit of an item."""
+GROWTH = 8
+"""Largest slice as a multiple of the largest one done so far: the first slices measure mostly overhead."""
 
 
 def begin(
     missing: Sequence[range],
     block: int,
     next_ticket: int,
-    limit: float | None = None,
     uncut: Sequence[range] = (),
     settings: SchedulerSettings = DEFAULT,
 ) -> State:
-    """Return the first state of a stage that lacks `missing`, and `uncut` as one slice each; `limit` is in seconds an
-    item."""
+    """Return the first state of a stage that lacks `missing`, and `uncut` as one slice each."""
     todo = tuple(items for items in missing if items)
     count = sum(map(len, (*todo, *uncut)))
-    return State(block, next_ticket, limit, todo, count, count, settings, todo[0].start if todo else 0, tuple(uncut))
+    return State(block, next_ticket, todo, count, count, settings, todo[0].start if todo else 0, tuple(uncut))
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
@@ -66,7 +74,7 @@ def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
                 if submit := state.find(event):
                     actions += _take_outcome(state, submit, event)
     aborts: list[Action] = [action for action in actions if isinstance(action, Abort)]
-    actions = aborts or actions + stragglers.check(state) + _hand_out(state)
+    actions = aborts or actions + retries.check_stragglers(state) + _hand_out(state)
     state.story = state.story.then(state.notes, state.now)
     return state, actions
 
@@ -75,10 +83,10 @@ def _update_slots(state: State, names: tuple[str, ...]) -> None:
     before, now = set(state.names), set(names)
     for name in names:
         if name not in before:
-            put(state, name, replace(state.slots.get(name, Slot()), removed=False))
+            state.put(name, replace(state.slots.get(name, Slot()), removed=False))
             state.notes.append(Note("joined", slot=name))
     for name in before - now:
-        put(state, name, replace(state.slots[name], removed=True))
+        state.put(name, replace(state.slots[name], removed=True))
         state.notes.append(Note("left", slot=name))
     state.names = names
 
@@ -88,10 +96,9 @@ def _requeue_all(state: State) -> None:
     state.note("replaced", why="another executor takes over; all slices in flight are handed out again")
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:
-            if not stragglers.unpair(state, submit.ticket):
-                state.requeued += (submit.items,)
-                state.waiting += len(submit.items)
-        put(state, name, Slot(removed=True))
+            if not retries.unpair(state, submit.ticket):
+                state.requeue(submit.items)
+        state.put(name, Slot(removed=True))
     state.names = ()
 
 
@@ -101,12 +108,12 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
     if isinstance(event, Done):
         measured = max(event.seconds / len(items), 1e-12)
         pace = measured if slot.pace is None or len(items) > slot.largest else (slot.pace + measured) / 2
-        put(state, submit.slot, Slot(slot.queue, pace, max(slot.largest, len(items)), slot.removed, slot.since))
+        state.put(submit.slot, Slot(slot.queue, pace, max(slot.largest, len(items)), slot.removed, slot.since))
         state.largest, state.measured = max(state.largest, len(items)), measured
         state.left -= len(items)
         state.note("done", submit, why=f"{event.seconds:.3f} s")
-        return stragglers.drop_twin(state, submit.ticket, f"slice {submit.ticket}, of the same items, was done first")
-    put(state, submit.slot, replace(slot, straggling=False))
+        return retries.drop_twin(state, submit.ticket, f"slice {submit.ticket}, of the same items, was done first")
+    state.put(submit.slot, replace(slot, straggling=False))
     if event.kind == "setup error":
         state.note("aborted", submit, why=event.message)
         return [Abort(event.message)]
@@ -116,14 +123,15 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
 def _cut(state: State, stop: int) -> list[Action]:
     """Leave out items from `stop` on; of a slice in flight that is needed in part, that part is requeued."""
     state.note("cut", why=f"only the first {stop:,} items are needed")
-    dropped = stragglers.drop_copies(state)
+    originals = [copy.copy_of for copy in state.in_flight() if copy.copy_of is not None and copy.copy_of in state.twins]
+    dropped = [action for original in originals for action in retries.drop_twin(state, original, "the stage is cut")]
     requeued = list(state.requeued)
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:
             if submit.items.stop > stop:
                 requeued.append(submit.items)
                 dropped.append(Cancel(submit.ticket))
-        put(state, name, replace(slot, queue=tuple(submit for submit in slot.queue if submit.items.stop <= stop)))
+        state.put(name, replace(slot, queue=tuple(submit for submit in slot.queue if submit.items.stop <= stop)))
     state.requeued = _before(stop, requeued)
     gaps = list(state.todo[state.gap :])
     if gaps:
@@ -151,11 +159,9 @@ def _hand_out(state: State) -> list[Action]:
             name = next(iter(level))
             slot = state.slots[name]
             items = _next_slice(state, slot)
-            if sizing.accepts(state, slot, len(items)):
-                submit = Submit(state.next_ticket, items, name)
-                state.next_ticket += 1
+            if _accepts(state, slot, len(items)):
                 _mark_handed_out(state, items)
-                put(state, name, slot.with_more(submit, state.now))
+                submit = state.submit(items, name)
                 state.note("given", submit)
                 actions.append(submit)
             else:
@@ -168,7 +174,9 @@ def _hand_out(state: State) -> list[Action]:
 def _next_slice(state: State, slot: Slot) -> range:
     if state.requeued:
         return state.requeued[0]
-    stop = sizing.stop_of(state.start, sizing.size_of(state, slot), state.block)
+    end = state.start + _size_of(state, slot)
+    # The last border of blocks in it, or else the next one.
+    stop = max(end // state.block, state.start // state.block + 1) * state.block
     return range(state.start, min(stop, state.todo[state.gap].stop))
 
 
@@ -181,3 +189,30 @@ def _mark_handed_out(state: State, items: range) -> None:
     else:
         state.gap += 1
         state.start = state.todo[state.gap].start if state.gap < len(state.todo) else items.stop
+
+
+def _accepts(state: State, slot: Slot, items: int) -> bool:
+    """Return whether the stage ends sooner if a slot takes a slice now.
+
+    It does not if the slice would queue behind another one while other slots could start it sooner, nor if the slot is
+    slow and the others could do all that is left in less time. Then the slice waits for the slot that is free first.
+    """
+    if slot.pace is None or state.pace is None:
+        return not slot.queue
+    seconds = items * slot.pace
+    if slot.queue:
+        return seconds <= SHARE * state.seconds_for(state.waiting)
+    busy = state.left > state.waiting
+    return not busy or seconds <= SHARE * state.seconds_for(state.left) + items * state.pace
+
+
+def _size_of(state: State, slot: Slot) -> int:
+    """Return the approximate number of items for the next slice of a slot."""
+    if not state.known:
+        return 1
+    target = max(state.settings.target_seconds, len(state.names) / SLICES_A_SECOND)
+    if state.settings.item_seconds is not None:  # a slice that takes as long as one item may would count as hanging
+        target = min(target, LIMIT_SHARE * state.settings.item_seconds)
+    share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
+    seconds = max(min(target, share), SHORTEST * target)
+    return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))

@@ -1,12 +1,19 @@
-"""Decides whether a slice that came back without a part is retried, is halved, or has its item recorded as failed."""
+"""Slices that are evaluated once more: those that came back without a part, and stragglers.
+
+Stragglers are slices that take far longer than expected, e.g. because their worker was stopped or its machine is slow.
+When nothing else is left to hand out, another slot evaluates a backup copy; the first result wins. Without backup
+copies the slowest worker would decide how long a sweep takes, and a stopped worker would stop it for ever (Dean and
+Ghemawat, MapReduce, OSDI 2004, section 3.6: backup tasks).
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from optitrip.core.executor import Failed
 from optitrip.core.failures import DIED, TIMEOUT
-from optitrip.scheduler import stragglers
-from optitrip.scheduler.events import Action, RecordFailed, Submit
-from optitrip.scheduler.state import State
+from optitrip.scheduler.events import Action, Cancel, RecordFailed, Submit
+from optitrip.scheduler.state import Slot, State
 from optitrip.scheduler.story import Note
 
 DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
@@ -14,13 +21,12 @@ DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
 
 
 def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
-    """Decide what to do about a slice whose worker was lost, killed or died."""
     items = submit.items
     timed_out = event.kind == "timed out"
     deaths = state.deaths.get(items, 0) + (event.kind == "died")
     state.deaths = {**state.deaths, items: deaths}
     state.note("timed-out" if timed_out else event.kind, submit, why=event.message)
-    if stragglers.unpair(state, submit.ticket):
+    if unpair(state, submit.ticket):
         return []  # the other copy may yet succeed
     reason = "it took too long" if timed_out else f"{deaths} workers died evaluating it"
     if len(items) == 1 and (timed_out or deaths >= DEATHS_OF_AN_ITEM):
@@ -30,8 +36,7 @@ def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
     halve = len(items) > 1 and (timed_out or deaths >= DEATHS_OF_A_SLICE)
     if halve:
         state.notes.append(Note("halved", items=items, why=reason))
-    state.requeued += halves(items, state.block) if halve else (items,)
-    state.waiting += len(items)
+    state.requeue(*(halves(items, state.block) if halve else (items,)))
     return []
 
 
@@ -42,3 +47,83 @@ def halves(items: range, block: int) -> tuple[range, range]:
     if not items.start < border < items.stop:
         border = middle
     return range(items.start, border), range(border, items.stop)
+
+
+def check_stragglers(state: State) -> list[Action]:
+    """Reclaim slices queued behind stragglers; if there are none, start one backup copy of each straggler.
+
+    This happens about once a second, when everything has been handed out and some slots are idle. It does not happen
+    where items have a time limit: the limit ends stragglers.
+    """
+    settings = state.settings
+    if state.now - state.checked < settings.check_seconds or settings.item_seconds is not None or not state.measured:
+        return []
+    state.checked = state.now
+    if state.waiting or state.draining:
+        return []
+    idle = [name for name in state.names if state.slots[name].idle]
+    stragglers = [name for name, slot in state.slots.items() if idle and slot.queue and is_straggler(state, slot)]
+    if reclaimed := [action for name in stragglers for action in _reclaim(state, name)]:
+        return reclaimed
+    actions: list[Action] = []
+    without_copy: list[str] = []
+    for name in stragglers:
+        slot = state.slots[name]
+        first = slot.queue[0]
+        if first.ticket not in state.twins:
+            without_copy.append(name)
+        elif first.copy_of is not None:  # so that the copy can be replaced, e.g. because its slot was stopped
+            unpair(state, first.ticket)
+            state.note("dropped", first, why="this backup copy takes too long as well")
+            state.put(name, replace(slot.without(first, state.now), straggling=True))
+            actions.append(Cancel(first.ticket))
+    for name, other in zip(without_copy, idle, strict=False):
+        first = state.slots[name].queue[0]
+        copy = state.submit(first.items, other, copy_of=first)
+        state.note("copied", copy, why=f"slice {first.ticket} at {name} takes much longer than expected")
+        state.twins = {**state.twins, first.ticket: copy.ticket, copy.ticket: first.ticket}
+        state.put(name, replace(state.slots[name], straggling=True))
+        actions.append(copy)
+    return actions
+
+
+def is_straggler(state: State, slot: Slot) -> bool:
+    first = slot.queue[0]
+    expected = len(first.items) * (slot.pace or state.pace or state.measured or 0.0)
+    # A backup copy is expected to take as long as the original had taken when the copy was started: an item that simply
+    # takes long should not occupy one idle slot after the other.
+    if first.copy_of in state.twins:
+        original = state.twins[first.ticket]
+        (slot_of_original,) = {submit.slot for submit in state.in_flight() if submit.ticket == original}
+        expected = slot.since - state.slots[slot_of_original].since
+    return state.now - slot.since > max(state.settings.straggler_seconds, state.settings.straggler_factor * expected)
+
+
+def _reclaim(state: State, name: str) -> list[Action]:
+    slot = state.slots[name]
+    for submit in slot.queue[1:]:
+        if not unpair(state, submit.ticket):
+            state.note("reclaimed", submit, why="it was queued behind a straggler")
+            state.requeue(submit.items)
+    state.put(name, replace(slot, queue=slot.queue[:1], straggling=True))
+    return [Cancel(submit.ticket) for submit in slot.queue[1:]]
+
+
+def unpair(state: State, ticket: int) -> bool:
+    """Forget that a slice and its backup copy belong together; return whether the slice had or was a copy."""
+    paired = ticket in state.twins
+    state.twins = {one: other for one, other in state.twins.items() if ticket not in (one, other)}
+    return paired
+
+
+def drop_twin(state: State, ticket: int, why: str) -> list[Action]:
+    twin = state.twins.get(ticket)
+    if twin is None:
+        return []
+    unpair(state, ticket)
+    for submit in state.in_flight():
+        if submit.ticket == twin:
+            state.put(submit.slot, state.slots[submit.slot].without(submit, state.now))
+            state.note("dropped", submit, why=why)
+            return [Cancel(twin)]
+    return []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from optitrip.core.executor import Done, Failed
 from optitrip.scheduler.events import Submit
 from optitrip.scheduler.story import Note, Story
 
 QUEUED_PER_SLOT = 2
-EMPTY_STORY = Story()
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class SchedulerSettings:
     """Seconds that any slice may take before it is a straggler."""
     straggler_factor: float = 3.0
     """Multiple of its expected duration that a slice may take before it is a straggler."""
+    item_seconds: float | None = None
+    """Time limit of an item in seconds, enforced where workers can be killed."""
 
 
 DEFAULT = SchedulerSettings()
@@ -50,19 +52,14 @@ class Slot:
     def idle(self) -> bool:
         return not self.queue and not self.straggling
 
+    @property
+    def rate(self) -> float:
+        """Items a second; 0 if the pace is unknown or the slot no longer exists."""
+        return 1 / self.pace if self.pace and not self.removed else 0.0
+
     def without(self, submit: Submit, now: float) -> Slot:
-        """Return the slot with a slice taken out of its queue."""
         queue = tuple(queued for queued in self.queue if queued is not submit)
-        since = now if self.queue[0] is submit else self.since
-        return Slot(queue, self.pace, self.largest, self.removed, since, self.straggling)
-
-    def with_more(self, submit: Submit, now: float) -> Slot:
-        """Return the slot with a slice added to its queue."""
-        since = self.since if self.queue else now
-        return Slot((*self.queue, submit), self.pace, self.largest, self.removed, since, self.straggling)
-
-    def find(self, ticket: int) -> Submit | None:
-        return next((submit for submit in self.queue if submit.ticket == ticket), None)
+        return replace(self, queue=queue, since=now if self.queue[0] is submit else self.since)
 
 
 @dataclass
@@ -71,8 +68,6 @@ class State:
 
     block: int
     next_ticket: int
-    limit: float | None
-    """Time limit of an item in seconds, if there is one."""
     todo: tuple[range, ...]
     """Gaps to evaluate, disjoint and ascending; everything before `start` in gap number `gap` is handed out."""
     left: int
@@ -105,7 +100,7 @@ class State:
     now: float = 0.0
     checked: float = 0.0
     """Time of the last check for stragglers."""
-    story: Story = EMPTY_STORY
+    story: Story = field(default_factory=Story)
     """Decisions up to the last step."""
     notes: list[Note] = field(default_factory=list[Note])
     """Decisions of this step."""
@@ -113,7 +108,6 @@ class State:
     """Map from the ticket of a straggler to that of its backup copy, and back."""
 
     def note(self, what: str, submit: Submit | None = None, why: str = "") -> None:
-        """Note for the story what happened, to a slice or in general."""
         self.notes.append(Note(what, submit.ticket, submit.items, submit.slot, why) if submit else Note(what, why=why))
 
     @property
@@ -125,45 +119,44 @@ class State:
         """Seconds an item takes on a slot, as a mean of all slots of known pace."""
         return self.known / max(self.rate, 1e-12) if self.known else None
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds that one slot would need for all items that are left."""
-        return None if self.pace is None else self.left * self.pace
-
     def seconds_for(self, items: int) -> float:
         """Return how long all slots together take for some items; slots of unknown pace count like the others."""
         return items * self.known / (max(self.rate, 1e-12) * max(1, len(self.names)))
 
     def in_flight(self) -> Iterator[Submit]:
-        """Return the slices that are handed out and not back."""
         return (submit for slot in self.slots.values() for submit in slot.queue)
 
     def find(self, outcome: Done | Failed) -> Submit | None:
         """Return the slice in flight that has this outcome; None if the outcome is stale or a duplicate."""
-        likely = self.slots.get(outcome.worker) if isinstance(outcome, Done) else None
-        found = likely.find(outcome.ticket) if likely else None
-        return found or next((submit for submit in self.in_flight() if submit.ticket == outcome.ticket), None)
+        likely = self.slots.get(outcome.worker, Slot()).queue if isinstance(outcome, Done) else ()
+        return next((submit for submit in chain(likely, self.in_flight()) if submit.ticket == outcome.ticket), None)
 
-
-def put(state: State, name: str, slot: Slot) -> None:
-    """Replace a slot in the state, and update all that is counted of the slots."""
-    before, now = rate_of(state.slots.get(name)), rate_of(slot)
-    if slot.removed and not slot.queue:
-        state.slots.pop(name, None)
-    else:
-        state.slots[name] = slot
-    if before != now:
-        state.known += (now > 0) - (before > 0)
-        state.rate += now - before
-        if before > state.rate / 2:  # a small difference of large numbers
-            state.rate = sum(map(rate_of, state.slots.values()))
-    for length, level in enumerate(state.free):
-        if length == len(slot.queue) and not slot.removed and not slot.straggling:
-            level[name] = None
+    def put(self, name: str, slot: Slot) -> None:
+        """Replace a slot, and update all that is counted of the slots."""
+        before, now = self.slots.get(name, Slot()).rate, slot.rate
+        if slot.removed and not slot.queue:
+            self.slots.pop(name, None)
         else:
-            level.pop(name, None)
+            self.slots[name] = slot
+        if before != now:
+            self.known += (now > 0) - (before > 0)
+            self.rate += now - before
+            if before > self.rate / 2:  # a small difference of large numbers
+                self.rate = sum(slot.rate for slot in self.slots.values())
+        for length, level in enumerate(self.free):
+            if length == len(slot.queue) and not slot.removed and not slot.straggling:
+                level[name] = None
+            else:
+                level.pop(name, None)
 
+    def submit(self, items: range, name: str, copy_of: Submit | None = None) -> Submit:
+        """Add a slice to the queue of a slot, under a new ticket."""
+        submit = Submit(self.next_ticket, items, name, copy_of and copy_of.ticket)
+        self.next_ticket += 1
+        slot = self.slots[name]
+        self.put(name, replace(slot, queue=(*slot.queue, submit), since=slot.since if slot.queue else self.now))
+        return submit
 
-def rate_of(slot: Slot | None) -> float:
-    """Return the items a second of a slot; 0 if its pace is unknown or it does not exist."""
-    return 1 / slot.pace if slot and slot.pace and not slot.removed else 0.0
+    def requeue(self, *ranges: range) -> None:
+        self.requeued += ranges
+        self.waiting += sum(map(len, ranges))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import fill
@@ -32,7 +33,6 @@ class Note(NamedTuple):
     """Seconds since the stage began, as of the end of the step."""
 
     def to_json(self) -> list[Any]:
-        """Return the note in the form that the journal stores."""
         what, ticket, items, slot, why, seconds = self
         return [round(seconds, 3), what, ticket, items.start, items.stop, slot, why[:MAX_REASON]]
 
@@ -58,12 +58,11 @@ class Story:
         if not notes:
             return self
         began = now if self.began is None else self.began
-        counts = dict(self.counts)
-        routine, notable = list[Note](), list[Note]()
-        for note in notes:
-            counts[note.what] = counts.get(note.what, 0) + 1
-            (routine if note.what in ROUTINE else notable).append(note._replace(seconds=now - began))
-        return Story(latest(self.routine, routine), latest(self.notable, notable), counts, began)
+        counts = Counter(self.counts)
+        counts.update(note.what for note in notes)
+        timed = [note._replace(seconds=now - began) for note in notes]
+        routine = latest(self.routine, [note for note in timed if note.what in ROUTINE])
+        return Story(routine, latest(self.notable, [note for note in timed if note.what not in ROUTINE]), counts, began)
 
     @property
     def entries(self) -> list[Note]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from optitrip.executors.ray.environment import prepare
+from optitrip.executors.ray.start import RayPool
 from rounds import needed
 
 WORKERS = 2
@@ -26,7 +26,7 @@ def local_ray() -> Any:
     Raises:
         Unavailable: where it is not installed.
     """
-    prepare(None)
+    RayPool().prepare()
     # Ray ends workers that idle while others have their turns, and starting them anew would be counted as theirs.
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "3600000")
     ray = needed("ray")

@@ -35,8 +35,8 @@ from optitrip.core.progress import Progress
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.executors.manager import ExecutorManager
-from optitrip.executors.ray.environment import prepare
-from optitrip.executors.worker import Worker
+from optitrip.executors.ray.start import RayPool
+from optitrip.executors.serial import Worker
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["sleepers", "driver"])
     arguments = parser.parse_args()
     quick, only = arguments.quick, arguments.only
-    prepare(None)
+    RayPool().prepare()
     from optitrip.executors.ray.cluster import connect
 
     connect(None, 16, threading.Event())

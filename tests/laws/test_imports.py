@@ -19,7 +19,6 @@ ADAPTERS = {
     "ray": {
         "executors/ray/actor.py",
         "executors/ray/cluster.py",
-        "executors/ray/lifecycle.py",
         "executors/ray/pool.py",
     },
     "mlflow": {"tracking/mlflow_client.py"},
@@ -126,7 +125,7 @@ FORMATS = "import numpy; from optitrip.output import formats"
         ("import optitrip.objectives, optitrip.methods.search", {"ray", "mlflow", "typer", "matplotlib", "sklearn"}),
         ("import optitrip.tracking.mlflow_client", {"ray", "mlflow", "numpy", "typer"}),
         ("import optitrip.app.run_sweep", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
-        ("import optitrip.executors.worker", {"mlflow", "typer", "matplotlib"}),
+        ("import optitrip.executors.serial", {"mlflow", "typer", "matplotlib"}),
         (f"{FORMATS}; formats.parquet_bytes({{'loss': numpy.zeros(3)}})", {"pandas", "matplotlib", "scipy"}),
     ],
 )

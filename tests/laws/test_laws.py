@@ -28,8 +28,8 @@ from optitrip.core.observer import Observer, Observers, Written
 from optitrip.driver.settings import Settings
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors.manager import ExecutorManager
+from optitrip.executors.ray.start import RayPool
 from optitrip.executors.serial import Serial
-from optitrip.executors.start import RayPool
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.spec import search_route

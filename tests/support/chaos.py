@@ -8,7 +8,7 @@ from typing import Any
 
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
-from optitrip.executors.worker import Worker
+from optitrip.executors.serial import Worker
 from optitrip.scheduler.retries import DEATHS_OF_AN_ITEM
 
 

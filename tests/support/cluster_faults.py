@@ -30,7 +30,7 @@ from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
 from optitrip.errors import Stopped
 from optitrip.executors.ray import cluster as ray_cluster
-from optitrip.executors.ray import lifecycle
+from optitrip.executors.ray import pool
 from optitrip.executors.ray.pool import RayWorkers
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
@@ -153,7 +153,7 @@ def freezes_a_worker(world: World) -> list[int]:
 def worker_frozen() -> dict[str, Any]:
     """A worker is stopped by a signal, so that it cannot even end itself."""
     world = World(2)
-    lifecycle.FROZEN_SECONDS = 1.0
+    pool.FROZEN_SECONDS = 1.0
     stopped = freezes_a_worker(world)
     outcome = told(*world.run(item_seconds=2.0, wait_seconds=60))
     return {**outcome, "fired": len(stopped) == 1}
@@ -229,7 +229,7 @@ def head_lost() -> dict[str, Any]:
         killed.append(pid)
 
     world.happens = happens
-    lifecycle.HEAD_SECONDS = 3.0
+    pool.HEAD_SECONDS = 3.0
     stopped = False
     begun = time.monotonic()
     try:

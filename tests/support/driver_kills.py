@@ -24,7 +24,7 @@ from optitrip.app.run_sweep import run_sweep
 from optitrip.config.locations import Lines
 from optitrip.config.read import parse_draft
 from optitrip.core.observer import Observers
-from optitrip.executors.worker import Worker
+from optitrip.executors.serial import Worker
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
 from optitrip.runtime import files

@@ -1,18 +1,22 @@
-"""The part of a worker that runs in a process of Ray's."""
+"""A worker in a process of Ray's, and how the driver holds it."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import ray
 import ray.exceptions
 
-from optitrip.executors.worker import Worker
+from optitrip.core.executor import Done, Failed
+from optitrip.executors.ray.quarantine import Work
+from optitrip.executors.serial import Worker
 from optitrip.runtime.fingerprint import facts
 from optitrip.runtime.imports import use_import_paths
 from optitrip.runtime.process import lead_group, peak_bytes, time_limit
@@ -49,30 +53,51 @@ class Actor:
         """
         try:
             with capture_output() as output:
-                part, seconds = self._evaluate(range(lo, hi), limit)
+                objective, method = self._references
+                if self._loaded != objective:
+                    self._worker: Any = None  # two data sets may not fit side by side
+                    self._worker = Worker(fetch(objective))
+                    self._loaded = objective
+                if self._prepared != method:
+                    self._method = fetch(method)
+                    self._prepared = method
+                part, seconds = self._worker.evaluate(self._method, range(lo, hi), partial(time_limit, limit))
             return pickle.dumps((part, seconds, output.text, peak_bytes()), protocol=5)
         except Exception:
             return traceback.format_exc()
 
-    def _evaluate(self, items: range, limit: float | None) -> tuple[Any, float]:
-        objective, method = self._references
-        if self._loaded != objective:
-            self._worker: Any = None  # two data sets may not fit side by side
-            self._worker = Worker(fetch(objective))
-            self._loaded = objective
-        if self._prepared != method:
-            self._method = fetch(method)
-            self._prepared = method
-        return self._worker.evaluate(self._method, items, partial(time_limit, limit))
-
 
 def fetch(reference: Any) -> Any:
-    """Fetch an object from the store.
-
-    Raises:
-        Exception: as raised in unpickling the object; Ray would hide it behind an exception of its own.
-    """
+    """Fetch an object; if it cannot be unpickled, raise why: Ray would hide that behind an exception of its own."""
     try:
         return ray.get(reference)
     except ray.exceptions.RaySystemError as error:
         raise error.__cause__ or error from None
+
+
+@dataclass(eq=False)
+class WorkerHandle:
+    """An actor and the slices that are queued at it."""
+
+    actor: Any
+    name: str = ""
+    """Name of its slot; empty until it is ready."""
+    node: str = ""
+    calls: dict[int, tuple[Any, Work]] = field(default_factory=dict[int, tuple[Any, Work]])
+    """References to the answers, and the work, by ticket in order of submission."""
+    since: float = 0.0
+    """Earliest moment at which the first of these calls can have started, by the monotonic clock in seconds."""
+    taken: tuple[Any, Any] | None = None
+    """References to the objective and the method that were sent to it last."""
+
+    def forget(self, ticket: int) -> None:
+        """Remove a call that has an outcome or needs none; the next one starts."""
+        del self.calls[ticket]
+        self.since = time.monotonic()
+
+
+def outcome(ticket: int, answer: Any, slot: str) -> Done | Failed:
+    if isinstance(answer, str):
+        return Failed(ticket, "setup error", answer)
+    part, seconds, output, memory = pickle.loads(answer)
+    return Done(ticket, part, seconds, slot, output, memory)

@@ -17,7 +17,7 @@ from ray.experimental import get_local_object_locations
 
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
-from optitrip.executors.ray.environment import joins_cluster
+from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.background import BackgroundCall
 
 ROOM_SECONDS = 10.0
@@ -28,10 +28,7 @@ def connect(address: str | None, cpus: int | None, over: threading.Event) -> Non
 
     A Ray that this process has already is used as it is. Ray is started in a thread of its own: in the main thread it
     would install a handler of SIGTERM that exits with status 15. The thread stays until Ray is `over`, for on Linux the
-    kernel ends Ray's processes with the thread that started them.
-
-    Raises:
-        InputError: if the cluster cannot be joined, or Ray not be started.
+    kernel ends Ray's processes with the thread that started them. If that fails, InputError is raised.
     """
     if ray.is_initialized():
         return
@@ -57,42 +54,26 @@ def check_listening(address: str, seconds: float = 10.0) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
 
 
-def capacity(resources: Mapping[str, float], joins: bool) -> int:
-    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow.
-
-    Raises:
-        InputError: if the local machine cannot hold one.
-    """
+def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
+    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow."""
     available = ray.cluster_resources()
     count = min([int(available.get(name, 0) / need) for name, need in resources.items() if need > 0] or [1])
     if count < 1 and not joins:
         raise InputError(f"[run] resources: a worker wants {dict(resources)}, this machine has {available}")
-    return max(1, count)
-
-
-def await_room(resources: Mapping[str, float]) -> None:
-    """Wait until this process's own Ray has room for one more worker; what is released takes a moment to be free.
-
-    Raises:
-        InputError: if others, e.g. those of an open session, hold all of it: they would never release it.
-    """
+    # In a Ray that this process had before, what is released takes a moment to be free.
+    needs = {} if joins or ours else {name: need for name, need in resources.items() if need > 0}
     end = time.monotonic() + ROOM_SECONDS
-    while any(ray.available_resources().get(name, 0) < need for name, need in resources.items() if need > 0):
-        if time.monotonic() > end:
+    while any(ray.available_resources().get(name, 0) < need for name, need in needs.items()):
+        if time.monotonic() > end:  # others hold all of it, and would never release it
             raise InputError(
                 "all of Ray in this process is in use, e.g. by an open optitrip.Session: use that session, or close it"
             )
         time.sleep(0.1)
+    return max(1, count)
 
 
 def put(value: Any, name: str, notices: list[Notice]) -> Any:
-    """Put a value into the object store of this node, from which other nodes fetch it; return the reference.
-
-    If the value is larger than the store, a warning that calls it by `name` is appended to the notices.
-
-    Raises:
-        Stopped: if there is no room for it.
-    """
+    """Put a value into the object store, and a warning into the notices if it is larger; return the reference."""
     try:
         reference = ray.put(value)
     except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:

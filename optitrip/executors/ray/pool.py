@@ -1,28 +1,155 @@
-"""Evaluates slices on Ray workers, one actor a slot. `environment.prepare` comes before Ray is imported.
+"""Evaluates slices on Ray workers, one actor a slot. `RayPool.prepare` comes before Ray is imported.
 
 Ray's own retries stay off: they would repeat a slice that kills its worker for ever, unseen. The scheduler decides
-every retry; `lifecycle` replaces lost workers.
+every retry; here lost workers are replaced.
 """
 
 from __future__ import annotations
 
-import pickle
+import atexit
+import math
+import threading
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from queue import Empty
-from typing import Any
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
 
 import ray
 import ray.exceptions
 
 from optitrip.core.executor import Done, Failed
+from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
-from optitrip.executors.ray.cluster import put
-from optitrip.executors.ray.lifecycle import Lifecycle, WorkerHandle
+from optitrip.executors.ray.actor import Actor, WorkerHandle, outcome
+from optitrip.executors.ray.cluster import capacity, check_listening, connect, is_alive, put
+from optitrip.executors.ray.quarantine import PROVEN, Quarantine
+from optitrip.executors.ray.start import joins_cluster
+from optitrip.runtime.fingerprint import MACHINE, differences, facts
+
+STARTS_ALLOWED = 3
+FROZEN_SECONDS, CHECK_SECONDS = 60.0, 1.0
+HEAD_SECONDS = 20.0
+"""Longest absence of the head in seconds; after 60 s Ray would end this process without a message."""
 
 
-class RayWorkers(Lifecycle):
-    """An executor with as many actors as there are slots."""
+class RayWorkers:
+    """An executor on a cluster that is joined or started here; takes the fields of `RayPool`, and import paths."""
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        address: str | None = None,
+        paths: Sequence[str] = (),
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
+        self._ours, self._over = not ray.is_initialized(), threading.Event()
+        each = {"CPU": 1.0, **(resources or {})}
+        connect(address, math.ceil(workers * each["CPU"]) if workers else None, self._over)
+        try:
+            held = capacity(each, joins_cluster(address), self._ours)
+        except Exception:
+            self._disconnect()
+            raise
+        self.wanted = workers or held
+        self.slots: tuple[str, ...] = ()
+        self._ready: dict[str, WorkerHandle] = {}
+        self._notices: list[Notice] = []
+        self._limit: float | None = None
+        """Longest time of a slice in seconds."""
+        self._quarantine = Quarantine()
+        self._finished: SimpleQueue[tuple[WorkerHandle, int | None, Future[Any]]] = SimpleQueue()
+        """Calls that returned or raised, with the ticket of their slice; None for the call that reports a start."""
+        self._paths = list(paths)
+        self._options = {
+            "num_cpus": each.pop("CPU"),
+            "num_gpus": each.pop("GPU", 0),
+            "memory": each.pop("memory", None),
+            "resources": each,
+            "enable_task_events": False,  # the head of a cluster would receive each slice, and store it
+        }
+        self._head, self._head_seen = str(ray.get_runtime_context().gcs_address), time.monotonic()
+        self._headless, self._next_check, self._failed_starts = False, 0.0, 0
+        self._machine: dict[str, str] = {}
+        """Kind of processor of the first worker."""
+        self._quarantined: set[str] = set()
+        """Nodes that are not used any more."""
+        self._starting: set[WorkerHandle] = set()
+        for _ in range(self.wanted):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        elsewhere = {"ray.io/node-id": f"!in({','.join(sorted(self._quarantined))})"} if self._quarantined else None
+        worker = WorkerHandle(Actor.options(**self._options, label_selector=elsewhere).remote(self._paths))
+        self._starting.add(worker)
+        self._watch(worker, None, worker.actor.ready.remote())
+
+    def _watch(self, worker: WorkerHandle, ticket: int | None, call: Any) -> None:
+        future: Future[Any] = call.future()
+        # This happens in Ray's thread: `ray.wait` would look at all pending calls.
+        future.add_done_callback(lambda ended: self._finished.put((worker, ticket, ended)))
+
+    def _on_ready(self, worker: WorkerHandle, future: Future[Any]) -> None:
+        """Accept or reject a worker, or start another if it could not start; raise Stopped if none can be had."""
+        self._starting.discard(worker)
+        try:
+            worker.name, worker.node, fingerprint = future.result()
+        except ray.exceptions.RayError as error:
+            self._failed_starts += 1
+            if self._failed_starts >= STARTS_ALLOWED and not self._ready:
+                raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
+            self._start_worker()
+            return
+        if worker.node in self._quarantined:  # the worker was on its way to the node before
+            ray.kill(worker.actor)
+            self._start_worker()
+            return
+        own = {name: fact for name, fact in facts().items() if name not in MACHINE}
+        if different := differences({**own, **self._machine}, fingerprint):
+            # It is not replaced: another worker would most likely start on the same machine.
+            ray.kill(worker.actor)
+            text = f"a Ray worker at {worker.name} would not reproduce results bit for bit: {'; '.join(different)}"
+            if not self._ready and not self._starting:
+                raise Stopped(
+                    f"{text}. There is no other worker; use nodes with the same libraries and kind of processor"
+                )
+            self._notices.append(warning("worker-refused", f"{text}; it is not used"))
+            return
+        self._machine = {name: fingerprint[name] for name in MACHINE}
+        self._ready[worker.name] = worker
+        self.slots = tuple(self._ready)
+        self._failed_starts = 0
+
+    def _quarantine_node(self, node: str) -> None:
+        self._quarantined.add(node)
+        text = (
+            f"node {node[:8]} killed its workers under {PROVEN} slices that other nodes evaluated: it is not used any "
+            "more. Check its disk, memory and drivers"
+        )
+        self._notices.append(warning("node-quarantined", text))
+        for worker in self._ready.values():
+            if worker.node == node:
+                ray.kill(worker.actor)
+
+    def _check(self) -> None:
+        """Kill frozen workers, about once a second; raise Stopped if the head is lost, for then the cluster is."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return
+        self._next_check = now + CHECK_SECONDS
+        if self._limit is not None:
+            for worker in self._ready.values():
+                # Such a worker could not even end itself, e.g. because it was stopped by a signal.
+                if worker.calls and now - worker.since > FROZEN_SECONDS + 2 * self._limit:
+                    ray.kill(worker.actor)
+        try:
+            check_listening(self._head, CHECK_SECONDS)
+            self._head_seen = time.monotonic()
+        except OSError as error:
+            if time.monotonic() - self._head_seen > HEAD_SECONDS:
+                self._headless = True
+                raise Stopped(f"the head of the Ray cluster, {self._head}, does not answer any more: {error}") from None
 
     def load(self, objective: Any) -> None:
         try:
@@ -65,13 +192,12 @@ class RayWorkers(Lifecycle):
     def wait(self, timeout: float) -> list[Done | Failed]:
         outcomes: list[Done | Failed] = []
         self._check()
-        try:
+        with suppress(Empty):
             finished = self._finished.get(timeout=timeout)
             while True:
                 outcomes += self._outcomes(*finished)
                 finished = self._finished.get_nowait()
-        except Empty:
-            return outcomes
+        return outcomes
 
     def _outcomes(self, worker: WorkerHandle, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
         if ticket is None:
@@ -93,11 +219,16 @@ class RayWorkers(Lifecycle):
         return [outcome(ticket, answer, worker.name)]
 
     def _outcomes_of_lost(self, worker: WorkerHandle, message: str) -> list[Done | Failed]:
-        """Replace a lost worker; return the outcomes of the slices that were queued at it.
-
-        Slices run in order of submission, so only the first unfinished one had started.
-        """
-        kind = self._on_lost(worker)
+        """Replace a lost worker; return the outcomes of the slices that were queued at it."""
+        del self._ready[worker.name]
+        self.slots = tuple(self._ready)
+        ray.kill(worker.actor)
+        self._start_worker()
+        kind: Literal["died", "timed out", "lost"] = "died"
+        if not is_alive(worker.node) or worker.node in self._quarantined:  # then the slice is hardly the cause
+            kind = "lost"
+        elif self._limit is not None and time.monotonic() - worker.since >= self._limit:
+            kind = "timed out"
         outcomes: list[Done | Failed] = []
         for ticket, (call, work) in list(worker.calls.items()):
             worker.forget(ticket)
@@ -107,13 +238,28 @@ class RayWorkers(Lifecycle):
                 if kind == "died":
                     self._quarantine.died(worker.node, work)
                 outcomes.append(Failed(ticket, kind, message))
-                kind = "lost"
+                kind = "lost"  # slices run in order of submission, so only the first unfinished one had started
         return outcomes
 
+    def notices(self) -> list[Notice]:
+        notices, self._notices = self._notices, []
+        return notices
 
-def outcome(ticket: int, answer: Any, slot: str) -> Done | Failed:
-    """Return the outcome of a slice from the answer of its actor."""
-    if isinstance(answer, str):
-        return Failed(ticket, "setup error", answer)
-    part, seconds, output, memory = pickle.loads(answer)
-    return Done(ticket, part, seconds, slot, output, memory)
+    def close(self) -> None:
+        """Kill the workers, and Ray if it was started here."""
+        if self._headless:  # whatever is asked of Ray now, it would wait for the head, and then end this process
+            atexit.unregister(ray.shutdown)
+            return
+        for worker in [*self._ready.values(), *self._starting]:
+            with suppress(Exception):  # the user may have shut Ray down already
+                ray.kill(worker.actor)
+        self._ready.clear()
+        self._starting.clear()
+        self.slots = ()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._ours:
+            self._ours = False
+            ray.shutdown()
+            self._over.set()

@@ -17,15 +17,10 @@ class Quarantine:
         """Slices by node, each with whether it was evaluated elsewhere."""
 
     def died(self, node: str, work: Work) -> None:
-        """Record that a worker died on a node under a slice."""
         self._died.setdefault(node, {}).setdefault(work, False)
 
     def done(self, node: str, work: Work) -> list[str]:
-        """Record that a slice, or a piece of one that died elsewhere, was evaluated on a node.
-
-        Returns:
-            The nodes that this proves to be the cause.
-        """
+        """Record that a slice, maybe a piece of one that died, was evaluated here; return the nodes proven by that."""
         self._died.pop(node, None)
         stage, items = work
         proven: list[str] = []

@@ -16,8 +16,8 @@ from optitrip.core.method import Route
 from optitrip.core.observer import Observer, Times
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import ExecutorManager
+from optitrip.executors.ray.start import RayPool
 from optitrip.executors.serial import Serial
-from optitrip.executors.start import RayPool
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.answer import SearchProgress
 from optitrip.methods.shared import Agreement

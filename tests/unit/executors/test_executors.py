@@ -12,8 +12,7 @@ from examples import LOSSES, bits, scalar, search
 from optitrip.core.arrays import Array
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.part import Part
-from optitrip.executors.serial import Serial
-from optitrip.executors.worker import Worker
+from optitrip.executors.serial import Serial, Worker
 from optitrip.loss.objective import Objective
 from slices import await_slots, only_outcome, outcomes
 from whole_sweeps import ITEMS

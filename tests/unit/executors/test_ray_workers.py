@@ -109,7 +109,7 @@ def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> N
 
 def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
     """Another BLAS core rounds differently: the worker is rejected, with what differs, and the others stay in use."""
-    from optitrip.executors.ray.lifecycle import Actor, WorkerHandle
+    from optitrip.executors.ray.actor import Actor, WorkerHandle
     from optitrip.executors.ray.pool import RayWorkers
 
     workers = RayWorkers(1, paths=[HERE])

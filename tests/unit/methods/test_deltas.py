@@ -12,7 +12,7 @@ from examples import ENTRIES, Structured, deltas
 from optitrip.core.arrays import Array
 from optitrip.core.point import Point
 from optitrip.errors import NoAnswer
-from optitrip.executors.worker import Worker
+from optitrip.executors.serial import Worker
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import gradient_of
 from optitrip.methods.gradient.spec import gradient_route

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from chaos import Faults, slot_names
 from optitrip.core.executor import Done, Failed
 from optitrip.core.part import Part
-from optitrip.scheduler import plan, retries, sizing
+from optitrip.scheduler import plan, retries
 from optitrip.scheduler.events import Abort, Cancel, Drain, Event, ExecutorReplaced, RecordFailed, Slots, Submit, Tick
-from optitrip.scheduler.state import State, rate_of
+from optitrip.scheduler.state import SchedulerSettings, State
 from optitrip.scheduler.story import MAX_ENTRIES, Note, Story, lines
 from quick_tests import examples
 from virtual_cluster import Cluster, item_costs, uneven
@@ -60,7 +60,7 @@ class World(Faults):
 def invalid(world: World, state: State) -> str:
     """Return what is wrong with a state; empty if nothing is."""
     flying = {submit.ticket: submit for submit in state.in_flight()}
-    rates = [rate_of(slot) for slot in state.slots.values()]
+    rates = [slot.rate for slot in state.slots.values()]
     if flying != world.flying:
         return f"in flight are {sorted(world.flying)}, the plan has {sorted(flying)}"
     if state.left != state.waiting + sum(map(len, {submit.items for submit in state.in_flight()})):
@@ -174,7 +174,7 @@ def test_few_slices_are_handed_out_before_anything_is_known() -> None:
     state, actions = plan.step(plan.begin([range(10**9)], 1, 0), [Slots(slot_names(1_000))])
     assert len(actions) == plan.SUBMITS_PER_STEP
     _, actions = plan.step(state, [Done(0, Part(range(0, 1), {}), 1e-6, "slot 0")])
-    assert {len(action.items) for action in actions if isinstance(action, Submit)} == {sizing.GROWTH}
+    assert {len(action.items) for action in actions if isinstance(action, Submit)} == {plan.GROWTH}
 
 
 @examples(30)
@@ -266,7 +266,9 @@ def test_a_setup_error_ends_the_stage_at_once() -> None:
 
 def test_a_slice_that_times_out_is_halved_and_alone_it_is_a_timeout_at_once() -> None:
     """It is not retried first, since that would take as long again."""
-    state, actions = plan.step(plan.begin([range(2)], 2, 0, limit=1.0), [Slots(slot_names(1))])
+    state, actions = plan.step(
+        plan.begin([range(2)], 2, 0, settings=SchedulerSettings(item_seconds=1.0)), [Slots(slot_names(1))]
+    )
     assert actions == [Submit(0, range(2), "slot 0")]
     state, actions = plan.step(state, [Failed(0, "timed out", "killed")])
     assert actions == [Submit(1, range(1), "slot 0")]
@@ -278,7 +280,7 @@ def test_slices_are_much_shorter_than_the_time_limit_of_an_item() -> None:
     """Otherwise a slice would be killed because it has many items."""
     world = World(0, 0.0)
     world.items, world.block, world.slots, world.pace = 400_000, 64, slot_names(4), 1e-4
-    state = plan.begin([range(world.items)], world.block, 17, limit=0.2)
+    state = plan.begin([range(world.items)], world.block, 17, settings=SchedulerSettings(item_seconds=0.2))
     events: list[Event] = [Slots(world.slots)]
     while not state.complete:
         state, actions = plan.step(state, events)
