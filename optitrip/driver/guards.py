@@ -1,4 +1,4 @@
-"""Guards: they watch a stage, warn, and may end it."""
+"""Guards that watch a stage, warn about problems, and may end it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from optitrip.scheduler.events import Drain
 from optitrip.scheduler.state import State
 
 LINES_SHOWN = 200
-"""Lines shown of what a loss prints on workers; it may print for every candidate."""
+"""Number of lines shown of the loss's output on workers; a loss may print for every candidate."""
 SLOW_BLOCK_SECONDS, BLOCKS_TIMED = 2.0, 5
 
 
 class FailFast:
-    """Ends a stage if its first items, without which there is no answer, all fail."""
+    """Ends a stage if all of its required prefix fails: there can be no answer then."""
 
     def __init__(self, method: Method) -> None:
         self._first = range(method.required_prefix if method.items > method.required_prefix else 0)
@@ -44,7 +44,7 @@ class FailFast:
 
 
 class NoWorkers:
-    """Ends a stage that has had no workers for too long."""
+    """Ends a stage after too long without workers."""
 
     def __init__(self, services: Services) -> None:
         self._observer, self._settings, self._clock = services.observer, services.settings, services.clock
@@ -64,14 +64,14 @@ class NoWorkers:
 
 
 class Cancellation:
-    """Ends a stage after a request to stop, once the slices in flight are back or `drain_seconds` are over."""
+    """Ends a stage after a request to stop, once the slices in flight have returned or `drain_seconds` have passed."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._stopping: Stopped | None = None
 
     def check(self, state: State) -> list[Drain]:
-        """Return the event for the plan after a new request to stop; raise Stopped once the stage may end."""
+        """Return the event that tells the plan of a new request to stop; raise Stopped once the stage may end."""
         clock, events = self._services.clock, list[Drain]()
         if self._stopping is None:
             try:
@@ -86,7 +86,7 @@ class Cancellation:
 
 
 class LossOutput:
-    """Shows what the loss prints on workers, up to a number of lines."""
+    """Shows the loss's output on workers, up to LINES_SHOWN lines."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer, self._lines_left = observer, LINES_SHOWN
@@ -103,7 +103,7 @@ class LossOutput:
 
 
 class SlowBlocks:
-    """Reports if even the fastest of the first blocks takes long."""
+    """Warns if even the fastest of the first blocks is slow."""
 
     def __init__(self, observer: Observer, block: int) -> None:
         self._observer, self._block = observer, block

@@ -1,4 +1,4 @@
-"""The one loop: it sends slices to the executor and parts to the sink, until nothing is missing."""
+"""The only loop: sends slices to the executor and parts to the sink until nothing is missing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from optitrip.scheduler.state import State
 from optitrip.scheduler.story import Note, Story, lines
 
 STORY_SHOWN = 20
-"""Entries of the story shown with an unexpected error."""
+"""Number of story entries shown with an unexpected error."""
 
 
 class Loop:
-    """Evaluates what stages lack; `block` is that of the objective."""
+    """Evaluates the missing items of stages, in blocks of `block` items unless the method sets its own size."""
 
     def __init__(self, services: Services, block: int) -> None:
         self._services, self._executors, self._observer = services, services.executors, services.observer
@@ -31,10 +31,10 @@ class Loop:
         self._reported: set[str] = set()
 
     def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], uncut: Sequence[range] = ()) -> None:
-        """Evaluate ranges of a stage, those in `uncut` as one slice each; leave out what an early end makes needless.
+        """Evaluate ranges of a stage, those in `uncut` as one slice each; skip items past an early end.
 
-        Raise NoAnswer if setting up the objective raised in a worker, or too much failed; Stopped after a request to
-        stop, without workers, or if the sink cannot take parts.
+        Raise NoAnswer if the objective cannot be set up in a worker or too many items failed; raise Stopped after a
+        request to stop, without workers, or if the sink cannot write parts.
         """
         with self._services.phases.time("ray") if self._executors.awaits_workers else nullcontext():
             executor = self._executors.executor()
@@ -65,15 +65,15 @@ class Loop:
                 no_workers.check(executor.slots)
         except BaseException as error:
             for submit in state.in_flight():
-                executor.cancel(submit.ticket)  # the next user of this executor does not wait for them
+                executor.cancel(submit.ticket)  # so that the next user of this executor need not wait for them
             if isinstance(error, Stopped | NoAnswer | KeyboardInterrupt):
                 self._flush(sink, state.story, last=True)
-            elif not isinstance(error, OptitripError):  # our own mistake: its traceback shows what came before
+            elif not isinstance(error, OptitripError):  # a bug in optitrip: show what led to it
                 error.add_note("\n".join(lines(entry.to_json() for entry in state.story.entries[-STORY_SHOWN:])))
             raise
 
     def _flush(self, sink: Sink, story: Story, *, last: bool) -> None:
-        """Give parts to the sink. Slots have their next slices before, and one wait for the disk serves many parts."""
+        """Give parts to the sink, many at a time and after slots got new slices: waiting for the disk is slow."""
         held, self._held = self._held, []
         sink(held, story, last)
         self._due = self._clock.monotonic() + self._settings.write_seconds
@@ -81,7 +81,7 @@ class Loop:
     def _prepare(self, executor: Executor, stage: Stage) -> None:
         executor.stage(stage.number, stage.method)
         if not executor.set_time_limit(self._settings.item_seconds):
-            text = "timeout_seconds has no effect: items cannot be ended in this process. --executor ray can end them"
+            text = "timeout_seconds has no effect: this process cannot end a running item; --executor ray enforces it"
             self._report_once(warning("no-time-limit", text))
 
     def _report_once(self, notice: Notice) -> None:
@@ -90,20 +90,20 @@ class Loop:
             self._observer.notice(notice)
 
     def _replacement(self, state: State) -> Executor | None:
-        """Return workers that take over from this process, once they are ready and while something is to hand out."""
+        """Return workers to take over from this process, once they are ready and if slices remain to be handed out."""
         if not state.waiting or state.draining:
             return None
-        # Workers are started if much time is left, as soon as one slice was long enough to estimate that.
+        # Start workers if much time is left; the estimate needs one slice of some length.
         pace = state.pace or 0.0
         if self._executors.may_start and pace and state.largest * pace >= self._settings.poll_seconds:
             if state.left * pace >= self._settings.worth_ray_seconds:
                 self._executors.start_workers()
             else:
-                text = f"evaluating in this process: about {state.left * pace:.0f} s are left, too little to start Ray"
+                text = f"evaluating in this process: about {state.left * pace:.0f} s are left, not worth starting Ray"
                 self._report_once(info("executor", f"{text} (--executor ray starts it anyway)"))
         try:
             return self._executors.replacement()
-        except Exception as error:  # whatever Ray raises: the sweep can do without it
+        except Exception as error:  # Ray may raise anything, and the sweep can continue without it
             text = f"workers cannot take over: {error}; continuing in this process (--executor serial avoids this)"
             self._observer.notice(warning("ray-failed", text))
             return None
@@ -129,7 +129,7 @@ class Loop:
         self._observer.notice(info("late-slice", text))
 
     def _outcomes(self, executor: Executor, state: State, *, wait: bool) -> list[events.Event]:
-        """Return the outcomes of slices in flight, each once, and notes of warnings; hold the parts."""
+        """Return the outcomes of slices in flight, each once, and a note for each warning; hold the parts."""
         patience = self._settings.poll_seconds if wait else 0.0
         if self._held:
             patience = min(patience, max(0.0, self._due - self._clock.monotonic()))
@@ -151,7 +151,7 @@ class Loop:
     def _failed(self, stage: Stage, action: events.RecordFailed) -> Done:
         """Return the part of an item that no worker could evaluate."""
         if action.kind == TIMEOUT:
-            text = f"it took longer than timeout_seconds = {self._settings.item_seconds:g} allows"
+            text = f"it took longer than timeout_seconds = {self._settings.item_seconds:g}"
             record = Record(action.item, "TimeoutError", text, "")
         else:
             text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"

@@ -1,4 +1,4 @@
-"""The driver: it takes stages from a route, and sends their results back to it."""
+"""The driver runs the stages that a route yields, and sends their results back to it."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ class Driver:
 
     services: Services
     block: int
-    """Items in a block of the objective."""
+    """Number of items per block of the objective."""
     _: KW_ONLY
     retries: int = 0
-    """Number of times that failed items are retried."""
+    """Number of times to retry failed items."""
     retry_failed: bool = False
-    """True to retry once more what still fails."""
+    """True to retry the items that still fail once more."""
     share: Callable[[int], range] | None = None
-    """Function from the number of items of a main stage to the range of them to evaluate, after which `ShardDone` is
-    raised; None to evaluate all."""
+    """Function that maps a main stage's item count to the range to evaluate before raising `ShardDone`, or None."""
     checked_since: int | None = None
-    """Time in milliseconds since 1970. Before a main stage is resumed, a row written since then is evaluated again, to
-    check that the loss is still the same. None for no such check."""
+    """Time in milliseconds since 1970: before a main stage is resumed, a row written since then is evaluated again, to
+    check that the loss has not changed. None disables the check."""
     evaluated: Counter[str] = field(default_factory=Counter[str], init=False)
     """Number of items evaluated by this run, by kind of stage."""
     retried: int = field(default=0, init=False)
@@ -50,9 +49,9 @@ class Driver:
     def run(self, route: Route) -> Any:
         """Run all stages, and return what the route returns.
 
-        Raise NoAnswer as the route does, or if setting up raised or too much failed; ShardDone where only a share is
-        wanted; Stopped after a request to stop, without workers or if the journal cannot be written; StateError if the
-        loss gives other results than when the journal was begun.
+        Raise NoAnswer if the route does, the objective cannot be set up or too many items failed; ShardDone after a
+        share; Stopped after a request to stop, without workers or if the journal cannot be written; StateError if the
+        loss no longer gives the results in the journal.
         """
         result: Any = None
         number = 0
@@ -82,11 +81,11 @@ class Driver:
             raise ShardDone(share)
         while True:
             items = method.items + 1
-            while stage.needed < items:  # rows that go past an early end do not count: something may lack before it
+            while stage.needed < items:  # rows beyond an early end do not count: items before it may be missing
                 items = stage.needed
                 self._fill(stage, range(items))
             if gaps := stage.gaps(range(items)):
-                raise RuntimeError(f"stage {number} ({method.kind}) lacks {gaps} of {items}")
+                raise RuntimeError(f"stage {number} ({method.kind}) has {gaps} missing from its first {items} items")
             whole = stage.whole(items)
             if method.retried:
                 whole = self._retry(stage, whole)
@@ -94,7 +93,7 @@ class Driver:
                 return method.result(whole)
 
     def _fill(self, stage: Stage, within: range) -> None:
-        """Evaluate what the journal lacks of a range, after a spot check, once a stage."""
+        """Evaluate the items of a range that are not in the journal, after a spot check, made once per stage."""
         if not (gaps := stage.gaps(within)):
             return
         if self.checked_since is not None and stage.method.main and stage.number not in self._checked:
@@ -112,7 +111,7 @@ class Driver:
             self.retried += sink.items if attempt else 0
 
     def _retry(self, stage: Stage, whole: Part) -> Part:
-        """Retry failed items; return the whole with the results of all later attempts, those of earlier runs too."""
+        """Retry failed items; return the whole with the results of all later attempts, earlier runs included."""
         attempt, once_more = 1, self.retry_failed
         while failed := stage.failed(whole):
             gaps = stage.gaps(*failed, attempt=attempt)
@@ -123,7 +122,7 @@ class Driver:
                 self._evaluate(stage, gaps, attempt)
                 gaps = stage.gaps(*failed, attempt=attempt)
             if sum(map(len, gaps)) == sum(map(len, failed)):
-                return whole  # this attempt has none of them
+                return whole  # no failed item has a result of this attempt
             whole = stage.replaced(whole, failed, attempt)
             attempt += 1
         return whole

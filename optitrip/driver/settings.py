@@ -1,4 +1,4 @@
-"""The settings of a driver, and the services that its parts share."""
+"""The driver's settings, and the services that its modules share."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings(SchedulerSettings):
-    """Durations of a whole run, in seconds. None of them changes an answer."""
+    """Durations in seconds that apply to a whole run. None of them affects an answer."""
 
     write_seconds: float = 0.2
-    """Pause between transactions of the journal: waiting for the disk costs more than all else that a slice costs."""
+    """Pause between journal transactions: waiting for the disk is the largest part of the overhead of a slice."""
     pause_seconds: float = 60.0
-    """Longest wait for a disk without room."""
+    """Longest wait for a full disk to have space again."""
     drain_seconds: float = 10.0
     """Longest wait for slices in flight after a request to stop."""
     wait_seconds: float = math.inf
     """Longest wait for workers when there are none."""
     poll_seconds: float = 0.2
-    """Longest wait for outcomes before everything else is checked again."""
+    """Longest wait for outcomes between two rounds of the loop's other checks."""
     patience_seconds: float = 20.0
-    """Time without workers before that is reported."""
+    """Time without workers after which the user is told."""
     worth_ray_seconds: float = 10.0
     """Estimated time left above which Ray is started: it takes five to ten seconds to start and one to stop."""
     story_seconds: float = 30.0
-    """Pause between updates of the story in the journal."""
+    """Pause between updates of the stored story."""
 
 
 DEFAULT = Settings()
@@ -43,16 +43,16 @@ DEFAULT = Settings()
 
 @dataclass(frozen=True)
 class Services:
-    """Everything outside a driver that it works with."""
+    """Objects that a driver uses and does not own."""
 
     executors: ExecutorManager
     journal: Journal
     observer: Observer
-    """Receiver of notices, and of parts once they are in the journal."""
+    """Receives notices, and parts once they are in the journal."""
     phases: Stopwatch
-    """Stopwatch that counts the seconds of each kind of stage, and those of waiting for Ray."""
+    """Seconds spent in each kind of stage, and waiting for Ray."""
     raise_if_stopped: Callable[[], None] = lambda: None
-    """Function called between slices; it raises `Stopped` after a request to stop."""
+    """Called between slices; raises `Stopped` after a request to stop."""
     settings: Settings = DEFAULT
     clock: Clock = SYSTEM
-    """Clock for waiting, and for the times of journal rows."""
+    """Clock for waits and for the timestamps of journal rows."""

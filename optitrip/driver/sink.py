@@ -1,4 +1,4 @@
-"""Sinks, where the parts of a stage go: into the journal and to observers, or into a comparison with the journal."""
+"""Sinks receive the parts of a stage: one writes them to the journal, another compares them with it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,13 @@ from optitrip.journal.journal import Journal, Unwritable
 from optitrip.scheduler.story import Story
 
 MAX_ENTRIES, MAX_CHAPTERS = 2_000, 50
-"""Entries and chapters stored of a run with many stages; the oldest chapters are dropped first."""
-
-
+"""Limits on the stored entries and chapters of a run with many stages; the oldest chapters are dropped first."""
 Sink = Callable[[Sequence[Done], Story, bool], None]
-"""A destination for the parts of a stage, many at a time, and for its story, which is whole if the flag is set."""
+"""Receives parts of a stage, many at a time, and the story so far; the flag marks the last call."""
 
 
 class JournalSink:
-    """Writes parts to the journal, many in one transaction, then reports them to observers: durable first.
-
-    The story of a run has a chapter for each sink.
-    """
+    """Writes parts to the journal, many per transaction, then reports them; adds a chapter to the story."""
 
     def __init__(self, stage: Stage, attempt: int, chapters: list[dict[str, Any]], services: Services) -> None:
         self._stage, self._attempt, self._services, self._clock = stage, attempt, services, services.clock
@@ -44,7 +39,7 @@ class JournalSink:
     def __call__(self, done: Sequence[Done], story: Story, last: bool) -> None:
         """Write parts, then report them; raise Stopped if they cannot be written."""
         facts: list[Fact] = []
-        # The story is stored the last time, and now and then before in case the process is killed.
+        # The story is stored at the end, and from time to time before, in case the process is killed.
         if (last or self._clock.monotonic() >= self._story_due) and story is not self._story:
             self._chapter |= story.to_json()
             facts, self._story = [latest(self._chapters)], story
@@ -56,18 +51,18 @@ class JournalSink:
             return
         now = self._clock.wall_ms()
         for items in self._write([(outcome.part, outcome.seconds) for outcome in done], now, facts):
-            text = f"items {items.start} to {items.stop - 1} gave other losses when evaluated again; the first count. "
-            text += "The loss is not deterministic: make it depend on its arguments alone"
+            text = f"items {items.start} to {items.stop - 1} gave different losses when evaluated again; the first ones"
+            text += " are used. The loss is not deterministic: make it depend on its arguments only"
             self._services.observer.notice(warning("not-deterministic", text))
         self.items += sum(len(outcome.part.items) for outcome in done)
-        if not self._attempt:  # later attempts are reported once it is known what replaces what
+        if not self._attempt:  # retried items are reported later, by `Stage.replaced`
             written = [(outcome.part, Times([outcome.part.items.start], [now])) for outcome in done]
             self._services.observer.parts(written, new=True)
             for part, _ in written:
                 self._stage.see(part)
 
     def _write(self, parts: Sequence[tuple[Part, float]], now: int, facts: Sequence[Fact]) -> list[range]:
-        """Write parts. If the disk has no room, wait for it: workers continue with the slices that they have."""
+        """Write parts. If the disk is full, wait for space; workers meanwhile continue with the slices they have."""
         until: float | None = None
         pause = self._services.settings.pause_seconds
         while True:
@@ -76,7 +71,7 @@ class JournalSink:
             except Unwritable as error:
                 if until is None:
                     until = self._clock.monotonic() + pause
-                    text = f"{error}; retrying for {pause:.0f} s (if the disk is full, make room on it)"
+                    text = f"{error}; retrying for {pause:.0f} s (if the disk is full, free some space)"
                     self._services.observer.notice(warning("journal-unwritable", text))
                 if self._clock.monotonic() > until:
                     raise
@@ -85,7 +80,7 @@ class JournalSink:
 
 
 def latest(chapters: Sequence[dict[str, Any]]) -> StoredStory:
-    """Return the fact that holds the latest chapters."""
+    """Return a fact with the latest chapters."""
     stored, entries = list[dict[str, Any]](), 0
     for chapter in reversed(chapters[-MAX_CHAPTERS:]):
         entries += len(chapter.get("entries", ()))
@@ -99,18 +94,18 @@ def spot_check(stage: Stage, journal: Journal, done: Sequence[Done], story: Stor
     """Compare parts with those in the journal; raise StateError if they differ.
 
     Before a sweep is resumed, a row of an earlier run is evaluated again and must give the same result. Provenance
-    detects a changed module or library; only this detects a change in a file or a server that the loss reads.
+    detects a changed module or library; only this check detects a change in a file or server that the loss reads.
     """
     del story, last
     for part in (outcome.part for outcome in done):
         if not part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):
-            continue  # this says something about the workers, not about the loss
+            continue  # this is a failure of the workers, not of the loss
         for before, _ in journal.parts(stage.number, stage.digest, [part.items]):
             if before.columns_bytes() != part.columns_bytes():
                 raise StateError(
-                    f"{journal.path}: {difference(before, part)}: the loss, or what it reads, has changed since, or it "
+                    f"{journal.path}: {difference(before, part)}: the loss or the data it reads has changed, or it "
                     "is not deterministic. The sweep is not resumed: --fresh starts over; --accept-changes resumes "
-                    "with what is stored; [objective] deterministic = false turns this check off"
+                    "with the stored results; [objective] deterministic = false turns this check off"
                 )
 
 
@@ -124,4 +119,4 @@ def difference(before: Part, now: Part) -> str:
         for old, new in zip(column.ravel(), other.ravel(), strict=True):
             if old.tobytes() != new.tobytes():
                 return f"{items} a {name} of {old.item()!r} before and give {new.item()!r} now"
-    return f"{items} other outcomes before"
+    return f"{items} different results before"

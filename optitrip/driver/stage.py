@@ -1,4 +1,4 @@
-"""One stage of a sweep: a method, and what the journal has of its items."""
+"""One stage of a sweep: a method, and the journal's rows for its items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optitrip.journal.rows import RowBatch, missing
 
 
 class Stage:
-    """Rows of attempt 0 tile the items; those of a later attempt replace items that failed in the one before."""
+    """Gives access to the rows of a stage. Those of a later attempt replace items that failed in the one before."""
 
     def __init__(self, number: int, method: Method, journal: Journal, observer: Observer) -> None:
         self.number, self.method, self.digest = number, method, method.digest()
@@ -25,7 +25,7 @@ class Stage:
         self._fail_fast, self._stop_rule = FailFast(method), method.stop_rule()
 
     def begin(self) -> None:
-        """Report to observers what is stored already; raise NoAnswer if too much of that failed."""
+        """Report the stored parts to observers; raise NoAnswer if too many of their items failed."""
         items = self.method.items
         self._journal.begin(StageStarted(self.number, self.digest, self.method.kind, items))
         self._observer.stage(self.method)
@@ -47,37 +47,37 @@ class Stage:
 
     @property
     def needed(self) -> int:
-        """Number of items that are needed, as far as is known; it only falls while items are evaluated."""
+        """Number of items needed as far as is known; never rises while items are evaluated."""
         return self._stop_rule.items
 
     def see(self, part: Part) -> None:
-        """Take in a part of attempt 0; raise NoAnswer if too much failed."""
+        """Update the guards with a part of attempt 0; raise NoAnswer if too many items failed."""
         self._fail_fast.see(part.items, part.failures)
         self._stop_rule.see(part)
 
     def gaps(self, *ranges: range, attempt: int = 0) -> list[range]:
-        """Return what the journal lacks of some ranges in an attempt."""
+        """Return the parts of some ranges for which the journal has no rows of an attempt."""
         gaps: list[range] = []
         for items in ranges:
             key = (items.stop, items.start, attempt)
-            # The tiling is remembered until something is written: the journal looks at every row for it.
+            # The tiling is cached until the next write: the journal reads every row to compute it.
             if self._tiling is None or self._tiling[0] != key:
                 self._tiling = key, self._journal.tiling(self.number, self.digest, *key)
             gaps += missing(self._tiling[1], items.stop, items.start)
         return gaps
 
     def whole(self, items: int) -> Part:
-        """Return the merged part of the first items, as attempt 0 left them."""
+        """Merge the rows of attempt 0 for the first items."""
         batches = self._journal.batches(self.number, self.digest, items)
         return merged([self._merged(batch) for batch in batches], self.method.merge)
 
     def failed(self, whole: Part) -> list[range]:
-        """Return the ranges of items that failed and may give another result if they are retried."""
+        """Return the ranges of failed items for which a retry may help."""
         runs = [run for kind, of_kind in whole.failures.runs.items() if kind != NO_STEP for run in of_kind]
         return [range(lo, hi) for lo, hi in sorted(runs)]
 
     def replaced(self, whole: Part, failed: Sequence[range], attempt: int) -> Part:
-        """Return the whole with the failed items as an attempt left them."""
+        """Return the whole with the failed items replaced by their results in an attempt, where it has any."""
         tilings = (self._journal.tiling(self.number, self.digest, run.stop, run.start, attempt) for run in failed)
         tiles = [tile for tiling in tilings for tile in tiling]
         retried: list[Part] = []
@@ -87,7 +87,7 @@ class Stage:
         return self.method.replaced(whole, retried)
 
     def ends_with(self, whole: Part) -> bool:
-        """Return whether the stage ends with these items, some of which were retried; if not, update where it ends."""
+        """Return whether the stage still ends here after retries; if not, update the number of items needed."""
         stop_rule = self.method.stop_rule()
         stop_rule.see(whole)
         if stop_rule.items == whole.items.stop:
@@ -100,6 +100,6 @@ class Stage:
     def write(
         self, parts: Sequence[tuple[Part, float]], written: int, attempt: int, facts: Sequence[Fact]
     ) -> list[range]:
-        """Write parts, each with its seconds, and facts; return the ranges stored before with another outcome."""
+        """Write facts, and parts with their seconds; return ranges stored before with a different result."""
         self._tiling = None
         return self._journal.write(self.number, self.digest, parts, written, attempt, facts)

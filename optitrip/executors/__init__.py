@@ -1,1 +1,1 @@
-"""Executors: where slices are evaluated. They do not know what a method computes."""
+"""Executors evaluate slices. They know nothing about what a method computes."""

@@ -1,4 +1,4 @@
-"""The life cycle of executors: started early, replaced by a larger one, reused from sweep to sweep, closed."""
+"""The life cycle of executors: start early, switch to workers, reuse across sweeps, close."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ExecutorManager(AbstractContextManager["ExecutorManager"]):
-    """Holds the executor: that of this process, workers, or first the one and then the others, once they are ready.
+    """Owns the executor: this process, workers, or this process until the workers are ready.
 
     `here` makes the executor of this process, None to evaluate on workers only; without a `pool` there are no workers.
     """
@@ -30,7 +30,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._objective: Any = None
         self._loaded: Any = None
         self.paths: tuple[str, ...] = ()
-        """Folders in which workers look for modules first."""
+        """Folders that workers put first on their import path."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None
         self._closing: BackgroundCall[None] | None = None
@@ -41,7 +41,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
     @property
     def starts_here(self) -> bool:
-        """True if items are evaluated in this process now, though workers may take over."""
+        """True if items are evaluated in this process now and workers may take over."""
         return self._here is not None and self._pool is not None and not self._on_workers
 
     @property
@@ -55,26 +55,26 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         return self.starts_here and self._starting is None and not self._start_failed
 
     def start_early(self, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
-        """Start workers if the next sweep needs them from the beginning; `executor` raises if that fails."""
+        """Start workers if the next sweep needs them from its start; `executor` raises if that fails."""
         if self.awaits_workers and self._starting is None:
             self._notify, self.paths = notify, paths
             self._start(None)
 
     def use(self, objective: Any, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
-        """Set what is evaluated from now on, and what takes notices for the user; new `paths` need new workers."""
+        """Set the objective and the receiver of notices; close workers that were started with other `paths`."""
         self._notify = notify
         if paths != self.paths and (self._executor or self._starting):
             self.close()
         self._objective, self.paths, self._start_failed = objective, paths, False
 
     def use_workers_only(self) -> None:
-        """Evaluate on workers only from now on, if there may be any."""
+        """Evaluate on workers only from now on, if workers can be started."""
         if self.starts_here:
             self.close()
             self._here = None
 
     def executor(self) -> Executor:
-        """Return the executor with the objective loaded; wait for workers, or raise InputError, if these are needed."""
+        """Return the executor with the objective loaded; wait for workers if needed, raise InputError if none start."""
         if self._executor is None:
             # Stored before the objective is loaded, so that the executor is closed if that raises.
             self._executor = self._here() if self._here is not None else self._await_workers()
@@ -89,7 +89,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._start(self._objective)
 
     def replacement(self) -> Executor | None:
-        """Return workers that are ready, once, and close the executor before them; raise if their start failed."""
+        """Switch to workers once they are ready, and return them; None otherwise. Raise if they could not start."""
         if self._starting is None or not self._starting.done():
             return None
         starting, self._starting, self._start_failed = self._starting, None, True
@@ -114,7 +114,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
     def _await_workers(self) -> Executor:
         starting = self._starting or self._start(None)
-        self._starting = None  # if they cannot be started, the next call tries again
+        self._starting = None  # if the start fails, the next call tries again
         try:
             executor = starting.result()
         except KeyboardInterrupt:
@@ -129,7 +129,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         return workers
 
     def start_closing(self) -> None:
-        """Close the executor in the background; `close` waits for that. Nobody waits for workers that are starting."""
+        """Close the executor in the background, for `close` to wait for; abandon workers that are still starting."""
         if self._starting is not None:
             self._starting.stop()
             self._starting = None
@@ -153,7 +153,7 @@ def executors(
     address: str | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> ExecutorManager:
-    """Return the executors for "ray", "serial", or "auto", which starts in this process unless it joins a cluster."""
+    """Make the manager for "ray", "serial", or "auto", which starts in this process unless it joins a cluster."""
     if word == "ray" and not ray_installed():
         raise InputError("--executor ray: Ray is not installed (it has no wheels for some platforms); use serial")
     if word == "serial" or not ray_installed():
@@ -163,7 +163,7 @@ def executors(
 
 
 def executors_of(run: RunTable, failures: FailuresTable, address: str | None) -> ExecutorManager:
-    """Return the executors that the tables of a sweep file ask for; `address` is that of a Ray cluster to join."""
-    # A hanging loss can be ended in another process only.
+    """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join."""
+    # Only a loss in another process can be ended when it hangs.
     killable = run.executor == "auto" and failures.timeout_seconds is not None and ray_installed()
     return executors("ray" if killable else run.executor, run.workers, address, run.resources)

@@ -1,4 +1,4 @@
-"""Evaluates slices: `Worker` in the process of any executor, `Serial` in this one, for reference and for debugging."""
+"""Evaluates slices: `Worker` in any process, and `Serial`, an executor in this process for reference and debugging."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from optitrip.core.notice import Notice
 from optitrip.core.part import Part
 
 RANDOM_STATE = (
-    "the loss changes the random state of its process (random, numpy.random), so what it returns may depend on what "
-    "the worker evaluated before; use a generator of the loss's own, seeded by its parameters"
+    "the loss changes the random state of its process (random, numpy.random), so its result may depend on earlier "
+    "items of the same worker; create a generator in the loss and seed it with the parameters"
 )
 
 
 class Worker:
-    """Holds the objective and one context at a time: a context may be as large as the data."""
+    """Evaluates slices of an objective. It holds only one context, which may be as large as the data."""
 
     def __init__(self, objective: Any) -> None:
         self._objective = objective
@@ -41,10 +41,9 @@ class Worker:
     ) -> tuple[Part, float]:
         """Evaluate a slice with one BLAS thread: the bits of a matrix product differ between one thread and two.
 
-        Return the part, and its seconds without the preparation of the method, which is not `within` either.
+        Return the part and the seconds it took. Neither they nor `within` include the preparation of the method.
         """
-        # Finding the libraries with threads of their own costs as much as a small slice, so it is done again only when
-        # something was imported.
+        # Finding the BLAS and OpenMP libraries costs as much as a small slice, so it is repeated only after imports.
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._controller = ThreadpoolController()
@@ -59,7 +58,7 @@ class Worker:
                 part = method.evaluate(self._context, items)
             seconds = time.perf_counter() - start
             if before is not None and before != random_states():
-                print(RANDOM_STATE, file=sys.stderr)  # noqa: T201 - among what the loss prints
+                print(RANDOM_STATE, file=sys.stderr)  # noqa: T201 - captured with the output of the loss
             self._checked = True
             return part, seconds
 
@@ -69,7 +68,7 @@ def random_states() -> tuple[Any, Any]:
 
 
 class Serial:
-    """An executor with one slot, in this process, which evaluates one slice after the other."""
+    """An executor with one slot, this process."""
 
     slots = ("this process",)
 
@@ -84,7 +83,7 @@ class Serial:
         self._methods[number] = method
 
     def set_time_limit(self, seconds: float | None) -> bool:
-        return seconds is None  # whoever waits for the end of a call cannot end it
+        return seconds is None  # this process runs the item, so it cannot interrupt it
 
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         del slot  # there is only one
@@ -94,7 +93,7 @@ class Serial:
         self._queue = deque(entry for entry in self._queue if entry[0] != ticket)
 
     def wait(self, timeout: float) -> list[Done | Failed]:
-        del timeout  # slices are evaluated in this call, not beside it
+        del timeout  # slices are evaluated during this call, not in the background
         if not self._queue:
             return []
         ticket, stage, items = self._queue.popleft()
@@ -112,14 +111,14 @@ class Serial:
 
 
 def as_on_a_worker(objective: Any) -> Any:
-    """Return the objective as a Ray worker would have it: its arrays share this memory, but are read-only.
+    """Copy the objective as a Ray worker would receive it: its arrays share the original's memory but are read-only.
 
-    A loss that writes to an array of its own would otherwise work here and fail there. An objective that cannot be
-    pickled cannot be sent there either, and is returned as it is.
+    Without this, a loss that writes to one of its arrays would work here and fail on a worker. An objective that cannot
+    be pickled could not be sent to a worker anyway, and is returned unchanged.
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
         data = cloudpickle.dumps(objective, protocol=5, buffer_callback=buffers.append)
         return pickle.loads(data, buffers=[buffer.raw().toreadonly() for buffer in buffers])
-    except Exception:  # whatever the objects in it raise
+    except Exception:  # pickling runs user code, which may raise anything
         return objective

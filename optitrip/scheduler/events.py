@@ -1,4 +1,4 @@
-"""The events that a plan takes in, and the actions that it asks for."""
+"""Events, the inputs of a plan, and actions, its outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Slots:
 
 @dataclass(frozen=True)
 class Cut:
-    """A request to leave out all items from `stop` on."""
+    """A request to skip all items from `stop` on."""
 
     stop: int
 
@@ -29,18 +29,18 @@ class Drain:
 
 @dataclass(frozen=True)
 class Tick:
-    """The time in seconds, by a monotonic clock."""
+    """The time of a monotonic clock in seconds."""
 
     now: float
 
 
 @dataclass(frozen=True)
 class ExecutorReplaced:
-    """A change of the executor: the slots of the previous one are gone, and the slices in flight there are lost."""
+    """A change of executor: all slots of the previous one are gone, and their slices in flight are lost."""
 
 
 Event = Done | Failed | Slots | Cut | Drain | Tick | ExecutorReplaced | Note
-"""A note is recorded in the story, and changes nothing else."""
+"""Input of `plan.step`. A note is only recorded in the story."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Submit:
     items: range
     slot: str
     copy_of: int | None = None
-    """Ticket of the straggler that this slice is a backup copy of."""
+    """Ticket of the straggler of which this slice is a backup copy."""
 
 
 @dataclass(frozen=True)

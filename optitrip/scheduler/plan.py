@@ -3,8 +3,8 @@
     state, actions = step(state, events)
 
 Slices affect the speed of a sweep, never its answer. A slice takes about a second of its slot (so that a lost one costs
-little, and Ray's own cost of about a millisecond vanishes), holds whole blocks where it can, and is shorter towards the
-end, so that all slots finish together, slow ones too.
+little, and Ray's overhead of about a millisecond is negligible), consists of whole blocks where possible, and is
+shorter towards the end, so that all slots finish together, slow ones too.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from optitrip.scheduler.state import DEFAULT, SchedulerSettings, Slot, State
 from optitrip.scheduler.story import Note
 
 SUBMITS_PER_STEP = 64
-"""Slices handed out by one step: of thousands of slots, the first ones show how long slices of the others should be."""
+"""Most slices per step: with thousands of slots, the outcomes of the first help to size the slices of the others."""
 SLICES_A_SECOND = 1_000
-"""Number of slices that the driver can process in a second; with more slots than this, slices are longer."""
+"""Number of slices per second that the driver can process; with more slots than this, slices are longer."""
 SHORTEST = 0.1
-"""Shortest slice as a fraction of the target: the first one of a slot of unknown pace, and the last ones of a stage."""
+"""Shortest slice as a fraction of the target, for the last slices of a stage and for slots of unknown pace."""
 SHARE = 0.5
-"""Longest slice as a fraction of the time that all slots need for what is left."""
+"""Longest slice as a fraction of the time that all slots together need for the items left."""
 LIMIT_SHARE = 0.25
 """Longest slice as a fraction of the time limit of an item."""
 GROWTH = 8
-"""Largest slice as a multiple of the largest one done so far: the first slices measure mostly overhead."""
+"""Largest slice as a multiple of the largest one done so far: the time of a small slice is mostly overhead."""
 
 
 def begin(
@@ -39,17 +39,14 @@ def begin(
     uncut: Sequence[range] = (),
     settings: SchedulerSettings = DEFAULT,
 ) -> State:
-    """Return the first state of a stage that lacks `missing`, and `uncut` as one slice each."""
+    """Return the initial state for evaluating the ranges `missing`, and those in `uncut` as one slice each."""
     todo = tuple(items for items in missing if items)
     count = sum(map(len, (*todo, *uncut)))
     return State(block, next_ticket, todo, count, count, settings, todo[0].start if todo else 0, tuple(uncut))
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
-    """Return the state after some events, and the actions that the driver has to take, slices to hand out among them.
-
-    Outcomes of tickets that are not in flight (stale, duplicate) change nothing.
-    """
+    """Return the state after some events, and the actions to take; ignore outcomes of tickets not in flight."""
     state = State(**vars(state))
     state.slots, state.free = dict(state.slots), tuple(map(dict, state.free))
     state.notes = []
@@ -121,7 +118,7 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
 
 
 def _cut(state: State, stop: int) -> list[Action]:
-    """Leave out items from `stop` on; of a slice in flight that is needed in part, that part is requeued."""
+    """Skip items from `stop` on; drop slices in flight that reach past it, and requeue the part that is needed."""
     state.note("cut", why=f"only the first {stop:,} items are needed")
     originals = [copy.copy_of for copy in state.in_flight() if copy.copy_of is not None and copy.copy_of in state.twins]
     dropped = [action for original in originals for action in retries.drop_twin(state, original, "the stage is cut")]
@@ -148,7 +145,7 @@ def _before(stop: int, ranges: Iterable[range]) -> tuple[range, ...]:
 
 
 def _hand_out(state: State) -> list[Action]:
-    """Hand out slices to idle slots, then second ones, so that no slot idles while the driver is busy."""
+    """Hand out slices to idle slots, then queue a second one at each, so that none idles while the driver is busy."""
     if state.draining:
         return []
     if state.requeued or state.left == state.waiting:
@@ -175,7 +172,7 @@ def _next_slice(state: State, slot: Slot) -> range:
     if state.requeued:
         return state.requeued[0]
     end = state.start + _size_of(state, slot)
-    # The last border of blocks in it, or else the next one.
+    # End at the last block border within reach, or else at the next one.
     stop = max(end // state.block, state.start // state.block + 1) * state.block
     return range(state.start, min(stop, state.todo[state.gap].stop))
 
@@ -195,7 +192,7 @@ def _accepts(state: State, slot: Slot, items: int) -> bool:
     """Return whether the stage ends sooner if a slot takes a slice now.
 
     It does not if the slice would queue behind another one while other slots could start it sooner, nor if the slot is
-    slow and the others could do all that is left in less time. Then the slice waits for the slot that is free first.
+    so slow that the others could finish everything sooner. Then the slice waits for the next free slot.
     """
     if slot.pace is None or state.pace is None:
         return not slot.queue
@@ -211,7 +208,7 @@ def _size_of(state: State, slot: Slot) -> int:
     if not state.known:
         return 1
     target = max(state.settings.target_seconds, len(state.names) / SLICES_A_SECOND)
-    if state.settings.item_seconds is not None:  # a slice that takes as long as one item may would count as hanging
+    if state.settings.item_seconds is not None:  # a slice as long as the limit of an item would time out
         target = min(target, LIMIT_SHARE * state.settings.item_seconds)
     share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
     seconds = max(min(target, share), SHORTEST * target)

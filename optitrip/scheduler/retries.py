@@ -1,8 +1,8 @@
-"""Slices that are evaluated once more: those that came back without a part, and stragglers.
+"""Evaluates slices again: those that returned no part, and stragglers.
 
 Stragglers are slices that take far longer than expected, e.g. because their worker was stopped or its machine is slow.
 When nothing else is left to hand out, another slot evaluates a backup copy; the first result wins. Without backup
-copies the slowest worker would decide how long a sweep takes, and a stopped worker would stop it for ever (Dean and
+copies the slowest worker would decide how long a sweep takes, and a stopped worker would block it forever (Dean and
 Ghemawat, MapReduce, OSDI 2004, section 3.6: backup tasks).
 """
 
@@ -17,7 +17,7 @@ from optitrip.scheduler.state import Slot, State
 from optitrip.scheduler.story import Note
 
 DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
-"""Deaths of workers after which a range is halved, and after which an item evaluated alone is recorded as failed."""
+"""Number of worker deaths that halve a range, and that record an item evaluated alone as failed."""
 
 
 def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
@@ -41,7 +41,7 @@ def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
 
 
 def halves(items: range, block: int) -> tuple[range, range]:
-    """Return both halves of a range, cut at a border of blocks if it has one inside: no block is evaluated twice."""
+    """Halve a range, at a block border if there is one inside, so that no block is evaluated twice."""
     middle = items.start + len(items) // 2
     border = round(middle / block) * block
     if not items.start < border < items.stop:
@@ -53,7 +53,7 @@ def check_stragglers(state: State) -> list[Action]:
     """Reclaim slices queued behind stragglers; if there are none, start one backup copy of each straggler.
 
     This happens about once a second, when everything has been handed out and some slots are idle. It does not happen
-    where items have a time limit: the limit ends stragglers.
+    if items have a time limit, which ends stragglers.
     """
     settings = state.settings
     if state.now - state.checked < settings.check_seconds or settings.item_seconds is not None or not state.measured:
@@ -72,7 +72,7 @@ def check_stragglers(state: State) -> list[Action]:
         first = slot.queue[0]
         if first.ticket not in state.twins:
             without_copy.append(name)
-        elif first.copy_of is not None:  # so that the copy can be replaced, e.g. because its slot was stopped
+        elif first.copy_of is not None:  # so that another copy can be started, e.g. if the slot of this one was stopped
             unpair(state, first.ticket)
             state.note("dropped", first, why="this backup copy takes too long as well")
             state.put(name, replace(slot.without(first, state.now), straggling=True))
@@ -91,7 +91,7 @@ def is_straggler(state: State, slot: Slot) -> bool:
     first = slot.queue[0]
     expected = len(first.items) * (slot.pace or state.pace or state.measured or 0.0)
     # A backup copy is expected to take as long as the original had taken when the copy was started: an item that simply
-    # takes long should not occupy one idle slot after the other.
+    # takes long should not occupy one idle slot after another.
     if first.copy_of in state.twins:
         original = state.twins[first.ticket]
         (slot_of_original,) = {submit.slot for submit in state.in_flight() if submit.ticket == original}

@@ -1,4 +1,4 @@
-"""The state of a plan: its slots, the slices in their queues, and the items that are left."""
+"""The state of a plan: slots, the slices in their queues, and the items left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUEUED_PER_SLOT = 2
 
 @dataclass(frozen=True)
 class SchedulerSettings:
-    """Durations that decide how fast a sweep is, never its answer."""
+    """Durations that affect the speed of a sweep, never its answer."""
 
     target_seconds: float = 1.0
     """Desired duration of a slice, in seconds."""
@@ -34,19 +34,19 @@ DEFAULT = SchedulerSettings()
 
 @dataclass(frozen=True)
 class Slot:
-    """A place of an executor that evaluates slices one after the other."""
+    """A place in an executor that evaluates one slice after another."""
 
     queue: tuple[Submit, ...] = ()
     pace: float | None = None
-    """Seconds an item takes here; None until a slice is done."""
+    """Seconds per item here; None until a slice is done."""
     largest: int = 0
-    """Items of the largest slice done here."""
+    """Number of items in the largest slice done here."""
     removed: bool = False
-    """True for a slot that no longer exists, but has slices of unknown outcome."""
+    """True if the slot no longer exists but has slices without an outcome."""
     since: float = 0.0
-    """Time at which the first slice of the queue was started."""
+    """Start time of the first slice in the queue."""
     straggling: bool = False
-    """True if a slice takes or took too long here; the slot gets no more until it returns one."""
+    """True if a slice takes too long here; the slot gets no others until it returns an outcome."""
 
     @property
     def idle(self) -> bool:
@@ -54,7 +54,7 @@ class Slot:
 
     @property
     def rate(self) -> float:
-        """Items a second; 0 if the pace is unknown or the slot no longer exists."""
+        """Items per second; 0 if the pace is unknown or the slot no longer exists."""
         return 1 / self.pace if self.pace and not self.removed else 0.0
 
     def without(self, submit: Submit, now: float) -> Slot:
@@ -64,12 +64,12 @@ class Slot:
 
 @dataclass
 class State:
-    """The progress of a stage. `step` changes a copy, which takes a few words a slot, however many items there are."""
+    """The progress of a stage. `step` changes a copy; the size depends on the number of slots, not of items."""
 
     block: int
     next_ticket: int
     todo: tuple[range, ...]
-    """Gaps to evaluate, disjoint and ascending; everything before `start` in gap number `gap` is handed out."""
+    """Gaps to evaluate, disjoint and ascending; all before `start` in gap number `gap` has been handed out."""
     left: int
     """Number of items that are not done."""
     waiting: int
@@ -77,35 +77,35 @@ class State:
     settings: SchedulerSettings
     start: int
     requeued: tuple[range, ...]
-    """Ranges that came back without a part, or their halves; handed out first, with their bounds unchanged."""
+    """Ranges of slices that returned no part, or their halves; handed out first, with their bounds unchanged."""
     gap: int = 0
     deaths: Mapping[range, int] = field(default_factory=dict[range, int])
-    """Number of workers that died, by the range that they were evaluating."""
+    """Number of workers that died, by the range they were evaluating."""
     names: tuple[str, ...] = ()
     """Names of the slots that exist."""
     slots: dict[str, Slot] = field(default_factory=dict[str, Slot])
-    """Slots by name, among them removed ones with slices of unknown outcome."""
+    """Slots by name, including removed ones that have slices without an outcome."""
     free: tuple[dict[str, None], ...] = field(default_factory=lambda: tuple({} for _ in range(QUEUED_PER_SLOT)))
-    """Candidates for another slice, by length of their queue, in order of arrival. A slot that does not accept a slice
-    is taken out, and comes back when its queue changes or a slice is requeued."""
+    """Names of slots that may take another slice, by length of their queue. A slot that does not accept a slice is
+    removed, and returns when its queue changes or a slice is requeued."""
     rate: float = 0.0
-    """Items a second of all existing slots of known pace together."""
+    """Items per second of all existing slots of known pace together."""
     known: int = 0
     """Number of existing slots of known pace."""
     largest: int = 0
-    """Items of the largest slice that is done."""
+    """Number of items in the largest slice done."""
     measured: float | None = None
-    """Seconds an item took in the slice that was done last."""
+    """Seconds per item in the slice done last."""
     draining: bool = False
     now: float = 0.0
     checked: float = 0.0
     """Time of the last check for stragglers."""
     story: Story = field(default_factory=Story)
-    """Decisions up to the last step."""
+    """Events and decisions up to the last step."""
     notes: list[Note] = field(default_factory=list[Note])
-    """Decisions of this step."""
+    """Events and decisions of this step."""
     twins: Mapping[int, int] = field(default_factory=dict[int, int])
-    """Map from the ticket of a straggler to that of its backup copy, and back."""
+    """Maps the ticket of a straggler to that of its backup copy, and vice versa."""
 
     def note(self, what: str, submit: Submit | None = None, why: str = "") -> None:
         self.notes.append(Note(what, submit.ticket, submit.items, submit.slot, why) if submit else Note(what, why=why))
@@ -116,23 +116,23 @@ class State:
 
     @property
     def pace(self) -> float | None:
-        """Seconds an item takes on a slot, as a mean of all slots of known pace."""
+        """Mean seconds per item over the slots of known pace."""
         return self.known / max(self.rate, 1e-12) if self.known else None
 
     def seconds_for(self, items: int) -> float:
-        """Return how long all slots together take for some items; slots of unknown pace count like the others."""
+        """Estimate the time of all slots together for some items; slots of unknown pace count as average."""
         return items * self.known / (max(self.rate, 1e-12) * max(1, len(self.names)))
 
     def in_flight(self) -> Iterator[Submit]:
         return (submit for slot in self.slots.values() for submit in slot.queue)
 
     def find(self, outcome: Done | Failed) -> Submit | None:
-        """Return the slice in flight that has this outcome; None if the outcome is stale or a duplicate."""
+        """Return the slice in flight with this outcome; None if the outcome is stale or a duplicate."""
         likely = self.slots.get(outcome.worker, Slot()).queue if isinstance(outcome, Done) else ()
         return next((submit for submit in chain(likely, self.in_flight()) if submit.ticket == outcome.ticket), None)
 
     def put(self, name: str, slot: Slot) -> None:
-        """Replace a slot, and update all that is counted of the slots."""
+        """Replace a slot, and update the totals and candidates that depend on it."""
         before, now = self.slots.get(name, Slot()).rate, slot.rate
         if slot.removed and not slot.queue:
             self.slots.pop(name, None)
@@ -141,7 +141,7 @@ class State:
         if before != now:
             self.known += (now > 0) - (before > 0)
             self.rate += now - before
-            if before > self.rate / 2:  # a small difference of large numbers
+            if before > self.rate / 2:  # avoid the rounding error of subtracting nearly equal numbers
                 self.rate = sum(slot.rate for slot in self.slots.values())
         for length, level in enumerate(self.free):
             if length == len(slot.queue) and not slot.removed and not slot.straggling:

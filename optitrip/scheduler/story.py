@@ -1,4 +1,4 @@
-"""The story of a stage: what the plan decided and why, for `optitrip show --story`. No decision depends on it."""
+"""The story of a stage: the plan's decisions and their reasons, for `optitrip show --story`. Nothing depends on it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from textwrap import fill
 from typing import Any, NamedTuple
 
 MAX_ENTRIES = 500
-"""Entries stored of each of two kinds: what happens with every slice, and what seldom happens."""
+"""Number of entries shown of each kind, routine (every slice has some) and notable."""
 MAX_REASON = 500
-"""Characters stored of a reason, which may be a whole traceback."""
+"""Number of characters stored of a reason, which may be a whole traceback."""
 ROUTINE = frozenset({"given", "done"})
 
 
@@ -28,9 +28,9 @@ class Note(NamedTuple):
     slot: str = ""
     """Name of the slot; empty for none."""
     why: str = ""
-    """Reason or detail in words."""
+    """Reason or detail as text."""
     seconds: float = 0.0
-    """Seconds since the stage began, as of the end of the step."""
+    """Seconds from the start of the stage to the end of the step."""
 
     def to_json(self) -> list[Any]:
         what, ticket, items, slot, why, seconds = self
@@ -39,22 +39,19 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Story:
-    """The latest entries. Routine ones are stored apart, so that they do not crowd out what seldom happens.
-
-    There may be up to twice as many entries as are shown: old ones are dropped many at a time.
-    """
+    """The latest entries. Routine ones are held separately, so that they do not crowd out the notable ones."""
 
     routine: tuple[Note, ...] = ()
-    """Entries of slices that were handed out and done."""
+    """Entries for slices handed out and done."""
     notable: tuple[Note, ...] = ()
     """All other entries."""
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Number of entries by word, dropped ones included."""
+    """Number of entries by word, including dropped ones."""
     began: float | None = None
     """Time of the first step, by the clock of the ticks."""
 
     def then(self, notes: Sequence[Note], now: float) -> Story:
-        """Return the story continued by the notes of a step."""
+        """Return the story extended by the notes of a step."""
         if not notes:
             return self
         began = now if self.began is None else self.began
@@ -66,7 +63,7 @@ class Story:
 
     @property
     def entries(self) -> list[Note]:
-        """Latest entries in order of time; at the same time, those of what seldom happens come first."""
+        """Latest entries in order of time; of those with equal times, the notable ones first."""
         return sorted(self.notable[-MAX_ENTRIES:] + self.routine[-MAX_ENTRIES:], key=lambda note: note.seconds)
 
     def to_json(self) -> dict[str, Any]:
@@ -76,7 +73,7 @@ class Story:
 
 
 def latest(entries: tuple[Note, ...], more: Sequence[Note]) -> tuple[Note, ...]:
-    """Join entries; drop the oldest ones if there are more than twice as many as are shown."""
+    """Join entries; once there are twice as many as are shown, drop the older half at one go, which saves copies."""
     joined = (*entries, *more)
     return joined if len(joined) <= 2 * MAX_ENTRIES else joined[-MAX_ENTRIES:]
 

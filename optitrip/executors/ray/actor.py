@@ -1,4 +1,4 @@
-"""A worker in a process of Ray's, and how the driver holds it."""
+"""A worker in a Ray process, and the driver's handle of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from optitrip.runtime.streams import capture_output
 
 @ray.remote(max_restarts=0, max_task_retries=0)
 class Actor:
-    """A worker in a process of Ray's."""
+    """A worker in a Ray process."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         lead_group()
@@ -34,28 +34,28 @@ class Actor:
         self._prepared: Any = None
 
     def ready(self) -> tuple[str, str, dict[str, str]]:
-        """Return a name, the node, and the fingerprint of the numerical environment."""
+        """Return the worker's name, its node, and the fingerprint of its numerical environment."""
         name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
         return name, ray.get_runtime_context().get_node_id(), facts()
 
-    def take(self, objective: list[Any], method: list[Any]) -> None:
-        """Take references to the objective and the method of the slices that follow.
+    def set_references(self, objective: list[Any], method: list[Any]) -> None:
+        """Set the objective and the method of subsequent slices.
 
-        The references come inside lists: a bare one would be unpickled before the import paths are set, and a module of
-        the user's would not be found. They come once: in every call they would cost the driver more than all the rest.
+        The references are wrapped in lists: Ray would unpickle a bare one before the import paths are set, and would
+        not find the user's modules. They are sent once: in every call, they would be most of the driver's work.
         """
         self._references = objective[0], method[0]
 
     def evaluate(self, lo: int, hi: int, limit: float | None) -> bytes | str:
-        """Evaluate a slice; return the traceback, as this process prints it, of what raises outside of the loss.
+        """Evaluate a slice; return the pickled outcome, or the traceback of an exception outside the loss.
 
-        The answer is pickled here: Ray would take apart and put together each array of a part for itself.
+        The outcome is pickled here because Ray would serialize each array of a part separately, which is slower.
         """
         try:
             with capture_output() as output:
                 objective, method = self._references
                 if self._loaded != objective:
-                    self._worker: Any = None  # two data sets may not fit side by side
+                    self._worker: Any = None  # free the old data set first: memory may not hold two
                     self._worker = Worker(fetch(objective))
                     self._loaded = objective
                 if self._prepared != method:
@@ -68,7 +68,7 @@ class Actor:
 
 
 def fetch(reference: Any) -> Any:
-    """Fetch an object; if it cannot be unpickled, raise why: Ray would hide that behind an exception of its own."""
+    """Fetch an object; if it cannot be unpickled, raise the original exception, not the one Ray wraps it in."""
     try:
         return ray.get(reference)
     except ray.exceptions.RaySystemError as error:
@@ -77,21 +77,21 @@ def fetch(reference: Any) -> Any:
 
 @dataclass(eq=False)
 class WorkerHandle:
-    """An actor and the slices that are queued at it."""
+    """An actor and the slices queued at it."""
 
     actor: Any
     name: str = ""
-    """Name of its slot; empty until it is ready."""
+    """Name of the worker's slot; empty until it is ready."""
     node: str = ""
     calls: dict[int, tuple[Any, Work]] = field(default_factory=dict[int, tuple[Any, Work]])
-    """References to the answers, and the work, by ticket in order of submission."""
+    """Reference to the outcome, and the work, by ticket in order of submission."""
     since: float = 0.0
-    """Earliest moment at which the first of these calls can have started, by the monotonic clock in seconds."""
-    taken: tuple[Any, Any] | None = None
-    """References to the objective and the method that were sent to it last."""
+    """Earliest possible start of the first of these calls, in seconds of the monotonic clock."""
+    references: tuple[Any, Any] | None = None
+    """References to the objective and the method last sent to the actor."""
 
     def forget(self, ticket: int) -> None:
-        """Remove a call that has an outcome or needs none; the next one starts."""
+        """Remove a call that has an outcome or no longer needs one; the next call starts."""
         del self.calls[ticket]
         self.since = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""The Ray cluster that workers are in, joined or started on this machine, and its resources."""
+"""Joins a Ray cluster, or starts one on this machine, and queries its resources."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from optitrip.runtime.background import BackgroundCall
 ROOM_SECONDS = 10.0
 
 
-def connect(address: str | None, cpus: int | None, over: threading.Event) -> None:
-    """Join a cluster, or start a local Ray with this number of logical CPUs, by default as many as there are.
+def connect(address: str | None, cpus: int | None, closed: threading.Event) -> None:
+    """Join a cluster, or start a local Ray with `cpus` logical CPUs, by default all; raise InputError if that fails.
 
-    A Ray that this process has already is used as it is. Ray is started in a thread of its own: in the main thread it
-    would install a handler of SIGTERM that exits with status 15. The thread stays until Ray is `over`, for on Linux the
-    kernel ends Ray's processes with the thread that started them. If that fails, InputError is raised.
+    If Ray is already initialized in this process, it is used unchanged. Ray is started in a separate thread: in the
+    main thread it would install a SIGTERM handler that exits with status 15. The thread lives until `closed` is set,
+    because on Linux the kernel ends Ray's processes with the thread that started them.
     """
     if ray.is_initialized():
         return
@@ -40,31 +40,31 @@ def connect(address: str | None, cpus: int | None, over: threading.Event) -> Non
     options |= {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "optitrip"}
     try:
         check_listening(where)
-        BackgroundCall(lambda: ray.init(where, **options), over).result()
-    except Exception as error:  # Ray has no class for a node that was too slow
+        BackgroundCall(lambda: ray.init(where, **options), closed).result()
+    except Exception as error:  # Ray raises a bare Exception if a node starts too slowly
         if joins:
             raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
         raise InputError(f"Ray could not be started here: {error}; --executor serial does not need it") from None
 
 
 def check_listening(address: str, seconds: float = 10.0) -> None:
-    """Raise OSError if nothing listens at host:port; Ray itself would try for two minutes."""
+    """Raise OSError if nothing listens at host:port; Ray itself would keep trying for two minutes."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
 
 
 def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
-    """Return how many workers with these resources the cluster holds now; at least one where a cluster may yet grow."""
+    """Return the number of workers the cluster has resources for, but at least 1, since a cluster may grow."""
     available = ray.cluster_resources()
     count = min([int(available.get(name, 0) / need) for name, need in resources.items() if need > 0] or [1])
     if count < 1 and not joins:
-        raise InputError(f"[run] resources: a worker wants {dict(resources)}, this machine has {available}")
-    # In a Ray that this process had before, what is released takes a moment to be free.
+        raise InputError(f"[run] resources: a worker needs {dict(resources)}, but this machine has {available}")
+    # If this process used Ray before, released resources become available only after a moment.
     needs = {} if joins or ours else {name: need for name, need in resources.items() if need > 0}
     end = time.monotonic() + ROOM_SECONDS
     while any(ray.available_resources().get(name, 0) < need for name, need in needs.items()):
-        if time.monotonic() > end:  # others hold all of it, and would never release it
+        if time.monotonic() > end:  # another user of Ray in this process holds them and may never release them
             raise InputError(
                 "all of Ray in this process is in use, e.g. by an open optitrip.Session: use that session, or close it"
             )
@@ -73,19 +73,19 @@ def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
 
 
 def put(value: Any, name: str, notices: list[Notice]) -> Any:
-    """Put a value into the object store, and a warning into the notices if it is larger; return the reference."""
+    """Put a value into the object store and return a reference; add a warning if it is larger than the store."""
     try:
         reference = ray.put(value)
     except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
         raise Stopped(
-            f"{name} does not fit into Ray's object store of {store_bytes() / 1e6:,.0f} MB, nor on the disk behind it "
+            f"{name} fits neither into Ray's object store of {store_bytes() / 1e6:,.0f} MB nor on its disk "
             f"({str(error).splitlines()[0]}); free some disk space, give Ray a larger store, or use --executor serial"
         ) from None
     size: int = get_local_object_locations([reference]).get(reference, {}).get("object_size") or 0
     if size > store_bytes():
         text = (
             f"{name} takes {size / 1e6:,.0f} MB, more than Ray's object store of {store_bytes() / 1e6:,.0f} MB: the "
-            "rest is stored on the disk, which takes longer. A larger store avoids that"
+            "rest is stored on disk, which is slower. A larger object store avoids that"
         )
         notices.append(warning("object-store", text))
     return reference
@@ -101,5 +101,5 @@ def is_alive(node: str) -> bool:
     """Return whether a node still belongs to the cluster, as far as is known."""
     try:
         return any(other["NodeID"] == node and other["Alive"] for other in ray.nodes())
-    except Exception:  # the head is lost too
+    except Exception:  # the head is lost as well
         return False

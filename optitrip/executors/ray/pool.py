@@ -1,7 +1,7 @@
-"""Evaluates slices on Ray workers, one actor a slot. `RayPool.prepare` comes before Ray is imported.
+"""Evaluates slices on Ray workers, one actor per slot. Call `RayPool.prepare` before Ray is imported.
 
-Ray's own retries stay off: they would repeat a slice that kills its worker for ever, unseen. The scheduler decides
-every retry; here lost workers are replaced.
+Ray's own retries stay off: they would silently repeat a slice that kills its worker, forever. The scheduler decides
+every retry; this file only replaces lost workers.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from optitrip.runtime.fingerprint import MACHINE, differences, facts
 STARTS_ALLOWED = 3
 FROZEN_SECONDS, CHECK_SECONDS = 60.0, 1.0
 HEAD_SECONDS = 20.0
-"""Longest absence of the head in seconds; after 60 s Ray would end this process without a message."""
+"""Seconds without an answer of the head after which it is lost; after 60, Ray would silently end this process."""
 
 
 class RayWorkers:
-    """An executor on a cluster that is joined or started here; takes the fields of `RayPool`, and import paths."""
+    """An executor on a Ray cluster that it joins or starts; takes the fields of `RayPool`, and import paths."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class RayWorkers:
         paths: Sequence[str] = (),
         resources: Mapping[str, float] | None = None,
     ) -> None:
-        self._ours, self._over = not ray.is_initialized(), threading.Event()
+        self._ours, self._closed = not ray.is_initialized(), threading.Event()
         each = {"CPU": 1.0, **(resources or {})}
-        connect(address, math.ceil(workers * each["CPU"]) if workers else None, self._over)
+        connect(address, math.ceil(workers * each["CPU"]) if workers else None, self._closed)
         try:
             held = capacity(each, joins_cluster(address), self._ours)
         except Exception:
@@ -57,24 +57,24 @@ class RayWorkers:
         self._ready: dict[str, WorkerHandle] = {}
         self._notices: list[Notice] = []
         self._limit: float | None = None
-        """Longest time of a slice in seconds."""
+        """Time limit of a slice in seconds."""
         self._quarantine = Quarantine()
         self._finished: SimpleQueue[tuple[WorkerHandle, int | None, Future[Any]]] = SimpleQueue()
-        """Calls that returned or raised, with the ticket of their slice; None for the call that reports a start."""
+        """Finished calls, each with the ticket of its slice, or None for the call that reports a worker ready."""
         self._paths = list(paths)
         self._options = {
             "num_cpus": each.pop("CPU"),
             "num_gpus": each.pop("GPU", 0),
             "memory": each.pop("memory", None),
             "resources": each,
-            "enable_task_events": False,  # the head of a cluster would receive each slice, and store it
+            "enable_task_events": False,  # otherwise the head would receive and store an event for each slice
         }
         self._head, self._head_seen = str(ray.get_runtime_context().gcs_address), time.monotonic()
         self._headless, self._next_check, self._failed_starts = False, 0.0, 0
         self._machine: dict[str, str] = {}
-        """Kind of processor of the first worker."""
+        """Kind of processor of the first worker, which all others must match."""
         self._quarantined: set[str] = set()
-        """Nodes that are not used any more."""
+        """Nodes no longer used."""
         self._starting: set[WorkerHandle] = set()
         for _ in range(self.wanted):
             self._start_worker()
@@ -87,11 +87,11 @@ class RayWorkers:
 
     def _watch(self, worker: WorkerHandle, ticket: int | None, call: Any) -> None:
         future: Future[Any] = call.future()
-        # This happens in Ray's thread: `ray.wait` would look at all pending calls.
+        # The callback runs in Ray's thread. `ray.wait` would examine all pending calls each time.
         future.add_done_callback(lambda ended: self._finished.put((worker, ticket, ended)))
 
     def _on_ready(self, worker: WorkerHandle, future: Future[Any]) -> None:
-        """Accept or reject a worker, or start another if it could not start; raise Stopped if none can be had."""
+        """Accept or reject a worker, or replace one that could not start; raise Stopped if no worker is possible."""
         self._starting.discard(worker)
         try:
             worker.name, worker.node, fingerprint = future.result()
@@ -101,13 +101,13 @@ class RayWorkers:
                 raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
             self._start_worker()
             return
-        if worker.node in self._quarantined:  # the worker was on its way to the node before
+        if worker.node in self._quarantined:  # its start was requested before the quarantine
             ray.kill(worker.actor)
             self._start_worker()
             return
         own = {name: fact for name, fact in facts().items() if name not in MACHINE}
         if different := differences({**own, **self._machine}, fingerprint):
-            # It is not replaced: another worker would most likely start on the same machine.
+            # It is not replaced: a replacement would most likely start on the same machine.
             ray.kill(worker.actor)
             text = f"a Ray worker at {worker.name} would not reproduce results bit for bit: {'; '.join(different)}"
             if not self._ready and not self._starting:
@@ -124,8 +124,8 @@ class RayWorkers:
     def _quarantine_node(self, node: str) -> None:
         self._quarantined.add(node)
         text = (
-            f"node {node[:8]} killed its workers under {PROVEN} slices that other nodes evaluated: it is not used any "
-            "more. Check its disk, memory and drivers"
+            f"node {node[:8]} killed its workers on {PROVEN} slices that other nodes evaluated; it is no longer used. "
+            "Check its disk, memory and drivers"
         )
         self._notices.append(warning("node-quarantined", text))
         for worker in self._ready.values():
@@ -133,14 +133,14 @@ class RayWorkers:
                 ray.kill(worker.actor)
 
     def _check(self) -> None:
-        """Kill frozen workers, about once a second; raise Stopped if the head is lost, for then the cluster is."""
+        """Kill frozen workers, about once a second; raise Stopped if the head, and with it the cluster, is lost."""
         now = time.monotonic()
         if now < self._next_check:
             return
         self._next_check = now + CHECK_SECONDS
         if self._limit is not None:
             for worker in self._ready.values():
-                # Such a worker could not even end itself, e.g. because it was stopped by a signal.
+                # A frozen worker could not enforce its own time limit, e.g. because a signal stopped it.
                 if worker.calls and now - worker.since > FROZEN_SECONDS + 2 * self._limit:
                     ray.kill(worker.actor)
         try:
@@ -149,14 +149,14 @@ class RayWorkers:
         except OSError as error:
             if time.monotonic() - self._head_seen > HEAD_SECONDS:
                 self._headless = True
-                raise Stopped(f"the head of the Ray cluster, {self._head}, does not answer any more: {error}") from None
+                raise Stopped(f"the head of the Ray cluster, {self._head}, no longer answers: {error}") from None
 
     def load(self, objective: Any) -> None:
         try:
             self._objective = put(objective, "the objective", self._notices)
         except Stopped:
             raise
-        except Exception as error:  # whatever the objects in it raise; Ray adds twenty lines on where it looked
+        except Exception as error:  # pickling runs user code; Ray adds twenty lines of diagnosis
             cause = str(error.__cause__ or error).strip().splitlines()[0]
             raise InputError(
                 f"the objective cannot be sent to Ray workers: {cause}. Create what cannot be pickled inside the loss, "
@@ -164,7 +164,7 @@ class RayWorkers:
             ) from None
 
     def stage(self, number: int, method: Any) -> None:
-        self._methods = {number: put(method, "the point", self._notices)}  # earlier ones leave the object store
+        self._methods = {number: put(method, "the point", self._notices)}  # so that the object store frees earlier ones
 
     def set_time_limit(self, seconds: float | None) -> bool:
         self._limit = seconds
@@ -173,9 +173,9 @@ class RayWorkers:
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         worker = self._ready[slot]
         objective, method = self._objective, self._methods[stage]
-        if worker.taken != (objective, method):
-            worker.actor.take.remote([objective], [method])
-            worker.taken = objective, method
+        if worker.references != (objective, method):
+            worker.actor.set_references.remote([objective], [method])
+            worker.references = objective, method
         call = worker.actor.evaluate.remote(items.start, items.stop, self._limit)
         if not worker.calls:
             worker.since = time.monotonic()
@@ -183,8 +183,8 @@ class RayWorkers:
         self._watch(worker, ticket, call)
 
     def cancel(self, ticket: int) -> None:
-        # Not `ray.cancel`: where it takes a call out of an actor's queue before it is sent, the actor waits 30 s for
-        # the gap in its order (RAY_actor_scheduling_queue_max_reorder_wait_seconds). A slice is a second or two.
+        # Not `ray.cancel`: if it removes a call before that is sent, the actor waits 30 s for the missing sequence
+        # number (RAY_actor_scheduling_queue_max_reorder_wait_seconds). A slice takes only a second or two.
         for worker in self._ready.values():
             if ticket in worker.calls:
                 worker.forget(ticket)
@@ -203,14 +203,14 @@ class RayWorkers:
         if ticket is None:
             self._on_ready(worker, future)
             return []
-        if ticket not in worker.calls:  # cancelled, or lost with an earlier slice of its worker
+        if ticket not in worker.calls:  # cancelled, or lost with its worker
             return []
         try:
             answer = future.result()
         except ray.exceptions.RayTaskError as error:
             worker.forget(ticket)
             return [Failed(ticket, "setup error", str(error))]
-        except ray.exceptions.RayError as error:  # the worker died or was killed for its memory, or its node is lost
+        except ray.exceptions.RayError as error:  # the worker died, ran out of memory, or lost its node
             return self._outcomes_of_lost(worker, str(error).strip().splitlines()[-1])
         _, work = worker.calls[ticket]
         worker.forget(ticket)
@@ -219,13 +219,13 @@ class RayWorkers:
         return [outcome(ticket, answer, worker.name)]
 
     def _outcomes_of_lost(self, worker: WorkerHandle, message: str) -> list[Done | Failed]:
-        """Replace a lost worker; return the outcomes of the slices that were queued at it."""
+        """Replace a lost worker; return the outcomes of the slices queued at it."""
         del self._ready[worker.name]
         self.slots = tuple(self._ready)
         ray.kill(worker.actor)
         self._start_worker()
         kind: Literal["died", "timed out", "lost"] = "died"
-        if not is_alive(worker.node) or worker.node in self._quarantined:  # then the slice is hardly the cause
+        if not is_alive(worker.node) or worker.node in self._quarantined:  # the node, not the slice, is to blame
             kind = "lost"
         elif self._limit is not None and time.monotonic() - worker.since >= self._limit:
             kind = "timed out"
@@ -247,7 +247,7 @@ class RayWorkers:
 
     def close(self) -> None:
         """Kill the workers, and Ray if it was started here."""
-        if self._headless:  # whatever is asked of Ray now, it would wait for the head, and then end this process
+        if self._headless:  # any call to Ray would wait for the head and then end this process
             atexit.unregister(ray.shutdown)
             return
         for worker in [*self._ready.values(), *self._starting]:
@@ -262,4 +262,4 @@ class RayWorkers:
         if self._ours:
             self._ours = False
             ray.shutdown()
-            self._over.set()
+            self._closed.set()

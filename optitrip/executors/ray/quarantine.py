@@ -1,26 +1,26 @@
-"""Finds nodes that kill whatever they evaluate, e.g. for a full disk or a broken driver, though other nodes do it."""
+"""Finds nodes that kill slices which other nodes can evaluate, e.g. because of a full disk or a broken driver."""
 
 from __future__ import annotations
 
 PROVEN = 3
-"""Number of slices that must die on a node, and on no other one, to prove that the node is the cause."""
+"""Number of slices that must die on a node and succeed elsewhere to prove that the node is the cause."""
 
 Work = tuple[int, range]
 """A stage and a slice of it."""
 
 
 class Quarantine:
-    """The slices that died on each node since a slice was last evaluated there."""
+    """Tracks the slices that died on each node since its last success."""
 
     def __init__(self) -> None:
         self._died: dict[str, dict[Work, bool]] = {}
-        """Slices by node, each with whether it was evaluated elsewhere."""
+        """Slices by node; True if another node has evaluated the slice since."""
 
     def died(self, node: str, work: Work) -> None:
         self._died.setdefault(node, {}).setdefault(work, False)
 
     def done(self, node: str, work: Work) -> list[str]:
-        """Record that a slice, maybe a piece of one that died, was evaluated here; return the nodes proven by that."""
+        """Record that a node evaluated a slice, or a piece of one that died; return nodes thereby proven broken."""
         self._died.pop(node, None)
         stage, items = work
         proven: list[str] = []

@@ -1,4 +1,4 @@
-"""Starts Ray workers in the background, while this process evaluates. This file imports nothing of Ray before that."""
+"""Starts Ray workers in the background while this process evaluates. Ray is imported only then."""
 
 from __future__ import annotations
 
@@ -16,69 +16,69 @@ from optitrip.runtime.background import BackgroundCall, await_abandoned
 
 POLL_SECONDS = 0.1
 SWITCH_SECONDS = 1e-4
-"""Longest time in seconds for which another thread holds Python's lock while workers start, by default 5 ms. An import
-releases the lock for every file that it reads; beside a loss that holds it, importing Ray took five times as long."""
+"""Python's thread switch interval in seconds while workers start; the default is 5 ms. An import releases the GIL for
+every file it reads: with the default, importing Ray took five times as long next to a loss that holds the GIL."""
 
 
 def ray_installed() -> bool:
-    """Return whether Ray is installed: it has no wheels for Macs with Intel processors nor for Windows on ARM."""
+    """Return whether Ray is installed: it has no wheels for Intel Macs or Windows on ARM."""
     return importlib.util.find_spec("ray") is not None
 
 
 def joins_cluster(address: str | None) -> bool:
-    """Return whether there is a cluster to join: by argument, by RAY_ADDRESS, or because this is a Ray job."""
+    """Return whether there is a cluster to join: from the argument, RAY_ADDRESS, or because this is a Ray job."""
     where = address or os.environ.get("RAY_ADDRESS")
     return where != "local" and bool(where or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
 
 
 @dataclass(frozen=True)
 class RayPool:
-    """Makes Ray workers."""
+    """Starts Ray workers with fixed options."""
 
     workers: int | None = None
-    """Number of slots; None for one for each CPU of the cluster."""
+    """Number of slots; None for one per CPU of the cluster."""
     address: str | None = None
     """Address of a Ray cluster to join."""
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Resources of each worker, by Ray's names: CPU, GPU, memory, or a custom one."""
+    """Resources of each worker by their Ray names: CPU, GPU, memory, or a custom name."""
 
     def prepare(self) -> str:
-        """Set, in the main thread, what Ray reads when imported, where a user has not; return the text of a notice."""
-        # Reports are off for `ray.init` anyway; this keeps them off in the processes it starts.
+        """Set, in the main thread, variables that Ray reads at import, unless set; return the text of a notice."""
+        # `ray.init` sends no usage reports anyway; this disables them in the processes it starts as well.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Without the workers' logs, which the driver does not receive, the rest is Ray's own comments on lost workers;
-        # they would go to stdout, into the result. The driver itself reports what became of a worker.
+        # Workers' logs are not sent to the driver, so only Ray's own messages about lost workers remain; they would go
+        # to stdout and mix with the result. The driver reports lost workers itself.
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-        # A warning about a future default, printed on machines without a GPU.
+        # Avoids a warning about a future default on machines without a GPU.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         if joins_cluster(self.address):
             return "joining a Ray cluster"
         # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         if "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
-            # Ray turns token authentication on for a local cluster; one that is imported has read its mode already. A
-            # token of its own keeps it on, without the warning and the file that Ray would leave in the home directory.
+            # Ray enables token authentication for a local cluster; once imported, it has read the mode. A fresh token
+            # keeps it enabled, without Ray's warning and the file that it would leave in the home directory.
             os.environ["RAY_AUTH_MODE"] = "token"
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         return "starting Ray"
 
     def start(self, paths: tuple[str, ...]) -> Executor:
-        """Start workers, which look for modules in these paths first; called in a thread of its own."""
+        """Start workers with these folders first on their import path; called in a background thread."""
         from optitrip.executors.ray.pool import RayWorkers
 
         return RayWorkers(self.workers, self.address, paths, self.resources)
 
     def describe(self, executor: Executor) -> str:
-        """Return the text of a notice that workers are ready."""
+        """Return the text of the notice that workers are ready."""
         where = "Ray workers of the cluster" if joins_cluster(self.address) else "local Ray workers"
         return f"evaluating on {getattr(executor, 'wanted', len(executor.slots))} {where}"
 
 
 class Start(BackgroundCall[Executor]):
-    """The start of workers in a background thread.
+    """Starts workers in a background thread.
 
-    With an objective it is done once that is loaded and there are slots, so that workers have proved that they can
-    evaluate; without one as soon as the executor is made.
+    Given an objective, it finishes once that is loaded and slots exist, i.e. workers have passed their checks; without
+    one, as soon as the executor is made.
     """
 
     def __init__(self, start: Callable[[], Executor], objective: Any = None) -> None:
@@ -86,7 +86,7 @@ class Start(BackgroundCall[Executor]):
         super().__init__(self._start_and_load)
 
     def _start_and_load(self) -> Executor:
-        await_abandoned()  # a process has one Ray at a time
+        await_abandoned()  # wait for an earlier start: a process can have only one Ray
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
@@ -104,6 +104,6 @@ class Start(BackgroundCall[Executor]):
             sys.setswitchinterval(before)
 
     def stop(self) -> None:
-        """Close the executor once it is ready, without waiting; only the end of the process waits for that."""
+        """Close the executor once it is ready, without waiting here; the process waits for that before it exits."""
         self._cancelled.set()
         self.abandon(lambda executor: executor.close())
