@@ -1,4 +1,4 @@
-"""Guesses of a distribution for a parameter, from its type or its default."""
+"""Guesses the distribution of a parameter from its type or its default."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from optitrip.space.variables import Variable
 Entry = dict[str, Any]
 
 ARRAYS = re.compile(r"ndarray|Array|[Ll]ist\b|[Tt]uple\b|Sequence")
-"""Pattern in the text of an array annotation: NumPy's, jaxtyping's and Python's own all match somewhere."""
+"""Pattern found in every array annotation, whether from NumPy, jaxtyping or Python itself."""
 SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 
 
-def toml(value: Any) -> Item:
-    """Convert a value to a TOML item, a dict to an inline table; raise ValueError or TypeError if TOML has no such."""
+def to_toml(value: Any) -> Item:
+    """Convert a value to a TOML item, a dict to an inline table; raise ValueError or TypeError if that is impossible."""
     if isinstance(value, Enum):
-        raise ValueError("an Enum")  # one that is a str too would come back as a plain str
+        raise ValueError("an Enum")  # a str-based Enum would be read back as a plain str
     item = tomlkit.item(value)
     if isinstance(value, dict):
         item = tomlkit.inline_table().add(tomlkit.ws(" "))
         item.update(value)  # pyright: ignore[reportUnknownArgumentType]
         item.add(tomlkit.ws(" "))
-    item.as_string().encode()  # raises a ValueError for half of a surrogate pair
+    item.as_string().encode()  # raises a ValueError for a lone surrogate
     return item
 
 
 def for_type(kind: Any) -> tuple[Entry, str]:
     """Return a distribution for values of a type, and a comment for the user."""
-    if options := literals(kind):
+    if options := literal_values(kind):
         return {"choice": options}, ""
     if ARRAYS.search(str(kind)):
         return {"shape": [3], "normal": [0, 1]}, "set the shape"
@@ -51,12 +51,11 @@ def for_type(kind: Any) -> tuple[Entry, str]:
     return {"normal": [0, 1]}, ""
 
 
-def around(default: Any, kind: Any) -> Entry | None:
+def for_default(default: Any, kind: Any) -> Entry | None:
     """Return a distribution around a default, or None if no sweep file can hold the default.
 
-    An integer is varied from 1 to twice its value; a positive float far from 1 by a factor of 10 either way; any other
-    float from half to twice its value. Where that range is too wide, as near the largest numbers, the default alone
-    is used.
+    An integer ranges from 1 to twice its value, a positive float far from 1 over a factor of 10 either way, any other
+    float from half to twice its value. If that range overflows, the default is the only choice.
     """
     if isinstance(default, np.generic | np.ndarray) and not default.ndim:
         default = default.item()
@@ -64,7 +63,7 @@ def around(default: Any, kind: Any) -> Entry | None:
         return None
     entry: Entry = {}
     match default:
-        case str() | int() | float() if options := literals(kind):
+        case str() | int() | float() if options := literal_values(kind):
             entry = {"choice": options}
         case bool():
             entry = {"choice": [True, False]}
@@ -73,9 +72,9 @@ def around(default: Any, kind: Any) -> Entry | None:
         case float() if not default:
             entry = {"normal": [0, 1]}
         case float() if 0 < default < 1e-1 or default > 1e3:
-            entry = {"log_uniform": [short(default / 10), short(default * 10)]}
+            entry = {"log_uniform": [round_guess(default / 10), round_guess(default * 10)]}
         case float():
-            entry = {"uniform": sorted([short(default / 2), short(default * 2)])}
+            entry = {"uniform": sorted([round_guess(default / 2), round_guess(default * 2)])}
         case list() | tuple() | np.ndarray():
             entry = array(default)
         case _:
@@ -83,7 +82,7 @@ def around(default: Any, kind: Any) -> Entry | None:
     for attempt in (entry, {"choice": [default]}):
         try:
             Variable.parse("x", attempt)
-            toml(attempt)
+            to_toml(attempt)
         except (ValueError, TypeError):
             continue
         return attempt
@@ -91,7 +90,7 @@ def around(default: Any, kind: Any) -> Entry | None:
 
 
 def array(default: Any) -> Entry:
-    """Return a distribution around the mean of an array, or over the range of its integers; {} if not numeric."""
+    """Return a distribution around the mean of an array, or over the range of integers; {} if it is not numeric."""
     try:
         values = np.asarray(default)
     except ValueError:  # ragged
@@ -101,7 +100,7 @@ def array(default: Any) -> Entry:
     if values.dtype.kind != "f":
         return {"shape": list(values.shape), **integers(int(values.min()), int(values.max()))}
     with np.errstate(all="ignore"):  # an overflow gives no valid distribution
-        mean, deviation = short(values.mean(dtype=float)), short(values.std(dtype=float))
+        mean, deviation = round_guess(values.mean(dtype=float)), round_guess(values.std(dtype=float))
     return {"shape": list(values.shape), "normal": [mean, deviation or abs(mean) or 1]}
 
 
@@ -109,22 +108,21 @@ def integers(low: int, high: int) -> Entry:
     return {"integer": [min(1, 2 * low), max(1, 2 * high)]}
 
 
-def short(value: float) -> float:
-    """Round to three digits, enough for a guess."""
+def round_guess(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def literals(kind: Any) -> list[Any]:
+def literal_values(kind: Any) -> list[Any]:
     """Return the values of a Literal that a sweep file can hold."""
     options = get_args(kind) if get_origin(kind) is Literal else ()
     return [option for option in options if isinstance(option, str | int) and not isinstance(option, Enum)]
 
 
-def unwrapped(annotation: Any) -> Any:
+def unwrap(annotation: Any) -> Any:
     """Return the type inside Annotated or Optional, or the scalar type that a string names."""
     if isinstance(annotation, str):
         return SCALARS.get(annotation, annotation)
     arguments = [kind for kind in get_args(annotation) if kind is not type(None)]
     if get_origin(annotation) is Annotated or (get_origin(annotation) in (Union, UnionType) and len(arguments) == 1):
-        return unwrapped(arguments[0])
+        return unwrap(arguments[0])
     return annotation

@@ -1,6 +1,6 @@
-"""Error messages with the file, line and key of a mistake in a TOML file.
+"""Locates mistakes in a TOML file: error messages with file, line and key.
 
-No TOML library gives the lines of keys; `tomllib` gives them for syntax errors only.
+No TOML library reports the lines of keys; `tomllib` reports lines for syntax errors only.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ KeyPath = tuple[str | int, ...]
 
 
 class Lines:
-    """The line numbers of the keys of a TOML file, which must be valid TOML."""
+    """Line numbers of the keys of a valid TOML file."""
 
     def __init__(self, path: Path | None, text: str) -> None:
         self.path, self.text = path, text
-        """Path of the file, None for tables that are Python values; its text, followed by overrides as comments."""
+        """Path of the file (None for Python values), and its text, followed by the overrides as comments."""
         self.overridden: dict[KeyPath, str] = {}
         """Text of the `--set` option that set a key."""
         self._lines: dict[KeyPath, int] = {}
@@ -61,7 +61,7 @@ class Lines:
             self._lines.setdefault(key[:end], number)
 
     def at(self, key: KeyPath, message: str) -> str:
-        """Return a message that begins with the place of the key, or of the nearest table around it."""
+        """Prefix a message with the line of the key, or of the nearest table that contains it."""
         dotted = ".".join(map(str, key))
         message = f"{dotted}: {message}" if dotted else message
         parents = [key[:end] for end in range(len(key), 0, -1)]
@@ -81,7 +81,7 @@ def split_key(dotted: str) -> KeyPath:
 
 
 def syntax_error(path: Path, message: str) -> str:
-    """Return the message of a `tomllib` error, which ends with the place, with the place at its beginning."""
+    """Move the line and column of a `tomllib` error from the end of the message to its beginning."""
     place = re.search(r"\(at line (\d+), column (\d+)\)", message)
     if not place:
         return f"{path}: not TOML: {message}"
@@ -112,7 +112,7 @@ def override(tables: dict[str, Any], option: str, lines: Lines) -> None:
 
 
 def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines, prefix: KeyPath = ()) -> str:
-    """Return a pydantic error as one line of ours; `prefix` is the key of the model's table in the file."""
+    """Rewrite a pydantic error as one line; `prefix` is the key of the model's table in the file."""
     path, fields = (*prefix, *detail["loc"]), innermost_fields(model, detail["loc"])
     kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
@@ -128,7 +128,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines, prefix: 
 
 
 def innermost_fields(model: type[BaseModel], location: KeyPath) -> dict[str, Any]:
-    """Return the annotations of the table that holds the last key of a location, by field."""
+    """Return the annotation of each field of the table that contains the last key of a location."""
     table: Any = model
     fields: dict[str, Any] = {}
     for part in location:

@@ -22,9 +22,9 @@ from optitrip.space.variables import Space
 
 
 def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
-    """Read and validate a sweep file; overrides are like `method.candidates=500`.
+    """Read and validate a sweep file with overrides such as `method.candidates=500`.
 
-    Raises InputError with one line per mistake: file, line, key, what was given and what was wanted.
+    Raises InputError with one line per mistake: file, line, key, the value found and the value wanted.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
 def parse_draft(
     tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, overrides: tuple[str, ...] = ()
 ) -> Draft:
-    """Validate the tables of a sweep file; `stem` is the name of the sweep if the tables have none."""
+    """Validate the tables of a sweep file; `stem` is the sweep's name if the tables give none."""
     file, spec, config = validate(tables, lines)
     if (file.objective.loss is None) == (file.objective.make is None):
         found = "both" if file.objective.loss else "neither"
@@ -71,9 +71,9 @@ def parse_draft(
 
 
 def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:
-    """Return the tables as pydantic models: the file, and the method's own table with its descriptor.
+    """Return the file as a pydantic model, the descriptor of its method, and the [method] table as a model.
 
-    The lines of an InputError are in the order of the tables.
+    Raises InputError with one line per mistake, in the order of the tables.
     """
     mistakes: dict[str, list[str]] = {name: [] for name in File.model_fields}
     unknown: list[str] = []
@@ -103,7 +103,7 @@ def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[
 
 
 def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTable) -> None:
-    """Raise Invalid, with the path of the key in the file, if a method does not fit the other tables."""
+    """Raise Invalid, with the path of the key, if the [method] table is inconsistent with itself or other tables."""
     start = spec.start(config)
     if start is not None and len(start.ways) != 1:
         wanted = "wanted exactly one of candidate, best_of, file, values and fill"

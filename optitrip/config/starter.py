@@ -1,6 +1,6 @@
-"""A first sweep file for a loss, from its signature and defaults: what `optitrip init module:loss` writes.
+"""Writes a first sweep file for a loss, from its signature and defaults, for `optitrip init module:loss`.
 
-Its distributions are guesses, but the file is complete: it is read back before it is written.
+The distributions are guesses, but the file is valid: its text is parsed before it is written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tomlkit
 from pydantic import TypeAdapter, ValidationError
 from tomlkit.items import Item, Table
 
-from optitrip.config.guesses import around, for_type, toml, unwrapped
+from optitrip.config.guesses import for_default, for_type, to_toml, unwrap
 from optitrip.config.locations import Lines
 from optitrip.config.read import parse_draft
 from optitrip.core.table import Reference
@@ -48,7 +48,7 @@ candidates = 1_000
 
 
 def starter(reference: str, folder: Path) -> str:
-    """Return the text of a sweep file, to be placed in `folder`, for the loss that `module:name` names."""
+    """Return the text of a sweep file for the loss `module:name`, to be placed in `folder`."""
     try:
         TypeAdapter(Reference).validate_python(reference)
     except ValidationError:
@@ -74,8 +74,8 @@ def starter(reference: str, folder: Path) -> str:
     if not space:
         takes = ", ".join(map(str, varied)) or "none"
         raise InputError(
-            f"objective {reference}: no sweep file can vary any of its parameters ({takes}); "
-            "wanted at least one that is a number, a string, a boolean or an array, and is given by name"
+            f"objective {reference}: a sweep cannot vary any of its parameters ({takes}); "
+            "wanted at least one number, string, boolean or array that can be passed by name"
         )
     document = tomlkit.document()
     origin = f"Written by `optitrip init {reference}`. The distributions are guesses: adjust them."
@@ -87,13 +87,13 @@ def starter(reference: str, folder: Path) -> str:
 
 
 def write(reference: str, folder: Path) -> Path:
-    """Write the sweep file into `folder`, named after the last part of the reference, unless there is such a file."""
+    """Write the sweep file into `folder`, named after the last part of the reference; never overwrite a file."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; create it, or change to the folder for the sweep file")
     text = starter(reference, folder)
     stem = re.sub(r"[^A-Za-z0-9_]", "_", re.split(r"[:.]", reference)[-1]).lstrip("_")[:64] or "sweep"
     path = folder / f"{stem}.toml"
-    parse_draft(tomllib.loads(text), Lines(path, text), stem, folder)  # an invalid file must not appear
+    parse_draft(tomllib.loads(text), Lines(path, text), stem, folder)  # never write an invalid file
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -103,30 +103,30 @@ def write(reference: str, folder: Path) -> Path:
 
 
 def first_line(loss: Any) -> list[str]:
-    """Return the first line of the docstring, if any, without control characters, which TOML forbids in comments."""
+    """Return the docstring's first line, if any, without control characters, which TOML comments cannot contain."""
     document = inspect.getdoc(loss.func if isinstance(loss, partial) else loss) or ""
     text = "".join(letter for letter in document.strip().partition("\n")[0] if letter.isprintable())
     return [text] if text else []
 
 
 def call_parameters(loss: Any) -> list[Parameter]:
-    """Return the parameters of the loss call: of a function, of a class's objects, or of `losses` if batched only."""
+    """Return the parameters of the loss: those of a function, or of a class's `__call__`, else of its `losses`."""
     if callable(loss) and not inspect.isclass(loss):
         return parameters_of(loss)
-    # A class can always be called, by its own type, which dir() leaves out: `hasattr(loss, "__call__")` says nothing.
-    step = "__call__" if "__call__" in dir(loss) else "losses"
-    if not hasattr(loss, step):
+    # `hasattr(loss, "__call__")` is true of every class, because of its metaclass, which dir() leaves out.
+    call = "__call__" if "__call__" in dir(loss) else "losses"
+    if not hasattr(loss, call):
         kind = "class without __call__ or losses" if inspect.isclass(loss) else type(loss).__name__
-        raise InputError(f"is a {kind}; wanted a function, or a class of objects with __call__ or losses")
-    unbound = inspect.isclass(loss) and inspect.isfunction(inspect.getattr_static(loss, step))
-    return parameters_of(getattr(loss, step))[1 if unbound else 0 :]
+        raise InputError(f"is a {kind}; wanted a function, or a class with __call__ or losses")
+    unbound = inspect.isclass(loss) and inspect.isfunction(inspect.getattr_static(loss, call))
+    return parameters_of(getattr(loss, call))[1 if unbound else 0 :]
 
 
 def parameters_of(call: Any) -> list[Parameter]:
-    """Return parameters with evaluated annotations if possible: some name what only a type checker imports."""
+    """Return the parameters, with evaluated annotations if possible: some use names imported for type checkers only."""
     try:
         return list(inspect.signature(call, eval_str=True).parameters.values())
-    except Exception:  # whatever the user's annotations raise
+    except Exception:  # evaluating the user's annotations may raise anything
         signature = signature_of(call)
     if signature is None:
         raise InputError("its signature cannot be read; write the file by hand, like sweeps/named_parameters.toml")
@@ -134,18 +134,18 @@ def parameters_of(call: Any) -> list[Parameter]:
 
 
 def add_parameters(table: Table, parameters: list[Parameter], entry: Callable[[Parameter], Item | str]) -> None:
-    """Add a line or a comment for each parameter, and align the comments; a sweep gives parameters by name only."""
+    """Add a line or a comment for each parameter, and align the comments; a sweep passes parameters by name only."""
     for parameter in parameters:
         name = parameter.name
         match parameter.kind:
             case Parameter.VAR_POSITIONAL:
-                table.add(tomlkit.comment(f"*{name} gets nothing: a sweep gives parameters by name"))
+                table.add(tomlkit.comment(f"*{name} stays empty: a sweep passes parameters by name"))
             case Parameter.VAR_KEYWORD:
                 table.add(tomlkit.comment(f"**{name} accepts any other name"))
             case Parameter.POSITIONAL_ONLY if parameter.default is Parameter.empty:
-                raise InputError(f"takes {name!r} by position only; wanted parameters that can be given by name")
+                raise InputError(f"takes {name!r} by position only; wanted parameters that can be passed by name")
             case Parameter.POSITIONAL_ONLY:
-                table.add(tomlkit.comment(f"{name} keeps its default: it can be given by position only"))
+                table.add(tomlkit.comment(f"{name} keeps its default: it can be passed by position only"))
             case _:
                 value = entry(parameter)
                 if isinstance(value, Item):  # a TOML string is a str too
@@ -161,32 +161,32 @@ def add_parameters(table: Table, parameters: list[Parameter], entry: Callable[[P
 
 def variable(parameter: Parameter) -> Item | str:
     """Return the distribution of a parameter for [space], or the text of a comment."""
-    default, kind = parameter.default, unwrapped(parameter.annotation)
+    default, kind = parameter.default, unwrap(parameter.annotation)
     if default is Parameter.empty:
         if inspect.isclass(kind) and issubclass(kind, Enum):
-            advice = "take its value as the parameter, and make the Enum of it in the loss"
+            advice = "take its value as the parameter, and convert it to the Enum inside the loss"
             raise InputError(f"{parameter.name} is an Enum, {NOT_TOML}; {advice}")
         distribution, comment = for_type(kind)
-        return toml(distribution).comment(comment) if comment else toml(distribution)
-    if distribution := around(default, kind):
-        return toml(distribution).comment(f"default {default_text(default)}")
+        return to_toml(distribution).comment(comment) if comment else to_toml(distribution)
+    if distribution := for_default(default, kind):
+        return to_toml(distribution).comment(f"default {default_text(default)}")
     return f"...  # keeps its default {default_text(default)}, {NOT_TOML}"
 
 
 def argument(parameter: Parameter) -> Item | str:
-    """Return the value of a required parameter for [objective.arguments], or a default as the text of a comment."""
+    """Return a value for a required parameter in [objective.arguments], or the text of a comment with the default."""
     if parameter.default is Parameter.empty:
-        distribution, _ = for_type(unwrapped(parameter.annotation))
+        distribution, _ = for_type(unwrap(parameter.annotation))
         value = 1.0 if "normal" in distribution else next(iter(distribution.values()))[0]
-        return toml([value] * 3 if "shape" in distribution else value).comment("required")
+        return to_toml([value] * 3 if "shape" in distribution else value).comment("required")
     try:
-        return toml(parameter.default).as_string()
+        return to_toml(parameter.default).as_string()
     except (ValueError, TypeError):
         return f"...  # default {default_text(parameter.default)}"
 
 
 def default_text(default: Any) -> str:
-    """Return a default for a comment; an object by its type, since its repr may be long or have many lines."""
+    """Return a default for a comment; objects are shown by type, since a repr may be long or span several lines."""
     if isinstance(default, np.generic):
         default = default.item()
     text = repr(default)

@@ -1,7 +1,7 @@
-"""A sweep: the tables of its file, except for [method], which each method defines; a Draft, which holds what the file
-says; and a Sweep, which also holds the point where it starts, and has an identity.
+"""Defines the tables of a sweep file (except [method], which each method defines), the Draft made from them, and the
+Sweep, which adds the start point and so has an identity.
 
-Nothing that a file names is imported.
+Nothing that a file refers to is imported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from optitrip.methods.spec import MethodSpec
 from optitrip.space.variables import Candidates, Space
 
 ALGORITHM = 2
-"""Version of the algorithm, part of every identity; it goes up when a change to optitrip changes some answer."""
+"""Version of the algorithm, part of every identity; incremented when a change to optitrip changes any answer."""
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -40,7 +40,7 @@ class ObjectiveTable(Table):
     plain: bool = False
     """True to ignore batched and structured evaluation and call the loss once per item."""
     deterministic: bool = True
-    """False if the loss is random on purpose: repeated evaluations of an item are not compared."""
+    """False if the loss is random on purpose; repeated evaluations of an item are then not compared."""
 
     @property
     def reference(self) -> str:
@@ -48,12 +48,12 @@ class ObjectiveTable(Table):
 
 
 class RunTable(Table):
-    """Where items are evaluated; no part of the answer."""
+    """Where items are evaluated; does not affect the answer."""
 
     executor: Literal["auto", "serial", "ray"] = "auto"
     workers: Annotated[int, Field(ge=1)] | None = None
     wait_seconds: NonNegative = 600.0
-    """Seconds to wait for workers when there are none, before the sweep stops and can be resumed."""
+    """Maximum seconds without any worker, after which the sweep stops; it can be resumed."""
     resources: dict[str, NonNegative] = Field(default_factory=dict)
 
 
@@ -61,24 +61,24 @@ class StopTable(Table):
     """When to end before all items are evaluated."""
 
     max_seconds: Positive | None = None
-    """Maximum seconds of the whole command; the results so far are stored, and the same command resumes."""
+    """Maximum seconds for the whole command; the results so far are stored, and the same command resumes."""
     target_loss: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    """Loss at which a search ends: at the first candidate that is this good."""
+    """Loss at which a search ends, with the first candidate at least this good."""
     no_improvement: Annotated[int, Field(ge=1, le=2**53)] | None = None
-    """Number of candidates in a row without a new best after which a search ends."""
+    """Number of consecutive candidates without a new best after which a search ends."""
     drain_seconds: NonNegative = 10.0
-    """Seconds that running slices may take to finish after a request to stop."""
+    """Seconds that running slices have to finish after a stop request."""
 
 
 class FailuresTable(Table):
-    """How failed items are handled, and how many still give exit status 0."""
+    """How failed items are handled, and how many are tolerated."""
 
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     """Number of times a failed item is retried."""
     timeout_seconds: Positive | None = None
     """Maximum seconds per item, after which its worker is killed; not enforced in this process."""
     allow: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = 0
-    """Number of items (a whole number), or fraction of them, that may fail for exit status 0."""
+    """Number of items (a whole number), or fraction of them, that may fail with exit status 0."""
 
     def allows(self, failed: int, items: int) -> bool:
         return failed <= (self.allow if isinstance(self.allow, int) else self.allow * items)
@@ -107,7 +107,7 @@ class File(Table):
 
 @dataclass(frozen=True)
 class Draft:
-    """A sweep as described by its file; the point where it starts is named, but not looked up yet."""
+    """A sweep as described by its file; the start point is named, but not looked up yet."""
 
     name: str
     seed: int
@@ -116,7 +116,7 @@ class Draft:
     spec: MethodSpec[Any]
     """Descriptor of the method."""
     method: Any
-    """The [method] table; a `spec.config`."""
+    """Parsed [method] table, an instance of `spec.config`."""
     run: RunTable
     stop: StopTable
     failures: FailuresTable
@@ -127,7 +127,7 @@ class Draft:
     """Text of the sweep file, followed by the overrides as comments."""
     overrides: tuple[str, ...] = ()
     data: str | None = None
-    """Digest of an objective that was given as a Python value, if it has one."""
+    """Digest of the data of an objective given as a Python value, if it has one."""
     lines: Lines = field(compare=False, repr=False, kw_only=True)
 
     @property
@@ -142,7 +142,7 @@ class Draft:
 
     @property
     def candidates(self) -> Candidates:
-        """Sequence of candidates; sampler, space and seed are combined here only."""
+        """Sequence of candidates; the only place that combines sampler, space and seed."""
         return Candidates(self.space, self.seed, self.spec.sampler(self.method))
 
     def mistake(self, key: KeyPath, message: str) -> InputError:
@@ -152,10 +152,10 @@ class Draft:
 
 @dataclass(frozen=True)
 class Sweep(Draft):
-    """A complete sweep: one objective, one space, one route, one seed, one start point."""
+    """A complete sweep: one objective, space, route, seed and start point."""
 
     start: Point | None = None
-    """Point that `at` names; None for a method that needs none."""
+    """Point that `at` names; None for a method without a start point."""
 
     def __post_init__(self) -> None:
         if self.start is None and self.spec.start(self.method) is not None:
@@ -163,9 +163,9 @@ class Sweep(Draft):
 
     @property
     def start_point(self) -> Point:
-        """Point that `at` names; only for methods that start at one."""
+        """Point that `at` names; raises ValueError for a method without a start point."""
         if self.start is None:
-            raise ValueError(f"a {self.spec.word} starts at no point")
+            raise ValueError(f"a {self.spec.word} has no start point")
         return self.start
 
     @cached_property
@@ -177,7 +177,7 @@ class Sweep(Draft):
         return {
             "algorithm": ALGORITHM,
             "method": self.spec.identity(self.method, self.start),
-            # Options that are off are left out, so that a new option changes no older identity.
+            # Options that are off are left out, so that adding an option does not change older identities.
             "objective": {key: value for key, value in objective.items() if value is not False},
             "seed": self.seed,
             "space": self.space.describe(),
@@ -185,7 +185,7 @@ class Sweep(Draft):
 
     @cached_property
     def identity(self) -> str:
-        """Eight hexadecimal digits; equal for equal sweeps, whatever their files look like."""
+        """Eight hexadecimal digits, equal for equal sweeps however their files are written."""
         text = json.dumps(self.identity_fields, sort_keys=True, separators=(",", ":"), default=repr)
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
