@@ -1,4 +1,4 @@
-"""All methods there are, by word. To add one, add its folder and its line here; it is imported when it is used."""
+"""All methods by the word that selects them. To add one, add its folder and a line here; it is imported when used."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ METHODS: dict[str, str] = {
 
 
 def find(word: str) -> MethodSpec[Any]:
-    """Return the descriptor of a method; raises KeyError if there is none of this word."""
+    """Return the descriptor of a method; raises KeyError for an unknown word."""
     module, _, name = METHODS[word].partition(":")
     return getattr(import_module(module), name)

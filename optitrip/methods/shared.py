@@ -21,9 +21,9 @@ P = TypeVar("P", bound=Points)
 
 
 class MethodBase:
-    """A method that evaluates every item by the objective itself and keeps one entry an item in each column.
+    """A method that evaluates every item with the objective itself and has one entry per item in each column.
 
-    A subclass is a frozen dataclass with `kind` and `items`; the values below suit a stage that only serves another.
+    A subclass is a frozen dataclass with `kind` and `items`; the defaults below suit an auxiliary stage.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class MethodBase:
     required_prefix: int = 0
     block: int = 0
     common_column: str = "loss"
-    """A column that every part has; others may be missing where all items of a part failed."""
+    """Column that every part has; others may be missing where all items of a part failed."""
 
     def stop_rule(self: Method) -> StopRule:
         return StopRule(self.items)
@@ -50,18 +50,17 @@ class MethodBase:
     def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
         base = whole.items.start
         places = [slice(part.items.start - base, part.items.stop - base) for part in retried]
-        sides = [part.columns for part in (whole, *retried)]
-        columns = overwritten(sides, len(whole.items), places, self.common_column, "")
+        tables = [part.columns for part in (whole, *retried)]
+        columns = overwritten(tables, len(whole.items), places, self.common_column, "")
         return Part(whole.items, columns, failures_replaced(whole, retried))
 
 
 class PointMethod(MethodBase, Generic[P]):
-    """A method whose items are points, one each; it keeps all numbers of their evaluation unless `part` selects."""
+    """A method with one point per item; it stores every number of their evaluation, unless `part` is overridden."""
 
     points: P
 
     def point_index(self, item: int) -> int:
-        """Return which of the points an item is."""
         return item
 
     def sides(self, item: int) -> int:
@@ -83,28 +82,27 @@ class PointMethod(MethodBase, Generic[P]):
         return self.part(Evaluation(items, problems=problems))
 
     def part(self, evaluation: Evaluation) -> Part:
-        """Return what the journal stores of an evaluation."""
+        """Select the columns that the journal stores."""
         return Part(evaluation.items, {**evaluation.columns, "loss": evaluation.losses}, evaluation.failures)
 
 
 def joined_part(parts: Sequence[Part], columns: Mapping[str, Array]) -> Part:
-    """Return adjacent parts as one with these columns."""
     return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
 
 def no_answer(reason: str, failures: Failures, items: Items) -> NoAnswer:
-    """Return the error of a stage without a usable item, with the number of failures of each kind."""
+    """Return the error for a stage without a usable item, with the number of failures of each kind."""
     counts = ", ".join(f"{count:,} {kind}" for kind, count in failures.counts().items())
     return NoAnswer(f"{reason}: {counts}", failures, items)
 
 
 @dataclass(frozen=True)
 class Agreement(PointMethod[Points]):
-    """The first `items` of some points by the fast call and by the plain call, which must give the same loss.
+    """A check that the fast call and the plain call give the same loss for the first `items` points.
 
-    A fast call (a batch, a structured difference) that differs from the plain loss is a bug of the user that nobody
-    would ever see; so once a sweep two items are evaluated both ways. The result describes the first disagreement; it
-    is empty if all agree.
+    If a fast call (a batch, a structured difference) does not match the plain loss, the user's code has a bug that
+    would otherwise go unnoticed; so once per sweep a few items are evaluated both ways. The result describes the first
+    disagreement; it is empty if all agree.
     """
 
     points: Points
@@ -146,7 +144,7 @@ class Agreement(PointMethod[Points]):
 
 
 def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) -> Part:
-    """Return both losses of each item; an item that fails both ways is left to the next stage to record."""
+    """Return both losses of each item; the next stage records an item that fails both ways."""
     one_way = {items[row] for row in np.flatnonzero(np.isfinite(fast.losses) != np.isfinite(plain.losses)).tolist()}
     found = [(kind, record) for way in (fast, plain) for kind, record in way.problems if record.index in one_way]
     failures = Failures.of({record.index: kind for kind, record in found}, found)
@@ -154,7 +152,7 @@ def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) 
 
 
 def check_agreement(method: Agreement) -> Route:
-    """Go on only if the fast call and the plain call agree; else raise NoAnswer with both losses."""
+    """Yield the agreement stage; raise NoAnswer with both losses unless the fast and the plain call agree."""
     disagreement: str = yield method
     if disagreement:
         raise NoAnswer(disagreement)
@@ -163,23 +161,23 @@ def check_agreement(method: Agreement) -> Route:
 @dataclass(frozen=True, eq=False)
 class ReportResult:
     values: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    """Figures without axes by name, or a gradient in the shapes of the variables; float64."""
+    """Scalar figures by name, or a gradient in the shapes of the variables; float64."""
     failures: Failures = field(default_factory=Failures)
 
     @property
     def figures(self) -> dict[str, float]:
-        """The values without axes."""
+        """Scalar values by name."""
         return {name: float(value) for name, value in self.values.items() if not value.ndim}
 
 
 @dataclass(frozen=True)
 class Report(PointMethod[Points]):
-    """A stage of one item: what the objective says of the point of this index beside its loss."""
+    """A stage of one item: further figures, or the analytic gradient, that the objective reports for one point."""
 
     points: Points
     index: int
     gradient_by: tuple[str, ...] = ()
-    """The variables of the analytic gradient; without them, the report is of figures, e.g. accuracy."""
+    """Variables of the analytic gradient; if empty, figures such as accuracy are reported instead."""
     kind = "report"
     items = 1
 

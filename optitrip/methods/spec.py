@@ -1,4 +1,4 @@
-"""The descriptor of a method: all that the rest of optitrip asks about one. No other code knows a concrete method."""
+"""The interface through which the rest of optitrip uses a method: no other code refers to a concrete one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Config = TypeVar("Config", bound=Table)
 
 @dataclass(frozen=True)
 class SurrogateChoice:
-    """The surrogate by which a sweep screens."""
+    """The surrogate that a sweep screens with."""
 
     word: str
-    """The word under which the objective offers it."""
+    """Name under which the objective offers it."""
     device: str | None
-    """The device on which it is evaluated; None for the objective's own choice."""
+    """Device that evaluates it; None for the objective's default."""
 
     @property
     def text(self) -> str:
@@ -35,65 +35,64 @@ class SurrogateChoice:
 
 
 class MethodSpec(ABC, Generic[Config]):
-    """One method. Every method must answer the questions that have no answer here."""
+    """One method. A subclass implements the abstract methods, and overrides a default where it does not fit."""
 
     word: ClassVar[str]
-    """Its word in sweep files, phases and the journal's listing; the `kind` of its main stage."""
+    """Name in sweep files, phases and the journal's listing; the `kind` of its main stage."""
     unit: ClassVar[str]
-    """The plural noun for its items, e.g. candidates."""
+    """Plural noun for its items, e.g. candidates."""
     config: type[Config]
-    """Its [method] table."""
+    """Model of its [method] table."""
     point_file: ClassVar[str | None] = None
-    """The file of the point that it finds, at which other sweeps can start by `at = { best_of = ... }`."""
+    """File of the point that it finds, at which other sweeps can start with `at = { best_of = ... }`."""
     ends_early: ClassVar[bool] = False
-    """True if it knows the rules `target_loss` and `no_improvement` of [stop]."""
+    """True if it supports `target_loss` and `no_improvement` in [stop]."""
     no_answer: ClassVar[Mapping[str, Any]] = {}
-    """The fields that --json prints in place of an answer."""
+    """Fields that --json prints when there is no answer."""
 
     @abstractmethod
     def items(self, config: Config, space: Space) -> int:
-        """Return how many items the sweep asks for, in its unit."""
+        """Return how many items the sweep asks for."""
 
     @abstractmethod
     def identity(self, config: Config, start: Point | None) -> dict[str, Any]:
-        """Return all of the configuration that decides the answer, except the number of items."""
+        """Return every setting that decides the answer, except the number of items."""
 
     @abstractmethod
     def method(self, sweep: Sweep, capabilities: Capabilities) -> Method:
-        """Make the main stage, e.g. to evaluate one of its items again."""
+        """Make the main stage, e.g. to re-evaluate one of its items."""
 
     @abstractmethod
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        """Yield the stages; return the sweep's `Answer`. Raises NoAnswer if it cannot go on."""
+        """Yield the stages; return the sweep's `Answer`. Raises NoAnswer if it cannot continue."""
 
     @abstractmethod
     def describe(self, sweep: Sweep) -> str:
-        """Return the plan in a line, for `optitrip check`."""
+        """Return a one-line plan, for `optitrip check`."""
 
     def check(self, config: Config, space: Space, stop: StopTable) -> None:
-        """Check that the configuration fits the space and the rules of [stop]. Raises Invalid, with the path of the key
-        in the sweep file, if it does not."""
+        """Raise Invalid, with the path of the key, if the configuration does not fit the space or [stop]."""
 
     def drawn(self, config: Config) -> bool:
         """Return whether candidates are drawn, so that every variable needs a distribution."""
         return True
 
     def sampler(self, config: Config) -> str:
-        """Return the word of the sampler that draws candidates: the key `sampler`, if the table has one."""
+        """Return the name of the sampler that draws candidates: the key `sampler`, if the table has one."""
         return getattr(config, "sampler", "random")
 
     def start(self, config: Config) -> StartPoint | None:
         """Return the point that the sweep starts at, if it needs one."""
 
     def surrogate(self, config: Config) -> SurrogateChoice | None:
-        """Return the surrogate that the sweep screens by, if any."""
+        """Return the surrogate that the sweep screens with, if any."""
 
     def sharable(self, config: Config) -> bool:
-        """Return whether items can be split into shards at the start: no stage needs all of another."""
+        """Return whether shards can each run a range of items: no stage needs the whole result of another."""
         return True
 
     def points_of(self, config: Config, item: int) -> tuple[str, ...]:
-        """Return the names of an item's points, in the order of their sides; empty where it has one point."""
+        """Return the names of an item's points, in the order of their sides; empty if it has only one."""
         return ()
 
     def progress(self, sweep: Sweep) -> Progress:
@@ -101,8 +100,8 @@ class MethodSpec(ABC, Generic[Config]):
         return Progress(sweep.items)
 
     def curve(self, method: Method) -> Curve | None:
-        """Make the chart of a stage in MLflow, if it has one."""
+        """Make the MLflow chart of a stage, if it has one."""
 
     def summary(self, result: Mapping[str, Any]) -> str:
-        """Return the result in a few words, from the result file; empty if the number of items says it all."""
+        """Summarise the result from the result file; empty if the number of items is enough."""
         return ""

@@ -597,7 +597,7 @@ def test_a_missing_coordinate_sets_the_exit_status(folder: Path) -> None:
     done = optitrip(folder, "sweep", "slope.toml")
     assert done.returncode == 3
     assert "(1 failed: 1 raised)" in done.stdout
-    assert re.search(r"missing +1 coordinates; their flags in gradient\.npz say why", done.stdout)
+    assert re.search(r"missing +1 coordinates; their flags in gradient\.npz explain why", done.stdout)
     assert re.search(r"w\[2\] +\|.*\| +nan", done.stdout)
     assert "x with w[2] one step +h (raised), with\n  w = " in done.stderr
     assert "ValueError: past the edge" in done.stderr
@@ -617,7 +617,7 @@ def test_steps_that_lead_nowhere_are_no_answer(folder: Path) -> None:
     gradient_file(folder, "none")
     done = optitrip(folder, "sweep", "slope.toml", "--set", "method.step=1e-30")
     assert done.returncode == 1
-    assert "no coordinate can take a step: w[0] is 0.5, and a step further it is 0.5 and 0.5" in done.stderr
+    assert "no coordinate can take a step: w[0] is 0.5, and after the step it is 0.5 and 0.5" in done.stderr
     assert optitrip(folder, "sweep", "slope.toml", "--set", "method.step=0").returncode == 2
 
 

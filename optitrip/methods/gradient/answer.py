@@ -22,9 +22,9 @@ from optitrip.output.text import finite, first_failure, variable_rows
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
-"""The names of its files."""
+"""Names of the result files."""
 TABLE_ROWS, LARGEST = 8, 5
-"""The numbers of coordinates in the table, and of the largest ones in words."""
+"""Numbers of coordinates in the table, and in the list of the largest."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,49 +34,49 @@ class GradientAnswer(Answer):
     result: GradientResult
     method: Gradient
     report_result: ReportResult
-    """The report of x; empty if the objective reports nothing."""
+    """Report on x; empty if the objective offers none."""
     analytic_result: ReportResult
-    """The objective's own gradient; empty if it offers none."""
+    """Analytic gradient of the objective; empty if it offers none."""
 
     @property
     def x(self) -> dict[str, Any]:
-        """The point, by name."""
+        """Parameters of the point, by name."""
         return arguments(self.method.points.point(0), 0)
 
     @property
     def loss(self) -> float:
-        """f(x)."""
+        """Loss at x."""
         return self.result.loss
 
     @property
     def gradient(self) -> Mapping[str, Array]:
-        """The gradient by variable, in its shape, float64; NaN where `flags` says why."""
+        """Gradient by variable, in its shape, float64; NaN where `flags` explains why."""
         return self.result.gradient
 
     @property
     def steps(self) -> Mapping[str, Array]:
-        """The steps that were taken, float64."""
+        """Steps actually taken, float64."""
         return self.result.steps
 
     @property
     def flags(self) -> Mapping[str, Array]:
-        """Sums, uint8: 1 the losses are equal to the bit, 2 a loss failed, 4 x + h is x, 8 not asked for."""
+        """Bit flags, uint8: 1 the losses are bitwise equal, 2 a loss failed, 4 x + h equals x, 8 not requested."""
         return self.result.flags
 
     @property
     def norm(self) -> float:
-        """The Euclidean norm of the coordinates that are not missing."""
+        """Euclidean norm of the gradient without missing coordinates."""
         flat = self.result.flat
         return norm(flat[np.isfinite(flat)])
 
     @property
     def max_abs(self) -> float:
-        """The largest magnitude of a coordinate that is not missing."""
+        """Largest magnitude of an entry of the gradient."""
         return float(np.nanmax(np.abs(self.result.flat)))
 
     @property
     def analytic(self) -> dict[str, Array] | None:
-        """The objective's own gradient at x, if it offers one for every variable."""
+        """Analytic gradient at x, if the objective offers one for every variable."""
         names = self.method.center.varied
         found = self.analytic_result.values
         return {name: found[name] for name in names} if all(name in found for name in names) else None
@@ -88,13 +88,13 @@ class GradientAnswer(Answer):
             return None
         numeric = self.result.flat
         analytic = np.concatenate([part.ravel() for part in self.analytic.values()])
-        known = np.isfinite(numeric)  # an analytic entry that is not finite differs, and makes this NaN
+        known = np.isfinite(numeric)  # a non-finite analytic entry is a disagreement, and makes this NaN
         size = norm(numeric[known]) + norm(analytic[known])
         return norm(numeric[known] - analytic[known]) / size if size else 0.0
 
     @property
     def items(self) -> int:
-        """The number of coordinates that were asked for."""
+        """Number of coordinates requested."""
         return self.result.items - 1
 
     @property
@@ -109,12 +109,12 @@ class GradientAnswer(Answer):
 
     @property
     def flagged(self) -> int:
-        """The number of coordinates that were asked for and are missing."""
+        """Number of requested coordinates that are missing."""
         return self.result.flagged(FAILED) + self.result.flagged(WITHOUT_STEP)
 
     @property
     def report(self) -> dict[str, float]:
-        """The objective's further figures at x, and the other numbers that its loss returned there."""
+        """Figures that the objective reports at x, and the other numbers that its loss returned there."""
         return {**self.result.named, **self.report_result.figures}
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
@@ -136,20 +136,22 @@ class GradientAnswer(Answer):
             ("largest", ", ".join(f"{title} {value:.6g}" for title, value in self.largest())),
         ]
         if self.flagged:
-            rows.append(("missing", f"{self.flagged:,} coordinates; their flags in {GRADIENT} say why"))
+            rows.append(("missing", f"{self.flagged:,} coordinates; their flags in {GRADIENT} explain why"))
         if unchanged:
-            why = "leave the loss as it is, to the bit: 0, or too small a step"
+            why = "do not change the loss at all: the derivative is 0, or the step too small"
             rows.append(("no change", f"{unchanged:,} coordinates {why}"))
         if kinks:
-            rows.append(("kinks", f"{kinks:,} crossed on the way; a difference across a kink is no derivative"))
+            rows.append(("kinks", f"{kinks:,} crossed by steps; a difference across a kink is not a derivative"))
         if left_out:
-            rows.append(("left out", f"{left_out:,} coordinates were not asked for"))
+            rows.append(("left out", f"{left_out:,} coordinates were not requested"))
         if self.difference is not None:
-            rows.append(("analytic", f"differs by {self.difference:.3g}, norm of the difference by sum of the norms"))
+            rows.append(
+                ("analytic", f"relative difference {self.difference:.3g}: norm of the difference / sum of the norms")
+            )
         return rows + figure_rows(self.report)
 
     def largest(self) -> list[tuple[str, float]]:
-        """Return the coordinates of largest magnitude, with their titles."""
+        """Return the titles and values of the largest entries by magnitude."""
         flat = self.result.flat
         known = np.flatnonzero(np.isfinite(flat))
         order = known[np.argsort(-np.abs(flat[known]), kind="stable")][:LARGEST]
@@ -160,7 +162,7 @@ class GradientAnswer(Answer):
         return {**self.x, **self.gradient}
 
     def table(self) -> Table | None:
-        """Return the classic table, W | W + h | loss(W + h) | dW, for the first coordinates."""
+        """Return a table of W | W + h | loss(W + h) | dW for the first coordinates."""
         center, result = self.method.center, self.result
         asked = np.flatnonzero(~np.concatenate([(flags & LEFT_OUT).ravel() > 0 for flags in result.flags.values()]))
         first = asked[:TABLE_ROWS]
@@ -201,7 +203,7 @@ class GradientAnswer(Answer):
         )
 
     def picture(self) -> bytes:
-        """Draw the gradient as a row of images or as heat maps, a PNG."""
+        """Draw the gradient as a row of images or as heat maps, as a PNG."""
         return gradient_png(self.gradient, self.images, "numeric gradient")
 
     def pictures(self) -> list[Draw]:
@@ -226,7 +228,7 @@ class GradientProgress(Progress):
         self._column = method.loss_column if isinstance(method, Gradient) else ""
 
     def count(self, items: range) -> int:
-        return len(items) - (items.start == 0)  # x itself is no coordinate
+        return len(items) - (items.start == 0)  # x itself is not a coordinate
 
     def see(self, part: Part) -> None:
         losses = part.columns[self._column]
@@ -238,7 +240,7 @@ class GradientProgress(Progress):
 
 
 def norm(values: Array) -> float:
-    """Return the Euclidean norm, also where the squares would overflow; NaN for values that are not finite."""
+    """Return the Euclidean norm without overflow of the squares; NaN if a value is not finite."""
     largest = float(np.max(np.abs(values), initial=0.0))
     if not np.isfinite(largest):
         return math.nan
@@ -246,7 +248,7 @@ def norm(values: Array) -> float:
 
 
 def distinct(values: Array, others: Array) -> list[str]:
-    """Return values in as many digits as distinguish each from its other, and three more."""
+    """Format values with three digits more than it takes to tell each from its counterpart in `others`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(others / (values - others))
     digits = np.ceil(np.log10(np.where(np.isfinite(ratio), ratio, 1.0).clip(1))).astype(int) + 3
@@ -257,10 +259,8 @@ MOST_BARS, MOST_VARIABLES = 200, 12
 
 
 def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], title: str) -> bytes:
-    """Draw a row of images if there are any; else heat maps of arrays with two axes or more and bars of the rest.
-
-    Entries that are missing stay white in heat maps and have no bar.
-    """
+    """Draw a row of images if there are any; else heat maps of arrays with two axes or more, where missing entries stay
+    white, and bars for the rest."""
     if images:
         return images_png(images, title)
     shown = dict(list(gradient.items())[:MOST_VARIABLES])

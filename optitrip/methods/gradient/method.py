@@ -1,12 +1,12 @@
-"""Gradient: the loss a small step along each coordinate, less the loss, divided by the step.
+"""Gradient: one finite difference of the loss along each coordinate.
 
     forward    (f(x + h e_i) - f(x)) / h
     backward   (f(x) - f(x - h e_i)) / h
     central    (f(x + h e_i) - f(x - h e_i)) / 2h
 
 (Stanford CS231n, "Optimization: computing the gradient numerically"; J. Nocedal, S. J. Wright, "Numerical
-Optimization", 2nd ed., equations 8.3 and 8.7.) In floating point x + h is a rounded number, so the quotient divides by
-the step that was taken, (x + h) - x, and never by h.
+Optimization", 2nd ed., equations 8.3 and 8.7.) In floating point x + h is rounded, so the quotient divides by the
+step actually taken, (x + h) - x, and never by h.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from optitrip.methods.gradient.stencil import Stencil, stepped_title
 from optitrip.methods.shared import MethodBase
 
 SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}
-"""The sides of x on which the loss is computed, by scheme."""
+"""Sides of x on which the loss is computed, by scheme."""
 LOSS = {1: "loss_up", -1: "loss_down"}
-"""The columns of the losses, by side."""
+"""Columns of the losses, by side."""
 BESIDE, KINKS = "beside_", "kinks"
 
 UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT = 1, 2, 4, 8
-"""Flags of a coordinate, added up: the losses are equal to the bit, so that it is 0 or below the resolution of the
-loss; a loss failed; x + h is x; it was not asked for. With one of the last three it is NaN."""
+"""Bit flags of a coordinate: the losses are bitwise equal, so that the derivative is 0 or below the resolution of the
+loss; a loss failed; x + h equals x; it was not requested. With any of the last three the derivative is NaN."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,27 +43,26 @@ class GradientResult:
     loss: float
     """f(x)."""
     gradient: Mapping[str, Array]
-    """The quotients, float64; NaN where a flag says why."""
+    """Quotients, float64; NaN where a flag explains why."""
     steps: Mapping[str, Array]
-    """The step that was taken, float64: (x + h) - x, or half of (x + h) - (x - h) for central."""
+    """Steps actually taken, float64: (x + h) - x, or half of (x + h) - (x - h) for central differences."""
     flags: Mapping[str, Array]
-    """Sums of UNCHANGED, FAILED, WITHOUT_STEP and LEFT_OUT, uint8."""
+    """Bit flags UNCHANGED, FAILED, WITHOUT_STEP and LEFT_OUT, uint8."""
     losses: Mapping[int, Mapping[str, Array]]
-    """The losses by side, 1 for x + h and -1 for x - h, float64; NaN where there is none."""
+    """Losses by side, 1 for x + h and -1 for x - h, float64; NaN if missing."""
     named: Mapping[str, float]
-    """The other numbers of the objective at x."""
+    """Other numbers that the objective returned at x."""
     kinks: Mapping[str, Array]
-    """The number of kinks of the loss between x and x + h, int64; empty if the objective counts none."""
+    """Number of kinks of the loss between x and x + h, int64; empty if the objective does not count them."""
     items: int
     failures: Failures
 
     @property
     def flat(self) -> Array:
-        """All variables, one after the other."""
+        """Entries of all variables, concatenated."""
         return np.concatenate([part.ravel() for part in self.gradient.values()])
 
     def flagged(self, flag: int) -> int:
-        """Return how many coordinates have a flag."""
         return sum(int(np.count_nonzero(flags & flag)) for flags in self.flags.values())
 
 
@@ -72,7 +71,7 @@ class Gradient(MethodBase):
     """The gradient along the first `items - 1` of the stencils' coordinates; item 0 is f(x)."""
 
     stencils: tuple[Stencil, ...]
-    """One for each side that the scheme takes; `gradient_of` makes them."""
+    """Stencils of the scheme, one per side; `gradient_of` makes them."""
     items: int
     kind = "gradient"
     main = True
@@ -83,7 +82,7 @@ class Gradient(MethodBase):
 
     @property
     def points(self) -> Stencil:
-        """The stencil of the first side."""
+        """Stencil of the first side."""
         return self.stencils[0]
 
     @property
@@ -92,12 +91,12 @@ class Gradient(MethodBase):
 
     @property
     def measured(self) -> list[str]:
-        """The columns of the losses, one a side."""
+        """Columns of the losses, one per side."""
         return [self.side_columns[stencil.side] for stencil in self.stencils]
 
     @property
     def loss_column(self) -> str:
-        """A column of losses, for the live line."""
+        """Column of losses that the live line shows."""
         return self.measured[0]
 
     def sides(self, item: int) -> int:
@@ -135,7 +134,7 @@ class Gradient(MethodBase):
         return self.part(items, columns, self.at_unknown_side(problems))
 
     def at_unknown_side(self, problems: Problems) -> Problems:
-        """Return problems of whole items, which may have been met at any of their points."""
+        """Return problems of whole items without a side where they may concern any of several points."""
         return [
             (kind, replace(record, side=None) if self.sides(record.index) > 1 else record) for kind, record in problems
         ]
@@ -146,10 +145,8 @@ class Gradient(MethodBase):
         return np.concatenate([[-1][: len(items) - len(along)], along]).astype(np.int64)
 
     def part(self, items: range, columns: dict[str, Array], problems: Problems) -> Part:
-        """Return the part of these columns, with one failure an item: that it has no step, else its first problem.
-
-        Measured columns of an item without a step are NaN.
-        """
+        """Return the part with these columns (NaN without a step) and one failure per item: a missing step, else its
+        first problem."""
         without_step = self.without_step(items)
         for name in self.measured:
             columns[name][[record.index - items.start for record in without_step]] = np.nan
@@ -159,7 +156,7 @@ class Gradient(MethodBase):
         return Part(items, columns, Failures.of({index: kind for index, (kind, _) in first.items()}, first.values()))
 
     def without_step(self, items: range) -> list[Record]:
-        """Return a record for each item whose step changes nothing, or leads to something that is no number."""
+        """Return a record for each item whose step leaves x unchanged or leads to NaN or infinity."""
         stepping = np.arange(max(items.start, 1), items.stop)
         along = self.points.coordinates[stepping - 1]
         x = self.center.entries(along)
@@ -169,7 +166,7 @@ class Gradient(MethodBase):
             Record(
                 int(stepping[row]),
                 "no step",
-                f"{self.center.title(int(along[row]))} is {float(x[row])!r}, and a step further it is "
+                f"{self.center.title(int(along[row]))} is {float(x[row])!r}, and after the step it is "
                 f"{' and '.join(repr(float(end)) for end in stepped[:, row])}; wanted "
                 f"{'a larger' if np.isfinite(stepped[:, row]).all() else 'another'} step",
                 "",
@@ -179,7 +176,7 @@ class Gradient(MethodBase):
         ]
 
     def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
-        """Return f(x); for each coordinate the loss above less the loss below; and the losses by side."""
+        """Return f(x), the difference between the upper and lower loss of each coordinate, and the losses by side."""
         losses = {stencil.side: columns[LOSS[stencil.side]] for stencil in self.stencils}
         at_x = float(losses[self.points.side][0])
         sides = {side: column[1:] for side, column in losses.items()}
@@ -223,8 +220,8 @@ class Gradient(MethodBase):
 def gradient_of(
     center: Point, coordinates: Array, scheme: str, step: float | None = None, items: int | None = None
 ) -> Gradient:
-    """Return the gradient at a point by forward, backward or central differences along the first `items` - 1, by
-    default all, of its flat coordinates in this order, int64; `step` is h, None for the default of the stencil."""
+    """Make the gradient at a point along the first `items` - 1 (by default all) of the flat `coordinates`, int64, with
+    forward, backward or central differences; `step` is h, None for the stencil's default."""
     sides = SIDES[scheme]
     stencils = tuple(Stencil(center, coordinates, side, len(sides), step) for side in sides)
     return Gradient(stencils, 1 + center.size if items is None else items)

@@ -26,24 +26,21 @@ if TYPE_CHECKING:
 
 
 class GradientConfig(Table):
-    """The numeric gradient at one point: for each coordinate the loss a step further, less the loss, by the step."""
+    """The numeric gradient at one point: the finite difference of the loss along each coordinate."""
 
     use: Literal["gradient"]
     at: StartPoint
     sampler: str = "random"
-    """The word of the sampler that draws the candidate of `at = { candidate = ... }`."""
+    """Name of the sampler that draws the candidate of `at = { candidate = ... }`."""
     scheme: Literal["forward", "backward", "central"] = "forward"
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     coordinates: Annotated[int, Field(ge=1, le=2**53)] | None = None
-    """The number of coordinates, drawn at random without repetition; all by default."""
+    """Number of coordinates, drawn at random without repetition; all by default."""
 
 
 def gradient_route(method: Gradient, capabilities: Capabilities, *, agree: bool = True) -> Route:
-    """Yield the stages of a numeric gradient; return the answer.
-
-    With `agree` the fast and the plain calls must give the same losses, which a loss that is not deterministic never
-    does. Raises NoAnswer if they do not, or no coordinate has a difference.
-    """
+    """Yield the stages of a numeric gradient; return the answer. Raises NoAnswer if no coordinate has a difference, or
+    if `agree` is set (not for random losses, which never do) and the fast and the plain calls give different losses."""
     without_step = method.without_step(range(method.items))
     if len(without_step) == method.items - 1:
         raise NoAnswer(f"no coordinate can take a step: {without_step[0].message}")
@@ -60,14 +57,12 @@ def gradient_route(method: Gradient, capabilities: Capabilities, *, agree: bool 
 
 
 class GradientSpec(MethodSpec[GradientConfig]):
-    """The descriptor of gradients."""
-
     word, unit, config = "gradient", "coordinates", GradientConfig
 
     def check(self, config: GradientConfig, space: Space, stop: StopTable) -> None:
         if "sampler" in config.model_fields_set and config.at.candidate is None:
-            problem = "draws the candidate of at = { candidate = ... }, and `at` gives its point in another way"
-            raise Invalid(("method", "sampler"), f"{problem}; wanted no sampler, or a candidate")
+            problem = "only applies to at = { candidate = ... }, and `at` specifies the point differently"
+            raise Invalid(("method", "sampler"), f"{problem}; remove this line, or give a candidate")
         space.check_differentiable()
 
     def drawn(self, config: GradientConfig) -> bool:
@@ -86,7 +81,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
         return entries if config.coordinates is None else min(config.coordinates, entries)
 
     def identity(self, config: GradientConfig, start: Point | None) -> dict[str, Any]:
-        # The sampler decided only what the point is, and the digest covers the point.
+        # The sampler only determines the point, which the digest covers.
         fields = config.model_dump(exclude={"coordinates", "at", "sampler"}, exclude_none=True)
         return fields | ({"at": start.digest} if start else {})
 

@@ -1,9 +1,8 @@
-"""Finite-difference stencils: item 0 is x, every other item is x with one coordinate a step further.
+"""Finite-difference stencils: item 0 is x, every other item is x with one coordinate moved by a step.
 
-Without a step of its own, a difference of first order takes h = eps^(1/2) max(1, |x|) and one of second order
-eps^(1/3) max(1, |x|), with eps that of the variable's dtype: they balance the error of rounding, about eps |f| / h,
-against that of truncation, about h |f''| / 2 and h^2 |f'''| / 6 (J. Nocedal, S. J. Wright, "Numerical Optimization",
-2nd ed., section 8.1).
+By default, first-order differences use h = eps^(1/2) max(1, |x|) and second-order differences eps^(1/3) max(1, |x|),
+with the eps of the variable's dtype: these balance the rounding error, about eps |f| / h, against the truncation error,
+about h |f''| / 2 and h^2 |f'''| / 6 (J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed., section 8.1).
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from optitrip.core.point import Point
 
 @dataclass(frozen=True, eq=False)
 class Stencil(Points):
-    """x, and x with one coordinate a step further, on one side.
+    """x, and x with one coordinate moved by a step to one side.
 
     Args:
         center: x.
         coordinates: flat coordinates of x, int64; item n steps along coordinates[n - 1].
         side: 1 for x + h, -1 for x - h.
-        order: the order of the difference that the steps are for, 1 or 2.
+        order: order of accuracy of the difference, 1 or 2.
         step: h; None for the default.
     """
 
@@ -50,16 +49,16 @@ class Stencil(Points):
         return rows
 
     def stepped(self, x: Array) -> Array:
-        """Return some entries of one variable, each a step further, in the variable's dtype."""
+        """Return some entries of one variable, each moved by the step, in the variable's dtype."""
         wide = x.astype(np.float64)
         h: Array | float = self.step or 0.0
         if self.step is None:
             h = np.finfo(x.dtype).eps ** (1 / (1 + self.order)) * np.maximum(1, np.abs(wide))
-        with np.errstate(over="ignore"):  # a step out of range is reported as one that leads to no number
+        with np.errstate(over="ignore"):  # a step out of range is reported as leading to infinity
             return (wide + self.side * h).astype(x.dtype)
 
     def entries(self, coordinates: Array) -> Array:
-        """Return the stepped entries themselves at some coordinates, float64."""
+        """Return the entries at some coordinates, each moved by the step, float64."""
         found = np.empty(len(coordinates))
         for name, own, places in self.center.split(coordinates):
             found[own] = self.stepped(self.center.values[name].ravel()[places])
@@ -88,5 +87,5 @@ class Stencil(Points):
 
 
 def stepped_title(center: Point, coordinates: Array, item: int, step: str) -> str:
-    """Return the title of x, or of x with a coordinate a step further, as messages show it."""
+    """Return the title of x, or of x with one coordinate moved by a step, for messages."""
     return f"x with {center.title(int(coordinates[item - 1]))} one step {step}" if item else "x itself"

@@ -1,7 +1,7 @@
-"""Gradient by structured differences: an objective that knows its own structure gives them without cancellation.
+"""Gradient from structured differences, which an objective that knows its own structure gives without cancellation.
 
-`around(**x)` is prepared once a worker; its `deltas(coordinates, steps)` are f(x + h e_i) - f(x) for many coordinates
-at once. The quotients, their steps and their flags are those of the gradient by losses.
+`around(**x)` is called once per worker; `deltas(coordinates, steps)` of its result gives f(x + h e_i) - f(x) for many
+coordinates at once. Quotients, steps and flags are computed as for the gradient from losses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from optitrip.methods.shared import Agreement, compared
 from optitrip.runtime.tracebacks import record_of
 
 DELTA = {1: "delta_up", -1: "delta_down"}
-"""The columns of the differences, by side."""
+"""Columns of the differences, by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +32,17 @@ class Linearization:
 
     objective: Objective
     around: Any
-    """The result of the objective's `around`, or the exception that it raised."""
+    """Result of the objective's `around`, or the exception that it raised."""
     at_x: Evaluation
-    """The loss at the point, by the plain call: a block of copies of it would take longer than all deltas."""
+    """Loss at the point from the plain call: a full block of copies of the point would take longer than all deltas."""
 
 
 @dataclass(frozen=True)
 class Deltas(Gradient):
-    """The gradient by deltas, computed in whole blocks of items so that their bits do not depend on slices."""
+    """The gradient from deltas, computed in whole blocks of items so that its bits do not depend on slices."""
 
     block: int = 256
-    """Items a call; item n belongs to call n div block. The point's last block may be shorter."""
+    """Number of items per call; item n belongs to call n div block. The last block may be shorter."""
     side_columns = DELTA
 
     def digest(self) -> bytes:
@@ -56,7 +56,7 @@ class Deltas(Gradient):
         at_x = objective.evaluate_plainly(self.points.values, range(1))
         try:
             around = objective.around(self.points.point(0))
-        except (Exception, SystemExit) as error:  # recorded for each item, as any exception of the loss
+        except (Exception, SystemExit) as error:  # recorded for each item, like any exception of the loss
             around = error
         return Linearization(objective, around, at_x)
 
@@ -78,7 +78,7 @@ class Deltas(Gradient):
         return self.part(items, columns, problems)
 
     def _call(self, around: Any, wanted: range, first: int, columns: dict[str, Array], problems: Problems) -> None:
-        """Compute the whole block around the wanted items, and enter these from row wanted.start - first on."""
+        """Compute the whole block that contains the wanted items, and store these from row wanted.start - first on."""
         low = wanted.start // self.block * self.block
         block = range(max(low, 1), min(low + self.block, 1 + self.center.size))
         stepping = range(max(wanted.start, 1), wanted.stop)
@@ -98,7 +98,7 @@ class Deltas(Gradient):
             kinks = kinks.reshape(len(steps), -1).sum(axis=0)
         except (Exception, SystemExit) as error:
             reported = error if not isinstance(error, NotANumber) else TypeError(str(error))
-            # One call is for all of them, so none is known to be at fault.
+            # One call covers all of them, so the item at fault is unknown.
             problems += self.at_unknown_side([(RAISED, record_of(index, reported)) for index in stepping])
             for name in self.measured:
                 columns[name][rows] = np.nan
@@ -121,7 +121,7 @@ class Deltas(Gradient):
 
 @dataclass(frozen=True)
 class DeltasAgreement(Agreement):
-    """The first coordinates by deltas and by plain calls, which must give the same losses."""
+    """A check that deltas and plain calls give the same losses for the first coordinates."""
 
     method: Deltas = field(kw_only=True)
     fast_call = "deltas"
@@ -140,7 +140,7 @@ class DeltasAgreement(Agreement):
         objective: Objective = context.objective
         by_deltas = self.method.evaluate(context, items)
         plain = objective.evaluate_plainly(self.points.values, items)
-        # Without a step there is nothing to compare; the gradient itself flags it.
+        # Without a step there is nothing to compare; the gradient itself flags the coordinate.
         plain.losses[[record.index - items.start for record in self.method.without_step(items)]] = np.nan
         at_x = float(context.at_x.losses[0])
         delta = by_deltas.columns[DELTA[self.method.points.side]]

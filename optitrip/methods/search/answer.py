@@ -24,27 +24,25 @@ from optitrip.output.text import finite, first_failure, show, variable_rows
 from optitrip.space.variables import Candidates, arguments
 
 BEST, LOSSES, PICTURE, VERIFIED, WEIGHTS = "best.npz", "losses.parquet", "losses.png", "verified.parquet", "weights.png"
-"""The names of its files."""
+"""Names of the result files."""
 POINTS_LOG2 = 10
-"""At most 1,024 losses: as many as MLflow's chart draws at once."""
+"""Base-2 logarithm of the most losses in MLflow's chart: 1,024, as many as it draws at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The best candidate, or the best so far of a search that was stopped."""
+    """The best candidate, or the best so far if the search was stopped."""
 
     loss: float
-    """The best loss."""
     index: int
-    """The index of the best candidate."""
     candidates: Candidates
     maximize: bool = False
     named: Mapping[str, float] = field(default_factory=dict[str, float])
-    """The other numbers that the loss returned with it."""
+    """Other numbers that the loss returned for it, by name."""
 
     @property
     def x(self) -> dict[str, Any]:
-        """The best parameters by name, as the loss takes them: floats, ints, strings, read-only arrays."""
+        """Best parameters by name, as passed to the loss: floats, ints, strings, read-only arrays."""
         return arguments(self.candidates.point(self.index), 0)
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
@@ -62,23 +60,21 @@ class SearchAnswer(Best, Answer):
 
     result: SearchResult
     screening: Screening | None
-    """How candidates were chosen for verification, if they were screened; the stored losses are the surrogate's."""
+    """Verification of the best candidates, if they were screened; then the stored losses are the surrogate's."""
     report_result: ReportResult
-    """The report of the winner; empty if the objective reports nothing."""
+    """Report on the best candidate; empty if the objective offers none."""
     ended: str = ""
-    """Why the search has fewer candidates than it was asked for; empty if it has all."""
+    """Reason for an early end; empty if all candidates were evaluated."""
 
     @property
     def losses(self) -> Array:
-        """The stored losses, float64: all of the first million, then fewer; NaN where a candidate failed.
-
-        They are those of the surrogate if the search screened.
-        """
+        """Stored losses, the surrogate's if the search screened, float64: all of the first million candidates, then of
+        fewer; NaN where one failed."""
         return self.result.loss
 
     @property
     def indices(self) -> Array:
-        """The candidates of `losses`, int64."""
+        """Candidates of `losses`, int64."""
         return self.result.index
 
     @property
@@ -146,8 +142,8 @@ class SearchAnswer(Best, Answer):
         if screening and not screening.certain:
             doubt = (
                 f"the screen {screening.screen} was wrong by up to {screening.largest_error:.3g}, and the nearest "
-                f"candidate left out seems {screening.margin:.3g} behind the best: one of those may be better. To be "
-                "certain, choose another screen, or none."
+                f"unverified candidate seems only {screening.margin:.3g} worse than the best, so a better one may have "
+                "been missed. To be certain, use a more precise screen, or none."
             )
         failed = (
             first_failure(self.result.failures, self.candidates)
@@ -157,7 +153,7 @@ class SearchAnswer(Best, Answer):
         return "\n".join(filter(None, [self.ended, doubt, failed]))
 
     def picture(self) -> bytes:
-        """Draw the losses by candidate and the best so far as a PNG."""
+        """Draw the losses and the best so far by candidate, as a PNG."""
         return losses_png(self.result, f"{self.items:,} candidates")
 
     def pictures(self) -> list[Draw]:
@@ -173,7 +169,7 @@ class SearchAnswer(Best, Answer):
 
 
 class SearchProgress(Progress):
-    """Shows a search in the words of the loop that optitrip began with: attempt, loss, min loss."""
+    """Shows the fields that a hand-written search loop prints: attempt, loss, best loss."""
 
     def __init__(self, total: int, candidates: Candidates, *, maximize: bool = False) -> None:
         super().__init__(total)
@@ -198,7 +194,7 @@ class SearchProgress(Progress):
 
 
 class SearchCurve:
-    """The losses of a search, about a thousand at most however many candidates, and each new best."""
+    """Charts each new best and a sample of the losses, about a thousand at most."""
 
     def __init__(self, items: int, sign: int = 1, name: str = "loss") -> None:
         self._name = name
@@ -213,20 +209,18 @@ class SearchCurve:
         return points
 
     def retried(self, part: Part, times: Times) -> list[MetricPoint]:
-        """Return the losses of candidates that failed before.
-
-        A new best shows in the last point only: MLflow cannot withdraw points that later turn out to be wrong.
-        """
+        """Return the losses of retried candidates. A new best shows only in the last point: MLflow cannot withdraw
+        points that turn out to be wrong."""
         for loss in part.columns["low_loss"][-1:].tolist():
             self._improves(loss)
         return self._losses(part, times)
 
     def end(self, items: int, time: int) -> list[MetricPoint]:
-        """Return the last point of the best so far, so that its line reaches the last candidate."""
+        """Return a final point, so that the line of the best so far reaches the last candidate."""
         return [MetricPoint(f"{self._name}/best", self._best, items - 1, time)] if np.isfinite(self._best) else []
 
     def _improves(self, loss: float) -> bool:
-        """Return whether a loss is better than the best so far, and store it if so."""
+        """Store a loss if it is better than the best so far; return whether it was."""
         if self._sign * loss >= self._sign * self._best:
             return False
         self._best = loss
@@ -245,7 +239,7 @@ DOTS = 20_000
 
 
 def losses_png(result: SearchResult, title: str) -> bytes:
-    """Draw losses by index as dots, about `DOTS` at most, and the best so far as a line."""
+    """Draw losses by index as dots, about `DOTS` at most, with the best so far as a line."""
     finite = np.isfinite(result.loss)
     index, loss = result.index[finite], result.loss[finite]
     stride = 1 + len(index) // DOTS

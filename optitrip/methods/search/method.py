@@ -5,7 +5,7 @@
         W = draw(n)
         if loss(W) < min_loss: min_loss, min_W = loss(W), W
 
-Stored are integers and order statistics only, never sums of floats, so merging is exact in any grouping.
+Parts hold only integers and order statistics, never sums of floats, so merging is exact in any grouping.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from optitrip.space.variables import Candidates
 
 
 class SearchStopRule(StopRule):
-    """The rule of `target_loss` and `no_improvement`."""
+    """Ends a search at `target_loss`, or after `no_improvement` candidates without a new best."""
 
     def __init__(self, search: Search) -> None:
         super().__init__(search.items)
@@ -35,7 +35,7 @@ class SearchStopRule(StopRule):
         self._order = InOrder()
         self._best = float("inf")
         self._last_improvement = -1
-        """The last candidate that improved on all before it, as far as all before it are known."""
+        """Index of the last incumbent among the candidates before the first gap."""
 
     def see(self, part: Part) -> None:
         if self._target is not None:
@@ -52,26 +52,26 @@ class SearchStopRule(StopRule):
                 self._end_before(ready.items.stop, self._allowed)
 
     def _end_before(self, index: int, allowed: int) -> None:
-        """End the search if the candidates from the last improvement to before `index` are more than allowed."""
+        """End the search if more than the allowed number of candidates lie between the last improvement and `index`."""
         if index - self._last_improvement > allowed:
             self.items = min(self.items, self._last_improvement + 1 + allowed)
 
 
 def incumbents(part: Part, sign: int) -> list[tuple[int, float]]:
-    """Return the candidates that are better than all before them in the part, in order, each with sign * loss."""
+    """Return the incumbents of a part in order, each with sign * loss."""
     index, loss = part.columns["low_index"], part.columns["low_loss"]
     return list(zip(index.tolist(), (sign * loss).tolist(), strict=True))
 
 
 KEEP_ALL = 1_000_000
 KEPT, BEST = "kept_", "best_"
-"""Prefixes of columns: the numbers beside the stored losses, and everything about the best few."""
+"""Column prefixes: for extra numbers beside the stored losses, and for everything about the best few candidates."""
 CANDIDATES_AT_ONCE = 2**16
-"""The number of candidates whose losses are in memory at a time, so that long slices need no more than short ones."""
+"""Number of candidates whose losses are in memory at a time, so that long slices need no more than short ones."""
 
 
 def kept_indices(items: range, keep_all: int = KEEP_ALL) -> Array:
-    """Return the indices within `items` whose losses are stored: all below `keep_all`, then ever fewer.
+    """Return the indices within `items` whose losses are stored: all below `keep_all`, then fewer and fewer.
 
     In [2^j, 2^(j+1)) times `keep_all` they are every 2^(j+1)-th: at most keep_all (1 + log2(N / keep_all) / 2) of N
     losses, and the choice depends on the index alone.
@@ -94,15 +94,15 @@ class SearchResult:
     best_index: Array
     best_loss: Array
     incumbent_index: Array
-    """The candidates that were better than all before them, ascending; the last one is the best."""
+    """Candidates that were better than all before them, ascending; the last one is the best."""
     incumbent_loss: Array
     index: Array
     loss: Array
-    """Every stored loss, with its index; NaN where the candidate failed."""
+    """Stored losses, at the candidates `index`; NaN where one failed."""
     named: Mapping[str, Array]
-    """The other numbers of the objective by name, beside `loss`."""
+    """Other numbers that the objective returned, by name, beside `loss`."""
     best_named: Mapping[str, Array]
-    """The other numbers of the objective by name, beside `best_loss`."""
+    """Other numbers that the objective returned, by name, beside `best_loss`."""
     failures: Failures
 
 
@@ -116,11 +116,11 @@ class Search(PointMethod[Candidates]):
     keep_all: int = KEEP_ALL
     maximize: bool = False
     screen: str | None = None
-    """The surrogate whose losses these are, in words; None for the objective's own losses."""
+    """Description of the surrogate that gives the losses; None for the objective itself."""
     target_loss: float | None = None
-    """The search ends at the first candidate that is this good."""
+    """Loss at which the search ends, at the first candidate that reaches it."""
     no_improvement: int | None = None
-    """The search ends once this many candidates in a row were no better than the best before them."""
+    """Number of candidates in a row without a new best after which the search ends."""
     kind = "search"
     main = True
     retried = True
@@ -143,7 +143,7 @@ class Search(PointMethod[Candidates]):
         if not self.screen:
             return objective
         if objective.surrogate is None:
-            raise ValueError(f"{objective.name} has no surrogate, and this search screens by {self.screen}")
+            raise ValueError(f"{objective.name} has no surrogate, and this search screens with {self.screen}")
         return objective.surrogate
 
     @property
@@ -162,11 +162,8 @@ class Search(PointMethod[Candidates]):
         return merged(parts, self.merge)
 
     def part(self, evaluation: Evaluation, low: float = np.inf, worst: float = np.inf) -> Part:
-        """Return the part of one stretch, without losses that are not below the incumbent, or the worst of the best
-        few, of the stretches before it.
-
-        Merging would drop such losses; leaving them out here avoids sorting nearly all of a long slice.
-        """
+        """Return the part of one stretch, leaving out losses that cannot beat the incumbent, or enter the best few, of
+        the stretches before it: merging would drop them, and sorting nearly all of a long slice is avoided."""
         items, failures = evaluation.items, evaluation.failures
         key = self.sign * evaluation.losses
         if failures.count:
@@ -187,9 +184,9 @@ class Search(PointMethod[Candidates]):
         return Part(items, columns, failures)
 
     def merge(self, *parts: Part) -> Part:
-        sides = [part.columns for part in parts]
-        best = without_prefix(joined(sides, BEST + "loss", BEST), BEST)
-        return joined_part(parts, {**joined(sides, "loss", KEPT), **self._incumbents(sides), **self._best(best)})
+        tables = [part.columns for part in parts]
+        best = without_prefix(joined(tables, BEST + "loss", BEST), BEST)
+        return joined_part(parts, {**joined(tables, "loss", KEPT), **self._incumbents(tables), **self._best(best)})
 
     def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
         """Return the whole with the losses of retried items in their places.
@@ -197,14 +194,14 @@ class Search(PointMethod[Candidates]):
         A candidate that failed was neither among the best nor an incumbent, so those of all parts are joined in order
         of index; incumbents that no longer improve on all before them are dropped.
         """
-        sides = [whole.columns, *(part.columns for part in retried)]
+        tables = [whole.columns, *(part.columns for part in retried)]
         kept = kept_indices(whole.items, self.keep_all)
         places = [slice(*np.searchsorted(kept, [part.items.start, part.items.stop])) for part in retried]
-        columns = overwritten(sides, len(kept), places, "loss", KEPT)
-        best = joined(sides, BEST + "loss", BEST)
+        columns = overwritten(tables, len(kept), places, "loss", KEPT)
+        best = joined(tables, BEST + "loss", BEST)
         order = np.argsort(best[BEST + "index"], kind="stable")
         best = without_prefix({name: column[order] for name, column in best.items()}, BEST)
-        columns |= {**self._incumbents(sides), **self._best(best)}
+        columns |= {**self._incumbents(tables), **self._best(best)}
         return Part(whole.items, columns, failures_replaced(whole, retried))
 
     def result(self, whole: Part) -> SearchResult:
@@ -225,7 +222,7 @@ class Search(PointMethod[Candidates]):
         )
 
     def why_ended(self, result: SearchResult) -> str:
-        """Return why a search has fewer candidates than it was asked for; empty if it has all."""
+        """Return why the search ended early; empty if it did not."""
         if result.items == self.items:
             return ""
         best = int(result.best_index[0])
@@ -233,15 +230,15 @@ class Search(PointMethod[Candidates]):
             return f"candidate {best:,} met the target of {self.target_loss:g}: the search ends there"
         return f"no improvement in {self.no_improvement:,} candidates: the search ends at {result.items:,}"
 
-    def _incumbents(self, sides: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-        index, loss = (np.concatenate([side[name] for side in sides]) for name in ("low_index", "low_loss"))
+    def _incumbents(self, tables: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        index, loss = (np.concatenate([table[name] for table in tables]) for name in ("low_index", "low_loss"))
         order = np.argsort(index, kind="stable")
         index, loss = index[order], loss[order]
         places = improvements(self.sign * loss)
         return {"low_index": index[places], "low_loss": loss[places]}
 
     def _best(self, columns: dict[str, Array]) -> dict[str, Array]:
-        """Return the best few of finite losses in order of index; a stable sort leaves ties to the lower index."""
+        """Return the best few, from columns in order of index: a stable sort gives ties to the lower index."""
         key = self.sign * columns["loss"]
         rows = np.arange(len(key))
         if len(key) > 4 * self.best:
@@ -251,7 +248,7 @@ class Search(PointMethod[Candidates]):
 
 
 def improvements(losses: Array) -> Array:
-    """Return the places where a loss is below all before it."""
+    """Return the positions of losses that are below all before them."""
     if not len(losses):
         return np.empty(0, np.int64)
     before = np.minimum.accumulate(losses)[:-1]

@@ -1,7 +1,7 @@
-"""A search in two stages: every candidate by a cheaper surrogate, then the best ones by the objective itself.
+"""A search in two stages: a cheaper surrogate evaluates every candidate, then the objective itself verifies the best.
 
-The answer is from the objective's own losses. It is that of a search without screening unless the surrogate was wrong
-about a candidate left out by more than `CERTAINTY` times its largest error about any that was verified.
+The answer uses the objective's own losses. It is the same as without screening, unless the surrogate's error for a
+candidate that was not verified exceeds `CERTAINTY` times its largest error for any that was.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from optitrip.methods.shared import PointMethod, no_answer
 from optitrip.space.variables import Candidates
 
 FIRST, SAMPLED = 64, 32
-"""The numbers of candidates verified at first: the best by the surrogate, and a sample it did not choose, which shows
-how far it is off in general: the best are too often those that it overrates."""
-REACH = 4_096
-"""The number of best candidates that are stored by the surrogate; no more can be verified."""
+"""Numbers of candidates verified in the first round: those the surrogate ranks best, and a sample chosen independently
+of it, which shows its typical error: its best ones are too often those that it overrates."""
+MOST_VERIFIED = 4_096
+"""Number of best candidates stored from the screening stage; no more can be verified."""
 CERTAINTY = 2.0
-"""A candidate is left out only if the surrogate's error about it would have to be this many times its largest error."""
+"""Safety factor: a candidate is skipped only if it could not win unless the surrogate's error for it exceeded this
+many times the largest known one."""
 
 
 @dataclass(frozen=True)
 class Verification(PointMethod[Candidates]):
-    """The losses of the candidates `indices`; its result is the part that covers them."""
+    """Evaluates the candidates `indices` with the objective itself; the result is the whole part."""
 
     points: Candidates
     indices: tuple[int, ...]
@@ -61,31 +62,31 @@ class Verification(PointMethod[Candidates]):
 
 @dataclass(frozen=True, eq=False)
 class Screening:
-    """The candidates verified so far, in order of index, and how wrong the surrogate was about them."""
+    """The candidates verified so far, in order of index, and the surrogate's errors for them."""
 
     screen: str
-    """The surrogate, in words."""
+    """Description of the surrogate."""
     sign: int
     """+1 to minimise, -1 to maximise."""
     index: Array
-    """The candidates that were verified, int64, ascending."""
+    """Indices of the verified candidates, int64, ascending."""
     screened: Array
-    """Their losses by the surrogate."""
+    """Surrogate losses of these candidates."""
     loss: Array
-    """Their losses by the objective itself; NaN where one failed."""
+    """Losses of these candidates by the objective itself; NaN where one failed."""
     named: Mapping[str, Array]
-    """The other numbers of the objective by name, beside `loss`."""
+    """Other numbers that the objective returned, by name, beside `loss`."""
     failures: Failures
     offset: float
-    """The median error of the surrogate over the sample."""
+    """Median error of the surrogate over the sample."""
     margin: float = np.inf
-    """The distance by which the nearest candidate left out seems to be behind the best; infinite if none was."""
+    """Estimated loss gap between the best candidate and the nearest unverified one; infinite if all were verified."""
 
     @classmethod
     def of(
         cls, search: Search, rounds: list[tuple[Verification, Part]], losses: Mapping[int, float], sample: Array
     ) -> Screening:
-        """Make the screening from some rounds of verification, the losses by the surrogate, and the sample."""
+        """Combine rounds of verification, the surrogate's losses and the indices of the sample."""
         index = np.array([n for method, _ in rounds for n in method.indices], np.int64)
         order = np.argsort(index)
         numbers = joined([part.columns for _, part in rounds], "loss", "")
@@ -109,27 +110,27 @@ class Screening:
 
     @property
     def largest_error(self) -> float:
-        """The largest error of the surrogate beside the offset."""
+        """Largest error of the surrogate after subtracting the offset."""
         errors = np.abs(self.screened - self.offset - self.loss)[self.finite]
         return float(errors.max()) if len(errors) else np.inf
 
     @property
     def bound(self) -> float:
-        """The largest error that the surrogate is trusted not to exceed."""
+        """Error that the surrogate is trusted not to exceed."""
         return CERTAINTY * self.largest_error
 
     @property
     def certain(self) -> bool:
-        """True if the margin is more than such errors account for."""
+        """True if no error within the bound could change the answer."""
         return self.margin > self.bound
 
     def margin_of(self, screened: float) -> float:
-        """Return how far a candidate of this screened loss seems to be behind the best."""
+        """Return the estimated loss gap between the best and a candidate with this screened loss."""
         best = (self.sign * self.loss[self.finite]).min() if self.finite.any() else np.inf
         return float(self.sign * (screened - self.offset) - best)
 
     def result(self, found: SearchResult, best: int) -> SearchResult:
-        """Return the result of the search with the best by the objective itself."""
+        """Return the search's result with the best by the objective in place of the best by the surrogate."""
         key = np.where(self.finite, self.sign * self.loss, np.inf)
         order = np.argsort(key, kind="stable")[: min(best, int(self.finite.sum()))]
         incumbents = np.flatnonzero(self.finite)[improvements(key[self.finite])]
@@ -144,9 +145,9 @@ class Screening:
 
 
 def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Screening]]:
-    """Screen, verify, and verify more until no candidate that is left out could be the best. Raises NoAnswer if no
-    screened loss, or no verified one, is finite."""
-    found: SearchResult = yield replace(method, best=max(method.best, REACH))
+    """Screen, then verify until no unverified candidate could be the best. Raises NoAnswer if no screened loss, or no
+    verified one, is finite."""
+    found: SearchResult = yield replace(method, best=max(method.best, MOST_VERIFIED))
     if not len(found.best_index):
         reason = f"none of the {found.items:,} candidates has a finite screened loss"
         raise no_answer(reason, found.failures, method)

@@ -31,17 +31,14 @@ class SearchConfig(Table):
     candidates: Annotated[int, Field(ge=1, le=2**53)]
     best: Annotated[int, Field(ge=1, le=10_000)] = 10
     screen: Annotated[str, Field(min_length=1)] | None = None
-    """The word of the surrogate by which every candidate is screened; the best ones are verified by the objective."""
+    """Name of the surrogate that screens every candidate; the objective verifies the best ones."""
     device: Literal["cpu", "cuda"] | None = None
-    """The device on which the surrogate is evaluated."""
+    """Device that evaluates the surrogate."""
 
 
 def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True) -> Route:
-    """Yield the stages of a search, with screening or without; return the answer.
-
-    With `agree` batches and plain calls must give the same losses, which a loss that is not deterministic never does.
-    Raises NoAnswer if they do not, or no loss is finite.
-    """
+    """Yield the stages of a search, with or without screening; return the answer. Raises NoAnswer if no loss is finite,
+    or if `agree` is set (not for random losses, which never do) and batches and plain calls give different losses."""
     if capabilities.losses and agree:
         yield from check_agreement(Agreement(method.points, min(2, method.items)))
     screening, report = None, ReportResult()
@@ -67,8 +64,6 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
 
 
 class SearchSpec(MethodSpec[SearchConfig]):
-    """The descriptor of searches."""
-
     word, unit, config = "search", "candidates", SearchConfig
     point_file = BEST
     ends_early = True
@@ -76,10 +71,15 @@ class SearchSpec(MethodSpec[SearchConfig]):
 
     def check(self, config: SearchConfig, space: Space, stop: StopTable) -> None:
         if config.device and not config.screen:
-            raise Invalid(("method", "device"), 'is that of a screen; wanted a line screen = "...", or no device')
+            raise Invalid(
+                ("method", "device"), 'only applies to screening; add a line screen = "...", or remove this one'
+            )
         for key in ("target_loss", "no_improvement"):
             if config.screen and getattr(stop, key) is not None:
-                raise Invalid(("stop", key), "would be met by screened losses; wanted no screen, or no such line")
+                raise Invalid(
+                    ("stop", key),
+                    "would apply to the surrogate's losses; remove this line, or the screen",
+                )
 
     def surrogate(self, config: SearchConfig) -> SurrogateChoice | None:
         return SurrogateChoice(config.screen, config.device) if config.screen else None

@@ -487,7 +487,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a sampler that draws nothing": (
         sweeping(table("examples:scalar", {"use": "gradient", "sampler": "halton", "at": {"fill": 0}})),
-        r"^method\.sampler: draws the candidate of .*; wanted no sampler, or a candidate$",
+        r"^method\.sampler: only applies to .*; remove this line, or give a candidate$",
     ),
     "a missing table": (sweeping({"space": ONE}), "^objective: is missing; wanted a table"),
     "a module": (sweeping(table("not_there:f", SEARCH)), "there is no module 'not_there'"),

@@ -340,7 +340,7 @@ def test_a_step_out_of_range_is_reported_as_such() -> None:
     """It is neither evaluated at infinity without a message, nor called too small."""
     found = result(lambda x: float(x[1]), at([1.7e308, 1.0]), "forward", 1e308)
     assert found.flags["x"].tolist() == [WITHOUT_STEP, 0]
-    assert "a step further it is inf; wanted another step" in found.failures.records["no step"][0].message
+    assert "after the step it is inf; wanted another step" in found.failures.records["no step"][0].message
 
 
 def test_x_is_evaluated_once() -> None:

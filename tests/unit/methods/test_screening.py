@@ -120,11 +120,11 @@ def test_few_candidates_are_all_verified() -> None:
 
 def test_it_says_so_if_one_that_was_left_out_may_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where errors are as large as the losses differ and no more can be verified, the answer is not certain."""
-    monkeypatch.setattr(screening, "REACH", 100)
+    monkeypatch.setattr(screening, "MOST_VERIFIED", 100)
     found = search(Bowl(5.0), screen="wrong")
     assert found.screening is not None
     assert not found.screening.certain
-    assert "one of those may be better" in found.message()
+    assert "a better one may have been missed" in found.message()
     assert not search(Bowl(0.0), screen="wrong").message()
 
 
@@ -246,7 +246,7 @@ use = "none"
     [
         ('screen = "low-rank"', r"screened.toml:11.*no screen 'low-rank'; did you mean low_rank"),
         ('screen = "low_rank"\ndevice = "cuda"', "screened.toml:11.*runs on the CPU"),
-        ('device = "cuda"', "screened.toml:11.*is that of a screen"),
+        ('device = "cuda"', "screened.toml:11.*only applies to screening"),
     ],
 )
 def test_a_wrong_screen_is_refused_at_its_line(tmp_path: Path, method: str, said: str) -> None:

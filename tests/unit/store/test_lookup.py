@@ -147,9 +147,9 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "none": ("{ }", ["there.toml:10: method.at: wanted exactly one of candidate, best_of", "found none"]),
     "a sampler": (
         '{ fill = 0 }\nsampler = "halton"',
-        ["there.toml:11: method.sampler: draws the candidate of at = { candidate = ... }", "wanted no sampler, or a"],
+        ["there.toml:11: method.sampler: only applies to at = { candidate = ... }", "remove this line, or give"],
     ),
-    "the usual sampler": ('{ fill = 0 }\nsampler = "random"', ["there.toml:11: method.sampler: draws the candidate"]),
+    "the usual sampler": ('{ fill = 0 }\nsampler = "random"', ["there.toml:11: method.sampler: only applies"]),
     "two": ("{ fill = 0, candidate = 3 }", ["method.at: wanted exactly one", "found candidate and fill"]),
     "unknown": ("{ fil = 0 }", ["there.toml:10: method.at.fil: unknown key; did you mean fill?"]),
     "no number": ('{ fill = "x" }', ["there.toml:10: method.at.fill: was 'x', wanted"]),
