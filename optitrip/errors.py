@@ -1,4 +1,4 @@
-"""The exceptions of optitrip. Each carries the sweep's outcome, if it had started: best so far, failures, notices."""
+"""The exceptions of optitrip. Those that reach the user carry the outcome of a sweep that had started, to report it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ class OptitripError(Exception):
     """Base of all errors that optitrip raises on purpose."""
 
     outcome: Outcome | None = None
-    """Outcome of the sweep up to then; None if it had not started."""
+    """Outcome of the sweep so far: best result, failures, notices; None if the sweep had not started."""
 
 
 class InputError(OptitripError):
-    """Wrong input: an argument, a sweep file, the loss that it names.
-
-    The message says what it was, what was wanted and what to do, with file:line for sweep files.
-    """
+    """Wrong input: an argument, a sweep file, or the loss that the file names; messages about files have file:line."""
 
 
 class StateError(OptitripError):
-    """Stored state that cannot be used: locked, damaged, of another sweep, or of a loss that has changed since."""
+    """Stored state that cannot be used: locked, damaged, from another sweep, or from a loss that has changed since."""
 
 
 class NoAnswer(OptitripError):
-    """A sweep that cannot have an answer, e.g. because nothing it evaluated is finite."""
+    """A sweep that cannot have an answer, e.g. because no loss was finite."""
 
     def __init__(self, message: str, failures: Failures | None = None, points: Any = None) -> None:
         super().__init__(message)
@@ -52,7 +49,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class ShardDone(Exception):
-    """Raised when one shard's items are evaluated; the next stages need the other shards."""
+    """Raised internally when one shard's items are evaluated; the next stages need the other shards."""
 
     def __init__(self, items: range) -> None:
         super().__init__(items)
@@ -60,7 +57,7 @@ class ShardDone(Exception):
 
 
 class Invalid(ValueError):
-    """A wrong value inside a sweep file, with the path of its key."""
+    """A wrong value in a sweep file, and the path of its key; reported to the user as an InputError."""
 
     def __init__(self, path: tuple[str | int, ...], message: str) -> None:
         super().__init__(message)

@@ -12,34 +12,34 @@ Array = NDArray[Any]
 
 
 def without_prefix(columns: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """Return the columns whose names begin with a prefix, under the rest of their names."""
+    """Return the columns whose names begin with a prefix, with the prefix removed from the names."""
     return {name.removeprefix(prefix): column for name, column in columns.items() if name.startswith(prefix)}
 
 
-def joined(sides: Sequence[Mapping[str, Array]], always: str, prefix: str) -> dict[str, Array]:
-    """Concatenate the column `always`, which all of successive parts have, and those that begin with a prefix.
+def joined(parts: Sequence[Mapping[str, Array]], common: str, prefix: str) -> dict[str, Array]:
+    """Concatenate the columns of adjacent parts: `common`, which every part has, and those that begin with a prefix.
 
-    A column that one part lacks, because everything in it failed, is NaN there.
+    If a part lacks a column because all its items failed, the entries for that part are NaN.
     """
-    names = {name for side in sides for name in side if name.startswith(prefix) and name != always}
+    names = {name for part in parts for name in part if name.startswith(prefix) and name != common}
     return {
-        name: np.concatenate([side[name] if name in side else np.full(len(side[always]), np.nan) for side in sides])
-        for name in [always, *sorted(names)]
+        name: np.concatenate([part[name] if name in part else np.full(len(part[common]), np.nan) for part in parts])
+        for name in [common, *sorted(names)]
     }
 
 
 def overwritten(
-    sides: Sequence[Mapping[str, Array]], length: int, places: Sequence[slice], always: str, prefix: str
+    parts: Sequence[Mapping[str, Array]], length: int, places: Sequence[slice], common: str, prefix: str
 ) -> dict[str, Array]:
-    """Copy the columns of a whole, the first of `sides`, that `joined` would choose; write later parts into places.
+    """Copy the columns of the first part that `joined` would select, and overwrite each place with a later part.
 
-    A column that the whole or a later part lacks is NaN there.
+    Entries that a part has no column for are NaN.
     """
-    whole, *later = sides
+    whole, *later = parts
     result: dict[str, Array] = {}
-    for name in {name for side in sides for name in side if name == always or name.startswith(prefix)}:
+    for name in {name for part in parts for name in part if name == common or name.startswith(prefix)}:
         column = whole.get(name, np.full(length, np.nan))
-        column = column.astype(np.float64) if any(name not in side for side in sides) else column.copy()
+        column = column.astype(np.float64) if any(name not in part for part in parts) else column.copy()
         for place, columns in zip(places, later, strict=True):
             column[place] = columns.get(name, np.nan)
         result[name] = column

@@ -1,4 +1,4 @@
-"""Nested tables flattened and compared, and known words that resemble an unknown one."""
+"""Flattening and comparing nested tables, and suggestions for unknown words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return what changed from one nested table to another, as lines like `seed: 0 -> 1`."""
+    """Return the changes from one nested table to another, as lines like `seed: 0 -> 1`."""
     before, after = flat(old), flat(new)
     return [
         f"{key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}"

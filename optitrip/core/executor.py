@@ -22,15 +22,15 @@ class Done:
     worker: str
     """Name of its slot."""
     output: str = ""
-    """Output of the loss, where it does not reach the terminal by itself."""
+    """Text that the loss printed, if it does not reach the terminal by itself."""
     memory: int | None = None
-    """Peak resident memory of the worker so far, in bytes, if the worker is a process of its own."""
+    """Peak resident memory of the worker so far, in bytes; None if it shares the driver's process."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A slice that was not evaluated: its worker died, or was killed because the slice exceeded the time limit; the
-    slice was lost before it started; or preparing its stage raised."""
+    """A slice that was not evaluated: its worker died, or was killed at the time limit; the slice was lost before it
+    started; or preparing its stage raised."""
 
     ticket: int
     kind: Literal["died", "timed out", "lost", "setup error"]
@@ -51,7 +51,7 @@ class Executor(Protocol):
         """Send a method to the workers, once."""
 
     def set_time_limit(self, seconds: float | None) -> bool:
-        """Kill any worker whose slice takes longer from now on; return whether this executor can do that."""
+        """Kill any worker whose slice takes longer from now on; return False if this executor cannot."""
 
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         """Queue a slice at a slot; the slices of one slot run in order of submission."""

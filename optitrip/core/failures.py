@@ -20,7 +20,7 @@ so small that x + h equals x; the death of every worker that tried; more time th
 
 @dataclass(frozen=True)
 class Record:
-    """One failure in full, in the objective's own words."""
+    """One failure in full, with the message and traceback that the objective raised."""
 
     index: int
     type: str
@@ -30,12 +30,12 @@ class Record:
     """Number of the item's point that failed; None where it is unknown, e.g. because the worker died."""
 
     def fields(self) -> dict[str, Any]:
-        """Return the record as a table, without the side if it is 0, as it mostly is."""
+        """Return the record as a table; the usual side, 0, is omitted."""
         return {name: value for name, value in vars(self).items() if name != "side" or value != 0}
 
 
 Problems = list[tuple[str, Record]]
-"""Failures met during an evaluation, each with its kind."""
+"""Failures during an evaluation, each with its kind."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Failures:
         return sum(max(0, overlap) for overlap in overlaps) == len(items)
 
     def then(self, *later: Failures) -> Failures:
-        """Join these failures with others of ever higher indices."""
+        """Join these failures with later ones, given in ascending order of indices."""
         runs, records = Runs(list), defaultdict[str, list[Record]](list)
         for failures in (self, *later):
             for kind, (first, *rest) in failures.runs.items():
@@ -84,8 +84,8 @@ class Failures:
     def replaced(self, ranges: Sequence[range], later: Failures) -> Failures:
         """Return these failures with those inside `ranges`, disjoint and ascending, replaced by a later attempt's.
 
-        All ranges are taken at once, since each call looks at every run. Records that were dropped beyond the first ten
-        are not recovered.
+        All ranges are passed in one call, since each call scans every run. Records dropped beyond the first ten are not
+        recovered.
         """
         runs = Runs(list)
         for kind in {*self.runs, *later.runs}:
@@ -116,11 +116,11 @@ class Failures:
 
 NONE = Failures()
 NO_FAILURES = b'{"records":{},"runs":{}}'
-"""NONE as bytes. Most parts have no failures; parsing their JSON would take half the time of reading a long journal."""
+"""NONE as JSON. Most parts have no failures; parsing their JSON would be half the time of reading a long journal."""
 
 
 def outside(runs: Iterable[tuple[int, int]], ranges: Sequence[range]) -> Iterator[tuple[int, int]]:
-    """Yield the pieces of runs that lie outside some ranges; both are disjoint and ascending."""
+    """Yield the pieces of the runs that lie outside the ranges; runs and ranges are disjoint and ascending."""
     first = 0
     for lo, hi in runs:
         while first < len(ranges) and ranges[first].stop <= lo:
@@ -136,7 +136,7 @@ def outside(runs: Iterable[tuple[int, int]], ranges: Sequence[range]) -> Iterato
 
 
 def append_run(runs: list[tuple[int, int]], lo: int, hi: int) -> None:
-    """Append a run to ascending ones, or extend the last of them if it is adjacent."""
+    """Append a run to ascending runs; extend the last one if it is adjacent."""
     if runs and runs[-1][1] == lo:
         runs[-1] = (runs[-1][0], hi)
     else:
@@ -144,7 +144,6 @@ def append_run(runs: list[tuple[int, int]], lo: int, hi: int) -> None:
 
 
 def first_records(records: Iterable[tuple[str, Record]]) -> dict[str, tuple[Record, ...]]:
-    """Return the records of the ten lowest indices of each kind."""
     by_kind = defaultdict[str, list[Record]](list)
     for kind, record in sorted(records, key=lambda pair: pair[1].index):
         by_kind[kind].append(record)
@@ -152,5 +151,5 @@ def first_records(records: Iterable[tuple[str, Record]]) -> dict[str, tuple[Reco
 
 
 def sorted_tuples(by_kind: Mapping[str, Iterable[T]]) -> dict[str, tuple[T, ...]]:
-    """Return the entries in the order of kinds, not in that of their arrival."""
+    """Return the entries sorted by kind, whatever the order of arrival."""
     return {kind: tuple(by_kind[kind]) for kind in sorted(by_kind)}

@@ -22,7 +22,7 @@ AT_ONCE = 256
 
 
 class Items(Protocol):
-    """Items one by one, for messages and for evaluating one again. An item has one point or several: its sides."""
+    """Access to single items, for messages and re-evaluation. An item has one or more points, called its sides."""
 
     def sides(self, item: int) -> int:
         """Return the number of points of an item; they are numbered from 0."""
@@ -35,7 +35,7 @@ class Items(Protocol):
 
 
 class Points(Items, Protocol):
-    """Points to be evaluated, one per item; frozen, pure and small, since they travel."""
+    """Points to be evaluated, one per item; frozen, pure, and small because they are sent to the workers."""
 
     def sides(self, item: int) -> int:
         return 1
@@ -47,18 +47,18 @@ class Points(Items, Protocol):
         """Return read-only values by name, each of shape (len(items), *shape of the variable)."""
 
     def describe(self) -> dict[str, Any]:
-        """Return all that the points depend on, for digests."""
+        """Return everything that the points depend on, for digests."""
 
 
 class StopRule:
-    """Sees the parts of a stage, in any order, and decides how many of its items are needed: here, all of them."""
+    """Sees the parts of a stage, in any order, and decides how many items are needed: in this class, all."""
 
     def __init__(self, items: int) -> None:
         self.items = items
-        """Number of items needed as far as is known; it never rises."""
+        """Number of items needed according to the parts seen so far; it never rises."""
 
     def see(self, part: Part) -> None:
-        """Update the rule by a part."""
+        """Update the rule with a part."""
 
 
 class Method(Items, Protocol):
@@ -77,7 +77,7 @@ class Method(Items, Protocol):
 
     @property
     def main(self) -> bool:
-        """True for the stage that the sweep is for: it has the live line, shards, early ends and spot checks."""
+        """True if the stage is the purpose of the sweep: it has the live line, shards, early ends and spot checks."""
 
     @property
     def retried(self) -> bool:
@@ -85,7 +85,7 @@ class Method(Items, Protocol):
 
     @property
     def required_prefix(self) -> int:
-        """Number of first items that must not all fail, else the stage has no answer and ends; 0 if any may fail."""
+        """Number of leading items; if all of them fail, the stage ends without an answer. 0 if any items may fail."""
 
     @property
     def block(self) -> int:
@@ -93,13 +93,13 @@ class Method(Items, Protocol):
 
     @property
     def preparation(self) -> bytes:
-        """All that `prepare` depends on: methods with equal values share a context. Empty if it makes none."""
+        """Everything that `prepare` depends on: methods with equal values share a context. Empty if there is none."""
 
     def stop_rule(self) -> StopRule:
         """Make the rule by which the stage may end before its last item."""
 
     def digest(self) -> bytes:
-        """Return a digest of everything in the method but `items`: parts with equal digests belong together."""
+        """Return a digest of everything in the method except `items`: parts with equal digests belong together."""
 
     def prepare(self, objective: Objective) -> Any:
         """Make the context for `evaluate`, once per worker and `preparation`."""
@@ -111,13 +111,13 @@ class Method(Items, Protocol):
         """Make the part of items that no worker could evaluate, each with its problem."""
 
     def merge(self, *parts: Part) -> Part:
-        """Join parts, each adjacent to the one before it.
+        """Join adjacent parts.
 
-        The result depends only on their columns joined end to end, so one part with such columns may stand for them.
+        The result depends only on their concatenated columns, so one part with these columns can replace them.
         """
 
     def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
-        """Return the whole with items that failed in it replaced by those of later parts, disjoint and ascending."""
+        """Return the whole with its failed items replaced by those of later parts, which are disjoint and ascending."""
 
     def result(self, whole: Part) -> Any:
         """Return the result of the stage from the part that covers all items."""
@@ -126,19 +126,18 @@ class Method(Items, Protocol):
 Route = Generator[Method, Any, Any]
 """A generator that yields the methods of a sweep's stages, is sent their results, and returns the sweep's answer.
 
-It is pure: it depends on the sweep, on what the objective offers and on the results alone, so that resuming can replay
-it with the journal's results.
+It is pure: it depends only on the sweep, the capabilities of the objective and the results, so resuming can replay it
+with the journal's results.
 """
 
 
 def merged(parts: list[Part], merge: Callable[..., Part]) -> Part:
-    """Merge all parts, in groups: merging one by one would copy the first columns once per part."""
+    """Merge all parts in groups: merging one at a time would copy the first columns once per part."""
     while len(parts) > 1:
         parts = [merge(*parts[first : first + AT_ONCE]) for first in range(0, len(parts), AT_ONCE)]
     return parts[0]
 
 
 def digest_of(kind: str, fields: dict[str, Any]) -> bytes:
-    """Return the digest of a method, from canonical JSON."""
     text = json.dumps([kind, fields], sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -1,4 +1,8 @@
-"""Notices: warnings and messages for the user, in the logger `optitrip`, on stderr, in `--json` and in MLflow."""
+"""Notices: warnings and messages for the user.
+
+All go to the logger `optitrip`, which commands show on stderr; all but `loss-output`, the text that the loss printed,
+to `--json`; warnings also to the description of the MLflow run when it ends.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ Code = Literal[
     "stored-result",
     "worker-refused",
 ]
-"""All codes. Programs and tests rely on them: the text of a notice may be reworded, its code may not."""
+"""Codes of all notices. Programs and tests rely on them: a text may be reworded, a code must not change."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Notice:
     """One message; `--json` prints its fields."""
 
     level: Literal["info", "warning"]
-    """Severity: a warning reports something that the user may have to act on, an info what optitrip does."""
+    """Severity: a warning may require the user to act; an info reports what optitrip does."""
     code: Code
     text: str
 

@@ -1,4 +1,4 @@
-"""Observers of a running sweep, e.g. the terminal and MLflow. They see only what the journal already contains."""
+"""Observers of a running sweep, e.g. the terminal and MLflow. They see a part only once the journal contains it."""
 
 from __future__ import annotations
 
@@ -25,28 +25,26 @@ class Times(NamedTuple):
 
 
 Written = tuple[Part, Times]
-"""A part and the times of its rows; a part of an earlier run may be merged from many rows."""
+"""A part and the times of its rows; a part from an earlier run may be merged from many rows."""
 
 
 class Observer:
     """Base class with empty methods. Observers must not raise: a sweep must not fail because of one."""
 
     def stage(self, method: Method) -> None:
-        """Note that a stage starts; the parts that are in the journal already follow."""
+        """Receive the start of a stage; the parts already in the journal follow."""
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
-        """Note parts that are in the journal: new ones in any order, those of an earlier run in order of items."""
+        """Receive parts that are in the journal: new ones in any order, those from an earlier run in order of items."""
 
     def retried(self, part: Part, times: Times) -> None:
-        """Note a later attempt at items that failed; it replaces their earlier outcome."""
+        """Receive a later attempt at failed items; it replaces their earlier outcome."""
 
     def notice(self, notice: Notice) -> None:
-        """Note a message for the user."""
+        """Receive a message for the user; it may arrive before the journal contains the event that it reports."""
 
 
 class Observers(Observer):
-    """Several observers as one."""
-
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
@@ -68,7 +66,7 @@ class Observers(Observer):
 
 
 class InOrder:
-    """Buffers parts until all before them have arrived, so that figures do not depend on the order of arrival."""
+    """Buffers parts until all earlier ones have arrived, so that charts do not depend on the order of arrival."""
 
     def __init__(self) -> None:
         self._next, self._waiting = 0, dict[int, Written]()

@@ -69,6 +69,6 @@ def adjacent(*parts: Part) -> range:
 
 
 def failures_replaced(whole: Part, retried: Sequence[Part]) -> Failures:
-    """Return the failures of a part with those of the items that were retried replaced."""
+    """Return the failures of a part, with those of retried items replaced."""
     later = Failures().then(*(part.failures for part in retried))
     return whole.failures.replaced([part.items for part in retried], later)

@@ -1,4 +1,4 @@
-"""A point of which some variables can be varied, one scalar entry, i.e. coordinate, at a time."""
+"""A point, some of whose variables are varied one coordinate (scalar entry) at a time."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ class Point:
         return int(self.starts[-1])
 
     def split(self, coordinates: Array) -> list[tuple[str, Array, Array]]:
-        """Return for each varied variable its name, which rows of `coordinates` are its own, and their places in it."""
+        """Return for each varied variable its name, its rows of `coordinates`, and their places in the variable."""
         owner = np.searchsorted(self.starts, coordinates, side="right") - 1
         rows_of = [np.flatnonzero(owner == number) for number in range(len(self.varied))]
         firsts = zip(self.varied, rows_of, self.starts[:-1], strict=True)
         return [(name, rows, coordinates[rows] - first) for name, rows, first in firsts]
 
     def entries(self, coordinates: Array) -> Array:
-        """Return the values at these coordinates, float64."""
         entries = np.empty(len(coordinates))
         for name, rows, places in self.split(coordinates):
             entries[rows] = self.values[name].ravel()[places]

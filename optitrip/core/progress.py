@@ -16,7 +16,7 @@ from optitrip.core.part import Part
 
 
 class MetricPoint(NamedTuple):
-    """One point of a metric's chart. MLflow stores a point once however often it is sent: its time is the journal's."""
+    """One point of a metric's chart. Its time comes from the journal, so that MLflow stores a point sent twice once."""
 
     key: str
     value: float
@@ -27,20 +27,20 @@ class MetricPoint(NamedTuple):
 
 
 class Curve(Protocol):
-    """Makes the points of a chart from the parts of a stage, in order of items; depends on these parts alone."""
+    """Makes the points of a chart from the parts of a stage, in order of items, and from nothing else."""
 
     def points(self, part: Part, times: Times) -> list[MetricPoint]:
         """Return the points of the next part."""
 
     def retried(self, part: Part, times: Times) -> list[MetricPoint]:
-        """Return the points of items that failed before."""
+        """Return the points of retried items."""
 
     def end(self, items: int, time: int) -> list[MetricPoint]:
         """Return the last points of lines that extend to the last item."""
 
 
 class Partial(Protocol):
-    """The best so far of a sweep that was stopped, or the answer of a finished one."""
+    """The best result so far of a stopped sweep, or the answer of a finished one."""
 
     @abstractmethod
     def fields(self, folder: Path | None) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Progress(Observer):
 
     def __init__(self, total: int) -> None:
         self.total, self.done, self.new = total, 0, 0
-        """Numbers of items in the sweep's unit: asked for, in the journal, and evaluated by this run."""
+        """Numbers of items in the sweep's unit: requested, in the journal, and evaluated by this run."""
         self.is_main = False
         """True during a main stage."""
 
@@ -80,7 +80,7 @@ class Progress(Observer):
         return len(items)
 
     def see(self, part: Part) -> None:
-        """Update the best and latest values by a part of a main stage; parts come in any order."""
+        """Update the best and latest values with a part of a main stage; parts arrive in any order."""
 
     def words(self) -> str:
         """Return the text of the live line, without the rate."""

@@ -1,4 +1,4 @@
-"""The base of all tables of a sweep file, which pydantic reads, and the types that several of them share."""
+"""The base class of all tables in a sweep file, which pydantic validates, and types and tables that several share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database of a journal: its tables and checksums; opens it, checks it, and rebuilds it from its intact rows."""
+"""The database of a journal: tables and checksums; opening, checking, and rebuilding from intact rows."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ PRAGMA user_version={VERSION};
 INSERT = "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 NUMBERS = struct.Struct("<7q")
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""Exceptions that reading a damaged file raises; the second where a message of SQLite's holds a damaged name."""
+"""Exceptions raised by reading a damaged file; the second if SQLite's error message quotes a damaged name."""
 CHECK_STRUCTURE = "PRAGMA integrity_check(1)"
 LARGE = 2**24
-"""Size of a file, in bytes, above which a second thread checks faster."""
+"""File size, in bytes, above which checking in a second thread is faster."""
 
 
 def open_database(path: Path, sweep: str, *, reading: bool) -> tuple[sqlite3.Connection, tuple[str, ...]]:
-    """Open or create a journal, as `Journal` does; return the database, and what was damaged and left out, in words."""
+    """Open or create the database, as `Journal` describes; return it with descriptions of the damage left out."""
     damage: tuple[str, ...] = ()
     try:
         database = connect(path, sweep, reading=reading)
@@ -61,7 +61,7 @@ def open_database(path: Path, sweep: str, *, reading: bool) -> tuple[sqlite3.Con
 
 
 def connect(path: Path, sweep: str, *, reading: bool) -> sqlite3.Connection:
-    """Connect to a journal of this version and this sweep, else raise StateError; create the tables in a new file."""
+    """Connect to a journal, creating tables in a new file; raise StateError if its version or sweep differs."""
     address = f"{path.absolute().as_uri()}?mode=rw" if reading else path
     database = sqlite3.connect(address, isolation_level=None, timeout=20, uri=reading)
     try:
@@ -75,9 +75,9 @@ def connect(path: Path, sweep: str, *, reading: bool) -> sqlite3.Connection:
         row: Any = None
         with suppress(*ERRORS):
             row = database.execute("SELECT * FROM meta WHERE key = ?", (Owner.key,)).fetchone()
-        if row and all_intact([row], fact_checksum):  # else the row is damaged, and says nothing
+        if row and all_intact([row], fact_checksum):  # a damaged row proves nothing
             owner = decode_fact(path, Owner.key, row[1], Owner.from_json)
-            if owner and owner.identity != sweep:  # this sweep's checksums would not fit that one's rows
+            if owner and owner.identity != sweep:  # this sweep's checksums would not match the rows
                 other = f"the journal of another sweep ({owner.identity}, wanted {sweep})"
                 raise StateError(f"{path}: {other}; --fresh sets it aside")
     except BaseException:
@@ -87,7 +87,7 @@ def connect(path: Path, sweep: str, *, reading: bool) -> sqlite3.Connection:
 
 
 def decode_fact(path: Path, key: str, text: str, from_json: Callable[[Any], T]) -> T | None:
-    """Decode the text of a fact; return None for null, raise StateError if the text is not of the fact's form."""
+    """Decode a stored fact; return None for null, raise StateError if the text does not have the fact's form."""
     try:
         value = json.loads(text)
         return None if value is None else from_json(value)
@@ -96,7 +96,7 @@ def decode_fact(path: Path, key: str, text: str, from_json: Callable[[Any], T]) 
 
 
 def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
-    """Return True if all rows are as they were written and SQLite finds the structure of the file intact."""
+    """Return True if all checksums match and SQLite finds the structure of the file intact."""
 
     def structure_intact() -> bool:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=20, uri=True)) as separate:
@@ -107,7 +107,7 @@ def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
         expected = table_definitions(new)
     try:
         large = path.exists() and path.stat().st_size > LARGE
-        structure = BackgroundCall(structure_intact) if large else None  # while rows are read
+        structure = BackgroundCall(structure_intact) if large else None  # runs while rows are read
         return (
             table_definitions(database) == expected
             and all_intact(database.execute("SELECT * FROM part NOT INDEXED"), partial(part_checksum, sweep))
@@ -116,31 +116,31 @@ def undamaged(database: sqlite3.Connection, path: Path, sweep: str) -> bool:
         )
     except ERRORS as error:
         code = getattr(error, "sqlite_errorcode", None)
-        # SQLITE_ERROR: a schema in other words; None: text that is no UTF-8. A lock or a disk that does not answer is
-        # no damage. The upper bytes of a code are details.
+        # SQLITE_ERROR: the schema is garbled; None: text is not UTF-8. A lock or a failing disk is not damage. The
+        # upper bytes of a code are details.
         if code is None or code & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
             return False
         raise
 
 
 def table_definitions(database: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Return names and definitions of tables; a flipped bit in one renames a column."""
+    """Return names and definitions of the tables; a flipped bit there may rename a column."""
     return database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
 
 
 def all_intact(rows: Iterable[tuple[Any, ...]], checksum: Checksum) -> bool:
-    """Return True if the last column of every row is the checksum of the others; there may be a million rows."""
+    """Return True if the last column of each row is the checksum of the others; there may be a million rows."""
     try:
         for *values, crc in rows:
             if checksum(*values) != crc:
                 return False
-    except (TypeError, ValueError, AttributeError, struct.error):  # a number where bytes should be, and the like
+    except (TypeError, ValueError, AttributeError, struct.error):  # e.g. a number in place of bytes
         return False
     return True
 
 
 def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
-    """Replace a damaged journal by a new one with its intact rows; return what is lost and where the old one is."""
+    """Replace a damaged journal by one with its intact rows; return messages about losses and the old file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.text_factory = partial(str, encoding="utf-8", errors="replace")
         parts, damaged_parts = readable_rows(database, "part", partial(part_checksum, sweep))
@@ -155,7 +155,7 @@ def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
         database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?, ?)", facts)
         database.execute("COMMIT")
     copy = unused_path(path, "damaged")
-    shutil.copyfile(path, copy)  # before the new one takes its name: there is a journal at every moment
+    shutil.copyfile(path, copy)  # a copy, so that the journal exists at every moment
     new.replace(path)
     left_out = [
         f"the row of stage {stage}, items {lo} to {hi - 1}, is left out and evaluated again"
@@ -163,14 +163,14 @@ def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
         if all(isinstance(number, int) for number in (stage, lo, hi))
     ]
     left_out += [f"the record of {key} is left out" for key, *_ in damaged_facts]
-    unread = f"rows that could not be read, if there were any, are evaluated again; {len(parts):,} rows are intact"
+    unread = f"any unreadable rows are evaluated again; {len(parts):,} rows are intact"
     return (*left_out, unread, f"the damaged file is stored as {copy}")
 
 
 def readable_rows(database: sqlite3.Connection, table: str, checksum: Checksum) -> tuple[list[Any], list[Any]]:
-    """Return the intact rows of a table, and those that can be read but are not intact."""
+    """Return the intact rows of a table, and those that are readable but damaged."""
     found: dict[int, Any] = {}
-    for order in ("ASC", "DESC"):  # from both ends, since a page that cannot be read ends a scan
+    for order in ("ASC", "DESC"):  # from both ends, since an unreadable page ends a scan
         with suppress(*ERRORS):
             for number, *row in database.execute(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid {order}"):
                 found[number] = tuple(row)
@@ -181,7 +181,7 @@ def readable_rows(database: sqlite3.Connection, table: str, checksum: Checksum) 
 
 
 def part_checksum(sweep: str, *row: Any) -> int:
-    """Return the CRC-32 of a row of `part` without its last column, and of the sweep and method whose row it is."""
+    """Return the CRC-32 of a row of `part`, without its last column, and of its sweep and method."""
     stage, digest, lo, hi, attempt, columns, failures, nanoseconds, written = row
     numbers = NUMBERS.pack(stage, lo, hi, attempt, len(columns), nanoseconds, written)
     return zlib.crc32(numbers + columns + failures, owner_checksum(sweep, digest))

@@ -1,7 +1,7 @@
 """Typed facts about a sweep, which the journal stores beside the parts.
 
-Each class states its key in the journal and, by its fields, its form as JSON. Journals of older runs hold both, so
-neither may change.
+Each class defines its key in the journal and, with its fields, its JSON. Existing journals contain both, so neither may
+change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, dataclass_transform, get_args, get_origi
 
 @dataclass_transform(frozen_default=True)
 class SweepFact:
-    """A frozen dataclass of which a journal has at most one: a table of its fields, its only field's value, or true."""
+    """A frozen dataclass; a journal holds at most one per class, as JSON: fields, its only field's value, or true."""
 
     key: ClassVar[str]
     """Key in the journal."""
@@ -26,13 +26,12 @@ class SweepFact:
         dataclass(frozen=True)(cls)
 
     def to_json(self) -> Any:
-        """Return the fact as it is stored."""
         table = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
         return table if len(table) > 1 else next(iter(table.values()), True)
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Make the fact from what is stored; raise ValueError if that is not of this fact's form."""
+        """Make the fact from its JSON; raise ValueError if the JSON does not have this fact's form."""
         types = field_types(cls)
         if not types and value is not True:
             raise ValueError(f"wanted true, found {value!r}")
@@ -48,7 +47,7 @@ def field_types(fact: type[SweepFact]) -> dict[str, Any]:
 
 
 def typed(value: Any, kind: Any) -> Any:
-    """Return a JSON value as a value of exactly this type, else raise ValueError: to JSON, true is not a number."""
+    """Convert a JSON value to this type, or raise ValueError; the check is exact, since bool is a subclass of int."""
     origin, arguments = get_origin(kind) or kind, get_args(kind)
     if origin is UnionType:  # a type or None
         return None if value is None else typed(value, arguments[0])
@@ -69,7 +68,7 @@ class Epoch(SweepFact, key="epoch"):
 
 
 class JournalName(SweepFact, key="journal"):
-    """A random name that the journal is given once."""
+    """Random name that the journal gets when it is created."""
 
     name: str
 
@@ -81,13 +80,13 @@ class Created(SweepFact, key="created"):
 
 
 class Owner(SweepFact, key="sweep"):
-    """The sweep to which the journal belongs."""
+    """Sweep to which the journal belongs."""
 
     identity: str
 
 
 class Origin(SweepFact, key="origin"):
-    """Place where the sweep was described: with the sweep file in the state directory it restores the sweep."""
+    """Origin of the sweep; with the sweep file stored in the state directory it restores the sweep."""
 
     name: str
     folder: Path
@@ -105,22 +104,22 @@ class Provenance(SweepFact, key="provenance"):
     versions: Mapping[str, str]
     machine: Mapping[str, Any]
     witness: str | None
-    """Hash of a few drawn candidates; None if the space cannot be drawn from."""
+    """Hash of a few sampled candidates; None if the space has no distributions to sample."""
 
 
 class Accepted(SweepFact, key="accepted"):
-    """Time when the user last accepted that code, data or libraries had changed; older parts are not checked again."""
+    """Time when the user last accepted changes of code, data or libraries; older parts are not checked again."""
 
     since: int
     """Milliseconds since 1970."""
 
 
 class EvaluatingHere(SweepFact, key="here"):
-    """Mark of evaluation in the driver's own process; if a new command finds it, the last one crashed."""
+    """Mark that items are being evaluated in the driver's process; found by a new command if the last one crashed."""
 
 
 class RecordedRun(SweepFact, key="mlflow"):
-    """The MLflow run that recorded this sweep last."""
+    """Latest MLflow run that recorded this sweep."""
 
     tracking_uri: str
     experiment: str
@@ -128,7 +127,7 @@ class RecordedRun(SweepFact, key="mlflow"):
 
 
 class Delivered(SweepFact, key="delivered"):
-    """Mark that MLflow has all of the finished sweep with this number of items, in this experiment of this store."""
+    """Mark that this experiment of this MLflow store has everything about the finished sweep of this many items."""
 
     items: int
     uri: str
@@ -136,14 +135,14 @@ class Delivered(SweepFact, key="delivered"):
 
 
 class StoredStory(SweepFact, key="story"):
-    """Decisions of the scheduler in the last run, with reasons, by stage: tables of `scheduler.story`."""
+    """Decisions of the scheduler in the last run and their reasons, by stage, as tables of `scheduler.story`."""
 
     chapters: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage that was started, for those who read the journal without knowing the route."""
+    """A stage that was started, recorded for commands that read the journal without knowing the route."""
 
     number: int
     digest: bytes

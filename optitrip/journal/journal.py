@@ -1,8 +1,8 @@
 """The durable record of finished parts; the only source of the result.
 
-SQLite with a rollback journal: one writer, transactions, and a crash leaves the last commit. Floats are stored as raw
-bytes, because SQLite's REAL stores NaN as NULL and returns -0.0 as 0.0. Every row has a checksum, because a flipped bit
-in a page of its own passes SQLite's own checks; all are checked on opening, before any is used.
+SQLite with a rollback journal: one writer, transactions, and after a crash the last commit is intact. Floats are stored
+as raw bytes, because SQLite's REAL stores NaN as NULL and returns -0.0 as 0.0. Every row has a checksum, because
+SQLite's own checks miss flipped bits in values; all are checked on opening, before any is used.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from optitrip.journal.rows import Row, RowBatch, chain, decode
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
 Timed = tuple[Part, float]
-"""A part, and the seconds that its evaluation took."""
+"""A part, and the duration of its evaluation in seconds."""
 ROWS_AT_ONCE = 256
 TILING_ROWS = """FROM part
 WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ? AND attempt = ? ORDER BY lo, hi"""
-"""Rows from which a tiling is chosen; lo < items follows from hi <= items, but lets the index end the search there."""
+"""Rows from which a tiling is chosen; lo < items follows from hi <= items, but lets the index end the scan there."""
 BATCH_ROWS, BATCH_BYTES = 4_096, 2**24
 """Limits of a batch of rows."""
 
 
 class Unwritable(Stopped):
-    """The journal cannot be written now, e.g. because the disk is full; what was committed before is safe."""
+    """The journal cannot be written now, e.g. because the disk is full; earlier commits are safe."""
 
 
 class Journal:
     """The parts of one sweep, by stage, digest of the method, range and attempt, and a few facts about the sweep."""
 
     def __init__(self, path: Path, sweep: str = "", *, reading: bool = False) -> None:
-        """Open or create a journal, and check all that is in it; a damaged one is rebuilt without the rows in `damage`.
+        """Open or create a journal and check its contents; a damaged one is rebuilt without the losses in `damage`.
 
         Args:
             path: the file, or ":memory:".
-            sweep: the identity of the sweep; rows of another sweep are never taken for its own.
-            reading: only read, a damaged journal being an error; another command may write at the same time.
+            sweep: the identity of the sweep; checksums include it, so rows of another sweep never pass as its own.
+            reading: only read, and reject a damaged journal; another command may write at the same time.
 
         Raises:
-            StateError: if the file cannot be read or written, is no journal of this version or of another sweep.
+            StateError: if the file cannot be read or written, or is not a journal of this version and this sweep.
         """
         self.path = path
         self._checksum = partial(part_checksum, sweep)
@@ -62,13 +62,13 @@ class Journal:
         if not reading:
             new = self.fact(JournalName) is None
             facts = [JournalName(uuid.uuid4().hex), Created(time.time()), Owner(sweep)] if new else []
-            # The epoch fences off earlier writers: a lock may fail on a network's disk, a transaction does not.
+            # Earlier writers see a newer epoch and stop: file locks may fail on a network drive, transactions do not.
             with self._transaction(fenced=False):
                 self._store(self._epoch, *facts)
 
     @property
     def name(self) -> str:
-        """Random name that the journal was given when it was created; raises StateError if it has none."""
+        """Random name chosen when the journal was created; raises StateError if there is none."""
         if (name := self.fact(JournalName)) is None:
             raise StateError(f"{self.path}: the journal has no record of its name; --fresh sets it aside")
         return name.name
@@ -78,17 +78,16 @@ class Journal:
         return self._fact(kind.key, kind.from_json)
 
     def note(self, *facts: Fact) -> None:
-        """Store facts, in one transaction, in place of earlier ones with the same keys."""
+        """Store facts in one transaction, replacing those with the same keys."""
         with self._transaction():
             self._store(*facts)
 
     def forget(self, kind: type[SweepFact]) -> None:
-        """Store that a fact no longer holds."""
         with self._transaction():
             self._set(kind.key, None)
 
     def begin(self, stage: StageStarted) -> None:
-        """Store that a stage was started, unless that is stored already."""
+        """Store that a stage was started, unless it is stored already."""
         if self._stage(stage.number) != stage:
             self.note(stage)
 
@@ -125,11 +124,11 @@ class Journal:
 
     @contextmanager
     def _transaction(self, *, fenced: bool = True) -> Generator[None]:
-        """Write all or nothing; raise Unwritable if that fails, Stopped if another command took the journal over."""
+        """Write all or nothing; raise Unwritable if that fails, Stopped if another command took over."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
             if fenced and self.fact(Epoch) != self._epoch:
-                raise Stopped(f"{self.path}: another command took this sweep over; this one stops")
+                raise Stopped(f"{self.path}: another command has taken over this sweep; this command stops")
             yield
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
@@ -148,12 +147,10 @@ class Journal:
         attempt: int = 0,
         facts: Sequence[Fact] = (),
     ) -> list[range]:
-        """Write parts in one transaction; when this returns they are durable.
+        """Write parts and `facts` in one transaction, which waits for the disk once; on return they are durable.
 
-        A part that is stored already is left as it is. `written` is the time, in milliseconds since 1970. `facts` are
-        stored in the same transaction, which saves a second wait for the disk.
-
-        Returns the ranges that are stored with another outcome: the objective is not a function of its arguments.
+        Rows that exist already are not replaced. `written` is the time in milliseconds since 1970. Returns the ranges
+        whose stored row has different columns: there the objective is not a function of its arguments.
         """
         different: list[range] = []
         with self._transaction():
@@ -172,14 +169,14 @@ class Journal:
         return different
 
     def tiling(self, stage: int, digest: bytes, items: int, start: int = 0, attempt: int = 0) -> list[range]:
-        """Return the rows that count: from `start`, at each point the longest that does not pass `items`."""
+        """Return the rows that count: from `start`, always the longest next row that ends by `items`."""
         rows = self._rows(f"SELECT lo, hi {TILING_ROWS}", stage, digest, start, items, items, attempt)
         return [range(lo, hi) for lo, hi in chain(rows, start)]
 
     def parts(
         self, stage: int, digest: bytes, tiles: Sequence[range], attempt: int = 0, *, failed: bool = False
     ) -> Iterator[tuple[Part, int]]:
-        """Yield the parts of these ranges, or those with failures, each with its time of writing: ms since 1970."""
+        """Yield the parts of these ranges, or only those with failures, each with its time in ms since 1970."""
         wanted = set(tiles)
         query = "SELECT * FROM part WHERE stage = ? AND digest = ? AND attempt = ? AND failures != ? ORDER BY lo, hi"
         for row in self._rows(query, stage, digest, attempt, NO_FAILURES if failed else b""):
@@ -189,9 +186,9 @@ class Journal:
                 yield Part.from_bytes(range(lo, hi), columns, failures), written
 
     def failures(self, stage: int, digest: bytes, items: int) -> Failures:
-        """Return the failures of the first items, as the latest attempt of each left them."""
+        """Return the failures among the first `items`, each item according to its latest attempt."""
         failures, attempt = Failures(), 0
-        # An attempt has only items that failed in the one before: where it has none, no later one has any.
+        # An attempt covers only items that failed in the previous one: after an empty attempt there are no others.
         while tiles := self.tiling(stage, digest, items, attempt=attempt):
             parts = self.parts(stage, digest, tiles, attempt, failed=True)
             latest = Failures().then(*(part.failures for part, _ in parts))
@@ -202,7 +199,7 @@ class Journal:
     def batches(
         self, stage: int, digest: bytes, items: int, start: int = 0, *, check: bool = True
     ) -> Iterator[RowBatch]:
-        """Read the tiling of attempt 0 in one pass, in batches of adjacent rows; `check` that none was damaged."""
+        """Read the tiling of attempt 0 in one pass, in batches of adjacent rows; `check` verifies the checksums."""
         rows, size, end = list[Row](), 0, -1
         query = f"SELECT lo, hi, columns, failures, written, nanoseconds, crc {TILING_ROWS}"
         for row in chain(self._rows(query, stage, digest, start, items, items, 0), start):
@@ -220,8 +217,8 @@ class Journal:
             yield decode(rows)
 
     def smallest_row(self, stage: int, digest: bytes, since: int) -> range | None:
-        """Return the row with the fewest items, the quickest of several: one of the first rows without a failure that
-        were written since a time, in milliseconds since 1970, and whose items take less than a second each."""
+        """Return the smallest, then fastest, of the first rows without failures that took under a second per item and
+        were written since a time in milliseconds since 1970."""
         query = (
             "SELECT lo, hi, nanoseconds FROM part WHERE stage = ? AND digest = ? AND attempt = 0 AND failures = ?"
             " AND written >= ? AND nanoseconds < 1000000000 * (hi - lo) LIMIT 64"
@@ -231,13 +228,12 @@ class Journal:
         return None if row is None else range(row[0], row[1])
 
     def _check(self, *row: Any) -> None:
-        """Raise StateError if a row does not have its checksum: all had when the journal was opened."""
+        """Raise StateError if the checksum of a row no longer fits, as it did when the journal was opened."""
         if self._checksum(*row[:-1]) != row[-1]:
             where = f"{self.path}: the row of stage {row[0]}, items {row[2]} to {row[3] - 1}"
             raise StateError(f"{where}, was damaged during this run; the same command evaluates it again")
 
     def rows(self) -> list[tuple[int, bytes, range, int]]:
-        """Return stage, digest, items and attempt of every row."""
         rows = self._rows("SELECT stage, digest, lo, hi, attempt FROM part ORDER BY stage, digest, attempt, lo, hi")
         return [(stage, digest, range(lo, hi), attempt) for stage, digest, lo, hi, attempt in rows]
 

@@ -1,6 +1,6 @@
-"""The rows of a stage: which of them count, so that no item counts twice, and how they are decoded.
+"""The rows of a stage: selects those that count, so that no item counts twice, and decodes them.
 
-They are decoded in bulk: building one part per row takes ten times as long as reading the rows.
+Rows are decoded in bulk: building one part per row takes ten times as long as reading them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from optitrip.core.observer import Times
 from optitrip.core.part import Part, layout
 
 FEW = 8
-"""Number of rows up to which building one part per row is quicker."""
+"""Largest number of rows for which building one part per row is faster."""
 Row = tuple[int, int, bytes, bytes, int, int, int]
 """First item, one past the last, columns, failures, time of writing in milliseconds since 1970, and two unused numbers.
 
@@ -25,7 +25,7 @@ A tuple, not a class, since there may be a million."""
 
 
 def chain(rows: Iterable[Any], start: int) -> Iterator[Any]:
-    """Yield the rows of a tiling from `start`, out of rows that begin with (lo, hi) and are in that order."""
+    """Yield the rows of a tiling from `start`, selected from rows that begin with (lo, hi) and are sorted by them."""
     longest: Any = None
     lo, end = -1, start
     for row in rows:
@@ -40,21 +40,21 @@ def chain(rows: Iterable[Any], start: int) -> Iterator[Any]:
 
 
 def missing(tiles: Sequence[range], items: int, start: int = 0) -> list[range]:
-    """Return the ranges of [start, items) that a tiling lacks."""
+    """Return the ranges of [start, items) that a tiling does not cover."""
     starts = [start, *(tile.stop for tile in tiles)]
     stops = [*(tile.start for tile in tiles), items]
     return [range(lo, hi) for lo, hi in zip(starts, stops, strict=True) if lo < hi]
 
 
 class RowBatch(NamedTuple):
-    """Adjacent rows, decoded but not merged: one part, or one for each row, and when each row was written."""
+    """Adjacent rows, decoded but not merged: one part or one per row, and the time at which each row was written."""
 
     parts: list[Part]
     times: Times
 
 
 def decode(rows: Sequence[Row], few: int = FEW) -> RowBatch:
-    """Decode adjacent rows; up to `few` of them, or rows whose columns differ in kind, become one part each."""
+    """Decode adjacent rows; up to `few` of them, or rows with unlike columns, become one part each."""
     starts, stops, columns, failures, written, *_ = zip(*rows, strict=True)
     joined = concatenated(columns) if len(rows) > few else None
     if joined is None:
@@ -67,9 +67,9 @@ def decode(rows: Sequence[Row], few: int = FEW) -> RowBatch:
 
 
 def concatenated(rows: Sequence[bytes]) -> dict[str, Array] | None:
-    """Concatenate the columns of rows, name by name; return None if not all rows have the same columns.
+    """Concatenate the columns of rows; return None if not all rows have the same columns.
 
-    Rows of one layout are split up together; then the values of each group go to their places.
+    Rows with equal layouts are split in one operation, and their values are then scattered to their places.
     """
     bodies: defaultdict[bytes, list[bytes]] = defaultdict(list)
     members: defaultdict[bytes, list[int]] = defaultdict(list)

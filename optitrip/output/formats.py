@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def npz_bytes(values: Mapping[str, Array]) -> bytes:
     """Return arrays by name as an .npz that loads without pickle."""
     buffer = io.BytesIO()
-    # Not `np.savez`: it has parameters of its own, which no variable could be called, and it writes the time of day.
+    # Not `np.savez`: variables could not have the names of its parameters, and it stores the time of day.
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in values.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
@@ -33,14 +33,13 @@ def point_bytes(values: Mapping[str, Array]) -> bytes:
 
 
 def parquet_bytes(columns: Mapping[str, Array]) -> bytes:
-    """Return columns of equal length as Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     def column(values: Array) -> Any:
         if values.dtype.kind not in "iuf":
             return pa.array(values)
-        # Not `pa.array`: to see whether it is given pandas' arrays, it imports pandas, which takes half a second.
+        # Not `pa.array`: it imports pandas to check for its arrays, which takes half a second.
         data = pa.py_buffer(np.ascontiguousarray(values))
         return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, data])
 
@@ -50,7 +49,7 @@ def parquet_bytes(columns: Mapping[str, Array]) -> bytes:
 
 
 def images_png(images: Mapping[str, Array], title: str) -> bytes:
-    """Draw images by title in a row: grey ones in red and blue on one scale around zero, coloured ones on their own."""
+    """Draw images by title in a row: grey ones in red and blue on one scale centred on zero, coloured ones unscaled."""
     figure = new_figure(1.4 * len(images), 2.2)
     grey = [image for image in images.values() if image.ndim == 2]
     scale: dict[str, Any] = even_scale(np.concatenate([image.ravel() for image in grey])) if grey else {}
@@ -64,7 +63,7 @@ def images_png(images: Mapping[str, Array], title: str) -> bytes:
 
 
 def even_scale(values: Array) -> dict[str, Any]:
-    """Return a range of colours with zero in its middle, as arguments of `imshow`."""
+    """Return a colour range centred on zero, as arguments of `imshow`."""
     finite = np.abs(values[np.isfinite(values)])
     largest = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
     return {"vmin": -largest, "vmax": largest}
@@ -78,7 +77,6 @@ def rescaled(image: Array) -> Array:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches."""
     from matplotlib.figure import Figure  # not pyplot: no global figures, no display
 
     return Figure(figsize=(width, height), dpi=120, layout="constrained")

@@ -1,4 +1,4 @@
-"""The answer of a sweep, and the outcome of a command: the same facts for the table, for `--json` and for MLflow."""
+"""The answer of a sweep and the outcome of a command, from which the table, `--json` and MLflow are filled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from optitrip.output.text import finite
 
 Rows = list[tuple[str, str]]
 Table = tuple[list[str], list[list[str]]]
-"""The headings of columns, and the rows below them."""
+"""Column headings, and the rows below them."""
 Draw = Callable[[], bytes]
 """A function that returns the contents of a file, e.g. a picture."""
 File = tuple[str, Draw]
@@ -26,7 +26,7 @@ File = tuple[str, Draw]
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Answer(Partial, ABC):
-    """The base class of answers, one a method; an answer overrides what it has more of than nothing."""
+    """Base class of answers, one per method. The optional properties and methods are empty unless overridden."""
 
     images: Mapping[str, Array] = field(default_factory=dict[str, Array])
     """Images of `image_source` by title, if the objective can draw them."""
@@ -34,20 +34,20 @@ class Answer(Partial, ABC):
     @property
     @abstractmethod
     def items(self) -> int:
-        """The number of items that it covers."""
+        """Number of items that the answer covers."""
 
     @property
     @abstractmethod
     def failures(self) -> Mapping[str, int]:
-        """The number of failures by kind."""
+        """Number of failures by kind."""
 
     @abstractmethod
     def files(self, name: str) -> Iterator[File]:
-        """Yield its files, for a sweep of this name; pictures, which may fail, come last."""
+        """Yield the result files for a sweep of this name; pictures come last because drawing may fail."""
 
     @property
     def report(self) -> Mapping[str, float]:
-        """The objective's further figures."""
+        """Other numbers reported by the objective, by name."""
         return {}
 
     @property
@@ -60,11 +60,11 @@ class Answer(Partial, ABC):
         return None
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures that MLflow charts."""
+        """Return the numbers that MLflow charts."""
         return {}
 
     def message(self) -> str:
-        """Return what the user must know, e.g. the first failure as the loss raised it; empty if all is well."""
+        """Return a message for the user, e.g. the first failure as the loss raised it; empty if there is none."""
         return ""
 
     def pictures(self) -> list[Draw]:
@@ -81,7 +81,7 @@ class Answer(Partial, ABC):
 
 
 def figure_rows(figures: Mapping[str, float]) -> Rows:
-    """Return a line of the short table for each figure, with an accuracy as a percentage."""
+    """Return a row of the summary table for each number; accuracies are percentages."""
     rows: Rows = []
     for name, value in figures.items():
         percent = name.endswith("accuracy") and 0 <= value <= 1
@@ -90,7 +90,7 @@ def figure_rows(figures: Mapping[str, float]) -> Rows:
 
 
 Status = Literal["finished", "stopped", "failed", "shard"]
-"""Status: finished; stopped and resumable, with the best so far; ended without an answer; one shard of it finished."""
+"""Status of a sweep: finished; stopped and resumable; ended without an answer; or one of its shards finished."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +101,18 @@ class Outcome:
     identity: str
     status: Status
     unit: str
-    """Plural of what is counted, e.g. candidates."""
+    """Plural name of the items, e.g. candidates."""
     items: int
     """Number of items that the answer covers."""
     evaluated: int
-    """Number of these that this command evaluated; the others were in the journal."""
+    """Number of items that this command evaluated; the others were in the journal."""
     phases: Mapping[str, float]
     """Seconds by phase."""
     items_per_second: float | None
     state_dir: str | None
     answer: Answer | None = None
     best: Partial | None = None
-    """Best so far of a sweep that was stopped."""
+    """Best result so far of a stopped sweep."""
     no_answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Fields for `--json` in place of an answer."""
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -120,7 +120,7 @@ class Outcome:
     """Peaks of resident memory, in bytes: `driver_bytes`, and `worker_bytes` of the largest worker."""
     mlflow: Mapping[str, str] | None = None
     message: str | None = None
-    """Message for the user: how to resume, or the first failure."""
+    """How to resume, or the first failure, for the user."""
     failures_allowed: bool = True
     """True if no more items failed than `[failures] allow` permits."""
     notices: tuple[Notice, ...] = ()

@@ -1,4 +1,4 @@
-"""Terminal output: a live line while a sweep runs, messages, and a short table at the end."""
+"""Terminal output: a live line while a sweep runs, messages, and a summary table at the end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
@@ -23,18 +24,20 @@ from optitrip.core.progress import Progress
 from optitrip.output.outcome import Outcome
 
 PIPED_SECONDS = 10.0
-"""Seconds between lines where stderr is no terminal, on which one line could be redrawn."""
+"""Seconds between printed lines if stderr is not a terminal, where a line cannot be redrawn."""
+BAR_COLUMNS = 10
+"""Least width of the progress bar, in columns of the terminal."""
 TIME_LEFT = TimeRemainingColumn(compact=True)
 
 
 class LiveLine(Observer):
-    """Shows the progress of a sweep as one line; where stderr is no terminal, prints a plain line now and then."""
+    """Shows the progress of a sweep as one live line; prints plain lines now and then if stderr is not a terminal."""
 
     def __init__(self, console: Console, counted: Progress) -> None:
         self._console, self._counted = console, counted
         words = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="crop"))
-        bar = BarColumn(bar_width=None)
-        self._bar = RichProgress(words, bar, console=console, expand=True, refresh_per_second=4, transient=True)
+        self._columns = words, BarColumn(bar_width=None)
+        self._bar = RichProgress(*self._columns, console=console, expand=True, refresh_per_second=4, transient=True)
         self._bar.add_task("", total=counted.total, visible=False)
         (self._task,) = self._bar.tasks
         self._printed_at = time.monotonic()
@@ -50,7 +53,7 @@ class LiveLine(Observer):
         # The bar's rate is a recent one: an average over the whole run would include the start of Ray for minutes.
         if new:
             self._bar.update(self._task.id, completed=self._counted.done)
-        else:  # items of an earlier run say nothing about the rate of this one
+        else:  # items from an earlier run say nothing about this rate
             self._bar.reset(self._task.id, completed=self._counted.done)
         self._update_words()
         if new and not self._bar.live.is_started and time.monotonic() - self._printed_at > PIPED_SECONDS:
@@ -64,17 +67,19 @@ class LiveLine(Observer):
     def _update_words(self) -> None:
         words, rate = self._counted.words(), self._task.speed
         if rate:
-            time_left = str(TIME_LEFT.render(self._task)).removeprefix("0")  # a column less, of 80
+            time_left = str(TIME_LEFT.render(self._task)).removeprefix("0")  # saves one of 80 columns
             words += f" | {rate:,.{0 if rate >= 10 else 2}f}/s | {time_left} left"
+        room = self._console.width - cell_len(words) - 1  # one column separates the words from the bar
+        self._bar.columns = self._columns if room >= BAR_COLUMNS else self._columns[:1]
         self._bar.update(self._task.id, description=words, visible=self._counted.done > 0)
 
     def show(self) -> AbstractContextManager[Any]:
-        """Return a context that shows the line on the terminal, if stderr is one."""
+        """Return a context that shows the line if stderr is a terminal."""
         return self._bar if self._console.is_terminal else nullcontext()
 
 
 class Messages(Observer):
-    """Shows messages from Python, where `progress=True` asks for them; warnings go through `logging` anyway."""
+    """Shows info messages in Python with `progress=True`; warnings reach the user through `logging`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -97,7 +102,7 @@ class ConsoleHandler(logging.Handler):
 
 @contextmanager
 def log_to(handler: logging.Handler) -> Generator[None]:
-    """Send records of the logger `optitrip` to this handler alone, until the body ends."""
+    """Send records of the logger `optitrip` only to this handler, until the body ends."""
     logger = logging.getLogger("optitrip")
     before = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -112,7 +117,7 @@ def log_to(handler: logging.Handler) -> Generator[None]:
 
 
 def summary(outcome: Outcome) -> Group:
-    """Return the short table at the end, and below it the answer's own table, if it has one."""
+    """Return the summary table, followed by the answer's own table if it has one."""
     failures = ", ".join(f"{count:,} {kind}" for kind, count in outcome.failures.items())
     failed = f" ({outcome.failed:,} failed: {failures})" if outcome.failed else ""
     found = outcome.answer or outcome.best

@@ -19,7 +19,7 @@ SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
 
 
 def show(value: Any) -> str:
-    """Return a value as text of a line or two."""
+    """Return a value as one or two lines of text."""
     if isinstance(value, np.ndarray) and value.ndim:
         array: Array = value
         if array.size > SHOWN_ENTRIES and array.dtype.kind in "fiu":
@@ -29,20 +29,20 @@ def show(value: Any) -> str:
 
 
 def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Return figures for JSON, which has no NaN and no infinity."""
+    """Replace NaN and infinity, which JSON lacks, by None."""
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def variable_rows(values: Mapping[str, Array]) -> list[tuple[str, str]]:
-    """Return one line per variable of a point, given as a batch of one; the first dozen."""
+    """Return one row per variable, for the first dozen variables of a point, given as a batch of one."""
     return [(f"  {name}", show(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
 
 
 def first_failure(failures: Failures | None, items: Items | None, index: int | None = None, what: str = "") -> str:
-    """Return the first failure of a stage as it was raised, with the parameters of the point that failed; else "".
+    """Return the first failure of a stage as it was raised, with the parameters of the failed point; else "".
 
-    Where it is unknown which of an item's points failed, all are shown. If the stage's items are not `items`, `index`
-    is the one to show, and `what` says what of it failed, e.g. "its report".
+    If it is unknown which of an item's points failed, all are shown. If the stage's items are not `items`, `index`
+    selects the item to show, and `what` names what failed, e.g. "its report".
     """
     first = failures.first() if failures else None
     if first is None or items is None:

@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 class BackgroundCall(Future[T]):
-    """A call that starts at once in a thread of its own; `result` waits for it, and raises again what it raised.
+    """A call that starts immediately in its own thread; `result` waits for it and re-raises its exception.
 
-    The thread is a daemon. Threads of `concurrent.futures` are awaited at exit, even after a third Ctrl-C. If `over` is
-    given, the thread outlives a call that returned until this event is set.
+    The thread is a daemon; at exit Python waits for threads of `concurrent.futures`, even after a third Ctrl-C.
+    If `hold` is given, the thread stays alive after the call has returned, until this event is set.
     """
 
-    def __init__(self, call: Callable[[], T], over: threading.Event | None = None) -> None:
+    def __init__(self, call: Callable[[], T], hold: threading.Event | None = None) -> None:
         super().__init__()
 
         def run() -> None:
@@ -27,19 +27,19 @@ class BackgroundCall(Future[T]):
             except BaseException as error:
                 self.set_exception(error)
             else:
-                if over is not None:
-                    over.wait()
+                if hold is not None:
+                    hold.wait()
 
         threading.Thread(target=run, name="background call", daemon=True).start()
 
     def abandon(self, release: Callable[[T], None]) -> None:
-        """Release the result once it exists, without waiting here; only the end of this process waits for that."""
+        """Release the result once it exists, without waiting; only the exit of this process waits for the release."""
 
         def wait() -> None:
             with suppress(BaseException):  # nobody asks for the exception
                 release(self.result())
 
-        thread = threading.Thread(target=wait, name="abandoned")  # no daemon, so that the interpreter waits for it
+        thread = threading.Thread(target=wait, name="abandoned")  # not a daemon, so that the interpreter waits for it
         ABANDONED.append(thread)
         thread.start()
 
@@ -49,12 +49,11 @@ ABANDONED: list[threading.Thread] = []
 
 
 def abandoned() -> bool:
-    """Return whether some abandoned result is not released yet."""
     return any(thread.is_alive() for thread in ABANDONED)
 
 
 def await_abandoned(seconds: float | None = None) -> None:
-    """Wait until all abandoned results are released, for up to `seconds` for each."""
+    """Wait until all abandoned results are released, up to `seconds` each."""
     for thread in list(ABANDONED):
         thread.join(seconds)
         if not thread.is_alive():

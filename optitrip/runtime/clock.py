@@ -1,4 +1,4 @@
-"""The clock that is passed to all code that waits or notes a time, and the stopwatch that counts seconds by phase."""
+"""The clock, passed to all code that waits or records a time, and a stopwatch that counts seconds by phase."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Clock:
     """The clock of this machine; a simulation passes another one."""
 
     def monotonic(self) -> float:
-        """Return seconds since some moment; they never decrease."""
+        """Return seconds since an arbitrary moment; they never decrease."""
         return time.monotonic()
 
     def wall_ms(self) -> int:
@@ -26,11 +26,11 @@ SYSTEM = Clock()
 
 
 class Stopwatch:
-    """Seconds by phase, in the order in which the phases began; they add up to the whole time.
+    """Seconds by phase, in the order in which the phases began; they add up to the total time.
 
-    Time in a phase inside another counts for the inner one only, time outside all phases as "other", and time since
-    `began` as "start". Only the thread that enters the phases is timed: the work of another thread shows where it is
-    waited for, so no second counts twice.
+    Time in nested phases counts for the inner one only, time outside all phases as "other", and time from `began` until
+    the stopwatch was made as "start". Only the thread that enters the phases is timed: work in another thread shows in
+    the phase that waits for it, so no second counts twice.
     """
 
     def __init__(self, began: float | None = None, now: Callable[[], float] = time.perf_counter) -> None:
@@ -52,13 +52,11 @@ class Stopwatch:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds by phase, up to now."""
         self._book()
         return dict(self._seconds)
 
     @property
     def total(self) -> float:
-        """Seconds in all phases, up to now."""
         return sum(self.seconds.values())
 
     def _book(self) -> None:

@@ -16,14 +16,14 @@ from optitrip.errors import StateError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file durably, under another name first: no reader sees half of it, and an OSError leaves an old one."""
+    """Write a file durably and then rename it into place: no reader sees half of it, an OSError keeps the old file."""
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
-    if hasattr(os, "O_DIRECTORY"):  # the name, too, must survive a power cut; Windows has no such call
+    if hasattr(os, "O_DIRECTORY"):  # the rename must survive a power cut too; Windows has no such call
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -36,9 +36,9 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
 
 
 def lock_folder(path: Path) -> BaseFileLock:
-    """Create a folder if needed and lock it until this process dies; raise StateError if another command has it."""
+    """Create a folder if needed and lock it until this process dies; raise StateError if another command holds it."""
     path.mkdir(parents=True, exist_ok=True)
-    # Without flock the library would leave a file that outlives a crash; the journal's epoch has to do there.
+    # Without flock the library would leave a lock file after a crash; then only the journal's epoch protects the sweep.
     lock = FileLock(path / "lock", timeout=0, fallback_to_soft=False, thread_local=False)
     try:
         lock.acquire()
@@ -53,7 +53,7 @@ def lock_folder(path: Path) -> BaseFileLock:
 
 
 def unused_path(path: Path, ending: str) -> Path:
-    """Return the first free one of `<path>.<ending>-1`, `<path>.<ending>-2` and so on."""
+    """Return the first unused path of `<path>.<ending>-1`, `<path>.<ending>-2` and so on."""
     paths = (path.with_name(f"{path.name}.{ending}-{number}") for number in count(1))
     return next(free for free in paths if not free.exists())
 

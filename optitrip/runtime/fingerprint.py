@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 import optitrip
 
 MACHINE = ("processor", "BLAS core", "SIMD")
-"""Facts that depend on the processor. Workers must agree on them with each other; the driver evaluates nothing."""
+"""Facts about the processor. Only workers are compared by them: the driver may run on another kind of machine."""
 
 
 def library_versions() -> dict[str, str]:
@@ -27,8 +27,7 @@ def library_versions() -> dict[str, str]:
 
 
 def facts() -> dict[str, str]:
-    """Return the fingerprint of this process."""
-    # Other libraries bring a BLAS of their own, which one process may have loaded and another not yet.
+    # Other libraries bring their own BLAS, which one process may have loaded and another not yet.
     pools = [pool for pool in threadpool_info() if "numpy" in str(pool.get("filepath")) and "architecture" in pool]
     umath: Any = getattr(getattr(np, "_core", None), "_multiarray_umath", None)
     features: Mapping[str, bool] = getattr(umath, "__cpu_features__", {})  # not in every version of NumPy
@@ -42,7 +41,7 @@ def facts() -> dict[str, str]:
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    """Describe the facts in which two processes differ; a library that only one of them has loaded is no difference."""
+    """Describe the facts in which two processes differ; a library that only one has loaded does not count."""
     return [
         f"{name} is {words_beyond(there[name], here[name])} there and {words_beyond(here[name], there[name])} elsewhere"
         for name in here

@@ -1,4 +1,4 @@
-"""Import paths, and a check that a loaded module is the one that was meant."""
+"""Import paths, and a check that a loaded module is the intended one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def import_paths(folder: Path) -> tuple[str, ...]:
 
 
 def python_paths() -> tuple[str, ...]:
-    """Return the paths that this process searches, installed packages apart, for workers to search as well."""
+    """Return the paths that this process searches, without installed packages, so that workers can search them too."""
     paths = [str(Path(entry or ".").resolve()) for entry in sys.path]
     installed = (sys.prefix, sys.base_prefix, sys.exec_prefix)
     own = [path for path in paths if not path.startswith(installed) and Path(path).is_dir()]
@@ -26,13 +26,13 @@ def python_paths() -> tuple[str, ...]:
 
 
 def use_import_paths(paths: Sequence[str]) -> None:
-    """Put the paths first in this process, as the interpreter does with a script's folder."""
+    """Put the paths first in `sys.path`, as the interpreter does with a script's folder."""
     sys.path[:] = [*paths, *(entry for entry in sys.path if entry not in paths)]
     importlib.invalidate_caches()
 
 
 def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
-    """Raise InputError if this process has loaded another module of this name, which Python would silently use."""
+    """Raise InputError if this process has loaded a different module of this name, which Python would silently use."""
     loaded = getattr(sys.modules.get(name), "__file__", None)
     places = [Path(path, *name.split(".")) for path in paths]
     found = [file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]
@@ -48,8 +48,8 @@ def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
 
 
 def source_hash(module: Any) -> str | None:
-    """Return a hash of a module's source as it was at the first call; None if the file has changed since."""
+    """Return a hash of a module's source, or None if the file has changed since the first call."""
     now = hashlib.blake2b(Path(module.__file__).read_bytes(), digest_size=8).hexdigest()
-    # Stored on the module itself, so that it is forgotten when the module is imported anew.
+    # Stored on the module itself, so that reimporting the module discards it.
     first = vars(module).setdefault("__optitrip_source__", now)
     return now if first == now else None

@@ -14,10 +14,10 @@ from optitrip.errors import Stopped
 
 
 def peak_bytes() -> int | None:
-    """Return the peak resident memory of this process in bytes; None where it cannot be known (Windows).
+    """Return the peak resident memory of this process in bytes, or None where it is not available (Windows).
 
-    Pages that several processes share, as those of Ray's object store, count in full for each process that touched
-    them, so the peaks of workers cannot be added. On Linux a process starts with the peak of its parent.
+    Shared pages, such as those of Ray's object store, count in full for each process that touched them, so the peaks of
+    workers cannot be added up. On Linux a process inherits the peak of its parent.
     """
     try:
         import resource
@@ -28,8 +28,8 @@ def peak_bytes() -> int | None:
 
 
 def lead_group() -> None:
-    """Make this process the leader of a group of its own, so that its children can be killed with it."""
-    with suppress(AttributeError, OSError):  # Windows has no groups; a leader of a session has one already
+    """Put this process into a new process group as its leader, so that its children can be killed with it."""
+    with suppress(AttributeError, OSError):  # Windows has no process groups; a session leader already leads one
         os.setpgid(0, 0)
 
 
@@ -37,9 +37,9 @@ def lead_group() -> None:
 def time_limit(seconds: float | None) -> Generator[None]:
     """Kill this process and its group if the body takes longer.
 
-    A thread does it, since a signal would interrupt only Python code of the main thread. A loop in C that never
-    releases the interpreter stops that thread too; then the watchdog of faulthandler, which needs no interpreter, ends
-    the process a second later.
+    A thread waits for the limit, since a signal would interrupt only Python code in the main thread. A loop in C that
+    never releases the GIL blocks that thread too; faulthandler's watchdog, which needs no GIL, then ends the process a
+    second later.
     """
     if seconds is None:
         yield
@@ -62,9 +62,9 @@ def kill_group() -> None:
 
 
 class StopRequest:
-    """Records a first signal, which the driver's loop reads between slices; a second signal raises.
+    """Records the first signal, which the driver's loop checks between slices; a second signal raises.
 
-    An exception raised from a handler would surface anywhere, and Ray's C code turns it into a SystemError.
+    An exception raised in a handler could surface anywhere, and Ray's C code turns it into a SystemError.
     """
 
     def __init__(self, reply: str) -> None:
@@ -78,17 +78,16 @@ class StopRequest:
             os.write(2, self._reply.encode())
 
     def raise_if_stopped(self) -> None:
-        """Raise `Stopped` with the signal's number if a signal has arrived."""
         if self._number:
             raise Stopped(f"stopped by {signal.Signals(self._number).name}", self._number)
 
 
 @contextmanager
 def stop_signals(reply: str = "") -> Generator[StopRequest]:
-    """Turn these signals into requests to stop; the first one is answered with `reply` on stderr."""
+    """Turn SIGINT, SIGTERM and SIGHUP into requests to stop; the first one prints `reply` on stderr."""
     request = StopRequest(reply)
     numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)  # a terminal was closed; Windows has none, nohup ignores it
+    hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows lacks this signal, nohup ignores it
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         numbers.append(hangup)
     before = {number: signal.signal(number, request.handle) for number in numbers}

@@ -1,4 +1,4 @@
-"""Output streams: one that tolerates a closed terminal or pipe, and redirections of what a loss prints."""
+"""Output streams: one that tolerates a closed terminal or pipe, and redirection of the loss's output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = 10_000
 
 
 class TolerantStream:
-    """A text stream that ignores a closed pipe or terminal, which is no reason to lose a sweep, and later output."""
+    """A text stream that discards all output once its pipe or terminal is closed, rather than end the sweep."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -36,7 +36,7 @@ class TolerantStream:
             self._discard(error)
 
     def _discard(self, error: OSError) -> None:
-        closed = isinstance(error, BrokenPipeError) or error.errno == errno.EIO  # a terminal that was closed
+        closed = isinstance(error, BrokenPipeError) or error.errno == errno.EIO  # EIO: the terminal was closed
         self.error = self.error if closed else error
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
@@ -47,10 +47,10 @@ class TolerantStream:
 
 
 class CapturedOutput(io.RawIOBase):
-    """A binary stream that stores the beginning of its output, with the file number of another stream.
+    """A binary stream that stores the beginning of its output, with the file descriptor of another stream.
 
-    Without a file number, `subprocess.run(..., stdout=sys.stdout)` in a loss would work in this process and fail on a
-    worker. Output that is written to that number directly goes to the worker's log.
+    Without a descriptor, `subprocess.run(..., stdout=sys.stdout)` in a loss would work in this process and fail on a
+    worker. Output written directly to the descriptor goes to the worker's log.
     """
 
     def __init__(self, number: int) -> None:
@@ -64,7 +64,7 @@ class CapturedOutput(io.RawIOBase):
         return self._number
 
     def write(self, data: Any, /) -> int:
-        self._start = (self._start + data)[: KEPT + 1]  # one byte more shows that something is left out
+        self._start = (self._start + data)[: KEPT + 1]  # one more byte shows that something was left out
         return len(data)
 
     @property
@@ -74,7 +74,6 @@ class CapturedOutput(io.RawIOBase):
 
 @contextmanager
 def capture_output() -> Generator[CapturedOutput]:
-    """Capture what Python code prints in the body."""
     raw = CapturedOutput(sys.__stderr__.fileno() if sys.__stderr__ else 2)
     stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", write_through=True)
     with redirect_stdout(stream), redirect_stderr(stream):
@@ -86,7 +85,7 @@ def capture_output() -> Generator[CapturedOutput]:
 
 @contextmanager
 def stdout_to_stderr() -> Generator[None]:
-    """Send what a loss prints to stderr, from C code and child processes too: stdout is for the result alone."""
+    """Send the loss's output, also from C code and child processes, to stderr: stdout is for the result alone."""
     sys.stdout.flush()
     stdout = os.dup(1)
     os.dup2(2, 1)

@@ -15,13 +15,13 @@ LOSSES = f"{PACKAGE}objectives{os.sep}"
 
 
 def record_of(index: int, error: BaseException) -> Record:
-    """Return an exception as the record of an item, without our frames: they differ with how the item was reached."""
+    """Return an exception as the record of an item, without our frames, which depend on how the item was evaluated."""
     trace = error.__traceback__
     while trace and is_internal_frame(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     try:
         message = str(error)
-    except Exception as broken:  # an exception whose own __str__ raises
+    except Exception as broken:  # the exception's own __str__ raises
         message = f"(its message could not be read: {type(broken).__name__})"
     lines = "".join(traceback.format_exception(type(error), error, trace))
     return Record(index, type(error).__qualname__, message[:MESSAGE_KEPT], lines[-TRACEBACK_KEPT:])
@@ -37,6 +37,6 @@ def with_trace(what: str, error: BaseException) -> str:
 
 
 def is_internal_frame(file: str) -> bool:
-    """Return whether a file is part of optitrip, built-in losses excepted, or Python's own import machinery."""
+    """Return whether a file is part of optitrip, except its built-in losses, or of Python's import machinery."""
     ours = file.startswith(PACKAGE) and not file.startswith(LOSSES)
     return ours or file == importlib.__file__ or file.startswith("<frozen importlib")

@@ -1,4 +1,4 @@
-"""Writes one MLflow run a sweep, in this process or in one of its own. The only file that imports mlflow."""
+"""Writes one MLflow run per sweep, in this process or in a child process. The only file that imports mlflow."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-"""Tag with MLflow's name for this kind of experiment."""
+"""Tag that makes MLflow show the experiment's pages for model training."""
 BATCH, PARAM_LENGTH = 1_000, 500
 FOLDER = Path(optitrip.__file__).parents[1]
-# -P: a file of the user's in the working directory must not come before a library of the same name.
+# -P: a user's file in the working directory must not shadow a library of the same name.
 PROGRAM = "import sys; sys.path.append(sys.argv[1]); from optitrip.tracking.mlflow_client import serve; serve()"
 
 Metric = tuple[str, float, int, int]
@@ -45,7 +45,7 @@ Metric = tuple[str, float, int, int]
 
 @dataclass(frozen=True)
 class Run:
-    """An MLflow run, as it is created or found again, in the store at `uri` and the experiment of this name."""
+    """Description of an MLflow run, by which it is created or found again."""
 
     uri: str
     experiment: str
@@ -53,7 +53,7 @@ class Run:
     journal: str
     """Name of the journal, by which the run is found again."""
     params: Mapping[str, Any]
-    """Parameters by dotted keys; they never change."""
+    """Parameters by dotted key; they never change."""
     tags: Mapping[str, str]
 
 
@@ -102,7 +102,7 @@ class InProcessClient:
             self._client.log_batch(self._run_id, metrics=entities[start : start + BATCH])
 
     def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
-        """Log files by absolute paths, and how the run ended: optitrip's state, MLflow's status, a note in Markdown."""
+        """Log files, given by absolute path, and the end of the run: state, MLflow's status, note in Markdown."""
         for file in files:
             self._client.log_artifact(self._run_id, file)
         for key, value in {"optitrip.state": state, "mlflow.note.content": note}.items():
@@ -111,11 +111,10 @@ class InProcessClient:
 
 
 class SubprocessClient(AbstractContextManager["SubprocessClient"]):
-    """A tracking client that runs MLflow in a process of its own, which imports it at once: that takes seconds.
+    """A tracking client that runs MLflow in a child process, which starts the import, a matter of seconds, immediately.
 
-    In a thread of the driver the import would take its time from the driver: one thread computes at a time. Requests
-    and answers are pickles in pipes, one at a time. The process ends with this one, however that ends, since its pipe
-    is then closed.
+    In a thread, the import would slow the driver down, because it holds the GIL. Requests and answers are pickled and
+    sent through pipes, one at a time. The child exits when this process ends in any way, because its pipe is closed.
     """
 
     def __init__(self) -> None:
@@ -131,13 +130,13 @@ class SubprocessClient(AbstractContextManager["SubprocessClient"]):
         return self._call("begin", run)
 
     def log(self, metrics: Sequence[Metric]) -> None:
-        self._call("log", [tuple(metric) for metric in metrics])  # plain: the process need not import what made them
+        self._call("log", [tuple(metric) for metric in metrics])  # plain tuples: the child need not import their class
 
     def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
         self._call("conclude", state, status, files, note)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        """Call a method in the process; raise RuntimeError with the message of what it raised, or if it has ended."""
+        """Call a method in the child; raise RuntimeError with its exception's message, or if the child has exited."""
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None
         assert answers is not None
@@ -153,7 +152,7 @@ class SubprocessClient(AbstractContextManager["SubprocessClient"]):
         return answer
 
     def __exit__(self, *_: object) -> None:
-        """Kill the process if it is idle; otherwise leave it: it exits by itself after the pending request."""
+        """Kill the child if it is idle; otherwise it exits by itself after the pending request."""
         if self._pending.acquire(blocking=False):
             self._process.kill()
             self._process.communicate()
@@ -164,16 +163,16 @@ TrackingClient = InProcessClient | SubprocessClient
 
 
 def serve() -> None:
-    """Answer requests in the process until there are no more."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it ends with the driver, which may still have something to send
+    """Answer requests in the child process until the driver closes the pipe."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it must outlive the driver, which may still send requests
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what MLflow prints is no answer
+    os.dup2(2, 1)  # MLflow's output must not mix with the answers
     client = InProcessClient()
-    with suppress(Exception):  # raised again, and reported, by the first request
+    with suppress(Exception):  # the first request raises it again and reports it
         client.prepare()
-    with suppress(EOFError, OSError, pickle.UnpicklingError):  # the driver has ended, perhaps while it wrote a request
+    with suppress(EOFError, OSError, pickle.UnpicklingError):  # the driver has exited, perhaps while writing a request
         while True:
             method, arguments = pickle.load(sys.stdin.buffer)
             try:
@@ -182,14 +181,14 @@ def serve() -> None:
                 answer = (None, str(error).strip() or repr(error))
             answers.write(pickle.dumps(answer))
             answers.flush()
-    os._exit(0)  # at a normal exit Python would complain about an answer that nobody reads
+    os._exit(0)  # a normal exit would complain about an unread answer
 
 
 def make_store(uri: str) -> None:
-    """Create a new store of one file in a folder beside it, and move it into place.
+    """Create a new SQLite store in a temporary folder beside its place, and move it there.
 
-    MLflow creates its tables in some four hundred transactions, each of which waits for the disk, and two sweeps that
-    create the same store fail. A store that nobody has seen yet need not be safe from a loss of power.
+    MLflow creates its tables in some four hundred transactions, each of which waits for the disk, and two sweeps fail
+    if they create one store at the same time. Until the store is in place, it need not survive a power cut.
     """
     file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
     if not uri.startswith("sqlite:///") or file.exists():
@@ -200,7 +199,7 @@ def make_store(uri: str) -> None:
     with tempfile.TemporaryDirectory(prefix="mlflow-", dir=file.parent) as folder:
         aside = Path(folder).resolve() / file.name
 
-        def do_not_wait(connection: Any, _record: object) -> None:  # of any engine in this process, the user's too
+        def do_not_wait(connection: Any, _record: object) -> None:  # called for every engine, also the user's
             ours = isinstance(connection, sqlite3.Connection) and connection.execute("PRAGMA database_list").fetchall()
             if ours and str(aside) in ours[0]:
                 connection.execute("PRAGMA synchronous=OFF")
@@ -212,12 +211,11 @@ def make_store(uri: str) -> None:
             event.remove(Engine, "connect", do_not_wait)
         with aside.open("rb") as created:
             os.fsync(created.fileno())
-        with suppress(OSError):  # another sweep was first, or links are not supported: then MLflow creates it in place
+        with suppress(OSError):  # another sweep was first, or links are unsupported and MLflow creates it in place
             os.link(aside, file)
 
 
 def experiment_id(client: MlflowClient, run: Run) -> str:
-    """Return the id of the run's experiment, which is created if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     if (found := client.get_experiment_by_name(run.experiment)) is not None:
@@ -228,7 +226,7 @@ def experiment_id(client: MlflowClient, run: Run) -> str:
         location = (Path(run.uri.removeprefix("sqlite:///")).parent / "mlartifacts" / folder).as_uri()
     try:
         return client.create_experiment(run.experiment, artifact_location=location, tags=MODEL_TRAINING)
-    except MlflowException:  # another sweep created it meanwhile, or its name is that of a deleted one
+    except MlflowException:  # another sweep has just created it, or a deleted one has its name
         if (found := client.get_experiment_by_name(run.experiment)) is None:
             raise
         return str(found.experiment_id)

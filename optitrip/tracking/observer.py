@@ -1,7 +1,7 @@
 """Sends a sweep to its MLflow run, from a thread of the driver.
 
-MLflow must never hurt a sweep: all that is sent can be made again from the journal, so a failure here is reported at
-the end, and the same command delivers later what was missed.
+MLflow must never harm a sweep: everything sent can be rebuilt from the journal, so a failure is reported at the end,
+and the same command delivers the missing data later.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ PAUSE_SECONDS = 1.0
 
 
 def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or MLflow's default file in the working directory; a file's URI is made absolute."""
+    """Return MLFLOW_TRACKING_URI, by default a file in the working directory; relative SQLite paths become absolute."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     scheme, _, file = uri.partition("sqlite:///")
     return f"sqlite:///{Path.cwd() / file}" if file and not scheme else uri
 
 
 def metric_name(name: str) -> str:
-    """Return a name as MLflow takes it: letters, digits and some signs, and as a path no part that could be dropped."""
+    """Make a name valid for MLflow: only letters, digits and some signs, and no path segment made of dots."""
     parts = re.sub(r"[^\w.\- :/]", "_", name)[:250].split("/")
     return "/".join(part if part.strip(".") else f"_{part.replace('.', '_')}" for part in parts)
 
 
 class MlflowObserver(Observer):
-    """Sends metrics of a sweep to a tracking client while the sweep runs."""
+    """Sends the metrics of a sweep to a tracking client while the sweep runs."""
 
     def __init__(self, client: TrackingClient, run: Run, curve_of: Callable[[Method], Curve | None]) -> None:
         self.run = run
@@ -78,27 +78,27 @@ class MlflowObserver(Observer):
             self._queue.put(point)
 
     def finish(
-        self, state: str, figures: Callable[[], Mapping[str, float]], files: Sequence[Path], note: str
+        self, state: str, metrics: Callable[[], Mapping[str, float]], files: Sequence[Path], note: str
     ) -> RecordedRun | None:
-        """Deliver what is left, the `figures` last; return where the run is, or None and set `error` if that fails."""
+        """Deliver what is left, the `metrics` last; return the run, or None with `error` set if that fails."""
         self._send([*self._end, None])
         self._thread.join()
-        if self._run_id is None:  # MLflow did not answer the thread, so nobody waits for an answer a second time
+        if self._run_id is None:  # MLflow failed in the thread; do not wait for it again
             return None
         self.error = None
         try:
             self._client.conclude(state, MLFLOW_STATUS[state], [str(file.absolute()) for file in files], note)
             self._client.log(self._undelivered)
             now = time.time_ns() // 1_000_000
-            # At step 0, so that MLflow's page draws bars; the newest ones count.
-            self._client.log([(metric_name(key), value, 0, now) for key, value in figures().items()])
+            # At step 0, so that MLflow draws bars; it uses the newest values.
+            self._client.log([(metric_name(key), value, 0, now) for key, value in metrics().items()])
         except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
             self.error = error
             return None
         return RecordedRun(self.run.uri, self.run.experiment, self._run_id)
 
     def _deliver(self) -> None:
-        """Send points about once a second until None ends the queue; once MLflow failed, only collect them."""
+        """Send points about once a second until None ends the queue; after MLflow has failed, only collect them."""
         ended = False
         while not ended:
             try:

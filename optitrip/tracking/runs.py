@@ -1,4 +1,4 @@
-"""Starts and finishes the MLflow run of a sweep, with final figures and a description in Markdown."""
+"""Starts and finishes the MLflow run of a sweep, with final metrics and a description in Markdown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from optitrip.tracking.observer import MlflowObserver, tracking_uri
 
 
 def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> MlflowObserver | None:
-    """Start the MLflow run of this sweep, unless the file wants none or this store has all of it already."""
+    """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already."""
     uri, experiment = tracking_uri(), sweep.tracking.experiment
     delivered = Delivered(sweep.items, uri, experiment)
     if sweep.tracking.use == "none" or state.journal.fact(Delivered) == delivered:
@@ -58,16 +58,16 @@ def finish_run(
     phases: Stopwatch,
     observer: Observer,
 ) -> dict[str, str] | None:
-    """Finish the MLflow run and return where it is; a failure costs one notice, no more."""
+    """Finish the MLflow run and return its location; a failure only causes a notice."""
     if tracker is None:
         recorded = state.journal.fact(RecordedRun)
         return recorded.to_json() if recorded else None
 
-    def final_figures() -> dict[str, float]:
-        return figures(replace(outcome, phases=phases.seconds)) if outcome.status == "finished" else {}
+    def final_metrics() -> dict[str, float]:
+        return metrics(replace(outcome, phases=phases.seconds)) if outcome.status == "finished" else {}
 
     with phases.time("mlflow"):
-        recorded = tracker.finish(outcome.status, final_figures, files, note(outcome, sweep))
+        recorded = tracker.finish(outcome.status, final_metrics, files, note(outcome, sweep))
     if recorded is None:
         lines = str(tracker.error).strip().splitlines() or [repr(tracker.error)]
         failed = f"recording in MLflow at {tracker.run.uri} failed ({lines[0][:200]}). "
@@ -75,7 +75,7 @@ def finish_run(
         lost = "It was not recorded in MLflow; with a state_dir, a later call could record it."
         observer.notice(warning("mlflow-incomplete", failed + (stored if state.path else lost)))
         return None
-    with suppress(Stopped):  # delivered again next time, which MLflow does not notice
+    with suppress(Stopped):  # if the journal cannot be written: sending everything again is harmless
         if outcome.status == "finished":
             state.journal.note(recorded, Delivered(outcome.items, tracker.run.uri, tracker.run.experiment))
         else:
@@ -85,7 +85,7 @@ def finish_run(
 
 
 def git(folder: Path) -> dict[str, str]:
-    """Return commit and branch of the repository around a folder, and whether files differ; empty without one."""
+    """Return commit, branch and dirtiness of the repository that contains a folder; empty if there is none."""
 
     def ask(*words: str) -> str:
         command = ["git", "-C", str(folder), *words]
@@ -101,8 +101,8 @@ def git(folder: Path) -> dict[str, str]:
         return {}
 
 
-def figures(outcome: Outcome) -> dict[str, float]:
-    """Return the final figures by MLflow's keys; those that are not finite are left out."""
+def metrics(outcome: Outcome) -> dict[str, float]:
+    """Return the finite final metrics by MLflow key."""
     table: dict[str, float] = {}
     if outcome.answer:
         report = {f"report/{name}": value for name, value in outcome.answer.report.items()}
@@ -116,18 +116,17 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 
 def note(outcome: Outcome, sweep: Sweep) -> str:
-    """Return the description of the run's page, in Markdown."""
     warnings = [f"- {notice.text}" for notice in outcome.notices if notice.level == "warning"]
     end = ["", "**Warnings**", "", *warnings] if warnings else []
     if outcome.status != "finished" or outcome.answer is None:
         return "\n".join([outcome.message or outcome.status, *end])
     lines = [f"**{outcome.name}**: {outcome.items:,} {outcome.unit}, {outcome.failed:,} failed", ""]
-    # As code, so that Markdown shows signs instead of interpreting them.
+    # As code, so that Markdown does not interpret special characters.
     rows = [[name, f"`{value}`" if set(value) & set("[]*_<>|") else value] for name, value in outcome.answer.rows()]
     lines += markdown(["", ""], rows)
     if table := outcome.answer.table():
         lines += ["", *markdown(*table)]
-    if sweep.lines.path is not None:  # else of Python values, which no file holds
+    if sweep.lines.path is not None:  # otherwise the sweep was made from Python values
         overrides = [f"--set {shlex.quote(override)}" for override in sweep.overrides]
         command = " ".join(["optitrip sweep", SWEEP_FILE, *overrides])
         end += ["", f"To get the same answer again, run `{command}` with the file from the artifacts."]
@@ -135,6 +134,5 @@ def note(outcome: Outcome, sweep: Sweep) -> str:
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Return the lines of a table in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return [f"| {' | '.join(entry.strip().replace('|', '&#124;') for entry in line)} |" for line in lines]

@@ -1,4 +1,4 @@
-"""Shows sweeps in MLflow's web page, on the right store."""
+"""Runs MLflow's web server on the store to which sweeps in this directory are recorded."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ from optitrip.tracking.mlflow_client import QUIET
 from optitrip.tracking.observer import tracking_uri
 
 START_SECONDS = 120
-# Both switch off language models: MLflow opens their pages by default, and their jobs take half of the start.
+# By default MLflow opens its pages for language models, and starting their jobs doubles the start-up time.
 PAGE = "#/experiments?workflowType=machine_learning"
-LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 LINES_SHOWN = 15
 
 
 def serve(port: int) -> int:
-    """Run MLflow's server at 127.0.0.1 until interrupted; return its exit status.
-
-    Raises InputError if the store is itself a server, does not exist yet, or the port is taken.
-    """
+    """Run MLflow's server at 127.0.0.1 until stopped; return its exit status. Raise InputError if it cannot start."""
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         raise InputError(f"MLFLOW_TRACKING_URI is the server {uri}: open it in a browser")
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not file.exists():
-        raise InputError(f"{file}: no such file; run a sweep in this directory first, or go to where you ran one")
+        raise InputError(
+            f"{file}: no such file; run a sweep in this directory first, or change to the directory of an earlier sweep"
+        )
     if listening(port):
-        raise InputError(f"--port {port}: something listens there already; name another port")
+        raise InputError(f"--port {port}: the port is already in use; choose another port")
     print(f"starting MLflow's server on {uri} ...", file=sys.stderr, flush=True)
-    # One worker: four of them, MLflow's default, take half a minute to start on two cores.
+    # One worker: four, MLflow's default, take half a minute to start on two cores.
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    # What it prints is shown only if it does not start: a page of warnings is of no use to a reader.
+    # Its output is shown only if the server fails: otherwise the user would get a page of irrelevant warnings.
     with stop_signals() as stop, tempfile.TemporaryFile() as output:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
-            env={**QUIET, **LEAN, **os.environ},
+            env={**QUIET, **WITHOUT_JOBS, **os.environ},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -55,12 +54,12 @@ def serve(port: int) -> int:
                 stop.raise_if_stopped()
                 if not shown and time.monotonic() < end and listening(port):
                     page = f"http://127.0.0.1:{port}/{PAGE}"
-                    print(f"{page} shows your sweeps; Ctrl-C ends it", file=sys.stderr, flush=True)
+                    print(f"{page} shows your sweeps; press Ctrl-C to stop the server", file=sys.stderr, flush=True)
                     shown = True
                 time.sleep(0.2)
         except Stopped:
             return 0
-        finally:  # ending the server alone would leave the processes that it started
+        finally:  # terminating only the server would leave its child processes running
             if hasattr(os, "killpg"):
                 with suppress(ProcessLookupError):
                     os.killpg(server.pid, signal.SIGTERM)

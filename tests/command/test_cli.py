@@ -786,7 +786,7 @@ def test_ui_without_a_store_or_a_port_says_so(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         done = optitrip(folder, "ui", "--port", str(busy.getsockname()[1]))
     assert done.returncode == 2
-    assert "something listens there already" in done.stderr
+    assert "the port is already in use" in done.stderr
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.toml")), ids=lambda path: path.stem)

@@ -230,7 +230,7 @@ def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
     write(first, part(0, 5))
     second = Journal(tmp_path / "j")
     write(second, part(5, 9))
-    with pytest.raises(Stopped, match="took this sweep over"):
+    with pytest.raises(Stopped, match="taken over this sweep"):
         write(first, part(9, 12))
     assert second.tiling(0, DIGEST, 12) == [range(0, 5), range(5, 9)]
 
@@ -386,9 +386,9 @@ def test_a_fenced_writer_stores_no_fact(tmp_path: Path) -> None:
     """A command whose journal another command took over changes no fact."""
     first = Journal(tmp_path / "j")
     second = Journal(tmp_path / "j")
-    with pytest.raises(Stopped, match="took this sweep over"):
+    with pytest.raises(Stopped, match="taken over this sweep"):
         first.note(Accepted(1))
-    with pytest.raises(Stopped, match="took this sweep over"):
+    with pytest.raises(Stopped, match="taken over this sweep"):
         first.forget(JournalName)
     assert second.fact(Accepted) is None
     assert second.name

@@ -36,15 +36,19 @@ def test_a_stage_beside_the_main_one_has_no_line(after: str, monkeypatch: pytest
 
 
 class Wordy(Progress):
-    """Progress in too many words for a terminal."""
+    """Progress whose words take a given number of columns."""
+
+    length = 0
 
     def words(self) -> str:
-        return f"{self.done:,} " + "of very many items " * 5
+        return f"{self.done:,} of".ljust(self.length, "x")
 
 
-@pytest.mark.parametrize("progress", [Wordy(20), Progress(20)], ids=["wordy", "short"])
-def test_the_line_fits_the_terminal(progress: Progress) -> None:
-    """The bar takes what the words leave of 80 columns; words that need more are cropped, not folded."""
+@pytest.mark.parametrize(("length", "bar"), [(8, 71), (69, 10), (70, 0), (79, 0), (120, 0)])
+def test_the_line_fits_the_terminal(length: int, bar: int) -> None:
+    """The bar fills the rest of 80 columns if it gets at least 10; words that need more than 80 are cropped."""
+    progress = Wordy(20)
+    progress.length = length
     shown = StringIO()
     live = LiveLine(Console(file=shown, width=80, force_terminal=True), progress)
     live.stage(search(20))
@@ -52,8 +56,8 @@ def test_the_line_fits_the_terminal(progress: Progress) -> None:
         live.parts([(Part(range(8), {}), Times([0], [0]))], new=True)
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).replace("\r", "\n").splitlines()
     (line,) = {line.rstrip() for line in lines if line.startswith("8 of")}
-    assert len(line) <= 80
-    assert ("\u2501" in line) == (not isinstance(progress, Wordy))
+    assert len(line) == min(80, length + (1 + bar if bar else 0))
+    assert len(re.findall("[\u2501\u2578\u257a]", line)) == bar
 
 
 def test_items_of_an_earlier_run_are_not_part_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
