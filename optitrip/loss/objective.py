@@ -58,7 +58,7 @@ def batched(function: Any = None, *, block: int | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a loaded objective offers; routes know nothing else about it."""
+    """Capabilities of a loaded objective; routes know nothing else about it."""
 
     losses: bool = False
     gradient: bool = False
