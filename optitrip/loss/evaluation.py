@@ -1,8 +1,8 @@
-"""Evaluates a range of items, one call after the other or in full blocks, and turns what is returned into numbers.
+"""Evaluates a range of items, one call at a time or in full blocks, and converts the returned values to numbers.
 
-A batched objective is always called with a full block. Item n sits at place n mod block, and a place that is not wanted
-(outside the range) holds a copy of a wanted item: BLAS rounds by shape and by place, but not by what stands in the
-other places. So any range can be evaluated, and a poison item left out, with the others' bits unchanged.
+A batched objective is always called with a full block. Item n sits at place n mod block, and unused places hold copies
+of an item in the range: how BLAS rounds a row depends on the shape and the row's place, but not on the other rows. So
+any range can be evaluated, and an item that fails left out, without changing a bit of the other losses.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class NotANumber(TypeError):
 
 @dataclass(eq=False)
 class Evaluation:
-    """The outcome of a range of items, filled in while they are evaluated."""
+    """Losses and failures of a range of items, filled in while they are evaluated."""
 
     items: range
     columns: dict[str, Array] = field(default_factory=dict[str, Array])
-    """`loss`, and the other numbers by name; float64 of shape (len(items),), NaN where there is none."""
+    """`loss` and other numbers by name; float64 of shape (len(items),), NaN where missing."""
     double: bool = True
     """True if all batches returned their losses in float64."""
     problems: Problems = field(default_factory=list[tuple[str, Record]])
@@ -44,7 +44,7 @@ class Evaluation:
 
     @property
     def extras(self) -> dict[str, Array]:
-        """The numbers that the objective returned beside its losses, by name."""
+        """Numbers that the objective returned beside its losses, by name."""
         return {name: column for name, column in self.columns.items() if name != "loss"}
 
     @property
@@ -57,8 +57,8 @@ class Evaluation:
         return self.columns[name]
 
     def store(self, row: int, returned: Any) -> None:
-        """Store what a plain call returned. Raises NotANumber if it is neither a number nor a dict of numbers; then
-        nothing is stored."""
+        """Store the result of a plain call. Raises NotANumber, and stores nothing, unless it is a number or a dict of
+        numbers."""
         loss, extras = split_loss(returned)
         numbers = {"loss": as_number(loss)}
         numbers |= {name: as_number(value, f"{name!r} beside a loss") for name, value in extras.items()}
@@ -72,7 +72,7 @@ class Evaluation:
         else:
             self.problems.append((RAISED, record_of(index, error)))
 
-    def record_losses_that_are_not_finite(self) -> None:
+    def record_non_finite(self) -> None:
         failed = {record.index for _, record in self.problems}
         for row in np.flatnonzero(~np.isfinite(self.losses)).tolist():
             index, loss = self.items[row], self.losses[row]
@@ -82,8 +82,8 @@ class Evaluation:
 
 
 def split_loss(returned: Any) -> tuple[Any, dict[str, Any]]:
-    """Split what was returned into the loss and the other numbers by name. Raises NotANumber for a dict without a loss,
-    or with a name that cannot be used."""
+    """Split a returned value into the loss and the other numbers by name. Raises NotANumber for a dict without a loss,
+    or with an invalid name."""
     if not isinstance(returned, Mapping):
         return returned, {}
     extras: dict[Any, Any] = dict(returned)  # pyright: ignore[reportUnknownArgumentType]
@@ -127,37 +127,37 @@ def as_batch(returned: Any, block: int, what: str = "losses") -> Array:
 
 
 def abbreviate(value: Any) -> str:
-    """Describe a value in a message: its type, and its shape or its text."""
+    """Describe a value for messages by its type and its shape or text."""
     shape = getattr(value, "shape", None)
     kind = type(value).__name__
     return f"{kind} of shape {tuple(shape)}" if shape is not None else f"{kind} {str(value)[:80]!r}"
 
 
 Draw = Callable[[range], dict[str, Array]]
-"""Returns read-only values of any range of items by name, each with leading axis `len(items)`."""
+"""Function that returns the read-only values of a range of items by name, each with leading axis `len(items)`."""
 Step = Callable[[dict[str, Array], range, Evaluation], None]
-"""Stores the losses of drawn items."""
+"""Function that evaluates drawn items and stores their losses."""
 
 NUMBERS_AT_ONCE = 2**17
-"""Numbers drawn at a time: long ranges, since a new Philox costs 8 us, but few enough to stay in the cache."""
+"""Number of entries drawn at a time: many, since a new Philox costs 8 us, but few enough to stay in the cache."""
 BISECTIONS = 64
-"""Calls spent on halving a block that raises; the remaining items are called one by one."""
+"""Most calls spent on halving a block that raises; after that the remaining items are called one by one."""
 FAILED = object()
-"""Stands in place of a loss where a call raised."""
+"""Placeholder for the result of a call that raised."""
 
 
 def evaluate_range(draw: Draw, items: range, block: int, step: Step) -> Evaluation:
-    """Evaluate a range, drawn in stretches of whole blocks (the two ends excepted)."""
+    """Evaluate a range, drawn in stretches of whole blocks (except at the two ends)."""
     found = Evaluation(items)
     item_size = sum(column.size for column in draw(items[:1]).values())
     for stretch in stretches(items, block, NUMBERS_AT_ONCE // max(1, item_size)):
         step(draw(stretch), stretch, found)
-    found.record_losses_that_are_not_finite()
+    found.record_non_finite()
     return found
 
 
 def stretches(items: range, block: int, length: int) -> Iterator[range]:
-    """Cut a range at multiples of the most whole blocks that `length` holds, at least one."""
+    """Cut a range at multiples of the largest number of whole blocks that fits in `length`, at least one block."""
     step = max(1, length // block) * block
     start = items.start
     while start < items.stop:
@@ -174,7 +174,7 @@ def call_one_by_one(call: Callable[..., Any], values: Mapping[str, Array], items
     def call_by_name(*row: Any) -> Any:
         return call(**dict(zip(values, row, strict=True)))
 
-    # Scalars as Python float and int; an array yields its rows, read-only like itself.
+    # Scalars become Python float and int; an array yields its rows, which are read-only too.
     entries = [column.tolist() if column.ndim == 1 else column for column in columns]
     call_each(call if order else call_by_name, entries, items, found)
 
@@ -191,18 +191,17 @@ def call_in_batches_of_one(
 
 
 def call_each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items: range, found: Evaluation) -> None:
-    """Call with one entry of every column for each item, and store what is returned.
+    """Call with one entry of every column for each item, and store the results.
 
-    The arguments are put together by `map`, in C: a dict of them for every call takes many times as long as a small
-    loss itself.
+    `map` assembles the arguments, in C: building a dict for every call takes many times longer than a small loss.
     """
     calls = map(call, *columns)
     returned: list[Any] = []
     while len(returned) < len(items):
         try:
-            # Not `returned.extend(calls)`, which would take a StopIteration of the loss for the end.
+            # Not `returned.extend(calls)`, which would mistake a StopIteration raised by the loss for the end.
             for _ in range(len(items) - len(returned)):
-                returned.append(next(calls))  # noqa: PERF401 - a comprehension would lose what came before an exception
+                returned.append(next(calls))  # noqa: PERF401 - a comprehension would lose the results before an exception
         except (Exception, SystemExit) as error:
             found.add_failure(items[len(returned)], error)
             returned.append(FAILED)
@@ -214,15 +213,13 @@ def call_each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items:
         if value is not FAILED:
             try:
                 found.store(first + row, value)
-            except (Exception, SystemExit) as error:  # from the number's own __float__, or its own text
+            except (Exception, SystemExit) as error:  # from the user's own __float__ or __str__
                 found.add_failure(items[row], error)
 
 
 def positional_order(call: Any, names: Sequence[str]) -> list[str] | None:
-    """Return the names in the order in which a function takes them by position; None where only names are safe.
-
-    Only the signature of a Python function, or of what binds one, can be trusted: wrappers may take more, or less.
-    """
+    """Return the names in a function's positional order; None if they can only be passed by name. Only the signature of
+    a Python function, or of a method or partial of one, can be trusted: a wrapper may accept more, or fewer."""
     function = unwrap_partial(call)
     if not isinstance(function, FunctionType | MethodType | type):
         function = type(function).__call__
@@ -234,7 +231,7 @@ def positional_order(call: Any, names: Sequence[str]) -> list[str] | None:
 
 
 def unwrap_partial(call: Any) -> Any:
-    """Return the function to which a `partial` binds arguments, and anything else unchanged."""
+    """Return the function inside nested `partial` objects, and anything else unchanged."""
     while isinstance(call, partial):
         call = call.func  # pyright: ignore[reportUnknownVariableType]
     return call
@@ -245,8 +242,8 @@ def call_in_blocks(
 ) -> None:
     """Call a batched loss for each block of items, halving the block whenever the batch raises.
 
-    An item fails if the batch raises with copies of it in every place, however the block was cut; so a bound on the
-    calls of a block may change the order of calls only, never give up on a block.
+    An item fails if the batch raises with copies of it in every place, however the block was cut. So the bound on
+    halving may only change the order of calls, never abandon a block.
     """
     for wanted in stretches(items, block, block):
         pending, calls = [wanted], 0
@@ -276,7 +273,7 @@ def call_in_blocks(
 
 
 def full_block(values: Mapping[str, Array], rows: range, first_place: int, block: int) -> dict[str, Array]:
-    """Return a full block with consecutive `rows` from `first_place` on and copies of the first of them elsewhere."""
+    """Return a full block with consecutive `rows` from `first_place` on, and copies of the first row elsewhere."""
     if len(rows) == block:
         return {name: column[rows.start : rows.stop] for name, column in values.items()}
     places = np.full(block, rows[0])
@@ -288,8 +285,7 @@ def full_block(values: Mapping[str, Array], rows: range, first_place: int, block
 
 
 def call_batch_of_one(batch_call: Callable[..., Any], values: Mapping[str, Array]) -> Any:
-    """Call a batched loss with a batch of one, and return what a plain call would. Raises NotANumber if it does not
-    return a batch of one."""
+    """Call a batched loss with a batch of one; return a plain result. Raises NotANumber if it returns another shape."""
     loss, extras = split_loss(batch_call(**values))
     number = float(as_batch(loss, 1)[0])
     numbers = {name: as_batch(value, 1, repr(name))[0] for name, value in extras.items()}

@@ -1,4 +1,4 @@
-"""Imports the object that "module:name" names and builds the loss, with a message for every possible mistake."""
+"""Imports the object named "module:name" and builds the loss from it, with a message for each kind of mistake."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find(reference: str, folder: Path) -> Any:
             ) from None
         raise InputError(with_trace(f"objective {reference}: importing {module_name} raised", error)) from None
     if getattr(found, "__file__", None):
-        source_hash(found)  # remembered, to notice a change later
+        source_hash(found)  # stored now, so that a later change is noticed
     for name in attribute.split("."):
         if not hasattr(found, name):
             public = [known for known in dir(found) if not known.startswith("_")]
@@ -80,13 +80,13 @@ def check_parameters(call: Callable[..., Any], reference: str, names: Sequence[s
     except TypeError as error:
         takes = ", ".join(str(parameter) for parameter in signature.parameters.values()) or "none"
         raise InputError(
-            f"objective {reference} takes other parameters than the space has: {error}\n"
+            f"objective {reference}: its parameters do not match the space: {error}\n"
             f"  the objective takes: {takes}\n  the space has:       {', '.join(names)}"
         ) from None
 
 
 def signature_of(call: Callable[..., Any]) -> inspect.Signature | None:
-    """Return the signature, or None for the few callables of C that have none."""
+    """Return the signature, or None for callables written in C that have none."""
     try:
         return inspect.signature(call)
     except (TypeError, ValueError):

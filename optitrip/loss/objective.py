@@ -1,4 +1,4 @@
-"""The adapter around a user's loss: what it offers, and a range of items evaluated by the best of it."""
+"""The adapter around a user's loss: detects what it offers and evaluates ranges of items the fastest way it allows."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def batched(function: Any = None, *, block: int | None = None) -> Any:
     """Mark a function that takes a whole batch of candidates at once; without a function, return a decorator.
 
     Each parameter arrives with a leading axis of n candidates, and n losses are returned, shape (n,); or a dict of
-    such arrays, one of which is `loss`. A call has `block` candidates, 256 by default. The function is returned as it
-    is, but for the mark.
+    such arrays, one of which is `loss`. Each call gets `block` candidates, 256 by default. The function itself is
+    returned, with attributes set on it.
     """
 
     def mark(function: Any) -> Any:
@@ -58,7 +58,7 @@ def batched(function: Any = None, *, block: int | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """Capabilities of a loaded objective; a route may know nothing else of it."""
+    """Capabilities of a loaded objective; routes know nothing else about it."""
 
     losses: bool = False
     gradient: bool = False
@@ -66,11 +66,11 @@ class Capabilities:
     around: bool = False
     block: int = PLAIN_BLOCK
     screens: tuple[str, ...] = ()
-    """Words of the cheaper surrogates on offer."""
+    """Names of the cheaper surrogates on offer."""
     deltas_block: int = BATCH_BLOCK
-    """Number of coordinates in a call of `deltas`."""
+    """Number of coordinates per call of `deltas`."""
     order: Array | None = field(default=None, compare=False)
-    """Flat coordinates of the only variable in the order in which they are best taken."""
+    """Flat coordinates of the only variable, in the order in which they are evaluated fastest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +80,13 @@ class Objective:
     Args:
         loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
             `report`, `around`, `order`, `images`, `screens` with `screen`, `block`, `deltas_block`, `digest` and
-            `tolerance` are found by presence.
+            `tolerance` are used if they exist.
         name: name in the sweep file, for messages.
-        block: block size in place of the objective's own.
+        block: block size; None for the objective's own.
         plain: use the plain call only, one item at a time.
-        surrogate: cheaper objective that a search screens by.
+        surrogate: cheaper objective that a search screens with.
 
-    Raises:
-        InputError: if the object is not a loss, or its block or order is not valid.
+    Raises InputError if the object is not a loss, or its block or order is not valid.
     """
 
     loss: Any
@@ -128,25 +127,25 @@ class Objective:
 
     @property
     def batch_call(self) -> Callable[..., Any] | None:
-        """The function that takes a whole block, if there is one."""
+        """Function that takes a whole block, if there is one."""
         if self._takes_batches:
             return self.loss
         return self.loss.losses if self._offers("losses") else None
 
     @property
     def plain_call(self) -> Callable[..., Any] | None:
-        """The function that takes one point, if there is one."""
+        """Function that takes one point, if there is one."""
         return self.loss if callable(self.loss) and not self._takes_batches else None
 
     def evaluate(self, draw: Draw, items: range) -> Evaluation:
-        """Evaluate a range: in blocks if the objective offers that, else by the plain call."""
+        """Evaluate a range, in blocks if the objective takes them, else with the plain call."""
         if not self.capabilities.losses or self.batch_call is None:
             return self.evaluate_plainly(draw, items)
         block = self.capabilities.block
         return evaluate_range(draw, items, block, partial(call_in_blocks, self.batch_call, block))
 
     def evaluate_plainly(self, draw: Draw, items: range) -> Evaluation:
-        """Evaluate a range by the plain call, or by batches of one where the objective is batched only."""
+        """Evaluate a range with the plain call, or in batches of one if the objective has none."""
         if self.plain_call is not None:
             step = partial(call_one_by_one, self.plain_call)
         else:
@@ -155,8 +154,8 @@ class Objective:
         return evaluate_range(draw, items, self.capabilities.block, step)
 
     def allowed_difference(self, loss: float, *, double: bool) -> float:
-        """Return how far a loss and its plain call may differ: by the objective's relative `tolerance`; without one by
-        64 eps max(|f|, 1) in double precision (float64 batches, and deltas), else by 1e-5 relative."""
+        """Return how far a fast call may differ from the plain `loss`: by its relative `tolerance` if it has one;
+        else 64 eps max(|f|, 1) in double precision (float64 batches and deltas), or 1e-5 relative."""
         tolerance = getattr(self.loss, "tolerance", None)
         if tolerance is None and double:
             return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
@@ -167,7 +166,7 @@ class Objective:
         return self.loss.around(**arguments(values, 0))
 
     def report(self, values: Mapping[str, Array]) -> dict[str, float]:
-        """Return the objective's extra figures of one point, given as a batch of one. Raises TypeError if it returns
+        """Return the objective's extra figures for one point, given as a batch of one. Raises TypeError if it returns
         anything but a dict of numbers."""
         figures = self.loss.report(**arguments(values, 0))
         if not isinstance(figures, dict):
@@ -175,7 +174,7 @@ class Objective:
         return {str(name): as_number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
     def gradient(self, values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
-        """Return the objective's analytic gradient by the named parameters at one point, given as a batch of one.
+        """Return the analytic gradient by the named parameters at one point, given as a batch of one.
         Raises TypeError if one of them is missing or has another shape."""
         returned = self.loss.gradient(**arguments(values, 0))
         table: dict[Any, Any] = returned if isinstance(returned, dict) else dict.fromkeys(names[:1], returned)  # pyright: ignore[reportUnknownVariableType]
@@ -200,7 +199,7 @@ class Objective:
     def _screens(self) -> tuple[str, ...]:
         words: Any = getattr(self.loss, "screens", ()) if self._offers("screen") else ()
         if isinstance(words, str) or not all(isinstance(word, str) for word in words):
-            raise InputError(f"{self.name}: its screens were {words!r}, wanted the words that its `screen` takes")
+            raise InputError(f"{self.name}: its screens were {words!r}, wanted the names that its `screen` takes")
         return tuple(words)
 
     def _order(self) -> Array | None:

@@ -131,7 +131,7 @@ class Ackley(Analytic):
 
     def _values(self, x: Array) -> Array:
         # 20 - 20 exp(a) and e - exp(1 + b) by expm1, and b = mean cos(2 t) - 1 = -2 mean sin(t)^2: written as above,
-        # the value at 0 would be 4e-16, and values near it as far off.
+        # the value at 0 would be 4e-16, with errors as large near it.
         radius = np.sqrt(np.square(x).mean(axis=-1))
         waves = -2 * np.square(np.sin(np.pi * x)).mean(axis=-1)
         return -20 * np.expm1(-0.2 * radius) - np.e * np.expm1(waves)

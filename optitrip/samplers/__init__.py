@@ -15,12 +15,12 @@ class Sampler(Protocol):
 
     @property
     def name(self) -> str:
-        """Word in sweep files."""
+        """Name in sweep files."""
         ...
 
     def check(self, sizes: Mapping[str, int], items: int) -> None:
-        """Check that the sampler is of use for this many coordinates, by name, and this many items. Raises ValueError
-        saying what was given, what is wanted and what to do."""
+        """Raise ValueError, with advice, if the sampler does not suit these numbers of coordinates (by variable) and
+        items."""
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
         """Draw the points of a range of items for the sweep's seed and the number of coordinates of each variable;
@@ -29,4 +29,4 @@ class Sampler(Protocol):
 
 
 SAMPLERS: dict[str, Sampler] = {sampler.name: sampler for sampler in (Random(), Halton())}
-"""Every sampler by its word in sweep files."""
+"""Samplers by name in sweep files."""

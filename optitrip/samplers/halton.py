@@ -2,7 +2,7 @@
 
 J. H. Halton, "On the efficiency of certain quasi-random sequences of points in evaluating multi-dimensional integrals",
 Numerische Mathematik 2, 1960; A. B. Owen, "A randomized Halton algorithm in R", arXiv:1706.02808, 2017: a random
-permutation for every base and every place of a digit, zeros in front of the number included.
+permutation for every base and every digit place, leading zeros included.
 
 Any b^k rows that begin at a multiple of b^k have one point in each of b^k equal intervals of a coordinate of base b,
 where random points leave a third of the intervals empty.
@@ -40,12 +40,12 @@ class Halton:
     name: str = "halton"
 
     def check(self, sizes: Mapping[str, int], items: int) -> None:
-        """Check the number of coordinates; any number of items will do, since raising it moves nothing."""
+        """Check the number of coordinates; any number of items is valid, since raising it moves no point."""
         count = sum(sizes.values())
         if count > MOST_COORDINATES:
             raise ValueError(
-                f"was 'halton' for {count:,} numbers a candidate; it is good for at most {MOST_COORDINATES}. Wanted "
-                'sampler = "random", or constants in place of some of the variables'
+                f"was 'halton' for {count:,} numbers per candidate; it suits at most {MOST_COORDINATES}. Use "
+                'sampler = "random", or make some of the variables constant'
             )
 
     def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
@@ -57,7 +57,7 @@ class Halton:
 
 
 def digits(base: int) -> int:
-    """Return the number of digits of the largest index; float64 cannot tell more digits apart."""
+    """Return the number of digits of the largest index; float64 cannot resolve more."""
     count = 1
     while base**count <= LARGEST_INDEX:
         count += 1
@@ -66,7 +66,7 @@ def digits(base: int) -> int:
 
 @lru_cache(256)
 def scramble(seed: int, base: int) -> Array:
-    """Draw a permutation of 0 to base - 1 for each place of a digit, the last place first; int64.
+    """Draw a permutation of 0 to base - 1 for each digit place, the last place first; int64.
 
     All permutations of a base come from one stream, e.g. `[seed, "scramble", "halton 7"]`, one word for each entry.
     """
@@ -77,13 +77,13 @@ def scramble(seed: int, base: int) -> Array:
 
 
 def radical_inverse(items: range, base: int, permutations: Array) -> Array:
-    """Reverse the digits of consecutive indices, up to 2^53, behind the point, each permuted for its place (the
+    """Mirror the digits of consecutive indices, up to 2^53, at the radix point, each permuted for its place (the
     permutation of the last place comes first). Return float64 in the open interval (0, 1), shape (len(items),).
 
     All but the last division is exact, in integers below 2^61.
     """
     places = len(permutations)
-    # From the first digit to the last: neighbours differ in their last digits only, so the first ones are few.
+    # From the first digit to the last: neighbours differ only in their last digits, so few leading ones are distinct.
     behind, low = np.zeros(1, np.int64), items.start // base**places
     for place in reversed(range(places)):
         unit, lower = base**place, low

@@ -27,7 +27,7 @@ def stream_key(seed: int, purpose: str, name: str) -> int:
 
 
 def words(key: int, start: int, count: int) -> Array:
-    """Return words `start` to `start + count` of the stream of `key`, uint64, shape (count,)."""
+    """Return the 64-bit words `start` to `start + count` of the stream of `key`, uint64, shape (count,)."""
     group, skip = divmod(start, WORDS_PER_COUNT)
     philox = np.random.Philox(key=key, counter=group)
     return philox.random_raw(skip + count)[skip:]
@@ -37,7 +37,7 @@ def open_unit(raw: Array) -> Array:
     """Map 64-bit words to float64 in the open interval (0, 1): u = ((word >> 12) + 0.5) / 2^52.
 
     The more usual (word >> 11) / 2^53 + 2^-54 rounds to 1 for the highest words. `raw` is overwritten: its upper 52
-    bits become the fraction of a float64 in [1, 2), from which subtracting 1 - 2^-53 is exact; that takes half as long
+    bits become the fraction of a float64 in [1, 2), from which subtracting 1 - 2^-53 is exact; this takes half as long
     as converting integers.
     """
     raw >>= np.uint64(12)
@@ -48,7 +48,7 @@ def open_unit(raw: Array) -> Array:
 
 
 def permutation(seed: int, purpose: str, name: str, count: int) -> Array:
-    """Return 0 to count - 1 in random order, int64: the places of a stream's first words, sorted by them."""
+    """Return 0 to count - 1 in random order, int64: the order that sorts the first words of a stream."""
     return np.argsort(words(stream_key(seed, purpose, name), 0, count), kind="stable")
 
 

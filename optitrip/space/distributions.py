@@ -1,4 +1,4 @@
-"""Distributions: inverse CDFs from the open unit interval to values. To add one, add a class and its line in the table.
+"""Distributions: inverse CDFs from the open unit interval to values. To add one, add a class and a line in the table.
 
 Every distribution takes u in (0, 1) as float64 and works in float64; the cast to a variable's dtype comes last, so a
 value may round to a bound: bounds are closed.
@@ -21,26 +21,26 @@ LOWEST, HIGHEST = 2.0**-53, 1 - 2.0**-53
 
 
 class Distribution(Protocol):
-    """A frozen description with its inverse CDF. Other files use this interface only; most of it has defaults.
+    """A frozen description with its inverse CDF. Other files use only this interface; most of it has defaults.
 
-    The fields, in order, are what a sweep file gives after the distribution's word: a list, or the bare value if there
-    is a single field.
+    A class in the table also has a class method `parse(entry)`, which raises ValueError for an invalid entry of a sweep
+    file. An entry lists the fields in order, or is the bare value of a single field.
     """
 
     drawn: ClassVar[bool] = True
-    """True if values depend on u. Nothing is drawn for a constant."""
+    """True if values depend on u; False for a constant, which needs no draw."""
     fixed: ClassVar[bool] = False
-    """True if the value is the same at every point, so that a gradient takes no step in the variable."""
+    """True if the value is the same at every point, so that a gradient leaves the variable out."""
     continuous: ClassVar[bool] = True
-    """True if values near a value are values too; without that there is no derivative."""
+    """True if the values form an interval, so that derivatives exist."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the value itself, for a variable that states none."""
+        """Shape of the value itself, for a variable that gives none."""
         return ()
 
     def extremes(self) -> Array:
-        """Return some u in (0, 1), shape (n,), whose values include the smallest and the largest."""
+        """Return points u, shape (n,), whose values include the smallest and the largest."""
         return np.array([LOWEST, 0.5, HIGHEST])
 
     @abstractmethod
@@ -68,14 +68,14 @@ def pair(entry: object, names: str) -> tuple[Any, Any]:
 
 def ndtri(unit: Array) -> Array:
     """Apply the inverse CDF of the standard normal, in place."""
-    from scipy import special  # 0.3 s, which a space without normals need not pay
+    from scipy import special  # takes 0.3 s, which a space without normals need not spend
 
     return special.ndtri(unit, out=unit)
 
 
 @dataclass(frozen=True)
 class Normal(Distribution):
-    """Normal distribution by mean and standard deviation."""
+    """Normal distribution with a mean and a standard deviation."""
 
     mean: float
     deviation: float
@@ -156,7 +156,7 @@ class Integer(Distribution):
     continuous: ClassVar[bool] = False
 
     WIDEST: ClassVar[int] = 2**48
-    """Most integers that the 2^52 values of u draw evenly, to one part in sixteen."""
+    """Largest count of integers drawn evenly, to one part in sixteen, from the 2^52 values of u."""
 
     @classmethod
     def parse(cls, entry: object) -> Self:
@@ -181,12 +181,12 @@ class LogInteger(Integer):
     """Whole numbers from low to high, both included and at least 1, with a uniform logarithm: for sizes and counts.
 
     A value is a number whose logarithm is uniform between those of low - 1/2 and high + 1/2, rounded. So n has a
-    probability proportional to log((n + 1/2) / (n - 1/2)), nearly 1 / n, and each doubling holds as many draws as any
+    probability proportional to log((n + 1/2) / (n - 1/2)), nearly 1 / n, and each doubling gets as many draws as any
     other.
     """
 
     LARGEST: ClassVar[int] = 2**40
-    """Largest number whose share the 2^52 values of u still meet to one part in fifty."""
+    """Largest number whose probability the 2^52 values of u reproduce to one part in fifty."""
 
     @classmethod
     def parse(cls, entry: object) -> Self:
@@ -260,7 +260,7 @@ class Constant(Distribution):
 
 @dataclass(frozen=True)
 class Free(Distribution):
-    """No distribution: for a variable of a gradient, whose values come from the start point."""
+    """No distribution: for a gradient's variable, whose value comes from the start point."""
 
     drawn: ClassVar[bool] = False
 
@@ -269,7 +269,7 @@ class Free(Distribution):
 
 
 NO_DISTRIBUTION: Distribution = Free()
-"""Distribution of a variable for which a sweep file gives none."""
+"""Distribution of a variable that has none in the sweep file."""
 
 
 def nested_tuple(entry: Any) -> Any:
@@ -277,11 +277,11 @@ def nested_tuple(entry: Any) -> Any:
 
 
 def typed_array(options: Any) -> Array:
-    """Return an array of the type that the options share, else of objects, so that 1 does not become '1'."""
+    """Return an array of the options' common type, or of objects if they differ, so that 1 does not become '1'."""
     entries: list[Any] = np.asarray(options, dtype=object).ravel().tolist()
     types = {type(entry) for entry in entries}
     array = np.asarray(options) if len(types) == 1 and types <= {str, int, float, bool} else None
-    if array is None or (types == {int} and array.dtype.kind != "i"):  # NumPy turns large integers to floats
+    if array is None or (types == {int} and array.dtype.kind != "i"):  # NumPy converts large integers to floats
         return np.asarray(options, object)
     return array
 

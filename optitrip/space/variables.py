@@ -20,7 +20,7 @@ from optitrip.samplers import SAMPLERS
 from optitrip.space.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
 
 LARGEST = 2**31
-"""Most entries of one variable: a row of this size alone takes 16 GiB."""
+"""Largest number of entries of one variable: a single row of this size takes 16 GiB."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Variable:
 
     name: str
     word: str
-    """Word of the distribution in sweep files; empty without one."""
+    """Name of the distribution in sweep files; empty without one."""
     distribution: Distribution
     shape: tuple[int, ...] = ()
     dtype: Literal["float64", "float32"] = "float64"
@@ -98,7 +98,7 @@ class Variable:
         return tuple(lengths)
 
     def _check_extremes(self) -> None:
-        """Refuse a distribution of which some u, be it the outermost, gives a value that the dtype cannot hold."""
+        """Refuse a distribution with values that the dtype cannot represent."""
         with np.errstate(over="ignore", under="ignore"):
             values = self.distribution.values(self.distribution.extremes()[:, np.newaxis])
             if values.dtype.kind == "f":
@@ -111,13 +111,13 @@ class Variable:
 
 @dataclass(frozen=True)
 class Space:
-    """The variables in the order of the sweep file, on which their values do not depend."""
+    """The variables in the order of the sweep file; their random values do not depend on it."""
 
     variables: tuple[Variable, ...]
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Number of entries to draw, by name; constants are left out."""
+        """Number of entries to draw by name, without constants."""
         return {v.name: v.size for v in self.variables if v.distribution.drawn}
 
     @property
@@ -131,7 +131,7 @@ class Space:
 
     @property
     def varied(self) -> list[Variable]:
-        """The variables that a gradient takes steps in: all but the constants."""
+        """Variables that are not constant: those of a gradient."""
         return [variable for variable in self.variables if not variable.distribution.fixed]
 
     def check_differentiable(self) -> None:
@@ -141,7 +141,7 @@ class Space:
                 value = json.dumps(as_python(variable.distribution.values(np.array([LOWEST]))[0]))
                 raise Invalid(
                     ("space", variable.name),
-                    f"is {variable.word}, which has no derivative: a step h would leave its values; hold it, e.g. "
+                    f"is {variable.word}, which has no derivative: a step h would leave its values; fix it, e.g. "
                     f"{variable.name} = {value}",
                 )
         if not self.varied:
@@ -156,8 +156,8 @@ class Space:
 
     @classmethod
     def parse(cls, table: Mapping[str, object], *, drawn: bool = True) -> Space:
-        """Return the space of a sweep file's [space] table; unless candidates are `drawn`, it needs no distributions.
-        Raises Invalid with the path, below [space], of the key at fault."""
+        """Parse the [space] table of a sweep file; unless candidates are `drawn`, it needs no distributions. Raises
+        Invalid with the path, below [space], of the invalid key."""
         if not table:
             raise Invalid((), "is empty; wanted a line for each parameter of the loss, e.g. x = { normal = [0, 1] }")
         variables: list[Variable] = []
@@ -181,7 +181,7 @@ def as_python(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Candidates(Points):
-    """The endless sequence of candidates of a sweep, made by a sampler, a space and a seed."""
+    """The endless sequence of candidates of a sweep, determined by a sampler, a space and a seed."""
 
     space: Space
     seed: int

@@ -73,7 +73,7 @@ class Tabled(Search):
     def evaluate(self, context: Any, items: range) -> Part:
         found = Evaluation(items)
         found.column("loss")[:] = table(self.shift)[items.start : items.stop]
-        found.record_losses_that_are_not_finite()
+        found.record_non_finite()
         return self.part(found)
 
 

@@ -79,7 +79,7 @@ def download(url: str, checksum: str, folder: Path) -> Path:
             for chunk in response.iter_content(CHUNK):
                 copy.write(chunk)
 
-    downloader: Any = get  # pooch's type names the parameters of a downloader otherwise than pooch calls it
+    downloader: Any = get  # pooch's type hint for downloaders does not match how pooch calls them
     try:
         return Path(pooch.retrieve(url, checksum, fname="archive.tar.gz", path=folder, downloader=downloader))
     except requests.exceptions.RequestException as error:  # itself an OSError, so it comes before those of the disk
@@ -91,9 +91,7 @@ def download(url: str, checksum: str, folder: Path) -> Path:
 def unpack(archive: Path, url: str, folder: Path) -> None:
     """Unpack the six files of an archive, and nothing else, into a new folder, and delete the archive.
 
-    Raises:
-        InputError: if the archive does not hold them.
-        OSError: if they cannot be written.
+    Raises InputError if the archive does not hold them, and OSError if they cannot be written.
     """
     folder.mkdir()
     try:
@@ -106,7 +104,7 @@ def unpack(archive: Path, url: str, folder: Path) -> None:
                     with source, (folder / name).open("wb") as copy:
                         shutil.copyfileobj(source, copy, CHUNK)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{url}: is no whole archive: {error}. The binary version of CIFAR-10 is at {PAGE}") from None
+        raise InputError(f"{url}: is not a complete archive: {error}. CIFAR-10's binary version is at {PAGE}") from None
     archive.unlink()
     if not complete(folder):
         raise InputError(

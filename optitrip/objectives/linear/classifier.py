@@ -21,7 +21,7 @@ from optitrip.objectives.data import images
 from optitrip.objectives.linear.surrogates import ByPyTorch, LowRank
 
 ROWS = 4096
-"""Images a chunk: fixed, because BLAS rounds by shape."""
+"""Number of images per chunk: fixed, because BLAS rounding depends on the shape."""
 
 
 class LinearAround(ABC):
@@ -58,8 +58,8 @@ class LinearAround(ABC):
 
 
 SMALL, LARGE = (64, 512), (32, 4096)
-"""Candidates in a block and images in a chunk, below a thousand features and above; fixed, as BLAS rounds by shape.
-Measured best, or within 2 % of it, for digits and CIFAR-10, where larger blocks would take longer than two seconds."""
+"""Candidates in a block and images in a chunk, below a thousand features and above; fixed, as BLAS rounding
+depends on the shape. Measured fastest, or within 2 % of it, for digits and CIFAR-10; larger blocks take over 2 s."""
 DELTAS_FEATURES = 64
 """Features in a call of deltas, each with all classes: measured best of 64, 128 and 256 for CIFAR-10."""
 Spans = list[tuple[int, slice]]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optitrip.objectives.linear.classifier import LinearClassifier
 
 RANK, SPARE, ROUNDS = 96, 16, 3
-"""Number of directions (with CIFAR-10 fewer save no time, and more are not needed), of spare ones that are iterated
+"""Number of directions (with CIFAR-10, fewer are no faster, more not needed), of spare ones that are iterated
 beside them, and of rounds."""
 SAMPLED = 10_000
 """Number of images that the directions are computed from."""
@@ -105,7 +105,7 @@ def import_pytorch(how: str, device: str) -> Any:
     except ImportError as error:
         raise InputError(
             f"screen = {how!r} on {device} needs PyTorch, which cannot be imported ({error}): install optitrip[torch]; "
-            "screen = 'float32' and 'low_rank' on the CPU do without"
+            "screen = 'float32' and 'low_rank' on the CPU do not need it"
         ) from None
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device = 'cuda': PyTorch finds no GPU here; leave it out, or run where there is one")

@@ -442,7 +442,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         at(1.0, lambda x, y: x + y),
         r"x has no name, and the loss requires x, y; wanted x = \{name: value\}",
     ),
-    "another name": (at({"z": 1.0}), "takes other parameters than the space has"),
+    "another name": (at({"z": 1.0}), "its parameters do not match the space"),
     "a scheme": (at(1.0, scheme="both"), r"^method\.scheme: was 'both', wanted 'forward'"),
     "a step": (at(1.0, step=0.0), r"^method\.step: was 0\.0, wanted greater than 0"),
     "no coordinates": (at(1.0, coordinates=0), r"^method\.coordinates: was 0, wanted greater"),

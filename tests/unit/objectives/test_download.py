@@ -241,7 +241,7 @@ def test_what_is_no_archive_is_refused(server: Server, tmp_path: Path) -> None:
     damaged = whole[:10] + bytes(byte ^ 255 for byte in whole[10:80]) + whole[80:]
     for body in (b"<html>", b"", whole[:-1_000], damaged):
         server.body = body
-        refused(tmp_path, server, "is no whole archive|does not hold")
+        refused(tmp_path, server, "is not a complete archive|does not hold")
 
 
 def test_a_killed_run_leaves_no_half_data(server: Server, tmp_path: Path) -> None:

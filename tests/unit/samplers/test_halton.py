@@ -135,8 +135,8 @@ def test_more_coordinates_than_it_is_good_for_are_refused(tmp_path: Path) -> Non
     with pytest.raises(InputError) as caught:
         read(path)
     message = str(caught.value)
-    assert "wide.toml:11: method.sampler: was 'halton' for 651 numbers a candidate" in message
-    assert 'at most 40. Wanted sampler = "random"' in message
+    assert "wide.toml:11: method.sampler: was 'halton' for 651 numbers per candidate" in message
+    assert 'at most 40. Use sampler = "random"' in message
 
 
 def run(*words: object) -> dict[str, Any]:

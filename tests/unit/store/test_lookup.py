@@ -215,7 +215,7 @@ def test_variables_without_a_derivative_are_refused(folder: Path, entry: str, wo
         read(folder / "there.toml")
     message = str(caught.value)
     assert f"there.toml:7: {words}" in message
-    assert "hold it, e.g. k = " in message
+    assert "fix it, e.g. k = " in message
 
 
 def test_constants_alone_have_no_gradient(folder: Path) -> None:
