@@ -49,7 +49,7 @@ def parquet_bytes(columns: Mapping[str, Array]) -> bytes:
 
 
 def images_png(images: Mapping[str, Array], title: str) -> bytes:
-    """Draw images by title in a row: grey ones in red and blue on one scale centred on zero, coloured ones each on its own scale."""
+    """Draw images by title in a row: grey ones on one scale centred on zero, coloured ones each on its own scale."""
     figure = new_figure(1.4 * len(images), 2.2)
     grey = [image for image in images.values() if image.ndim == 2]
     scale: dict[str, Any] = even_scale(np.concatenate([image.ravel() for image in grey])) if grey else {}
