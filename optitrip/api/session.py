@@ -239,6 +239,7 @@ class Session(AbstractContextManager["Session"]):
         table = sweep.objective
         objective = Objective(loss, table.reference, table.block, plain=table.plain)
         check_calls(objective, sweep)
+        # The cached objective holds its loss, so no other loss has this id.
         key = id(loss), sweep.spec.surrogate(sweep.method), objective.capabilities
         objective = self._loaded(key, lambda: with_surrogate(objective, sweep))
         return self._run(sweep, objective, python_paths(), options)

@@ -21,11 +21,15 @@ def joined(parts: Sequence[Mapping[str, Array]], common: str, prefix: str) -> di
 
     If a part lacks a column because all its items failed, the entries for that part are NaN.
     """
-    names = {name for part in parts for name in part if name.startswith(prefix) and name != common}
     return {
         name: np.concatenate([part[name] if name in part else np.full(len(part[common]), np.nan) for part in parts])
-        for name in [common, *sorted(names)]
+        for name in selected(parts, common, prefix)
     }
+
+
+def selected(parts: Sequence[Mapping[str, Array]], common: str, prefix: str) -> list[str]:
+    """Return `common` and the names with a prefix in any of the parts, sorted: files list columns in this order."""
+    return [common, *sorted({name for part in parts for name in part if name.startswith(prefix)} - {common})]
 
 
 def overwritten(
@@ -37,7 +41,7 @@ def overwritten(
     """
     whole, *later = parts
     result: dict[str, Array] = {}
-    for name in {name for part in parts for name in part if name == common or name.startswith(prefix)}:
+    for name in selected(parts, common, prefix):
         column = whole.get(name, np.full(length, np.nan))
         column = column.astype(np.float64) if any(name not in part for part in parts) else column.copy()
         for place, columns in zip(places, later, strict=True):

@@ -19,18 +19,9 @@ from optitrip.methods.search.spec import search_route
 ITEMS = 300
 
 
-def go(
-    case: str | Objective,
-    items: int = ITEMS,
-    make: Callable[[], Executor] | ExecutorManager = Serial,
-    journal: Journal | None = None,
-    watch: Any = None,
-    seed: int = 5,
-    settings: Settings = AT_ONCE,
-) -> tuple[bytes, dict[str, int]]:
-    """Run a whole sweep, a search if only an objective is given; return the bits of its answer and the items evaluated
-    by kind of stage."""
-    answer, evaluated = answered(case, items, make, journal, watch, seed, settings)
+def go(case: str | Objective, items: int = ITEMS, **options: Any) -> tuple[bytes, dict[str, int]]:
+    """Run a whole sweep, as `answered`; return the bits of its answer and the items evaluated by kind of stage."""
+    answer, evaluated = answered(case, items, **options)
     reported = getattr(answer, "report_result", None)
     return result_bits(getattr(answer, "result", answer)) + (result_bits(reported) if reported else b""), evaluated
 
@@ -44,7 +35,8 @@ def answered(
     seed: int = 5,
     settings: Settings = AT_ONCE,
 ) -> tuple[Any, dict[str, int]]:
-    """Run a whole sweep; return its answer and the items evaluated by kind of stage."""
+    """Run a whole sweep, a search if only an objective is given; return its answer and the items evaluated by kind of
+    stage."""
     if isinstance(case, str):
         objective, route = CASES[case]
     else:

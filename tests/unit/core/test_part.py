@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, overwritten
+from optitrip.core.arrays import joined as joined_columns
 from optitrip.core.failures import RECORDS_KEPT, Failures, Record
 from optitrip.core.part import Part, adjacent
 
@@ -259,3 +260,14 @@ def test_parts_with_a_gap_or_overlap_do_not_join(later: range) -> None:
         adjacent(Part(range(2, 5), {}), Part(later, {}))
     assert str(range(2, 5)) in str(caught.value)
     assert str(later) in str(caught.value)
+
+
+def test_retried_columns_have_the_order_of_joined_ones() -> None:
+    """Files list columns in this order, so it must not depend on the hashes of names, which differ by process."""
+    names = [f"kept_{letter}" for letter in "hgfedcba"]
+    whole = {name: np.zeros(3) for name in [*names, "loss"]}
+    retried = {"loss": np.ones(1)} | {name: np.ones(1) for name in names[1:]}
+    columns = overwritten([whole, retried], 3, [slice(1, 2)], "loss", "kept_")
+    assert list(columns) == list(joined_columns([whole, retried], "loss", "kept_")) == ["loss", *sorted(names)]
+    np.testing.assert_array_equal(columns["kept_a"], [0, 1, 0])
+    np.testing.assert_array_equal(columns[names[0]], [0, np.nan, 0])
