@@ -28,8 +28,9 @@ def joined(parts: Sequence[Mapping[str, Array]], common: str, prefix: str) -> di
 
 
 def selected(parts: Sequence[Mapping[str, Array]], common: str, prefix: str) -> list[str]:
-    """Return `common` and the names with a prefix in any of the parts, sorted: files list columns in this order."""
-    return [common, *sorted({name for part in parts for name in part if name.startswith(prefix)} - {common})]
+    """Return the names that any of the parts has: `common` first, then those with a prefix, sorted, as in files."""
+    names = {name for part in parts for name in part if name == common or name.startswith(prefix)}
+    return sorted(names, key=lambda name: (name != common, name))
 
 
 def overwritten(

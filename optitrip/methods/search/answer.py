@@ -245,7 +245,7 @@ def losses_png(result: SearchResult, title: str) -> bytes:
     stride = 1 + len(index) // DOTS
     figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
-    label = f"loss (every {stride:,}. shown)" if stride > 1 else "loss"
+    label = f"loss (1 in {stride:,} shown)" if stride > 1 else "loss"
     axes.plot(index[::stride], loss[::stride], ".", markersize=2, color="0.65", label=label, rasterized=True)
     steps = np.append(result.incumbent_index, result.items - 1)
     incumbents = np.append(result.incumbent_loss, result.incumbent_loss[-1])
