@@ -22,7 +22,7 @@ SCALARS = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 def to_toml(value: Any) -> Item:
-    """Convert a value to a TOML item, a dict to an inline table; raise ValueError or TypeError if that is impossible."""
+    """Convert a value to a TOML item, a dict to an inline table; raise ValueError or TypeError if TOML cannot."""
     if isinstance(value, Enum):
         raise ValueError("an Enum")  # a str-based Enum would be read back as a plain str
     item = tomlkit.item(value)
