@@ -129,7 +129,7 @@ def float_array(name: str, value: Any, *, integers: bool) -> Array:
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
         raise InputError(
-            f"x: {name} is {value!r}, which has no derivative, since x + h is not a valid value; bind it, "
+            f"x: {name} is {value!r}, which has no derivative: x + h is not a valid value; bind it, "
             f"functools.partial(loss, {name}={value!r}), or give it as a float"
         )
     return array if array.dtype == np.float32 else array.astype(np.float64)
