@@ -1,4 +1,4 @@
-"""Sweeps of Python values: the loss is an object of this process instead of a name in a file."""
+"""Makes drafts of sweeps from Python values: the loss is an object in this process instead of a name in a file."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from optitrip.loss.loading import signature_of
 from optitrip.store.provenance import data_digest
 
 
-def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
-    """Make the draft of a sweep of a loss; in the tables, [objective] may have `maximize` and `plain` only.
+def python_draft(loss: Any, tables: Mapping[str, Any], *, stored: bool) -> Draft:
+    """Make the draft of a sweep of a loss; the [objective] table may contain `maximize` and `plain` only.
 
-    A sweep that is `kept`, to be resumed later, requires a loss with an identity.
+    A sweep that is `stored`, to be resumed later, requires a loss with an identity.
     """
     check_loss(loss)
     reference = reference_of(loss)
     data = data_digest(loss, reference)
-    if kept and data is None and not importable(loss):
+    if stored and data is None and not importable(loss):
         raise InputError(
             f"state_dir: {reference} has no identity to store results under; wanted a function that can be imported by "
-            "its name, or an object with digest()"
+            "name, or an object with digest()"
         )
     tables = {**tables, "objective": {**tables.get("objective", {}), "loss": reference}}
     method = {key: value for key, value in tables["method"].items() if key != "at"}  # x may be long
@@ -45,7 +45,7 @@ def python_draft(loss: Any, tables: Mapping[str, Any], *, kept: bool) -> Draft:
 
 
 def draft_of(path_or_table: str | Path | Mapping[str, Any]) -> Draft:
-    """Read a sweep file, or its tables; raise InputError if it has mistakes, or the argument is neither."""
+    """Read a sweep file or a dict of its tables; raise InputError for mistakes or another type of argument."""
     if isinstance(path_or_table, Mapping):
         tables = without_numpy(path_or_table)
         lines = Lines(None, f"# Started from Python with\n# {tables}\n")
@@ -56,7 +56,7 @@ def draft_of(path_or_table: str | Path | Mapping[str, Any]) -> Draft:
 
 
 def check_loss(loss: Any) -> None:
-    """Raise an InputError if this is no loss: a class, or an object that cannot be called."""
+    """Raise an InputError if the loss is a class, or cannot be called."""
     if inspect.isclass(loss):
         raise InputError(f"{reference_of(loss)} is a class; wanted an object of it, {loss.__name__}(...)")
     if not callable(loss) and not callable(getattr(loss, "losses", None)):
@@ -65,23 +65,23 @@ def check_loss(loss: Any) -> None:
 
 
 def reference_of(loss: Any) -> str:
-    """Return `module:name` of a function, a method, or the class of an object; the name of a lambda is "lambda".
+    """Return `module:name` of a function, a method, or an object's class; a lambda is named "lambda".
 
-    Python allows more letters in names than sweep files do; other letters are replaced by their numbers.
+    Characters that sweep files do not allow in names are replaced by their code points.
     """
     source = loss if hasattr(loss, "__qualname__") else getattr(loss, "func", type(loss))
     name = getattr(source, "__qualname__", "loss").replace("<locals>.", "").replace("<lambda>", "lambda")
-    return f"{spelled(getattr(source, '__module__', None) or 'builtins')}:{spelled(name)}"
+    return f"{ascii_name(getattr(source, '__module__', None) or 'builtins')}:{ascii_name(name)}"
 
 
-def spelled(name: str) -> str:
-    """Return a name in the letters of sweep files; different names stay different: they are part of an identity."""
+def ascii_name(name: str) -> str:
+    """Replace the characters that sweep files do not allow; distinct names stay distinct, as identities require."""
     ascii_ = re.sub(r"[^A-Za-z0-9_.]", lambda other: f"_{ord(other[0]):x}_", name)
     return ascii_ if re.match(r"[A-Za-z_]", ascii_) else f"_{ascii_}"
 
 
 def importable(loss: Any) -> bool:
-    """Return whether the loss can be imported by its name, in another process too."""
+    """Return whether any process can import the loss by its name."""
     module = getattr(loss, "__module__", None)
     found: Any = sys.modules.get(str(module))
     for part in str(getattr(loss, "__qualname__", "")).split("."):
@@ -90,7 +90,7 @@ def importable(loss: Any) -> bool:
 
 
 def without_numpy(value: Any) -> Any:
-    """Return a value with Python's types instead of NumPy's, as in a sweep file; arrays become lists."""
+    """Replace NumPy's types by Python's, as in a sweep file; arrays become lists."""
     if isinstance(value, Mapping):
         return {str(key): without_numpy(entry) for key, entry in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(value, list | tuple):
@@ -99,12 +99,12 @@ def without_numpy(value: Any) -> Any:
 
 
 def named_point(loss: Any, x: Any) -> dict[str, Array]:
-    """Return a point by name, in floating point; the name of a bare value is the loss's only required parameter."""
+    """Return a point as floating-point arrays by name; a bare value belongs to the loss's only required parameter."""
     check_loss(loss)
     if not isinstance(x, Mapping):
-        return {only_parameter(loss): floating("x", x, integers=True)}
+        return {only_parameter(loss): float_array("x", x, integers=True)}
     values: dict[Any, Any] = dict(x)  # pyright: ignore[reportUnknownArgumentType]
-    return {str(name): floating(str(name), value, integers=False) for name, value in values.items()}
+    return {str(name): float_array(str(name), value, integers=False) for name, value in values.items()}
 
 
 def only_parameter(loss: Any) -> str:
@@ -114,22 +114,22 @@ def only_parameter(loss: Any) -> str:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     required = [p.name for p in parameters if p.default is p.empty and p.kind in kinds]
     if len(required) != 1:
-        found = ", ".join(required) or "none that are visible"
+        found = ", ".join(required) or "none that can be seen"
         raise InputError(f"x has no name, and the loss requires {found}; wanted x = {{name: value}}, all of them")
     return required[0]
 
 
-def floating(name: str, value: Any, *, integers: bool) -> Array:
-    """Return a value as a floating-point array; `integers` are converted only if allowed."""
+def float_array(name: str, value: Any, *, integers: bool) -> Array:
+    """Return a value as a floating-point array; integers are converted only if `integers` is true."""
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged
-        raise InputError(f"x: {name} is no regular array: {error}") from None
+        raise InputError(f"x: {name} is not a regular array: {error}") from None
     if array.dtype.kind in "iu" and integers:
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
         raise InputError(
-            f"x: {name} is {value!r}, which has no derivative: a step h would leave its values; bind it, "
+            f"x: {name} is {value!r}, which has no derivative: x + h is not a valid value; bind it, "
             f"functools.partial(loss, {name}={value!r}), or give it as a float"
         )
     return array if array.dtype == np.float32 else array.astype(np.float64)

@@ -1,4 +1,4 @@
-"""A session: workers and a loaded loss that serve several calls; and functions that open one for a single call."""
+"""The session, whose workers and loaded loss serve several calls, and the functions that open one for one call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.output.outcome import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
-from optitrip.store.lookup import STATE_ROOT, resolve
+from optitrip.store import STATE_ROOT
+from optitrip.store.lookup import resolve
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,13 +49,13 @@ class RunOptions(TypedDict, total=False):
 
 
 CALL_OPTIONS = ("state_dir", "track")
-"""Options that a call of a session may replace; the others belong to its workers."""
+"""Options that one call of a session may override; the others configure its workers."""
 
 
-def takes(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Show options in a function's signature, which notebooks complete from, and reject all other names.
+def takes_options(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Add options to a function's signature, for completion in notebooks, and reject unknown names.
 
-    The TypeError for another name suggests the nearest, which Python's own does not.
+    The TypeError suggests the nearest known name, which Python's own does not.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -78,9 +79,9 @@ def takes(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 class Session(AbstractContextManager["Session"]):
-    """Workers and a loss that are reused from call to call: Ray starts once, and a loss is sent to workers once.
+    """Workers and a loss that are reused from call to call: Ray starts once, and the workers receive a loss once.
 
-    The loss is used as it is at its first call; if data in it changes afterwards, pass a new object.
+    The loss is sent in its state at the first call; if its data changes afterwards, pass a new object.
 
     Args:
         workers: number of Ray workers; one per CPU by default.
@@ -94,7 +95,7 @@ class Session(AbstractContextManager["Session"]):
         track: True to record sweeps in MLflow, as the command does.
 
     Raises:
-        InputError: if there is no such executor or number of workers.
+        InputError: if the executor or the number of workers is not valid.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Session(AbstractContextManager["Session"]):
         """Stop the workers."""
         self._executors.close()
 
-    @takes(CALL_OPTIONS)
+    @takes_options(CALL_OPTIONS)
     def search(
         self,
         loss: Any,
@@ -141,26 +142,26 @@ class Session(AbstractContextManager["Session"]):
     ) -> SearchAnswer:
         """Draw candidates, compute the loss of each, and return the best.
 
-        The answer is that of a sweep file with the same values, bit for bit, whatever the number of workers.
+        The answer equals that of a sweep file with the same values, bit for bit, for any number of workers.
 
         Args:
             loss: function of the variables of the space by name; returns a number, or a dict of `loss` and other
-                numbers. Lambdas and closures are accepted, and objects that offer more (`losses`, `report`, ...).
+                numbers. It may be a lambda, a closure, or an object that offers more (`losses`, `report`, ...).
             space: variables by name, as in a sweep file, e.g. {"x": {"normal": [0, 1], "shape": [3]}}.
             candidates: number of candidates to draw.
             seed: seed of the random draws.
-            sampler: "random", or "halton" for candidates that are spread more evenly in a few dimensions.
+            sampler: "random", or "halton" to spread candidates more evenly in a few dimensions.
             best: number of best candidates to return.
             maximize: True to look for the largest losses.
             plain: True to ignore batched evaluation and call the loss once per candidate.
-            screen: name of a surrogate that the loss offers: it evaluates all candidates, and the loss itself the best.
+            screen: name of a surrogate that the loss offers; it evaluates all candidates, and the loss only the best.
             options: `state_dir` and `track`; the function `optitrip.search` takes all options of a `Session`.
 
         Raises:
-            optitrip.InputError: if an argument is wrong; mostly before anything is evaluated.
+            optitrip.InputError: if an argument is wrong; usually before anything is evaluated.
             optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
             optitrip.StateError: if the stored sweep is locked, damaged, or belongs to a loss that has changed since.
-            optitrip.Stopped: if workers kept dying, or nothing more could be written; carries the best so far.
+            optitrip.Stopped: if workers kept dying, or the disk could not be written; carries the best so far.
             optitrip.Interrupted: after Ctrl-C; carries the best so far.
         """
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
@@ -169,7 +170,7 @@ class Session(AbstractContextManager["Session"]):
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
         return self._python_sweep(loss, tables, options)
 
-    @takes(CALL_OPTIONS)
+    @takes_options(CALL_OPTIONS)
     def gradient(
         self,
         loss: Any,
@@ -186,7 +187,7 @@ class Session(AbstractContextManager["Session"]):
 
         Args:
             loss: as for `search`.
-            x: a number or an array for a loss of one parameter, else a dict of them by name; float32 stays float32.
+            x: a number or an array if the loss has one parameter, else a dict of them by name; float32 stays float32.
             scheme: "forward", "backward" or "central" differences.
             step: step size h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences.
             coordinates: number of coordinates to differentiate, drawn at random; all by default.
@@ -207,12 +208,12 @@ class Session(AbstractContextManager["Session"]):
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
         return self._python_sweep(loss, tables, options, point)
 
-    @takes(CALL_OPTIONS)
+    @takes_options(CALL_OPTIONS)
     def sweep(self, path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
         """Run a sweep file, or its tables given as a dict.
 
-        The folder of the file comes first in the search for modules, as in the command. Its [tracking] table is
-        ignored, and in a session its [run] table as well; options of `optitrip.sweep` replace the latter.
+        Modules are searched for in the folder of the file first, as by the command. Its [tracking] table is ignored. So
+        is its [run] table in a session; `optitrip.sweep` uses it, unless its own options override it.
 
         Args:
             path_or_table: path of a sweep file, or a dict with its contents.
@@ -222,7 +223,8 @@ class Session(AbstractContextManager["Session"]):
             optitrip.OptitripError, optitrip.Interrupted: as for `search`.
         """
         options = {**self._options, **options}
-        sweep = resolve(draft_of(path_or_table), state_root(options.get("state_dir")))
+        state_dir = options.get("state_dir")
+        sweep = resolve(draft_of(path_or_table), Path(STATE_ROOT if state_dir is None else state_dir))
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
         key = repr(sweep.objective), sweep.space.names, sweep.folder, sweep.spec.surrogate(sweep.method)
         objective = self._loaded(key, lambda: load(sweep))
@@ -235,7 +237,10 @@ class Session(AbstractContextManager["Session"]):
         tables = without_numpy(tables)
         if point is not None:  # as arrays, since it may be large
             tables["method"]["at"] = {"values": point}
-        sweep = resolve(python_draft(loss, tables, kept=state_dir is not None), state_root(state_dir))
+        sweep = resolve(
+            python_draft(loss, tables, stored=state_dir is not None),
+            Path(STATE_ROOT if state_dir is None else state_dir),
+        )
         table = sweep.objective
         objective = Objective(loss, table.reference, table.block, plain=table.plain)
         check_calls(objective, sweep)
@@ -245,7 +250,7 @@ class Session(AbstractContextManager["Session"]):
         return self._run(sweep, objective, python_paths(), options)
 
     def _loaded(self, key: Any, load: Callable[[], Objective]) -> Objective:
-        """Return the objective of the last call if it has the same key, so that it is not sent to workers again."""
+        """Return the last call's objective if its key is the same, so that it is not sent to workers again."""
         if self._last is None or self._last[0] != key:
             self._last = (key, load())
         return self._last[1]
@@ -262,13 +267,8 @@ class Session(AbstractContextManager["Session"]):
         return run_loaded(Context(sweep, objective, paths, self._executors, run_options, observer)).answer
 
 
-def state_root(state_dir: str | Path | None) -> Path:
-    """Return the folder of state directories, where `best_of` looks."""
-    return STATE_ROOT if state_dir is None else Path(state_dir)
-
-
 def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOptions]) -> RunOptions:
-    """Return the options that a sweep file asks for."""
+    """Return the options in the [run] table of a sweep file."""
     run = draft_of(path_or_table).run
     return {"workers": run.workers, "executor": run.executor, "resources": run.resources}
 
@@ -276,7 +276,7 @@ def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOpti
 def in_new_session(
     method: Callable[Concatenate[Session, P], R], defaults: Callable[P, RunOptions] | None = None
 ) -> Callable[P, R]:
-    """Make a function of a method: it opens a session for one call, and takes all of its options."""
+    """Turn a method into a function that opens a session for one call, and takes all options of the session."""
     written: Any = inspect.unwrap(method)
 
     @wraps(written)
@@ -289,7 +289,7 @@ def in_new_session(
     _, *parameters = inspect.signature(written).parameters.values()
     function.__qualname__ = written.__name__
     vars(function)["__signature__"] = inspect.Signature(parameters)
-    return takes(RunOptions.__annotations__)(function)
+    return takes_options(RunOptions.__annotations__)(function)
 
 
 search = in_new_session(Session.search)

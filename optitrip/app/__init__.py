@@ -1,1 +1,1 @@
-"""Use cases: what the command line and the Python interface have in common."""
+"""Use cases shared by the command line and the Python interface."""

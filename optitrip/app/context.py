@@ -1,4 +1,4 @@
-"""How one sweep is run, and what the steps of the run share."""
+"""Defines the options of a run, and the context that its steps share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
 from optitrip.runtime.clock import Stopwatch
-from optitrip.store.lookup import STATE_ROOT
+from optitrip.store import STATE_ROOT
 from optitrip.store.shards import Shard
 from optitrip.store.state_dir import read_result
 from optitrip.tracking.mlflow_client import TrackingClient
@@ -25,11 +25,11 @@ from optitrip.tracking.mlflow_client import TrackingClient
 LOGGER = logging.getLogger("optitrip")
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
 NOTICES_STORED = 200
-"""Maximum number of notices in an outcome; a sweep with many thousand failures may have more."""
+"""Maximum number of notices in an outcome; a sweep with many failures may have thousands."""
 
 
 class NoticeLog(Observer):
-    """Logs every notice to the logger `optitrip`, and stores the first few hundred for the outcome."""
+    """Logs every notice to the logger `optitrip`; stores the first ones, except the loss's prints, for the outcome."""
 
     def __init__(self) -> None:
         self._stored: list[Notice] = []
@@ -37,7 +37,7 @@ class NoticeLog(Observer):
 
     def notice(self, notice: Notice) -> None:
         LOGGER.log(LEVELS[notice.level], "%s", notice.text, extra={"code": notice.code})
-        if notice.code == "loss-output":  # the loss's own words, not ours
+        if notice.code == "loss-output":
             return
         if len(self._stored) < NOTICES_STORED:
             self._stored.append(notice)
@@ -53,10 +53,10 @@ class NoticeLog(Observer):
 
 @dataclass(frozen=True)
 class Options:
-    """How one sweep is run; no part of the answer."""
+    """How one sweep is run; does not affect the answer."""
 
     state_dir: Path | None = STATE_ROOT
-    """Folder of state directories; None to write nothing."""
+    """Folder of state directories; None to store nothing."""
     address: str | None = None
     """Address of a Ray cluster to join."""
     fresh: bool = False
@@ -66,16 +66,16 @@ class Options:
     retry_failed: bool = False
     """True to retry failed items once."""
     shard: Shard | None = None
-    """Share of the items to evaluate, to be merged with the others; only the merged sweep is tracked in MLflow."""
+    """Share of the items to evaluate, merged with the others later; only the merged sweep is tracked in MLflow."""
     mlflow_process: bool = False
-    """True to write to MLflow from a process of its own, so that a command need not wait for MLflow's import."""
+    """True to write to MLflow from a subprocess, so that a command does not wait for MLflow's import."""
     settings: Settings = DEFAULT
-    """Settings of the driver; the sweep's own durations replace some of them."""
+    """Settings of the driver; durations in the sweep file replace some of them."""
     raise_if_stopped: Callable[[], None] = lambda: None
     """Function called between slices; raises `Stopped` if a stop was requested."""
 
     def has_result(self, sweep: Sweep) -> bool:
-        """Return whether a result file covers all items, so that most likely nothing is evaluated."""
+        """Return whether a result file covers all items; then there is usually nothing to evaluate."""
         if self.fresh or self.retry_failed or self.state_dir is None:
             return False
         return read_result(self.state_dir / sweep.label).get("items") == sweep.items
@@ -92,7 +92,7 @@ class Context:
     executors: ExecutorManager
     options: Options
     observer: Observer
-    """The caller's observer of journalled parts and of notices."""
+    """The caller's observer of journaled parts and of notices."""
     release: bool = False
     """True to release the workers while files are written."""
     phases: Stopwatch = field(default_factory=Stopwatch)
@@ -102,11 +102,11 @@ class Context:
     log: NoticeLog = field(default_factory=NoticeLog)
 
     def raise_if_stopped(self) -> None:
-        """Raise `Stopped` if a stop was requested or the time is up."""
+        """Raise `Stopped` if a stop was requested or [stop] max_seconds has passed."""
         self.options.raise_if_stopped()
         limit = self.sweep.stop.max_seconds
         if limit is not None and self.phases.total > limit:
-            raise Stopped(f"stopped after {limit:g} s, as [stop] max_seconds says")
+            raise Stopped(f"stopped after {limit:g} s, the limit in [stop] max_seconds")
 
     @cached_property
     def progress(self) -> Progress:
@@ -115,5 +115,5 @@ class Context:
 
     @cached_property
     def observers(self) -> Observers:
-        """All observers but the tracker, which is started later."""
+        """All observers except the tracker, which starts later."""
         return Observers(self.log, self.progress, self.observer)

@@ -32,7 +32,7 @@ def load(sweep: Sweep) -> Objective:
         if table.loss and not inspect.isclass(target) and shared:
             raise InputError(
                 f"objective {table.reference}: {', '.join(shared)} is both in [objective.arguments] and in [space]; "
-                "it can be bound or varied, not both"
+                "remove it from one of them"
             )
     with errors_located(sweep, ("space",)):
         check_calls(objective, sweep)
@@ -40,7 +40,7 @@ def load(sweep: Sweep) -> Objective:
 
 
 def check_calls(objective: Objective, sweep: Sweep) -> None:
-    """Raise an InputError if a call of the objective takes other parameters than the space has."""
+    """Raise an InputError if the objective's parameters differ from the variables of the space."""
     for call in (objective.plain_call, objective.batch_call):
         if call is not None:
             check_parameters(call, objective.name, sweep.space.names)
@@ -48,7 +48,7 @@ def check_calls(objective: Objective, sweep: Sweep) -> None:
 
 @contextmanager
 def errors_located(sweep: Sweep, key: tuple[str, ...]) -> Generator[None]:
-    """Prefix an InputError with the line of a key in the sweep file, if there is a file."""
+    """Prefix an InputError with the line of a key in the sweep file, if there is one."""
     try:
         yield
     except InputError as error:
@@ -60,8 +60,8 @@ def errors_located(sweep: Sweep, key: tuple[str, ...]) -> Generator[None]:
 def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
     """Return the objective with the surrogate for screening, if the sweep screens.
 
-    The surrogate is built here and not by the workers, so that those of a node share its arrays; by one thread, as on
-    a worker.
+    The surrogate is built here, not on the workers, so that all workers of a node share its arrays. Like a worker, it
+    is limited to one thread.
     """
     choice = sweep.spec.surrogate(sweep.method)
     if choice is None:

@@ -1,6 +1,6 @@
 """Evaluates one item again in this process, and shows its parameters and what the loss returns or raises.
 
-Of an item with several points, the one that failed is evaluated if the journal says which; otherwise each in turn.
+If an item has several points, only the one that the journal records as failed is evaluated, or else all of them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from optitrip.store.inspect import latest_record
 def replay(
     sweep: Sweep, index: int, report: Callable[[str], None], folder: Path | None = None, *, debug: bool = False
 ) -> Any:
-    """Evaluate an item of a sweep by the plain call; return what the loss returned at the last point.
+    """Evaluate an item of a sweep with the plain call; return the loss's return value at the last point.
 
-    `report` receives lines with the parameters, and the losses of all points but the last. With `debug`, the first
-    point that fails is debugged, from the first line of the loss and where it raises.
+    `report` receives lines with the parameters, and the losses of all points except the last. With `debug`, the first
+    point that fails runs in the debugger: from the first line of the loss, and again where it raises.
     """
     objective = load(sweep)
     method = sweep.spec.method(sweep, objective.capabilities)
@@ -52,7 +52,7 @@ def replay(
             for name, batch in values.items():
                 report(f"  {name} = {show(batch[0])}")
             call = call_at(objective, values)
-            returned = debugged(call) if debug else call()
+            returned = run_in_debugger(call) if debug else call()
     return returned
 
 
@@ -65,7 +65,6 @@ def call_at(objective: Objective, values: Mapping[str, Array]) -> Callable[[], A
 
 
 def fails(call: Callable[[], Any]) -> bool:
-    """Return whether a call raises or gives no finite loss."""
     try:
         loss, _ = split_loss(call())
         return not math.isfinite(as_number(loss))
@@ -73,7 +72,7 @@ def fails(call: Callable[[], Any]) -> bool:
         return True
 
 
-def debugged(call: Callable[[], Any]) -> Any:
+def run_in_debugger(call: Callable[[], Any]) -> Any:
     try:
         return pdb.runcall(call)
     except Exception as error:

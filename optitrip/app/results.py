@@ -1,4 +1,4 @@
-"""From the result of a route to the answer, its files and the outcome of the run."""
+"""Turns the result of a route into the answer, its files and the outcome, and concludes the run."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from optitrip.tracking.runs import finish_run
 
 
 def with_images(context: Context, answer: Answer) -> Answer:
-    """Return the answer, with pictures of its parameters or gradient if the objective can draw them."""
+    """Add pictures of the parameters or gradient to an answer, if the objective can draw them."""
     try:
         return replace(answer, images=context.objective.images(answer.image_source))
-    except Exception as error:  # raised by the user's code; a sweep does not fail for want of a picture
+    except Exception as error:  # the user's code may raise anything, and a missing picture must not fail the sweep
         text = f"the objective could not draw its parameters: {type(error).__name__}: {error}"
         context.observers.notice(warning("no-picture", text))
         return answer
 
 
 def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:
-    """Write the files of an answer beside the sweep file; return the paths of all that exist.
+    """Write the files of an answer beside the sweep file; return the paths of all files that exist.
 
-    Existing files may be valid if `unchanged`: nothing was evaluated since they were written.
+    If `unchanged` (nothing was evaluated in this run), stored files of the same number of items are left alone.
     """
-    if not (folder / SWEEP_FILE).exists():  # in a temporary folder
+    if not (folder / SWEEP_FILE).exists():  # the folder is temporary
         files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
     contents = dict(answer.files(sweep.name))
     paths = [folder / SWEEP_FILE, *(folder / file for file in contents)]
     if unchanged and read_result(folder).get("items") == answer.items:
         return [path for path in paths if path.exists()]
-    # The result file vouches for the files beside it, so it is removed first and written last.
+    # The result file means that the files beside it are complete, so it is removed first and written last.
     (folder / RESULT).unlink(missing_ok=True)
     for file, make in contents.items():
         try:
             data = make()
-        except Exception as error:  # e.g. losses of 1e308; a sweep does not fail for want of a picture
+        except Exception as error:  # e.g. losses of 1e308; a missing picture must not fail the sweep
             if not file.endswith(".png"):
                 raise
             observer.notice(warning("no-picture", f"the picture {file} could not be drawn: {error}"))
@@ -60,14 +60,13 @@ def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, 
 
 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
-    """Return the outcome of a sweep that has an answer."""
     allowed = context.sweep.failures.allows(sum(answer.failures.values()), answer.items)
     found = {"answer": answer, "failures": answer.failures, "failures_allowed": allowed}
     return outcome_of(context, state, driver, "finished", answer.items, **found, message=answer.message() or None)
 
 
 def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseException) -> Outcome:
-    """Return the outcome of a sweep without an answer: the best so far and the failures."""
+    """Return the outcome of a sweep without an answer, with the best so far and the failures."""
     progress, shard = context.progress, context.options.shard
     status, message = "failed", f"{type(error).__name__}: {error}"
     if isinstance(error, ShardDone) and shard is not None:
@@ -83,14 +82,14 @@ def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseExc
         status = "stopped"
         message = f"{done} are stored. The same command resumes." if state.path else f"{done} were evaluated"
     failures: dict[str, int] = {}
-    with suppress(StateError):  # the journal may be what ended the sweep
+    with suppress(StateError):  # a journal that cannot be read may be why the sweep ended
         failures = driver.failures()
     best = None if isinstance(error, NoAnswer) else progress.best()
     return outcome_of(context, state, driver, status, progress.done, best=best, failures=failures, message=message)
 
 
 def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status, items: int, **fields: Any) -> Outcome:
-    """Return an outcome with these fields, and those that all outcomes have."""
+    """Return an outcome with these fields and those common to all outcomes."""
     sweep, phases = context.sweep, context.phases
     evaluated = context.progress.new + driver.retried
     seconds = phases.seconds.get(sweep.spec.word, 0.0)
@@ -122,13 +121,13 @@ def conclude(
     where = finish_run(tracker, state, outcome, context.sweep, written, phases, context.observers)
     outcome = replace(outcome, mlflow=where, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None:
-        with suppress(OSError):  # the outcome is reported either way, and the same command writes the file again
+        with suppress(OSError):  # the outcome is reported anyway, and the same command writes the file again
             files.write_atomically(state.path / RESULT, files.json_bytes(outcome.to_json()))
     return outcome
 
 
 def return_or_raise(outcome: Outcome, error: BaseException | None) -> Outcome:
-    """Return the outcome, or raise what ended the sweep, with the outcome attached."""
+    """Return the outcome, or raise the error that ended the sweep, with the outcome attached if it can carry one."""
     if error is None or isinstance(error, ShardDone):
         return outcome
     if isinstance(error, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""One sweep from end to end, in seven steps: load, open, track, evaluate, answer, write, conclude."""
+"""Runs a sweep from end to end in seven steps: load, open, track, evaluate, answer, write, conclude."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from optitrip.tracking.runs import track
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
-    """Run a sweep, resume it, or return its stored result, as `run_loaded`.
+    """Load a sweep's objective, then run it as `run_loaded` does.
 
-    Ray and MLflow, which take long to start, start before the objective is loaded, unless a result is stored.
+    Ray and MLflow are slow to start, so they start before the objective is loaded, unless a result is stored.
     """
     if options.shard is not None and not sweep.spec.sharable(sweep.method):
         reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
@@ -44,7 +44,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
             paths, client = import_paths(sweep.folder), None
             if not options.has_result(sweep):
                 if options.mlflow_process and sweep.tracking.use != "none" and options.shard is None:
-                    with suppress(OSError):  # no process can be started: MLflow is used in this one
+                    with suppress(OSError):  # no subprocess can be started, so MLflow runs in this process
                         client = stack.enter_context(SubprocessClient())
                 executors.start_early(paths, Observers(log, observer).notice)
             objective = load(sweep)
@@ -52,7 +52,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
 
 
 def run_loaded(context: Context) -> Outcome:
-    """Run a sweep whose objective is loaded; return the outcome if it has an answer or was a shard.
+    """Run a sweep, resume it, or return its stored result; the outcome of a shard has no answer.
 
     Raises NoAnswer, Stopped or Interrupted with the outcome; InputError if the objective cannot be sent to workers.
     """
@@ -75,7 +75,7 @@ def run_loaded(context: Context) -> Outcome:
             with phases.time("files"):
                 answer = results.with_images(context, result)
                 folder = state.path
-                if folder is None and tracker is not None:  # only MLflow needs the files
+                if folder is None and tracker is not None:  # only MLflow gets the files
                     folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-")))
                 if folder is not None:
                     written = results.write_files(folder, sweep, answer, observers, unchanged=not driver.evaluated)
@@ -87,7 +87,7 @@ def run_loaded(context: Context) -> Outcome:
 
 
 def check_state(context: Context, state: StateDir) -> None:
-    """Check that code, data and libraries are those of the stored parts, and store where the sweep comes from."""
+    """Compare code, data and libraries with those of the stored parts, and store the sweep's file and origin."""
     sweep = context.sweep
     if state.path is not None:
         now = provenance(sweep, context.objective, context.paths)
@@ -104,8 +104,8 @@ def check_state(context: Context, state: StateDir) -> None:
 def make_driver(context: Context, state: StateDir, observer: Observer) -> Generator[Driver]:
     """Make the driver of a run.
 
-    While items may be evaluated in this process, a fact in the journal says so: a loss that crashes would end this
-    process, now and at the next attempt, so the next run that finds the fact evaluates on workers only.
+    While items may be evaluated in this process, the journal holds the fact `EvaluatingHere`. A loss that crashes this
+    process would crash it again on resume, so the next run that finds the fact evaluates on workers only.
     """
     sweep, options, executors, journal = context.sweep, context.options, context.executors, state.journal
     here = executors.starts_here and state.path is not None and not options.has_result(sweep)

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Commands import their libraries themselves, so that `--help` is instant."""
+"""The command line and its exit statuses. Libraries are imported inside commands, so that `--help` is instant."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 from typer import Argument, Exit, Option, Typer
 
 from optitrip.errors import InputError, NoAnswer, OptitripError, StateError, Stopped
+from optitrip.store import STATE_ROOT
 
 app = Typer(
     no_args_is_help=True,
@@ -22,10 +23,9 @@ app = Typer(
 )
 
 FINISHED, NO_ANSWER, WRONG_INPUT, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
-"""Exit statuses."""
+"""Exit statuses of all commands except `ui`, which returns MLflow's own."""
 SIGNALLED = 128
-"""Offset of the number of the signal that stopped the command, as in shells."""
-STATE_ROOT = Path(".optitrip")
+"""Exit status of a command stopped by a signal, less the signal's number, as in shells."""
 CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 
@@ -166,7 +166,6 @@ def data(
 ) -> None:
     """Download a data set from its official page and verify it."""
     from optitrip.core.differences import nearest
-    from optitrip.errors import InputError
     from optitrip.objectives.data.download import cifar10
 
     if name != "cifar10":
@@ -183,7 +182,7 @@ def ui(port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port
 
 
 def exit_status(error: BaseException) -> int:
-    """Return the status of an exception; raise it again if optitrip does not raise it on purpose."""
+    """Return the exit status for an exception; raise it again if optitrip does not raise it on purpose."""
     match error:
         case InputError() | StateError():
             return WRONG_INPUT
@@ -198,7 +197,7 @@ def exit_status(error: BaseException) -> int:
 
 
 ABANDONED_SECONDS = 2.0
-"""Seconds that the end of a command waits for a Ray that was started and then not needed."""
+"""Seconds that a command waits at its end for a Ray that was started but not needed."""
 
 
 def main() -> NoReturn:
@@ -211,11 +210,11 @@ def main() -> NoReturn:
         print(str(error) or "interrupted", file=sys.stderr)
         raise SystemExit(exit_status(error)) from None
     except SystemExit as end:
-        # A Ray that was started and then not needed is not waited for long: Linux ends its processes with this one.
+        # A short wait for a Ray that was not needed is enough: on Linux its processes end with this one.
         if sys.platform == "linux":
             with suppress(KeyboardInterrupt):
                 await_abandoned(ABANDONED_SECONDS)
-        # Everything is closed; Ray's libraries crash at the end of a process whose cluster is gone.
+        # Everything is closed; skip the normal exit, where Ray's libraries crash if their cluster is gone.
         if end.code == RESUMABLE or (abandoned() and sys.platform == "linux"):
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # the reader may be gone

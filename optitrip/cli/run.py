@@ -14,7 +14,7 @@ from rich.console import Console
 import optitrip
 from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.cli.main import FAILURES, FINISHED, exit_status
+from optitrip.cli.main import FAILURES, FINISHED, NO_ANSWER, exit_status
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer
 from optitrip.errors import Interrupted, NoAnswer, Stopped
@@ -33,7 +33,7 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     errors = Console(file=cast("TextIO", stderr), highlight=False)
     live = LiveLine(errors, sweep.spec.progress(sweep))
     messages = logging.NullHandler() if quiet else ConsoleHandler(errors)
-    # The loss's own prints are no result, so they go where messages go.
+    # What the loss prints is not the result, so it goes to stderr.
     with stop_signals(STOPPING) as stop, live.show(), stdout_to_stderr(), log_to(messages):
         options = replace(options, raise_if_stopped=stop.raise_if_stopped)
         try:
@@ -45,14 +45,14 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
             outcome, status = error.outcome, exit_status(error)
     written = print_outcome(outcome, errors, json=json)
     stderr.flush()
-    return status or (0 if written else 1)
+    return status or (FINISHED if written else NO_ANSWER)
 
 
 def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> bool:
     """Print the result on stdout and the message on stderr; return whether stdout could be written."""
     stdout = TolerantStream(sys.stdout)
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a table with gaps is better than none
+        sys.stdout.reconfigure(errors="backslashreplace")  # an escaped character is better than no table
     if json:
         print(dumps(outcome.to_json()), file=stdout)
     else:

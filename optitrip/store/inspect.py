@@ -1,4 +1,4 @@
-"""Describes a sweep: its plan, and what its journal holds of stages, failures and decisions of the scheduler."""
+"""Describes a sweep: its plan, and the stages, failures and scheduling decisions in its journal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS_SHOWN = 20
 
 
 def description(sweep: Sweep) -> str:
-    """Return lines of plain text; nothing is imported for them."""
+    """Return the plan of a sweep as lines of text, without importing what it names."""
     table = sweep.objective
     module, _, attribute = table.reference.partition(":")
     drawn = sum(sweep.space.sizes.values()) if sweep.spec.drawn(sweep.method) else 0
@@ -57,7 +57,7 @@ def place_of(module: str, folder: Path) -> str:
 
 
 def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
-    """Yield lines on the progress of a sweep, stage by stage, and on its result if it has one."""
+    """Yield lines on the progress of each stage of a sweep, and on its result if it has one."""
     yield f"{sweep.label}: {sweep.items:,} {sweep.unit} in {folder}"
     for kind, items, done, failures in stages(folder):
         failed = ", ".join(f"{count:,} {failure}" for failure, count in failures.counts().items())
@@ -71,7 +71,7 @@ def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
 
 
 def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
-    """Yield every failure by kind and index, with the first records of each kind in the objective's own words."""
+    """Yield every failure by kind and index, and the exceptions in the first records of each kind."""
     failed = [(kind, failures) for kind, _, _, failures in stages(folder) if failures.runs]
     if not failed:
         yield "nothing failed"
@@ -82,11 +82,11 @@ def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
             for record in failures.records.get(failure, ()):
                 message = next(iter(record.message.splitlines()), "")
                 yield f"  {record.index:,}{point_of(sweep, kind, record)}: {record.type}: {message}"
-    yield f"to evaluate one of these items again, in this process: optitrip replay {sweep.label} INDEX"
+    yield f"to evaluate one of these items again in this process: optitrip replay {sweep.label} INDEX"
 
 
 def story_lines(folder: Path) -> Iterator[str]:
-    """Yield what the scheduler decided when items were last evaluated, and why, stage by stage."""
+    """Yield the decisions of the scheduler, and their reasons, when each stage was last evaluated."""
     chapters = stored_chapters(folder)
     if not chapters:
         yield "nothing is recorded: no items were evaluated"
@@ -100,20 +100,20 @@ def story_lines(folder: Path) -> Iterator[str]:
 
 
 def stored_chapters(folder: Path) -> list[dict[str, Any]]:
-    """Return the stories of the stages that were last evaluated, as the journal has them."""
+    """Return the stored scheduling story of each stage that was last evaluated."""
     with open_journal(folder) as journal:
         story = journal.fact(StoredStory)
         return list(story.chapters) if story else []
 
 
 def point_of(sweep: Sweep, kind: str, record: Record) -> str:
-    """Return which of an item's points failed, in words; empty if it has one point, or that is not known."""
+    """Name the one of an item's points that failed; empty if it has one point, or if this is unknown."""
     names = sweep.spec.points_of(sweep.method, record.index) if kind == sweep.spec.word else ()
     return f", {names[record.side]}" if names and record.side is not None else ""
 
 
 def latest_record(folder: Path, method: Method, item: int) -> Record | None:
-    """Return the record of an item's failure in a stage of this method, if it failed in its latest attempt."""
+    """Return the record of an item's failure in its latest attempt in a stage of this method, if any."""
     digest = method.digest()
     with open_journal(folder) as journal:
         rows = [row for row in journal.rows() if row[1] == digest and item in row[2]]
@@ -126,7 +126,7 @@ def latest_record(folder: Path, method: Method, item: int) -> Record | None:
 
 
 def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
-    """Return all of it as a table for programs, with ranges as [first, one past the last]."""
+    """Return stages, failures and story as one JSON table, with ranges as [first, one past the last]."""
     tables: list[dict[str, Any]] = []
     for kind, items, done, failures in stages(folder):
         failed: dict[str, Any] = {}
@@ -139,13 +139,13 @@ def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
 
 
 def indices(runs: tuple[tuple[int, int], ...]) -> str:
-    """Return ranges in words, with both ends; the first few of them."""
+    """Format the first few ranges as text, both ends included."""
     words = ", ".join(f"{lo}" if hi == lo + 1 else f"{lo}-{hi - 1}" for lo, hi in runs[:RUNS_SHOWN])
     return words + (f" and {len(runs) - RUNS_SHOWN:,} more ranges" if len(runs) > RUNS_SHOWN else "")
 
 
 def stages(folder: Path) -> Iterator[tuple[str, int, int, Failures]]:
-    """Yield kind, number of items, number of stored items, and failures of each stage that was started."""
+    """Yield kind, number of items, number of stored items, and failures of each started stage."""
     with open_journal(folder) as journal:
         for stage in journal.stages():
             tiles = journal.tiling(stage.number, stage.digest, stage.items)

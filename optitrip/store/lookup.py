@@ -1,4 +1,4 @@
-"""Looks up what users name: a sweep by its file, name, identity or MLflow run, and the point where it starts."""
+"""Looks up a sweep by its file, name, identity or MLflow run, and the point where it starts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Origin
 from optitrip.methods.registry import METHODS, find
 from optitrip.space.variables import Space
+from optitrip.store import STATE_ROOT
 from optitrip.store.state_dir import JOURNAL, RESULT, SWEEP_FILE, open_journal, read_result
-
-STATE_ROOT = Path(".optitrip")
-"""The folder of state directories, in the directory where a command is run."""
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
@@ -31,15 +29,15 @@ def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> 
 
 
 def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path]:
-    """Return a sweep and its state directory, as `find_sweep` does; raise InputError if nothing is stored of it."""
+    """Return a sweep and its state directory, as `find_sweep` does; raise InputError if nothing is stored for it."""
     sweep, folder = find_sweep(name, root, overrides)
     if folder is None:
-        raise InputError(f"nothing is stored of {sweep.label} in {root}; run `optitrip sweep {name}` first")
+        raise InputError(f"nothing is stored for {sweep.label} in {root}; run `optitrip sweep {name}` first")
     return sweep, folder
 
 
 def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
-    """Return the sweep with this file, name, identity or MLflow run, and its state directory if it has been run."""
+    """Return the sweep with this file, name, identity or MLflow run, and its state directory, if it has been run."""
     if Path(name).suffix == ".toml" and Path(name).exists():
         sweep = read(Path(name), overrides, root)
         folder = root / sweep.label
@@ -58,18 +56,18 @@ def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sw
     draft = read_draft(folder / SWEEP_FILE, [*origin.overrides, *overrides])
     sweep = resolve(replace(draft, name=origin.name, folder=origin.folder), root)
     if sweep.label != folder.name:
-        other = f"{folder / SWEEP_FILE} describes {sweep.label}, another sweep"
+        other = f"{folder / SWEEP_FILE} describes a different sweep, {sweep.label}"
         raise StateError(f"{other}; name the original file instead")
     return sweep
 
 
 def find_state_directories(name: str, root: Path) -> list[Path]:
-    """Return the directories with a journal of a sweep, given by its name, identity or MLflow run.
+    """Return the directories with journals of a sweep with this name, identity or MLflow run.
 
-    Finished sweeps come first; of these, and of the others, the one that was written last.
+    Finished sweeps come first; within each group, the most recently written.
     """
     found: list[Path] = []
-    if re.fullmatch(r"[\w.-]+", name):  # else it could not be part of a pattern of file names
+    if re.fullmatch(r"[\w.-]+", name):  # anything else could change the meaning of the glob patterns
         folders = [root / name, *root.glob(f"*-{name}"), *root.glob(f"{name}-{'[0-9a-f]' * 8}")]
         found = [folder for folder in dict.fromkeys(folders) if (folder / JOURNAL).exists()]
     if not found:
@@ -84,9 +82,9 @@ def find_state_directories(name: str, root: Path) -> list[Path]:
 
 
 def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
-    """Complete a draft with the point that `at` names; raise InputError if there is none, or it does not fit the space.
+    """Complete a draft with the point that `at` names; raise InputError if it is missing or does not fit the space.
 
-    The sweep's identity depends on the point. `root` is the folder of state directories, where `best_of` looks.
+    The sweep's identity depends on the point. `best_of` looks in `root`, the folder of state directories.
     """
     at = draft.spec.start(draft.method)
     if at is None:
@@ -109,7 +107,6 @@ def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
 
 
 def values_by_name(given: Any, varied: list[str]) -> Mapping[str, Any]:
-    """Return the given values by name; the name may be absent if there is one variable only."""
     if isinstance(given, Mapping):
         return given  # pyright: ignore[reportUnknownVariableType]
     if len(varied) != 1:
@@ -118,7 +115,7 @@ def values_by_name(given: Any, varied: list[str]) -> Mapping[str, Any]:
 
 
 def fit_to_space(space: Space, given: Mapping[str, Any]) -> dict[str, Array]:
-    """Return every variable of the space, read-only, in its shape and dtype; constants have the values of the file."""
+    """Return every variable of the space as a read-only array of its shape and dtype; constants come from the file."""
     if unknown := [name for name in given if name not in space.names]:
         raise InputError(f"has {', '.join(unknown)}, but the space has {', '.join(space.names)}")
     values: dict[str, Array] = {}
@@ -128,7 +125,7 @@ def fit_to_space(space: Space, given: Mapping[str, Any]) -> dict[str, Array]:
         elif variable.name not in given:
             raise InputError(f"has no {variable.name}, which the space has")
         else:
-            value = numbers(variable.name, given[variable.name], variable.dtype)
+            value = number_array(variable.name, given[variable.name], variable.dtype)
             if value.shape != variable.shape:
                 raise InputError(f"{variable.name} has shape {list(value.shape)}, wanted {list(variable.shape)}")
             if not np.isfinite(value).all():
@@ -139,8 +136,7 @@ def fit_to_space(space: Space, given: Mapping[str, Any]) -> dict[str, Array]:
     return values
 
 
-def numbers(name: str, given: Any, dtype: str) -> Array:
-    """Return real numbers as a new array of this dtype."""
+def number_array(name: str, given: Any, dtype: str) -> Array:
     try:
         value = np.asarray(given)
     except ValueError:  # ragged
@@ -152,16 +148,15 @@ def numbers(name: str, given: Any, dtype: str) -> Array:
 
 
 def locate_file(given: str, folder: Path) -> Path:
-    """Return the path of a file that a sweep names: in the sweep file's folder, else in the working directory."""
+    """Return the path of a file that a sweep names, in the sweep file's folder or else in the working directory."""
     try:
         path = Path(given).expanduser()
         return folder / path if (folder / path).exists() else path
-    except (OSError, RuntimeError, ValueError) as error:  # a name too long, no such user, a zero byte
+    except (OSError, RuntimeError, ValueError) as error:  # the name is too long, has an unknown user, or a null byte
         raise InputError(f"was {given!r}, which cannot be a file: {error}") from None
 
 
 def load_arrays(file: Path) -> dict[str, Array]:
-    """Return the arrays of an .npz by name."""
     try:
         with file.open("rb") as opened:
             loaded = np.load(opened, allow_pickle=False)
@@ -169,20 +164,20 @@ def load_arrays(file: Path) -> dict[str, Array]:
                 return {name: loaded[name] for name in loaded.files}
     except FileNotFoundError:
         raise InputError(f"{file.absolute()}: no such file; wanted an .npz with an array for each variable") from None
-    except Exception as error:  # whatever NumPy, zipfile and zlib raise for a damaged file
+    except Exception as error:  # NumPy, zipfile and zlib raise many types for a damaged file
         raise InputError(f"{file.absolute()}: cannot be read as an .npz of numbers: {error}") from None
     raise InputError(f"{file} holds an array without a name; wanted an .npz, e.g. np.savez(file, W=array)")
 
 
 def best_point_file(given: str, folder: Path, root: Path) -> Path:
-    """Return the file of the best point of a finished sweep, named by its file, name, identity or MLflow run."""
+    """Return the file with the best point of a finished sweep, given its file, name, identity or MLflow run."""
     file = locate_file(given, folder)
     point_files = {word: name for word in METHODS if (name := find(word).point_file)}
     wanted = " or ".join(point_files)
     if file.suffix == ".toml" and file.exists():
         other = read_draft(file)
         if other.spec.point_file is None:
-            raise InputError(f"{file} is a {other.spec.word}, which has no best; wanted a {wanted}")
+            raise InputError(f"{file} is a {other.spec.word} and has no best point; wanted a {wanted}")
         folders = [root / resolve(other, root).label]
     else:
         folders = find_state_directories(given, root)

@@ -1,4 +1,4 @@
-"""Provenance: what the answer depends on beside the sweep file; stored with a sweep, compared when it is resumed."""
+"""Records everything besides the sweep file that the answer depends on, and compares it when a sweep is resumed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from optitrip.space.variables import Candidates
 from optitrip.store.state_dir import StateDir
 
 HASHED_CANDIDATES = (0, 1, 999_983)
-"""Indices of candidates whose values are hashed, whatever N is: a sampler or distribution that changed shows here."""
+"""Indices of candidates that are hashed, for any N, to detect a changed sampler or distribution."""
 
 
 def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Provenance:
-    """Collect block, hashes of the user's modules, data and witness points, library versions and kind of machine."""
+    """Collect the block, library versions, type of machine, and hashes of modules, data and a few candidates."""
     pools = threadpool_info()
     return Provenance(
         block=objective.capabilities.block,
@@ -39,7 +39,7 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
         versions=library_versions(),
         machine={
             "processor": platform.machine(),
-            # OpenMP alone decides no bits, and one process may have loaded it and another not yet.
+            # OpenMP is left out: it does not affect the bits, and only some processes may have loaded it.
             "blas": sorted({f"{i['internal_api']} {i['architecture']}" for i in pools if "architecture" in i}),
         },
         witness=hash_of_candidates(sweep.candidates) if sweep.space.drawable else None,
@@ -47,7 +47,7 @@ def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Prov
 
 
 def data_digest(loss: Any, name: str) -> str | None:
-    """Return the digest of a loss's data, if it has one; raise InputError, with the loss's name, if `digest` raises."""
+    """Return the digest of a loss's data, if it has one; raise InputError with the loss's name if `digest` raises."""
     digest = getattr(loss, "digest", None)
     try:
         return str(digest()) if callable(digest) else None
@@ -63,12 +63,12 @@ def module_hashes(paths: Sequence[str]) -> dict[str, str]:
     hashes: dict[str, str] = {}
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        # The first test compares names alone: to look at each of a thousand files takes a tenth of a second.
+        # Names are tested first: calling is_file() on a thousand modules takes a tenth of a second.
         if name == "__main__" or not file or file.startswith(installed) or not Path(file).is_file():
             continue
         source = Path(file).resolve()
-        users = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
-        if users and not any(source.is_relative_to(other) for other in excluded):
+        below_paths = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
+        if below_paths and not any(source.is_relative_to(other) for other in excluded):
             if (module_hash := source_hash(module)) is None:
                 raise InputError(f"{source} has changed since it was imported; restart, or use importlib.reload")
             hashes[name] = module_hash
@@ -85,15 +85,15 @@ def hash_of_candidates(candidates: Candidates) -> str:
 
 
 def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) -> None:
-    """Store the provenance of a sweep; raise StateError if it changed since its parts, unless that is accepted."""
+    """Store the provenance of a sweep; raise StateError if it differs from the stored one, unless that is accepted."""
     if not accept_changes and not state.journal.empty():
         before = state.journal.fact(Provenance)
         if before is None:
             raise StateError(
-                f"{state.path}: the record of the code, data and libraries behind the stored parts is damaged, so that "
-                "changes cannot be found; --fresh starts over, --accept-changes resumes with the stored parts"
+                f"{state.path}: the record of the code, data and libraries behind the stored parts is damaged, so "
+                "changes cannot be detected; --fresh starts over, --accept-changes resumes with the stored parts"
             )
-        # A module that was not imported before is no change of one that was.
+        # Modules that were not imported before do not count as changes.
         known = {**now.to_json(), "modules": {name: now.modules.get(name) for name in before.modules}}
         if changed := differences(before.to_json(), known):
             listed = "\n".join(f"  {line}" for line in changed)
@@ -101,6 +101,6 @@ def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) 
                 f"{state.path}: what the answer depends on has changed since the first part was evaluated:\n{listed}\n"
                 "--fresh, or another --state-dir, starts over; --accept-changes resumes with the stored parts"
             )
-    # Parts from before the changes were accepted need not be reproducible now.
+    # Parts stored before the changes were accepted may not be reproducible now.
     accepted = [Accepted(time.time_ns() // 1_000_000)] if accept_changes else []
     state.journal.note(now, *accepted)

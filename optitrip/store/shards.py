@@ -1,4 +1,4 @@
-"""Shards: shares of a sweep that run on separate machines, whose journals are then joined into one."""
+"""Splits a sweep into shards that run on separate machines, and joins their journals into one."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Shard:
         return cls(number, count)
 
     def of(self, items: int, block: int) -> range:
-        """Return the items of this shard: all shards are disjoint, cover everything, and are cut at block borders."""
+        """Return the items of this shard; shards are disjoint, cover all items, and begin at block boundaries."""
         first, last = (number * items // self.count // block * block for number in (self.number - 1, self.number))
         return range(first, items if self.number == self.count else last)
 
     def state_root(self, root: Path) -> Path:
-        """Return the folder of the shard's state directory: no two shards on one disk share it."""
+        """Return the folder of the shard's state directory, so that shards on one disk are kept apart."""
         return root / f"shard-{self.number}-of-{self.count}"
 
 
 def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, accept_changes: bool = False) -> Sweep:
-    """Join the journals of shards into that of their sweep, below `root`, and return the sweep.
+    """Join the journals of shards into the journal of their sweep, below `root`, and return the sweep.
 
-    Each of `folders` is a shard's state directory, or has one in it; `say` takes a line for the user. With
-    `accept_changes`, shards are joined although they were evaluated by other code, data or libraries.
+    Each folder is or contains a shard's state directory; `say` receives lines for the user. With `accept_changes`,
+    shards are joined even if they were evaluated with different code, data or libraries.
     """
     sources = [find_state_directory(folder) for folder in folders]
     sweeps = [restore_sweep(source, root) for source in sources]
@@ -61,7 +61,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
     tables = [{**other.identity_fields, "items": other.items} for other in sweeps]
     for source, table in zip(sources, tables, strict=True):
         if changed := differences(tables[0], table):
-            raise InputError(f"{source} is of another sweep than {sources[0]}: {'; '.join(changed)}")
+            raise InputError(f"{source} and {sources[0]} are shards of different sweeps: {'; '.join(changed)}")
     with ExitStack() as stack:
         journals = [stack.enter_context(open_journal(source)) for source in sources]
         provenances = [journal.fact(Provenance) for journal in journals]
@@ -71,7 +71,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
             if changed and not accept_changes:
                 listed = "\n".join(f"  {line}" for line in changed)
                 raise StateError(
-                    f"{source} was evaluated with other code, data or libraries than {sources[0]}:\n{listed}\n"
+                    f"{source} and {sources[0]} were evaluated with different code, data or libraries:\n{listed}\n"
                     "nothing was joined; --accept-changes joins these shards regardless"
                 )
         state = stack.enter_context(closing(StateDir(root, sweep)))
@@ -83,7 +83,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
             for stage, digest, attempt, parts in batches(journal):
                 for items in state.journal.write(stage, digest, parts, time.time_ns() // 1_000_000, attempt):
                     if sweep.objective.deterministic:
-                        say(f"{source}: items {items.start} to {items.stop - 1} differ from another shard's")
+                        say(f"{source}: items {items.start} to {items.stop - 1} differ between shards")
                 joined += len(parts)
         say(f"{len(sources)} shards, {joined:,} parts joined in {state.path}")
         check_complete(journals, state.journal)
@@ -91,7 +91,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
 
 
 def find_state_directory(folder: Path) -> Path:
-    """Return a state directory: the folder itself, or the only one in it."""
+    """Return the folder itself if it is a state directory, else the only state directory in it."""
     if (folder / JOURNAL).exists():
         return folder
     found = [path.parent for path in folder.glob(f"*/{JOURNAL}")]
@@ -101,7 +101,7 @@ def find_state_directory(folder: Path) -> Path:
 
 
 def batches(journal: Journal) -> Iterator[tuple[int, bytes, int, list[tuple[Part, float]]]]:
-    """Yield all rows of a journal by stage, digest and attempt, some at a time."""
+    """Yield all parts of a journal in batches, each from one stage, digest and attempt."""
     for (stage, digest, attempt), rows in groupby(journal.rows(), lambda row: (row[0], row[1], row[3])):
         found = journal.parts(stage, digest, [items for _, _, items, _ in rows], attempt)
         while parts := [(part, 0.0) for part, _ in islice(found, ROWS_AT_ONCE)]:
@@ -115,6 +115,6 @@ def check_complete(shards: Sequence[Journal], joined: Journal) -> None:
             words = ", ".join(f"{gap.start:,} to {gap.stop - 1:,}" for gap in gaps[:5])
             words += " and others" if len(gaps) > 5 else ""
             raise InputError(
-                f"{stage.kind}: items {words} are in none of these shards, whose parts are joined; run the other "
-                "shards and merge all again, or `optitrip sweep` to evaluate the rest here"
+                f"{stage.kind}: joined these shards, but items {words} are missing; run the other shards and merge all "
+                "again, or run `optitrip sweep` to evaluate the rest here"
             )

@@ -1,4 +1,4 @@
-"""State directories: each holds the journal and files of a sweep, for one command at a time."""
+"""State directories: each holds the journal and files of a sweep, and is used by one command at a time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ JOURNAL, IDENTITY_FILE, RESULT, SWEEP_FILE = "journal.sqlite", "identity.json", 
 
 
 class StateDir:
-    """The directory `<root>/<name>-<identity>/` of a sweep, locked; without a root, a journal in memory."""
+    """The locked directory `<root>/<name>-<identity>/` of a sweep; without a root, a journal in memory."""
 
     def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
         """Open or create the directory; with `fresh`, an existing one is set aside."""
         self.path = root / sweep.label if root else None
         self.difference: str | None = None
-        """How a new sweep differs from the latest of the same name, in a line."""
+        """Message on how a new sweep differs from the latest sweep of the same name; None if there is none."""
         if self.path is None or root is None:
             self._lock, self.journal = ExitStack(), Journal(Path(":memory:"))
             return
@@ -43,15 +43,15 @@ class StateDir:
                     files.write_atomically(identity_file, files.json_bytes(identity_fields))
                 elif changed := differences(json.loads(identity_file.read_bytes()), identity_fields):
                     raise StateError(
-                        f"{self.path} belongs to another sweep, which differs in {'; '.join(changed)}; "
-                        "--state-dir names another place"
+                        f"{self.path} belongs to a different sweep, which differs in {'; '.join(changed)}; "
+                        "choose another place with --state-dir"
                     )
                 self.journal = Journal(self.path / JOURNAL, sweep.identity)
                 self._lock = lock.pop_all()
         except OSError as error:
             raise StateError(
                 f"state directory {self.path.absolute()}: cannot be written: {error.strerror or error}; "
-                "--state-dir names another place"
+                "choose another place with --state-dir"
             ) from None
         except ValueError as error:
             raise StateError(f"{identity_file}: damaged: {error}; --fresh sets the directory aside") from None
@@ -66,7 +66,7 @@ class StateDir:
 
 
 def difference_from_latest(root: Path, name: str, identity_fields: dict[str, Any]) -> str | None:
-    """Describe in a line how a new sweep differs from the latest other one of the same name."""
+    """Describe in one line how a new sweep differs from the latest stored sweep of the same name, if any."""
     identity_files = root.glob(f"{name}-{'[0-9a-f]' * 8}/{IDENTITY_FILE}")
     for latest in sorted(identity_files, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
@@ -78,12 +78,12 @@ def difference_from_latest(root: Path, name: str, identity_fields: dict[str, Any
 
 
 def open_journal(folder: Path) -> closing[Journal]:
-    """Open the journal in a state directory to read it, also while a command writes it."""
+    """Open the journal in a state directory for reading; this is safe while a command writes to it."""
     return closing(Journal(folder / JOURNAL, folder.name.rpartition("-")[2], reading=True))
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """Read the result file in a folder; return an empty table if there is none that can be read."""
+    """Read the result file in a folder; return {} if it is missing or damaged."""
     try:
         return json.loads((folder / RESULT).read_bytes())
     except (OSError, ValueError):

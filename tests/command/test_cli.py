@@ -457,7 +457,7 @@ def test_a_sweep_has_one_command_at_a_time(folder: Path) -> None:
     child.wait()
     limited = optitrip(folder, "sweep", "trial.toml", "--json", "--set", "stop.max_seconds=2")
     assert limited.returncode == 75
-    assert "stopped after 2 s, as [stop] max_seconds says" in limited.stderr
+    assert "stopped after 2 s, the limit in [stop] max_seconds" in limited.stderr
     assert json.loads(limited.stdout)["status"] == "stopped"
 
 

@@ -306,10 +306,10 @@ def test_identities_of_python_values(folder: Path) -> Any:
     x = {"x": np.array([1.0, 2.0, 3.0]), "y": np.array([0.5], np.float32)}
     entries = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in x.items()}
     at = {"use": "gradient", "scheme": "central", "at": {"values": x}}
-    along = python_draft(scalar, {"seed": 3, "space": entries, "method": at}, kept=False)
-    largest = resolve(python_draft(scalar, {**search, "objective": {"maximize": True}}, kept=True), folder)
+    along = python_draft(scalar, {"seed": 3, "space": entries, "method": at}, stored=False)
+    largest = resolve(python_draft(scalar, {**search, "objective": {"maximize": True}}, stored=True), folder)
     return {
-        **{name: resolve(python_draft(loss, search, kept=False), folder).label for name, loss in losses.items()},
+        **{name: resolve(python_draft(loss, search, stored=False), folder).label for name, loss in losses.items()},
         "maximize": largest.label,
         "gradient": resolve(along, folder).label,
     }

@@ -255,7 +255,7 @@ def test_it_has_no_best_to_start_at(folder: Path) -> None:
     )
     done = command(folder, "check", "slope.toml")
     assert done.returncode == 2
-    assert "square.toml is a count, which has no best; wanted a search" in done.stderr
+    assert "square.toml is a count and has no best point; wanted a search" in done.stderr
 
 
 def test_mlflow_is_told(folder: Path) -> None:

@@ -162,7 +162,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "shape": ("{ values = { W = [1, 2], b = 7 } }", ["there.toml:10:", "W has shape [2], wanted [2, 3]"]),
     "ragged": ("{ values = { W = [[1], [2, 3]], b = 7 } }", ["W was [[1], [2, 3]], wanted numbers"]),
     "booleans": ("{ values = { W = [[true, false, true], [true, true, true]], b = 7 } }", ["W was", "wanted numbers"]),
-    "itself": ('{ best_of = "there.toml" }', ["there.toml is a gradient, which has no best; wanted a search"]),
+    "itself": ('{ best_of = "there.toml" }', ["there.toml is a gradient and has no best point; wanted a search"]),
     "nobody's file": ('{ file = "~nosuchuser/x.npz" }', ["cannot be a file"]),
     "words": ('{ values = { W = "w", b = 7 } }', ["W was 'w', wanted numbers"]),
     "missing variable": ("{ values = { b = 7 } }", ["has no W, which the space has"]),

@@ -129,7 +129,7 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
     sweep = sweep_of(folder, "troubled")
     for number in (1, 3):
         run(sweep, folder / "parts", Shard(number, 4))
-    with pytest.raises(InputError, match="items 250 to 499, 750 to 999 are in none of these shards"):
+    with pytest.raises(InputError, match="items 250 to 499, 750 to 999 are missing"):
         merge(sorted((folder / "parts").iterdir()), folder / "merged", lambda _: None)
     assert run(sweep, folder / "merged").evaluated == 500
 
@@ -142,7 +142,7 @@ def test_shards_of_different_sweeps_or_code_do_not_mix(folder: Path, monkeypatch
     (folder / "shard_loss.py").write_text(LOSS + "# edited\n")
     monkeypatch.delitem(sys.modules, "shard_loss")
     run(sweep, folder / "c", Shard(2, 2))
-    with pytest.raises(InputError, match="another sweep"):
+    with pytest.raises(InputError, match="different sweeps"):
         merge([folder / "a" / "shard-1-of-2", folder / "b" / "shard-2-of-2"], folder / "merged", lambda _: None)
     shards = [folder / "a" / "shard-1-of-2", folder / "c" / "shard-2-of-2"]
     with pytest.raises(StateError, match=r"modules\.shard_loss: "):
