@@ -57,7 +57,7 @@ class NoWorkers:
             self._since, self._reported = now, False
         elif now - self._since > limit:
             raise Stopped(f"no workers for {limit:g} s")
-        elif now - self._since > self._settings.patience_seconds and not self._reported:
+        elif now - self._since > self._settings.no_workers_notice_seconds and not self._reported:
             self._reported = True
             wait = "[run] wait_seconds limits the wait" if limit == math.inf else f"for up to wait_seconds = {limit:g}"
             self._observer.notice(warning("no-workers", f"there are no workers; waiting for some ({wait})"))

@@ -30,8 +30,8 @@ class Loop:
         self._output, self._slow_blocks = LossOutput(services.observer), SlowBlocks(services.observer, block)
         self._reported: set[str] = set()
 
-    def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], uncut: Sequence[range] = ()) -> None:
-        """Evaluate ranges of a stage, those in `uncut` as one slice each; skip items past an early end.
+    def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], whole_slices: Sequence[range] = ()) -> None:
+        """Evaluate ranges of a stage, those in `whole_slices` as one slice each; skip items past an early end.
 
         Raise NoAnswer if the objective cannot be set up in a worker or too many items failed; raise Stopped after a
         request to stop, without workers, or if the sink cannot write parts.
@@ -40,7 +40,7 @@ class Loop:
             executor = self._executors.executor()
         self._prepare(executor, stage)
         block = stage.method.block or self._block
-        state = plan.begin(gaps, block, self._executors.next_ticket, uncut, self._settings)
+        state = plan.begin(gaps, block, self._executors.next_ticket, whole_slices, self._settings)
         happened: list[events.Event] = []
         needed, self._held, self._due = stage.needed, list[Done](), 0.0
         cancellation, no_workers = Cancellation(self._services), NoWorkers(self._services)
@@ -96,7 +96,7 @@ class Loop:
         # Start workers if much time is left; the estimate needs one slice of some length.
         pace = state.pace or 0.0
         if self._executors.may_start and pace and state.largest * pace >= self._settings.poll_seconds:
-            if state.left * pace >= self._settings.worth_ray_seconds:
+            if state.left * pace >= self._settings.ray_threshold_seconds:
                 self._executors.start_workers()
             else:
                 text = f"evaluating in this process: about {state.left * pace:.0f} s are left, not worth starting Ray"

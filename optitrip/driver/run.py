@@ -99,7 +99,7 @@ class Driver:
         if self.checked_since is not None and stage.method.main and stage.number not in self._checked:
             self._checked.add(stage.number)
             if (row := self._journal.smallest_row(stage.number, stage.digest, self.checked_since)) is not None:
-                self._loop.evaluate(stage, partial(spot_check, stage, self._journal), (), uncut=[row])
+                self._loop.evaluate(stage, partial(spot_check, stage, self._journal), (), whole_slices=[row])
         self._evaluate(stage, gaps)
 
     def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:

@@ -22,7 +22,7 @@ class Settings(SchedulerSettings):
 
     write_seconds: float = 0.2
     """Pause between journal transactions: waiting for the disk is the largest part of the overhead of a slice."""
-    pause_seconds: float = 60.0
+    disk_wait_seconds: float = 60.0
     """Longest wait for a full disk to have space again."""
     drain_seconds: float = 10.0
     """Longest wait for slices in flight after a request to stop."""
@@ -30,9 +30,9 @@ class Settings(SchedulerSettings):
     """Longest wait for workers when there are none."""
     poll_seconds: float = 0.2
     """Longest wait for outcomes between two rounds of the loop's other checks."""
-    patience_seconds: float = 20.0
+    no_workers_notice_seconds: float = 20.0
     """Time without workers after which the user is told."""
-    worth_ray_seconds: float = 10.0
+    ray_threshold_seconds: float = 10.0
     """Estimated time left above which Ray is started: it takes five to ten seconds to start and one to stop."""
     story_seconds: float = 30.0
     """Pause between updates of the stored story."""

@@ -64,7 +64,7 @@ class JournalSink:
     def _write(self, parts: Sequence[tuple[Part, float]], now: int, facts: Sequence[Fact]) -> list[range]:
         """Write parts. If the disk is full, wait for space; workers meanwhile continue with the slices they have."""
         until: float | None = None
-        pause = self._services.settings.pause_seconds
+        pause = self._services.settings.disk_wait_seconds
         while True:
             try:
                 return self._stage.write(parts, now, self._attempt, facts)

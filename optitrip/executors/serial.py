@@ -77,7 +77,7 @@ class Serial:
         self._methods: dict[int, Any] = {}
 
     def load(self, objective: Any) -> None:
-        self._worker = Worker(as_on_a_worker(objective))
+        self._worker = Worker(with_read_only_arrays(objective))
 
     def stage(self, number: int, method: Any) -> None:
         self._methods[number] = method
@@ -110,7 +110,7 @@ class Serial:
         self._queue.clear()
 
 
-def as_on_a_worker(objective: Any) -> Any:
+def with_read_only_arrays(objective: Any) -> Any:
     """Copy the objective as a Ray worker would receive it: its arrays share the original's memory but are read-only.
 
     Without this, a loss that writes to one of its arrays would work here and fail on a worker. An objective that cannot

@@ -36,13 +36,13 @@ def begin(
     missing: Sequence[range],
     block: int,
     next_ticket: int,
-    uncut: Sequence[range] = (),
+    whole_slices: Sequence[range] = (),
     settings: SchedulerSettings = DEFAULT,
 ) -> State:
-    """Return the initial state for evaluating the ranges `missing`, and those in `uncut` as one slice each."""
+    """Return the initial state for evaluating the ranges `missing`, and those in `whole_slices` as one slice each."""
     todo = tuple(items for items in missing if items)
-    count = sum(map(len, (*todo, *uncut)))
-    return State(block, next_ticket, todo, count, count, settings, todo[0].start if todo else 0, tuple(uncut))
+    count = sum(map(len, (*todo, *whole_slices)))
+    return State(block, next_ticket, todo, count, count, settings, todo[0].start if todo else 0, tuple(whole_slices))
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
@@ -109,7 +109,7 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
         state.largest, state.measured = max(state.largest, len(items)), measured
         state.left -= len(items)
         state.note("done", submit, why=f"{event.seconds:.3f} s")
-        return retries.drop_twin(state, submit.ticket, f"slice {submit.ticket}, of the same items, was done first")
+        return retries.drop_copy(state, submit.ticket, f"slice {submit.ticket}, of the same items, was done first")
     state.put(submit.slot, replace(slot, straggling=False))
     if event.kind == "setup error":
         state.note("aborted", submit, why=event.message)
@@ -120,8 +120,10 @@ def _take_outcome(state: State, submit: Submit, event: Done | Failed) -> list[Ac
 def _cut(state: State, stop: int) -> list[Action]:
     """Skip items from `stop` on; drop slices in flight that reach past it, and requeue the part that is needed."""
     state.note("cut", why=f"only the first {stop:,} items are needed")
-    originals = [copy.copy_of for copy in state.in_flight() if copy.copy_of is not None and copy.copy_of in state.twins]
-    dropped = [action for original in originals for action in retries.drop_twin(state, original, "the stage is cut")]
+    originals = [
+        copy.copy_of for copy in state.in_flight() if copy.copy_of is not None and copy.copy_of in state.copies
+    ]
+    dropped = [action for original in originals for action in retries.drop_copy(state, original, "the stage is cut")]
     requeued = list(state.requeued)
     for name, slot in list(state.slots.items()):
         for submit in slot.queue:

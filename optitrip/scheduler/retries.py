@@ -70,7 +70,7 @@ def check_stragglers(state: State) -> list[Action]:
     for name in stragglers:
         slot = state.slots[name]
         first = slot.queue[0]
-        if first.ticket not in state.twins:
+        if first.ticket not in state.copies:
             without_copy.append(name)
         elif first.copy_of is not None:  # so that another copy can be started, e.g. if the slot of this one was stopped
             unpair(state, first.ticket)
@@ -81,7 +81,7 @@ def check_stragglers(state: State) -> list[Action]:
         first = state.slots[name].queue[0]
         copy = state.submit(first.items, other, copy_of=first)
         state.note("copied", copy, why=f"slice {first.ticket} at {name} takes much longer than expected")
-        state.twins = {**state.twins, first.ticket: copy.ticket, copy.ticket: first.ticket}
+        state.copies = {**state.copies, first.ticket: copy.ticket, copy.ticket: first.ticket}
         state.put(name, replace(state.slots[name], straggling=True))
         actions.append(copy)
     return actions
@@ -92,8 +92,8 @@ def is_straggler(state: State, slot: Slot) -> bool:
     expected = len(first.items) * (slot.pace or state.pace or state.measured or 0.0)
     # A backup copy is expected to take as long as the original had taken when the copy was started: an item that simply
     # takes long should not occupy one idle slot after another.
-    if first.copy_of in state.twins:
-        original = state.twins[first.ticket]
+    if first.copy_of in state.copies:
+        original = state.copies[first.ticket]
         (slot_of_original,) = {submit.slot for submit in state.in_flight() if submit.ticket == original}
         expected = slot.since - state.slots[slot_of_original].since
     return state.now - slot.since > max(state.settings.straggler_seconds, state.settings.straggler_factor * expected)
@@ -111,19 +111,19 @@ def _reclaim(state: State, name: str) -> list[Action]:
 
 def unpair(state: State, ticket: int) -> bool:
     """Forget that a slice and its backup copy belong together; return whether the slice had or was a copy."""
-    paired = ticket in state.twins
-    state.twins = {one: other for one, other in state.twins.items() if ticket not in (one, other)}
+    paired = ticket in state.copies
+    state.copies = {one: other for one, other in state.copies.items() if ticket not in (one, other)}
     return paired
 
 
-def drop_twin(state: State, ticket: int, why: str) -> list[Action]:
-    twin = state.twins.get(ticket)
-    if twin is None:
+def drop_copy(state: State, ticket: int, why: str) -> list[Action]:
+    other_copy = state.copies.get(ticket)
+    if other_copy is None:
         return []
     unpair(state, ticket)
     for submit in state.in_flight():
-        if submit.ticket == twin:
+        if submit.ticket == other_copy:
             state.put(submit.slot, state.slots[submit.slot].without(submit, state.now))
             state.note("dropped", submit, why=why)
-            return [Cancel(twin)]
+            return [Cancel(other_copy)]
     return []

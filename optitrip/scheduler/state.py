@@ -104,7 +104,7 @@ class State:
     """Events and decisions up to the last step."""
     notes: list[Note] = field(default_factory=list[Note])
     """Events and decisions of this step."""
-    twins: Mapping[int, int] = field(default_factory=dict[int, int])
+    copies: Mapping[int, int] = field(default_factory=dict[int, int])
     """Maps the ticket of a straggler to that of its backup copy, and vice versa."""
 
     def note(self, what: str, submit: Submit | None = None, why: str = "") -> None:

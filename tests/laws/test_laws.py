@@ -360,7 +360,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
             journal._database.execute("PRAGMA max_page_count = 100000")
 
     watch = Cleared()
-    one = driver(LOSSES["scalar"], Serial, journal, watch, settings=with_settings(pause_seconds=5))
+    one = driver(LOSSES["scalar"], Serial, journal, watch, settings=with_settings(disk_wait_seconds=5))
     assert one.run(search_route(search(9_000), LOSSES["scalar"].capabilities)).result.items == 9_000
     assert watch.codes == ["journal-unwritable"]
     assert "database or disk is full" in watch.notices[0].text
@@ -380,7 +380,7 @@ def test_a_directory_that_is_moved_away_stops_the_sweep_and_can_be_resumed(tmp_p
                 (tmp_path / "before").rename(tmp_path / "after")
 
     objective, route = CASES["scalar"]
-    one = driver(objective, Serial, journal, Takes(), settings=with_settings(pause_seconds=0.1))
+    one = driver(objective, Serial, journal, Takes(), settings=with_settings(disk_wait_seconds=0.1))
     with pytest.raises(Stopped, match="journal cannot be written") as stopped:
         one.run(route(9_000, 5))
     assert stopped.value.signal is None

@@ -140,7 +140,7 @@ def test_workers_are_wanted_only_where_the_rest_is_worth_it() -> None:
     assert watch.codes == ["executor"]
     assert "6 s" in watch.notices[0].text
     executors = managed(fleet)
-    go(executors, items=20, worth_ray_seconds=1.0)
+    go(executors, items=20, ray_threshold_seconds=1.0)
     assert fleet.asked == 1
     fleet.go.set()
     executors.close()
@@ -230,7 +230,7 @@ def test_waiting_for_workers_is_said(slots: int) -> None:
     def route() -> Route:
         return (yield search(20))
 
-    driver(Objective(Rows()), Late, observer=watch, settings=settings(patience_seconds=-1.0)).run(route())
+    driver(Objective(Rows()), Late, observer=watch, settings=settings(no_workers_notice_seconds=-1.0)).run(route())
     assert watch.codes == ([] if slots else ["no-workers"])
 
 

@@ -20,7 +20,7 @@ from optitrip.app.run_sweep import run_sweep
 from optitrip.core.arrays import Array
 from optitrip.core.observer import Observer
 from optitrip.errors import InputError, NoAnswer
-from optitrip.executors.serial import as_on_a_worker
+from optitrip.executors.serial import with_read_only_arrays
 from optitrip.methods.search import screening
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.objectives import Hinge, Softmax
@@ -180,7 +180,7 @@ def test_a_screen_gives_the_same_bits_in_any_place_and_on_a_worker(classifier: L
     whole = surrogate.losses(W)
     for place in (0, 17, 63):
         assert surrogate.losses(np.repeat(W[place : place + 1], 64, axis=0))[place] == whole[place]
-    assert as_on_a_worker(surrogate).losses(W).tobytes() == whole.tobytes()
+    assert with_read_only_arrays(surrogate).losses(W).tobytes() == whole.tobytes()
     assert classifier.screen(how).losses(W).tobytes() == whole.tobytes()
 
 
