@@ -1,7 +1,5 @@
 """optitrip evaluates a loss at very many points, in parallel, and keeps the one answer that matters."""
 
-from __future__ import annotations
-
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

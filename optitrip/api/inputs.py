@@ -1,7 +1,5 @@
 """Makes drafts of sweeps from Python values: the loss is an object in this process instead of a name in a file."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import re

@@ -1,7 +1,5 @@
 """The session, whose workers and loaded loss serve several calls, and the functions that open one for one call."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager

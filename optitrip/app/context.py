@@ -1,7 +1,5 @@
 """Defines the options of a run, and the context that its steps share."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +8,7 @@ from pathlib import Path
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.notice import Notice, info
-from optitrip.core.observer import Observer, Observers
-from optitrip.core.progress import Progress
+from optitrip.core.observer import Observer, Observers, Progress
 from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager

@@ -1,7 +1,5 @@
 """Loads the objective of a sweep, checks it against the space, and adds its surrogate."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Generator
 from contextlib import contextmanager

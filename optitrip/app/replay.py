@@ -3,8 +3,6 @@
 If an item has several points, only the one that the journal records as failed is evaluated, or else all of them.
 """
 
-from __future__ import annotations
-
 import math
 import pdb
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Turns the result of a route into the answer, its files and the outcome, and concludes the run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Runs a sweep from end to end in seven steps: load, open, track, evaluate, answer, write, conclude."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace

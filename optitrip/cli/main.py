@@ -1,7 +1,5 @@
 """The command line and its exit statuses. Libraries are imported inside commands, so that `--help` is instant."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

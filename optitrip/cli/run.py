@@ -1,7 +1,5 @@
 """Runs a sweep for a command: progress and messages on stderr, the result on stdout."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Guesses the distribution of a parameter from its type or its default."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from enum import Enum

@@ -3,21 +3,16 @@
 No TOML library reports the lines of keys; `tomllib` reports lines for syntax errors only.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
-import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic_core import ErrorDetails
 
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
-
-if typing.TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 BARE_OR_QUOTED = r"""(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)"""
 KEYS = rf"{BARE_OR_QUOTED}(?:\s*\.\s*{BARE_OR_QUOTED})*"
@@ -139,9 +134,9 @@ def innermost_fields(model: type[BaseModel], location: KeyPath) -> dict[str, Any
 
 
 def type_in_words(annotation: Any) -> str:
-    kind = typing.get_origin(annotation) or annotation
-    if kind is typing.Literal:
-        return " or ".join(map(repr, typing.get_args(annotation)))
+    kind = get_origin(annotation) or annotation
+    if kind is Literal:
+        return " or ".join(map(repr, get_args(annotation)))
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "a table"
     return {int: "a whole number", str: "a string", dict: "a table"}.get(kind, "a value")

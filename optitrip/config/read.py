@@ -1,7 +1,5 @@
 """Reads and validates sweep files."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import chain

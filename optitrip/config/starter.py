@@ -3,8 +3,6 @@
 The distributions are guesses, but the file is valid: its text is parsed before it is written.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 import tomllib

@@ -4,8 +4,6 @@ Sweep, which adds the start point and so has an identity.
 Nothing that a file refers to is imported.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass, field

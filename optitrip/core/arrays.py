@@ -1,7 +1,5 @@
 """Columns of arrays by name: select, join and overwrite them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

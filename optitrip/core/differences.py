@@ -1,7 +1,5 @@
 """Flattening and comparing nested tables, and suggestions for unknown words."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 # The bodies of a protocol are its docstrings.
 # pyright: reportReturnType=false
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 

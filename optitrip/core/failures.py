@@ -1,7 +1,5 @@
 """Failures of items: the indices by kind, and full records of the first few of each kind."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +44,7 @@ class Failures:
     records: Mapping[str, tuple[Record, ...]] = field(default_factory=dict[str, tuple[Record, ...]])
 
     @classmethod
-    def of(cls, kinds: Mapping[int, str], records: Iterable[tuple[str, Record]] = ()) -> Failures:
+    def of(cls, kinds: Mapping[int, str], records: Iterable[tuple[str, Record]] = ()) -> "Failures":
         """Make failures from single items: `kinds` maps each index to its kind, `records` may be in any order."""
         runs = Runs(list)
         for index in sorted(kinds):
@@ -70,7 +68,7 @@ class Failures:
         overlaps = (min(hi, items.stop) - max(lo, items.start) for runs in self.runs.values() for lo, hi in runs)
         return sum(max(0, overlap) for overlap in overlaps) == len(items)
 
-    def then(self, *later: Failures) -> Failures:
+    def then(self, *later: "Failures") -> "Failures":
         """Join these failures with later ones, given in ascending order of indices."""
         runs, records = Runs(list), defaultdict[str, list[Record]](list)
         for failures in (self, *later):
@@ -81,7 +79,7 @@ class Failures:
                 records[kind] += found[: RECORDS_KEPT - len(records[kind])]
         return Failures(sorted_tuples(runs), sorted_tuples(records))
 
-    def replaced(self, ranges: Sequence[range], later: Failures) -> Failures:
+    def replaced(self, ranges: Sequence[range], later: "Failures") -> "Failures":
         """Return these failures with those inside `ranges`, disjoint and ascending, replaced by a later attempt's.
 
         All ranges are passed in one call, since each call scans every run. Records dropped beyond the first ten are not
@@ -104,7 +102,7 @@ class Failures:
         return json.dumps(table, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Failures:
+    def from_bytes(cls, data: bytes) -> "Failures":
         if data == NO_FAILURES:
             return NONE
         table = json.loads(data)

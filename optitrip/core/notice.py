@@ -4,8 +4,6 @@ All go to the logger `optitrip`, which commands show on stderr; all but `loss-ou
 to `--json`; warnings also to the description of the MLflow run when it ends.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +23,7 @@ Code = Literal[
     "not-deterministic",
     "notices-left-out",
     "object-store",
-    "quarantined-item",
+    "item-failed",
     "ray-failed",
     "resuming",
     "retrying",

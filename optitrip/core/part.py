@@ -1,7 +1,5 @@
 """Part: what a worker returns for a slice, i.e. its range of items, a few small columns, and the failures."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -38,7 +36,7 @@ class Part:
         return b"".join([head, b"\n", *(column.tobytes() for _, column in columns)])
 
     @classmethod
-    def from_bytes(cls, items: range, columns: bytes, failures: bytes) -> Part:
+    def from_bytes(cls, items: range, columns: bytes, failures: bytes) -> "Part":
         head, _, body = columns.partition(b"\n")
         arrays: dict[str, Array] = {}
         place = 0

@@ -1,7 +1,5 @@
 """A point, some of whose variables are varied one coordinate (scalar entry) at a time."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

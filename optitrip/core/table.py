@@ -1,7 +1,5 @@
 """The base class of all tables in a sweep file, which pydantic validates, and types and tables that several share."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field

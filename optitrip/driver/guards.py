@@ -1,7 +1,5 @@
 """Guards that watch a stage, warn about problems, and may end it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The only loop: sends slices to the executor and parts to the sink until nothing is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -157,6 +155,6 @@ class Loop:
             text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
         text = f"{stage.method.title(action.item, None)}: {text}. Recorded as failed; --retry-failed retries it"
-        self._observer.notice(warning("quarantined-item", text))
+        self._observer.notice(warning("item-failed", text))
         part = stage.method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")

@@ -1,7 +1,5 @@
 """The driver runs the stages that a route yields, and sends their results back to it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field

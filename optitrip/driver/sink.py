@@ -1,7 +1,5 @@
 """Sinks receive the parts of a stage: one writes them to the journal, another compares them with it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any

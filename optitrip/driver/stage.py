@@ -1,7 +1,5 @@
 """One stage of a sweep: a method, and the journal's rows for its items."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from optitrip.core.failures import NO_STEP

@@ -1,7 +1,5 @@
 """Evaluates slices: `Worker` in any process, and `Serial`, an executor in this process for reference and debugging."""
 
-from __future__ import annotations
-
 import pickle
 import random
 import sys

@@ -1,7 +1,5 @@
 """The database of a journal: tables and checksums; opening, checking, and rebuilding from intact rows."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sqlite3

@@ -4,8 +4,6 @@ Each class defines its key in the journal and, with its fields, its JSON. Existi
 change.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache

@@ -5,8 +5,6 @@ as raw bytes, because SQLite's REAL stores NaN as NULL and returns -0.0 as 0.0. 
 SQLite's own checks miss flipped bits in values; all are checked on opening, before any is used.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 import time

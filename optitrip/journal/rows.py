@@ -3,8 +3,6 @@
 Rows are decoded in bulk: building one part per row takes ten times as long as reading them.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple

@@ -5,8 +5,6 @@ of an item in the range: how BLAS rounds a row depends on the shape and the row'
 any range can be evaluated, and an item that fails left out, without changing a bit of the other losses.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

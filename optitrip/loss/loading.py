@@ -1,7 +1,5 @@
 """Imports the object named "module:name" and builds the loss from it, with a message for each kind of mistake."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence

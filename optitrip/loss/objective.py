@@ -1,7 +1,5 @@
 """The adapter around a user's loss: detects what it offers and evaluates ranges of items the fastest way it allows."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,7 +91,7 @@ class Objective:
     name: str = "loss"
     block: int | None = None
     plain: bool = field(default=False, kw_only=True)
-    surrogate: Objective | None = field(default=None, kw_only=True)
+    surrogate: "Objective | None" = field(default=None, kw_only=True)
     capabilities: Capabilities = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,5 @@
 """All methods by the word that selects them. To add one, add its folder and a line here; it is imported when used."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Base classes of methods and the stages that several of them use: agreement and report."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar

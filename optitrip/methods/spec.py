@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from optitrip.core.method import Method, Route
+from optitrip.core.observer import Curve, Progress
 from optitrip.core.point import Point
-from optitrip.core.progress import Curve, Progress
 from optitrip.core.table import StartPoint, Table
 from optitrip.loss.objective import Capabilities
 from optitrip.space.variables import Space

@@ -1,8 +1,6 @@
 """Test functions of optimisation with known minimum and gradient. To add one, add a class, and a line in
 `objectives/__init__.py`."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar

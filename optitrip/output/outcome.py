@@ -1,7 +1,5 @@
 """The answer of a sweep and the outcome of a command, from which the table, `--json` and MLflow are filled."""
 
-from __future__ import annotations
-
 import base64
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +11,7 @@ from typing import Any, Literal
 
 from optitrip.core.arrays import Array
 from optitrip.core.notice import Notice
-from optitrip.core.progress import Partial
+from optitrip.core.observer import Partial
 from optitrip.output.text import finite
 
 Rows = list[tuple[str, str]]

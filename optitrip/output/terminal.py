@@ -1,7 +1,5 @@
 """Terminal output: a live line while a sweep runs, messages, and a summary table at the end."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Generator, Sequence
@@ -18,9 +16,8 @@ from rich.text import Text
 
 from optitrip.core.method import Method
 from optitrip.core.notice import Notice
-from optitrip.core.observer import Observer, Times, Written
+from optitrip.core.observer import Observer, Progress, Times, Written
 from optitrip.core.part import Part
-from optitrip.core.progress import Progress
 from optitrip.output.outcome import Outcome
 
 PIPED_SECONDS = 10.0

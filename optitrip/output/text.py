@@ -1,19 +1,15 @@
 """Values and failures as text for people."""
 
-from __future__ import annotations
-
 import math
 import reprlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures
-
-if TYPE_CHECKING:
-    from optitrip.core.method import Items
+from optitrip.core.method import Items
 
 SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
 

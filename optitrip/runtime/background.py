@@ -1,7 +1,5 @@
 """Calls that run in a thread while the caller continues."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future

@@ -1,7 +1,5 @@
 """The clock, passed to all code that waits or records a time, and a stopwatch that counts seconds by phase."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager

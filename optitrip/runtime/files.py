@@ -1,7 +1,5 @@
 """Files and folders of a sweep: atomic writes, locks, and moving aside."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """Fingerprint of the numerical environment: versions of libraries, BLAS kernel and SIMD instructions."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from collections.abc import Mapping

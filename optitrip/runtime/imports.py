@@ -1,7 +1,5 @@
 """Import paths, and a check that a loaded module is the intended one."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """This process as a whole: its memory, its group, signals to stop it, and a time limit on a piece of work."""
 
-from __future__ import annotations
-
 import faulthandler
 import os
 import signal

@@ -1,7 +1,5 @@
 """Output streams: one that tolerates a closed terminal or pipe, and redirection of the loss's output."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os

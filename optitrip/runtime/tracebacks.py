@@ -1,7 +1,5 @@
 """Tracebacks of the user's code, without the frames of optitrip."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import traceback

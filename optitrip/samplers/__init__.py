@@ -1,7 +1,5 @@
 """Samplers: for any range of items, points of the open unit cube. One file each; to add one, add it to the table."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Protocol
 

@@ -8,8 +8,6 @@ Any b^k rows that begin at a multiple of b^k have one point in each of b^k equal
 where random points leave a third of the intervals empty.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache

@@ -6,8 +6,6 @@ NumPy promises the bits of the Philox bit generator across versions, but not tho
 only raw words are taken from it, and optitrip itself maps words to numbers.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

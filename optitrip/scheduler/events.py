@@ -1,7 +1,5 @@
 """Events, the inputs of a plan, and actions, its outputs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from optitrip.core.executor import Done, Failed

@@ -7,8 +7,6 @@ little, and Ray's overhead of about a millisecond is negligible), consists of wh
 shorter towards the end, so that all slots finish together, slow ones too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 

@@ -6,8 +6,6 @@ copies the slowest worker would decide how long a sweep takes, and a stopped wor
 Ghemawat, MapReduce, OSDI 2004, section 3.6: backup tasks).
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from optitrip.core.executor import Failed
@@ -31,7 +29,7 @@ def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
     reason = "it took too long" if timed_out else f"{deaths} workers died evaluating it"
     if len(items) == 1 and (timed_out or deaths >= DEATHS_OF_AN_ITEM):
         state.left -= 1
-        state.notes.append(Note("given-up", items=items, why=f"{reason} by itself"))
+        state.notes.append(Note("item-failed", items=items, why=f"{reason} by itself"))
         return [RecordFailed(items.start, TIMEOUT if timed_out else DIED, event.message)]
     halve = len(items) > 1 and (timed_out or deaths >= DEATHS_OF_A_SLICE)
     if halve:

@@ -1,7 +1,5 @@
 """The state of a plan: slots, the slices in their queues, and the items left."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -57,7 +55,7 @@ class Slot:
         """Items per second; 0 if the pace is unknown or the slot no longer exists."""
         return 1 / self.pace if self.pace and not self.removed else 0.0
 
-    def without(self, submit: Submit, now: float) -> Slot:
+    def without(self, submit: Submit, now: float) -> "Slot":
         queue = tuple(queued for queued in self.queue if queued is not submit)
         return replace(self, queue=queue, since=now if self.queue[0] is submit else self.since)
 

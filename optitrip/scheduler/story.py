@@ -1,7 +1,5 @@
 """The story of a stage: the plan's decisions and their reasons, for `optitrip show --story`. Nothing depends on it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ class Note(NamedTuple):
     """An event or a decision."""
 
     what: str
-    """Word: given, done, died, timed-out, lost, halved, given-up, copied, reclaimed, dropped, joined, left, cut,
+    """Word: given, done, died, timed-out, lost, halved, item-failed, copied, reclaimed, dropped, joined, left, cut,
     draining, replaced, aborted, or the code of a notice."""
     ticket: int = -1
     """Ticket of the slice; -1 for none."""
@@ -50,7 +48,7 @@ class Story:
     began: float | None = None
     """Time of the first step, by the clock of the ticks."""
 
-    def then(self, notes: Sequence[Note], now: float) -> Story:
+    def then(self, notes: Sequence[Note], now: float) -> "Story":
         """Return the story extended by the notes of a step."""
         if not notes:
             return self

@@ -4,8 +4,6 @@ Every distribution takes u in (0, 1) as float64 and works in float64; the cast t
 value may round to a bound: bounds are closed.
 """
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Callable

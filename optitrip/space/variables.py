@@ -1,8 +1,6 @@
 """The space: named variables with shapes and distributions, the map from the unit cube to their values, and the
 sequence of candidates that a sampler, a space and a seed make."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
@@ -59,7 +57,7 @@ class Variable:
         return described
 
     @classmethod
-    def parse(cls, name: str, entry: object, *, drawn: bool = True) -> Variable:
+    def parse(cls, name: str, entry: object, *, drawn: bool = True) -> "Variable":
         """Return the variable of an entry of a sweep file; unless it must be `drawn`, it needs no distribution. Raises
         Invalid with the path, below the variable, of the key at fault."""
         if not name.isidentifier():
@@ -155,7 +153,7 @@ class Space:
         return {variable.name: variable.describe() for variable in self.variables}
 
     @classmethod
-    def parse(cls, table: Mapping[str, object], *, drawn: bool = True) -> Space:
+    def parse(cls, table: Mapping[str, object], *, drawn: bool = True) -> "Space":
         """Parse the [space] table of a sweep file; unless candidates are `drawn`, it needs no distributions. Raises
         Invalid with the path, below [space], of the invalid key."""
         if not table:

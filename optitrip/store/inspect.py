@@ -1,7 +1,5 @@
 """Describes a sweep: its plan, and the stages, failures and scheduling decisions in its journal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec

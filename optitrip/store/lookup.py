@@ -1,7 +1,5 @@
 """Looks up a sweep by its file, name, identity or MLflow run, and the point where it starts."""
 
-from __future__ import annotations
-
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence

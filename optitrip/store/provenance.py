@@ -1,7 +1,5 @@
 """Records everything besides the sweep file that the answer depends on, and compares it when a sweep is resumed."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

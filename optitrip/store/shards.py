@@ -1,7 +1,5 @@
 """Splits a sweep into shards that run on separate machines, and joins their journals into one."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +29,7 @@ class Shard:
     count: int
 
     @classmethod
-    def parse(cls, given: str) -> Shard:
+    def parse(cls, given: str) -> "Shard":
         """Parse a shard of the form 3/16; raise InputError for anything else."""
         match = re.fullmatch(r"(\d+)/(\d+)", given)
         number, count = (int(match[1]), int(match[2])) if match else (0, 0)

@@ -1,7 +1,5 @@
 """State directories: each holds the journal and files of a sweep, and is used by one command at a time."""
 
-from __future__ import annotations
-
 import json
 from contextlib import ExitStack, closing
 from pathlib import Path

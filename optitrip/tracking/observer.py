@@ -4,8 +4,6 @@ MLflow must never harm a sweep: everything sent can be rebuilt from the journal,
 and the same command delivers the missing data later.
 """
 
-from __future__ import annotations
-
 import os
 import queue
 import re
@@ -16,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from optitrip.core.method import Method
-from optitrip.core.observer import InOrder, Observer, Times, Written
+from optitrip.core.observer import Curve, InOrder, MetricPoint, Observer, Times, Written
 from optitrip.core.part import Part
-from optitrip.core.progress import Curve, MetricPoint
 from optitrip.journal.facts import RecordedRun
 from optitrip.tracking.mlflow_client import BATCH, Run, TrackingClient
 

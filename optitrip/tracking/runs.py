@@ -1,7 +1,5 @@
 """Starts and finishes the MLflow run of a sweep, with final metrics and a description in Markdown."""
 
-from __future__ import annotations
-
 import getpass
 import shlex
 import subprocess

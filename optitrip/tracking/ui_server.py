@@ -1,7 +1,5 @@
 """Runs MLflow's web server on the store to which sweeps in this directory are recorded."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

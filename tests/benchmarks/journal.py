@@ -18,9 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from examples import draws
-from optitrip.core.observer import Observers
+from optitrip.core.observer import Observers, Progress
 from optitrip.core.part import Part
-from optitrip.core.progress import Progress
 from optitrip.driver.stage import Stage
 from optitrip.journal.journal import Journal
 from optitrip.loss.evaluation import Evaluation

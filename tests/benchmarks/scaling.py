@@ -30,8 +30,7 @@ from typing import Any
 
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
-from optitrip.core.observer import Observers
-from optitrip.core.progress import Progress
+from optitrip.core.observer import Observers, Progress
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.executors.manager import ExecutorManager

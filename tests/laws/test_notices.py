@@ -19,9 +19,8 @@ import optitrip
 from command import optitrip as command
 from examples import search
 from optitrip.core.notice import Code
-from optitrip.core.observer import Times
+from optitrip.core.observer import Progress, Times
 from optitrip.core.part import Failures, Part
-from optitrip.core.progress import Progress
 from optitrip.driver.run import Driver
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome

@@ -1,7 +1,5 @@
 """A worker in a Ray process, and the driver's handle of it."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import time

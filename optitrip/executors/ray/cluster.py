@@ -1,7 +1,5 @@
 """Joins a Ray cluster, or starts one on this machine, and queries its resources."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

@@ -4,8 +4,6 @@ Ray's own retries stay off: they would silently repeat a slice that kills its wo
 every retry; this file only replaces lost workers.
 """
 
-from __future__ import annotations
-
 import atexit
 import math
 import threading

@@ -1,7 +1,5 @@
 """Finds nodes that kill slices which other nodes can evaluate, e.g. because of a full disk or a broken driver."""
 
-from __future__ import annotations
-
 PROVEN = 3
 """Number of slices that must die on a node and succeed elsewhere to prove that the node is the cause."""
 

@@ -1,7 +1,5 @@
 """Starts Ray workers in the background while this process evaluates. Ray is imported only then."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import secrets

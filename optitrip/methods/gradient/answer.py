@@ -1,7 +1,5 @@
 """The answer of a gradient, and its progress."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +10,8 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.method import Method
+from optitrip.core.observer import Progress
 from optitrip.core.part import Part
-from optitrip.core.progress import Progress
 from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import even_scale, images_png, new_figure, npz_bytes, png, point_bytes

@@ -9,8 +9,6 @@ Optimization", 2nd ed., equations 8.3 and 8.7.) In floating point x + h is round
 step actually taken, (x + h) - x, and never by h.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar

@@ -5,8 +5,6 @@ with the eps of the variable's dtype: these balance the rounding error, about ep
 about h |f''| / 2 and h^2 |f'''| / 6 (J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed., section 8.1).
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property

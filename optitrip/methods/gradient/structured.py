@@ -4,8 +4,6 @@
 coordinates at once. Quotients, steps and flags are computed as for the gradient from losses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

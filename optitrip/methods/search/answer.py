@@ -1,7 +1,5 @@
 """The answer of a search, its progress and its chart."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.observer import Times
+from optitrip.core.observer import MetricPoint, Progress, Times
 from optitrip.core.part import Part
-from optitrip.core.progress import MetricPoint, Progress
 from optitrip.methods.search.method import SearchResult, kept_indices
 from optitrip.methods.search.screening import Screening
 from optitrip.methods.shared import ReportResult

@@ -8,8 +8,6 @@
 Parts hold only integers and order statistics, never sums of floats, so merging is exact in any grouping.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +27,7 @@ from optitrip.space.variables import Candidates
 class SearchStopRule(StopRule):
     """Ends a search at `target_loss`, or after `no_improvement` candidates without a new best."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: "Search") -> None:
         super().__init__(search.items)
         self._sign, self._target, self._allowed = search.sign, search.target_loss, search.no_improvement
         self._order = InOrder()

@@ -4,8 +4,6 @@ The answer uses the objective's own losses. It is the same as without screening,
 candidate that was not verified exceeds `CERTAINTY` times its largest error for any that was.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -85,7 +83,7 @@ class Screening:
     @classmethod
     def of(
         cls, search: Search, rounds: list[tuple[Verification, Part]], losses: Mapping[int, float], sample: Array
-    ) -> Screening:
+    ) -> "Screening":
         """Combine rounds of verification, the surrogate's losses and the indices of the sample."""
         index = np.array([n for method, _ in rounds for n in method.indices], np.int64)
         order = np.argsort(index)

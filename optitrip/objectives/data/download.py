@@ -1,7 +1,5 @@
 """Fetches public data when a person asks for it; nothing else in optitrip goes to the network for data."""
 
-from __future__ import annotations
-
 import gzip
 import shutil
 import tarfile

@@ -1,7 +1,5 @@
 """Labelled images: the digits that come with optitrip, and CIFAR-10 from its official files."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from dataclasses import dataclass

@@ -5,8 +5,6 @@
 A subclass adds two functions of the scores: the loss of each image, and its slope by each score.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy

@@ -14,8 +14,6 @@ product. Only margins within reach of their kink are computed one by one, by
     max(0, m + t) - max(0, m) = max(t, -m) if m > 0 else max(0, m + t)
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from optitrip.core.arrays import Array

@@ -16,8 +16,6 @@ For images of class c the first cumulant less [y_i = c] is -q, computed as such.
 terms suffice to leave a rest below the rounding of the first; longer steps take the logarithm itself, image by image.
 """
 
-from __future__ import annotations
-
 import math
 from functools import cache
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optitrip.core.observer import Progress
 from optitrip.core.part import Part
-from optitrip.core.progress import Progress
 from optitrip.output.outcome import Answer, File, Rows, Table
 from optitrip.output.text import first_failure
 from optitrip.space.variables import Candidates

@@ -9,10 +9,9 @@ from pydantic import Field
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.method import Method, Route
-from optitrip.core.observer import Times
+from optitrip.core.observer import Curve, MetricPoint, Times
 from optitrip.core.part import Part
 from optitrip.core.point import Point
-from optitrip.core.progress import Curve, MetricPoint
 from optitrip.core.table import Table
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.spec import MethodSpec

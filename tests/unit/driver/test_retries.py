@@ -17,9 +17,8 @@ from chaos import Chaos
 from driver_setup import MEMORY, driver
 from examples import Batched, draws, gradient, result_bits, search
 from optitrip.core.arrays import Array
-from optitrip.core.observer import Observers, Times, Written
+from optitrip.core.observer import MetricPoint, Observers, Times, Written
 from optitrip.core.part import Part
-from optitrip.core.progress import MetricPoint
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.spec import gradient_route

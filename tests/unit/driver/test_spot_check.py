@@ -9,7 +9,7 @@ import pytest
 from chaos import Chaos
 from driver_setup import MEMORY, driver
 from examples import result_bits, search
-from optitrip.core.progress import Progress
+from optitrip.core.observer import Progress
 from optitrip.errors import StateError
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal

@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 
 from examples import LOSSES, METHODS, draws, search
-from optitrip.core.observer import Times
+from optitrip.core.observer import Progress, Times
 from optitrip.core.part import Part
-from optitrip.core.progress import Progress
 from optitrip.methods.search.answer import SearchProgress
 from optitrip.output import terminal
 from optitrip.output.terminal import LiveLine

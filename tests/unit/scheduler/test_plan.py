@@ -222,7 +222,7 @@ def test_an_item_that_kills_its_workers_is_recorded_as_failed_and_no_other(poiso
         assert state.left == 0
         for item in world.poison if poisons == 1 else ():  # the story of many is longer than the part that is stored
             story = about(state, item)
-            (end,) = [note for note in story if note.what == "given-up"]
+            (end,) = [note for note in story if note.what == "item-failed"]
             assert re.fullmatch(r"\d+ workers died evaluating it by itself", end.why)
             assert [note.what for note in story].count("died") >= 2
         assert world.wasted <= poisons * 3 * (math.ceil(math.log2(largest)) + 1), f"seed {seed}"

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from examples import LOSSES, search
 from optitrip.core.method import merged
-from optitrip.core.observer import InOrder, Times
-from optitrip.core.progress import MetricPoint
+from optitrip.core.observer import InOrder, MetricPoint, Times
 from optitrip.methods.search.answer import SearchCurve
 
 
