@@ -10,6 +10,7 @@ from typing import Literal
 Code = Literal[
     "crashed-before",
     "executor",
+    "item-failed",
     "journal-damaged",
     "journal-unwritable",
     "late-slice",
@@ -23,7 +24,6 @@ Code = Literal[
     "not-deterministic",
     "notices-left-out",
     "object-store",
-    "item-failed",
     "ray-failed",
     "resuming",
     "retrying",
