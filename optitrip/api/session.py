@@ -174,7 +174,7 @@ class Session(AbstractContextManager["Session"]):
         loss: Any,
         x: Any,
         *,
-        scheme: str = "forward",
+        scheme: str | None = None,
         step: float | None = None,
         coordinates: int | None = None,
         seed: int = 0,
@@ -186,8 +186,10 @@ class Session(AbstractContextManager["Session"]):
         Args:
             loss: as for `search`.
             x: a number or an array if the loss has one parameter, else a dict of them by name; float32 stays float32.
-            scheme: "forward", "backward" or "central" differences.
-            step: step size h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences.
+            scheme: "forward", "backward" or "central" differences; by default forward, or central if the loss is
+                coarser than float64 (e.g. float32, as in PyTorch) and no step is given.
+            step: step size h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences, with
+                the eps of x or of the loss, whichever is coarser.
             coordinates: number of coordinates to differentiate, drawn at random; all by default.
             seed: seed of that draw.
             plain: True to ignore batched and structured evaluation and call the loss once per coordinate.
@@ -199,7 +201,8 @@ class Session(AbstractContextManager["Session"]):
         """
         point = named_point(loss, x)
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
-        method: dict[str, Any] = {"use": "gradient", "scheme": scheme}
+        method: dict[str, Any] = {"use": "gradient"}
+        method |= {"scheme": scheme} if scheme is not None else {}
         method |= {"step": step} if step is not None else {}
         method |= {"coordinates": coordinates} if coordinates is not None else {}
         objective = {"maximize": False, "plain": plain}

@@ -16,8 +16,9 @@ from optitrip.app.load_objective import load
 from optitrip.config.sweep import Sweep
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
-from optitrip.loss.evaluation import as_number, call_batch_of_one, split_loss
+from optitrip.loss.evaluation import call_batch_of_one
 from optitrip.loss.objective import Objective
+from optitrip.loss.returns import as_number, split_loss
 from optitrip.output.text import show
 from optitrip.space.variables import arguments
 from optitrip.store.inspect import latest_record

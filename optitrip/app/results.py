@@ -58,6 +58,8 @@ def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, 
 
 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
+    for notice in answer.notices():
+        context.observers.notice(notice)
     allowed = context.sweep.failures.allows(sum(answer.failures.values()), answer.items)
     found = {"answer": answer, "failures": answer.failures, "failures_allowed": allowed}
     return outcome_of(context, state, driver, "finished", answer.items, **found, message=answer.message() or None)

@@ -1,4 +1,4 @@
-"""Evaluates a range of items, one call at a time or in full blocks, and converts the returned values to numbers.
+"""Evaluates a range of items, one call at a time or in full blocks.
 
 A batched objective is always called with a full block. Item n sits at place n mod block, and unused places hold copies
 of an item in the range: how BLAS rounds a row depends on the shape and the row's place, but not on the other rows. So
@@ -17,11 +17,8 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Problems, Record
+from optitrip.loss.returns import DOUBLE, NotANumber, as_batch, as_number, eps_of, split_loss
 from optitrip.runtime.tracebacks import record_of
-
-
-class NotANumber(TypeError):
-    """The objective returned something that is not a loss."""
 
 
 @dataclass(eq=False)
@@ -31,14 +28,17 @@ class Evaluation:
     items: range
     columns: dict[str, Array] = field(default_factory=dict[str, Array])
     """`loss` and other numbers by name; float64 of shape (len(items),), NaN where missing."""
-    double: bool = True
-    """True if all batches returned their losses in float64."""
     problems: Problems = field(default_factory=list[tuple[str, Record]])
     """Kind and record of each failed item."""
 
     @cached_property
     def losses(self) -> Array:
         return self.column("loss")
+
+    @cached_property
+    def eps(self) -> Array:
+        """Relative precision of the type in which each loss was returned, float64."""
+        return np.full(len(self.items), DOUBLE)
 
     @property
     def extras(self) -> dict[str, Array]:
@@ -62,6 +62,7 @@ class Evaluation:
         numbers |= {name: as_number(value, f"{name!r} beside a loss") for name, value in extras.items()}
         for name, value in numbers.items():
             self.column(name)[row] = value
+        self.eps[row] = eps_of(loss)
 
     def add_failure(self, index: int, error: BaseException) -> None:
         """Record that the loss of an item raised, or is not a number."""
@@ -77,58 +78,6 @@ class Evaluation:
             if index not in failed:
                 kind = NAN if math.isnan(loss) else INFINITE
                 self.problems.append((kind, Record(index, "float", f"the loss was {loss}", "")))
-
-
-def split_loss(returned: Any) -> tuple[Any, dict[str, Any]]:
-    """Split a returned value into the loss and the other numbers by name. Raises NotANumber for a dict without a loss,
-    or with an invalid name."""
-    if not isinstance(returned, Mapping):
-        return returned, {}
-    extras: dict[Any, Any] = dict(returned)  # pyright: ignore[reportUnknownArgumentType]
-    if "loss" not in extras:
-        raise NotANumber(
-            f"a dict must hold 'loss' beside other numbers, held {', '.join(map(repr, extras)) or 'nothing'}"
-        )
-    for name in extras:
-        if not isinstance(name, str) or name == "index":  # a column that optitrip adds
-            raise NotANumber(f"a number beside the loss cannot be called {name!r}")
-    return extras.pop("loss"), extras
-
-
-def as_number(value: Any, what: str = "a loss") -> float:
-    """Convert any real scalar to a float, 0-d arrays of NumPy and torch included. Raises NotANumber for booleans,
-    strings, complex numbers, arrays with axes, None and the like."""
-    scalar = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    unwanted = isinstance(scalar, bool | np.bool_ | str | bytes | complex | np.complexfloating)
-    real = hasattr(scalar, "__float__") or hasattr(scalar, "__index__")
-    if unwanted or not real or getattr(scalar, "ndim", 0) != 0:
-        raise NotANumber(f"{what} must be one real number, was {abbreviate(value)}")
-    try:
-        return float(scalar)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotANumber(f"{what} must be one real number, was {abbreviate(value)}: {error}") from None
-
-
-def as_batch(returned: Any, block: int, what: str = "losses") -> Array:
-    """Convert the losses of a block to float64 of shape (block,). Raises NotANumber for another shape, or entries that
-    are not real numbers."""
-    try:
-        array = np.asarray(returned)
-    except Exception as error:  # ragged lists, or the user's own __array__
-        raise NotANumber(f"{what} must be an array, was {abbreviate(returned)}: {error}") from None
-    if array.shape != (block,) or array.dtype.kind not in "fiu":
-        raise NotANumber(
-            f"{what} must be {block} real numbers for {block} candidates, shape ({block},); "
-            f"was {array.dtype} of shape {array.shape}"
-        )
-    return array.astype(np.float64)
-
-
-def abbreviate(value: Any) -> str:
-    """Describe a value for messages by its type and its shape or text."""
-    shape = getattr(value, "shape", None)
-    kind = type(value).__name__
-    return f"{kind} of shape {tuple(shape)}" if shape is not None else f"{kind} {str(value)[:80]!r}"
 
 
 Draw = Callable[[range], dict[str, Array]]
@@ -256,7 +205,7 @@ def call_in_blocks(
             try:
                 loss, extras = split_loss(batch_call(**full_block(values, rows, place, block)))
                 columns = {"loss": as_batch(loss, block)}
-                found.double &= np.asarray(loss).dtype == np.float64
+                eps = eps_of(loss)
                 columns |= {name: as_batch(column, block, repr(name)) for name, column in extras.items()}
             except (Exception, SystemExit) as error:
                 if len(group) > 1:
@@ -268,6 +217,7 @@ def call_in_blocks(
             first = group.start - found.items.start
             for name, column in columns.items():
                 found.column(name)[first : first + len(group)] = column[place : place + len(group)]
+            found.eps[first : first + len(group)] = eps
 
 
 def full_block(values: Mapping[str, Array], rows: range, first_place: int, block: int) -> dict[str, Array]:

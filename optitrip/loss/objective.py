@@ -13,14 +13,13 @@ from optitrip.errors import InputError
 from optitrip.loss.evaluation import (
     Draw,
     Evaluation,
-    abbreviate,
-    as_number,
     call_in_batches_of_one,
     call_in_blocks,
     call_one_by_one,
     evaluate_range,
     unwrap_partial,
 )
+from optitrip.loss.returns import abbreviate, as_number
 from optitrip.space.variables import arguments
 
 PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20

@@ -1,4 +1,4 @@
-"""Base classes of methods and the stages that several of them use: agreement and report."""
+"""Base classes of methods, and a stage that several of them use: the report on one point."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array, joined, overwritten
 from optitrip.core.failures import RAISED, Failures, Problems
-from optitrip.core.method import Items, Method, Points, Route, StopRule, digest_of
+from optitrip.core.method import Items, Method, Points, StopRule, digest_of
 from optitrip.core.part import Part, adjacent, failures_replaced
 from optitrip.errors import NoAnswer
 from optitrip.loss.evaluation import Evaluation
@@ -92,68 +92,6 @@ def no_answer(reason: str, failures: Failures, items: Items) -> NoAnswer:
     """Return the error for a stage without a usable item, with the number of failures of each kind."""
     counts = ", ".join(f"{count:,} {kind}" for kind, count in failures.counts().items())
     return NoAnswer(f"{reason}: {counts}", failures, items)
-
-
-@dataclass(frozen=True)
-class Agreement(PointMethod[Points]):
-    """A check that the fast call and the plain call give the same loss for the first `items` points.
-
-    If a fast call (a batch, a structured difference) does not match the plain loss, the user's code has a bug that
-    would otherwise go unnoticed; so once per sweep a few items are evaluated both ways. The result describes the first
-    disagreement; it is empty if all agree.
-    """
-
-    points: Points
-    items: int = 2
-    kind = "agreement"
-    fast_call = "losses"
-    common_column = "batched"
-
-    def digest(self) -> bytes:
-        return digest_of(self.kind, {"points": self.points.describe()})
-
-    def evaluate(self, context: Any, items: range) -> Part:
-        in_batch = context.evaluate(self.points.values, items)
-        one_by_one = context.evaluate_plainly(self.points.values, items)
-        allowed = [
-            context.allowed_difference(loss, double=in_batch.double) if np.isfinite(loss) else 0.0
-            for loss in one_by_one.losses.tolist()
-        ]
-        return compared(items, in_batch, one_by_one, np.array(allowed))
-
-    def failed_part(self, items: range, problems: Problems) -> Part:
-        nothing = Evaluation(items, problems=problems)
-        return compared(items, nothing, nothing, np.zeros(len(items)))
-
-    def result(self, whole: Part) -> str:
-        fast, plain, allowed = (whole.columns[name] for name in ("batched", "plain", "allowed"))
-        # Two losses that are NaN, or the same infinity, agree.
-        wrong = np.flatnonzero(~np.isclose(fast, plain, rtol=0, atol=allowed, equal_nan=True))
-        if not len(wrong):
-            return ""
-        row = int(wrong[0])
-        first = whole.failures.first()
-        why = f"\n{first[1].traceback or first[1].message}" if first else ""
-        return (
-            f"{self.title(whole.items[row])}: {self.fast_call} gives {float(fast[row])!r} where the plain call gives "
-            f"{float(plain[row])!r}; they may differ by {allowed[row]:.3g}. Correct one of them, or give the objective "
-            f"a relative `tolerance`.{why}"
-        )
-
-
-def compared(items: range, fast: Evaluation, plain: Evaluation, allowed: Array) -> Part:
-    """Return both losses of each item; the next stage records an item that fails both ways."""
-    one_way = {items[row] for row in np.flatnonzero(np.isfinite(fast.losses) != np.isfinite(plain.losses)).tolist()}
-    found = [(kind, record) for way in (fast, plain) for kind, record in way.problems if record.index in one_way]
-    failures = Failures.of({record.index: kind for kind, record in found}, found)
-    return Part(items, {"batched": fast.losses, "plain": plain.losses, "allowed": allowed}, failures)
-
-
-def check_agreement(method: Agreement) -> Route:
-    """Yield the agreement stage; raise NoAnswer with both losses unless the fast and the plain call agree."""
-    disagreement: str = yield method
-    if disagreement:
-        raise NoAnswer(disagreement)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from optitrip.core.arrays import Array
-from optitrip.core.notice import Notice
+from optitrip.core.notice import Notice, warning
 from optitrip.core.observer import Partial
 from optitrip.output.text import finite
 
@@ -28,6 +28,8 @@ class Answer(Partial, ABC):
 
     images: Mapping[str, Array] = field(default_factory=dict[str, Array])
     """Images of `image_source` by title, if the objective can draw them."""
+    unchecked: str = ""
+    """Description of a check that showed nothing; empty if all checks were conclusive."""
 
     @property
     @abstractmethod
@@ -64,6 +66,10 @@ class Answer(Partial, ABC):
     def message(self) -> str:
         """Return a message for the user, e.g. the first failure as the loss raised it; empty if there is none."""
         return ""
+
+    def notices(self) -> list[Notice]:
+        """Return warnings about the answer itself."""
+        return [warning("not-checked", self.unchecked)] if self.unchecked else []
 
     def pictures(self) -> list[Draw]:
         """Return functions that draw the pictures of a notebook."""

@@ -243,8 +243,8 @@ def test_an_agreement_merges_what_fails_one_way_only() -> None:
     assert bits(merged(parts, one.merge))[:2] == bits(whole)[:2]
     ks = draws().values(range(40))["k"]
     wrong = [n for n in range(40) if ks[n] > 6 or ks[n] < 4]
-    assert [part.items.start for part in parts if one.result(part)] == wrong
-    assert one.result(whole).startswith(f"candidate {wrong[0]}: losses gives ")
+    assert [part.items.start for part in parts if one.result(part).disagreement] == wrong
+    assert one.result(whole).disagreement.startswith(f"candidate {wrong[0]}: losses gives ")
     first = merged(parts[:12], one.merge)
     assert first.failures.to_bytes() == one.evaluate(context, range(12)).failures.to_bytes()
     assert set(whole.failures.records) == {"nan", "raised"}

@@ -18,13 +18,14 @@ from optitrip.core.method import Route
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.objective import Objective
+from optitrip.methods.checks import Agreement
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.spec import gradient_route
 from optitrip.methods.gradient.structured import Deltas
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.screening import Verification
 from optitrip.methods.search.spec import search_route
-from optitrip.methods.shared import Agreement, Report
+from optitrip.methods.shared import Report
 from optitrip.samplers.random import permutation
 from optitrip.space.variables import Candidates, Space
 from toy_method.method import Count, count_route
@@ -296,7 +297,7 @@ def screened_case(**options: Any) -> tuple[Objective, Callable[[int, int], Route
 def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = WIDE_LOSSES[loss]
     make = deltas if objective.capabilities.around else gradient
-    return objective, lambda items, _: gradient_route(make(items, scheme), objective.capabilities)
+    return objective, lambda items, seed: gradient_route(lambda _: make(items, scheme), objective.capabilities, seed)
 
 
 def count_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:

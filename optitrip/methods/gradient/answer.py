@@ -10,11 +10,22 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.method import Method
+from optitrip.core.notice import Notice
 from optitrip.core.observer import Progress
 from optitrip.core.part import Part
-from optitrip.methods.gradient.method import FAILED, LEFT_OUT, UNCHANGED, WITHOUT_STEP, Gradient, GradientResult
+from optitrip.loss.returns import DOUBLE, PRECISIONS
+from optitrip.methods.gradient.method import (
+    FAILED,
+    IMPRECISE,
+    LEFT_OUT,
+    UNCHANGED,
+    WITHOUT_STEP,
+    Gradient,
+    GradientResult,
+)
+from optitrip.methods.gradient.picture import gradient_png
 from optitrip.methods.shared import ReportResult
-from optitrip.output.formats import even_scale, images_png, new_figure, npz_bytes, png, point_bytes
+from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.text import finite, first_failure, variable_rows
 from optitrip.space.variables import arguments
@@ -23,6 +34,7 @@ GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
 """Names of the result files."""
 TABLE_ROWS, LARGEST = 8, 5
 """Numbers of coordinates in the table, and in the list of the largest."""
+NAMES = {eps: name for name, eps in PRECISIONS.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,8 +70,15 @@ class GradientAnswer(Answer):
 
     @property
     def flags(self) -> Mapping[str, Array]:
-        """Bit flags, uint8: 1 the losses are bitwise equal, 2 a loss failed, 4 x + h equals x, 8 not requested."""
+        """Bit flags, uint8: 1 the losses are bitwise equal, 2 a loss failed, 4 x + h equals x, 8 not requested, 16 the
+        error bound is over 2 % of the entry."""
         return self.result.flags
+
+    @property
+    def bounds(self) -> Mapping[str, Array]:
+        """Bounds on the error from rounding, 2 eps |f| / h, float64; those of a float32 loss with central differences
+        include half of the difference between forward and backward. Empty for structured differences."""
+        return self.result.bounds
 
     @property
     def norm(self) -> float:
@@ -111,6 +130,18 @@ class GradientAnswer(Answer):
         return self.result.flagged(FAILED) + self.result.flagged(WITHOUT_STEP)
 
     @property
+    def imprecise(self) -> int:
+        """Number of coordinates that change the loss, but whose error bound is over 2 % of the entry."""
+        return self.result.flagged(IMPRECISE)
+
+    def notices(self) -> list[Notice]:
+        if self.result.eps == DOUBLE:
+            return super().notices()
+        text = f"the losses are {NAMES[self.result.eps]} numbers, so the steps are longer than for float64; "
+        text += f"{self.imprecise:,} of {self.items:,} coordinates have an error bound over 2 %"
+        return [*super().notices(), Notice("warning" if self.imprecise else "info", "low-precision", text)]
+
+    @property
     def report(self) -> dict[str, float]:
         """Figures that the objective reports at x, and the other numbers that its loss returned there."""
         return {**self.result.named, **self.report_result.figures}
@@ -118,7 +149,7 @@ class GradientAnswer(Answer):
     def fields(self, folder: Path | None) -> dict[str, Any]:
         figures = {"loss": self.loss, "norm": self.norm, "max_abs": self.max_abs}
         figures |= {} if self.difference is None else {"from_analytic": self.difference}
-        counts = {"flagged": self.flagged, "unchanged": self.result.flagged(UNCHANGED)}
+        counts = {"flagged": self.flagged, "unchanged": self.result.flagged(UNCHANGED), "imprecise": self.imprecise}
         file = str(folder / GRADIENT) if folder else None
         return {"gradient": {**finite(figures), "file": file, **counts}}
 
@@ -138,6 +169,9 @@ class GradientAnswer(Answer):
         if unchanged:
             why = "do not change the loss at all: the derivative is 0, or the step too small"
             rows.append(("no change", f"{unchanged:,} coordinates {why}"))
+        if self.imprecise:
+            why = f"have an error bound over 2 %: the loss is rounded; the bounds are in {GRADIENT}"
+            rows.append(("imprecise", f"{self.imprecise:,} coordinates {why}"))
         if kinks:
             rows.append(("kinks", f"{kinks:,} crossed by steps; a difference across a kink is not a derivative"))
         if left_out:
@@ -178,7 +212,7 @@ class GradientAnswer(Answer):
 
     def metrics(self) -> dict[str, float]:
         figures = {"loss": self.loss, "gradient/norm": self.norm, "gradient/max_abs": self.max_abs}
-        figures["gradient/flagged"] = float(self.flagged)
+        figures |= {"gradient/flagged": float(self.flagged), "gradient/imprecise": float(self.imprecise)}
         return figures | ({} if self.difference is None else {"gradient/from_analytic": self.difference})
 
     def files(self, name: str) -> Iterator[File]:
@@ -188,6 +222,7 @@ class GradientAnswer(Answer):
             arrays[variable] = values
             arrays[f"{variable}.steps"] = result.steps[variable]
             arrays[f"{variable}.flags"] = result.flags[variable]
+        arrays |= {f"{variable}.bounds": bounds for variable, bounds in result.bounds.items()}
         arrays |= {f"{variable}.kinks": kinks for variable, kinks in result.kinks.items()}
         yield GRADIENT, lambda: npz_bytes(arrays)
         yield POINT, lambda: point_bytes(self.method.points.point(0))
@@ -210,6 +245,7 @@ class GradientAnswer(Answer):
     def __repr__(self) -> str:
         largest = ", ".join(f"{title} {value:.6g}" for title, value in self.largest())
         tail = f", {self.flagged:,} flagged" if self.flagged else ""
+        tail += f", {self.imprecise:,} imprecise" if self.imprecise else ""
         tail += "" if self.difference is None else f", from_analytic={self.difference:.3g}"
         return f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})"
 
@@ -251,35 +287,3 @@ def distinct(values: Array, others: Array) -> list[str]:
         ratio = np.abs(others / (values - others))
     digits = np.ceil(np.log10(np.where(np.isfinite(ratio), ratio, 1.0).clip(1))).astype(int) + 3
     return [f"{value:.{min(max(count, 6), 17)}g}" for value, count in zip(values, digits, strict=True)]
-
-
-MOST_BARS, MOST_VARIABLES = 200, 12
-
-
-def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], title: str) -> bytes:
-    """Draw a row of images if there are any; else heat maps of arrays with two axes or more, where missing entries stay
-    white, and bars for the rest."""
-    if images:
-        return images_png(images, title)
-    shown = dict(list(gradient.items())[:MOST_VARIABLES])
-    scalars = {name: float(values) for name, values in shown.items() if not values.ndim}
-    panels: list[tuple[str, Any]] = [(name, values) for name, values in shown.items() if values.ndim]
-    panels += [("scalars", scalars)] if scalars else []
-    figure = new_figure(8, 1 + 2.5 * len(panels))
-    for number, (name, values) in enumerate(panels, 1):
-        axes = figure.add_subplot(len(panels), 1, number)
-        if isinstance(values, dict):
-            axes.bar(list(scalars), list(scalars.values()), color="C0")
-            axes.axhline(0, color="0.7", linewidth=0.8)
-            axes.set_ylabel("df")
-        elif values.ndim == 1 and values.size <= MOST_BARS:
-            axes.bar(np.arange(values.size), values, color="C0")
-            axes.axhline(0, color="0.7", linewidth=0.8)
-            axes.set(xlabel=f"entry of {name}", ylabel=f"d{name}")
-        else:
-            table = values.reshape(len(values) if values.ndim > 1 else 1, -1)
-            picture = axes.imshow(table, aspect="auto", interpolation="nearest", cmap="RdBu_r", **even_scale(table))
-            figure.colorbar(picture, ax=axes, label=f"d{name}")
-            axes.set(xlabel=f"column of {name}", ylabel="row")
-    figure.suptitle(title)
-    return png(figure)

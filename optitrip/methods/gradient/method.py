@@ -20,6 +20,8 @@ from optitrip.core.failures import NO_STEP, Failures, Problems, Record
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Point
+from optitrip.loss.returns import DOUBLE
+from optitrip.methods.checks import precision
 from optitrip.methods.gradient.stencil import Stencil, stepped_title
 from optitrip.methods.shared import MethodBase
 
@@ -29,9 +31,11 @@ LOSS = {1: "loss_up", -1: "loss_down"}
 """Columns of the losses, by side."""
 BESIDE, KINKS = "beside_", "kinks"
 
-UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT = 1, 2, 4, 8
+UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT, IMPRECISE = 1, 2, 4, 8, 16
 """Bit flags of a coordinate: the losses are bitwise equal, so that the derivative is 0 or below the resolution of the
-loss; a loss failed; x + h equals x; it was not requested. With any of the last three the derivative is NaN."""
+loss; a loss failed; x + h equals x; it was not requested; the bound on its error is over `PRECISE` of its magnitude.
+With FAILED, WITHOUT_STEP or LEFT_OUT the derivative is NaN."""
+PRECISE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,11 @@ class GradientResult:
     steps: Mapping[str, Array]
     """Steps actually taken, float64: (x + h) - x, or half of (x + h) - (x - h) for central differences."""
     flags: Mapping[str, Array]
-    """Bit flags UNCHANGED, FAILED, WITHOUT_STEP and LEFT_OUT, uint8."""
+    """Bit flags UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT and IMPRECISE, uint8."""
+    eps: float
+    """Relative precision of the losses."""
+    bounds: Mapping[str, Array]
+    """Bound on the error of each quotient, float64, as far as the losses show it; empty if they were not subtracted."""
     losses: Mapping[int, Mapping[str, Array]]
     """Losses by side, 1 for x + h and -1 for x - h, float64; NaN if missing."""
     named: Mapping[str, float]
@@ -181,6 +189,21 @@ class Gradient(MethodBase):
         with np.errstate(all="ignore"):
             return at_x, np.subtract(sides.get(1, at_x), sides.get(-1, at_x)), sides
 
+    def error_bounds(self, loss: float, losses: Mapping[int, Array], steps: Array) -> tuple[float, Array]:
+        """Return the eps of the losses, and a bound on the error of each quotient; NaN where a loss is missing.
+
+        Rounding contributes up to 2 eps |f| / h. The steps for a loss coarser than float64 are so long that it may bend
+        or cross kinks between x - h and x + h; there half of the difference between the forward and the backward
+        quotient is added.
+        """
+        sides = list(losses.values())
+        eps = max(self.points.eps, precision(np.concatenate([[loss], *sides])))
+        with np.errstate(all="ignore"):
+            bounds = 2 * eps * np.max(np.abs([np.full(len(steps), loss), *sides]), axis=0) / steps
+            if len(sides) == 2 and eps > DOUBLE:
+                bounds += np.abs(sides[0] - 2 * loss + sides[1]) / (2 * steps)
+        return eps, bounds
+
     def result(self, whole: Part) -> GradientResult:
         columns, center = whole.columns, self.center
         along = columns["coordinate"][1:]
@@ -196,6 +219,10 @@ class Gradient(MethodBase):
                 flags[max(lo, 1) - 1 : hi - 1] = WITHOUT_STEP if kind == NO_STEP else FAILED
         flags[~np.isfinite(quotient) & (flags == 0)] = FAILED  # a quotient too large for float64
         quotient[flags > UNCHANGED] = np.nan
+        step = taken / 2 if len(self.stencils) == 2 else taken
+        eps, bounds = self.error_bounds(loss, losses, np.abs(step))
+        if len(bounds):
+            flags[(flags == 0) & (bounds > PRECISE * np.abs(quotient))] = IMPRECISE
 
         def shaped(values: Array, rest: float, dtype: type = np.float64) -> dict[str, Array]:
             flat = np.full(center.size, rest, dtype)
@@ -205,8 +232,10 @@ class Gradient(MethodBase):
         return GradientResult(
             loss=loss,
             gradient=shaped(quotient, np.nan),
-            steps=shaped(taken / 2 if len(self.stencils) == 2 else taken, np.nan),
+            steps=shaped(step, np.nan),
             flags=shaped(flags, LEFT_OUT, np.uint8),
+            eps=eps,
+            bounds=shaped(bounds, np.nan) if len(bounds) else {},
             losses={side: shaped(column, np.nan) for side, column in losses.items()},
             named={name: float(column[0]) for name, column in without_prefix(columns, BESIDE).items()},
             kinks=shaped(np.nan_to_num(columns[KINKS][1:]), 0, np.int64) if KINKS in columns else {},
@@ -216,10 +245,15 @@ class Gradient(MethodBase):
 
 
 def gradient_of(
-    center: Point, coordinates: Array, scheme: str, step: float | None = None, items: int | None = None
+    center: Point,
+    coordinates: Array,
+    scheme: str,
+    step: float | None = None,
+    items: int | None = None,
+    eps: float = DOUBLE,
 ) -> Gradient:
     """Make the gradient at a point along the first `items` - 1 (by default all) of the flat `coordinates`, int64, with
-    forward, backward or central differences; `step` is h, None for the stencil's default."""
+    forward, backward or central differences; `step` is h, None for the stencil's default at the loss's `eps`."""
     sides = SIDES[scheme]
-    stencils = tuple(Stencil(center, coordinates, side, len(sides), step) for side in sides)
+    stencils = tuple(Stencil(center, coordinates, side, len(sides), step, eps) for side in sides)
     return Gradient(stencils, 1 + center.size if items is None else items)

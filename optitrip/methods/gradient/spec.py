@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -13,10 +15,12 @@ from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
+from optitrip.loss.returns import DOUBLE
+from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, check_agreement
 from optitrip.methods.gradient.answer import GradientAnswer, GradientProgress
 from optitrip.methods.gradient.method import SIDES, Gradient, GradientResult, gradient_of
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
-from optitrip.methods.shared import Agreement, Report, ReportResult, check_agreement, no_answer
+from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec
 from optitrip.samplers.random import permutation
 from optitrip.space.variables import Space
@@ -32,28 +36,52 @@ class GradientConfig(Table):
     at: StartPoint
     sampler: str = "random"
     """Name of the sampler that draws the candidate of `at = { candidate = ... }`."""
-    scheme: Literal["forward", "backward", "central"] = "forward"
+    scheme: Literal["forward", "backward", "central"] | None = None
+    """Forward by default, or central if the loss is coarser than float64 and there is no `step`."""
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     coordinates: Annotated[int, Field(ge=1, le=2**53)] | None = None
     """Number of coordinates, drawn at random without repetition; all by default."""
 
 
-def gradient_route(method: Gradient, capabilities: Capabilities, *, agree: bool = True) -> Route:
-    """Yield the stages of a numeric gradient; return the answer. Raises NoAnswer if no coordinate has a difference, or
-    if `agree` is set (not for random losses, which never do) and the fast and the plain calls give different losses."""
+def gradient_route(
+    main: Callable[[float], Gradient], capabilities: Capabilities, seed: int, *, probe: bool = False, agree: bool = True
+) -> Route:
+    """Yield the stages of a numeric gradient; return the answer.
+
+    `main` makes the main stage for the eps of the loss, which is measured if `probe` is set. Raises NoAnswer if no
+    coordinate has a difference, or if `agree` is set (not for random losses, which never do) and the fast and the plain
+    calls give different losses.
+    """
+    method = main(DOUBLE)
+    nearby, unchecked = Nearby(method.center, seed), ""
+    if isinstance(method, Deltas):
+        if agree:
+            agreed = yield from check_agreement(deltas_agreement(method, seed))
+            unchecked = agreed.unchecked
+    elif capabilities.losses and agree:
+        agreed = yield from check_agreement(Agreement(nearby))
+        unchecked = agreed.unchecked
+        method = main(agreed.eps) if probe else method
+    elif probe:
+        method = main((yield Probe(nearby)))
     without_step = method.without_step(range(method.items))
     if len(without_step) == method.items - 1:
         raise NoAnswer(f"no coordinate can take a step: {without_step[0].message}")
-    if isinstance(method, Deltas) and agree:
-        yield from check_agreement(DeltasAgreement(method.points, min(3, method.items), method=method))
-    elif capabilities.losses and agree:
-        yield from check_agreement(Agreement(method.points, min(2, method.items)))
     result: GradientResult = yield method
     if not np.isfinite(result.flat).any():
         raise no_answer(f"none of the {result.items - 1:,} coordinates has a difference", result.failures, method)
     report = (yield Report(method.points, 0)) if capabilities.report else ReportResult()
     analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else ReportResult()
-    return GradientAnswer(result, method, report, analytic)
+    return GradientAnswer(result, method, report, analytic, unchecked=unchecked)
+
+
+def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:
+    """Make the check of deltas along a few coordinates drawn at random: the first pixels of images are often black."""
+    drawn = permutation(seed, "agreement", "", method.center.size)[:MOST_COMPARED]
+    stencils = tuple(replace(stencil, coordinates=drawn) for stencil in method.stencils)
+    return DeltasAgreement(
+        stencils[0], len(stencils) * len(drawn), method=replace(method, stencils=stencils, items=1 + len(drawn))
+    )
 
 
 class GradientSpec(MethodSpec[GradientConfig]):
@@ -72,7 +100,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
         return config.at
 
     def points_of(self, config: GradientConfig, item: int) -> tuple[str, ...]:
-        sides = SIDES[config.scheme]
+        sides = SIDES[config.scheme or "central"]
         # Item 0 is x itself.
         return tuple(f"x {'+' if side > 0 else '-'} h" for side in sides) if item and len(sides) > 1 else ()
 
@@ -85,7 +113,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
         fields = config.model_dump(exclude={"coordinates", "at", "sampler"}, exclude_none=True)
         return fields | ({"at": start.digest} if start else {})
 
-    def method(self, sweep: Sweep, capabilities: Capabilities) -> Gradient:
+    def method(self, sweep: Sweep, capabilities: Capabilities, eps: float = DOUBLE) -> Gradient:
         config: GradientConfig = sweep.method
         base = sweep.start_point
         coordinates = np.arange(base.size)
@@ -93,13 +121,16 @@ class GradientSpec(MethodSpec[GradientConfig]):
             coordinates = permutation(sweep.seed, "coordinate", "", base.size)
         elif capabilities.order is not None and len(capabilities.order) == base.size:
             coordinates = capabilities.order
-        gradient = gradient_of(base, coordinates, config.scheme, config.step, 1 + sweep.items)
+        scheme = config.scheme or ("central" if eps > DOUBLE else "forward")
+        gradient = gradient_of(base, coordinates, scheme, config.step, 1 + sweep.items, eps)
         if capabilities.around:
             return Deltas(gradient.stencils, gradient.items, block=capabilities.deltas_block)
         return gradient
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        return gradient_route(self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
+        main, probe = partial(self.method, sweep, capabilities), sweep.method.step is None
+        agree = sweep.objective.deterministic
+        return gradient_route(main, capabilities, sweep.seed, probe=probe, agree=agree)
 
     def progress(self, sweep: Sweep) -> GradientProgress:
         return GradientProgress(sweep.items)
@@ -108,7 +139,7 @@ class GradientSpec(MethodSpec[GradientConfig]):
         config: GradientConfig = sweep.method
         (way,) = config.at.ways
         step = f"step {config.step:g}" if config.step else "default steps"
-        return f"gradient: {sweep.items:,} coordinates, {config.scheme} differences, {step}, at its {way}"
+        return f"gradient: {sweep.items:,} coordinates, {config.scheme or 'default'} differences, {step}, at its {way}"
 
     def summary(self, result: Mapping[str, Any]) -> str:
         return f"norm {result['gradient']['norm']:.8g}"

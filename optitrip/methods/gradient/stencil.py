@@ -1,8 +1,9 @@
 """Finite-difference stencils: item 0 is x, every other item is x with one coordinate moved by a step.
 
 By default, first-order differences use h = eps^(1/2) max(1, |x|) and second-order differences eps^(1/3) max(1, |x|),
-with the eps of the variable's dtype: these balance the rounding error, about eps |f| / h, against the truncation error,
-about h |f''| / 2 and h^2 |f'''| / 6 (J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed., section 8.1).
+with the coarser eps of the variable and the loss: these balance the rounding error, about eps |f| / h, against the
+truncation error, about h |f''| / 2 and h^2 |f'''| / 6 (J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed.,
+section 8.1).
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.method import Points
 from optitrip.core.point import Point
+from optitrip.loss.returns import DOUBLE
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class Stencil(Points):
         side: 1 for x + h, -1 for x - h.
         order: order of accuracy of the difference, 1 or 2.
         step: h; None for the default.
+        eps: relative precision of the loss.
     """
 
     center: Point
@@ -34,6 +37,7 @@ class Stencil(Points):
     side: int
     order: int
     step: float | None = None
+    eps: float = DOUBLE
 
     def values(self, items: range) -> dict[str, Array]:
         rows = {name: np.repeat(value[np.newaxis], len(items), axis=0) for name, value in self.center.values.items()}
@@ -51,7 +55,8 @@ class Stencil(Points):
         wide = x.astype(np.float64)
         h: Array | float = self.step or 0.0
         if self.step is None:
-            h = np.finfo(x.dtype).eps ** (1 / (1 + self.order)) * np.maximum(1, np.abs(wide))
+            eps = max(float(np.finfo(x.dtype).eps), self.eps)
+            h = eps ** (1 / (1 + self.order)) * np.maximum(1, np.abs(wide))
         with np.errstate(over="ignore"):  # a step out of range is reported as leading to infinity
             return (wide + self.side * h).astype(x.dtype)
 
@@ -72,7 +77,9 @@ class Stencil(Points):
     @cached_property
     def _described(self) -> dict[str, Any]:
         along = hashlib.blake2b(self.coordinates.tobytes(), digest_size=16).hexdigest()
-        return {"x": self.center.digest, "along": along, "side": self.side, "order": self.order, "step": self.step}
+        coarser = {} if self.eps == DOUBLE else {"eps": self.eps}
+        fields = {"x": self.center.digest, "along": along, "side": self.side, "order": self.order, "step": self.step}
+        return fields | coarser
 
     def describe(self) -> dict[str, Any]:
         return self._described

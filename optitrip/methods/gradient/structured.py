@@ -5,7 +5,7 @@ coordinates at once. Quotients, steps and flags are computed as for the gradient
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from optitrip.core.arrays import Array
 from optitrip.core.failures import NAN, RAISED, Problems, Record
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
-from optitrip.loss.evaluation import Evaluation, NotANumber, as_batch, stretches
+from optitrip.loss.evaluation import Evaluation, stretches
 from optitrip.loss.objective import Objective
+from optitrip.loss.returns import DOUBLE, NotANumber, as_batch
+from optitrip.methods.checks import Agreement, compared
 from optitrip.methods.gradient.method import KINKS, Gradient
-from optitrip.methods.shared import Agreement, compared
 from optitrip.runtime.tracebacks import record_of
 
 DELTA = {1: "delta_up", -1: "delta_down"}
@@ -110,6 +111,9 @@ class Deltas(Gradient):
         if KINKS in columns:
             columns[KINKS][rows] = kinks[places]
 
+    def error_bounds(self, loss: float, losses: Mapping[int, Array], steps: Array) -> tuple[float, Array]:
+        return DOUBLE, np.empty(0)  # no losses are subtracted, so none of their digits cancel
+
     def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
         at_x = float(columns["loss"][0])
         deltas = {stencil.side: columns[DELTA[stencil.side]][1:] for stencil in self.stencils}
@@ -119,7 +123,12 @@ class Deltas(Gradient):
 
 @dataclass(frozen=True)
 class DeltasAgreement(Agreement):
-    """A check that deltas and plain calls give the same losses for the first coordinates."""
+    """A check that deltas and plain calls give the same losses; its items are coordinates, each on every side.
+
+    Args:
+        points: stencil of the method's first side, along the coordinates to compare.
+        method: deltas along these coordinates.
+    """
 
     method: Deltas = field(kw_only=True)
     fast_call = "deltas"
@@ -134,17 +143,51 @@ class DeltasAgreement(Agreement):
     def preparation(self) -> bytes:
         return self.method.preparation
 
+    @property
+    def _sides(self) -> int:
+        return len(self.method.stencils)
+
+    def point(self, item: int, side: int = 0) -> dict[str, Array]:
+        return self.method.point(1 + item // self._sides, item % self._sides)
+
+    def title(self, item: int, side: int | None = 0) -> str:
+        return self.method.title(1 + item // self._sides, item % self._sides)
+
     def evaluate(self, context: Any, items: range) -> Part:
         objective: Objective = context.objective
-        by_deltas = self.method.evaluate(context, items)
-        plain = objective.evaluate_plainly(self.points.values, items)
+        sides, at_x = self._sides, float(context.at_x.losses[0])
+        coordinates = range(1 + items.start // sides, 1 + -(-items.stop // sides))
+        rows = slice(items.start - sides * (coordinates.start - 1), items.stop - sides * (coordinates.start - 1))
+        deltas = self.method.evaluate(context, coordinates)
+        by_side = [objective.evaluate_plainly(stencil.values, coordinates) for stencil in self.method.stencils]
+        fast, plain = Evaluation(items), Evaluation(items)
+        fast.losses[:] = at_x + np.stack([deltas.columns[name] for name in self.method.measured], axis=1).ravel()[rows]
+        plain.losses[:] = np.stack([found.losses for found in by_side], axis=1).ravel()[rows]
         # Without a step there is nothing to compare; the gradient itself flags the coordinate.
-        plain.losses[[record.index - items.start for record in self.method.without_step(items)]] = np.nan
-        at_x = float(context.at_x.losses[0])
-        delta = by_deltas.columns[DELTA[self.method.points.side]]
-        # Only the first side is compared here.
-        problems = [
-            (kind, r) for kind, records in by_deltas.failures.records.items() for r in records if r.side in (0, None)
+        stepless = {record.index for record in self.method.without_step(coordinates)}
+        plain.losses[[row for row, item in enumerate(items) if 1 + item // sides in stepless]] = np.nan
+        plain.problems += [
+            (kind, replace(record, index=(record.index - 1) * sides + side))
+            for side, found in enumerate(by_side)
+            for kind, record in found.problems
         ]
-        fast = Evaluation(items, {"loss": at_x + delta}, problems=problems)
-        return compared(items, fast, plain, np.full(len(items), objective.allowed_difference(at_x, double=True)))
+        fast.problems += [
+            (kind, replace(record, index=(record.index - 1) * sides + side, side=0))
+            for kind, records in deltas.failures.records.items()
+            for record in records
+            for side in (range(sides) if record.side is None else [record.side])
+        ]
+        allowed = np.full(len(items), objective.allowed_difference(at_x, double=True))
+        part = compared(items, fast, plain, allowed)
+        return replace(part, columns={**part.columns, "at_x": np.full(len(items), at_x)})
+
+    def failed_part(self, items: range, problems: Problems) -> Part:
+        part = super().failed_part(items, problems)
+        return replace(part, columns={**part.columns, "at_x": np.full(len(items), np.nan)})
+
+    def conclusive(self, whole: Part) -> bool:
+        """Return whether some plain difference on every side is above rounding: else its delta may have any value."""
+        columns = whole.columns
+        with np.errstate(invalid="ignore"):
+            clear = np.abs(columns["plain"] - columns["at_x"]) > 2 * columns["allowed"]
+        return all(clear[side :: self._sides].any() for side in range(self._sides))

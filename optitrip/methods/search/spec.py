@@ -12,10 +12,11 @@ from optitrip.core.point import Point
 from optitrip.core.table import Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
+from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
 from optitrip.methods.search.answer import BEST, SearchAnswer, SearchCurve, SearchProgress
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.screening import screened
-from optitrip.methods.shared import Agreement, Report, ReportResult, check_agreement, no_answer
+from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec, SurrogateChoice
 from optitrip.space.variables import Space
 
@@ -39,9 +40,10 @@ class SearchConfig(Table):
 def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True) -> Route:
     """Yield the stages of a search, with or without screening; return the answer. Raises NoAnswer if no loss is finite,
     or if `agree` is set (not for random losses, which never do) and batches and plain calls give different losses."""
+    screening, report, unchecked = None, ReportResult(), ""
     if capabilities.losses and agree:
-        yield from check_agreement(Agreement(method.points, min(2, method.items)))
-    screening, report = None, ReportResult()
+        agreed = yield from check_agreement(Agreement(method.points, min(MOST_COMPARED, method.items)))
+        unchecked = agreed.unchecked
     if method.screen:
         result, screening = yield from screened(method)
     else:
@@ -60,6 +62,7 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         screening=screening,
         report_result=report,
         ended=method.why_ended(result),
+        unchecked=unchecked,
     )
 
 

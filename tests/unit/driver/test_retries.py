@@ -56,7 +56,7 @@ def run(
     route = (
         search_route(method, objective.capabilities)
         if isinstance(method, Search)
-        else gradient_route(method, objective.capabilities)
+        else gradient_route(lambda _: method, objective.capabilities, seed)
     )
     one = driver(objective, lambda: Chaos(seed), journal, watch, block=8, **options)
     return one.run(route), one.evaluated

@@ -167,8 +167,8 @@ def test_how_far_the_steps_may_differ(dtype: Any, tolerance: float | None, loss:
     if tolerance is not None:
         batched.tolerance = tolerance  # pyright: ignore[reportAttributeAccessIssue]
     objective = Objective(batched)
-    double = objective.evaluate(draw, range(9, 10)).double
-    assert objective.allowed_difference(loss, double=double) == pytest.approx(wanted, rel=1e-12)
+    (eps,) = objective.evaluate(draw, range(9, 10)).eps
+    assert objective.allowed_difference(loss, double=eps == 2.0**-52) == pytest.approx(wanted, rel=1e-12)
 
 
 class Extras:

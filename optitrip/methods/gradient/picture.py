@@ -1,0 +1,40 @@
+"""The picture of a gradient."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from optitrip.core.arrays import Array
+from optitrip.output.formats import even_scale, images_png, new_figure, png
+
+MOST_BARS, MOST_VARIABLES = 200, 12
+
+
+def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], title: str) -> bytes:
+    """Draw a row of images if there are any; else heat maps of arrays with two axes or more, where missing entries stay
+    white, and bars for the rest."""
+    if images:
+        return images_png(images, title)
+    shown = dict(list(gradient.items())[:MOST_VARIABLES])
+    scalars = {name: float(values) for name, values in shown.items() if not values.ndim}
+    panels: list[tuple[str, Any]] = [(name, values) for name, values in shown.items() if values.ndim]
+    panels += [("scalars", scalars)] if scalars else []
+    figure = new_figure(8, 1 + 2.5 * len(panels))
+    for number, (name, values) in enumerate(panels, 1):
+        axes = figure.add_subplot(len(panels), 1, number)
+        if isinstance(values, dict):
+            axes.bar(list(scalars), list(scalars.values()), color="C0")
+            axes.axhline(0, color="0.7", linewidth=0.8)
+            axes.set_ylabel("df")
+        elif values.ndim == 1 and values.size <= MOST_BARS:
+            axes.bar(np.arange(values.size), values, color="C0")
+            axes.axhline(0, color="0.7", linewidth=0.8)
+            axes.set(xlabel=f"entry of {name}", ylabel=f"d{name}")
+        else:
+            table = values.reshape(len(values) if values.ndim > 1 else 1, -1)
+            picture = axes.imshow(table, aspect="auto", interpolation="nearest", cmap="RdBu_r", **even_scale(table))
+            figure.colorbar(picture, ax=axes, label=f"d{name}")
+            axes.set(xlabel=f"column of {name}", ylabel="row")
+    figure.suptitle(title)
+    return png(figure)
