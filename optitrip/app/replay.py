@@ -21,7 +21,7 @@ from optitrip.loss.objective import Objective
 from optitrip.loss.returns import as_number, split_loss
 from optitrip.output.text import show
 from optitrip.space.variables import arguments
-from optitrip.store.inspect import latest_record
+from optitrip.store.inspect import latest_record, main_method
 
 
 def replay(
@@ -33,7 +33,7 @@ def replay(
     point that fails runs in the debugger: from the first line of the loss, and again where it raises.
     """
     objective = load(sweep)
-    method = sweep.spec.method(sweep, objective.capabilities)
+    method = main_method(sweep, objective.capabilities, folder)
     if not 0 <= index < method.items:
         raise InputError(f"index was {index}; wanted one of the {method.items:,} items, from 0 to {method.items - 1}")
     sides = list(range(method.sides(index)))

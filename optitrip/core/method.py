@@ -84,6 +84,11 @@ class Method(Items, Protocol):
         """True if items that failed may be retried."""
 
     @property
+    def optional(self) -> bool:
+        """True if the stage only checks the main stage before it. It is skipped, with the result None, where an item of
+        that stage takes over a second and over 1 % of the whole."""
+
+    @property
     def required_prefix(self) -> int:
         """Number of leading items; if all of them fail, the stage ends without an answer. 0 if any items may fail."""
 

@@ -59,7 +59,7 @@ class Driver:
             except StopIteration as end:
                 return end.value
             with self.services.phases.time(method.kind):
-                result = self._run_stage(number, method)
+                result = self._run_stage(number, method) if self._is_wanted(number, method) else None
             number += 1
 
     def failures(self) -> dict[str, int]:
@@ -68,6 +68,14 @@ class Driver:
         for stage in self._main:
             counts.update(self._journal.failures(stage.number, stage.digest, stage.method.items).counts())
         return dict(counts)
+
+    def _is_wanted(self, number: int, method: Method) -> bool:
+        """Return whether to run a stage: an optional one only if it is stored, or cheap beside the main stage."""
+        if not method.optional or self._journal.tiling(number, method.digest(), method.items):
+            return True
+        main, evaluated = self._main[-1].method, self.evaluated[self._main[-1].method.kind]
+        seconds = self.services.phases.seconds.get(main.kind, 0.0)
+        return bool(evaluated) and (main.items >= 100 or seconds < evaluated)
 
     def _run_stage(self, number: int, method: Method) -> Any:
         stage = Stage(number, method, self._journal, self.services.observer)

@@ -110,12 +110,15 @@ def check_agreement(method: Agreement) -> Route:
             return agreed
 
 
+NEARBY = (DOUBLE, PRECISIONS["float32"], PRECISIONS["bfloat16"])
+
+
 @dataclass(frozen=True, eq=False)
 class Nearby(Points):
     """Random points near x: every varied entry moves by up to eps^(1/3) max(1, |x|), the step of central differences.
 
-    Losses at such points have no reason to be round numbers, as f(x) may have at a round x. All points but the first
-    two move by the step for float32, in case the loss does not resolve smaller ones.
+    Losses at such points have no reason to be round numbers, as f(x) may have at a round x. The eps is that of float64,
+    float32 and bfloat16 in turn, in case the loss does not resolve smaller moves, or exists only close to x.
     """
 
     center: Point
@@ -126,7 +129,7 @@ class Nearby(Points):
         sizes = {name: self.center.values[name].size for name in self.center.varied}
         for name, unit in Random(purpose="nearby").unit(self.seed, sizes, items).items():
             x = self.center.values[name]
-            eps = np.where(np.arange(items.start, items.stop) < 2, float(np.finfo(x.dtype).eps), PRECISIONS["float32"])
+            eps = np.maximum(np.finfo(x.dtype).eps, np.resize(NEARBY, items.stop)[items.start :])
             moves = (2 * unit - 1) * np.cbrt(eps)[:, np.newaxis] * np.maximum(1, np.abs(x.ravel().astype(np.float64)))
             with np.errstate(over="ignore"):  # a loss at infinity is not used
                 rows[name][...] = x + moves.reshape(len(items), *x.shape)
@@ -152,7 +155,7 @@ class Probe(PointMethod[Points]):
     """A few losses that show the precision in which the objective computes; the result is its eps."""
 
     points: Points
-    items: int = 2
+    items: int = len(NEARBY)
     kind = "probe"
 
     def digest(self) -> bytes:
@@ -163,6 +166,25 @@ class Probe(PointMethod[Points]):
 
     def result(self, whole: Part) -> float:
         return max(precision(whole.columns["loss"]), float(whole.columns["eps"].max()))
+
+
+@dataclass(frozen=True)
+class Repeat(PointMethod[Points]):
+    """The loss of the first point once more, to see whether it is deterministic; the result is the loss."""
+
+    points: Points
+    items = 1
+    kind = "repeat"
+    optional = True
+
+    def digest(self) -> bytes:
+        return digest_of(self.kind, {"points": self.points.describe()})
+
+    def part(self, evaluation: Evaluation) -> Part:
+        return Part(evaluation.items, {"loss": evaluation.losses}, evaluation.failures)
+
+    def result(self, whole: Part) -> float:
+        return float(whole.columns["loss"][0])
 
 
 def precision(losses: Array) -> float:

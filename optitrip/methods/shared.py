@@ -27,6 +27,7 @@ class MethodBase:
     kind: str
     main: bool = False
     retried: bool = False
+    optional: bool = False
     required_prefix: int = 0
     block: int = 0
     common_column: str = "loss"

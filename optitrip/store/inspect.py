@@ -1,16 +1,21 @@
 """Describes a sweep: its plan, and the stages, failures and scheduling decisions in its journal."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
-from optitrip.core.method import Method
+from optitrip.core.method import Method, merged
+from optitrip.errors import NoAnswer
 from optitrip.journal.facts import StoredStory
+from optitrip.journal.rows import missing
+from optitrip.loss.objective import Capabilities
 from optitrip.runtime.imports import import_paths
 from optitrip.scheduler.story import lines
 from optitrip.store.state_dir import open_journal, read_result
@@ -108,6 +113,23 @@ def point_of(sweep: Sweep, kind: str, record: Record) -> str:
     """Name the one of an item's points that failed; empty if it has one point, or if this is unknown."""
     names = sweep.spec.points_of(sweep.method, record.index) if kind == sweep.spec.word else ()
     return f", {names[record.side]}" if names and record.side is not None else ""
+
+
+def main_method(sweep: Sweep, capabilities: Capabilities, folder: Path | None) -> Method:
+    """Return the main stage that follows from the stored results of the stages before it, or else from none."""
+    if folder is not None:
+        route, result = sweep.spec.route(sweep, capabilities), None
+        with open_journal(folder) as journal, suppress(StopIteration, NoAnswer):
+            for number in count():
+                method: Method = route.send(result)
+                if method.main:
+                    return method
+                tiles = journal.tiling(number, method.digest(), method.items)
+                if missing(tiles, method.items):
+                    break
+                parts = [part for part, _ in journal.parts(number, method.digest(), tiles)]
+                result = method.result(merged(parts, method.merge))
+    return sweep.spec.method(sweep, capabilities)
 
 
 def latest_record(folder: Path, method: Method, item: int) -> Record | None:

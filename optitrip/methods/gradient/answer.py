@@ -1,4 +1,4 @@
-"""The answer of a gradient, and its progress."""
+"""The answer of a gradient."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.method import Method
-from optitrip.core.notice import Notice
-from optitrip.core.observer import Progress
-from optitrip.core.part import Part
+from optitrip.core.notice import Notice, warning
 from optitrip.loss.returns import DOUBLE, PRECISIONS
 from optitrip.methods.gradient.method import (
     FAILED,
@@ -47,6 +44,8 @@ class GradientAnswer(Answer):
     """Report on x; empty if the objective offers none."""
     analytic_result: ReportResult
     """Analytic gradient of the objective; empty if it offers none."""
+    repeated: float | None = None
+    """Loss at x when evaluated again; None if it was not."""
 
     @property
     def x(self) -> dict[str, Any]:
@@ -134,12 +133,30 @@ class GradientAnswer(Answer):
         """Number of coordinates that change the loss, but whose error bound is over 2 % of the entry."""
         return self.result.flagged(IMPRECISE)
 
+    @property
+    def eps(self) -> float:
+        """Relative precision of the loss."""
+        return self.method.points.eps
+
+    @property
+    def drift(self) -> float:
+        """Magnitude of the change of the loss at x when it was evaluated again; NaN if it failed then."""
+        return 0.0 if self.repeated is None else abs(self.repeated - self.loss)
+
     def notices(self) -> list[Notice]:
-        if self.result.eps == DOUBLE:
-            return super().notices()
-        text = f"the losses are {NAMES[self.result.eps]} numbers, so the steps are longer than for float64; "
+        notices = super().notices()
+        if self.drift:
+            text = f"the loss at x was {self.loss!r}, and {self.repeated!r} when evaluated again. The loss is not "
+            text += (
+                f"deterministic: with these steps, a difference of {self.drift:.2g} changes an entry of the gradient "
+            )
+            text += f"by {self.drift / float(np.nanmax([step.max() for step in self.steps.values()])):.2g} or more"
+            notices.append(warning("not-deterministic", text))
+        if self.eps == DOUBLE:
+            return notices
+        text = f"the losses are {NAMES[self.eps]} numbers, so the steps are longer than for float64; "
         text += f"{self.imprecise:,} of {self.items:,} coordinates have an error bound over 2 %"
-        return [*super().notices(), Notice("warning" if self.imprecise else "info", "low-precision", text)]
+        return [*notices, Notice("warning" if self.imprecise else "info", "low-precision", text)]
 
     @property
     def report(self) -> dict[str, float]:
@@ -246,31 +263,9 @@ class GradientAnswer(Answer):
         largest = ", ".join(f"{title} {value:.6g}" for title, value in self.largest())
         tail = f", {self.flagged:,} flagged" if self.flagged else ""
         tail += f", {self.imprecise:,} imprecise" if self.imprecise else ""
+        tail += f", the loss at x differs by {self.drift:.2g} when evaluated again" if self.drift else ""
         tail += "" if self.difference is None else f", from_analytic={self.difference:.3g}"
         return f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})"
-
-
-class GradientProgress(Progress):
-    """Counts coordinates, and shows the latest loss."""
-
-    def __init__(self, total: int) -> None:
-        super().__init__(total)
-        self._column, self._latest = "", float("nan")
-
-    def stage(self, method: Method) -> None:
-        super().stage(method)
-        self._column = method.loss_column if isinstance(method, Gradient) else ""
-
-    def count(self, items: range) -> int:
-        return len(items) - (items.start == 0)  # x itself is not a coordinate
-
-    def see(self, part: Part) -> None:
-        losses = part.columns[self._column]
-        finite = losses[np.isfinite(losses)]
-        self._latest = float(finite[-1]) if len(finite) else self._latest
-
-    def words(self) -> str:
-        return f"Coordinate {self.done:,} of {self.total:,} | Loss {self._latest:.10g}"
 
 
 def norm(values: Array) -> float:

@@ -21,7 +21,6 @@ from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.returns import DOUBLE
-from optitrip.methods.checks import precision
 from optitrip.methods.gradient.stencil import Stencil, stepped_title
 from optitrip.methods.shared import MethodBase
 
@@ -50,8 +49,6 @@ class GradientResult:
     """Steps actually taken, float64: (x + h) - x, or half of (x + h) - (x - h) for central differences."""
     flags: Mapping[str, Array]
     """Bit flags UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT and IMPRECISE, uint8."""
-    eps: float
-    """Relative precision of the losses."""
     bounds: Mapping[str, Array]
     """Bound on the error of each quotient, float64, as far as the losses show it; empty if they were not subtracted."""
     losses: Mapping[int, Mapping[str, Array]]
@@ -189,20 +186,19 @@ class Gradient(MethodBase):
         with np.errstate(all="ignore"):
             return at_x, np.subtract(sides.get(1, at_x), sides.get(-1, at_x)), sides
 
-    def error_bounds(self, loss: float, losses: Mapping[int, Array], steps: Array) -> tuple[float, Array]:
-        """Return the eps of the losses, and a bound on the error of each quotient; NaN where a loss is missing.
+    def error_bounds(self, loss: float, losses: Mapping[int, Array], steps: Array) -> Array:
+        """Return a bound on the error of each quotient; NaN where a loss is missing.
 
         Rounding contributes up to 2 eps |f| / h. The steps for a loss coarser than float64 are so long that it may bend
         or cross kinks between x - h and x + h; there half of the difference between the forward and the backward
         quotient is added.
         """
-        sides = list(losses.values())
-        eps = max(self.points.eps, precision(np.concatenate([[loss], *sides])))
+        sides, eps = list(losses.values()), self.points.eps
         with np.errstate(all="ignore"):
             bounds = 2 * eps * np.max(np.abs([np.full(len(steps), loss), *sides]), axis=0) / steps
             if len(sides) == 2 and eps > DOUBLE:
                 bounds += np.abs(sides[0] - 2 * loss + sides[1]) / (2 * steps)
-        return eps, bounds
+        return bounds
 
     def result(self, whole: Part) -> GradientResult:
         columns, center = whole.columns, self.center
@@ -220,7 +216,7 @@ class Gradient(MethodBase):
         flags[~np.isfinite(quotient) & (flags == 0)] = FAILED  # a quotient too large for float64
         quotient[flags > UNCHANGED] = np.nan
         step = taken / 2 if len(self.stencils) == 2 else taken
-        eps, bounds = self.error_bounds(loss, losses, np.abs(step))
+        bounds = self.error_bounds(loss, losses, np.abs(step))
         if len(bounds):
             flags[(flags == 0) & (bounds > PRECISE * np.abs(quotient))] = IMPRECISE
 
@@ -234,7 +230,6 @@ class Gradient(MethodBase):
             gradient=shaped(quotient, np.nan),
             steps=shaped(step, np.nan),
             flags=shaped(flags, LEFT_OUT, np.uint8),
-            eps=eps,
             bounds=shaped(bounds, np.nan) if len(bounds) else {},
             losses={side: shaped(column, np.nan) for side, column in losses.items()},
             named={name: float(column[0]) for name, column in without_prefix(columns, BESIDE).items()},

@@ -16,9 +16,10 @@ from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.loss.returns import DOUBLE
-from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, check_agreement
-from optitrip.methods.gradient.answer import GradientAnswer, GradientProgress
+from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
+from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.method import SIDES, Gradient, GradientResult, gradient_of
+from optitrip.methods.gradient.progress import GradientProgress
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec
@@ -44,13 +45,13 @@ class GradientConfig(Table):
 
 
 def gradient_route(
-    main: Callable[[float], Gradient], capabilities: Capabilities, seed: int, *, probe: bool = False, agree: bool = True
+    main: Callable[[float], Gradient], capabilities: Capabilities, seed: int, *, agree: bool = True
 ) -> Route:
     """Yield the stages of a numeric gradient; return the answer.
 
-    `main` makes the main stage for the eps of the loss, which is measured if `probe` is set. Raises NoAnswer if no
-    coordinate has a difference, or if `agree` is set (not for random losses, which never do) and the fast and the plain
-    calls give different losses.
+    `main` makes the main stage for the eps of the loss, which is measured first. Raises NoAnswer if no coordinate has a
+    difference, or if `agree` is set (not for random losses, which never do) and the fast and the plain calls give
+    different losses.
     """
     method = main(DOUBLE)
     nearby, unchecked = Nearby(method.center, seed), ""
@@ -61,8 +62,8 @@ def gradient_route(
     elif capabilities.losses and agree:
         agreed = yield from check_agreement(Agreement(nearby))
         unchecked = agreed.unchecked
-        method = main(agreed.eps) if probe else method
-    elif probe:
+        method = main(agreed.eps)
+    else:
         method = main((yield Probe(nearby)))
     without_step = method.without_step(range(method.items))
     if len(without_step) == method.items - 1:
@@ -70,9 +71,10 @@ def gradient_route(
     result: GradientResult = yield method
     if not np.isfinite(result.flat).any():
         raise no_answer(f"none of the {result.items - 1:,} coordinates has a difference", result.failures, method)
+    repeated = (yield Repeat(method.points)) if agree else None
     report = (yield Report(method.points, 0)) if capabilities.report else ReportResult()
     analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else ReportResult()
-    return GradientAnswer(result, method, report, analytic, unchecked=unchecked)
+    return GradientAnswer(result, method, report, analytic, repeated, unchecked=unchecked)
 
 
 def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:
@@ -121,16 +123,15 @@ class GradientSpec(MethodSpec[GradientConfig]):
             coordinates = permutation(sweep.seed, "coordinate", "", base.size)
         elif capabilities.order is not None and len(capabilities.order) == base.size:
             coordinates = capabilities.order
-        scheme = config.scheme or ("central" if eps > DOUBLE else "forward")
+        scheme = config.scheme or ("central" if eps > DOUBLE and config.step is None else "forward")
         gradient = gradient_of(base, coordinates, scheme, config.step, 1 + sweep.items, eps)
         if capabilities.around:
             return Deltas(gradient.stencils, gradient.items, block=capabilities.deltas_block)
         return gradient
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        main, probe = partial(self.method, sweep, capabilities), sweep.method.step is None
-        agree = sweep.objective.deterministic
-        return gradient_route(main, capabilities, sweep.seed, probe=probe, agree=agree)
+        main = partial(self.method, sweep, capabilities)
+        return gradient_route(main, capabilities, sweep.seed, agree=sweep.objective.deterministic)
 
     def progress(self, sweep: Sweep) -> GradientProgress:
         return GradientProgress(sweep.items)

@@ -16,7 +16,7 @@ from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.loss.evaluation import Evaluation, stretches
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import DOUBLE, NotANumber, as_batch
+from optitrip.loss.returns import NotANumber, as_batch
 from optitrip.methods.checks import Agreement, compared
 from optitrip.methods.gradient.method import KINKS, Gradient
 from optitrip.runtime.tracebacks import record_of
@@ -111,8 +111,8 @@ class Deltas(Gradient):
         if KINKS in columns:
             columns[KINKS][rows] = kinks[places]
 
-    def error_bounds(self, loss: float, losses: Mapping[int, Array], steps: Array) -> tuple[float, Array]:
-        return DOUBLE, np.empty(0)  # no losses are subtracted, so none of their digits cancel
+    def error_bounds(self, loss: float, losses: Mapping[int, Array], steps: Array) -> Array:
+        return np.empty(0)  # no losses are subtracted, so none of their digits cancel
 
     def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
         at_x = float(columns["loss"][0])
