@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, get_args, get_type_hints
 
 from rich.console import Console
 
@@ -15,7 +15,7 @@ from optitrip.api.inputs import draft_of, named_point, python_draft, without_num
 from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import check_calls, load, with_surrogate
 from optitrip.app.run_sweep import run_loaded
-from optitrip.config.sweep import Sweep
+from optitrip.config.sweep import RunTable, Sweep
 from optitrip.core.differences import nearest
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
@@ -31,7 +31,7 @@ from optitrip.store.lookup import resolve
 
 P = ParamSpec("P")
 R = TypeVar("R")
-EXECUTORS = ("auto", "serial", "ray")
+EXECUTORS: tuple[str, ...] = get_args(RunTable.model_fields["executor"].annotation)
 
 
 class RunOptions(TypedDict, total=False):
