@@ -159,7 +159,7 @@ class Session(AbstractContextManager["Session"]):
             optitrip.InputError: if an argument is wrong; usually before anything is evaluated.
             optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
             optitrip.StateError: if the stored sweep is locked, damaged, or belongs to a loss that has changed since.
-            optitrip.Stopped: if workers kept dying, or the disk could not be written; carries the best so far.
+            optitrip.Stopped: if there are no workers, or the disk could not be written; carries the best so far.
             optitrip.Interrupted: after Ctrl-C; carries the best so far.
         """
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
@@ -210,8 +210,9 @@ class Session(AbstractContextManager["Session"]):
     def sweep(self, path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
         """Run a sweep file, or its tables given as a dict.
 
-        Modules are searched for in the folder of the file first, as by the command. Its [tracking] table is ignored. So
-        is its [run] table in a session; `optitrip.sweep` uses it, unless its own options override it.
+        Modules are searched for in the folder of the file first, as by the command. Of its tables [tracking]
+        and [run], a session uses `experiment` and `wait_seconds` only; `optitrip.sweep` uses all of [run], unless an
+        option overrides it.
 
         Args:
             path_or_table: path of a sweep file, or a dict with its contents.

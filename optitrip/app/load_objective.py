@@ -29,8 +29,8 @@ def load(sweep: Sweep) -> Objective:
         shared = [name for name in table.arguments if name in sweep.space.names]
         if table.loss and not inspect.isclass(target) and shared:
             raise InputError(
-                f"objective {table.reference}: {', '.join(shared)} is both in [objective.arguments] and in [space]; "
-                "remove it from one of them"
+                f"objective {table.reference}: both [objective.arguments] and [space] have {', '.join(shared)}; "
+                "remove each from one of them"
             )
     with errors_located(sweep, ("space",)):
         check_calls(objective, sweep)

@@ -23,7 +23,7 @@ app = Typer(
 FINISHED, NO_ANSWER, REFUSED, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
 """Exit statuses of all commands except `ui`, which returns MLflow's own."""
 SIGNALLED = 128
-"""Exit status of a command stopped by a signal, less the signal's number, as in shells."""
+"""Number added to a signal's to form the exit status, as in shells."""
 CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 

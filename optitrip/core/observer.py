@@ -3,7 +3,7 @@
 They see a part only once the journal contains it.
 """
 
-# The bodies of these protocols are their docstrings.
+# Protocol methods have only docstrings.
 # pyright: reportReturnType=false
 
 from abc import abstractmethod

@@ -1,4 +1,4 @@
-"""The interface through which the rest of optitrip uses a method: no other code refers to a concrete one."""
+"""The interface through which optitrip uses a method: only the registry and the public Python names refer to one."""
 
 from __future__ import annotations
 

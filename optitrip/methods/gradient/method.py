@@ -31,7 +31,7 @@ BESIDE, KINKS = "beside_", "kinks"
 
 UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT = 1, 2, 4, 8
 """Bit flags of a coordinate: the losses are bitwise equal, so that the derivative is 0 or below the resolution of the
-loss; a loss failed; x + h equals x; it was not requested. With any of the last three the derivative is NaN."""
+loss; a loss failed or the quotient overflowed; x + h is x or not finite; not requested. The last three mean NaN."""
 
 
 @dataclass(frozen=True, eq=False)
