@@ -49,7 +49,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class ShardDone(Exception):
-    """Raised internally when one shard's items are evaluated; the next stages need the other shards."""
+    """Raised internally when one shard's items have been evaluated; the next stages need the other shards."""
 
     def __init__(self, items: range) -> None:
         super().__init__(items)

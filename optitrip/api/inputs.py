@@ -112,7 +112,7 @@ def only_parameter(loss: Any) -> str:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     required = [p.name for p in parameters if p.default is p.empty and p.kind in kinds]
     if len(required) != 1:
-        found = ", ".join(required) or "none that can be seen"
+        found = ", ".join(required) or "no parameter that its signature shows"
         raise InputError(f"x has no name, and the loss requires {found}; wanted x = {{name: value}}, all of them")
     return required[0]
 

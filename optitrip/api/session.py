@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, get_args, get_type_hints
 
 from rich.console import Console
 
@@ -15,7 +15,7 @@ from optitrip.api.inputs import draft_of, named_point, python_draft, without_num
 from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import check_calls, load, with_surrogate
 from optitrip.app.run_sweep import run_loaded
-from optitrip.config.sweep import Sweep
+from optitrip.config.sweep import RunTable, Sweep
 from optitrip.core.differences import nearest
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
@@ -31,7 +31,7 @@ from optitrip.store.lookup import resolve
 
 P = ParamSpec("P")
 R = TypeVar("R")
-EXECUTORS = ("auto", "serial", "ray")
+EXECUTORS: tuple[str, ...] = get_args(RunTable.model_fields["executor"].annotation)
 
 
 class RunOptions(TypedDict, total=False):
@@ -159,7 +159,7 @@ class Session(AbstractContextManager["Session"]):
             optitrip.InputError: if an argument is wrong; usually before anything is evaluated.
             optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
             optitrip.StateError: if the stored sweep is locked, damaged, or belongs to a loss that has changed since.
-            optitrip.Stopped: if workers kept dying, or the disk could not be written; carries the best so far.
+            optitrip.Stopped: if there are no workers, or the disk could not be written; carries the best so far.
             optitrip.Interrupted: after Ctrl-C; carries the best so far.
         """
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
@@ -213,8 +213,9 @@ class Session(AbstractContextManager["Session"]):
     def sweep(self, path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
         """Run a sweep file, or its tables given as a dict.
 
-        Modules are searched for in the folder of the file first, as by the command. Its [tracking] table is ignored. So
-        is its [run] table in a session; `optitrip.sweep` uses it, unless its own options override it.
+        Modules are searched for in the folder of the file first, as by the command. Of its tables [tracking]
+        and [run], a session uses `experiment` and `wait_seconds` only; `optitrip.sweep` uses all of [run], unless an
+        option overrides it.
 
         Args:
             path_or_table: path of a sweep file, or a dict with its contents.

@@ -50,7 +50,7 @@ class NoticeLog(Observer):
 
 @dataclass(frozen=True)
 class Options:
-    """How one sweep is run; does not affect the answer."""
+    """How one sweep is run, as opposed to what it computes."""
 
     state_dir: Path | None = STATE_ROOT
     """Folder of state directories; None to store nothing."""

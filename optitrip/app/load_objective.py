@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
-from optitrip.loss.loading import build, check_parameters, find
+from optitrip.loss.loading import build, check_parameters, find_loss
 from optitrip.loss.objective import Objective
 from optitrip.runtime.imports import import_paths, use_import_paths
 from optitrip.runtime.tracebacks import with_trace
@@ -22,15 +22,15 @@ def load(sweep: Sweep) -> Objective:
     table = sweep.objective
     reference_key = ("objective", "loss" if table.loss else "make")
     with errors_located(sweep, reference_key):
-        target = find(table.reference, sweep.folder)
+        target = find_loss(table.reference, sweep.folder)
     with errors_located(sweep, ("objective", "arguments") if table.arguments else reference_key):
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
         objective = Objective(loss, table.reference, table.block, plain=table.plain)
         shared = [name for name in table.arguments if name in sweep.space.names]
         if table.loss and not inspect.isclass(target) and shared:
             raise InputError(
-                f"objective {table.reference}: {', '.join(shared)} is both in [objective.arguments] and in [space]; "
-                "remove it from one of them"
+                f"objective {table.reference}: both [objective.arguments] and [space] have {', '.join(shared)}; "
+                "remove each from one of them"
             )
     with errors_located(sweep, ("space",)):
         check_calls(objective, sweep)

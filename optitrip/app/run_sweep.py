@@ -30,9 +30,9 @@ from optitrip.tracking.runs import track
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
     """Load a sweep's objective, then run it as `run_loaded` does.
 
-    Ray and MLflow are slow to start, so they start before the objective is loaded, unless a result is stored.
+    MLflow and, for workers only, Ray are slow, so they start before the objective is loaded, unless a result is stored.
     """
-    if options.shard is not None and not sweep.spec.sharable(sweep.method):
+    if options.shard is not None and not sweep.spec.shardable(sweep.method):
         reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
         raise InputError(f"--shard: {reason}; run it without --shard")
     phases, log = phases or Stopwatch(), NoticeLog()

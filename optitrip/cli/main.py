@@ -20,10 +20,10 @@ app = Typer(
     help="Evaluate a loss at very many points in parallel, and keep the one answer that matters.",
 )
 
-FINISHED, NO_ANSWER, WRONG_INPUT, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
+FINISHED, NO_ANSWER, REFUSED, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
 """Exit statuses of all commands except `ui`, which returns MLflow's own."""
 SIGNALLED = 128
-"""Exit status of a command stopped by a signal, less the signal's number, as in shells."""
+"""Number added to a signal's to form the exit status, as in shells."""
 CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 
@@ -183,7 +183,7 @@ def exit_status(error: BaseException) -> int:
     """Return the exit status for an exception; raise it again if optitrip does not raise it on purpose."""
     match error:
         case InputError() | StateError():
-            return WRONG_INPUT
+            return REFUSED
         case NoAnswer():
             return NO_ANSWER
         case Stopped():

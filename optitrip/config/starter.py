@@ -10,6 +10,7 @@ from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from optitrip.config.locations import Lines
 from optitrip.config.read import parse_draft
 from optitrip.core.table import Reference
 from optitrip.errors import InputError
-from optitrip.loss.loading import find, signature_of
+from optitrip.loss.loading import find_loss, signature_of
+from optitrip.methods.registry import METHODS, find
 from optitrip.runtime.imports import import_paths, use_import_paths
 from optitrip.space.distributions import DISTRIBUTIONS
 
@@ -30,19 +32,7 @@ Parameter = inspect.Parameter
 
 NOT_TOML = "which a sweep file cannot hold"
 ARGUMENTS = "arguments = { name = 1.0 }   # parameters with a fixed value, moved here from [space]"
-REST = """
-[method]
-use = "search"
-candidates = 1_000
-
-# [method]                   # or the numeric gradient at one point
-# use = "gradient"
-# scheme = "central"         # forward, backward or central
-# at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", file = "x.npz", values = { ... }
-
-# [run]
-# workers = 2                # default: one per CPU
-"""
+RUN = "# [run]\n# workers = 2                # default: one per CPU\n"
 
 
 def starter(reference: str, folder: Path) -> str:
@@ -53,7 +43,7 @@ def starter(reference: str, folder: Path) -> str:
         raise InputError(f'was {reference!r}, wanted "module:name", e.g. thrown_ball:miss') from None
     folder = folder.resolve()
     use_import_paths(import_paths(folder))
-    loss = find(reference, folder)
+    loss = find_loss(reference, folder)
     objective = tomlkit.table().add("loss", reference)
     space = tomlkit.table().add(tomlkit.comment(f"Distributions: {', '.join(DISTRIBUTIONS)}."))
     space.add(tomlkit.comment("shape = [10, 3] makes an array; a bare value is a constant."))
@@ -81,7 +71,8 @@ def starter(reference: str, folder: Path) -> str:
         document.add(tomlkit.comment(text))
     document.add("seed", 0)  # pyright: ignore[reportArgumentType]
     document.add("objective", objective).add("space", space)
-    return document.as_string() + REST
+    first, *others = filter(None, (find(word).example for word in METHODS))
+    return "\n".join([document.as_string(), first, *(indent(other, "# ") for other in others), RUN])
 
 
 def write(reference: str, folder: Path) -> Path:

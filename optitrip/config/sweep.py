@@ -168,7 +168,7 @@ class Sweep(Draft):
 
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
-        """Everything that determines the answer, except the number of items, which extends a sweep."""
+        """Everything in the file that determines items and their results, except the block: the provenance holds it."""
         objective = self.objective.model_dump(exclude={"block", "deterministic"}, exclude_none=True)
         if self.data is not None:
             objective["data"] = self.data

@@ -1,6 +1,6 @@
 """The protocol of executors, which evaluate slices, and the outcomes of a slice."""
 
-# The bodies of a protocol are its docstrings.
+# Protocol methods have only docstrings.
 # pyright: reportReturnType=false
 
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A slice that was not evaluated: its worker died, or was killed at the time limit; the slice was lost before it
-    started; or preparing its stage raised."""
+    """A slice that was not evaluated: its worker died, or was killed at the time limit; the slice was lost, before it
+    started or with its node; or preparing its stage raised."""
 
     ticket: int
     kind: Literal["died", "timed out", "lost", "setup error"]
@@ -43,10 +43,10 @@ class Executor(Protocol):
         """Names of the slots in which slices can run now; the same tuple object until they change, in `wait`."""
 
     def load(self, objective: Any) -> None:
-        """Send the objective to the workers, once."""
+        """Send the objective to the workers; called once per objective."""
 
     def stage(self, number: int, method: Any) -> None:
-        """Send a method to the workers, once."""
+        """Send the method of the slices that follow to the workers."""
 
     def set_time_limit(self, seconds: float | None) -> bool:
         """Kill any worker whose slice takes longer from now on; return False if this executor cannot."""

@@ -12,8 +12,8 @@ RECORDS_KEPT = 10
 """Number of full records per kind of failure; of later failures only the index is stored."""
 RAISED, NAN, INFINITE, INVALID = "raised", "nan", "infinite", "invalid"
 NO_STEP, DIED, TIMEOUT = "no step", "died", "timeout"
-"""Kinds of failure: an exception; a loss of NaN; a loss of plus or minus infinity; a value that is not a number; a step
-so small that x + h equals x; the death of every worker that tried; more time than an item may take."""
+"""Kinds of failure: an exception; a loss of NaN, or a delta that is not finite; an infinite loss; not a number; a step
+to x itself, NaN or infinity; the death of every worker that tried; more time than an item may take."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The protocols of methods: what the items of a stage are, how they are evaluated and how parts merge."""
 
-# The bodies of these protocols are their docstrings.
+# Protocol methods have only docstrings.
 # pyright: reportReturnType=false
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Method(Items, Protocol):
 
     @property
     def required_prefix(self) -> int:
-        """Number of leading items; if all of them fail, the stage ends without an answer. 0 if any items may fail."""
+        """Number of leading items; if all fail, a stage with more ends without an answer. 0 if any items may fail."""
 
     @property
     def block(self) -> int:
@@ -129,7 +129,7 @@ class Method(Items, Protocol):
 
 
 Route = Generator[Method, Any, Any]
-"""A generator that yields the methods of a sweep's stages, is sent their results, and returns the sweep's answer.
+"""A generator that yields the methods of a sweep's stages, receives their results, and returns the sweep's answer.
 
 It is pure: it depends only on the sweep, the capabilities of the objective and the results, so resuming can replay it
 with the journal's results.

@@ -1,7 +1,7 @@
 """Notices: warnings and messages for the user.
 
-All go to the logger `optitrip`, which commands show on stderr; all but `loss-output`, the text that the loss printed,
-to `--json`; warnings also to the description of the MLflow run when it ends.
+All go to the logger `optitrip`, which commands show on stderr. The first 200, except `loss-output`, the text that the
+loss printed, go to `--json` and a finished sweep's result file; the warnings among them to the MLflow run.
 """
 
 from dataclasses import dataclass

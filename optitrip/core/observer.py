@@ -3,7 +3,7 @@
 They see a part only once the journal contains it.
 """
 
-# The bodies of these protocols are their docstrings.
+# Protocol methods have only docstrings.
 # pyright: reportReturnType=false
 
 from abc import abstractmethod
@@ -115,7 +115,7 @@ class Curve(Protocol):
         """Return the last points of lines that extend to the last item."""
 
 
-class Partial(Protocol):
+class Printable(Protocol):
     """The best result so far of a stopped sweep, or the answer of a finished one."""
 
     @abstractmethod
@@ -162,6 +162,6 @@ class Progress(Observer):
         """Return the text of the live line, without the rate."""
         return f"{self.done:,} of {self.total:,}"
 
-    def best(self) -> Partial | None:
+    def best(self) -> Printable | None:
         """Return the best so far, if there is one."""
         return None

@@ -19,7 +19,7 @@ SLOW_BLOCK_SECONDS, BLOCKS_TIMED = 2.0, 5
 
 
 class FailFast:
-    """Ends a stage if all of its required prefix fails: there can be no answer then."""
+    """Ends a stage of more items once all of its required prefix has failed: the rest would hardly give an answer."""
 
     def __init__(self, method: Method) -> None:
         self._first = range(method.required_prefix if method.items > method.required_prefix else 0)

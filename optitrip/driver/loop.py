@@ -31,7 +31,7 @@ class Loop:
     def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], whole_slices: Sequence[range] = ()) -> None:
         """Evaluate ranges of a stage, those in `whole_slices` as one slice each; skip items past an early end.
 
-        Raise NoAnswer if the objective cannot be set up in a worker or too many items failed; raise Stopped after a
+        Raise NoAnswer if the objective cannot be set up in a worker or the required prefix fails; raise Stopped after a
         request to stop, without workers, or if the sink cannot write parts.
         """
         with self._services.phases.time("ray") if self._executors.awaits_workers else nullcontext():

@@ -47,7 +47,7 @@ class Driver:
     def run(self, route: Route) -> Any:
         """Run all stages, and return what the route returns.
 
-        Raise NoAnswer if the route does, the objective cannot be set up or too many items failed; ShardDone after a
+        Raise NoAnswer if the route does, the objective cannot be set up or the required prefix fails; ShardDone after a
         share; Stopped after a request to stop, without workers or if the journal cannot be written; StateError if the
         loss no longer gives the results in the journal.
         """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings(SchedulerSettings):
-    """Durations in seconds that apply to a whole run. None of them affects an answer."""
+    """Settings that apply to a whole run. None affects an answer, except that `item_seconds` makes slow items fail."""
 
     write_seconds: float = 0.2
     """Pause between journal transactions: waiting for the disk is the largest part of the overhead of a slice."""

@@ -16,7 +16,7 @@ from optitrip.journal.facts import Fact, StoredStory
 from optitrip.journal.journal import Journal, Unwritable
 from optitrip.scheduler.story import Story
 
-MAX_ENTRIES, MAX_CHAPTERS = 2_000, 50
+ENTRIES_STORED, CHAPTERS_STORED = 2_000, 50
 """Limits on the stored entries and chapters of a run with many stages; the oldest chapters are dropped first."""
 Sink = Callable[[Sequence[Done], Story, bool], None]
 """Receives parts of a stage, many at a time, and the story so far; the flag marks the last call."""
@@ -80,9 +80,9 @@ class JournalSink:
 def latest(chapters: Sequence[dict[str, Any]]) -> StoredStory:
     """Return a fact with the latest chapters."""
     stored, entries = list[dict[str, Any]](), 0
-    for chapter in reversed(chapters[-MAX_CHAPTERS:]):
+    for chapter in reversed(chapters[-CHAPTERS_STORED:]):
         entries += len(chapter.get("entries", ()))
-        if stored and entries > MAX_ENTRIES:
+        if stored and entries > ENTRIES_STORED:
             break
         stored.append(chapter)
     return StoredStory(tuple(stored[::-1]))

@@ -23,7 +23,7 @@ class Stage:
         self._fail_fast, self._stop_rule = FailFast(method), method.stop_rule()
 
     def begin(self) -> None:
-        """Report the stored parts to observers; raise NoAnswer if too many of their items failed."""
+        """Report the stored parts to observers; raise NoAnswer if all of the required prefix failed."""
         items = self.method.items
         self._journal.begin(StageStarted(self.number, self.digest, self.method.kind, items))
         self._observer.stage(self.method)
@@ -49,7 +49,7 @@ class Stage:
         return self._stop_rule.items
 
     def see(self, part: Part) -> None:
-        """Update the guards with a part of attempt 0; raise NoAnswer if too many items failed."""
+        """Update the guards with a part of attempt 0; raise NoAnswer if all of the required prefix failed."""
         self._fail_fast.see(part.items, part.failures)
         self._stop_rule.see(part)
 

@@ -1,4 +1,4 @@
-"""Evaluates slices: `Worker` in any process, and `Serial`, an executor in this process for reference and debugging."""
+"""Evaluates slices: `Worker` in any process, and `Serial`, the executor in this process, in which most sweeps start."""
 
 import pickle
 import random

@@ -13,7 +13,7 @@ from optitrip.runtime.imports import check_same_module, import_paths, source_has
 from optitrip.runtime.tracebacks import with_trace
 
 
-def find(reference: str, folder: Path) -> Any:
+def find_loss(reference: str, folder: Path) -> Any:
     """Import the object that `module:name` names."""
     module_name, _, attribute = reference.partition(":")
     paths = import_paths(folder)

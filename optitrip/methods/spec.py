@@ -1,4 +1,4 @@
-"""The interface through which the rest of optitrip uses a method: no other code refers to a concrete one."""
+"""The interface through which optitrip uses a method: only the registry and the public Python names refer to one."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class MethodSpec(ABC, Generic[Config]):
     """Plural noun for its items, e.g. candidates."""
     config: type[Config]
     """Model of its [method] table."""
+    example: ClassVar[str] = ""
+    """Its [method] table in a file that `optitrip init` writes, in TOML."""
     point_file: ClassVar[str | None] = None
     """File of the point that it finds, at which other sweeps can start with `at = { best_of = ... }`."""
     ends_early: ClassVar[bool] = False
@@ -87,7 +89,7 @@ class MethodSpec(ABC, Generic[Config]):
     def surrogate(self, config: Config) -> SurrogateChoice | None:
         """Return the surrogate that the sweep screens with, if any."""
 
-    def sharable(self, config: Config) -> bool:
+    def shardable(self, config: Config) -> bool:
         """Return whether shards can each run a range of items: no stage needs the whole result of another."""
         return True
 

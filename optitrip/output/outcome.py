@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from optitrip.core.arrays import Array
 from optitrip.core.notice import Notice, warning
-from optitrip.core.observer import Partial
+from optitrip.core.observer import Printable
 from optitrip.output.text import finite
 
 Rows = list[tuple[str, str]]
@@ -23,7 +23,7 @@ File = tuple[str, Draw]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Answer(Partial, ABC):
+class Answer(Printable, ABC):
     """Base class of answers, one per method. The optional properties and methods are empty unless overridden."""
 
     images: Mapping[str, Array] = field(default_factory=dict[str, Array])
@@ -115,7 +115,7 @@ class Outcome:
     items_per_second: float | None
     state_dir: str | None
     answer: Answer | None = None
-    best: Partial | None = None
+    best: Printable | None = None
     """Best result so far of a stopped sweep."""
     no_answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Fields for `--json` in place of an answer."""

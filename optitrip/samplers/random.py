@@ -1,4 +1,4 @@
-"""The random sampler: Philox 4x64-10 used as a counter, so that row n depends on (seed, name, n) alone.
+"""The random sampler: Philox 4x64-10 used as a counter, so that row n depends on (seed, name, size, n) alone.
 
 J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC '11.
 

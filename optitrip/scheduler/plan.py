@@ -22,7 +22,7 @@ SLICES_A_SECOND = 1_000
 """Number of slices per second that the driver can process; with more slots than this, slices are longer."""
 SHORTEST = 0.1
 """Shortest slice as a fraction of the target, for the last slices of a stage and for slots of unknown pace."""
-SHARE = 0.5
+WORK_SHARE = 0.5
 """Longest slice as a fraction of the time that all slots together need for the items left."""
 LIMIT_SHARE = 0.25
 """Longest slice as a fraction of the time limit of an item."""
@@ -198,9 +198,9 @@ def _accepts(state: State, slot: Slot, items: int) -> bool:
         return not slot.queue
     seconds = items * slot.pace
     if slot.queue:
-        return seconds <= SHARE * state.seconds_for(state.waiting)
+        return seconds <= WORK_SHARE * state.seconds_for(state.waiting)
     busy = state.left > state.waiting
-    return not busy or seconds <= SHARE * state.seconds_for(state.left) + items * state.pace
+    return not busy or seconds <= WORK_SHARE * state.seconds_for(state.left) + items * state.pace
 
 
 def _size_of(state: State, slot: Slot) -> int:
@@ -210,6 +210,6 @@ def _size_of(state: State, slot: Slot) -> int:
     target = max(state.settings.target_seconds, len(state.names) / SLICES_A_SECOND)
     if state.settings.item_seconds is not None:  # a slice as long as the limit of an item would time out
         target = min(target, LIMIT_SHARE * state.settings.item_seconds)
-    share = SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
+    share = WORK_SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
     seconds = max(min(target, share), SHORTEST * target)
     return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))

@@ -13,7 +13,7 @@ QUEUED_PER_SLOT = 2
 
 @dataclass(frozen=True)
 class SchedulerSettings:
-    """Durations that affect the speed of a sweep, never its answer."""
+    """Settings that affect the speed of a sweep, never its answer, except that `item_seconds` makes slow items fail."""
 
     target_seconds: float = 1.0
     """Desired duration of a slice, in seconds."""
@@ -24,7 +24,7 @@ class SchedulerSettings:
     straggler_factor: float = 3.0
     """Multiple of its expected duration that a slice may take before it is a straggler."""
     item_seconds: float | None = None
-    """Time limit of an item in seconds, enforced where workers can be killed."""
+    """Time limit of a slice in seconds, where workers can be killed. A slice over it is halved, down to one item."""
 
 
 DEFAULT = SchedulerSettings()

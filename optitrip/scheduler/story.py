@@ -71,7 +71,7 @@ class Story:
 
 
 def latest(entries: tuple[Note, ...], more: Sequence[Note]) -> tuple[Note, ...]:
-    """Join entries; once there are twice as many as are shown, drop the older half at one go, which saves copies."""
+    """Join entries; once there are twice as many as are shown, drop the older half in one go, which saves copies."""
     joined = (*entries, *more)
     return joined if len(joined) <= 2 * MAX_ENTRIES else joined[-MAX_ENTRIES:]
 

@@ -154,7 +154,7 @@ class Integer(Distribution):
     continuous: ClassVar[bool] = False
 
     WIDEST: ClassVar[int] = 2**48
-    """Largest count of integers drawn evenly, to one part in sixteen, from the 2^52 values of u."""
+    """Most integers whose probabilities, by the 2^52 values of u, differ by at most 1/16."""
 
     @classmethod
     def parse(cls, entry: object) -> Self:

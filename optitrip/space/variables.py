@@ -129,7 +129,7 @@ class Space:
 
     @property
     def varied(self) -> list[Variable]:
-        """Variables that are not constant: those of a gradient."""
+        """Non-constant variables, which a gradient differentiates."""
         return [variable for variable in self.variables if not variable.distribution.fixed]
 
     def check_differentiable(self) -> None:

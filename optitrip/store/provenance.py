@@ -1,4 +1,4 @@
-"""Records everything besides the sweep file that the answer depends on, and compares it when a sweep is resumed."""
+"""Records the code, data, libraries and machine behind a sweep's parts, and compares them when it is resumed."""
 
 import hashlib
 import os

@@ -1,7 +1,7 @@
 """Sends a sweep to its MLflow run, from a thread of the driver.
 
 MLflow must never harm a sweep: everything sent can be rebuilt from the journal, so a failure is reported at the end,
-and the same command delivers the missing data later.
+and the same command, if the journal is stored, delivers the missing data later.
 """
 
 import os

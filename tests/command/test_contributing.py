@@ -25,11 +25,11 @@ from itertools import islice
 from typing import Self
 import numpy as np
 from optitrip.core.arrays import Array
-from optitrip.core.notice import warning
+from optitrip.core.notice import info
 from optitrip.methods.search.method import SearchResult
 from optitrip.objectives.analytic import Analytic
 from optitrip.output.formats import new_figure, png
-from optitrip.samplers.random import open_unit
+from optitrip.samplers.random import open_unit, stream_key, words
 from optitrip.space.distributions import Distribution, finite
 """
 """Imports that the page leaves out."""
@@ -50,7 +50,7 @@ def test_every_file_that_is_named_exists() -> None:
 
 
 def test_the_sampler_of_the_page_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its points are in the open unit cube, depend on their index alone, and serve a search."""
+    """Its points are in the open unit cube, depend on index and seed but on no order, and serve a search."""
     sampler = example("class Kronecker")["Kronecker"]()
     monkeypatch.setitem(SAMPLERS, sampler.name, sampler)
     sizes = {"x": 2, "y": 1}
@@ -58,6 +58,9 @@ def test_the_sampler_of_the_page_works(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(((unit > 0) & (unit < 1)).all() for unit in whole.values())
     part = sampler.unit(3, sizes, range(40, 50))
     assert all(np.array_equal(part[name], whole[name][40:50]) for name in sizes)
+    reordered = sampler.unit(3, {"y": 1, "x": 2}, range(100))
+    assert all(np.array_equal(reordered[name], whole[name]) for name in sizes)
+    assert not np.isin(whole["x"], sampler.unit(4, sizes, range(200))["x"]).any()
     space = {"x": {"uniform": [0, 1]}, "y": {"uniform": [0, 1]}}
     assert optitrip.search(distance, space, candidates=500, sampler="kronecker", executor="serial").loss < 0.1
 

@@ -1,4 +1,4 @@
-"""Finds nodes that kill slices which other nodes can evaluate, e.g. because of a full disk or a broken driver."""
+"""Detects nodes on which slices die that succeed elsewhere, e.g. because of a full disk or a broken driver."""
 
 PROVEN = 3
 """Number of slices that must die on a node and succeed elsewhere to prove that the node is the cause."""

@@ -69,7 +69,7 @@ class GradientAnswer(Answer):
 
     @property
     def flags(self) -> Mapping[str, Array]:
-        """Bit flags, uint8: 1 the losses are bitwise equal, 2 a loss failed, 4 x + h equals x, 8 not requested, 16 the
+        """Bit flags, uint8: 1 the losses are bitwise equal, 2 no finite quotient, 4 no step, 8 not requested, 16 the
         error bound is over 2 % of the entry."""
         return self.result.flags
 

@@ -32,8 +32,8 @@ BESIDE, KINKS = "beside_", "kinks"
 
 UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT, IMPRECISE = 1, 2, 4, 8, 16
 """Bit flags of a coordinate: the losses are bitwise equal, so that the derivative is 0 or below the resolution of the
-loss; a loss failed; x + h equals x; it was not requested; the bound on its error is over `PRECISE` of its magnitude.
-With FAILED, WITHOUT_STEP or LEFT_OUT the derivative is NaN."""
+loss; a loss failed or the quotient overflowed; x + h is x or not finite; it was not requested; the bound on its error
+is over `PRECISE` of its magnitude. With FAILED, WITHOUT_STEP or LEFT_OUT the derivative is NaN."""
 PRECISE = 0.02
 
 

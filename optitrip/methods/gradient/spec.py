@@ -88,6 +88,11 @@ def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:
 
 class GradientSpec(MethodSpec[GradientConfig]):
     word, unit, config = "gradient", "coordinates", GradientConfig
+    example = """[method]                   # or the numeric gradient at one point
+use = "gradient"
+scheme = "central"         # forward, backward or central
+at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", file = "x.npz", values = { ... }
+"""
 
     def check(self, config: GradientConfig, space: Space, stop: StopTable) -> None:
         if "sampler" in config.model_fields_set and config.at.candidate is None:

@@ -62,8 +62,8 @@ def incumbents(part: Part, sign: int) -> list[tuple[int, float]]:
 
 
 KEEP_ALL = 1_000_000
-KEPT, BEST = "kept_", "best_"
-"""Column prefixes: for extra numbers beside the stored losses, and for everything about the best few candidates."""
+OF_KEPT, OF_BEST = "kept_", "best_"
+"""Prefixes of columns: for extra numbers beside the stored losses, and for everything about the best few candidates."""
 CANDIDATES_AT_ONCE = 2**16
 """Number of candidates whose losses are in memory at a time, so that long slices need no more than short ones."""
 
@@ -154,7 +154,7 @@ class Search(PointMethod[Candidates]):
         for stretch in stretches(items, context.capabilities.block, CANDIDATES_AT_ONCE):
             part = self.part(context.evaluate(self.points.values, stretch), low, worst)
             parts.append(part)
-            incumbents, best = part.columns["low_loss"], part.columns[BEST + "loss"]
+            incumbents, best = part.columns["low_loss"], part.columns[OF_BEST + "loss"]
             low = self.sign * incumbents[-1] if len(incumbents) else low
             worst = self.sign * best[-1] if len(best) == self.best else worst
         return merged(parts, self.merge)
@@ -172,7 +172,7 @@ class Search(PointMethod[Candidates]):
         kept = kept_indices(items, self.keep_all)
         columns = {
             "loss": evaluation.losses[kept - items.start],
-            **{KEPT + name: column[kept - items.start] for name, column in evaluation.extras.items()},
+            **{OF_KEPT + name: column[kept - items.start] for name, column in evaluation.extras.items()},
             "low_index": items.start + incumbents,
             "low_loss": evaluation.losses[incumbents],
             **self._best(
@@ -183,8 +183,8 @@ class Search(PointMethod[Candidates]):
 
     def merge(self, *parts: Part) -> Part:
         tables = [part.columns for part in parts]
-        best = without_prefix(joined(tables, BEST + "loss", BEST), BEST)
-        return joined_part(parts, {**joined(tables, "loss", KEPT), **self._incumbents(tables), **self._best(best)})
+        best = without_prefix(joined(tables, OF_BEST + "loss", OF_BEST), OF_BEST)
+        return joined_part(parts, {**joined(tables, "loss", OF_KEPT), **self._incumbents(tables), **self._best(best)})
 
     def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
         """Return the whole with the losses of retried items in their places.
@@ -195,16 +195,16 @@ class Search(PointMethod[Candidates]):
         tables = [whole.columns, *(part.columns for part in retried)]
         kept = kept_indices(whole.items, self.keep_all)
         places = [slice(*np.searchsorted(kept, [part.items.start, part.items.stop])) for part in retried]
-        columns = overwritten(tables, len(kept), places, "loss", KEPT)
-        best = joined(tables, BEST + "loss", BEST)
-        order = np.argsort(best[BEST + "index"], kind="stable")
-        best = without_prefix({name: column[order] for name, column in best.items()}, BEST)
+        columns = overwritten(tables, len(kept), places, "loss", OF_KEPT)
+        best = joined(tables, OF_BEST + "loss", OF_BEST)
+        order = np.argsort(best[OF_BEST + "index"], kind="stable")
+        best = without_prefix({name: column[order] for name, column in best.items()}, OF_BEST)
         columns |= {**self._incumbents(tables), **self._best(best)}
         return Part(whole.items, columns, failures_replaced(whole, retried))
 
     def result(self, whole: Part) -> SearchResult:
         columns = whole.columns
-        best = without_prefix(columns, BEST)
+        best = without_prefix(columns, OF_BEST)
         return SearchResult(
             items=len(whole.items),
             maximize=self.maximize,
@@ -214,7 +214,7 @@ class Search(PointMethod[Candidates]):
             incumbent_loss=columns["low_loss"],
             index=kept_indices(whole.items, self.keep_all),
             loss=columns["loss"],
-            named=without_prefix(columns, KEPT),
+            named=without_prefix(columns, OF_KEPT),
             best_named=best,
             failures=whole.failures,
         )
@@ -242,7 +242,7 @@ class Search(PointMethod[Candidates]):
         if len(key) > 4 * self.best:
             rows = np.flatnonzero(key <= np.partition(key, self.best - 1)[self.best - 1])
         chosen = rows[np.argsort(key[rows], kind="stable")[: self.best]]
-        return {BEST + name: column[chosen] for name, column in columns.items()}
+        return {OF_BEST + name: column[chosen] for name, column in columns.items()}
 
 
 def improvements(losses: Array) -> Array:

@@ -68,6 +68,7 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
 
 class SearchSpec(MethodSpec[SearchConfig]):
     word, unit, config = "search", "candidates", SearchConfig
+    example = '[method]\nuse = "search"\ncandidates = 1_000\n'
     point_file = BEST
     ends_early = True
     no_answer: ClassVar[Mapping[str, Any]] = {"best": None}
@@ -87,7 +88,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
     def surrogate(self, config: SearchConfig) -> SurrogateChoice | None:
         return SurrogateChoice(config.screen, config.device) if config.screen else None
 
-    def sharable(self, config: SearchConfig) -> bool:
+    def shardable(self, config: SearchConfig) -> bool:
         return not config.screen
 
     def items(self, config: SearchConfig, space: Space) -> int:

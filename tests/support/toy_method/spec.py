@@ -32,6 +32,7 @@ class CountSpec(MethodSpec[CountConfig]):
     """The descriptor of counts."""
 
     word, unit, config = "count", "draws", CountConfig
+    example = '[method]\nuse = "count"\ndraws = 100\nbelow = 0.5\n'
     no_answer: ClassVar[Mapping[str, Any]] = {"count": None}
 
     def items(self, config: CountConfig, space: Space) -> int:

@@ -19,6 +19,7 @@ from optitrip.app.load_objective import load
 from optitrip.config.starter import starter, write
 from optitrip.config.sweep import Sweep
 from optitrip.errors import InputError
+from optitrip.methods.registry import METHODS, find
 from optitrip.store.lookup import read
 
 numbers = itertools.count()
@@ -319,3 +320,13 @@ def test_any_scalar_default_reads_back(here: Path, default: Any) -> None:
         else:
             assert numbers_or_options[0] <= default <= numbers_or_options[1]
     assert bool(described) == (not isinstance(default, float) or bool(np.isfinite(default)))
+
+
+@pytest.mark.parametrize("word", METHODS)
+def test_the_file_has_a_table_of_every_method(word: str, here: Path) -> None:
+    """The first is used, the others are comments; each is a valid [method] table."""
+    text = write(f"{module(here, 'def f(x: float): return x')}:f", here).read_text()
+    example = find(word).example
+    table = tomllib.loads(example)["method"]
+    assert find(word).config.model_validate(table).use == table["use"] == word
+    assert (example if word == next(iter(METHODS)) else textwrap.indent(example, "# ")) in text

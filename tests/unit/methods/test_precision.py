@@ -101,10 +101,10 @@ def test_no_false_alarm(loss: Any, at: Array) -> None:
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, unique=True), st.integers(-100, 100))
 def test_float32_numbers_are_known_by_value(losses: list[float], exponent: int) -> None:
     """Whatever their scale by powers of two; one float64 number among them is enough for float64."""
-    values = np.ldexp(np.array(losses), exponent)
+    values: Array = np.ldexp(np.array(losses), exponent)
     assert precision(values) >= EPS["float32"]
-    assert precision(np.concatenate([values, [0.1]])) == 2.0**-52
-    assert precision(np.concatenate([values, [np.nan, np.inf]])) == precision(values)
+    assert precision(np.append(values, 0.1)) == 2.0**-52
+    assert precision(np.append(values, np.array([np.nan, np.inf]))) == precision(values)
 
 
 def test_the_rounding_bound() -> None:
