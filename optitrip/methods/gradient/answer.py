@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.notice import Notice, warning
+from optitrip.core.notice import Notice, info, warning
 from optitrip.loss.returns import DOUBLE, PRECISIONS
 from optitrip.methods.gradient.method import (
     FAILED,
@@ -156,7 +156,7 @@ class GradientAnswer(Answer):
             return notices
         text = f"the losses are {NAMES[self.eps]} numbers, so the steps are longer than for float64; "
         text += f"{self.imprecise:,} of {self.items:,} coordinates have an error bound over 2 %"
-        return [*notices, Notice("warning" if self.imprecise else "info", "low-precision", text)]
+        return [*notices, warning("low-precision", text) if self.imprecise else info("low-precision", text)]
 
     @property
     def report(self) -> dict[str, float]:

@@ -83,7 +83,7 @@ FINE = {
     "sphere": lambda x: float(x @ x),
     "linear": lambda x: float(x.sum()),
     "round numbers": lambda x: float(2 * x[0] + x[1] - x[2]),
-    "from float32 data": lambda x: float((np.float32([0.5, 0.25, 1.5]) * x).sum()),
+    "from float32 data": lambda x: float((np.array([0.5, 0.25, 1.5], np.float32) * x).sum()),
     "sigmoid": lambda x: float(expit(x).sum()),
     "constant": lambda x: 5.0,
 }
