@@ -76,7 +76,7 @@ class GradientAnswer(Answer):
     @property
     def bounds(self) -> Mapping[str, Array]:
         """Bounds on the error from rounding, 2 eps |f| / h, float64; those of a float32 loss with central differences
-        include half of the difference between forward and backward. Empty for structured differences."""
+        include the difference between forward and backward. Empty for structured differences."""
         return self.result.bounds
 
     @property

@@ -190,14 +190,14 @@ class Gradient(MethodBase):
         """Return a bound on the error of each quotient; NaN where a loss is missing.
 
         Rounding contributes up to 2 eps |f| / h. The steps for a loss coarser than float64 are so long that it may bend
-        or cross kinks between x - h and x + h; there half of the difference between the forward and the backward
-        quotient is added.
+        or cross kinks between x - h and x + h; there the difference between the forward and the backward quotient is
+        added.
         """
         sides, eps = list(losses.values()), self.points.eps
         with np.errstate(all="ignore"):
             bounds = 2 * eps * np.max(np.abs([np.full(len(steps), loss), *sides]), axis=0) / steps
             if len(sides) == 2 and eps > DOUBLE:
-                bounds += np.abs(sides[0] - 2 * loss + sides[1]) / (2 * steps)
+                bounds += np.abs(sides[0] - 2 * loss + sides[1]) / steps
         return bounds
 
     def result(self, whole: Part) -> GradientResult:
