@@ -36,9 +36,10 @@ class LinearAround(ABC):
         (n,), repeated or not, and a step h for each. The bits depend on the other coordinates of the call."""
         classes, features = np.divmod(coordinates, self._x.shape[1])
         distinct, places = np.unique(features, return_inverse=True)
-        deltas = self._summed_changes(classes, distinct, places, steps) / len(self._x)
-        if self._l2:
-            deltas += self._l2 * steps * (2 * self._weights[coordinates] + steps)
+        with np.errstate(over="ignore"):  # what is infinite is recorded as such
+            deltas = self._summed_changes(classes, distinct, places, steps) / len(self._x)
+            if self._l2:
+                deltas += self._l2 * steps * (2 * self._weights[coordinates] + steps)
         return deltas
 
     @abstractmethod

@@ -14,6 +14,8 @@ product. Only margins within reach of their kink are computed one by one, by
     max(0, m + t) - max(0, m) = max(t, -m) if m > 0 else max(0, m + t)
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from optitrip.core.arrays import Array
@@ -33,13 +35,20 @@ class HingeAround(LinearAround):
         self._reach = np.maximum(x.max(axis=1), -x.min(axis=1)).astype(np.float64)
 
     def _summed_changes(self, classes: Array, features: Array, places: Array, steps: Array) -> Array:
-        slopes = np.zeros((self._margins.shape[1], len(features)))
+        far = self._slopes
+        # Many margins are within reach of a step that is longer than 1, and t - t, added and taken away, would cost the
+        # digits of their changes, or be NaN.
+        apart = bool((np.abs(steps).max() * self._reach > 1).any())
+        if apart:
+            far = ((self._margins > 0) & ~self._within_reach(steps)).astype(np.float64)
+            far[self._images, self._labels] = -far.sum(axis=1)
+        slopes = np.zeros((far.shape[1], len(features)))
         for rows, x in self._columns(features):
-            slopes += self._slopes[rows].T @ x
+            slopes += far[rows].T @ x
         total = steps * slopes[classes, places]
         for entries, margins, t in self._near(classes, features[places], steps):
             exact = np.where(margins > 0, np.maximum(t, -margins), np.maximum(0, margins + t))
-            total[entries] += (exact - np.where(margins > 0, t, 0)).sum(axis=0)
+            total[entries] += (exact if apart else exact - np.where(margins > 0, t, 0)).sum(axis=0)
         return total
 
     def kinks(self, coordinates: Array, steps: Array) -> Array:
@@ -50,19 +59,21 @@ class HingeAround(LinearAround):
             crossed[entries] += ((margins > 0) != (margins + t > 0)).sum(axis=0)
         return crossed
 
-    def _near(self, classes: Array, features: Array, steps: Array) -> list[tuple[Array, Array, Array]]:
-        """Return the margins within reach of a step, class by class: the entries of the class, the margins as a column,
+    def _within_reach(self, steps: Array) -> Array:
+        """Return which margins the longest of the steps may bring to 0; bool of shape (images, classes)."""
+        longest = np.abs(steps).max() * self._reach
+        return np.abs(self._margins) <= np.minimum(longest, np.finfo(float).max)[:, np.newaxis]
+
+    def _near(self, classes: Array, features: Array, steps: Array) -> Iterator[tuple[Array, Array, Array]]:
+        """Yield the margins within reach of a step, class by class: the entries of the class, the margins as a column,
         and how far each entry moves each margin."""
-        longest = float(np.abs(steps).max())
-        images, wrong = np.nonzero(np.abs(self._margins) <= longest * self._reach[:, np.newaxis])
-        near: list[tuple[Array, Array, Array]] = []
+        images, wrong = np.nonzero(self._within_reach(steps))
         for c in np.unique(classes):
             entries = np.flatnonzero(classes == c)
             for moved, sign in ((wrong == c, 1), (self._labels[images] == c, -1)):
                 rows = images[moved]
                 t = sign * steps[entries] * np.asarray(self._x[rows][:, features[entries]], np.float64)
-                near.append((entries, self._margins[rows, wrong[moved]][:, np.newaxis], t))
-        return near
+                yield entries, self._margins[rows, wrong[moved]][:, np.newaxis], t
 
 
 class Hinge(LinearClassifier):

@@ -19,7 +19,7 @@ from optitrip.methods.gradient.spec import gradient_route
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
 from optitrip.methods.shared import Report
 from optitrip.objectives import Hinge, Softmax
-from optitrip.objectives.linear.softmax import changes, ratios, terms_needed
+from optitrip.objectives.linear.softmax import ratios, terms_needed
 
 CLASSIFIERS = [Softmax, Hinge]
 EPS = float(np.finfo(float).eps)
@@ -92,7 +92,7 @@ def test_the_series_is_as_long_as_its_rest_is_small() -> None:
     lengths = [terms_needed(reach) for reach in (1e-8, 1e-4, 1e-3, 0.01, 0.1, 0.2)]
     assert lengths == sorted(lengths, key=lambda count: count or 99)
     assert terms_needed(0.0) == 1
-    assert terms_needed(1.0) is terms_needed(50.0) is None
+    assert all(terms_needed(reach) is None for reach in (1.0, 50.0, 1e200, math.inf))
     for reach in (1e-8, 1e-4, 0.01, 0.2):
         p = np.linspace(0.001, 0.999, 99).astype(np.longdouble)
         count = terms_needed(reach)
@@ -104,23 +104,6 @@ def test_the_series_is_as_long_as_its_rest_is_small() -> None:
                 total += p * (1 - p) * ratio * t**m / math.factorial(m)
             exact = np.log1p(p * np.expm1(t))
             assert (np.abs(total - exact) <= 2 * EPS * np.abs(exact)).all()
-
-
-@pytest.mark.parametrize("t", [1e-12, 1e-3, 0.9, 1.1, 30.0, 800.0])
-def test_long_steps_keep_their_digits(t: float) -> None:
-    """log(q + p e^t) - [right] t for probabilities near 0 and 1, in every branch, against longdouble."""
-    tails = np.array([1e-18, 1e-12, 1e-3, 0.4])
-    for small_p in (True, False):
-        small, large = tails.astype(np.longdouble), 1 - tails.astype(np.longdouble)
-        wide_p, wide_q = (small, large) if small_p else (large, small)
-        for sign in (1, -1):
-            for right in (False, True):
-                p, q = (wide_q, wide_p) if right else (wide_p, wide_q)
-                u = np.longdouble(-sign * t if right else sign * t)
-                rise = p * np.expm1(u)
-                exact = np.where(rise < -0.5, np.log(q + p * np.exp(u)), np.log1p(rise))
-                found = changes(wide_p.astype(float), wide_q.astype(float), np.full(4, sign * t), np.full(4, right))
-                assert (np.abs(found - exact) <= 4e-15 * np.abs(exact)).all()
 
 
 def test_kinks_are_counted_by_coordinate() -> None:
