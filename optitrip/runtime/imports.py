@@ -6,7 +6,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -99,6 +99,23 @@ def source_hash(module: Any) -> str | None:
         first = now
     vars(module)["__optitrip_source__"] = (spec, first)
     return now if first == now else None
+
+
+def check_sources(modules: Iterable[str]) -> None:
+    """Raise InputError if the file of one of these modules, the user's own, has changed since it was imported."""
+    for name, module in own_modules():
+        if name in modules and source_hash(module) is None:
+            raise InputError(
+                f"{module.__file__} has changed since it was imported; restart, or use importlib.reload on {name}"
+            )
+
+
+def loaded_sources() -> dict[str, tuple[int, str]]:
+    """Return the id of the spec, which a reload replaces, and the hash of the source of each own module by name."""
+    for _, module in own_modules():
+        source_hash(module)
+    found = {name: vars(module)["__optitrip_source__"] for name, module in own_modules()}
+    return {name: (id(spec), source) for name, (spec, source) in found.items()}
 
 
 def source_bytes(file: Path) -> bytes:

@@ -14,7 +14,7 @@ from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Accepted, Provenance
 from optitrip.loss.objective import Objective
 from optitrip.runtime.fingerprint import library_versions
-from optitrip.runtime.imports import own_modules, source_hash
+from optitrip.runtime.imports import check_sources, loaded_sources
 from optitrip.runtime.tracebacks import with_trace
 from optitrip.space.variables import Candidates
 from optitrip.store.state_dir import StateDir
@@ -51,14 +51,9 @@ def data_digest(loss: Any, name: str) -> str | None:
 
 def module_hashes() -> dict[str, str]:
     """Hash the sources of the user's own imported modules; raise InputError if one has changed since."""
-    hashes: dict[str, str] = {}
-    for name, module in own_modules():
-        if (module_hash := source_hash(module)) is None:
-            raise InputError(
-                f"{module.__file__} has changed since it was imported; restart, or use importlib.reload on {name}"
-            )
-        hashes[name] = module_hash
-    return hashes
+    sources = loaded_sources()
+    check_sources(sources)
+    return {name: source for name, (_, source) in sources.items()}
 
 
 def hash_of_candidates(candidates: Candidates) -> str:
