@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, get_
 from rich.console import Console
 
 from optitrip.api.inputs import draft_of, named_point, python_draft, without_numpy
+from optitrip.api.loaded import LoadedLoss
 from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import check_calls, load, with_surrogate
 from optitrip.app.run_sweep import run_loaded
@@ -79,7 +80,9 @@ def takes_options(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable
 class Session(AbstractContextManager["Session"]):
     """Workers and a loss that are reused from call to call: Ray starts once, and the workers receive a loss once.
 
-    The loss is sent in its state at the first call; if its data changes afterwards, pass a new object.
+    Each call looks at the loss and loads it anew if it has changed: its attributes, arrays (a sample of one over 1 MB),
+    closure, code, and the globals and class attributes that its code names, which workers get too. `refresh` is for
+    what cannot be seen. A module of yours that has changed but was not reloaded is refused.
 
     Args:
         workers: number of Ray workers; one per CPU by default.
@@ -114,7 +117,7 @@ class Session(AbstractContextManager["Session"]):
         self._executors = executors(executor, workers, address, resources)
         self._progress = progress
         self._options: RunOptions = {"state_dir": state_dir, "track": track}
-        self._last: tuple[Any, Objective] | None = None
+        self._loaded = LoadedLoss(self._executors.close)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -122,6 +125,14 @@ class Session(AbstractContextManager["Session"]):
     def close(self) -> None:
         """Stop the workers."""
         self._executors.close()
+
+    def refresh(self, loss: Any = None) -> None:
+        """Have the next call load the loss anew, on new workers, though nothing that can be seen has changed.
+
+        Args:
+            loss: loss that has changed, e.g. in one entry of a large array; by default the one that is loaded.
+        """
+        self._loaded.forget(loss)
 
     @takes_options(CALL_OPTIONS)
     def search(
@@ -229,7 +240,7 @@ class Session(AbstractContextManager["Session"]):
         sweep = resolve(draft_of(path_or_table), Path(STATE_ROOT if state_dir is None else state_dir))
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
         key = repr(sweep.objective), sweep.space.names, sweep.folder, sweep.spec.surrogate(sweep.method)
-        objective = self._loaded(key, lambda: load(sweep))
+        objective = self._loaded.objective(key, lambda: load(sweep))
         paths = dict.fromkeys([*import_paths(sweep.folder), *python_paths()])  # workers find what this process found
         return self._run(sweep, objective, tuple(paths), options)
 
@@ -246,16 +257,9 @@ class Session(AbstractContextManager["Session"]):
         table = sweep.objective
         objective = Objective(loss, table.reference, table.block, plain=table.plain)
         check_calls(objective, sweep)
-        # The cached objective holds its loss, so no other loss has this id.
         key = id(loss), sweep.spec.surrogate(sweep.method), objective.capabilities
-        objective = self._loaded(key, lambda: with_surrogate(objective, sweep))
+        objective = self._loaded.objective(key, lambda: with_surrogate(objective, sweep))
         return self._run(sweep, objective, python_paths(), options)
-
-    def _loaded(self, key: Any, load: Callable[[], Objective]) -> Objective:
-        """Return the last call's objective if its key is the same, so that it is not sent to workers again."""
-        if self._last is None or self._last[0] != key:
-            self._last = (key, load())
-        return self._last[1]
 
     def _run(self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], options: RunOptions) -> Any:
         state_dir = options.get("state_dir")

@@ -88,7 +88,7 @@ def check_state(context: Context, state: StateDir) -> None:
     """Compare code, data and libraries with those of the stored parts, and store the sweep's file and origin."""
     sweep = context.sweep
     if state.path is not None:
-        now = provenance(sweep, context.objective, context.paths)
+        now = provenance(sweep, context.objective)
         check_provenance(state, now, accept_changes=context.options.accept_changes)
         state.store_sweep_file(sweep)
         state.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides))

@@ -82,6 +82,7 @@ class Objective:
         block: block size; None for the objective's own.
         plain: use the plain call only, one item at a time.
         surrogate: cheaper objective that a search screens with.
+        settings: globals and class attributes of the user's modules, packed, that workers set after importing them.
 
     Raises InputError if the object is not a loss, or its block or order is not valid.
     """
@@ -91,6 +92,7 @@ class Objective:
     block: int | None = None
     plain: bool = field(default=False, kw_only=True)
     surrogate: "Objective | None" = field(default=None, kw_only=True)
+    settings: bytes = field(default=b"", kw_only=True)
     capabilities: Capabilities = field(init=False)
 
     def __post_init__(self) -> None:

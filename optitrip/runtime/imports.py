@@ -1,12 +1,19 @@
-"""Import paths, and a check that a loaded module is the intended one."""
+"""Import paths, which modules are the user's own, and a check that a loaded module is the intended one."""
 
 import hashlib
 import importlib
+import os
+import site
 import sys
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from zipfile import ZipFile
 
+import optitrip
 from optitrip.errors import InputError
 
 
@@ -18,9 +25,46 @@ def import_paths(folder: Path) -> tuple[str, ...]:
 def python_paths() -> tuple[str, ...]:
     """Return the paths that this process searches, without installed packages, so that workers can search them too."""
     paths = [str(Path(entry or ".").resolve()) for entry in sys.path]
-    installed = (sys.prefix, sys.base_prefix, sys.exec_prefix)
-    own = [path for path in paths if not path.startswith(installed) and Path(path).is_dir()]
+    own = [path for path in paths if not in_folders(path, installed_folders()) and Path(path).exists()]
     return tuple(dict.fromkeys([*own, str(Path.cwd())]))
+
+
+@cache
+def installed_folders() -> tuple[str, ...]:
+    """Return the real paths of the folders for installed packages and the standard library.
+
+    All below `sys.prefix` would be too much: a project may lie there, e.g. after `python -m venv .` in its folder, or
+    in the folder of an image whose Python is its own.
+    """
+    base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    names = ("purelib", "platlib", "stdlib", "platstdlib")
+    found = [sysconfig.get_path(name, vars=variables) for variables in (None, base) for name in names]
+    found += [*site.getsitepackages(), site.getusersitepackages()]
+    return tuple(dict.fromkeys(os.path.realpath(folder) for folder in found))
+
+
+def in_folders(path: str, folders: Sequence[str]) -> bool:
+    """Return whether a path is one of the folders or lies in one; /env2 is not in /env."""
+    return any(path == folder or path.startswith(folder + os.sep) for folder in folders)
+
+
+@lru_cache(4_096)
+def is_installed(folder: str) -> bool:
+    """Return whether the modules in a folder are installed ones, or optitrip's. Links are followed: an editable install
+    may be a link among the installed packages. Another environment's packages are installed, too."""
+    real = os.path.realpath(folder)
+    own = os.path.dirname(os.path.realpath(optitrip.__file__))
+    packages = {"site-packages", "dist-packages"} & set(real.split(os.sep))
+    return bool(packages) or in_folders(real, (own, *installed_folders()))
+
+
+def own_modules() -> Iterator[tuple[str, ModuleType]]:
+    """Yield the imported modules, by name, that are neither installed nor built in, have a file, and are not the
+    script."""
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name != "__main__" and isinstance(file, str) and not is_installed(os.path.dirname(file)):
+            yield name, module
 
 
 def use_import_paths(paths: Sequence[str]) -> None:
@@ -47,7 +91,39 @@ def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
 
 def source_hash(module: Any) -> str | None:
     """Return a hash of a module's source, or None if the file has changed since the first call."""
-    now = hashlib.blake2b(Path(module.__file__).read_bytes(), digest_size=8).hexdigest()
-    # Stored on the module itself, so that reimporting the module discards it.
-    first = vars(module).setdefault("__optitrip_source__", now)
+    now = hashlib.blake2b(source_bytes(Path(module.__file__)), digest_size=8).hexdigest()
+    # Stored with the module's spec, which importlib.reload replaces; it leaves the module's other attributes.
+    spec = getattr(module, "__spec__", None)
+    known, first = vars(module).get("__optitrip_source__", (None, now))
+    if known is not spec:
+        first = now
+    vars(module)["__optitrip_source__"] = (spec, first)
     return now if first == now else None
+
+
+def check_sources(modules: Iterable[str]) -> None:
+    """Raise InputError if the file of one of these modules, the user's own, has changed since it was imported."""
+    for name, module in own_modules():
+        if name in modules and source_hash(module) is None:
+            raise InputError(
+                f"{module.__file__} has changed since it was imported; restart, or use importlib.reload on {name}"
+            )
+
+
+def loaded_sources() -> dict[str, tuple[int, str]]:
+    """Return the id of the spec, which a reload replaces, and the hash of the source of each own module by name."""
+    for _, module in own_modules():
+        source_hash(module)
+    found = {name: vars(module)["__optitrip_source__"] for name, module in own_modules()}
+    return {name: (id(spec), source) for name, (spec, source) in found.items()}
+
+
+def source_bytes(file: Path) -> bytes:
+    """Return the contents of a module's file, which may be in a zip archive; none if there is no such file."""
+    if file.is_file():
+        return file.read_bytes()
+    archive = next((folder for folder in file.parents if folder.is_file()), None)
+    if archive is None:
+        return b""
+    with ZipFile(archive) as zipped:
+        return zipped.read(file.relative_to(archive).as_posix())

@@ -1,24 +1,20 @@
 """Records the code, data, libraries and machine behind a sweep's parts, and compares them when it is resumed."""
 
 import hashlib
-import os
 import platform
-import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from threadpoolctl import threadpool_info
 
-import optitrip
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import differences
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Accepted, Provenance
 from optitrip.loss.objective import Objective
 from optitrip.runtime.fingerprint import library_versions
-from optitrip.runtime.imports import source_hash
+from optitrip.runtime.imports import check_sources, loaded_sources
 from optitrip.runtime.tracebacks import with_trace
 from optitrip.space.variables import Candidates
 from optitrip.store.state_dir import StateDir
@@ -27,13 +23,13 @@ HASHED_CANDIDATES = (0, 1, 999_983)
 """Indices of candidates that are hashed, for any N, to detect a changed sampler or distribution."""
 
 
-def provenance(sweep: Sweep, objective: Objective, paths: Sequence[str]) -> Provenance:
+def provenance(sweep: Sweep, objective: Objective) -> Provenance:
     """Collect the block, library versions, type of machine, and hashes of modules, data and a few candidates."""
     pools = threadpool_info()
     return Provenance(
         block=objective.capabilities.block,
         data=data_digest(objective.loss, f"objective {objective.name}"),
-        modules=module_hashes(paths),
+        modules=module_hashes(),
         versions=library_versions(),
         machine={
             "processor": platform.machine(),
@@ -53,24 +49,11 @@ def data_digest(loss: Any, name: str) -> str | None:
         raise InputError(with_trace(f"{name}: its digest raised", error)) from None
 
 
-def module_hashes(paths: Sequence[str]) -> dict[str, str]:
-    """Hash the sources of imported modules below the import paths, except installed packages and optitrip."""
-    roots = [Path(path).resolve() for path in paths]
-    excluded = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(optitrip.__file__).resolve().parent]
-    installed = tuple(f"{folder}{os.sep}" for folder in (sys.prefix, sys.base_prefix))
-    hashes: dict[str, str] = {}
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        # Names are tested first: calling is_file() on a thousand modules takes a tenth of a second.
-        if name == "__main__" or not file or file.startswith(installed) or not Path(file).is_file():
-            continue
-        source = Path(file).resolve()
-        below_paths = any(source.is_relative_to(root) for root in roots) and "site-packages" not in source.parts
-        if below_paths and not any(source.is_relative_to(other) for other in excluded):
-            if (module_hash := source_hash(module)) is None:
-                raise InputError(f"{source} has changed since it was imported; restart, or use importlib.reload")
-            hashes[name] = module_hash
-    return hashes
+def module_hashes() -> dict[str, str]:
+    """Hash the sources of the user's own imported modules; raise InputError if one has changed since."""
+    sources = loaded_sources()
+    check_sources(sources)
+    return {name: source for name, (_, source) in sources.items()}
 
 
 def hash_of_candidates(candidates: Candidates) -> str:
@@ -91,14 +74,15 @@ def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) 
                 f"{state.path}: the record of the code, data and libraries behind the stored parts is damaged, so "
                 "changes cannot be detected; --fresh starts over, --accept-changes resumes with the stored parts"
             )
-        # Modules that were not imported before do not count as changes.
-        known = {**now.to_json(), "modules": {name: now.modules.get(name) for name in before.modules}}
+        # Modules that only one of the two processes imported do not count as changes.
+        known = {**now.to_json(), "modules": {n: now.modules.get(n, was) for n, was in before.modules.items()}}
         if changed := differences(before.to_json(), known):
             listed = "\n".join(f"  {line}" for line in changed)
             raise StateError(
                 f"{state.path}: what the answer depends on has changed since the first part was evaluated:\n{listed}\n"
                 "--fresh, or another --state-dir, starts over; --accept-changes resumes with the stored parts"
             )
+        now = replace(now, modules={**before.modules, **now.modules})
     # Parts stored before the changes were accepted may not be reproducible now.
     accepted = [Accepted(time.time_ns() // 1_000_000)] if accept_changes else []
     state.journal.note(now, *accepted)

@@ -19,6 +19,7 @@ from optitrip.runtime.fingerprint import facts
 from optitrip.runtime.imports import use_import_paths
 from optitrip.runtime.process import lead_group, peak_bytes, time_limit
 from optitrip.runtime.streams import capture_output
+from optitrip.runtime.visible import apply_settings
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)
@@ -54,7 +55,10 @@ class Actor:
                 objective, method = self._references
                 if self._loaded != objective:
                     self._worker: Any = None  # free the old data set first: memory may not hold two
-                    self._worker = Worker(fetch(objective))
+                    fetched = fetch(objective)
+                    apply_settings(getattr(fetched, "settings", b""))
+                    self._worker = Worker(fetched)
+                    del fetched
                     self._loaded = objective
                 if self._prepared != method:
                     self._method = fetch(method)

@@ -13,7 +13,7 @@ from optitrip.core.arrays import Array
 from optitrip.core.observer import MetricPoint, Progress, Times
 from optitrip.core.part import Part
 from optitrip.methods.search.method import SearchResult, kept_indices
-from optitrip.methods.search.screening import Screening
+from optitrip.methods.search.screening import MOST_VERIFIED, Screening
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import images_png, new_figure, parquet_bytes, png, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
@@ -66,7 +66,7 @@ class SearchAnswer(Best, Answer):
     @property
     def losses(self) -> Array:
         """Stored losses, the surrogate's if the search screened, float64: all of the first million candidates, then of
-        fewer; NaN where one failed."""
+        fewer; not finite where one failed."""
         return self.result.loss
 
     @property
@@ -89,16 +89,15 @@ class SearchAnswer(Best, Answer):
         fields = super().fields(folder)
         if screening := self.screening:
             figures = finite({"largest_error": screening.largest_error, "margin": screening.margin})
-            verified = {"screen": screening.screen, "verified": len(screening.index)}
-            fields["screening"] = {**verified, **figures, "certain": screening.certain}
+            verified = {"screen": screening.screen, "verified": len(screening.index), "random": screening.random}
+            seen = {"sign_of_better": screening.sign_of_better, "unseen": screening.unseen}
+            fields["screening"] = {**verified, **figures, **seen}
         return fields
 
     def rows(self) -> Rows:
         rows = [*super().rows(), *figure_rows(self.report)]
         if screening := self.screening:
-            margin = f"margin {screening.margin:.3g}" if np.isfinite(screening.margin) else "none left out"
-            verified = f"{len(screening.index):,} verified, largest error {screening.largest_error:.3g}"
-            rows.append(("screened", f"{screening.screen}: {verified}, {margin}"))
+            rows.append(("screened", f"by {screening.screen}; {screening.summary}"))
         return rows
 
     @property
@@ -117,6 +116,8 @@ class SearchAnswer(Best, Answer):
                 "screening/largest_error": screening.largest_error,
                 "screening/margin": screening.margin,
                 "screening/verified": float(len(screening.index)),
+                "screening/random": float(screening.random),
+                "screening/unseen": float(screening.unseen),
             }
         return metrics
 
@@ -135,19 +136,26 @@ class SearchAnswer(Best, Answer):
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
 
     def message(self) -> str:
-        screening, doubt = self.screening, ""
-        if screening and not screening.certain:
-            doubt = (
+        screening, doubts = self.screening, list[str]()
+        if screening and screening.sign_of_better:
+            doubts.append(
                 f"the screen {screening.screen} was wrong by up to {screening.largest_error:.3g}, and the nearest "
                 f"unverified candidate seems only {screening.margin:.3g} worse than the best, so a better one may have "
-                "been missed. To be certain, use a more precise screen, or none."
+                "been missed. Use a more precise screen, or none."
             )
+        if screening and screening.unseen:
+            doubts.append(
+                f"the screen {screening.screen} failed for {self.result.failures.count:,} candidates. The loss itself "
+                f"evaluated the first {MOST_VERIFIED:,} of them and those of the random sample; nothing is known of "
+                f"the other {screening.unseen:,}. Correct the screen, or use none."
+            )
+        what = "screened loss" if screening else ""
         failed = (
-            first_failure(self.result.failures, self.candidates)
+            first_failure(self.result.failures, self.candidates, what=what)
             or first_failure(screening.failures if screening else None, self.candidates)
             or first_failure(self.report_result.failures, self.candidates, self.index, "its report")
         )
-        return "\n".join(filter(None, [self.ended, doubt, failed]))
+        return "\n".join(filter(None, [self.ended, *doubts, failed]))
 
     def picture(self) -> bytes:
         """Draw the losses and the best so far by candidate, as a PNG."""
@@ -161,6 +169,8 @@ class SearchAnswer(Best, Answer):
         figures = "".join(f", {name}={value:.6g}" for name, value in {**self.named, **self.report}.items())
         failed = sum(self.failures.values())
         tail = f", {failed:,} failed" if failed else ""
+        if (screening := self.screening) and (screening.sign_of_better or screening.unseen):
+            tail += ", a better one is possible"
         of_all = f"candidate {self.index:,} of {self.items:,}"
         return f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{figures}, {of_all}{tail})"
 

@@ -138,11 +138,7 @@ class Search(PointMethod[Candidates]):
         return digest_of(self.kind, {**fields, "maximize": self.maximize})
 
     def prepare(self, objective: Objective) -> Objective:
-        if not self.screen:
-            return objective
-        if objective.surrogate is None:
-            raise ValueError(f"{objective.name} has no surrogate, and this search screens with {self.screen}")
-        return objective.surrogate
+        return evaluator(objective, self.screen)
 
     @property
     def preparation(self) -> bytes:
@@ -243,6 +239,15 @@ class Search(PointMethod[Candidates]):
             rows = np.flatnonzero(key <= np.partition(key, self.best - 1)[self.best - 1])
         chosen = rows[np.argsort(key[rows], kind="stable")[: self.best]]
         return {OF_BEST + name: column[chosen] for name, column in columns.items()}
+
+
+def evaluator(objective: Objective, screen: str | None) -> Objective:
+    """Return the surrogate of an objective if there is a `screen`, else the objective itself."""
+    if not screen:
+        return objective
+    if objective.surrogate is None:
+        raise ValueError(f"{objective.name} has no surrogate, and this search screens with {screen}")
+    return objective.surrogate
 
 
 def improvements(losses: Array) -> Array:

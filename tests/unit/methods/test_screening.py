@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare, kstest
 
 import optitrip
 from optitrip.app.context import Options
@@ -21,11 +23,15 @@ from optitrip.core.arrays import Array
 from optitrip.core.observer import Observer
 from optitrip.errors import InputError, NoAnswer
 from optitrip.executors.serial import with_read_only_arrays
+from optitrip.loss.objective import Objective
 from optitrip.methods.search import screening
 from optitrip.methods.search.answer import SearchAnswer
+from optitrip.methods.search.method import Search
 from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.linear import surrogates as linear_screens
 from optitrip.objectives.linear.classifier import LinearClassifier
+from optitrip.samplers.random import stream_key, uniform_index
+from optitrip.space.variables import Candidates, Space
 from optitrip.store.inspect import description
 from optitrip.store.lookup import read
 
@@ -78,11 +84,11 @@ def search(loss: Any, candidates: int = 2_000, **options: Any) -> SearchAnswer:
     error=st.floats(0, 0.3), offset=st.floats(-100, 100), seed=st.integers(0, 2**32), maximize=st.booleans(),
 )  # fmt: skip
 def test_the_winner_is_that_of_the_whole_search(error: float, offset: float, seed: int, maximize: bool) -> None:
-    """However far the surrogate is off, in general or about a single candidate, if it says that it is certain."""
+    """However far the surrogate is off, in general or about a single candidate, if nothing speaks against it."""
     whole = search(Bowl(error), seed=seed, maximize=maximize)
     found = search(Bowl(error, offset), seed=seed, maximize=maximize, screen="wrong")
     assert found.screening is not None
-    assert found.screening.certain
+    assert not found.screening.sign_of_better
     assert (found.index, found.loss) == (whole.index, whole.loss)
     assert found.screening.largest_error <= 2 * error + 1e-9
     assert found.screening.offset == pytest.approx(offset, abs=error + 1e-9)
@@ -92,7 +98,7 @@ def test_a_worse_surrogate_has_more_verified() -> None:
     """With a good one the first few do; with a bad one as many as its errors demand."""
     screenings = [search(Bowl(error), screen="wrong").screening for error in (0, 0.5, 1)]
     none, some, many = (len(one.index) for one in screenings if one)
-    assert none <= screening.FIRST + screening.SAMPLED < some < many
+    assert none <= screening.FIRST + screening.SAMPLED + screening.RANDOM < some < many
 
 
 def test_the_losses_are_the_objectives_own() -> None:
@@ -114,17 +120,22 @@ def test_few_candidates_are_all_verified() -> None:
     """Then nothing is left out, and there is no margin."""
     found = search(Bowl(5.0), candidates=20, screen="wrong")
     assert found.screening is not None
-    assert (len(found.screening.index), found.screening.margin, found.screening.certain) == (20, np.inf, True)
+    seen = found.screening
+    assert (len(seen.index), seen.margin, seen.sign_of_better, seen.unseen) == (20, np.inf, False, 0)
+    assert seen.random < 20  # of 64 draws several hit the same
+    assert seen.summary.startswith("all 20 verified, largest error")
     assert found.index == search(Bowl(5.0), candidates=20).index
 
 
 def test_it_says_so_if_one_that_was_left_out_may_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where errors are as large as the losses differ and no more can be verified, the answer is not certain."""
+    """Where errors are as large as the losses differ and no more can be verified, a better one is possible."""
     monkeypatch.setattr(screening, "MOST_VERIFIED", 100)
     found = search(Bowl(5.0), screen="wrong")
     assert found.screening is not None
-    assert not found.screening.certain
+    assert found.screening.sign_of_better
     assert "a better one may have been missed" in found.message()
+    assert "a better one is possible" in repr(found)
+    assert found.screening.summary.startswith("a better one is possible: margin ")
     assert not search(Bowl(0.0), screen="wrong").message()
 
 
@@ -146,9 +157,212 @@ def test_failures_of_both_are_recorded() -> None:
 
 def test_the_objective_itself_is_called_for_few() -> None:
     """Screening calls the objective itself for few candidates."""
-    bowl = Bowl(0.0)
-    search(bowl, candidates=20_000, screen="wrong")
-    assert bowl.calls <= 64 * 8
+    found = search(Bowl(0.0), candidates=20_000, screen="wrong")
+    assert found.screening is not None
+    assert len(found.screening.index) <= screening.FIRST + screening.SAMPLED + screening.RANDOM
+
+
+# Surrogates that fail or mislead
+
+
+class Bowl2(Bowl):
+    """The sum of squares; its surrogate applies `distort` to the losses and the points."""
+
+    def __init__(self, distort: Callable[[Array, Array], Array], poison: float = -1.0) -> None:
+        super().__init__(0.0, poison=poison)
+        self.distort = distort
+
+    def screen(self, how: str) -> Any:
+        return Distorted(self.distort)
+
+
+class Distorted:
+    def __init__(self, distort: Callable[[Array, Array], Array]) -> None:
+        self.distort = distort
+
+    def losses(self, x: Array) -> Array:
+        return self.distort(np.square(x).sum(axis=1), x)
+
+
+def fails_with(value: float, below: float) -> Callable[[Array, Array], Array]:
+    return lambda losses, x: np.where(losses < below, value, losses)
+
+
+def raises_below(losses: Array, x: Array) -> Array:
+    if (losses < 0.1).any():
+        raise ArithmeticError("does not converge")
+    return losses
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_candidates_that_the_surrogate_fails_for_are_verified(value: float, maximize: bool) -> None:
+    """It gives no number, or wins with an infinite one, just where the best candidates are."""
+    distort = fails_with(value, 0.3)
+    sign = -1 if maximize else 1
+    loss = Bowl2(distort)
+    space = {"x": {"shape": [4], "uniform": [-1, 1]}}
+    options: Any = {"candidates": 3_000, "executor": "serial", "maximize": maximize}
+    if maximize:
+        loss.losses = Negative()
+        loss.screen = NegativeScreen(distort)
+    whole = optitrip.search(loss, space, **options)
+    found = optitrip.search(loss, space, screen="wrong", **options)
+    assert found.screening is not None
+    failed = np.flatnonzero(sign * whole.losses < 0.3)
+    assert len(failed) > 5
+    assert set(failed.tolist()) <= set(found.screening.index.tolist())
+    assert (found.index, found.loss) == (whole.index, whole.loss)
+    assert found.index in failed
+    assert (found.screening.sign_of_better, found.screening.unseen) == (False, 0)
+    assert not np.isfinite(found.losses[failed]).any()
+    assert sum(found.failures.values()) == len(failed)
+    assert "screened loss" in found.message()
+
+
+class Negative:
+    def __call__(self, x: Array) -> Array:
+        return -np.square(x).sum(axis=1)
+
+
+class NegativeScreen:
+    def __init__(self, distort: Callable[[Array, Array], Array]) -> None:
+        self.distort = distort
+
+    def __call__(self, how: str) -> Any:
+        surrogate = Distorted(self.distort)
+        surrogate.distort = lambda losses, x, inner=self.distort: -inner(losses, x)
+        return surrogate
+
+
+def test_candidates_for_which_the_surrogate_raises_are_verified() -> None:
+    """An exception is a failure like any other; the objective's own loss decides."""
+    whole = search(Bowl(0.0))
+    found = search(Bowl2(raises_below), screen="wrong")
+    assert found.screening is not None
+    assert found.index == whole.index
+    assert found.failures == {"raised": int((whole.losses < 0.1).sum())}
+    assert "does not converge" in found.message()
+
+
+def test_failures_of_the_surrogate_beyond_the_bound_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first ones are verified, and the random sample's; of the others nothing can be said."""
+    monkeypatch.setattr(screening, "MOST_VERIFIED", 100)
+    whole = search(Bowl(0.0))
+    loss = Bowl2(fails_with(np.nan, 1.0))
+    found = search(loss, screen="wrong")
+    failed = np.flatnonzero(whole.losses < 1.0)
+    seen = found.screening
+    assert seen is not None
+    assert set(failed[:100].tolist()) <= set(seen.index.tolist())
+    assert seen.unseen == len(failed) - np.isin(seen.index, failed).sum() > 0
+    assert found.loss == whole.losses[seen.index].min()
+    assert f"nothing is known of the other {seen.unseen:,}" in found.message()
+    assert f"nothing is known of {seen.unseen:,}" in seen.summary
+    assert "a better one is possible" in repr(found)
+    assert found.fields(None)["screening"]["unseen"] == seen.unseen
+    assert found.metrics()["screening/unseen"] == seen.unseen
+
+
+@pytest.mark.parametrize(
+    "distort",
+    [lambda losses, x: 0 * losses + 7, lambda losses, x: -losses, lambda losses, x: np.sign(x[:, 0])],
+    ids=["constant", "wrong sign", "two values"],
+)
+@pytest.mark.parametrize("maximize", [False, True])
+def test_a_surrogate_that_misleads_is_noticed(
+    distort: Callable[[Array, Array], Array], maximize: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ties everywhere, or ranks the worst first: all are verified if they are few, else a better one may exist."""
+    loss = Bowl2(distort)
+    few = search(loss, maximize=maximize, screen="wrong")
+    assert few.index == search(loss, maximize=maximize).index
+    assert few.screening is not None
+    assert (len(few.screening.index), few.screening.margin) == (2_000, np.inf)
+    monkeypatch.setattr(screening, "MOST_VERIFIED", 300)
+    many = search(loss, maximize=maximize, screen="wrong")
+    assert many.screening is not None
+    assert many.screening.sign_of_better
+    assert "may have been missed" in many.message()
+
+
+def test_errors_that_overflow_are_a_sign_of_a_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether NumPy warns, is silent or raises."""
+    monkeypatch.setattr(screening, "MOST_VERIFIED", 300)
+    loss = Bowl2(lambda losses, x: np.where(x[:, 0] < 0, -1.7e308, 1.7e308))
+    with np.errstate(all="raise"):
+        found = search(loss, screen="wrong")
+    assert found.screening is not None
+    assert found.screening.sign_of_better
+
+
+def test_a_rare_regime_is_reported_as_what_was_seen() -> None:
+    """The random sample holds a candidate of it or it does not; the word certain is nowhere."""
+    rare = Bowl2(lambda losses, x: losses + np.where(x[:, 0] < -0.9, 3.0, 0.0))  # 5 % of all
+    found = search(rare, screen="wrong")
+    assert found.screening is not None
+    assert found.screening.largest_error == pytest.approx(3)
+    assert found.index == search(rare).index
+    said = json.dumps([found.fields(None), found.rows(), found.message(), repr(found)])
+    assert "certain" not in said
+
+
+def test_one_candidate_can_be_screened() -> None:
+    """Fewer candidates than any sample."""
+    found = search(Bowl(5.0), candidates=1, screen="wrong")
+    assert found.screening is not None
+    assert (found.index, found.screening.random, found.screening.margin) == (0, 1, np.inf)
+
+
+def test_an_objective_that_fails_for_all_verified_has_no_answer() -> None:
+    """Though the surrogate has a loss for each."""
+    with pytest.raises(NoAnswer, match="verified candidates has a finite loss"):
+        search(Bowl2(lambda losses, x: losses, poison=2), screen="wrong")
+
+
+def test_the_random_sample_is_uniform_and_keeps_its_prefix() -> None:
+    """Against the binomial distribution; with one candidate more, a draw stays or is the new one."""
+    keys = [stream_key(seed, "sample", "0") for seed in range(2_000)]
+    draws = np.array([[uniform_index(key, n) for n in range(1, 41)] for key in keys])
+    counts = np.bincount(draws[:, -1], minlength=40)
+    assert chisquare(counts).pvalue > 1e-3
+    before, after = draws[:, :-1], draws[:, 1:]
+    assert ((before == after) | (after == np.arange(1, 40))).all()
+    large = [uniform_index(key, 2**53) / 2**53 for key in keys]
+    assert kstest(large, "uniform").pvalue > 1e-3
+    samples = [set(screening.random_sample(Search(draws_of(4), n))) for n in (10_000, 20_000)]
+    assert all(len(sample) > 55 for sample in samples)
+    assert 20 < len(samples[0] & samples[1]) < 45  # half of them
+
+
+def draws_of(seed: int) -> Candidates:
+    return Candidates(Space.parse({"x": {"uniform": [-1, 1]}}), seed)
+
+
+def test_random_candidates_without_a_stored_loss_are_screened_again() -> None:
+    """Beyond a million candidates not all losses are stored; here, beyond fifty."""
+    objective = Objective(Bowl2(lambda losses, x: losses + 3))
+    objective = replace(objective, surrogate=Objective(objective.loss.screen("wrong"), block=64))
+    points = Candidates(Space.parse({"x": {"shape": [4], "uniform": [-1, 1]}}), 3)
+    method = Search(points, 9_000, keep_all=50, screen="wrong")
+    route: Any = screening.screened(method)
+    stages, seen, result = list[Any](), None, None
+    while seen is None:
+        try:
+            stages.append(route.send(result))
+        except StopIteration as end:
+            _, seen = end.value
+        else:
+            stage = stages[-1]
+            result = stage.result(stage.evaluate(stage.prepare(objective), range(stage.items)))
+    again = stages[1]
+    assert isinstance(again, screening.Verification)
+    assert again.screen == "wrong"
+    assert again.digest() != replace(again, screen=None).digest()
+    random = screening.random_sample(method)
+    assert set(again.indices) < set(random) <= set(seen.index.tolist())
+    assert np.isfinite(seen.screened).all()
+    assert seen.largest_error == pytest.approx(0, abs=1e-12)
 
 
 # The screens of linear classifiers
@@ -166,7 +380,7 @@ def test_screening_finds_the_winner_of_digits(classifier: LinearClassifier, how:
     whole = optitrip.search(classifier, SPACE, **options)
     found = optitrip.search(classifier, SPACE, screen=how, **options)
     assert found.screening is not None
-    assert found.screening.certain
+    assert not found.screening.sign_of_better
     assert found.index == whole.index
     assert found.loss == pytest.approx(whole.loss, rel=1e-13)
     assert len(found.screening.index) < 3_000 / 2
@@ -279,8 +493,11 @@ def test_files_and_figures_describe_the_screening(tmp_path: Path) -> None:
     assert isinstance(answer, SearchAnswer)
     assert answer.screening is not None
     said: Mapping[str, Any] = json.loads(json.dumps(outcome.to_json()))["screening"]
-    assert (said["screen"], said["verified"], said["certain"]) == ("low_rank", len(answer.screening.index), True)
-    assert any(name == "screened" and "low_rank" in words for name, words in answer.rows())
+    assert (said["screen"], said["verified"], said["random"]) == ("low_rank", len(answer.screening.index), 62)
+    assert (said["sign_of_better"], said["unseen"]) == (False, 0)
+    words = dict(answer.rows())["screened"]
+    assert words.startswith("by low_rank; no sign of a better one: margin ")
+    assert words.endswith(f"on {said['verified'] - 62} + a random sample of 62")
     folder = Path(str(outcome.state_dir))
     verified = pq.read_table(folder / "verified.parquet").to_pydict()
     assert verified["loss"] == answer.screening.loss.tolist()
