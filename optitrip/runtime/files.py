@@ -1,11 +1,14 @@
-"""Files and folders of a sweep: atomic writes, locks, and moving aside."""
+"""Files and folders of a sweep: atomic writes, digests, locks, and moving aside."""
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Mapping
+from io import BufferedReader
 from itertools import count
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -27,6 +30,32 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read; raise OSError for anything else: opening a pipe, or reading a device, may never end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def digest(data: bytes) -> str:
+    """Return the length of some bytes and their BLAKE2b hash."""
+    return f"{len(data)} {hashlib.blake2b(data, digest_size=16).hexdigest()}"
+
+
+def has_digest(path: Path, wanted: str) -> bool:
+    """Return whether a file can be read and has this digest; a file of another length is not read."""
+    length, _, hash_wanted = wanted.partition(" ")
+    try:
+        with open_regular(path) as file:
+            if str(os.fstat(file.fileno()).st_size) != length:
+                return False
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() == hash_wanted
+    except OSError:
+        return False
 
 
 def json_bytes(table: Mapping[str, Any]) -> bytes:
@@ -53,8 +82,9 @@ def lock_folder(path: Path) -> BaseFileLock:
 def unused_path(path: Path, ending: str) -> Path:
     """Return the first unused path of `<path>.<ending>-1`, `<path>.<ending>-2` and so on."""
     paths = (path.with_name(f"{path.name}.{ending}-{number}") for number in count(1))
-    return next(free for free in paths if not free.exists())
+    return next(free for free in paths if not os.path.lexists(free))
 
 
-def move_aside(path: Path) -> None:
-    path.rename(unused_path(path, "old"))
+def move_aside(path: Path) -> Path:
+    """Rename a file or folder to `<path>.old-1` or the next unused number; return the new path."""
+    return path.rename(unused_path(path, "old"))

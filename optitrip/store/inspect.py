@@ -10,10 +10,10 @@ from typing import Any
 from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method
-from optitrip.journal.facts import StoredStory
+from optitrip.journal.facts import StoredResult, StoredStory
 from optitrip.runtime.imports import import_paths
 from optitrip.scheduler.story import lines
-from optitrip.store.state_dir import open_journal, read_result
+from optitrip.store.state_dir import changed_files, open_journal
 
 RUNS_SHOWN = 20
 
@@ -60,12 +60,15 @@ def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
     for kind, items, done, failures in stages(folder):
         failed = ", ".join(f"{count:,} {failure}" for failure, count in failures.counts().items())
         yield f"  {kind}: {done:,} of {items:,} items are stored" + (f"; failed: {failed}" if failed else "")
-    result = read_result(folder)
-    if not result:
+    with open_journal(folder) as journal:
+        stored = journal.fact(StoredResult)
+    if stored is None:
         yield "  not finished; `optitrip sweep` resumes it"
         return
-    summary = sweep.spec.summary(result)
-    yield f"  finished with {result['items']:,} {sweep.unit}" + (f": {summary}" if summary else "")
+    summary = sweep.spec.summary(stored.outcome)
+    yield f"  finished with {stored.outcome['items']:,} {sweep.unit}" + (f": {summary}" if summary else "")
+    if changed := changed_files(folder, stored):
+        yield f"  missing, or not as the journal says: {', '.join(changed)}; `optitrip sweep` makes them again"
 
 
 def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:

@@ -101,4 +101,5 @@ def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) 
             )
     # Parts stored before the changes were accepted may not be reproducible now.
     accepted = [Accepted(time.time_ns() // 1_000_000)] if accept_changes else []
-    state.journal.note(now, *accepted)
+    if state.writable:
+        state.journal.note(now, *accepted)

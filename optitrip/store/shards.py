@@ -75,7 +75,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
         state = stack.enter_context(closing(StateDir(root, sweep)))
         if state.journal.fact(Provenance) is None and provenances[0]:
             state.journal.note(provenances[0])
-        state.store_sweep_file(sweep)
+        state.store_sweep(sweep)
         joined = 0
         for source, journal in zip(sources, journals, strict=True):
             for stage, digest, attempt, parts in batches(journal):
