@@ -64,6 +64,8 @@ class Options:
     """True to retry failed items once."""
     shard: Shard | None = None
     """Share of the items to evaluate, merged with the others later; only the merged sweep is tracked in MLflow."""
+    trust: bool = False
+    """True to use a state directory that others could have planted or changed."""
     mlflow_process: bool = False
     """True to write to MLflow from a subprocess, so that a command does not wait for MLflow's import."""
     settings: Settings = DEFAULT

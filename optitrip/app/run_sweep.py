@@ -58,7 +58,9 @@ def run_loaded(context: Context) -> Outcome:
     sweep, options, phases = context.sweep, context.options, context.phases
     with ExitStack() as stack:
         with phases.time("load"):
-            state = stack.enter_context(closing(StateDir(options.state_dir, sweep, fresh=options.fresh)))
+            state = stack.enter_context(
+                closing(StateDir(options.state_dir, sweep, fresh=options.fresh, trust=options.trust))
+            )
             check_state(context, state)
         tracker = None if options.shard else track(sweep, state, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))

@@ -1,6 +1,7 @@
 """The database of a journal: tables and checksums; opening, checking, and rebuilding from intact rows."""
 
 import json
+import os
 import shutil
 import sqlite3
 import struct
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 from optitrip.errors import StateError
 from optitrip.journal.facts import Owner
 from optitrip.runtime.background import BackgroundCall
-from optitrip.runtime.files import unused_path
+from optitrip.runtime.files import is_regular, remove_or_move_aside, unused_path
 
 T = TypeVar("T")
 Checksum = Callable[..., int]
@@ -44,6 +45,8 @@ LARGE = 2**24
 def open_database(path: Path, sweep: str, *, reading: bool) -> tuple[sqlite3.Connection, tuple[str, ...]]:
     """Open or create the database, as `Journal` describes; return it with descriptions of the damage left out."""
     damage: tuple[str, ...] = ()
+    if os.path.lexists(path) and not is_regular(path):
+        raise StateError(f"{path}: not a regular file, so it is no journal; --fresh sets it aside")
     try:
         database = connect(path, sweep, reading=reading)
         if not undamaged(database, path, sweep):
@@ -146,14 +149,17 @@ def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
     if not parts and not facts:
         raise StateError(f"{path}: the journal is damaged and nothing in it can be read; --fresh sets it aside")
     new = path.with_name(path.name + ".mended")
-    new.unlink(missing_ok=True)
+    for left in (new, new.with_name(new.name + "-journal")):
+        remove_or_move_aside(left)
+    new.touch(exist_ok=False)  # SQLite would follow a link
     with closing(sqlite3.connect(new, isolation_level=None)) as database:
         database.executescript(f"BEGIN; {SCHEMA} COMMIT; PRAGMA synchronous=EXTRA; BEGIN;")
         database.executemany(INSERT, parts)
         database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?, ?)", facts)
         database.execute("COMMIT")
     copy = unused_path(path, "damaged")
-    shutil.copyfile(path, copy)  # a copy, so that the journal exists at every moment
+    with path.open("rb") as damaged, copy.open("xb") as file:
+        shutil.copyfileobj(damaged, file)  # a copy, so that the journal exists at every moment
     new.replace(path)
     left_out = [
         f"the row of stage {stage}, items {lo} to {hi - 1}, is left out and evaluated again"

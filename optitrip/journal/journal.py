@@ -30,6 +30,7 @@ from optitrip.journal.database import (
 )
 from optitrip.journal.facts import Created, Epoch, Fact, JournalName, Owner, StageStarted, SweepFact
 from optitrip.journal.rows import Row, RowBatch, chain, decode
+from optitrip.runtime.files import is_regular
 
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
@@ -45,7 +46,7 @@ BATCH_ROWS, BATCH_BYTES = 4_096, 2**24
 
 def peek(path: Path, sweep: str, kind: type[F]) -> F | None:
     """Read one fact of a sweep's journal, and nothing else; return None if it is not there or cannot be read."""
-    if not path.is_file():
+    if not is_regular(path):
         return None
     try:
         with closing(connect(path, sweep, reading=True)) as database:

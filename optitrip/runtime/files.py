@@ -19,10 +19,13 @@ from optitrip.errors import StateError
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file durably and then rename it into place: no reader sees half of it, an OSError keeps the old file."""
     unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("wb") as file:
+    remove_or_move_aside(unfinished)
+    with unfinished.open("xb") as file:  # O_EXCL: a link that someone puts there is not followed
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    if os.path.lexists(path) and not is_regular(path):
+        move_aside(path)
     unfinished.replace(path)
     if hasattr(os, "O_DIRECTORY"):  # the rename must survive a power cut too; Windows has no such call
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -30,6 +33,22 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def is_regular(path: Path) -> bool:
+    """Return whether a path is a file, and no link, folder, pipe or device."""
+    try:
+        return S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def remove_or_move_aside(path: Path) -> None:
+    """Make room for a temporary file: remove one that a killed command left, move anything else aside."""
+    if is_regular(path):
+        path.unlink()
+    elif os.path.lexists(path):
+        move_aside(path)
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -65,6 +84,8 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
 def lock_folder(path: Path) -> BaseFileLock:
     """Create a folder if needed and lock it until this process dies; raise StateError if another command holds it."""
     path.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(path / "lock") and not is_regular(path / "lock"):
+        move_aside(path / "lock")
     # Without flock the library would leave a lock file after a crash; then only the journal's epoch protects the sweep.
     lock = FileLock(path / "lock", timeout=0, fallback_to_soft=False, thread_local=False)
     try:

@@ -16,7 +16,7 @@ from optitrip.journal.facts import Provenance
 from optitrip.journal.journal import Journal
 from optitrip.journal.rows import missing
 from optitrip.store.lookup import restore_sweep
-from optitrip.store.state_dir import JOURNAL, StateDir, open_journal
+from optitrip.store.state_dir import JOURNAL, StateDir, check_trusted, open_journal
 
 ROWS_AT_ONCE = 1_000
 
@@ -47,13 +47,23 @@ class Shard:
         return root / f"shard-{self.number}-of-{self.count}"
 
 
-def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, accept_changes: bool = False) -> Sweep:
+def merge(
+    folders: Sequence[Path],
+    root: Path,
+    say: Callable[[str], None],
+    *,
+    accept_changes: bool = False,
+    trust: bool = False,
+) -> Sweep:
     """Join the journals of shards into the journal of their sweep, below `root`, and return the sweep.
 
     Each folder is or contains a shard's state directory; `say` receives lines for the user. With `accept_changes`,
-    shards are joined even if they were evaluated with different code, data or libraries.
+    shards are joined even if they were evaluated with different code, data or libraries; with `trust`, even if others
+    could have planted them.
     """
     sources = [find_state_directory(folder) for folder in folders]
+    for source in sources if not trust else ():
+        check_trusted(source)
     sweeps = [restore_sweep(source, root) for source in sources]
     sweep = sweeps[0]
     tables = [{**other.identity_fields, "items": other.items} for other in sweeps]
@@ -72,7 +82,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
                     f"{source} and {sources[0]} were evaluated with different code, data or libraries:\n{listed}\n"
                     "nothing was joined; --accept-changes joins these shards regardless"
                 )
-        state = stack.enter_context(closing(StateDir(root, sweep)))
+        state = stack.enter_context(closing(StateDir(root, sweep, trust=trust)))
         if state.journal.fact(Provenance) is None and provenances[0]:
             state.journal.note(provenances[0])
         state.store_sweep(sweep)

@@ -14,6 +14,7 @@ from optitrip.journal.facts import Origin, StoredResult, SweepFact, SweepText
 from optitrip.journal.journal import Journal, Unwritable, peek
 from optitrip.runtime import files
 from optitrip.runtime.files import lock_folder, move_aside
+from optitrip.runtime.ownership import distrust
 
 F = TypeVar("F", bound=SweepFact)
 JOURNAL, IDENTITY_FILE, RESULT, SWEEP_FILE = "journal.sqlite", "identity.json", "result.json", "sweep.toml"
@@ -24,8 +25,10 @@ LARGEST_TABLE = 2**26
 class StateDir:
     """The locked directory `<root>/<name>-<identity>/` of a sweep; without a root, a journal in memory."""
 
-    def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False) -> None:
+    def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False, trust: bool = False) -> None:
         """Open or create the directory; with `fresh`, an existing one is set aside.
+
+        Raise StateError if others could have planted what is in it, unless it is to be trusted (`trust`).
 
         The directory of a finished sweep may be read-only: its result can be shown, and nothing is written.
         """
@@ -38,6 +41,8 @@ class StateDir:
         if self.path is None or root is None:
             self.journal = Journal(Path(":memory:"))
             return
+        if not trust:
+            check_trusted(self.path)
         try:
             with ExitStack() as lock:
                 self.journal = self._open(root, self.path, sweep, lock, fresh=fresh)
@@ -102,6 +107,15 @@ class StateDir:
     def close(self) -> None:
         self.journal.close()
         self._lock.close()
+
+
+def check_trusted(folder: Path) -> None:
+    """Raise StateError if others could have planted what is in a state directory, or could change it."""
+    if reason := distrust(folder):
+        raise StateError(
+            f"{folder}: {reason}, so it is not used: what is stored there names code to import, and could have been "
+            "planted. Make it yours alone, choose another --state-dir, or use it all the same with --trust"
+        )
 
 
 def difference_from_latest(root: Path, name: str, fields: dict[str, Any]) -> list[Notice]:
