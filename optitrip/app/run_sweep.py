@@ -93,12 +93,12 @@ def check_state(context: Context, state: StateDir) -> None:
     sweep = context.sweep
     for damage in state.journal.damage:
         context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
-    for notice in state.notices:
-        context.observers.notice(notice)
+    state.report(context.observers)
     if state.path is not None:
         now = provenance(sweep, context.objective, context.paths)
         check_provenance(state, now, accept_changes=context.options.accept_changes)
         state.store_sweep(sweep)
+        state.report(context.observers)
 
 
 @contextmanager

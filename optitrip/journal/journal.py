@@ -24,6 +24,8 @@ from optitrip.journal.database import (
     all_intact,
     connect,
     decode_fact,
+    definitions,
+    expected_definitions,
     fact_checksum,
     open_database,
     part_checksum,
@@ -50,8 +52,13 @@ def peek(path: Path, sweep: str, kind: type[F]) -> F | None:
         return None
     try:
         with closing(connect(path, sweep, reading=True)) as database:
-            row = database.execute("SELECT * FROM meta WHERE key = ?", (kind.key,)).fetchone()
-        return decode_fact(path, kind.key, row[1], kind.from_json) if row and all_intact([row], fact_checksum) else None
+            intact = definitions(database) == expected_definitions()
+            rows = database.execute("SELECT * FROM meta WHERE key = ?", (kind.key,)).fetchall() if intact else []
+        return (
+            decode_fact(path, kind.key, rows[0][1], kind.from_json)
+            if rows and all_intact(rows, fact_checksum)
+            else None
+        )
     except (StateError, *ERRORS):
         return None
 

@@ -39,7 +39,7 @@ def is_regular(path: Path) -> bool:
     """Return whether a path is a file, and no link, folder, pipe or device."""
     try:
         return S_ISREG(path.lstat().st_mode)
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

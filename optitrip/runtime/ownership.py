@@ -30,10 +30,12 @@ def distrust(folder: Path) -> str | None:
     if os.name != "posix":
         return None
     folder = folder.absolute()
-    with suppress(FileNotFoundError):
-        for path in [folder, *(folder / name for name in os.listdir(folder))]:
-            if reason := fault(path, sticky=False):
-                return reason
+    entries = [folder] if os.path.lexists(folder) else []
+    with suppress(OSError):  # it is no folder, or may not be read
+        entries += [folder / name for name in os.listdir(folder)]
+    for path in entries:
+        if reason := fault(path, sticky=False):
+            return reason
     above = next(path for path in folder.parents if path.exists())
     if above == folder.parent and (reason := fault(above, sticky=True)):
         return reason
@@ -45,7 +47,7 @@ def distrust(folder: Path) -> str | None:
 
 def fault(path: Path, *, sticky: bool) -> str | None:
     """Say what is wrong with the owner or the mode of a path; in a `sticky` folder others' files cannot be replaced."""
-    for info in both(path):
+    for info in both(path) if path.is_dir() else [path.lstat()]:  # links to files are not followed
         if info.st_uid not in owners(path) and info.st_uid != new_file(path).st_uid:
             return f"{path} belongs to {name_of(info.st_uid)}"
         if stat.S_ISLNK(info.st_mode) or (sticky and info.st_mode & stat.S_ISVTX):

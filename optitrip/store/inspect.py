@@ -10,6 +10,7 @@ from typing import Any
 from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method
+from optitrip.errors import StateError
 from optitrip.journal.facts import StoredResult, StoredStory
 from optitrip.runtime.imports import import_paths
 from optitrip.scheduler.story import lines
@@ -65,8 +66,11 @@ def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
     if stored is None:
         yield "  not finished; `optitrip sweep` resumes it"
         return
-    summary = sweep.spec.summary(stored.outcome)
-    yield f"  finished with {stored.outcome['items']:,} {sweep.unit}" + (f": {summary}" if summary else "")
+    try:
+        items, summary = f"{stored.outcome['items']:,}", sweep.spec.summary(stored.outcome)
+    except (LookupError, TypeError, ValueError):
+        raise StateError(f"{folder}: the record of the result is damaged; `optitrip sweep` makes it again") from None
+    yield f"  finished with {items} {sweep.unit}" + (f": {summary}" if summary else "")
     if changed := changed_files(folder, stored):
         yield f"  missing, or not as the journal says: {', '.join(changed)}; `optitrip sweep` makes them again"
 

@@ -19,7 +19,16 @@ from optitrip.methods.registry import METHODS, find
 from optitrip.runtime.files import has_digest
 from optitrip.space.variables import Space
 from optitrip.store import STATE_ROOT
-from optitrip.store.state_dir import JOURNAL, SWEEP_FILE, finished_items, open_journal, peek_fact, time_of
+from optitrip.store.state_dir import (
+    JOURNAL,
+    RESULT,
+    SWEEP_FILE,
+    exists,
+    finished_items,
+    open_journal,
+    peek_fact,
+    time_of,
+)
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
@@ -31,19 +40,21 @@ def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> t
     """Return a sweep and its state directory, as `find_sweep` does; raise InputError if nothing is stored for it."""
     sweep, folder = find_sweep(name, root, overrides)
     if folder is None:
+        if exists(result := root / sweep.label / RESULT):
+            raise StateError(f"{result}: its journal is missing; `optitrip sweep {name}` evaluates all items again")
         raise InputError(f"nothing is stored for {sweep.label} in {root}; run `optitrip sweep {name}` first")
     return sweep, folder
 
 
 def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
     """Return the sweep with this file, name, identity or MLflow run, and its state directory, if it has been run."""
-    if Path(name).suffix == ".toml" and Path(name).exists():
+    if Path(name).suffix == ".toml" and exists(Path(name)):
         sweep = read(Path(name), overrides, root)
         folder = root / sweep.label
-        return sweep, folder if (folder / JOURNAL).exists() else None
+        return sweep, folder if exists(folder / JOURNAL) else None
     for folder in find_state_directories(name, root):
         return restore_sweep(folder, root, overrides), folder
-    raise InputError(f"there is no sweep {name!r} in {root} (wanted its file, name, identity or MLflow run)")
+    raise InputError(f"there is no sweep {name!r:.80} in {root!s:.200} (wanted its file, name, identity or MLflow run)")
 
 
 def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -68,7 +79,7 @@ def find_state_directories(name: str, root: Path) -> list[Path]:
     found: list[Path] = []
     if re.fullmatch(r"[\w.-]+", name):  # anything else could change the meaning of the glob patterns
         folders = [root / name, *root.glob(f"*-{name}"), *root.glob(f"{name}-{'[0-9a-f]' * 8}")]
-        found = [folder for folder in dict.fromkeys(folders) if (folder / JOURNAL).exists()]
+        found = [folder for folder in dict.fromkeys(folders) if exists(folder / JOURNAL)]
     if not found:
         runs = {path.parent: peek_fact(path.parent, RecordedRun) for path in root.glob(f"*/{JOURNAL}")}
         found = [folder for folder, run in runs.items() if run is not None and run.run_id == name]

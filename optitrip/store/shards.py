@@ -16,7 +16,7 @@ from optitrip.journal.facts import Provenance
 from optitrip.journal.journal import Journal
 from optitrip.journal.rows import missing
 from optitrip.store.lookup import restore_sweep
-from optitrip.store.state_dir import JOURNAL, StateDir, check_trusted, open_journal
+from optitrip.store.state_dir import JOURNAL, StateDir, check_trusted, exists, open_journal
 
 ROWS_AT_ONCE = 1_000
 
@@ -31,10 +31,10 @@ class Shard:
     @classmethod
     def parse(cls, given: str) -> "Shard":
         """Parse a shard of the form 3/16; raise InputError for anything else."""
-        match = re.fullmatch(r"(\d+)/(\d+)", given)
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", given)
         number, count = (int(match[1]), int(match[2])) if match else (0, 0)
         if not 1 <= number <= count:
-            raise InputError(f"--shard was {given!r}; wanted i/n with i from 1 to n, e.g. 1/16, 2/16 … 16/16")
+            raise InputError(f"--shard was {given!r:.60}; wanted i/n with i from 1 to n, e.g. 1/16, 2/16 … 16/16")
         return cls(number, count)
 
     def of(self, items: int, block: int) -> range:
@@ -100,7 +100,7 @@ def merge(
 
 def find_state_directory(folder: Path) -> Path:
     """Return the folder itself if it is a state directory, else the only state directory in it."""
-    if (folder / JOURNAL).exists():
+    if exists(folder / JOURNAL):
         return folder
     found = [path.parent for path in folder.glob(f"*/{JOURNAL}")]
     if len(found) != 1:

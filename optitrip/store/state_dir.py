@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from optitrip.config.sweep import Sweep, identity_of
 from optitrip.core.differences import differences
 from optitrip.core.notice import Notice, info, warning
+from optitrip.core.observer import Observer
 from optitrip.errors import StateError
 from optitrip.journal.facts import Origin, StoredResult, SweepFact, SweepText
 from optitrip.journal.journal import Journal, Unwritable, peek
@@ -59,7 +60,8 @@ class StateDir:
 
     def _open(self, root: Path, path: Path, sweep: Sweep, lock: ExitStack, *, fresh: bool) -> Journal:
         fields = json.loads(json.dumps(sweep.identity_fields, default=repr))  # as read back from a file
-        if not path.exists():
+        if not path.is_dir():
+            self._set_aside(path)
             self.notices += difference_from_latest(root, sweep.name, fields)
         elif fresh:
             lock.callback(lock_folder(path).release)
@@ -90,18 +92,28 @@ class StateDir:
                 f"{file.parent} belongs to a different sweep, which differs in {'; '.join(differences(found, fields))};"
                 " choose another place with --state-dir"
             )
+        self._set_aside(file)
+        files.write_atomically(file, files.json_bytes(fields))
+
+    def _set_aside(self, file: Path) -> None:
         if os.path.lexists(file):
             text = f"{file} was not as written; it is set aside as {move_aside(file).name} and written again"
             self.notices.append(warning("state-changed", text))
-        files.write_atomically(file, files.json_bytes(fields))
+
+    def report(self, observer: Observer) -> None:
+        """Pass on the notices that were not yet."""
+        while self.notices:
+            observer.notice(self.notices.pop(0))
 
     def store_sweep(self, sweep: Sweep) -> None:
         """Store the text and the origin of the sweep file, by which later commands find the sweep again."""
         if self.path is None or not self.writable:
             return
-        data = sweep.text.encode()
-        if not files.has_digest(self.path / SWEEP_FILE, files.digest(data)):
-            files.write_atomically(self.path / SWEEP_FILE, data)
+        data, file, before = sweep.text.encode(), self.path / SWEEP_FILE, self.journal.fact(SweepText)
+        if not files.has_digest(file, files.digest(data)):
+            if before is not None and not files.has_digest(file, files.digest(before.text.encode())):
+                self._set_aside(file)
+            files.write_atomically(file, data)
         self.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides), SweepText(sweep.text))
 
     def close(self) -> None:
@@ -111,7 +123,12 @@ class StateDir:
 
 def check_trusted(folder: Path) -> None:
     """Raise StateError if others could have planted what is in a state directory, or could change it."""
-    if reason := distrust(folder):
+    try:
+        reason = distrust(folder)
+    except OSError as error:
+        found = f"{error.strerror}; choose another place with --state-dir"
+        raise StateError(f"state directory {folder!s:.200}: cannot be used: {found}") from None
+    if reason:
         raise StateError(
             f"{folder}: {reason}, so it is not used: what is stored there names code to import, and could have been "
             "planted. Make it yours alone, choose another --state-dir, or use it all the same with --trust"
@@ -126,6 +143,14 @@ def difference_from_latest(root: Path, name: str, fields: dict[str, Any]) -> lis
             changed = "; ".join(differences(found, fields))
             return [info("new-sweep", f"starting a new sweep: it differs from {folder.name} in {changed}")]
     return []
+
+
+def exists(path: Path) -> bool:
+    """Return whether a path exists; False if it cannot, e.g. with a name of 10,000 characters."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def time_of(folder: Path) -> float:
