@@ -16,7 +16,7 @@ from optitrip.loss.objective import Objective
 from optitrip.runtime.clock import Stopwatch
 from optitrip.store import STATE_ROOT
 from optitrip.store.shards import Shard
-from optitrip.store.state_dir import read_result
+from optitrip.store.state_dir import finished_items
 from optitrip.tracking.mlflow_client import TrackingClient
 
 LOGGER = logging.getLogger("optitrip")
@@ -64,6 +64,8 @@ class Options:
     """True to retry failed items once."""
     shard: Shard | None = None
     """Share of the items to evaluate, merged with the others later; only the merged sweep is tracked in MLflow."""
+    trust: bool = False
+    """True to use a state directory that others could have planted or changed."""
     mlflow_process: bool = False
     """True to write to MLflow from a subprocess, so that a command does not wait for MLflow's import."""
     settings: Settings = DEFAULT
@@ -72,10 +74,10 @@ class Options:
     """Function called between slices; raises `Stopped` if a stop was requested."""
 
     def has_result(self, sweep: Sweep) -> bool:
-        """Return whether a result file covers all items; then there is usually nothing to evaluate."""
+        """Return whether a stored result covers all items; then there is usually nothing to evaluate."""
         if self.fresh or self.retry_failed or self.state_dir is None:
             return False
-        return read_result(self.state_dir / sweep.label).get("items") == sweep.items
+        return finished_items(self.state_dir / sweep.label) == sweep.items
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Turns the result of a route into the answer, its files and the outcome, and concludes the run."""
 
-from collections.abc import Sequence
+import os
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
+from optitrip.journal.facts import StoredResult
 from optitrip.output.outcome import Answer, Outcome, Status
 from optitrip.output.text import first_failure
 from optitrip.runtime import files
+from optitrip.runtime.files import move_aside
 from optitrip.runtime.process import peak_bytes
-from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, read_result
+from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, changed_files
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
 
@@ -31,20 +34,40 @@ def with_images(context: Context, answer: Answer) -> Answer:
         return answer
 
 
-def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, *, unchanged: bool) -> Sequence[Path]:
-    """Write the files of an answer beside the sweep file; return the paths of all files that exist.
+Digests = dict[str, str | None]
+"""Digests of result files by name; None for a picture that could not be drawn."""
 
-    If `unchanged` (nothing was evaluated in this run), stored files of the same number of items are left alone.
-    """
-    if not (folder / SWEEP_FILE).exists():  # the folder is temporary
-        files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
-    contents = dict(answer.files(sweep.name))
-    paths = [folder / SWEEP_FILE, *(folder / file for file in contents)]
-    if unchanged and read_result(folder).get("items") == answer.items:
-        return [path for path in paths if path.exists()]
-    # The result file means that the files beside it are complete, so it is removed first and written last.
-    (folder / RESULT).unlink(missing_ok=True)
-    for file, make in contents.items():
+
+def current_files(state: StateDir, answer: Answer, evaluated: Counter[str], observer: Observer) -> Digests:
+    """Return the stored files of this answer that are as the journal says; set aside and report those that are not."""
+    stored = state.journal.fact(StoredResult)
+    if stored is None or state.path is None:
+        return {}
+    if not evaluated.total() and stored.outcome.get("items") == answer.items:
+        changed = changed_files(state.path, stored)
+        if not changed:
+            return dict(stored.files)
+        aside = [file for file in changed if state.writable and os.path.lexists(state.path / file)]
+        for file in aside:
+            move_aside(state.path / file)
+        text = f"{', '.join(changed)} in {state.path}: missing, or not as the journal says; "
+        text += "made again from the journal" if state.writable else "not made again, since nothing can be written"
+        text += f" (files set aside as .old-N: {', '.join(aside)})" if aside else ""
+        observer.notice(warning("result-files", text))
+    else:
+        changed = list(stored.files)
+    if state.writable:  # the record means that the files are complete, so it is removed first and written last
+        state.journal.forget(StoredResult)
+    return {file: digest for file, digest in stored.files.items() if file not in changed}
+
+
+def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, current: Digests) -> Digests:
+    """Write the files of an answer, except current ones; return the digests of all."""
+    digests: Digests = {}
+    for file, make in answer.files(sweep.name):
+        if file in current:
+            digests[file] = current[file]
+            continue
         try:
             data = make()
         except Exception as error:  # e.g. losses of 1e308; a missing picture must not fail the sweep
@@ -52,9 +75,11 @@ def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, 
                 raise
             observer.notice(warning("no-picture", f"the picture {file} could not be drawn: {error}"))
             (folder / file).unlink(missing_ok=True)
+            digests[file] = None
         else:
             files.write_atomically(folder / file, data)
-    return [path for path in paths if path.exists()]
+            digests[file] = files.digest(data)
+    return digests
 
 
 def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
@@ -110,7 +135,12 @@ def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status
 
 
 def conclude(
-    context: Context, state: StateDir, tracker: MlflowObserver | None, outcome: Outcome, written: Sequence[Path]
+    context: Context,
+    state: StateDir,
+    tracker: MlflowObserver | None,
+    outcome: Outcome,
+    folder: Path | None,
+    digests: Digests,
 ) -> Outcome:
     """Release the workers, finish the MLflow run, write the result file; return the completed outcome."""
     phases = context.phases
@@ -118,11 +148,15 @@ def conclude(
         with phases.time("shutdown"):
             context.executors.close()
     outcome = replace(outcome, notices=context.log.notices)
+    names = [file for file, digest in digests.items() if digest is not None]
+    written = [folder / file for file in (SWEEP_FILE, *names)] if folder and names else []
     where = finish_run(tracker, state, outcome, context.sweep, written, phases, context.observers)
     outcome = replace(outcome, mlflow=where, phases=phases.seconds, notices=context.log.notices)
-    if outcome.status == "finished" and state.path is not None:
-        with suppress(OSError):  # the outcome is reported anyway, and the same command writes the file again
-            files.write_atomically(state.path / RESULT, files.json_bytes(outcome.to_json()))
+    if outcome.status == "finished" and state.path is not None and state.writable:
+        table = outcome.to_json()
+        with suppress(OSError, Stopped):  # the outcome is reported anyway, and the same command writes it again
+            files.write_atomically(state.path / RESULT, files.json_bytes(table))
+            state.journal.note(StoredResult(table, digests))
     return outcome
 
 

@@ -1,6 +1,6 @@
 """Runs a sweep from end to end in seven steps: load, open, track, evaluate, answer, write, conclude."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -11,18 +11,19 @@ from optitrip.app import results
 from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import load
 from optitrip.config.sweep import Sweep
-from optitrip.core.notice import info, warning
+from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
-from optitrip.journal.facts import Accepted, EvaluatingHere, Origin
+from optitrip.journal.facts import Accepted, EvaluatingHere
 from optitrip.output.outcome import Outcome
+from optitrip.runtime import files
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
 from optitrip.store.provenance import check_provenance, provenance
-from optitrip.store.state_dir import StateDir
+from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.mlflow_client import SubprocessClient
 from optitrip.tracking.runs import track
 
@@ -57,12 +58,14 @@ def run_loaded(context: Context) -> Outcome:
     sweep, options, phases = context.sweep, context.options, context.phases
     with ExitStack() as stack:
         with phases.time("load"):
-            state = stack.enter_context(closing(StateDir(options.state_dir, sweep, fresh=options.fresh)))
+            state = stack.enter_context(
+                closing(StateDir(options.state_dir, sweep, fresh=options.fresh, trust=options.trust))
+            )
             check_state(context, state)
         tracker = None if options.shard else track(sweep, state, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
-        written: Sequence[Path] = ()
+        folder, digests = state.path, results.Digests()
         error: BaseException | None = None
         try:
             try:
@@ -72,30 +75,30 @@ def run_loaded(context: Context) -> Outcome:
                     context.executors.start_closing()
             with phases.time("files"):
                 answer = results.with_images(context, result)
-                folder = state.path
+                digests = results.current_files(state, answer, driver.evaluated, observers)
                 if folder is None and tracker is not None:  # only MLflow gets the files
                     folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-")))
-                if folder is not None:
-                    written = results.write_files(folder, sweep, answer, observers, unchanged=not driver.evaluated)
+                    files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
+                if folder is not None and state.writable:
+                    digests = results.write_files(folder, sweep, answer, observers, digests)
             outcome = results.finished(context, state, driver, answer)
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
-        outcome = results.conclude(context, state, tracker, outcome, written)
+        outcome = results.conclude(context, state, tracker, outcome, folder, digests)
     return results.return_or_raise(outcome, error)
 
 
 def check_state(context: Context, state: StateDir) -> None:
     """Compare code, data and libraries with those of the stored parts, and store the sweep's file and origin."""
     sweep = context.sweep
+    for damage in state.journal.damage:
+        context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
+    state.report(context.observers)
     if state.path is not None:
         now = provenance(sweep, context.objective)
         check_provenance(state, now, accept_changes=context.options.accept_changes)
-        state.store_sweep_file(sweep)
-        state.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides))
-    for damage in state.journal.damage:
-        context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
-    if state.difference:
-        context.observers.notice(info("new-sweep", state.difference))
+        state.store_sweep(sweep)
+        state.report(context.observers)
 
 
 @contextmanager

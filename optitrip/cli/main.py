@@ -37,6 +37,7 @@ Workers = Annotated[int | None, Option(min=1, metavar="N", help="Number of worke
 Executor = Annotated[str | None, Option(metavar="NAME", help="serial (no Ray), ray or auto.", show_default="auto")]
 Address = Annotated[str | None, Option(metavar="HOST:PORT", help="Ray cluster to join.", show_default=CLUSTER_DEFAULT)]
 AcceptChanges = Annotated[bool, Option("--accept-changes", help="Continue although code, data or libraries changed.")]
+Trust = Annotated[bool, Option("--trust", help="Use a state directory that others could have planted.")]
 ShardNumber = Annotated[str | None, Option(metavar="I/N", help="Evaluate only shard I of N, to `merge` later.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object instead of the table.")]
 Quiet = Annotated[bool, Option("--quiet", help="Hide progress and messages.")]
@@ -53,6 +54,7 @@ def sweep(
     plain: Annotated[bool, Option("--plain", help=PLAIN_HELP)] = False,
     fresh: Annotated[bool, Option("--fresh", help="Move stored results aside and start over.")] = False,
     accept_changes: AcceptChanges = False,
+    trust: Trust = False,
     shard: ShardNumber = None,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Retry failed items once.")] = False,
     json: Json = False,
@@ -72,7 +74,7 @@ def sweep(
     share = Shard.parse(shard) if shard is not None else None
     if share is not None:
         state_dir = share.state_root(state_dir)
-    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, mlflow_process=True)
+    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, trust, mlflow_process=True)
     raise Exit(run(found, options, json=json, quiet=quiet))
 
 
@@ -81,6 +83,7 @@ def merge(
     folders: Annotated[list[Path], Argument(metavar="DIR...", help="State directories of all shards.")],
     state_dir: StateRoot = STATE_ROOT,
     accept_changes: AcceptChanges = False,
+    trust: Trust = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,8 +96,8 @@ def merge(
         if not quiet:
             print(line, file=sys.stderr)
 
-    merged = shards.merge(folders, state_dir, report, accept_changes=accept_changes)
-    options = Options(state_dir, accept_changes=accept_changes, mlflow_process=True)
+    merged = shards.merge(folders, state_dir, report, accept_changes=accept_changes, trust=trust)
+    options = Options(state_dir, accept_changes=accept_changes, trust=trust, mlflow_process=True)
     raise Exit(run(merged, options, json=json, quiet=quiet))
 
 
@@ -138,12 +141,16 @@ def replay(
     pdb: Annotated[bool, Option("--pdb", help="Open the debugger inside the loss.")] = False,
     overrides: Overrides = None,
     state_dir: StateRoot = STATE_ROOT,
+    trust: Trust = False,
 ) -> None:
     """Evaluate one item again, and show what the loss returns or raises."""
     from optitrip.app.replay import replay
     from optitrip.store.lookup import find_sweep
+    from optitrip.store.state_dir import check_trusted
 
     found, folder = find_sweep(sweep, state_dir, overrides or [])
+    if folder is not None and not trust:
+        check_trusted(folder)
     print(repr(replay(found, index, print, folder, debug=pdb)))
 
 

@@ -30,6 +30,11 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
         raise InputError(f"{path}: no such file; wanted a sweep file, e.g. sweeps/digits_random.toml") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    return parse_text(text, path, overrides)
+
+
+def parse_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Draft:
+    """Validate the text of a sweep file, as `read_draft` does; messages name `path`."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

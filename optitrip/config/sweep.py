@@ -6,6 +6,7 @@ Nothing that a file refers to is imported.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -184,10 +185,15 @@ class Sweep(Draft):
     @cached_property
     def identity(self) -> str:
         """Eight hexadecimal digits, equal for equal sweeps however their files are written."""
-        text = json.dumps(self.identity_fields, sort_keys=True, separators=(",", ":"), default=repr)
-        return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        return identity_of(self.identity_fields)
 
     @property
     def label(self) -> str:
         """Name of the state directory."""
         return f"{self.name}-{self.identity}"
+
+
+def identity_of(fields: Mapping[str, Any]) -> str:
+    """Hash the fields of an identity, as they are or as read back from JSON."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

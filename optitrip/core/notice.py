@@ -28,8 +28,10 @@ Code = Literal[
     "object-store",
     "ray-failed",
     "resuming",
+    "result-files",
     "retrying",
     "slow-block",
+    "state-changed",
     "stored-result",
     "worker-refused",
 ]

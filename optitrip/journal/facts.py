@@ -105,6 +105,20 @@ class Provenance(SweepFact, key="provenance"):
     """Hash of a few sampled candidates; None if the space has no distributions to sample."""
 
 
+class SweepText(SweepFact, key="file"):
+    """Text of the sweep file when the sweep was last run."""
+
+    text: str
+
+
+class StoredResult(SweepFact, key="result"):
+    """Outcome of the finished sweep, as in its result file, and the files of its answer that belong to it."""
+
+    outcome: Mapping[str, Any]
+    files: Mapping[str, Any]
+    """Digests by file name, as of `runtime.files.digest`; null for a picture that could not be drawn."""
+
+
 class Accepted(SweepFact, key="accepted"):
     """Time when the user last accepted changes of code, data or libraries; older parts are not checked again."""
 

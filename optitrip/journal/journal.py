@@ -10,7 +10,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,9 +18,21 @@ from typing import Any, TypeVar
 from optitrip.core.failures import NO_FAILURES, Failures
 from optitrip.core.part import Part
 from optitrip.errors import StateError, Stopped
-from optitrip.journal.database import INSERT, decode_fact, fact_checksum, open_database, part_checksum
+from optitrip.journal.database import (
+    ERRORS,
+    INSERT,
+    all_intact,
+    connect,
+    decode_fact,
+    definitions,
+    expected_definitions,
+    fact_checksum,
+    open_database,
+    part_checksum,
+)
 from optitrip.journal.facts import Created, Epoch, Fact, JournalName, Owner, StageStarted, SweepFact
 from optitrip.journal.rows import Row, RowBatch, chain, decode
+from optitrip.runtime.files import is_regular
 
 T = TypeVar("T")
 F = TypeVar("F", bound=SweepFact)
@@ -32,6 +44,23 @@ WHERE stage = ? AND digest = ? AND lo >= ? AND lo < ? AND hi <= ? AND attempt = 
 """Rows from which a tiling is chosen; lo < items follows from hi <= items, but lets the index end the scan there."""
 BATCH_ROWS, BATCH_BYTES = 4_096, 2**24
 """Limits of a batch of rows."""
+
+
+def peek(path: Path, sweep: str, kind: type[F]) -> F | None:
+    """Read one fact of a sweep's journal, and nothing else; return None if it is not there or cannot be read."""
+    if not is_regular(path):
+        return None
+    try:
+        with closing(connect(path, sweep, reading=True)) as database:
+            intact = definitions(database) == expected_definitions()
+            rows = database.execute("SELECT * FROM meta WHERE key = ?", (kind.key,)).fetchall() if intact else []
+        return (
+            decode_fact(path, kind.key, rows[0][1], kind.from_json)
+            if rows and all_intact(rows, fact_checksum)
+            else None
+        )
+    except (StateError, *ERRORS):
+        return None
 
 
 class Unwritable(Stopped):
@@ -76,9 +105,10 @@ class Journal:
         return self._fact(kind.key, kind.from_json)
 
     def note(self, *facts: Fact) -> None:
-        """Store facts in one transaction, replacing those with the same keys."""
-        with self._transaction():
-            self._store(*facts)
+        """Store facts in one transaction, replacing those with the same keys; nothing is written if all are stored."""
+        if any(self._text(fact.key) != json.dumps(fact.to_json()) for fact in facts):
+            with self._transaction():
+                self._store(*facts)
 
     def forget(self, kind: type[SweepFact]) -> None:
         with self._transaction():
@@ -100,8 +130,11 @@ class Journal:
         return self._fact(f"stage {number}", lambda value: StageStarted.from_json(number, value))
 
     def _fact(self, key: str, from_json: Callable[[Any], T]) -> T | None:
-        rows = list(self._rows("SELECT value FROM meta WHERE key = ?", key))
-        return decode_fact(self.path, key, rows[0][0], from_json) if rows else None
+        text = self._text(key)
+        return None if text is None else decode_fact(self.path, key, text, from_json)
+
+    def _text(self, key: str) -> str | None:
+        return next((text for (text,) in self._rows("SELECT value FROM meta WHERE key = ?", key)), None)
 
     def _store(self, *facts: Fact) -> None:
         for fact in facts:

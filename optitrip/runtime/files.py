@@ -1,11 +1,14 @@
-"""Files and folders of a sweep: atomic writes, locks, and moving aside."""
+"""Files and folders of a sweep: atomic writes, digests, locks, and moving aside."""
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Mapping
+from io import BufferedReader
 from itertools import count
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -16,10 +19,13 @@ from optitrip.errors import StateError
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file durably and then rename it into place: no reader sees half of it, an OSError keeps the old file."""
     unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("wb") as file:
+    remove_or_move_aside(unfinished)
+    with unfinished.open("xb") as file:  # O_EXCL: a link that someone puts there is not followed
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    if os.path.lexists(path) and not is_regular(path):
+        move_aside(path)
     unfinished.replace(path)
     if hasattr(os, "O_DIRECTORY"):  # the rename must survive a power cut too; Windows has no such call
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -29,6 +35,48 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
+def is_regular(path: Path) -> bool:
+    """Return whether a path is a file, and no link, folder, pipe or device."""
+    try:
+        return S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def remove_or_move_aside(path: Path) -> None:
+    """Make room for a temporary file: remove one that a killed command left, move anything else aside."""
+    if is_regular(path):
+        path.unlink()
+    elif os.path.lexists(path):
+        move_aside(path)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read; raise OSError for anything else: opening a pipe, or reading a device, may never end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def digest(data: bytes) -> str:
+    """Return the length of some bytes and their BLAKE2b hash."""
+    return f"{len(data)} {hashlib.blake2b(data, digest_size=16).hexdigest()}"
+
+
+def has_digest(path: Path, wanted: str) -> bool:
+    """Return whether a file can be read and has this digest; a file of another length is not read."""
+    length, _, hash_wanted = wanted.partition(" ")
+    try:
+        with open_regular(path) as file:
+            if str(os.fstat(file.fileno()).st_size) != length:
+                return False
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() == hash_wanted
+    except OSError:
+        return False
+
+
 def json_bytes(table: Mapping[str, Any]) -> bytes:
     return (json.dumps(table, indent=2) + "\n").encode()
 
@@ -36,6 +84,8 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
 def lock_folder(path: Path) -> BaseFileLock:
     """Create a folder if needed and lock it until this process dies; raise StateError if another command holds it."""
     path.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(path / "lock") and not is_regular(path / "lock"):
+        move_aside(path / "lock")
     # Without flock the library would leave a lock file after a crash; then only the journal's epoch protects the sweep.
     lock = FileLock(path / "lock", timeout=0, fallback_to_soft=False, thread_local=False)
     try:
@@ -53,8 +103,9 @@ def lock_folder(path: Path) -> BaseFileLock:
 def unused_path(path: Path, ending: str) -> Path:
     """Return the first unused path of `<path>.<ending>-1`, `<path>.<ending>-2` and so on."""
     paths = (path.with_name(f"{path.name}.{ending}-{number}") for number in count(1))
-    return next(free for free in paths if not free.exists())
+    return next(free for free in paths if not os.path.lexists(free))
 
 
-def move_aside(path: Path) -> None:
-    path.rename(unused_path(path, "old"))
+def move_aside(path: Path) -> Path:
+    """Rename a file or folder to `<path>.old-1` or the next unused number; return the new path."""
+    return path.rename(unused_path(path, "old"))

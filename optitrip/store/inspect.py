@@ -12,13 +12,13 @@ from typing import Any
 from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method, merged
-from optitrip.errors import NoAnswer
-from optitrip.journal.facts import StoredStory
+from optitrip.errors import NoAnswer, StateError
+from optitrip.journal.facts import StoredResult, StoredStory
 from optitrip.journal.rows import missing
 from optitrip.loss.objective import Capabilities
 from optitrip.runtime.imports import import_paths
 from optitrip.scheduler.story import lines
-from optitrip.store.state_dir import open_journal, read_result
+from optitrip.store.state_dir import changed_files, open_journal
 
 RUNS_SHOWN = 20
 
@@ -65,12 +65,18 @@ def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
     for kind, items, done, failures in stages(folder):
         failed = ", ".join(f"{count:,} {failure}" for failure, count in failures.counts().items())
         yield f"  {kind}: {done:,} of {items:,} items are stored" + (f"; failed: {failed}" if failed else "")
-    result = read_result(folder)
-    if not result:
+    with open_journal(folder) as journal:
+        stored = journal.fact(StoredResult)
+    if stored is None:
         yield "  not finished; `optitrip sweep` resumes it"
         return
-    summary = sweep.spec.summary(result)
-    yield f"  finished with {result['items']:,} {sweep.unit}" + (f": {summary}" if summary else "")
+    try:
+        items, summary = f"{stored.outcome['items']:,}", sweep.spec.summary(stored.outcome)
+    except (LookupError, TypeError, ValueError):
+        raise StateError(f"{folder}: the record of the result is damaged; `optitrip sweep` makes it again") from None
+    yield f"  finished with {items} {sweep.unit}" + (f": {summary}" if summary else "")
+    if changed := changed_files(folder, stored):
+        yield f"  missing, or not as the journal says: {', '.join(changed)}; `optitrip sweep` makes them again"
 
 
 def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:

@@ -9,16 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.config.read import read_draft
+from optitrip.config.read import parse_text, read_draft
 from optitrip.config.sweep import Draft, Sweep
 from optitrip.core.arrays import Array
 from optitrip.core.point import Point
 from optitrip.errors import InputError, StateError
-from optitrip.journal.facts import Origin
+from optitrip.journal.facts import Origin, RecordedRun, StoredResult, SweepText
 from optitrip.methods.registry import METHODS, find
+from optitrip.runtime.files import has_digest
 from optitrip.space.variables import Space
 from optitrip.store import STATE_ROOT
-from optitrip.store.state_dir import JOURNAL, RESULT, SWEEP_FILE, open_journal, read_result
+from optitrip.store.state_dir import (
+    JOURNAL,
+    RESULT,
+    SWEEP_FILE,
+    exists,
+    finished_items,
+    open_journal,
+    peek_fact,
+    time_of,
+)
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
@@ -30,28 +40,30 @@ def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> t
     """Return a sweep and its state directory, as `find_sweep` does; raise InputError if nothing is stored for it."""
     sweep, folder = find_sweep(name, root, overrides)
     if folder is None:
+        if exists(result := root / sweep.label / RESULT):
+            raise StateError(f"{result}: its journal is missing; `optitrip sweep {name}` evaluates all items again")
         raise InputError(f"nothing is stored for {sweep.label} in {root}; run `optitrip sweep {name}` first")
     return sweep, folder
 
 
 def find_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path | None]:
     """Return the sweep with this file, name, identity or MLflow run, and its state directory, if it has been run."""
-    if Path(name).suffix == ".toml" and Path(name).exists():
+    if Path(name).suffix == ".toml" and exists(Path(name)):
         sweep = read(Path(name), overrides, root)
         folder = root / sweep.label
-        return sweep, folder if (folder / JOURNAL).exists() else None
+        return sweep, folder if exists(folder / JOURNAL) else None
     for folder in find_state_directories(name, root):
         return restore_sweep(folder, root, overrides), folder
-    raise InputError(f"there is no sweep {name!r} in {root} (wanted its file, name, identity or MLflow run)")
+    raise InputError(f"there is no sweep {name!r:.80} in {root!s:.200} (wanted its file, name, identity or MLflow run)")
 
 
 def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Return the sweep of a state directory, as it was last run."""
     with open_journal(folder) as journal:
-        origin = journal.fact(Origin)
-    if origin is None:
-        raise StateError(f"{folder}: the journal has no record of where the sweep file was; name that file instead")
-    draft = read_draft(folder / SWEEP_FILE, [*origin.overrides, *overrides])
+        origin, stored = journal.fact(Origin), journal.fact(SweepText)
+    if origin is None or stored is None:
+        raise StateError(f"{folder}: the journal has no record of the sweep file; name that file instead")
+    draft = parse_text(stored.text, folder / SWEEP_FILE, [*origin.overrides, *overrides])
     sweep = resolve(replace(draft, name=origin.name, folder=origin.folder), root)
     if sweep.label != folder.name:
         other = f"{folder / SWEEP_FILE} describes a different sweep, {sweep.label}"
@@ -67,16 +79,11 @@ def find_state_directories(name: str, root: Path) -> list[Path]:
     found: list[Path] = []
     if re.fullmatch(r"[\w.-]+", name):  # anything else could change the meaning of the glob patterns
         folders = [root / name, *root.glob(f"*-{name}"), *root.glob(f"{name}-{'[0-9a-f]' * 8}")]
-        found = [folder for folder in dict.fromkeys(folders) if (folder / JOURNAL).exists()]
+        found = [folder for folder in dict.fromkeys(folders) if exists(folder / JOURNAL)]
     if not found:
-        folders = [path.parent for path in root.glob(f"*/{RESULT}")]
-        found = [folder for folder in folders if (read_result(folder).get("mlflow") or {}).get("run_id") == name]
-
-    def finished_and_time(folder: Path) -> tuple[bool, float]:
-        finished = (folder / RESULT).exists()
-        return finished, (folder / (RESULT if finished else JOURNAL)).stat().st_mtime
-
-    return sorted(found, key=finished_and_time, reverse=True)
+        runs = {path.parent: peek_fact(path.parent, RecordedRun) for path in root.glob(f"*/{JOURNAL}")}
+        found = [folder for folder, run in runs.items() if run is not None and run.run_id == name]
+    return sorted(found, key=lambda folder: (finished_items(folder) is not None, time_of(folder)), reverse=True)
 
 
 def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
@@ -180,9 +187,13 @@ def best_point_file(given: str, folder: Path, root: Path) -> Path:
     else:
         folders = find_state_directories(given, root)
     for path in folders:
-        for name in sorted(set(point_files.values())):
-            if (path / RESULT).exists() and (path / name).exists():
-                return path / name
+        stored = peek_fact(path, StoredResult)
+        digests = stored.files if stored else {}
+        for name in sorted(set(point_files.values()) & digests.keys()):
+            if not has_digest(path / name, digests[name]):
+                again = "`optitrip sweep` of that sweep makes it again"
+                raise InputError(f"{path / name} is missing, or not as its journal says; {again}")
+            return path / name
     raise InputError(
         f"there is no finished {wanted} {given!r} in {root} (wanted its file, name, identity or MLflow run); "
         "run it first"

@@ -85,4 +85,5 @@ def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) 
         now = replace(now, modules={**before.modules, **now.modules})
     # Parts stored before the changes were accepted may not be reproducible now.
     accepted = [Accepted(time.time_ns() // 1_000_000)] if accept_changes else []
-    state.journal.note(now, *accepted)
+    if state.writable:
+        state.journal.note(now, *accepted)

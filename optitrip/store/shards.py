@@ -16,7 +16,7 @@ from optitrip.journal.facts import Provenance
 from optitrip.journal.journal import Journal
 from optitrip.journal.rows import missing
 from optitrip.store.lookup import restore_sweep
-from optitrip.store.state_dir import JOURNAL, StateDir, open_journal
+from optitrip.store.state_dir import JOURNAL, StateDir, check_trusted, exists, open_journal
 
 ROWS_AT_ONCE = 1_000
 
@@ -31,10 +31,10 @@ class Shard:
     @classmethod
     def parse(cls, given: str) -> "Shard":
         """Parse a shard of the form 3/16; raise InputError for anything else."""
-        match = re.fullmatch(r"(\d+)/(\d+)", given)
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", given)
         number, count = (int(match[1]), int(match[2])) if match else (0, 0)
         if not 1 <= number <= count:
-            raise InputError(f"--shard was {given!r}; wanted i/n with i from 1 to n, e.g. 1/16, 2/16 … 16/16")
+            raise InputError(f"--shard was {given!r:.60}; wanted i/n with i from 1 to n, e.g. 1/16, 2/16 … 16/16")
         return cls(number, count)
 
     def of(self, items: int, block: int) -> range:
@@ -47,13 +47,23 @@ class Shard:
         return root / f"shard-{self.number}-of-{self.count}"
 
 
-def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, accept_changes: bool = False) -> Sweep:
+def merge(
+    folders: Sequence[Path],
+    root: Path,
+    say: Callable[[str], None],
+    *,
+    accept_changes: bool = False,
+    trust: bool = False,
+) -> Sweep:
     """Join the journals of shards into the journal of their sweep, below `root`, and return the sweep.
 
     Each folder is or contains a shard's state directory; `say` receives lines for the user. With `accept_changes`,
-    shards are joined even if they were evaluated with different code, data or libraries.
+    shards are joined even if they were evaluated with different code, data or libraries; with `trust`, even if others
+    could have planted them.
     """
     sources = [find_state_directory(folder) for folder in folders]
+    for source in sources if not trust else ():
+        check_trusted(source)
     sweeps = [restore_sweep(source, root) for source in sources]
     sweep = sweeps[0]
     tables = [{**other.identity_fields, "items": other.items} for other in sweeps]
@@ -72,10 +82,10 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
                     f"{source} and {sources[0]} were evaluated with different code, data or libraries:\n{listed}\n"
                     "nothing was joined; --accept-changes joins these shards regardless"
                 )
-        state = stack.enter_context(closing(StateDir(root, sweep)))
+        state = stack.enter_context(closing(StateDir(root, sweep, trust=trust)))
         if state.journal.fact(Provenance) is None and provenances[0]:
             state.journal.note(provenances[0])
-        state.store_sweep_file(sweep)
+        state.store_sweep(sweep)
         joined = 0
         for source, journal in zip(sources, journals, strict=True):
             for stage, digest, attempt, parts in batches(journal):
@@ -90,7 +100,7 @@ def merge(folders: Sequence[Path], root: Path, say: Callable[[str], None], *, ac
 
 def find_state_directory(folder: Path) -> Path:
     """Return the folder itself if it is a state directory, else the only state directory in it."""
-    if (folder / JOURNAL).exists():
+    if exists(folder / JOURNAL):
         return folder
     found = [path.parent for path in folder.glob(f"*/{JOURNAL}")]
     if len(found) != 1:

@@ -591,6 +591,7 @@ def facts(state: Path) -> dict[str, Any]:
         rows = database.execute("SELECT stage, columns FROM part ORDER BY stage, lo").fetchall()
     for table in ("modules", "data"):  # what else was imported is not ours to say
         known.get("provenance", {}).pop(table, None)
+    known.get("result", {}).pop("outcome", None)  # that of the result file
     heads = {f"columns of stage {stage}": heading(columns) for stage, columns in reversed(rows)}
     stages = {key: value[1:] for key, value in known.items() if key.startswith("stage ")}
     return {**keys(known), **stages, **heads}

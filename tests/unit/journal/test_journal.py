@@ -31,8 +31,10 @@ from optitrip.journal.facts import (
     Provenance,
     RecordedRun,
     StageStarted,
+    StoredResult,
     StoredStory,
     SweepFact,
+    SweepText,
 )
 from optitrip.journal.journal import Journal
 from optitrip.journal.rows import missing
@@ -289,6 +291,12 @@ FACTS: list[tuple[Fact, str, str]] = [
         '{"block": 8, "data": null, "modules": {"mine": "ab"}, "versions": {"numpy": "2"}, '
         '"machine": {"blas": ["openblas"], "processor": "x"}, "witness": "cd"}',
     ),
+    (SweepText("seed = 2\n"), "file", '"seed = 2\\n"'),
+    (
+        StoredResult({"items": 3, "best": None}, {"best.npz": "3 ab", "losses.png": None}),
+        "result",
+        '{"outcome": {"items": 3, "best": null}, "files": {"best.npz": "3 ab", "losses.png": null}}',
+    ),
     (Accepted(1234), "accepted", "1234"),
     (EvaluatingHere(), "here", "true"),
     (RecordedRun("file:x", "e", "r"), "mlflow", '{"tracking_uri": "file:x", "experiment": "e", "run_id": "r"}'),
@@ -329,6 +337,8 @@ def test_every_kind_of_fact_is_tested() -> None:
         ("origin", '{"name": "a", "folder": "b", "overrides": [1]}'),
         ("provenance", "{}"),
         ("accepted", "true"),
+        ("file", "7"),
+        ("result", '{"outcome": {}, "files": []}'),
         ("here", "1"),
         ("mlflow", '"r"'),
         ("delivered", '{"items": null, "uri": "u", "experiment": "e"}'),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
 from optitrip.core.point import Point
 from optitrip.errors import InputError
+from optitrip.journal.facts import RecordedRun
+from optitrip.journal.journal import Journal
 from optitrip.space.variables import Candidates
 from optitrip.store.lookup import read
 
@@ -123,10 +125,8 @@ def test_the_best_of_a_search_by_every_name_of_it(folder: Path) -> None:
 def test_the_best_of_an_mlflow_run(folder: Path) -> None:
     """A search is found by the id of its run, as MLflow's page shows it."""
     outcome = searched(folder)
-    result = Path(outcome.state_dir) / "result.json"
-    table = json.loads(result.read_text())
-    table["mlflow"] = {"run_id": "0123456789abcdef0123456789abcdef"}
-    result.write_text(json.dumps(table))
+    with closing(Journal(Path(outcome.state_dir) / "journal.sqlite", outcome.identity)) as journal:
+        journal.note(RecordedRun("sqlite:///mlflow.db", "optitrip", "0123456789abcdef0123456789abcdef"))
     found = point(sweep_at(folder, '{ best_of = "0123456789abcdef0123456789abcdef" }'))
     assert found.values["W"].tobytes() == outcome.answer.x["W"].tobytes()
 
