@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -62,12 +61,10 @@ def local_ray() -> Iterator[None]:
     from optitrip.executors.ray.start import RayPool
 
     RayPool().prepare()
-    import ray
-
     from optitrip.executors.ray.cluster import connect
+    from optitrip.executors.ray.local import LocalRay
 
-    over = Event()
-    connect(None, 4, over)
+    local = LocalRay()
+    local.start(lambda: connect(None, 4))
     yield
-    ray.shutdown()
-    over.set()
+    local.close()

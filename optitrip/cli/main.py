@@ -1,6 +1,5 @@
 """The command line and its exit statuses. Libraries are imported inside commands, so that `--help` is instant."""
 
-import os
 import signal
 import sys
 from contextlib import suppress
@@ -207,7 +206,7 @@ ABANDONED_SECONDS = 2.0
 
 def main() -> NoReturn:
     """Run the console script; turn exceptions into a message and an exit status."""
-    from optitrip.runtime.background import abandoned, await_abandoned
+    from optitrip.runtime.background import abandoned, await_abandoned, force_exit
 
     try:
         app()
@@ -221,9 +220,6 @@ def main() -> NoReturn:
                 await_abandoned(ABANDONED_SECONDS)
         # Everything is closed; skip the normal exit, where Ray's libraries crash if their cluster is gone.
         if end.code == RESUMABLE or (abandoned() and sys.platform == "linux"):
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError):  # the reader may be gone
-                    stream.flush()
-            os._exit(end.code if isinstance(end.code, int) else 0)
+            force_exit(end.code if isinstance(end.code, int) else 0)
         raise
     raise SystemExit(0)

@@ -35,7 +35,7 @@ class Loop:
         request to stop, without workers, or if the sink cannot write parts.
         """
         with self._services.phases.time("ray") if self._executors.awaits_workers else nullcontext():
-            executor = self._executors.executor()
+            executor = self._executors.executor(self._services.raise_if_stopped)
         self._prepare(executor, stage)
         block = stage.method.block or self._block
         state = plan.begin(gaps, block, self._executors.next_ticket, whole_slices, self._settings)

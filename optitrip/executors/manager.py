@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from optitrip.core.executor import Executor
 from optitrip.core.notice import Notice, info
-from optitrip.errors import InputError
-from optitrip.executors.ray.start import RayPool, Start, joins_cluster, ray_installed
+from optitrip.errors import InputError, Stopped
+from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, joins_cluster, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.runtime.background import BackgroundCall
+from optitrip.runtime.clock import Stopwatch
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import FailuresTable, RunTable
+
+
+WAIT_NOTICE_SECONDS = 10.0
+"""Pause between notices while workers are waited for."""
 
 
 class ExecutorManager(AbstractContextManager["ExecutorManager"]):
@@ -73,11 +79,14 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self.close()
             self._here = None
 
-    def executor(self) -> Executor:
-        """Return the executor with the objective loaded; wait for workers if needed, raise InputError if none start."""
+    def executor(self, raise_if_stopped: Callable[[], None] = lambda: None) -> Executor:
+        """Return the executor with the objective loaded; wait for workers if needed, unless a stop is requested.
+
+        Raise InputError or Stopped if no workers start.
+        """
         if self._executor is None:
             # Stored before the objective is loaded, so that the executor is closed if that raises.
-            self._executor = self._here() if self._here is not None else self._await_workers()
+            self._executor = self._here() if self._here is not None else self._await_workers(raise_if_stopped)
         if self._loaded is not self._objective:
             self._loaded = None
             self._executor.load(self._objective)
@@ -112,15 +121,20 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._starting = Start(lambda: pool.start(paths), objective)
         return self._starting
 
-    def _await_workers(self) -> Executor:
+    def _await_workers(self, raise_if_stopped: Callable[[], None]) -> Executor:
         starting = self._starting or self._start(None)
         self._starting = None  # if the start fails, the next call tries again
+        waited, told = Stopwatch(), 0.0
         try:
-            executor = starting.result()
-        except KeyboardInterrupt:
+            while not wait([starting], POLL_SECONDS).done:
+                raise_if_stopped()
+                if waited.total - told > WAIT_NOTICE_SECONDS:
+                    told = waited.total
+                    self._notify(info("executor", f"still waiting for Ray to start, after {told:.0f} s"))
+        except (KeyboardInterrupt, Stopped):
             starting.stop()
             raise
-        return self._take_over(executor)
+        return self._take_over(starting.result())
 
     def _take_over(self, workers: Executor) -> Executor:
         assert self._pool is not None

@@ -1,10 +1,12 @@
 """Calls that run in a thread while the caller continues."""
 
+import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -56,3 +58,22 @@ def await_abandoned(seconds: float | None = None) -> None:
         thread.join(seconds)
         if not thread.is_alive():
             ABANDONED.remove(thread)
+
+
+FORCED: list[Callable[[], None]] = []
+
+
+def at_forced_exit(end: Callable[[], None]) -> None:
+    """Have a function called before this process ends without waiting for abandoned results."""
+    FORCED.append(end)
+
+
+def force_exit(status: int) -> NoReturn:
+    """End this process without waiting for anything, after what it has started elsewhere."""
+    for end in FORCED:
+        with suppress(Exception):
+            end()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the reader may be gone
+            stream.flush()
+    os._exit(status)

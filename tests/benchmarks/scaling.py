@@ -22,7 +22,6 @@ import argparse
 import pickle
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -224,8 +223,9 @@ def main() -> None:
     quick, only = arguments.quick, arguments.only
     RayPool().prepare()
     from optitrip.executors.ray.cluster import connect
+    from optitrip.executors.ray.local import LocalRay
 
-    connect(None, 16, threading.Event())
+    LocalRay().start(lambda: connect(None, 16))
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         if only != "driver":

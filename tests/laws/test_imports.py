@@ -19,6 +19,7 @@ ADAPTERS = {
     "ray": {
         "executors/ray/actor.py",
         "executors/ray/cluster.py",
+        "executors/ray/local.py",
         "executors/ray/pool.py",
     },
     "mlflow": {"tracking/mlflow_client.py"},

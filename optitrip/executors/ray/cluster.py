@@ -4,7 +4,6 @@ import logging
 import math
 import os
 import socket
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,17 +15,17 @@ from ray.experimental import get_local_object_locations
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.start import joins_cluster
-from optitrip.runtime.background import BackgroundCall
 
 ROOM_SECONDS = 10.0
+WRONG = (ValueError, TypeError, FileNotFoundError, PermissionError)
+"""Exceptions of `ray.init` that the next try would raise as well."""
 
 
-def connect(address: str | None, cpus: int | None, closed: threading.Event) -> None:
-    """Join a cluster, or start a local Ray with `cpus` logical CPUs, by default all; raise InputError if that fails.
+def connect(address: str | None, cpus: int | None) -> None:
+    """Join a cluster, or start a local Ray with `cpus` logical CPUs, by default all.
 
-    If Ray is already initialized in this process, it is used unchanged. Ray is started in a separate thread: in the
-    main thread it would install a SIGTERM handler that exits with status 15. The thread lives until `closed` is set,
-    because on Linux the kernel ends Ray's processes with the thread that started them.
+    If Ray is already initialized in this process, it is used unchanged. Raise InputError if the options or the cluster
+    are wrong, Stopped if a local Ray did not come up.
     """
     if ray.is_initialized():
         return
@@ -38,11 +37,12 @@ def connect(address: str | None, cpus: int | None, closed: threading.Event) -> N
     options |= {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "optitrip"}
     try:
         check_listening(where)
-        BackgroundCall(lambda: ray.init(where, **options), closed).result()
+        ray.init(where, **options)
     except Exception as error:  # Ray raises a bare Exception if a node starts too slowly
         if joins:
             raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
-        raise InputError(f"Ray could not be started here: {error}; --executor serial does not need it") from None
+        kind = InputError if isinstance(error, WRONG) else Stopped
+        raise kind(f"Ray could not be started here: {error}; --executor serial does not need it") from None
 
 
 def check_listening(address: str, seconds: float = 10.0) -> None:

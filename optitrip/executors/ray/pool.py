@@ -6,7 +6,6 @@ every retry; this file only replaces lost workers.
 
 import atexit
 import math
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -22,6 +21,7 @@ from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.actor import Actor, WorkerHandle, outcome
 from optitrip.executors.ray.cluster import capacity, check_listening, connect, is_alive, put
+from optitrip.executors.ray.local import LocalRay, stopped_if_dead
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
@@ -32,8 +32,21 @@ HEAD_SECONDS = 20.0
 """Seconds without an answer of the head after which it is lost; after 60, Ray would silently end this process."""
 
 
+def start_workers(
+    workers: int | None, address: str | None, paths: Sequence[str], resources: Mapping[str, float]
+) -> "RayWorkers":
+    """Start workers on the cluster to join, or on Ray where this process uses it already, or on a Ray of their own."""
+    if joins_cluster(address) or ray.is_initialized():
+        return RayWorkers(workers, address, paths, resources)
+    local = LocalRay()
+    return local.start(lambda: RayWorkers(workers, address, paths, resources, local))
+
+
 class RayWorkers:
-    """An executor on a Ray cluster that it joins or starts; takes the fields of `RayPool`, and import paths."""
+    """An executor on a Ray cluster that it joins or starts; takes the fields of `RayPool`, and import paths.
+
+    It raises Stopped once the `local` Ray that it uses has died.
+    """
 
     def __init__(
         self,
@@ -41,10 +54,11 @@ class RayWorkers:
         address: str | None = None,
         paths: Sequence[str] = (),
         resources: Mapping[str, float] | None = None,
+        local: LocalRay | None = None,
     ) -> None:
-        self._ours, self._closed = not ray.is_initialized(), threading.Event()
+        self._ours, self._local = not ray.is_initialized(), local
         each = {"CPU": 1.0, **(resources or {})}
-        connect(address, math.ceil(workers * each["CPU"]) if workers else None, self._closed)
+        connect(address, math.ceil(workers * each["CPU"]) if workers else None)
         try:
             held = capacity(each, joins_cluster(address), self._ours)
         except Exception:
@@ -94,6 +108,7 @@ class RayWorkers:
         try:
             worker.name, worker.node, fingerprint = future.result()
         except ray.exceptions.RayError as error:
+            self.check_local()
             self._failed_starts += 1
             if self._failed_starts >= STARTS_ALLOWED and not self._ready:
                 raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
@@ -136,6 +151,7 @@ class RayWorkers:
         if now < self._next_check:
             return
         self._next_check = now + CHECK_SECONDS
+        self.check_local()
         if self._limit is not None:
             for worker in self._ready.values():
                 # A frozen worker could not enforce its own time limit, e.g. because a signal stopped it.
@@ -149,25 +165,35 @@ class RayWorkers:
                 self._headless = True
                 raise Stopped(f"the head of the Ray cluster, {self._head}, no longer answers: {error}") from None
 
+    def check_local(self) -> None:
+        """Raise Stopped if the local Ray has died."""
+        if self._local is not None:
+            self._local.check()
+
     def load(self, objective: Any) -> None:
+        self.check_local()
         try:
             self._objective = put(objective, "the objective", self._notices)
         except Stopped:
             raise
         except Exception as error:  # pickling runs user code; Ray adds twenty lines of diagnosis
+            self.check_local()
             cause = str(error.__cause__ or error).strip().splitlines()[0]
             raise InputError(
                 f"the objective cannot be sent to Ray workers: {cause}. Create what cannot be pickled inside the loss, "
                 "or use --executor serial"
             ) from None
 
+    @stopped_if_dead
     def stage(self, number: int, method: Any) -> None:
+        self.check_local()
         self._methods = {number: put(method, "the point", self._notices)}  # so that the object store frees earlier ones
 
     def set_time_limit(self, seconds: float | None) -> bool:
         self._limit = seconds
         return True
 
+    @stopped_if_dead
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         worker = self._ready[slot]
         objective, method = self._objective, self._methods[stage]
@@ -187,6 +213,7 @@ class RayWorkers:
             if ticket in worker.calls:
                 worker.forget(ticket)
 
+    @stopped_if_dead
     def wait(self, timeout: float) -> list[Done | Failed]:
         outcomes: list[Done | Failed] = []
         self._check()
@@ -209,6 +236,7 @@ class RayWorkers:
             worker.forget(ticket)
             return [Failed(ticket, "setup error", str(error))]
         except ray.exceptions.RayError as error:  # the worker died, ran out of memory, or lost its node
+            self.check_local()
             return self._outcomes_of_lost(worker, str(error).strip().splitlines()[-1])
         _, work = worker.calls[ticket]
         worker.forget(ticket)
@@ -248,7 +276,8 @@ class RayWorkers:
         if self._headless:  # any call to Ray would wait for the head and then end this process
             atexit.unregister(ray.shutdown)
             return
-        for worker in [*self._ready.values(), *self._starting]:
+        dead = self._local is not None and self._local.dead
+        for worker in [] if dead else [*self._ready.values(), *self._starting]:
             with suppress(Exception):  # the user may have shut Ray down already
                 ray.kill(worker.actor)
         self._ready.clear()
@@ -259,5 +288,7 @@ class RayWorkers:
     def _disconnect(self) -> None:
         if self._ours:
             self._ours = False
-            ray.shutdown()
-            self._closed.set()
+            if self._local is not None:
+                self._local.close()
+            else:
+                ray.shutdown()

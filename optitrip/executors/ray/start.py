@@ -53,6 +53,10 @@ class RayPool:
             return "joining a Ray cluster"
         # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        # With the first workers, Ray would wait for them in `ray.init`: for ever, if one dies before it has registered.
+        os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+        # After a minute without its head, Ray would end this process, which may go on without Ray.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "1000000")
         if "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
             # Ray enables token authentication for a local cluster; once imported, it has read the mode. A fresh token
             # keeps it enabled, without Ray's warning and the file that it would leave in the home directory.
@@ -62,9 +66,9 @@ class RayPool:
 
     def start(self, paths: tuple[str, ...]) -> Executor:
         """Start workers with these folders first on their import path; called in a background thread."""
-        from optitrip.executors.ray.pool import RayWorkers
+        from optitrip.executors.ray.pool import start_workers
 
-        return RayWorkers(self.workers, self.address, paths, self.resources)
+        return start_workers(self.workers, self.address, paths, self.resources)
 
     def describe(self, executor: Executor) -> str:
         """Return the text of the notice that workers are ready."""

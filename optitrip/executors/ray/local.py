@@ -1,0 +1,140 @@
+"""The processes of a Ray that was started here: watched while it starts and runs, and none is left behind."""
+
+import atexit
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+from threading import Event
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import ray  # isort: split
+
+import psutil  # Ray brings it along, and makes it importable
+
+from optitrip.errors import Stopped
+from optitrip.runtime.background import BackgroundCall, at_forced_exit
+
+P = ParamSpec("P")
+T = TypeVar("T")
+VITAL = ("gcs_server", "raylet")
+"""Processes without which Ray is dead. A raylet ends when one of its agents does; Ray can do without its monitors."""
+START_SECONDS = 120.0
+"""Longest wait for Ray to start; it takes five seconds, or twenty on a busy machine."""
+SHUTDOWN_SECONDS = 10.0
+"""Longest wait for Ray's own shutdown; it takes a second, or seven without its head."""
+POLL_SECONDS, KILL_SECONDS = 0.1, 3.0
+
+
+class LocalRay:
+    """The Ray that this process starts.
+
+    Once a vital process has died, Ray may only be shut down. Any other call to it would block, or end this process
+    without a message, as Ray does by itself fifteen to sixty seconds later.
+    """
+
+    def __init__(self) -> None:
+        self._closed = Event()
+        self._folder = str(Path(ray.__file__).parent)
+        self._others = set(psutil.Process().children())
+        self._vital: dict[str, psutil.Process] = {}
+        self._tree: set[psutil.Process] = set()
+        """Processes of Ray that were started by this one, and those that they started."""
+        self._session: Path | None = None
+        """Folder of Ray's sockets and logs."""
+        self._keep = False
+        """True to keep that folder, since Ray has died and its logs may say why."""
+
+    def start(self, make: Callable[[], T]) -> T:
+        """Start Ray by a call in a thread of its own; raise Stopped if Ray dies meanwhile or takes too long.
+
+        In the main thread Ray would install a SIGTERM handler that exits with status 15. The thread lives until Ray is
+        closed, because on Linux the kernel ends Ray's processes with the thread that started them.
+        """
+        call, since = BackgroundCall(make, self._closed), time.monotonic()
+        at_forced_exit(self.kill)
+        try:
+            while not wait([call], POLL_SECONDS).done:
+                self._look()
+                self.check()
+                if time.monotonic() - since > START_SECONDS:
+                    raise Stopped(f"Ray did not start in {START_SECONDS:g} s; its processes were killed{self._logs()}")
+            self._look()
+            return call.result()
+        except Stopped:
+            atexit.unregister(ray.shutdown)  # it would wait for the call
+            self._keep = True
+            self.kill()
+            raise
+
+    def _look(self) -> None:
+        """Find the processes of Ray among the children of this process."""
+        for child in set(psutil.Process().children()) - self._others:
+            with suppress(psutil.Error):  # of a child that has ended, there is only the name
+                if (name := child.name()) in VITAL:
+                    self._vital[name] = child
+                words = child.cmdline()
+                if not any(self._folder in word for word in words):
+                    continue
+                self._tree |= {child, *child.children(recursive=True)}
+                for word in words:
+                    if word.startswith(("--session-dir=", "--session_dir=")):
+                        self._session = Path(word.partition("=")[2])
+
+    @property
+    def dead(self) -> list[str]:
+        """Names of the vital processes that have ended."""
+        return [name for name, process in self._vital.items() if not lives(process)]
+
+    def check(self) -> None:
+        """Raise Stopped if Ray is dead."""
+        if dead := self.dead:
+            raise Stopped(f"Ray has died: its {' and its '.join(dead)} ended{self._logs()}")
+
+    def _logs(self) -> str:
+        return f" (logs: {self._session / 'logs'})" if self._session else ""
+
+    def close(self) -> None:
+        """Shut Ray down, and kill what is left of it."""
+        self._look()
+        self._keep = bool(self.dead)
+        shutdown = BackgroundCall(ray.shutdown)
+        if not wait([shutdown], SHUTDOWN_SECONDS).done:
+            atexit.unregister(ray.shutdown)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the processes of Ray, and remove its folder unless it is to be kept."""
+        if self._closed.is_set():
+            return
+        self._look()
+        for process in self._tree:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(list(self._tree), KILL_SECONDS)
+        if self._session is not None and not self._keep:
+            shutil.rmtree(self._session, ignore_errors=True)
+        self._closed.set()
+
+
+def stopped_if_dead(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Make a method of an executor raise Stopped, instead of whatever Ray raises, once the local Ray has died."""
+
+    @wraps(method)
+    def guarded(workers: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(workers, *args, **kwargs)
+        except Exception:
+            workers.check_local()
+            raise
+
+    return guarded
+
+
+def lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
