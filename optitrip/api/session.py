@@ -1,26 +1,26 @@
 """The session, whose workers and loaded loss serve several calls, and the functions that open one for one call."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, get_args, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, get_args
 
 from rich.console import Console
 
 from optitrip.api.inputs import draft_of, named_point, python_draft, without_numpy
 from optitrip.api.loaded import LoadedLoss
+from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import check_calls, load, with_surrogate
 from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import RunTable, Sweep
-from optitrip.core.differences import nearest
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
-from optitrip.executors.manager import executors
+from optitrip.executors.manager import executor_word, executors
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
@@ -33,48 +33,6 @@ from optitrip.store.lookup import resolve
 P = ParamSpec("P")
 R = TypeVar("R")
 EXECUTORS: tuple[str, ...] = get_args(RunTable.model_fields["executor"].annotation)
-
-
-class RunOptions(TypedDict, total=False):
-    """Options of a `Session`, which documents them."""
-
-    workers: int | None
-    executor: str
-    address: str | None
-    resources: Mapping[str, float] | None
-    progress: bool
-    state_dir: str | Path | None
-    track: bool
-
-
-CALL_OPTIONS = ("state_dir", "track")
-"""Options that one call of a session may override; the others configure its workers."""
-
-
-def takes_options(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Add options to a function's signature, for completion in notebooks, and reject unknown names.
-
-    The TypeError suggests the nearest known name, which Python's own does not.
-    """
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        *own, _ = inspect.signature(function).parameters.values()
-        for name in options:
-            kind = get_type_hints(RunOptions)[name]
-            own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=kind))
-        names = [parameter.name for parameter in own if parameter.name != "self"]
-
-        @wraps(function)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            for name in kwargs:
-                if name not in names:
-                    raise TypeError(f"{function.__name__}() has no argument {name!r}; {nearest(name, names)}")
-            return function(*args, **kwargs)
-
-        vars(checked)["__signature__"] = inspect.Signature(own)
-        return checked
-
-    return decorate
 
 
 class Session(AbstractContextManager["Session"]):
@@ -275,8 +233,9 @@ class Session(AbstractContextManager["Session"]):
 
 def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOptions]) -> RunOptions:
     """Return the options in the [run] table of a sweep file."""
-    run = draft_of(path_or_table).run
-    return {"workers": run.workers, "executor": run.executor, "resources": run.resources}
+    draft = draft_of(path_or_table)
+    run, executor = draft.run, executor_word(draft.run, draft.failures)
+    return {"workers": run.workers, "executor": executor, "resources": run.resources}
 
 
 def in_new_session(

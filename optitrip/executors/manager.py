@@ -178,6 +178,11 @@ def executors(
 
 def executors_of(run: RunTable, failures: FailuresTable, address: str | None) -> ExecutorManager:
     """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join."""
-    # Only a loss in another process can be ended when it hangs.
+    return executors(executor_word(run, failures), run.workers, address, run.resources)
+
+
+def executor_word(run: RunTable, failures: FailuresTable) -> str:
+    """Return the executor of a sweep file: Ray if items have a time limit, since only a loss in another process can be
+    ended when it hangs."""
     killable = run.executor == "auto" and failures.timeout_seconds is not None and ray_installed()
-    return executors("ray" if killable else run.executor, run.workers, address, run.resources)
+    return "ray" if killable else run.executor

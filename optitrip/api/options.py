@@ -1,0 +1,54 @@
+"""The options that functions of the Python API share: a signature that shows them, and errors for unknown names."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypedDict, TypeVar, get_type_hints
+
+from optitrip.core.differences import nearest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of a `Session`, which documents them."""
+
+    workers: int | None
+    executor: str
+    address: str | None
+    resources: Mapping[str, float] | None
+    progress: bool
+    state_dir: str | Path | None
+    track: bool
+
+
+CALL_OPTIONS = ("state_dir", "track")
+"""Options that one call of a session may override; the others configure its workers."""
+
+
+def takes_options(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Add options to a function's signature, for completion in notebooks, and reject unknown names.
+
+    The TypeError suggests the nearest known name, which Python's own does not.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        *own, _ = inspect.signature(function).parameters.values()
+        for name in options:
+            kind = get_type_hints(RunOptions)[name]
+            own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=kind))
+        names = [parameter.name for parameter in own if parameter.name != "self"]
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs:
+                if name not in names:
+                    raise TypeError(f"{function.__name__}() has no argument {name!r}; {nearest(name, names)}")
+            return function(*args, **kwargs)
+
+        vars(checked)["__signature__"] = inspect.Signature(own)
+        return checked
+
+    return decorate
