@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 
-BARE_OR_QUOTED = r"""(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)"""
+BARE_OR_QUOTED = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|[A-Za-z0-9_-]+)"""
 KEYS = rf"{BARE_OR_QUOTED}(?:\s*\.\s*{BARE_OR_QUOTED})*"
 HEADER = re.compile(rf"^\s*(\[{{1,2}})\s*({KEYS})\s*\]")
 ASSIGNMENT = re.compile(rf"^\s*({KEYS})\s*=")
@@ -40,7 +40,7 @@ class Lines:
         for number, (line, bare) in enumerate(zip(text.split("\n"), masked.split("\n"), strict=True), 1):
             header, key = HEADER.match(line), ASSIGNMENT.match(line)
             if depth == 0 and header and bare[header.start(1)] == "[":
-                table = split_key(header[2])
+                table = parse_key(header[2])
                 self._record(table, number)
                 if header[1] == "[[":
                     counts[table] = counts.get(table, -1) + 1
@@ -48,7 +48,7 @@ class Lines:
                     self._record(table, number)
                 continue
             if depth == 0 and key and bare[key.end() - 1] == "=":
-                self._record((*table, *split_key(key[1])), number)
+                self._record((*table, *parse_key(key[1])), number)
             depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
 
     def _record(self, key: KeyPath, number: int) -> None:
@@ -71,8 +71,17 @@ class Lines:
         return f"{self.path}:{number}: {message}" if key else f"{self.path}: {message}"
 
 
-def split_key(dotted: str) -> KeyPath:
-    return tuple(key.strip("\"'") for key in re.findall(BARE_OR_QUOTED, dotted))
+def parse_key(dotted: str) -> tuple[str, ...]:
+    """Return the parts of a key as TOML reads it; none if it is not a key."""
+    try:
+        table: Any = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError:
+        return ()
+    parts: list[str] = []
+    while isinstance(table, dict):
+        ((part, table),) = table.items()  # pyright: ignore[reportUnknownVariableType]
+        parts.append(str(part))  # pyright: ignore[reportUnknownArgumentType]
+    return tuple(parts)
 
 
 def syntax_error(path: Path, message: str) -> str:
@@ -85,14 +94,20 @@ def syntax_error(path: Path, message: str) -> str:
 
 def override(tables: dict[str, Any], option: str, lines: Lines) -> None:
     """Apply one `--set key.path=value` to the tables; the value is read as TOML, else as a plain string."""
-    dotted, equals, right = option.partition("=")
-    keys = [key.strip() for key in dotted.split(".")]
-    if not equals or not all(keys):
-        raise InputError(f"--set {option}: wanted key=value, e.g. --set method.candidates=500")
+    found = ASSIGNMENT.match(option)
+    keys = parse_key(found[1]) if found else ()
+    if found is None or len(keys) == 0:
+        raise InputError(
+            f"--set {option}: wanted key=value, e.g. --set method.candidates=500; a key is letters, digits, _ and -, "
+            "or in quotes, as in TOML"
+        )
+    right = option[found.end() :]
     try:
-        value = tomllib.loads(f"value = {right}")["value"]
+        read = tomllib.loads(f"value = {right}")
     except tomllib.TOMLDecodeError:
-        value = right.strip()
+        read = {}
+    # More than the value is there if the option goes on with lines of its own.
+    value = read["value"] if len(read) == 1 else right.strip()
     space = tables.get("space", {})
     if keys[0] == "space" and len(keys) > 1 and isinstance(space, dict) and keys[1] not in space:
         known = [str(name) for name in space]

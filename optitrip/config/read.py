@@ -40,7 +40,7 @@ def parse_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Draft:
     except tomllib.TOMLDecodeError as error:
         raise InputError(syntax_error(path, str(error))) from None
     if overrides:
-        text += "".join(f"\n# --set {option}" for option in overrides) + "\n"
+        text += "".join("\n# --set " + option.replace("\n", "\n# ") for option in overrides) + "\n"
     lines = Lines(path, text)
     for option in overrides:
         override(tables, option, lines)

@@ -31,6 +31,8 @@ class Distribution(Protocol):
     """True if the value is the same at every point, so that a gradient leaves the variable out."""
     continuous: ClassVar[bool] = True
     """True if the values form an interval, so that derivatives exist."""
+    positive: ClassVar[bool] = False
+    """True if all values are above 0 whatever the fields."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -96,6 +98,8 @@ class Normal(Distribution):
 @dataclass(frozen=True)
 class LogNormal(Normal):
     """exp of a normal with this mean and standard deviation."""
+
+    positive: ClassVar[bool] = True
 
     def values(self, unit: Array) -> Array:
         normal = super().values(unit)

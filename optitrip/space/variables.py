@@ -16,6 +16,7 @@ from optitrip.core.method import Points
 from optitrip.errors import Invalid
 from optitrip.samplers import SAMPLERS
 from optitrip.space.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
+from optitrip.space.rounding import check_rounding
 
 LARGEST = 2**31
 """Largest number of entries of one variable: a single row of this size takes 16 GiB."""
@@ -83,7 +84,7 @@ class Variable:
         if distribution.shape and shape and distribution.shape != shape:
             raise Invalid(("shape",), f"was {list(shape)}, but the {word} has shape {list(distribution.shape)}")
         variable = cls(name, word, distribution, distribution.shape or shape, dtype)
-        variable._check_extremes()
+        variable._check_values()
         return variable
 
     @staticmethod
@@ -95,14 +96,13 @@ class Variable:
             raise Invalid(("shape",), f"was {shape!r}, which is {math.prod(lengths):,} entries; at most 2^31 fit")
         return tuple(lengths)
 
-    def _check_extremes(self) -> None:
+    def _check_values(self) -> None:
         """Refuse a distribution with values that the dtype cannot represent."""
-        with np.errstate(over="ignore", under="ignore"):
-            values = self.distribution.values(self.distribution.extremes()[:, np.newaxis])
-            if values.dtype.kind == "f":
-                values = values.astype(self.dtype)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise Invalid((self.word,), f"reaches values that are not finite in {self.dtype}")
+        try:
+            check_rounding(self.distribution, self.dtype)
+        except ValueError as error:
+            raise Invalid((self.word,), str(error)) from None
+        values = self.distribution.values(self.distribution.extremes()[:, np.newaxis])
         if self.dtype != "float64" and values.dtype.kind != "f":
             raise Invalid(("dtype",), f"was {self.dtype!r}, but {self.word} here has no floating-point values")
 

@@ -148,8 +148,20 @@ def number_array(name: str, given: Any, dtype: str) -> Array:
         value = np.empty(0, object)
     if value.dtype.kind not in "fiu":
         raise InputError(f"{name} was {reprlib.repr(given)}, wanted numbers")
-    with np.errstate(over="ignore"):  # an infinite value is reported with its place
-        return np.array(value, dtype)
+    with np.errstate(over="ignore", under="ignore"):  # an infinite value is reported with its place
+        cast = np.array(value, dtype)
+    lost = (cast == 0) & (value != 0)
+    if value.dtype.kind != "f":  # an integer says exactly what is wanted; a fraction is always rounded
+        pairs = zip(cast.ravel().tolist(), value.ravel().tolist(), strict=True)
+        lost |= np.array([a != b for a, b in pairs], bool).reshape(value.shape)  # by Python, which compares exactly
+    if lost.any():
+        place = np.argwhere(lost)[0].tolist()
+        given, becomes = value[tuple(place)].item(), cast[tuple(place)].item()
+        raise InputError(
+            f"{name}{place or ''} is {given!r}, which {dtype} rounds to {becomes!r}; wanted a number of that precision"
+            + ', or dtype = "float64"' * (dtype != "float64")
+        )
+    return cast
 
 
 def locate_file(given: str, folder: Path) -> Path:

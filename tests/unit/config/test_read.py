@@ -202,6 +202,37 @@ def test_an_override_is_toml_else_a_plain_string(tmp_path: Path, override: str, 
     assert type(found) is type(wanted)
 
 
+KEYS = [
+    ('"a.b"=1', {"a.b": 1}),
+    ("'a=b' = 'c=d'", {"a=b": "c=d"}),
+    ('"a\\"b".c=1', {'a"b': {"c": 1}}),
+    ('"a\\u00e9" . b=1', {"aé": {"b": 1}}),
+    ('"#"."".\'"x"\'=2', {"#": {"": {'"x"': 2}}}),
+    ("a.b=c=d", {"a": {"b": "c=d"}}),
+    ('"a]b"=[1, 2]', {"a]b": [1, 2]}),
+    ("a=1\nb = 2", {"a": "1\nb = 2"}),
+]
+
+
+@pytest.mark.parametrize(("override", "wanted"), KEYS, ids=[given for given, _ in KEYS])
+def test_the_key_of_an_override_is_read_as_in_a_file(tmp_path: Path, override: str, wanted: Any) -> None:
+    """Dots and equals signs in quotes belong to the key, and escapes are read; nothing behind the value is lost."""
+    found = sweep_of(tmp_path, PLAIN, f"objective.arguments.table.{override}")
+    assert found.objective.arguments["table"] == wanted
+
+
+def test_a_quoted_key_is_the_bare_one(tmp_path: Path) -> None:
+    """In the space too, and a mistake in it is still found."""
+    assert sweep_of(tmp_path, PLAIN, "space.\"x\".'normal'=[0, 2]").space.describe()["x"]["normal"] == [0.0, 2.0]
+    assert "no variable 'a.b'" in mistake(tmp_path, PLAIN, 'space."a.b".uniform=[0, 1]')
+
+
+@pytest.mark.parametrize("override", ['"a=1', "a b=1", 'x."=1', "'a'b=1", "arguments[0]=1", ".=1", '"""a"""=1'])
+def test_what_is_no_key_in_toml_is_refused(tmp_path: Path, override: str) -> None:
+    """The message says what a key is."""
+    assert f"--set {override}: wanted key=value" in mistake(tmp_path, PLAIN, override)
+
+
 def test_overrides_apply_in_order(tmp_path: Path) -> None:
     """The last word counts, and the others stay."""
     sweep = sweep_of(tmp_path, PLAIN, "seed=1", "method.candidates=9", "seed=2")

@@ -166,7 +166,7 @@ def test_the_first_and_the_last_value_are_reached(word: str, entry: list[Any]) -
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("word", "low", "high"), [
     ("uniform", 0.1, 0.3), ("uniform", -3, 5.5), ("uniform", 1e6, 1e6 + 1), ("uniform", -1e-7, 1e30),
-    ("log_uniform", 1e-4, 1e-1), ("log_uniform", 0.1, 0.3), ("log_uniform", 1e-30, 1e30), ("log_uniform", 3, 3.0000001),
+    ("log_uniform", 1e-4, 1e-1), ("log_uniform", 0.1, 0.3), ("log_uniform", 1e-30, 1e30), ("log_uniform", 3, 3.00001),
     ("log_uniform", 400, 4000), ("log_uniform", 0.0002, 0.002),  # exp(log(x)) passes both but for the clip
 ])  # fmt: skip
 def test_bounds_are_closed_and_respected(word: str, low: float, high: float, dtype: str) -> None:
@@ -427,6 +427,51 @@ def test_a_wrong_entry_is_refused(entry: Any, path: tuple[str, ...], words: list
         Space.parse({"fine": NORMAL, "x": entry})
     assert caught.value.path == ("x", *path)
     assert [part for part in words if part not in caught.value.message] == []
+
+
+SINGLE: dict[str, Any] = {"dtype": "float32"}
+COARSE: list[tuple[Any, list[str]]] = [
+    (
+        {"uniform": [16777217, 16777217.5], **SINGLE},
+        ["16777217.5", "from 16777216.0 to 16777218.0", "2 apart", 'dtype = "float64"'],
+    ),
+    ({"uniform": [0.1, 0.1 + 1e-9], **SINGLE, "shape": [3]}, ["one value 0.1000000", 'dtype = "float64"']),
+    ({"uniform": [1e16, 1e16 + 2]}, ["1e+16", "only 2 values", "float64", "add that number in the loss"]),
+    ({"uniform": [1e-46, 2e-46], **SINGLE}, ["1e-46", "0 in float32", "1.4e-45"]),
+    ({"uniform": [0, 2e-323]}, ["only 5 values, from 0.0 to 2e-323"]),
+    ({"log_uniform": [1e-60, 1], **SINGLE}, ["1e-60", "0 in float32"]),
+    ({"log_uniform": [1, 1 + 1e-15]}, ["only 6 values"]),
+    ({"log_uniform": [5e-324, 2e-323]}, ["only 4 values"]),
+    ({"normal": [1e20, 1]}, ["1e+20", "the one value"]),
+    ({"normal": [1e9, 1], **SINGLE}, ["the one value 1000000000.0", "64 apart", 'dtype = "float64"']),
+    ({"normal": [0, 1e-50], **SINGLE}, ["1e-50", "the one value 0.0"]),
+    ({"normal": [0, 5e-324]}, ["5e-324", "only"]),
+    ({"log_normal": [-80, 5], **SINGLE}, ["0 in float32"]),
+    ({"log_normal": [-700, 10]}, ["reaches 0"]),
+    ({"log_normal": [20, 1e-17]}, ["the one value"]),
+    ({"constant": [1.0, -1e-50], **SINGLE}, ["-1e-50", "0 in float32"]),
+    ({"choice": [1.0, 1e-50, -1.0], **SINGLE}, ["1e-50", "0 in float32"]),
+    ({"choice": [1.0, 1.0000000001], **SINGLE}, ["equal in float32"]),
+]
+
+
+@pytest.mark.parametrize(("entry", "words"), COARSE, ids=lambda value: str(value)[:60])
+def test_a_distribution_that_the_dtype_makes_another_one_is_refused(entry: Any, words: list[str]) -> None:
+    """A range of one value, or of a few, and zeros in place of small numbers are told before anything is drawn."""
+    with pytest.raises(Invalid) as caught:
+        Space.parse({"x": entry})
+    assert caught.value.path == ("x", next(iter(entry)))
+    assert [part for part in words if part not in caught.value.message] == []
+
+
+@pytest.mark.parametrize("entry", [
+    {"uniform": [1e6, 1e6 + 1], **SINGLE}, {"uniform": [-1e-40, 1e-40], **SINGLE}, {"uniform": [0, 1e-320]},
+    {"normal": [0, 1e-40], **SINGLE}, {"log_uniform": [5e-324, 1]}, {"log_uniform": [1e-45, 1], **SINGLE},
+    {"integer": [2**62 - 3, 2**62 - 1]}, {"choice": [0.0, 1.0], **SINGLE}, {"constant": [0.1, 0.1000000001], **SINGLE},
+], ids=str)  # fmt: skip
+def test_a_narrow_range_that_the_dtype_resolves_is_drawn(entry: Any) -> None:
+    """Small numbers, zeros that were given, and whole numbers beyond a float's precision are what the file says."""
+    assert Space.parse({"x": entry}).variables[0].describe()
 
 
 @pytest.mark.parametrize("options", [[1.0, math.inf, 2.0], [1.0, math.nan, 2.0]], ids=str)

@@ -135,7 +135,7 @@ def test_the_identity_is_that_of_the_values(folder: Path) -> None:
     """One point in other words is one sweep; another point is another one."""
     identities = {
         at: sweep_at(folder, at).identity
-        for at in ("{ fill = 0 }", "{ values = { W = [[0, 0, 0], [0, 0, 0]], b = 0 } }", "{ fill = 1e-300 }")
+        for at in ("{ fill = 0 }", "{ values = { W = [[0, 0, 0], [0, 0, 0]], b = 0 } }", "{ fill = 1e-30 }")
     }
     first, same, other = identities.values()
     assert first == same != other
@@ -154,6 +154,15 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "unknown": ("{ fil = 0 }", ["there.toml:10: method.at.fil: unknown key; did you mean fill?"]),
     "no number": ('{ fill = "x" }', ["there.toml:10: method.at.fill: was 'x', wanted"]),
     "infinite": ("{ fill = inf }", ["method.at.fill: was inf, wanted a finite number"]),
+    "too small for float32": ("{ fill = 1e-300 }", ["b is 1e-300, which float32 rounds to 0.0", 'dtype = "float64"']),
+    "too long for float32": (
+        "{ values = { W = [[1, 2, 3], [4, 5, 6]], b = 16777217 } }",
+        ["b is 16777217, which float32 rounds to 16777216.0"],
+    ),
+    "too long for float64": (
+        "{ values = { W = [[1, 2, 9007199254740993], [4, 5, 6]], b = 7 } }",
+        ["W[0, 2] is 9007199254740993, which float64 rounds to"],
+    ),
     "too large for float32": ("{ fill = 1e300 }", ["there.toml:10: method.at.fill: b is inf, wanted finite numbers"]),
     "NaN": (
         "{ values = { W = [[1, 2, nan], [4, 5, 6]], b = 7 } }",
