@@ -13,7 +13,7 @@ import pytest
 
 from optitrip.space.variables import Candidates, Space
 
-DOCUMENT = (Path(__file__).parents[3] / "STREAM.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[3] / "optitrip" / "samplers" / "STREAM.md").read_text(encoding="utf-8")
 VECTORS: list[list[Any]] = [json.loads(line) for line in DOCUMENT.splitlines() if line.startswith("    [")]
 LIMIT = 2**64 - 1
 
