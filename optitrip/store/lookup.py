@@ -25,6 +25,7 @@ from optitrip.store.state_dir import (
     SWEEP_FILE,
     exists,
     finished_items,
+    matching,
     open_journal,
     peek_fact,
     time_of,
@@ -78,10 +79,11 @@ def find_state_directories(name: str, root: Path) -> list[Path]:
     """
     found: list[Path] = []
     if re.fullmatch(r"[\w.-]+", name):  # anything else could change the meaning of the glob patterns
-        folders = [root / name, *root.glob(f"*-{name}"), *root.glob(f"{name}-{'[0-9a-f]' * 8}")]
+        others = [f"*-{name}", f"{name}-{'[0-9a-f]' * 8}"]
+        folders = [root / name, *(folder for pattern in others for folder in matching(root, pattern))]
         found = [folder for folder in dict.fromkeys(folders) if exists(folder / JOURNAL)]
     if not found:
-        runs = {path.parent: peek_fact(path.parent, RecordedRun) for path in root.glob(f"*/{JOURNAL}")}
+        runs = {path.parent: peek_fact(path.parent, RecordedRun) for path in matching(root, f"*/{JOURNAL}")}
         found = [folder for folder, run in runs.items() if run is not None and run.run_id == name]
     return sorted(found, key=lambda folder: (finished_items(folder) is not None, time_of(folder)), reverse=True)
 

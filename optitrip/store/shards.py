@@ -16,7 +16,7 @@ from optitrip.journal.facts import Provenance
 from optitrip.journal.journal import Journal
 from optitrip.journal.rows import missing
 from optitrip.store.lookup import restore_sweep
-from optitrip.store.state_dir import JOURNAL, StateDir, check_trusted, exists, open_journal
+from optitrip.store.state_dir import JOURNAL, StateDir, check_trusted, exists, matching, open_journal
 
 ROWS_AT_ONCE = 1_000
 
@@ -102,9 +102,9 @@ def find_state_directory(folder: Path) -> Path:
     """Return the folder itself if it is a state directory, else the only state directory in it."""
     if exists(folder / JOURNAL):
         return folder
-    found = [path.parent for path in folder.glob(f"*/{JOURNAL}")]
+    found = [path.parent for path in matching(folder, f"*/{JOURNAL}")]
     if len(found) != 1:
-        raise InputError(f"{folder}: {len(found) or 'no'} state directories in it; wanted one with a {JOURNAL}")
+        raise InputError(f"{folder!s:.200}: {len(found) or 'no'} state directories in it; wanted one with a {JOURNAL}")
     return found[0]
 
 

@@ -137,7 +137,7 @@ def check_trusted(folder: Path) -> None:
 
 def difference_from_latest(root: Path, name: str, fields: dict[str, Any]) -> list[Notice]:
     """Describe how a new sweep differs from the latest stored sweep of the same name, if any."""
-    for folder in sorted(root.glob(f"{name}-{'[0-9a-f]' * 8}"), key=time_of, reverse=True):
+    for folder in sorted(matching(root, f"{name}-{'[0-9a-f]' * 8}"), key=time_of, reverse=True):
         found = read_table(folder / IDENTITY_FILE)
         if found is not None and folder.name == f"{name}-{identity_of(found)}":
             changed = "; ".join(differences(found, fields))
@@ -151,6 +151,14 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Return the paths below a folder that match a pattern; none if it cannot be read."""
+    try:
+        return list(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def time_of(folder: Path) -> float:

@@ -426,3 +426,47 @@ def test_a_full_disk_stops_the_sweep_and_damages_nothing(tmp_path: Path) -> None
     journal._database.execute("PRAGMA max_page_count = 100000")
     write(journal, part(5, 9))
     assert journal.tiling(0, DIGEST, 9) == [range(0, 5), range(5, 9)]
+
+
+def test_a_journal_without_its_end_is_mended(tmp_path: Path) -> None:
+    """Every row in the pages that are left is found, though SQLite refuses a file that is too short."""
+    parts = [Part(range(n, n + 1), {"loss": np.full(300, float(n))}) for n in range(400)]
+    journal = Journal(tmp_path / "j", "sweep")
+    write(journal, *parts)
+    journal.close()
+    data, written = (tmp_path / "j").read_bytes(), {part.items: bits(part) for part in parts}
+    (tmp_path / "j").write_bytes(data[:-5_000])
+    with pytest.raises(StateError, match="damaged; `optitrip sweep` rebuilds"):
+        Journal(tmp_path / "j", "sweep", reading=True)
+    for keep, least in ((0.9, 0.8), (0.5, 0.35)):
+        assert surviving_rows(tmp_path / "j", data[: int(keep * len(data))], written) > least * len(written)
+        (copy,) = tmp_path.glob("j.damaged-1")
+        assert copy.read_bytes() == data[: int(keep * len(data))]
+
+
+def test_the_cut_journal_of_another_sweep_is_left_as_it_is(tmp_path: Path) -> None:
+    """It is refused before anything is written."""
+    small(tmp_path / "j")
+    data = (tmp_path / "j").read_bytes()[:-100]
+    (tmp_path / "j").write_bytes(data)
+    with pytest.raises(StateError, match="another sweep"):
+        Journal(tmp_path / "j", "00000000")
+    assert (tmp_path / "j").read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON meta BEGIN DELETE FROM part; END",
+        "CREATE VIEW v AS SELECT * FROM part",
+        "CREATE INDEX i ON part (lo)",
+    ],
+)
+def test_what_a_journal_does_not_have_is_damage(tmp_path: Path, statement: str) -> None:
+    """A trigger or view is left out before anything is written, and every row is still there."""
+    written = small(tmp_path / "j")
+    with sqlite3.connect(tmp_path / "j") as database:
+        database.execute(statement)
+    database.close()
+    assert surviving_rows(tmp_path / "j", (tmp_path / "j").read_bytes(), written) == len(written)
+    assert (tmp_path / "j.damaged-1").exists()
