@@ -131,6 +131,14 @@ class Life:
         status = self.process.returncode
         return 128 - status if status < 0 else status
 
+    def close(self) -> None:
+        """Kill what is left of it."""
+        self.family.kill()
+        self.process.wait(5)
+        self._reader.join(5)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
     def orphans(self) -> float:
         """Return the seconds that descendants have outlived the command, up to twice the allowed ones."""
         since = time.monotonic()
@@ -181,7 +189,7 @@ def main(folder: Path, kills: int, seed: int, *kinds: str) -> dict[str, Any]:
             status = life.end()
             orphans = life.orphans()
         finally:
-            life.family.kill()
+            life.close()
         statuses[kind][str(status)] += 1
         told["silence"], told["orphans"] = max(told["silence"], life.silence), max(told["orphans"], orphans)
         strange = status not in (0, 75, 137) or life.silence > SILENCE_SECONDS or orphans > ORPHAN_SECONDS

@@ -55,8 +55,8 @@ class RayPool:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         # With the first workers, Ray would wait for them in `ray.init`: for ever, if one dies before it has registered.
         os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
-        # After a minute without its head, Ray would end this process, which may go on without Ray.
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "1000000")
+        # Ray holds the GIL while it waits for its head, 30 s by default; starting one takes a second or two.
+        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "10")
         if "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
             # Ray enables token authentication for a local cluster; once imported, it has read the mode. A fresh token
             # keeps it enabled, without Ray's warning and the file that it would leave in the home directory.
