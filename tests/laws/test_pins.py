@@ -1,6 +1,6 @@
 """Golden values of all that is written down: what a journal, a file or a program of last year holds must fit today's.
 
-`python tests/laws/test_pins.py --write` writes `pins.json` anew, from the code as it is. A commit that changes a value
+`PYTHONPATH=tests/support python tests/laws/test_pins.py --write` writes `pins.json` anew, from the code as it is. A commit that changes a value
 there says why.
 """
 
