@@ -1,7 +1,7 @@
 """Golden values of all that is written down: what a journal, a file or a program of last year holds must fit today's.
 
-`PYTHONPATH=tests/support python tests/laws/test_pins.py --write` writes `pins.json` anew, from the code as it is. A commit that changes a value
-there says why.
+`PYTHONPATH=tests/support python tests/laws/test_pins.py --write` writes `pins.json` anew, from the code as it is. A
+commit that changes a value there says why.
 """
 
 from __future__ import annotations
