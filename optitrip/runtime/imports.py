@@ -91,7 +91,10 @@ def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
 
 def source_hash(module: Any) -> str | None:
     """Return a hash of a module's source, or None if the file has changed since the first call."""
-    now = hashlib.blake2b(source_bytes(Path(module.__file__)), digest_size=8).hexdigest()
+    try:
+        now = hashlib.blake2b(source_bytes(Path(module.__file__)), digest_size=8).hexdigest()
+    except OSError:  # it cannot be read any more, so nothing shows a change
+        now = vars(module).get("__optitrip_source__", (None, ""))[1]
     # Stored with the module's spec, which importlib.reload replaces; it leaves the module's other attributes.
     spec = getattr(module, "__spec__", None)
     known, first = vars(module).get("__optitrip_source__", (None, now))

@@ -68,7 +68,7 @@ class StateDir:
             move_aside(path)
             lock.close()
         journal = self._lock_and_open(path, sweep, lock, fields)
-        if journal.empty() and os.path.lexists(path / RESULT):
+        if journal.empty() and not journal.damage and os.path.lexists(path / RESULT):
             journal.close()
             aside = move_aside(path)
             lock.close()

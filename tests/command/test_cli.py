@@ -659,7 +659,7 @@ def test_the_gradient_at_the_best_of_a_search(folder: Path) -> None:
         text + '[method]\nuse = "gradient"\nat = { best_of = "trial.toml" }\n[tracking]\nuse = "none"\n'
     )
     checked = optitrip(folder, "check", "slope.toml")
-    assert "gradient: 1 coordinates, forward differences, default steps, at its best_of" in checked.stdout
+    assert "gradient: 1 coordinates, forward (central if the loss is in float32) differences" in checked.stdout
     answer = json.loads(optitrip(folder, "sweep", "slope.toml", "--json").stdout)
     best = json.loads((folder / answer["state_dir"]).parent.glob("trial-*/result.json").__next__().read_text())["best"]
     assert answer["gradient"]["loss"] == best["loss"]

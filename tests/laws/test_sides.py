@@ -259,7 +259,8 @@ def test_a_file_is_told_shown_and_replayed_at_the_point_that_failed(
     listed = command("show", "side", "--failures").stdout
     assert f"  2{', x - h' if scheme == 'central' else ''}: ValueError: " in listed
     stages = json.loads(command("show", "side", "--json").stdout)["stages"]
-    (record,) = stages[-1]["failures"]["raised"]["first"]
+    (main,) = (stage for stage in stages if stage["kind"] == "gradient")
+    (record,) = main["failures"]["raised"]["first"]
     assert record.get("side") == (1 if scheme == "central" else None)
     for name in ("side", "side.toml"):
         again = command("replay", name, "2")

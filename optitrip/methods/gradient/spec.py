@@ -145,7 +145,8 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
         config: GradientConfig = sweep.method
         (way,) = config.at.ways
         step = f"step {config.step:g}" if config.step else "default steps"
-        return f"gradient: {sweep.items:,} coordinates, {config.scheme or 'default'} differences, {step}, at its {way}"
+        scheme = config.scheme or "forward (central if the loss is in float32)"
+        return f"gradient: {sweep.items:,} coordinates, {scheme} differences, {step}, at its {way}"
 
     def summary(self, result: Mapping[str, Any]) -> str:
         return f"norm {result['gradient']['norm']:.8g}"

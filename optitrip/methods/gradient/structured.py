@@ -177,7 +177,9 @@ class DeltasAgreement(Agreement):
             for record in records
             for side in (range(sides) if record.side is None else [record.side])
         ]
-        allowed = np.full(len(items), objective.allowed_difference(at_x, double=True))
+        # A long step may end where the loss, and with it the rounding, is much larger than at x.
+        largest = np.maximum(np.abs(plain.losses), abs(at_x))
+        allowed = np.array([objective.allowed_difference(loss, double=True) for loss in largest.tolist()])
         part = compared(items, fast, plain, allowed)
         return replace(part, columns={**part.columns, "at_x": np.full(len(items), at_x)})
 
