@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-KNOWN_LISTED = 20
+KNOWN_LISTED, CHANGES_LISTED = 20, 12
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -19,13 +19,16 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return the changes from one nested table to another, as lines like `seed: 0 -> 1`."""
+    """Return the changes from one nested table to another, as lines like `seed: 0 -> 1`; the last counts those left out
+    of a long list."""
     before, after = flat(old), flat(new)
-    return [
+    changed = [
         f"{key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}"
         for key in sorted(before.keys() | after.keys())
         if json.dumps(before.get(key), default=repr) != json.dumps(after.get(key), default=repr)
     ]
+    left_out = len(changed) - CHANGES_LISTED
+    return [*changed[:CHANGES_LISTED], f"and {left_out} more"] if left_out > 0 else changed
 
 
 def nearest(given: str, known: list[str]) -> str:

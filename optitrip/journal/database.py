@@ -230,7 +230,8 @@ def readable_rows(database: sqlite3.Connection, table: str, checksum: Checksum) 
         try:
             for number, *row in database.execute(query, (last,)):
                 found[number] = tuple(row)
-                last, skipped = number, 1
+                if number > last:  # a damaged page may hold any number: going back would never end
+                    last, skipped = number, 1
             break
         except ERRORS:  # an unreadable page ends a scan; the next one starts beyond it
             last += skipped
