@@ -144,13 +144,22 @@ def replay(
 ) -> None:
     """Evaluate one item again, and show what the loss returns or raises."""
     from optitrip.app.replay import replay
+    from optitrip.runtime.interrupts import failure
+    from optitrip.runtime.tracebacks import text_of, trace_of
     from optitrip.store.lookup import find_sweep
     from optitrip.store.state_dir import check_trusted
 
     found, folder = find_sweep(sweep, state_dir, overrides or [])
     if folder is not None and not trust:
         check_trusted(folder)
-    print(repr(replay(found, index, print, folder, debug=pdb)))
+    try:
+        returned = repr(replay(found, index, print, folder, debug=pdb))
+    except OptitripError:
+        raise
+    except BaseException as error:  # shown here, since Typer would show only some of what a loss may raise
+        print(text_of(failure(error), trace_of(error)), end="", file=sys.stderr)
+        raise Exit(NO_ANSWER) from None
+    print(returned)
 
 
 @app.command()
@@ -207,9 +216,11 @@ ABANDONED_SECONDS = 2.0
 def main() -> NoReturn:
     """Run the console script; turn exceptions into a message and an exit status."""
     from optitrip.runtime.background import abandoned, await_abandoned, force_exit
+    from optitrip.runtime.interrupts import signals_interrupt
 
     try:
-        app()
+        with signals_interrupt():
+            app()
     except (OptitripError, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
         raise SystemExit(exit_status(error)) from None

@@ -45,6 +45,11 @@ class ObjectiveTable(Table):
     def reference(self) -> str:
         return self.loss or self.make or ""
 
+    @property
+    def key(self) -> KeyPath:
+        """Path of the key that names it."""
+        return ("objective", "loss" if self.loss else "make")
+
 
 class RunTable(Table):
     """Where items are evaluated; does not affect the answer."""
