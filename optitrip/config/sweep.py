@@ -92,7 +92,7 @@ class TrackingTable(Table):
     """Where the sweep is recorded."""
 
     use: Literal["mlflow", "none"] = "mlflow"
-    experiment: Annotated[str, Field(min_length=1)] = "optitrip"
+    experiment: Annotated[str, Field(min_length=1, max_length=500)] = "optitrip"
 
 
 class File(Table):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optitrip
+from optitrip.tracking.names import TAG_LENGTH, encodable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,7 +35,8 @@ QUIET = {
 }
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Tag that makes MLflow show the experiment's pages for model training."""
-BATCH, PARAM_LENGTH = 1_000, 500
+BATCH, PARAMS = 1_000, 100
+"""Most metrics, and most params, of one request."""
 FOLDER = Path(optitrip.__file__).parents[1]
 # -P: a user's file in the working directory must not shadow a library of the same name.
 PROGRAM = "import sys; sys.path.append(sys.argv[1]); from optitrip.tracking.mlflow_client import serve; serve()"
@@ -52,8 +54,8 @@ class Run:
     name: str
     journal: str
     """Name of the journal, by which the run is found again."""
-    params: Mapping[str, Any]
-    """Parameters by dotted key; they never change."""
+    params: Mapping[str, str]
+    """Parameters by key; they never change."""
     tags: Mapping[str, str]
 
 
@@ -77,21 +79,30 @@ class InProcessClient:
         self.prepare()
         from mlflow import MlflowClient
         from mlflow.entities import Param, RunTag
+        from mlflow.exceptions import MlflowException
 
         make_store(run.uri)
         client = MlflowClient(run.uri)
         experiment = experiment_id(client, run)
         found = client.search_runs([experiment], f"tags.`optitrip.journal` = '{run.journal}'", max_results=1)
         tags = {**run.tags, "optitrip.journal": run.journal, "optitrip.state": "running"}
-        if found:
-            run_id = found[0].info.run_id
+        tags = {key: encodable(value, TAG_LENGTH) for key, value in tags.items()}
+        run_id = found[0].info.run_id if found else None
+        if run_id is not None:
             client.update_run(run_id, status="RUNNING")
         else:
             created = client.create_run(experiment, run_name=run.name, tags={"optitrip.journal": run.journal})
             run_id = created.info.run_id
-        params = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in run.params.items()]
-        client.log_batch(run_id, params=params, tags=[RunTag(key, value) for key, value in tags.items()])
         self._client, self._run_id = client, run_id
+        params = [Param(key, value) for key, value in run.params.items()]
+        try:
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            for start in range(0, len(params), PARAMS):
+                client.log_batch(run_id, params=params[start : start + PARAMS])
+        except MlflowException as error:
+            if error.error_code == "INVALID_PARAMETER_VALUE":  # the same command would not get further
+                client.set_terminated(run_id, "FAILED")
+            raise
         return run_id
 
     def log(self, metrics: Sequence[Metric]) -> None:
@@ -106,7 +117,7 @@ class InProcessClient:
         for file in files:
             self._client.log_artifact(self._run_id, file)
         for key, value in {"optitrip.state": state, "mlflow.note.content": note}.items():
-            self._client.set_tag(self._run_id, key, value)
+            self._client.set_tag(self._run_id, key, encodable(value, TAG_LENGTH))
         self._client.set_terminated(self._run_id, status)
 
 
