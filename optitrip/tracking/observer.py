@@ -4,7 +4,6 @@ MLflow must never harm a sweep: everything sent can be rebuilt from the journal,
 and the same command, if the journal is stored, delivers the missing data later.
 """
 
-import os
 import queue
 import threading
 import time
@@ -21,13 +20,6 @@ from optitrip.tracking.names import keys_of
 
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 PAUSE_SECONDS = 1.0
-
-
-def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, by default a file in the working directory; relative SQLite paths become absolute."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    scheme, _, file = uri.partition("sqlite:///")
-    return f"sqlite:///{Path.cwd() / file}" if file and not scheme else uri
 
 
 class MlflowObserver(Observer):

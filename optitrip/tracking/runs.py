@@ -20,10 +20,11 @@ from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.git import GIT_SECONDS, git_tags
+from optitrip.tracking.location import tracking_uri
 from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
 from optitrip.tracking.notes import note
-from optitrip.tracking.observer import MlflowObserver, tracking_uri
+from optitrip.tracking.observer import MlflowObserver
 
 
 def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> MlflowObserver | None:
