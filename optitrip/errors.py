@@ -17,7 +17,14 @@ class OptitripError(Exception):
 
 
 class InputError(OptitripError):
-    """Wrong input: an argument, a sweep file, or the loss that the file names; messages about files have file:line."""
+    """Wrong input: an argument, a sweep file, or the loss that the file names; messages about files have file:line.
+
+    `key` is the path of the wrong key, for code that adds the line; empty if the message is complete.
+    """
+
+    def __init__(self, message: str, key: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class StateError(OptitripError):

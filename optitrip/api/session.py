@@ -27,6 +27,7 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.output.outcome import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
+from optitrip.runtime.interrupts import signals_interrupt
 from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
 
@@ -179,6 +180,7 @@ class Session(AbstractContextManager["Session"]):
         return self._python_sweep(loss, tables, options, point)
 
     @takes_options(CALL_OPTIONS)
+    @signals_interrupt()
     def sweep(self, path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
         """Run a sweep file, or its tables given as a dict.
 
@@ -202,6 +204,7 @@ class Session(AbstractContextManager["Session"]):
         paths = dict.fromkeys([*import_paths(sweep.folder), *python_paths()])  # workers find what this process found
         return self._run(sweep, objective, tuple(paths), options)
 
+    @signals_interrupt()
     def _python_sweep(self, loss: Any, tables: Any, options: RunOptions, point: Any = None) -> Any:
         options = {**self._options, **options}
         state_dir = options.get("state_dir")

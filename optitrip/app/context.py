@@ -14,6 +14,7 @@ from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
 from optitrip.runtime.clock import Stopwatch
+from optitrip.runtime.interrupts import raise_if_interrupted
 from optitrip.store import STATE_ROOT
 from optitrip.store.shards import Shard
 from optitrip.store.state_dir import finished_items
@@ -101,8 +102,9 @@ class Context:
     log: NoticeLog = field(default_factory=NoticeLog)
 
     def raise_if_stopped(self) -> None:
-        """Raise `Stopped` if a stop was requested or [stop] max_seconds has passed."""
+        """Raise `Stopped` if a stop was requested or [stop] max_seconds has passed; raise an interruption again."""
         self.options.raise_if_stopped()
+        raise_if_interrupted()  # a loss may have caught it
         limit = self.sweep.stop.max_seconds
         if limit is not None and self.phases.total > limit:
             raise Stopped(f"stopped after {limit:g} s, the limit in [stop] max_seconds")

@@ -4,15 +4,18 @@ import inspect
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from optitrip.config.sweep import Sweep
+from optitrip.config.locations import KeyPath
+from optitrip.config.sweep import ObjectiveTable, Sweep
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 from optitrip.loss.loading import build, check_parameters, find_loss
 from optitrip.loss.objective import Objective
 from optitrip.runtime.imports import import_paths, use_import_paths
+from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
 
 
@@ -20,12 +23,11 @@ def load(sweep: Sweep) -> Objective:
     """Import and build the objective of a sweep in this process, and check its parameters against the space."""
     use_import_paths(import_paths(sweep.folder))
     table = sweep.objective
-    reference_key = ("objective", "loss" if table.loss else "make")
-    with errors_located(sweep, reference_key):
+    with errors_located(sweep, table.key):
         target = find_loss(table.reference, sweep.folder)
-    with errors_located(sweep, ("objective", "arguments") if table.arguments else reference_key):
+    with errors_located(sweep, ("objective", "arguments") if table.arguments else table.key):
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
-        objective = Objective(loss, table.reference, table.block, plain=table.plain)
+        objective = objective_of(loss, table)
         shared = [name for name in table.arguments if name in sweep.space.names]
         if table.loss and not inspect.isclass(target) and shared:
             raise InputError(
@@ -44,15 +46,26 @@ def check_calls(objective: Objective, sweep: Sweep) -> None:
             check_parameters(call, objective.name, sweep.space.names)
 
 
+def objective_of(loss: Any, table: ObjectiveTable) -> Objective:
+    """Return the objective, for which the loss is asked what it offers; its own properties may raise anything."""
+    try:
+        return Objective(loss, table.reference, table.block, plain=table.plain)
+    except InputError:
+        raise
+    except BaseException as error:
+        what = f"objective {table.reference}: asking it what it offers raised"
+        raise InputError(with_trace(what, failure(error))) from None
+
+
 @contextmanager
-def errors_located(sweep: Sweep, key: tuple[str, ...]) -> Generator[None]:
-    """Prefix an InputError with the line of a key in the sweep file, if there is one."""
+def errors_located(sweep: Sweep, key: KeyPath = ()) -> Generator[None]:
+    """Prefix an InputError with the line of its key in the sweep file, by default this key, if there are both."""
     try:
         yield
     except InputError as error:
-        if sweep.lines.path is None:
+        if sweep.lines.path is None or not (error.key or key):
             raise
-        raise sweep.mistake(key, str(error)) from None
+        raise sweep.mistake(error.key or key, str(error)) from None
 
 
 def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
@@ -76,6 +89,7 @@ def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
             surrogate = Objective(loss, f"{objective.name}, {choice.word}", objective.capabilities.block)
     except InputError as error:
         raise sweep.mistake(("method", "screen"), str(error)) from None
-    except (Exception, SystemExit) as error:
-        raise InputError(with_trace(f"objective {objective.name}: its screen {choice.word!r} raised", error)) from None
+    except BaseException as error:
+        what = f"objective {objective.name}: its screen {choice.word!r} raised"
+        raise sweep.mistake(("method", "screen"), with_trace(what, failure(error))) from None
     return replace(objective, surrogate=surrogate)

@@ -20,6 +20,7 @@ from optitrip.loss.evaluation import call_batch_of_one
 from optitrip.loss.objective import Objective
 from optitrip.loss.returns import as_number, split_loss
 from optitrip.output.text import show
+from optitrip.runtime.interrupts import failure
 from optitrip.space.variables import arguments
 from optitrip.store.inspect import latest_record, main_method
 
@@ -67,13 +68,13 @@ def fails(call: Callable[[], Any]) -> bool:
     try:
         loss, _ = split_loss(call())
         return not math.isfinite(as_number(loss))
-    except (Exception, SystemExit):
-        return True
+    except BaseException as error:
+        return failure(error) is error
 
 
 def run_in_debugger(call: Callable[[], Any]) -> Any:
     try:
         return pdb.runcall(call)
-    except Exception as error:
-        pdb.post_mortem(error.__traceback__)
+    except BaseException as error:
+        pdb.post_mortem(failure(error).__traceback__)
         raise

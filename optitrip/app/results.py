@@ -18,7 +18,9 @@ from optitrip.output.outcome import Answer, Outcome, Status
 from optitrip.output.text import first_failure
 from optitrip.runtime import files
 from optitrip.runtime.files import move_aside
+from optitrip.runtime.interrupts import failure
 from optitrip.runtime.process import peak_bytes
+from optitrip.runtime.tracebacks import record_of
 from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, changed_files
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
@@ -28,8 +30,9 @@ def with_images(context: Context, answer: Answer) -> Answer:
     """Add pictures of the parameters or gradient to an answer, if the objective can draw them."""
     try:
         return replace(answer, images=context.objective.images(answer.image_source))
-    except Exception as error:  # the user's code may raise anything, and a missing picture must not fail the sweep
-        text = f"the objective could not draw its parameters: {type(error).__name__}: {error}"
+    except BaseException as error:  # the user's code may raise anything, and a missing picture must not fail the sweep
+        record = record_of(0, failure(error))
+        text = f"the objective could not draw its parameters: {record.type}: {record.message}"
         context.observers.notice(warning("no-picture", text))
         return answer
 
@@ -102,7 +105,7 @@ def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseExc
     if isinstance(error, NoAnswer):
         error.args = (f"{error}{first_failure(error.failures, error.points)}",)
         message = f"no answer: {error}"
-    if isinstance(error, Stopped | KeyboardInterrupt | OSError):
+    if isinstance(error, Stopped | OSError) or not isinstance(error, Exception):
         done = f"{str(error) or 'interrupted'}: {progress.done:,} of {context.sweep.items:,} {context.sweep.unit}"
         status = "stopped"
         message = f"{done} are stored. The same command resumes." if state.path else f"{done} were evaluated"

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from optitrip.app import results
 from optitrip.app.context import Context, NoticeLog, Options
-from optitrip.app.load_objective import load
+from optitrip.app.load_objective import errors_located, load
 from optitrip.config.sweep import Sweep
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Observers
@@ -22,6 +22,7 @@ from optitrip.output.outcome import Outcome
 from optitrip.runtime import files
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
+from optitrip.runtime.interrupts import signals_interrupt
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.mlflow_client import SubprocessClient
@@ -38,7 +39,8 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
         raise InputError(f"--shard: {reason}; run it without --shard")
     phases, log = phases or Stopwatch(), NoticeLog()
     with ExitStack() as stack:
-        executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
+        with errors_located(sweep):
+            executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
         with phases.time("load"):
             paths, client = import_paths(sweep.folder), None
             if not options.has_result(sweep):
@@ -50,6 +52,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
         return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, client, log))
 
 
+@signals_interrupt()
 def run_loaded(context: Context) -> Outcome:
     """Run a sweep, resume it, or return its stored result; the outcome of a shard has no answer.
 
@@ -69,7 +72,8 @@ def run_loaded(context: Context) -> Outcome:
         error: BaseException | None = None
         try:
             try:
-                result = driver.run(sweep.spec.route(sweep, context.objective.capabilities))
+                with errors_located(sweep):
+                    result = driver.run(sweep.spec.route(sweep, context.objective.capabilities))
             finally:
                 if context.release:
                     context.executors.start_closing()
@@ -95,7 +99,8 @@ def check_state(context: Context, state: StateDir) -> None:
         context.observers.notice(warning("journal-damaged", f"the journal was damaged: {damage}"))
     state.report(context.observers)
     if state.path is not None:
-        now = provenance(sweep, context.objective)
+        with errors_located(sweep, sweep.objective.key):
+            now = provenance(sweep, context.objective)
         check_provenance(state, now, accept_changes=context.options.accept_changes)
         state.store_sweep(sweep)
         state.report(context.observers)

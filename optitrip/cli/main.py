@@ -4,7 +4,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 from typer import Argument, Exit, Option, Typer
 
@@ -93,7 +93,7 @@ def merge(
 
     def report(line: str) -> None:
         if not quiet:
-            print(line, file=sys.stderr)
+            say(line, file=sys.stderr)
 
     merged = shards.merge(folders, state_dir, report, accept_changes=accept_changes, trust=trust)
     options = Options(state_dir, accept_changes=accept_changes, trust=trust, mlflow_process=True)
@@ -106,7 +106,7 @@ def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = S
     from optitrip.store.inspect import description
     from optitrip.store.lookup import read
 
-    print(description(read(file, overrides or [], state_dir)))
+    say(description(read(file, overrides or [], state_dir)))
 
 
 @app.command()
@@ -128,9 +128,9 @@ def show(
     if json:
         print(dumps(inspect.table(*found)))
     elif story:
-        print(*inspect.story_lines(found[1]), sep="\n")
+        say(*inspect.story_lines(found[1]))
     else:
-        print(*(inspect.failure_lines if failures else inspect.overview)(*found), sep="\n")
+        say(*(inspect.failure_lines if failures else inspect.overview)(*found))
 
 
 @app.command()
@@ -144,13 +144,22 @@ def replay(
 ) -> None:
     """Evaluate one item again, and show what the loss returns or raises."""
     from optitrip.app.replay import replay
+    from optitrip.runtime.interrupts import failure
+    from optitrip.runtime.tracebacks import text_of, trace_of
     from optitrip.store.lookup import find_sweep
     from optitrip.store.state_dir import check_trusted
 
     found, folder = find_sweep(sweep, state_dir, overrides or [])
     if folder is not None and not trust:
         check_trusted(folder)
-    print(repr(replay(found, index, print, folder, debug=pdb)))
+    try:
+        returned = repr(replay(found, index, say, folder, debug=pdb))
+    except OptitripError:
+        raise
+    except BaseException as error:  # shown here, since Typer would show only some of what a loss may raise
+        say(text_of(failure(error), trace_of(error)).rstrip(), file=sys.stderr)
+        raise Exit(NO_ANSWER) from None
+    say(returned)
 
 
 @app.command()
@@ -185,6 +194,13 @@ def ui(port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port
     raise Exit(serve(port))
 
 
+def say(*lines: str, file: TextIO | None = None) -> None:
+    """Print lines on stdout, or on another stream, with what is the user's in them made visible."""
+    from optitrip.output.text import plain
+
+    print(*map(plain, lines), sep="\n", file=file)
+
+
 def exit_status(error: BaseException) -> int:
     """Return the exit status for an exception; raise it again if optitrip does not raise it on purpose."""
     match error:
@@ -207,11 +223,13 @@ ABANDONED_SECONDS = 2.0
 def main() -> NoReturn:
     """Run the console script; turn exceptions into a message and an exit status."""
     from optitrip.runtime.background import abandoned, await_abandoned, force_exit
+    from optitrip.runtime.interrupts import signals_interrupt
 
     try:
-        app()
+        with signals_interrupt():
+            app()
     except (OptitripError, KeyboardInterrupt) as error:
-        print(str(error) or "interrupted", file=sys.stderr)
+        say(str(error) or "interrupted", file=sys.stderr)
         raise SystemExit(exit_status(error)) from None
     except SystemExit as end:
         # A short wait for a Ray that was not needed is enough: on Linux its processes end with this one.

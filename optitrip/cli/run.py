@@ -8,6 +8,7 @@ from json import dumps
 from typing import TextIO, cast
 
 from rich.console import Console
+from rich.text import Text
 
 import optitrip
 from optitrip.app.context import Options
@@ -18,6 +19,7 @@ from optitrip.core.observer import Observer
 from optitrip.errors import Interrupted, NoAnswer, Stopped
 from optitrip.output.outcome import Outcome
 from optitrip.output.terminal import ConsoleHandler, LiveLine, log_to, summary
+from optitrip.output.text import plain
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.process import stop_signals
 from optitrip.runtime.streams import TolerantStream, stdout_to_stderr
@@ -57,9 +59,10 @@ def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> bool:
         width = None if sys.stdout.isatty() else 120
         Console(file=cast("TextIO", stdout), highlight=False, width=width).print(summary(outcome))
     if outcome.message:
-        errors.print(outcome.message.lstrip(), markup=False, soft_wrap=True)
+        errors.print(Text(plain(outcome.message.lstrip())), soft_wrap=True)
     stdout.flush()
     if stdout.error:
         reason = stdout.error.strerror
-        errors.print(f"the result could not be written to stdout ({reason}); it is stored in {outcome.state_dir}")
+        text = f"the result could not be written to stdout ({reason}); it is stored in {outcome.state_dir}"
+        errors.print(Text(plain(text)), soft_wrap=True)
     return stdout.error is None

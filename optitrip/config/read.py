@@ -1,5 +1,6 @@
 """Reads and validates sweep files."""
 
+import codecs
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -18,6 +19,8 @@ from optitrip.methods.spec import MethodSpec
 from optitrip.samplers import SAMPLERS
 from optitrip.space.variables import Space
 
+UTF_16 = "is UTF-16 text, as Windows' PowerShell writes it; save it as UTF-8"
+
 
 def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     """Read and validate a sweep file with overrides such as `method.candidates=500`.
@@ -25,11 +28,14 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     Raises InputError with one line per mistake: file, line, key, the value found and the value wanted.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows begin a file with a byte order mark
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; wanted a sweep file, e.g. sweeps/digits_random.toml") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+        wide = isinstance(error, UnicodeDecodeError) and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        raise InputError(f"{path}: {UTF_16 if wide else f'cannot be read as UTF-8 text: {error}'}") from None
+    if "\0" in text:
+        raise InputError(f"{path}: {UTF_16}")
     return parse_text(text, path, overrides)
 
 

@@ -26,6 +26,7 @@ from optitrip.errors import InputError
 from optitrip.loss.loading import find_loss, signature_of
 from optitrip.methods.registry import METHODS, find
 from optitrip.runtime.imports import import_paths, use_import_paths
+from optitrip.runtime.interrupts import failure
 from optitrip.space.distributions import DISTRIBUTIONS
 
 Parameter = inspect.Parameter
@@ -115,7 +116,8 @@ def parameters_of(call: Any) -> list[Parameter]:
     """Return the parameters, with evaluated annotations if possible: some use names imported for type checkers only."""
     try:
         return list(inspect.signature(call, eval_str=True).parameters.values())
-    except Exception:  # evaluating the user's annotations may raise anything
+    except BaseException as error:  # evaluating the user's annotations may raise anything
+        failure(error)
         signature = signature_of(call)
     if signature is None:
         raise InputError("its signature cannot be read; write the file by hand, like sweeps/named_parameters.toml")

@@ -45,6 +45,11 @@ class ObjectiveTable(Table):
     def reference(self) -> str:
         return self.loss or self.make or ""
 
+    @property
+    def key(self) -> KeyPath:
+        """Path of the key that names it."""
+        return ("objective", "loss" if self.loss else "make")
+
 
 class RunTable(Table):
     """Where items are evaluated; does not affect the answer."""
@@ -87,7 +92,7 @@ class TrackingTable(Table):
     """Where the sweep is recorded."""
 
     use: Literal["mlflow", "none"] = "mlflow"
-    experiment: Annotated[str, Field(min_length=1)] = "optitrip"
+    experiment: Annotated[str, Field(min_length=1, max_length=500)] = "optitrip"
 
 
 class File(Table):

@@ -64,7 +64,7 @@ class Loop:
         except BaseException as error:
             for submit in state.in_flight():
                 executor.cancel(submit.ticket)  # so that the next user of this executor need not wait for them
-            if isinstance(error, Stopped | NoAnswer | KeyboardInterrupt):
+            if isinstance(error, Stopped | NoAnswer) or not isinstance(error, Exception):
                 self._flush(sink, state.story, last=True)
             elif not isinstance(error, OptitripError):  # a bug in optitrip: show what led to it
                 error.add_note("\n".join(lines(entry.to_json() for entry in state.story.entries[-STORY_SHOWN:])))

@@ -169,7 +169,8 @@ def executors(
 ) -> ExecutorManager:
     """Make the manager for "ray", "serial", or "auto", which starts in this process unless it joins a cluster."""
     if word == "ray" and not ray_installed():
-        raise InputError("--executor ray: Ray is not installed (it has no wheels for some platforms); use serial")
+        text = "Ray is not installed (it has no wheels for some platforms); use the executor serial"
+        raise InputError(text, ("run", "executor"))
     if word == "serial" or not ray_installed():
         return ExecutorManager()
     workers_only = word == "ray" or joins_cluster(address)

@@ -4,7 +4,6 @@ import pickle
 import random
 import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +16,8 @@ from threadpoolctl import ThreadpoolController
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.part import Part
+from optitrip.runtime.interrupts import failure
+from optitrip.runtime.tracebacks import text_of, trace_of
 
 RANDOM_STATE = (
     "the loss changes the random state of its process (random, numpy.random), so its result may depend on earlier "
@@ -97,8 +98,8 @@ class Serial:
         ticket, stage, items = self._queue.popleft()
         try:
             part, seconds = self._worker.evaluate(self._methods[stage], items)
-        except Exception:
-            return [Failed(ticket, "setup error", traceback.format_exc())]
+        except BaseException as error:
+            return [Failed(ticket, "setup error", text_of(failure(error), trace_of(error)))]
         return [Done(ticket, part, seconds, *self.slots)]
 
     def notices(self) -> list[Notice]:
@@ -118,5 +119,6 @@ def with_read_only_arrays(objective: Any) -> Any:
     try:
         data = cloudpickle.dumps(objective, protocol=5, buffer_callback=buffers.append)
         return pickle.loads(data, buffers=[buffer.raw().toreadonly() for buffer in buffers])
-    except Exception:  # pickling runs user code, which may raise anything
+    except BaseException as error:  # pickling runs user code, which may raise anything
+        failure(error)
         return objective

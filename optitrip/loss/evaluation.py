@@ -18,6 +18,7 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Problems, Record
 from optitrip.loss.returns import DOUBLE, NotANumber, as_batch, as_number, eps_of, split_loss
+from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of
 
 
@@ -149,8 +150,8 @@ def call_each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items:
             # Not `returned.extend(calls)`, which would mistake a StopIteration raised by the loss for the end.
             for _ in range(len(items) - len(returned)):
                 returned.append(next(calls))  # noqa: PERF401 - a comprehension would lose the results before an exception
-        except (Exception, SystemExit) as error:
-            found.add_failure(items[len(returned)], error)
+        except BaseException as error:
+            found.add_failure(items[len(returned)], failure(error))
             returned.append(FAILED)
     first = items.start - found.items.start
     if set(map(type, returned)) == {float}:
@@ -160,8 +161,8 @@ def call_each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items:
         if value is not FAILED:
             try:
                 found.store(first + row, value)
-            except (Exception, SystemExit) as error:  # from the user's own __float__ or __str__
-                found.add_failure(items[row], error)
+            except BaseException as error:  # from the user's own __float__ or __str__
+                found.add_failure(items[row], failure(error))
 
 
 def positional_order(call: Any, names: Sequence[str]) -> list[str] | None:
@@ -207,7 +208,8 @@ def call_in_blocks(
                 columns = {"loss": as_batch(loss, block)}
                 eps = eps_of(loss)
                 columns |= {name: as_batch(column, block, repr(name)) for name, column in extras.items()}
-            except (Exception, SystemExit) as error:
+            except BaseException as raised:
+                error = failure(raised)
                 if len(group) > 1:
                     half = len(group) // 2
                     pending += [group[half:], group[:half]]

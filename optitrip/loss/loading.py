@@ -10,6 +10,7 @@ from typing import Any
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 from optitrip.runtime.imports import check_same_module, import_paths, source_hash
+from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
 
 
@@ -20,7 +21,8 @@ def find_loss(reference: str, folder: Path) -> Any:
     check_same_module(reference, module_name, paths)
     try:
         found: Any = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
+    except BaseException as raised:
+        error = failure(raised)
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{module_name}.".startswith(f"{missing}."):
             raise InputError(
@@ -64,8 +66,8 @@ def build(target: Any, reference: str, arguments: Mapping[str, Any], *, factory:
         return target(**arguments)
     except InputError as error:
         raise InputError(f"objective {reference}: {error}") from None
-    except (Exception, SystemExit) as error:
-        raise InputError(with_trace(f"objective {reference}: building it raised", error)) from None
+    except BaseException as error:
+        raise InputError(with_trace(f"objective {reference}: building it raised", failure(error))) from None
 
 
 def check_parameters(call: Callable[..., Any], reference: str, names: Sequence[str]) -> None:

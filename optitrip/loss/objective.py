@@ -20,6 +20,8 @@ from optitrip.loss.evaluation import (
     unwrap_partial,
 )
 from optitrip.loss.returns import abbreviate, as_number
+from optitrip.runtime.interrupts import failure
+from optitrip.runtime.tracebacks import with_trace
 from optitrip.space.variables import arguments
 
 PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
@@ -206,8 +208,8 @@ class Objective:
             return None
         try:
             order = np.asarray(self.loss.order())
-        except Exception as error:
-            raise InputError(f"{self.name}: its order raised {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            raise InputError(with_trace(f"{self.name}: its order raised", failure(error))) from None
         if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), np.arange(order.size)):
             raise InputError(
                 f"{self.name}: its order was {abbreviate(order)}, wanted every flat coordinate of its variable once"

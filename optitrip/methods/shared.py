@@ -13,6 +13,7 @@ from optitrip.core.part import Part, adjacent, failures_replaced
 from optitrip.errors import NoAnswer
 from optitrip.loss.evaluation import Evaluation
 from optitrip.loss.objective import Objective
+from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of
 
 P = TypeVar("P", bound=Points)
@@ -128,8 +129,8 @@ class Report(PointMethod[Points]):
         point = self.point(items.start)
         try:
             report = context.gradient(point, self.gradient_by) if self.gradient_by else context.report(point)
-        except (Exception, SystemExit) as error:
-            return self.failed_part(items, [(RAISED, record_of(items.start, error))])
+        except BaseException as error:
+            return self.failed_part(items, [(RAISED, record_of(items.start, failure(error)))])
         return Part(items, {name: np.asarray(value, np.float64) for name, value in report.items()})
 
     def failed_part(self, items: range, problems: Problems) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optitrip.core.arrays import Array
+from optitrip.output.text import short_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,10 +23,15 @@ def npz_bytes(values: Mapping[str, Array]) -> bytes:
     # Not `np.savez`: variables could not have the names of its parameters, and it stores the time of day.
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in values.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+            with archive.open(zipfile.ZipInfo(f"{spelled(name)}.npy"), "w", force_zip64=True) as member:
                 unpickled = array.astype(str) if array.dtype == object else array
                 np.lib.format.write_array(member, unpickled, allow_pickle=False)
     return buffer.getvalue()
+
+
+def spelled(name: str) -> str:
+    """Return a name with escapes for the lone surrogates that UTF-8 lacks."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def point_bytes(values: Mapping[str, Array]) -> bytes:
@@ -44,7 +51,7 @@ def parquet_bytes(columns: Mapping[str, Array]) -> bytes:
         return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, data])
 
     buffer = io.BytesIO()
-    pq.write_table(pa.table({name: column(values) for name, values in columns.items()}), buffer)
+    pq.write_table(pa.table(list(map(column, columns.values())), list(map(spelled, columns))), buffer)
     return buffer.getvalue()
 
 
@@ -56,7 +63,7 @@ def images_png(images: Mapping[str, Array], title: str) -> bytes:
     for number, (name, image) in enumerate(images.items(), 1):
         axes = figure.add_subplot(1, len(images), number)
         axes.imshow(image if image.ndim == 2 else rescaled(image), cmap="RdBu_r", interpolation="nearest", **scale)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(short_name(name), fontsize=9)
         axes.set_axis_off()
     figure.suptitle(title, fontsize=10)
     return png(figure)
@@ -83,6 +90,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def png(figure: Figure) -> bytes:
+    """Draw a figure. Names of the user's in it are no formulas, and letters that the font lacks become boxes."""
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -84,12 +84,17 @@ class Answer(Printable, ABC):
         return "\n".join(blocks)
 
 
+OURS = {"", "seconds", "memory", "rate", "files", "MLflow"}
+"""Labels of the summary's own rows; such a name of the user's is shown in quotes."""
+
+
 def figure_rows(figures: Mapping[str, float]) -> Rows:
     """Return a row of the summary table for each number; accuracies are percentages."""
     rows: Rows = []
     for name, value in figures.items():
         percent = name.endswith("accuracy") and 0 <= value <= 1
-        rows.append((name.replace("_", " "), f"{100 * value:.2f} %" if percent else f"{value:.6g}"))
+        label = repr(name) if name.strip() in OURS else name.replace("_", " ")
+        rows.append((label, f"{100 * value:.2f} %" if percent else f"{value:.6g}"))
     return rows
 
 

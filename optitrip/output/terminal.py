@@ -19,6 +19,7 @@ from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Progress, Times, Written
 from optitrip.core.part import Part
 from optitrip.output.outcome import Outcome
+from optitrip.output.text import one_line, plain, short_name
 
 PIPED_SECONDS = 10.0
 """Seconds between printed lines if stderr is not a terminal, where a line cannot be redrawn."""
@@ -83,7 +84,7 @@ class Messages(Observer):
 
     def notice(self, notice: Notice) -> None:
         if notice.level == "info":
-            self._console.print(Text(notice.text), soft_wrap=True)
+            self._console.print(Text(plain(notice.text)), soft_wrap=True)
 
 
 class ConsoleHandler(logging.Handler):
@@ -94,7 +95,9 @@ class ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(Text(record.getMessage()), soft_wrap=True)
+        printed = getattr(record, "code", None) == "loss-output"  # by the loss, which may use colours
+        text = record.getMessage()
+        self._console.print(Text(text if printed else plain(text)), soft_wrap=True)
 
 
 @contextmanager
@@ -138,13 +141,13 @@ def summary(outcome: Outcome) -> Group:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows:
-        table.add_row(name, Text(text))
+        table.add_row(Text(short_name(name)), Text(one_line(text)))
     if outcome.answer is None or (below := outcome.answer.table()) is None:
         return Group(table)
     heads, lines = below
     numbers = Table(box=box.ASCII2, show_edge=False, pad_edge=False, header_style="none")  # as a textbook prints them
     for head in heads:
-        numbers.add_column(Text(head), justify="right" if head else "left", no_wrap=True)
+        numbers.add_column(Text(one_line(head)), justify="right" if head else "left", no_wrap=True)
     for entries in lines:
-        numbers.add_row(*map(Text, entries))
+        numbers.add_row(*(Text(one_line(entry)) for entry in entries))
     return Group(table, "", numbers)

@@ -2,6 +2,7 @@
 
 import math
 import reprlib
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,31 @@ from optitrip.core.failures import Failures
 from optitrip.core.method import Items
 
 SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
+NAME_SHOWN = 60
+"""Most characters of a name in a table or a figure."""
+
+
+def plain(text: str, kept: str = "\n\t") -> str:
+    """Return text of the user's as a terminal can show it: control characters, marks that reverse the direction of
+    writing and undecodable bytes are escaped, as in Python's literals, except those in `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(letter if is_shown(letter) or letter in kept else repr(letter)[1:-1] for letter in text)
+
+
+def is_shown(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"
+
+
+def one_line(text: str) -> str:
+    """Return `plain` text without line ends and tabs."""
+    return plain(text, "")
+
+
+def short_name(name: str) -> str:
+    """Return a name of the user's for a table or a figure: on one line, without the middle of a very long one."""
+    text = one_line(name)
+    return text if len(text) <= NAME_SHOWN else f"{text[: NAME_SHOWN - 20]}...{text[-17:]}"
 
 
 def show(value: Any) -> str:

@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import optitrip
 from optitrip.errors import InputError
@@ -93,7 +93,7 @@ def source_hash(module: Any) -> str | None:
     """Return a hash of a module's source, or None if the file has changed since the first call."""
     try:
         now = hashlib.blake2b(source_bytes(Path(module.__file__)), digest_size=8).hexdigest()
-    except OSError:  # it cannot be read any more, so nothing shows a change
+    except (OSError, KeyError, BadZipFile):  # it cannot be read any more, so nothing shows a change
         now = vars(module).get("__optitrip_source__", (None, ""))[1]
     # Stored with the module's spec, which importlib.reload replaces; it leaves the module's other attributes.
     spec = getattr(module, "__spec__", None)

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 from optitrip.errors import Stopped
+from optitrip.runtime.interrupts import interrupt, signals_interrupt
 
 
 def peak_bytes() -> int | None:
@@ -70,7 +71,7 @@ class StopRequest:
 
     def handle(self, number: int, _frame: object) -> None:
         if self._number:
-            raise KeyboardInterrupt
+            interrupt(KeyboardInterrupt())
         self._number = number
         with suppress(OSError):  # the terminal may be closed
             os.write(2, self._reply.encode())
@@ -88,9 +89,10 @@ def stop_signals(reply: str = "") -> Generator[StopRequest]:
     hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows lacks this signal, nohup ignores it
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         numbers.append(hangup)
-    before = {number: signal.signal(number, request.handle) for number in numbers}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with signals_interrupt():
+        before = {number: signal.signal(number, request.handle) for number in numbers}
+        try:
+            yield request
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -22,6 +22,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.runtime.imports import is_installed
+from optitrip.runtime.interrupts import failure, no_failures
 
 MOST_BYTES = 2**20
 """Largest size of what is looked at in full: of an array, of all that is no array, and of a global sent to workers."""
@@ -49,7 +50,7 @@ class Look(pickle.Pickler):
         """Values that importing a module sets and anybody may change, by module, class (or "") and name."""
         self.digest: bytes | None = None
         """Digest of what was seen; None if not all of it could be looked at."""
-        with suppress(Exception):  # whatever an object's attributes raise
+        with no_failures():  # whatever an object's attributes raise
             self.dump(seen)
             self.digest = self._hash.digest()
 
@@ -125,7 +126,7 @@ def array_state(array: Array) -> Any:
 
 def tensor_state(tensor: Any) -> Any:
     """Return the contents of a PyTorch tensor; elsewhere than in memory, its address and count of changes in place."""
-    with suppress(Exception):
+    with no_failures():
         return array_state(tensor.detach().numpy())
     return str(tensor.dtype), tuple(tensor.shape), tensor.data_ptr(), tensor._version
 
@@ -157,7 +158,8 @@ def reduced(obj: Any) -> Any:
     try:
         reduce = dispatch_table.get(type(obj))
         return reduce(obj) if reduce else obj.__reduce_ex__(4)
-    except Exception:  # e.g. a lock or an open file
+    except BaseException as error:  # e.g. a lock or an open file
+        failure(error)
         return id(obj), dict(getattr(obj, "__dict__", {})), getattr(obj, "__wrapped__", None)
 
 
@@ -205,7 +207,7 @@ def packed_settings(settings: Mapping[tuple[str, str, str], Any]) -> bytes:
         function: Any = getattr(value, "__func__", value)  # of a static method or a class method
         if isinstance(function, types.FunctionType) and (function.__module__, function.__name__) == key[::2]:
             continue  # the worker's import defines it
-        with suppress(Exception):  # what cannot be pickled cannot be sent; the worker has its own
+        with no_failures():  # what cannot be pickled cannot be sent; the worker has its own
             arrays: list[pickle.PickleBuffer] = []
             size = len(cloudpickle.dumps(value, protocol=5, buffer_callback=arrays.append))
             if size + sum(array.raw().nbytes for array in arrays) <= 2 * MOST_BYTES:

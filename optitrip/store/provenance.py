@@ -15,6 +15,7 @@ from optitrip.journal.facts import Accepted, Provenance
 from optitrip.loss.objective import Objective
 from optitrip.runtime.fingerprint import library_versions
 from optitrip.runtime.imports import check_sources, loaded_sources
+from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
 from optitrip.space.variables import Candidates
 from optitrip.store.state_dir import StateDir
@@ -45,8 +46,8 @@ def data_digest(loss: Any, name: str) -> str | None:
     digest = getattr(loss, "digest", None)
     try:
         return str(digest()) if callable(digest) else None
-    except Exception as error:
-        raise InputError(with_trace(f"{name}: its digest raised", error)) from None
+    except BaseException as error:
+        raise InputError(with_trace(f"{name}: its digest raised", failure(error))) from None
 
 
 def module_hashes() -> dict[str, str]:

@@ -13,13 +13,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optitrip
+from optitrip.tracking.location import SQLITE, quoted, store_file
+from optitrip.tracking.names import TAG_LENGTH, encodable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,7 +36,8 @@ QUIET = {
 }
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Tag that makes MLflow show the experiment's pages for model training."""
-BATCH, PARAM_LENGTH = 1_000, 500
+BATCH, PARAMS = 1_000, 100
+"""Most metrics, and most params, of one request."""
 FOLDER = Path(optitrip.__file__).parents[1]
 # -P: a user's file in the working directory must not shadow a library of the same name.
 PROGRAM = "import sys; sys.path.append(sys.argv[1]); from optitrip.tracking.mlflow_client import serve; serve()"
@@ -52,8 +55,8 @@ class Run:
     name: str
     journal: str
     """Name of the journal, by which the run is found again."""
-    params: Mapping[str, Any]
-    """Parameters by dotted key; they never change."""
+    params: Mapping[str, str]
+    """Parameters by key; they never change."""
     tags: Mapping[str, str]
 
 
@@ -77,21 +80,30 @@ class InProcessClient:
         self.prepare()
         from mlflow import MlflowClient
         from mlflow.entities import Param, RunTag
+        from mlflow.exceptions import MlflowException
 
         make_store(run.uri)
         client = MlflowClient(run.uri)
         experiment = experiment_id(client, run)
         found = client.search_runs([experiment], f"tags.`optitrip.journal` = '{run.journal}'", max_results=1)
         tags = {**run.tags, "optitrip.journal": run.journal, "optitrip.state": "running"}
-        if found:
-            run_id = found[0].info.run_id
+        tags = {key: encodable(value, TAG_LENGTH) for key, value in tags.items()}
+        run_id = found[0].info.run_id if found else None
+        if run_id is not None:
             client.update_run(run_id, status="RUNNING")
         else:
             created = client.create_run(experiment, run_name=run.name, tags={"optitrip.journal": run.journal})
             run_id = created.info.run_id
-        params = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in run.params.items()]
-        client.log_batch(run_id, params=params, tags=[RunTag(key, value) for key, value in tags.items()])
         self._client, self._run_id = client, run_id
+        params = [Param(key, value) for key, value in run.params.items()]
+        try:
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            for start in range(0, len(params), PARAMS):
+                client.log_batch(run_id, params=params[start : start + PARAMS])
+        except MlflowException as error:
+            if error.error_code == "INVALID_PARAMETER_VALUE":  # the same command would not get further
+                client.set_terminated(run_id, "FAILED")
+            raise
         return run_id
 
     def log(self, metrics: Sequence[Metric]) -> None:
@@ -106,7 +118,7 @@ class InProcessClient:
         for file in files:
             self._client.log_artifact(self._run_id, file)
         for key, value in {"optitrip.state": state, "mlflow.note.content": note}.items():
-            self._client.set_tag(self._run_id, key, value)
+            self._client.set_tag(self._run_id, key, encodable(value, TAG_LENGTH))
         self._client.set_terminated(self._run_id, status)
 
 
@@ -190,8 +202,8 @@ def make_store(uri: str) -> None:
     MLflow creates its tables in some four hundred transactions, each of which waits for the disk, and two sweeps fail
     if they create one store at the same time. Until the store is in place, it need not survive a power cut.
     """
-    file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if not uri.startswith("sqlite:///") or file.exists():
+    file = store_file(uri)
+    if file is None or file.exists():
         return
     from mlflow import MlflowClient
     from sqlalchemy import Engine, event
@@ -200,13 +212,14 @@ def make_store(uri: str) -> None:
         aside = Path(folder).resolve() / file.name
 
         def do_not_wait(connection: Any, _record: object) -> None:  # called for every engine, also the user's
-            ours = isinstance(connection, sqlite3.Connection) and connection.execute("PRAGMA database_list").fetchall()
-            if ours and str(aside) in ours[0]:
-                connection.execute("PRAGMA synchronous=OFF")
+            with suppress(sqlite3.Error):  # the path of another may be no UTF-8
+                ours = isinstance(connection, sqlite3.Connection)
+                if ours and str(aside) in connection.execute("PRAGMA database_list").fetchall()[0]:
+                    connection.execute("PRAGMA synchronous=OFF")
 
         event.listen(Engine, "connect", do_not_wait)
         try:
-            MlflowClient(f"sqlite:///{aside}")
+            MlflowClient(f"{SQLITE}{quoted(aside)}")
         finally:
             event.remove(Engine, "connect", do_not_wait)
         with aside.open("rb") as created:
@@ -215,15 +228,35 @@ def make_store(uri: str) -> None:
             os.link(aside, file)
 
 
+def artifact_folder(store: Path, experiment: str) -> Path:
+    return store.parent / "mlartifacts" / re.sub(r"[^\w.-]", "_", experiment)[:60]
+
+
+def follow_artifacts(store: Path, experiment: str, location: str) -> None:
+    """Correct the location of an experiment's artifacts, which MLflow stores as an absolute URI, if they were moved or
+    copied along with the store: new ones would go to the old place, or among the originals."""
+    folder = artifact_folder(store, experiment)
+    here, end = folder.as_uri(), "/".join(folder.as_uri().split("/")[-2:])
+    if location == here or not location.endswith(f"/{end}") or not folder.is_dir():
+        return
+    with closing(sqlite3.connect(store)) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (here, location))
+        database.execute(
+            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?",
+            (here, len(location) + 1, len(location) + 1, f"{location}/"),
+        )
+
+
 def experiment_id(client: MlflowClient, run: Run) -> str:
     from mlflow.exceptions import MlflowException
 
     if (found := client.get_experiment_by_name(run.experiment)) is not None:
+        if (file := store_file(run.uri)) is not None:
+            follow_artifacts(file, run.experiment, found.artifact_location)
         return str(found.experiment_id)
     location = None
-    if run.uri.startswith("sqlite:///"):
-        folder = re.sub(r"[^\w.-]", "_", run.experiment)
-        location = (Path(run.uri.removeprefix("sqlite:///")).parent / "mlartifacts" / folder).as_uri()
+    if (file := store_file(run.uri)) is not None:
+        location = artifact_folder(file, run.experiment).as_uri()
     try:
         return client.create_experiment(run.experiment, artifact_location=location, tags=MODEL_TRAINING)
     except MlflowException:  # another sweep has just created it, or a deleted one has its name

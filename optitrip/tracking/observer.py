@@ -4,9 +4,7 @@ MLflow must never harm a sweep: everything sent can be rebuilt from the journal,
 and the same command, if the journal is stored, delivers the missing data later.
 """
 
-import os
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,29 +16,25 @@ from optitrip.core.observer import Curve, InOrder, MetricPoint, Observer, Times,
 from optitrip.core.part import Part
 from optitrip.journal.facts import RecordedRun
 from optitrip.tracking.mlflow_client import BATCH, Run, TrackingClient
+from optitrip.tracking.names import keys_of
 
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 PAUSE_SECONDS = 1.0
 
 
-def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, by default a file in the working directory; relative SQLite paths become absolute."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    scheme, _, file = uri.partition("sqlite:///")
-    return f"sqlite:///{Path.cwd() / file}" if file and not scheme else uri
-
-
-def metric_name(name: str) -> str:
-    """Make a name valid for MLflow: only letters, digits and some signs, and no path segment made of dots."""
-    parts = re.sub(r"[^\w.\- :/]", "_", name)[:250].split("/")
-    return "/".join(part if part.strip(".") else f"_{part.replace('.', '_')}" for part in parts)
-
-
 class MlflowObserver(Observer):
     """Sends the metrics of a sweep to a tracking client while the sweep runs."""
 
-    def __init__(self, client: TrackingClient, run: Run, curve_of: Callable[[Method], Curve | None]) -> None:
-        self.run = run
+    def __init__(
+        self,
+        client: TrackingClient,
+        uri: str,
+        experiment: str,
+        run: Callable[[], Run],
+        curve_of: Callable[[Method], Curve | None],
+    ) -> None:
+        self.uri, self.experiment, self._run = uri, experiment, run
+        """Location of the store; name of the experiment; function that describes the run, which may take seconds."""
         self._client, self._curve_of = client, curve_of
         self._curve: Curve | None = None
         self._order = InOrder()
@@ -88,11 +82,13 @@ class MlflowObserver(Observer):
             self._client.log(self._undelivered)
             now = time.time_ns() // 1_000_000
             # At step 0, so that MLflow draws bars; it uses the newest values.
-            self._client.log([(metric_name(key), value, 0, now) for key, value in metrics().items()])
+            final = metrics()
+            keys = keys_of(final)
+            self._client.log([(keys[name], value, 0, now) for name, value in final.items()])
         except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
             self.error = error
             return None
-        return RecordedRun(self.run.uri, self.run.experiment, self._run_id)
+        return RecordedRun(self.uri, self.experiment, self._run_id)
 
     def _deliver(self) -> None:
         """Send points about once a second until None ends the queue; after MLflow has failed, only collect them."""
@@ -100,7 +96,7 @@ class MlflowObserver(Observer):
         while not ended:
             try:
                 if self._run_id is None and self.error is None:
-                    self._run_id = self._client.begin(self.run)
+                    self._run_id = self._client.begin(self._run())
                 batch = [self._queue.get()]
                 wake = time.monotonic() + PAUSE_SECONDS
                 while batch[-1] is not None and len(batch) < BATCH and (left := wake - time.monotonic()) > 0:

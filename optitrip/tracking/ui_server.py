@@ -8,12 +8,11 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from optitrip.errors import InputError, Stopped
 from optitrip.runtime.process import stop_signals
+from optitrip.tracking.location import store_file, tracking_uri
 from optitrip.tracking.mlflow_client import QUIET
-from optitrip.tracking.observer import tracking_uri
 
 START_SECONDS = 120
 # By default MLflow opens its pages for language models, and starting their jobs doubles the start-up time.
@@ -27,8 +26,8 @@ def serve(port: int) -> int:
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         raise InputError(f"MLFLOW_TRACKING_URI is the server {uri}: open it in a browser")
-    file = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not file.exists():
+    file = store_file(uri)
+    if file is not None and not file.exists():
         raise InputError(
             f"{file}: no such file; run a sweep in this directory first, or change to the directory of an earlier sweep"
         )

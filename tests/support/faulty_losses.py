@@ -88,6 +88,9 @@ these may wait for ever for a thread that was not forked with it."""
 RAISING: dict[str, Callable[[], Any]] = {
     "exception": lambda: raises(ValueError("no")),
     "sys.exit": lambda: sys.exit(0),
+    "panic": lambda: raises(Panic("no")),
+    "KeyboardInterrupt": lambda: raises(KeyboardInterrupt("no")),
+    "GeneratorExit": lambda: raises(GeneratorExit("no")),
     "MemoryError": lambda: raises(MemoryError()),
     "unpicklable": lambda: raises(Unpicklable()),
     "wrong type": lambda: "many",
@@ -99,6 +102,10 @@ RAISING: dict[str, Callable[[], Any]] = {
 }
 """Faults that are recorded where they happen."""
 FAULTS = {**DEADLY, **HANGING, **UNUSUAL, **RAISING}
+
+
+class Panic(BaseException):
+    """An exception that is no `Exception`, such as pyo3 raises for a panic in Rust."""
 
 
 class Faulty:

@@ -3,7 +3,6 @@
 import os
 import pickle
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +18,7 @@ from optitrip.runtime.fingerprint import facts
 from optitrip.runtime.imports import use_import_paths
 from optitrip.runtime.process import lead_group, peak_bytes, time_limit
 from optitrip.runtime.streams import capture_output
+from optitrip.runtime.tracebacks import text_of, trace_of
 from optitrip.runtime.visible import apply_settings
 
 
@@ -65,8 +65,8 @@ class Actor:
                     self._prepared = method
                 part, seconds = self._worker.evaluate(self._method, range(lo, hi), partial(time_limit, limit))
             return pickle.dumps((part, seconds, output.text, peak_bytes()), protocol=5)
-        except Exception:
-            return traceback.format_exc()
+        except BaseException as error:  # Ray would take a KeyboardInterrupt for a cancelled call
+            return text_of(error, trace_of(error))
 
 
 @dataclass(eq=False)

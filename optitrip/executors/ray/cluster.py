@@ -53,7 +53,8 @@ def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
     available = ray.cluster_resources()
     count = min([int(available.get(name, 0) / need) for name, need in resources.items() if need > 0] or [1])
     if count < 1 and not joins:
-        raise InputError(f"[run] resources: a worker needs {dict(resources)}, but this machine has {available}")
+        text = f"a worker needs the resources {dict(resources)}, but this machine has {available}"
+        raise InputError(text, ("run", "resources"))
     # If this process used Ray before, released resources become available only after a moment.
     needs = {} if joins or ours else {name: need for name, need in resources.items() if need > 0}
     end = time.monotonic() + ROOM_SECONDS

@@ -26,6 +26,8 @@ from optitrip.executors.ray.objects import put
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
+from optitrip.runtime.interrupts import failure
+from optitrip.runtime.tracebacks import record_of
 
 STARTS_ALLOWED = 3
 FROZEN_SECONDS, CHECK_SECONDS = 60.0, 1.0
@@ -177,12 +179,13 @@ class RayWorkers:
             self._objective = put(objective, "the objective", self._notices)
         except Stopped:
             raise
-        except Exception as error:  # pickling runs user code; Ray adds twenty lines of diagnosis
+        except BaseException as error:  # pickling runs user code; Ray adds twenty lines of diagnosis
             self.check_local()
-            cause = str(error.__cause__ or error).strip().splitlines()[0]
+            cause = next(iter(record_of(0, failure(error).__cause__ or error).message.splitlines()), repr(type(error)))
             raise InputError(
                 f"the objective cannot be sent to Ray workers: {cause}. Create what cannot be pickled inside the loss, "
-                "or use --executor serial"
+                "or use --executor serial",
+                ("objective",),
             ) from None
 
     @stopped_if_dead

@@ -7,6 +7,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.output.formats import even_scale, images_png, new_figure, png
+from optitrip.output.text import short_name
 
 MOST_BARS, MOST_VARIABLES = 200, 12
 
@@ -17,8 +18,8 @@ def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], tit
     if images:
         return images_png(images, title)
     shown = dict(list(gradient.items())[:MOST_VARIABLES])
-    scalars = {name: float(values) for name, values in shown.items() if not values.ndim}
-    panels: list[tuple[str, Any]] = [(name, values) for name, values in shown.items() if values.ndim]
+    scalars = {short_name(name): float(values) for name, values in shown.items() if not values.ndim}
+    panels: list[tuple[str, Any]] = [(short_name(name), values) for name, values in shown.items() if values.ndim]
     panels += [("scalars", scalars)] if scalars else []
     figure = new_figure(8, 1 + 2.5 * len(panels))
     for number, (name, values) in enumerate(panels, 1):

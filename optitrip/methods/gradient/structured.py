@@ -19,6 +19,7 @@ from optitrip.loss.objective import Objective
 from optitrip.loss.returns import NotANumber, as_batch
 from optitrip.methods.checks import Agreement, compared
 from optitrip.methods.gradient.method import KINKS, Gradient
+from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of
 
 DELTA = {1: "delta_up", -1: "delta_down"}
@@ -55,8 +56,8 @@ class Deltas(Gradient):
         at_x = objective.evaluate_plainly(self.points.values, range(1))
         try:
             around = objective.around(self.points.point(0))
-        except (Exception, SystemExit) as error:  # recorded for each item, like any exception of the loss
-            around = error
+        except BaseException as error:  # recorded for each item, like any exception of the loss
+            around = failure(error)
         return Linearization(objective, around, at_x)
 
     @property
@@ -95,8 +96,8 @@ class Deltas(Gradient):
             deltas = as_batch(around.deltas(coordinates, h), len(h), "deltas").reshape(len(steps), -1)
             kinks = np.asarray(around.kinks(coordinates, h) if KINKS in columns else np.zeros(len(h), np.int64))
             kinks = kinks.reshape(len(steps), -1).sum(axis=0)
-        except (Exception, SystemExit) as error:
-            reported = error if not isinstance(error, NotANumber) else TypeError(str(error))
+        except BaseException as error:
+            reported = failure(error) if not isinstance(error, NotANumber) else TypeError(str(error))
             # One call covers all of them, so the item at fault is unknown.
             problems += self.at_unknown_side([(RAISED, record_of(index, reported)) for index in stepping])
             for name in self.measured:

@@ -125,7 +125,8 @@ class SearchAnswer(Best, Answer):
         result, screening = self.result, self.screening
         title = f"{name}: {self.items:,} candidates"
         yield BEST, lambda: point_bytes(self.candidates.point(self.index))
-        losses = {"index": result.index, "screened" if screening else "loss": result.loss, **result.named}
+        losses = {"index": result.index, "screened" if screening else "loss": result.loss}
+        losses |= {f"{name}_" if name in losses else name: column for name, column in result.named.items()}
         yield LOSSES, lambda: parquet_bytes(losses)
         if screening:
             title += f", screened by {screening.screen}"

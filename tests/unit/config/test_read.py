@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import subprocess
 import sys
 import tomllib
@@ -457,6 +458,32 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="UTF-8") as caught:
         read(tmp_path / "latin.toml")
     assert str(tmp_path / "latin.toml") in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_marks_and_line_ends_of_other_systems(tmp_path: Path, mark: bytes, end: str) -> None:
+    """A byte order mark and any line ends change neither the sweep nor the lines of mistakes."""
+    (tmp_path / "plain.toml").write_bytes(mark + PLAIN.replace("\n", end).encode())
+    sweep = read(tmp_path / "plain.toml")
+    assert sweep.identity == sweep_of(tmp_path, PLAIN).identity
+    assert sweep.text == PLAIN
+    wrong = PLAIN.replace("seed = 3", "sead = 3")
+    (tmp_path / "bad.toml").write_bytes(mark + wrong.replace("\n", end).encode())
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "bad.toml")
+    assert str(caught.value).replace(f"{tmp_path}/", "") == mistake(tmp_path, wrong)
+    (tmp_path / "bad.toml").write_bytes(mark + f"seed = 3{end}{end}seed ={end}".encode())
+    with pytest.raises(InputError, match=r"bad\.toml:3:\d+: not TOML"):
+        read(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_refused(tmp_path: Path, coding: str) -> None:
+    """With a mark or without one, by its name."""
+    (tmp_path / "wide.toml").write_text(PLAIN, encoding=coding)
+    with pytest.raises(InputError, match=r"wide\.toml: is UTF-16 text.*save it as UTF-8"):
+        read(tmp_path / "wide.toml")
 
 
 @pytest.mark.parametrize("stem", ["two words", "-dash", "größe", "x" * 65])

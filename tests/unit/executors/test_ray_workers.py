@@ -92,7 +92,7 @@ def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
     """The message names the resources of a worker and those of the machine."""
     from optitrip.executors.ray.pool import RayWorkers
 
-    with pytest.raises(InputError, match=r"a worker needs .*'GPU': 64"):
+    with pytest.raises(InputError, match=r"a worker needs the resources .*'GPU': 64"):
         RayWorkers(None, resources={"GPU": 64})
 
 

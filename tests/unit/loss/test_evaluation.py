@@ -138,16 +138,6 @@ def test_an_item_that_raises_costs_no_other_its_loss(error: type[BaseException])
     ]
 
 
-def test_an_interrupt_is_no_failure_of_the_loss() -> None:
-    """Ctrl-C ends the sweep, not the item."""
-
-    def loss(a: float, b: Array, kind: str) -> float:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        losses(loss)
-
-
 def test_whatever_is_returned_is_stored_in_its_place() -> None:
     """Floats, whole numbers, NumPy's scalars, dicts and what is no number at all, mixed."""
     given: list[Any] = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -188,6 +190,43 @@ class Wordy(Exception):
         return "a" * 50_000 + "z"
 
 
+class Unreadable(Exception):
+    """Its attributes raise, so that not even Python can show it."""
+
+    @property
+    def __cause__(self) -> BaseException | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        raise KeyboardInterrupt
+
+    __traceback__ = __cause__  # pyright: ignore[reportAssignmentType]
+
+
+class Unsendable(Exception):
+    def __init__(self) -> None:
+        super().__init__("not to be pickled")
+        self.lock = threading.Lock()
+
+
+class Mute(BaseException):
+    """Its text cannot be had, and asking for it is no ordinary error either."""
+
+    def __str__(self) -> str:
+        raise GeneratorExit
+
+
+class Panic(BaseException):
+    """An exception such as pyo3 raises for a panic in Rust."""
+
+
+def chained(length: int) -> BaseException:
+    error = ValueError("the last")
+    end: BaseException = error
+    for number in range(length):
+        end.__context__ = OSError(f"number {number}")
+        end = end.__context__
+    end.__context__ = error
+    return error
+
+
 def raising(error: Callable[[], BaseException], batched: bool) -> Objective:
     """Raises at item 5 only."""
 
@@ -215,13 +254,28 @@ EXCEPTIONS: list[tuple[Callable[[], BaseException], str, str]] = [
     (lambda: ExceptionGroup("two", [ValueError("one"), OSError("other")]), "ExceptionGroup", "two (2 sub-exceptions)"),
     (lambda: Speechless(), "Speechless", "RuntimeError"),
     (lambda: Wordy(), "Wordy", "aaa"),
+    (lambda: Panic("unwrap()"), "Panic", "unwrap()"),
+    (lambda: KeyboardInterrupt("by the loss"), "KeyboardInterrupt", "by the loss"),
+    (lambda: GeneratorExit(), "GeneratorExit", ""),
+    (lambda: asyncio.CancelledError("too late"), "CancelledError", "too late"),
+    (lambda: pytest.fail.Exception("not so"), "Failed", "not so"),
+    (
+        lambda: BaseExceptionGroup("both", [Panic("p"), ValueError("v")]),
+        "BaseExceptionGroup",
+        "both (2 sub-exceptions)",
+    ),
+    (lambda: Mute(), "Mute", "GeneratorExit"),
+    (lambda: Unreadable("torn"), "Unreadable", "torn"),
+    (lambda: Unsendable(), "Unsendable", "not to be pickled"),
+    (lambda: chained(300), "ValueError", "the last"),
+    (lambda: ValueError("\x1b[31m\n\udc80\0" * 9_000), "ValueError", "\x1b[31m"),
 ]
 
 
 @pytest.mark.parametrize(("error", "kind", "words"), EXCEPTIONS, ids=[kind for _, kind, _ in EXCEPTIONS])
 @pytest.mark.parametrize("batched", [False, True])
 def test_every_exception_is_recorded(error: Callable[[], BaseException], kind: str, words: str, batched: bool) -> None:
-    """SystemExit and exceptions whose own __str__ raises included: by index, type and words, of bounded length."""
+    """Also what is no `Exception`, and what cannot be shown or sent: by index, type and words, of bounded length."""
     losses, failures = outcome(raising(error, batched), range(9))
     assert failures.runs == {"raised": ((5, 6),)}
     (record,) = failures.records["raised"]
@@ -229,12 +283,6 @@ def test_every_exception_is_recorded(error: Callable[[], BaseException], kind: s
     assert words in record.message
     assert len(record.message) <= 2_000
     assert 0 < len(record.traceback) <= 8_000
+    assert kind == "Unreadable" or f"in {'batch' if batched else 'plain'}\n" in record.traceback
     assert Failures.from_bytes(failures.to_bytes()) == failures
     assert np.delete(losses, 5).tolist() == [1.0] * 8
-
-
-@pytest.mark.parametrize("batched", [False, True])
-def test_a_keyboard_interrupt_passes(batched: bool) -> None:
-    """Ctrl-C is no failure of an item."""
-    with pytest.raises(KeyboardInterrupt):
-        outcome(raising(KeyboardInterrupt, batched), range(9))

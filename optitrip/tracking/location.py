@@ -1,0 +1,28 @@
+"""The location of MLflow's store: a URI, in which the special characters of a path are quoted."""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+SQLITE = "sqlite:///"
+
+
+def tracking_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, by default a file in the working directory; relative paths become absolute."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    if uri.startswith(SQLITE) and uri != SQLITE:
+        return SQLITE + str(Path(quoted(Path.cwd()), uri.removeprefix(SQLITE)))
+    if ":" not in uri and not uri.startswith(("/", "databricks")):  # a folder
+        return str(Path.cwd() / uri)
+    return uri
+
+
+def quoted(path: Path) -> str:
+    """Return a path as a part of a URI."""
+    return str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def store_file(uri: str) -> Path | None:
+    """Return the file of a SQLite store; None for another store."""
+    path = uri.removeprefix(SQLITE).partition("?")[0]
+    return Path(unquote(path, errors="surrogateescape")) if uri.startswith(SQLITE) and path else None
