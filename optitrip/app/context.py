@@ -18,6 +18,7 @@ from optitrip.store import STATE_ROOT
 from optitrip.store.shards import Shard
 from optitrip.store.state_dir import finished_items
 from optitrip.tracking.mlflow_client import TrackingClient
+from optitrip.tracking.observer import tracking_uri
 
 LOGGER = logging.getLogger("optitrip")
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
@@ -53,7 +54,7 @@ class Options:
     """How one sweep is run, as opposed to what it computes."""
 
     state_dir: Path | None = STATE_ROOT
-    """Folder of state directories; None to store nothing."""
+    """Folder of state directories, as a person reads it; None to store nothing."""
     address: str | None = None
     """Address of a Ray cluster to join."""
     fresh: bool = False
@@ -72,12 +73,21 @@ class Options:
     """Settings of the driver; durations in the sweep file replace some of them."""
     raise_if_stopped: Callable[[], None] = lambda: None
     """Function called between slices; raises `Stopped` if a stop was requested."""
+    folder: Path = field(default_factory=Path.cwd)
+    """Working directory before any user code ran, which may change it; the state directory and MLflow's store are
+    there, and workers start in it."""
+    tracking_uri: str = field(default_factory=tracking_uri)
+
+    @property
+    def root(self) -> Path | None:
+        """Absolute path of `state_dir`."""
+        return None if self.state_dir is None else self.folder / self.state_dir
 
     def has_result(self, sweep: Sweep) -> bool:
         """Return whether a stored result covers all items; then there is usually nothing to evaluate."""
-        if self.fresh or self.retry_failed or self.state_dir is None:
+        if self.fresh or self.retry_failed or self.root is None:
             return False
-        return finished_items(self.state_dir / sweep.label) == sweep.items
+        return finished_items(self.root / sweep.label) == sweep.items
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from optitrip.app.load_objective import load
 from optitrip.config.sweep import Sweep
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.errors import InputError
 from optitrip.loss.evaluation import call_batch_of_one
 from optitrip.loss.objective import Objective
@@ -40,7 +40,7 @@ def replay(
     if len(sides) > 1 and folder is not None and (record := latest_record(folder, method, index)):
         sides = sides if record.side is None else [record.side]
     returned: Any = None
-    with threadpool_limits(limits=1):
+    with ours(), threadpool_limits(limits=1):
         if debug and len(sides) > 1:
             sides = [side for side in sides if fails(call_at(objective, method.point(index, side)))][:1] or sides
         for number, side in enumerate(sides):
@@ -57,10 +57,11 @@ def replay(
 
 def call_at(objective: Objective, values: Mapping[str, Array]) -> Callable[[], Any]:
     """Bind the plain call to a point, given as a batch of one."""
+    run = objective.state.run
     if objective.plain_call is not None:
-        return partial(objective.plain_call, **arguments(values, 0))
+        return partial(run, objective.plain_call, **arguments(values, 0))
     assert objective.batch_call is not None
-    return partial(call_batch_of_one, objective.batch_call, values)
+    return partial(run, call_batch_of_one, objective.batch_call, values)
 
 
 def fails(call: Callable[[], Any]) -> bool:

@@ -11,6 +11,7 @@ from optitrip.app import results
 from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import load
 from optitrip.config.sweep import Sweep
+from optitrip.core.arrays import ours
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver.run import Driver
@@ -39,6 +40,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
     phases, log = phases or Stopwatch(), NoticeLog()
     with ExitStack() as stack:
         executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
+        executors.folder = options.folder
         with phases.time("load"):
             paths, client = import_paths(sweep.folder), None
             if not options.has_result(sweep):
@@ -56,13 +58,13 @@ def run_loaded(context: Context) -> Outcome:
     Raises NoAnswer, Stopped or Interrupted with the outcome; InputError if the objective cannot be sent to workers.
     """
     sweep, options, phases = context.sweep, context.options, context.phases
-    with ExitStack() as stack:
+    with ours(), ExitStack() as stack:
         with phases.time("load"):
             state = stack.enter_context(
-                closing(StateDir(options.state_dir, sweep, fresh=options.fresh, trust=options.trust))
+                closing(StateDir(options.root, sweep, fresh=options.fresh, trust=options.trust))
             )
             check_state(context, state)
-        tracker = None if options.shard else track(sweep, state, context.client)
+        tracker = None if options.shard else track(sweep, state, options.tracking_uri, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
         folder, digests = state.path, results.Digests()
@@ -77,11 +79,11 @@ def run_loaded(context: Context) -> Outcome:
                 answer = results.with_images(context, result)
                 digests = results.current_files(state, answer, driver.evaluated, observers)
                 if folder is None and tracker is not None:  # only MLflow gets the files
-                    folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-")))
+                    folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
                     files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
                 if folder is not None and state.writable:
                     digests = results.write_files(folder, sweep, answer, observers, digests)
-            outcome = results.finished(context, state, driver, answer)
+            outcome = results.finished(context, driver, answer)
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
         outcome = results.conclude(context, state, tracker, outcome, folder, digests)

@@ -147,7 +147,7 @@ def replay(
     from optitrip.store.lookup import find_sweep
     from optitrip.store.state_dir import check_trusted
 
-    found, folder = find_sweep(sweep, state_dir, overrides or [])
+    found, folder = find_sweep(sweep, state_dir.absolute(), overrides or [])
     if folder is not None and not trust:
         check_trusted(folder)
     print(repr(replay(found, index, print, folder, debug=pdb)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optitrip.core.executor import Executor
@@ -37,6 +38,8 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._loaded: Any = None
         self.paths: tuple[str, ...] = ()
         """Folders that workers put first on their import path."""
+        self.folder = Path.cwd()
+        """Folder in which workers start: a loss may change into another one, relative to it, when it is imported."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None
         self._closing: BackgroundCall[None] | None = None
@@ -116,9 +119,9 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
     def _start(self, objective: Any) -> Start:
         assert self._pool is not None
-        pool, paths = self._pool, self.paths
+        pool, paths, folder = self._pool, self.paths, self.folder
         self._notify(info("executor", pool.prepare()))
-        self._starting = Start(lambda: pool.start(paths), objective)
+        self._starting = Start(lambda: pool.start(paths, folder), objective)
         return self._starting
 
     def _await_workers(self, raise_if_stopped: Callable[[], None]) -> Executor:

@@ -14,6 +14,7 @@ import cloudpickle
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from optitrip.core.arrays import ours
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.part import Part
@@ -45,7 +46,7 @@ class Worker:
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._controller = ThreadpoolController()
-        with self._controller.limit(limits=1):
+        with ours(), self._controller.limit(limits=1):
             if self._preparation != method.preparation:
                 self._context = self._preparation = None
                 self._context = method.prepare(self._objective)

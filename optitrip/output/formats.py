@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,6 +48,7 @@ def parquet_bytes(columns: Mapping[str, Array]) -> bytes:
     return buffer.getvalue()
 
 
+@ours()
 def images_png(images: Mapping[str, Array], title: str) -> bytes:
     """Draw images by title in a row: grey ones on one scale centred on zero, coloured ones each on its own scale."""
     figure = new_figure(1.4 * len(images), 2.2)

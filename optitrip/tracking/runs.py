@@ -21,12 +21,12 @@ from optitrip.output.outcome import Outcome
 from optitrip.runtime.clock import Stopwatch
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
-from optitrip.tracking.observer import MlflowObserver, tracking_uri
+from optitrip.tracking.observer import MlflowObserver
 
 
-def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> MlflowObserver | None:
+def track(sweep: Sweep, state: StateDir, uri: str, client: TrackingClient | None) -> MlflowObserver | None:
     """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already."""
-    uri, experiment = tracking_uri(), sweep.tracking.experiment
+    experiment = sweep.tracking.experiment
     delivered = Delivered(sweep.items, uri, experiment)
     if sweep.tracking.use == "none" or state.journal.fact(Delivered) == delivered:
         return None

@@ -5,6 +5,7 @@ import pickle
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,8 +27,10 @@ from optitrip.runtime.visible import apply_settings
 class Actor:
     """A worker in a Ray process."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], folder: str = ".") -> None:
         lead_group()
+        with suppress(OSError):  # it need not exist on another machine
+            os.chdir(folder)
         use_import_paths(paths)
         self._loaded: Any = None
         self._prepared: Any = None

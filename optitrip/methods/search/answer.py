@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.core.observer import MetricPoint, Progress, Times
 from optitrip.core.part import Part
 from optitrip.methods.search.method import SearchResult, kept_indices
@@ -245,6 +245,7 @@ class SearchCurve:
 DOTS = 20_000
 
 
+@ours()
 def losses_png(result: SearchResult, title: str) -> bytes:
     """Draw losses by index as dots, about `DOTS` at most, with the best so far as a line."""
     finite = np.isfinite(result.loss)
