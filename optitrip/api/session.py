@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, get_args
+from typing import Any, Concatenate, ParamSpec, TextIO, TypeVar, Unpack, cast, get_args
 
 from rich.console import Console
 
@@ -27,6 +27,7 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.output.outcome import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
+from optitrip.runtime.streams import UsersStream
 from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
 
@@ -230,8 +231,8 @@ class Session(AbstractContextManager["Session"]):
     ) -> Any:
         observer = Observer()
         if self._progress:
-            console = Console(stderr=True, highlight=False)
-            observer = Observers(Messages(console), LiveLine(console, sweep.spec.progress(sweep)))
+            console = Console(file=cast("TextIO", UsersStream()), highlight=False)
+            observer = Observers(Messages(console, "info"), LiveLine(console, sweep.spec.progress(sweep)))
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if options.get("track") else "none"})
         sweep = replace(sweep, tracking=tracking)
         return run_loaded(Context(sweep, objective, paths, self._executors, settings, observer)).answer

@@ -37,7 +37,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
     if options.shard is not None and not sweep.spec.shardable(sweep.method):
         reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
         raise InputError(f"--shard: {reason}; run it without --shard")
-    phases, log = phases or Stopwatch(), NoticeLog()
+    phases, log = phases or Stopwatch(), NoticeLog(logging=False)
     with ExitStack() as stack:
         executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
         executors.folder = options.folder
@@ -59,10 +59,11 @@ def run_loaded(context: Context) -> Outcome:
     """
     sweep, options, phases = context.sweep, context.options, context.phases
     with ours(), ExitStack() as stack:
+        context.put_back()
         with phases.time("load"):
-            state = stack.enter_context(
-                closing(StateDir(options.root, sweep, fresh=options.fresh, trust=options.trust))
-            )
+            with options.own_state.restored():
+                state = StateDir(options.root, sweep, fresh=options.fresh, trust=options.trust)
+            stack.enter_context(closing(state))
             check_state(context, state)
         tracker = None if options.shard else track(sweep, state, options.tracking_uri, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))
@@ -77,6 +78,7 @@ def run_loaded(context: Context) -> Outcome:
                     context.executors.start_closing()
             with phases.time("files"):
                 answer = results.with_images(context, result)
+            with phases.time("files"), options.own_state.restored():
                 digests = results.current_files(state, answer, driver.evaluated, observers)
                 if folder is None and tracker is not None:  # only MLflow gets the files
                     folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
@@ -86,7 +88,9 @@ def run_loaded(context: Context) -> Outcome:
             outcome = results.finished(context, driver, answer)
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
-        outcome = results.conclude(context, state, tracker, outcome, folder, digests)
+        context.put_back()
+        with options.own_state.restored():
+            outcome = results.conclude(context, state, tracker, outcome, folder, digests)
     return results.return_or_raise(outcome, error)
 
 

@@ -207,13 +207,20 @@ ABANDONED_SECONDS = 2.0
 def main() -> NoReturn:
     """Run the console script; turn exceptions into a message and an exit status."""
     from optitrip.runtime.background import abandoned, await_abandoned, force_exit
+    from optitrip.runtime.streams import steady_streams
 
+    stdout = steady_streams()
     try:
         app()
     except (OptitripError, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
         raise SystemExit(exit_status(error)) from None
     except SystemExit as end:
+        stdout.flush()
+        if stdout.error is not None:
+            reason = stdout.error.strerror
+            print(f"the output could not be written to stdout ({reason}); stored results are kept", file=sys.stderr)
+            end.code = end.code or NO_ANSWER
         # A short wait for a Ray that was not needed is enough: on Linux its processes end with this one.
         if sys.platform == "linux":
             with suppress(KeyboardInterrupt):

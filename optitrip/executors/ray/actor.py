@@ -67,7 +67,7 @@ class Actor:
                     self._method = fetch(method)
                     self._prepared = method
                 part, seconds = self._worker.evaluate(self._method, range(lo, hi), partial(time_limit, limit))
-            return pickle.dumps((part, seconds, output.text, peak_bytes()), protocol=5)
+            return pickle.dumps((part, seconds, output.text, peak_bytes(), self._worker.changes), protocol=5)
         except Exception:
             return traceback.format_exc()
 
@@ -104,5 +104,5 @@ class WorkerHandle:
 def outcome(ticket: int, answer: Any, slot: str) -> Done | Failed:
     if isinstance(answer, str):
         return Failed(ticket, "setup error", answer)
-    part, seconds, output, memory = pickle.loads(answer)
-    return Done(ticket, part, seconds, slot, output, memory)
+    part, seconds, *others = pickle.loads(answer)
+    return Done(ticket, part, seconds, slot, *others)
