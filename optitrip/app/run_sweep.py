@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from warnings import catch_warnings
 
 from optitrip.app import results
 from optitrip.app.context import Context, NoticeLog, Options
@@ -78,7 +79,7 @@ def run_loaded(context: Context) -> Outcome:
                     context.executors.start_closing()
             with phases.time("files"):
                 answer = results.with_images(context, result)
-            with phases.time("files"), options.own_state.restored():
+            with phases.time("files"), options.own_state.restored(), catch_warnings(action="ignore"):
                 digests = results.current_files(state, answer, driver.evaluated, observers)
                 if folder is None and tracker is not None:  # only MLflow gets the files
                     folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
@@ -89,7 +90,7 @@ def run_loaded(context: Context) -> Outcome:
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
         context.put_back()
-        with options.own_state.restored():
+        with options.own_state.restored(), catch_warnings(action="ignore"):
             outcome = results.conclude(context, state, tracker, outcome, folder, digests)
     return results.return_or_raise(outcome, error)
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,48 +14,50 @@ def umask() -> int:
     return mask
 
 
-def set_path(folders: list[str]) -> None:
-    sys.path[:] = folders
-
-
 SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (os.getcwd, os.chdir),
     (umask, os.umask),
     (sys.getrecursionlimit, sys.setrecursionlimit),
-    (lambda: list(sys.path), set_path),
-    # Variables that are new stay: MLflow and Ray read those that we set for them.
     (lambda: dict(os.environ), os.environ.update),
 )
+"""Functions that read and write each setting."""
 
 
 class OwnState:
-    """The settings of this process when an object of this class is made."""
+    """The settings of this process when an object of this class is made.
+
+    Nothing that is new is taken away: Ray and MLflow, which may be starting in the background, set variables and import
+    paths of their own.
+    """
 
     def __init__(self) -> None:
-        self._values = read_all()
+        self._values, self._paths = read_all(), list(sys.path)
 
     @contextmanager
     def restored(self) -> Generator[None]:
-        """Have the body run under these settings and without warnings; give the user's code its own back after it."""
-        users, environment = read_all(), dict(os.environ)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            write_all(self._values)
-            try:
-                yield
-            finally:
-                write_all(users)
-                for name in self._values[-1].keys() - environment.keys():
-                    os.environ.pop(name, None)
+        """Have the body run under these settings; give the user's code its own back after it."""
+        users, missing = read_all(), [path for path in self._paths if path not in sys.path]
+        unset = self._values[-1].keys() - os.environ.keys()
+        write_all(self._values)
+        sys.path.extend(missing)
+        try:
+            yield
+        finally:
+            write_all(users)
+            for name in unset:
+                os.environ.pop(name, None)
+            for path in missing:
+                if path in sys.path:
+                    sys.path.remove(path)
 
 
 def read_all() -> list[Any]:
     values: list[Any] = []
     for read, _ in SETTINGS:
-        with suppress(OSError):  # the working directory was removed
+        try:
             values.append(read())
-            continue
-        values.append(None)
+        except OSError:  # the working directory was removed
+            values.append(None)
     return values
 
 

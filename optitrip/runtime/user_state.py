@@ -63,6 +63,9 @@ def raising_filters() -> Any:
 
 
 def set_raising_filters(value: Any) -> None:
+    others = warnings.filters[len(raising_filters()) :]
+    warnings.resetwarnings()
+    warnings.filters.extend(others)  # pyright: ignore[reportAttributeAccessIssue]
     for kind, text, category, module, line in reversed(value):
         warnings.filterwarnings(kind, text or "", category, module or "", line)
 
