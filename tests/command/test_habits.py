@@ -1,14 +1,21 @@
-"""What a loss does to its process harms no sweep: the same bits on every executor, and a word where they may differ."""
+"""What a loss does to its process, and its caller to the streams, harms no sweep.
+
+It gives the same bits everywhere, and a word where they may differ.
+"""
 
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forked_commands import Case, run_commands
+from command import OPTITRIP
+from forked_commands import Commands
 from habits import HABITS, REPORTED, SWEEP, at_import, in_calls
 from optitrip.config.read import parse_text
 from optitrip.core.arrays import Array
@@ -23,12 +30,11 @@ def by_hand() -> Array:
     return (x - 1) * (x - 1) + 0.5 * x
 
 
-def place(folder: Path, code: str, executor: str = "serial", *words: str) -> Case:
-    """Write a loss and its sweep file; return the command that runs it."""
-    (folder / "scratch").mkdir(parents=True)
-    (folder / "h.py").write_text(code)
-    (folder / "h.toml").write_text(SWEEP.format(module="h", name="loss"))
-    return str(folder), ["sweep", "h.toml", "--json", "--executor", executor, "--workers", "2", *words]
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    made = Commands()
+    yield made
+    made.close()
 
 
 def check(folder: Path, status: int, by_hand: Array, reported: str | None = None) -> None:
@@ -48,16 +54,22 @@ def check(folder: Path, status: int, by_hand: Array, reported: str | None = None
     assert "Traceback" not in err
 
 
-def check_all(folder: Path, codes: dict[str, str], by_hand: Array, reported: dict[str, str]) -> None:
+def check_all(
+    folder: Path, commands: Commands, codes: dict[str, str], by_hand: Array, reported: dict[str, str]
+) -> None:
     """Run losses with habits in the processes of their commands, and check all."""
-    statuses = run_commands([place(folder / habit, code) for habit, code in codes.items()])
-    for habit, status in zip(codes, statuses, strict=True):
-        check(folder / habit, status, by_hand, reported.get(habit))
+    for habit, code in codes.items():
+        place = folder / habit
+        (place / "scratch").mkdir(parents=True)
+        (place / "h.py").write_text(code)
+        (place / "h.toml").write_text(SWEEP.format(module="h", name="loss"))
+        status = commands.run(place, ["sweep", "h.toml", "--json", "--executor", "serial"])
+        check(place, status, by_hand, reported.get(habit))
 
 
-def test_habits_in_calls(tmp_path: Path, by_hand: Array) -> None:
+def test_habits_in_calls(tmp_path: Path, commands: Commands, by_hand: Array) -> None:
     """The same bits, all files, and one warning for what could change the answer."""
-    check_all(tmp_path, {habit: in_calls(habit) for habit in HABITS}, by_hand, REPORTED)
+    check_all(tmp_path, commands, {habit: in_calls(habit) for habit in HABITS}, by_hand, REPORTED)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +80,87 @@ def test_habits_in_calls(tmp_path: Path, by_hand: Array) -> None:
     ],
     ids=["some", "all"],
 )
-def test_habits_at_import(habits: tuple[str, ...], tmp_path: Path, by_hand: Array) -> None:
+def test_habits_at_import(habits: tuple[str, ...], tmp_path: Path, commands: Commands, by_hand: Array) -> None:
     """Every process imports the module, so they are the same everywhere, and nothing is said of them."""
-    check_all(tmp_path, {habit: at_import(habit) for habit in habits}, by_hand, {})
+    check_all(tmp_path, commands, {habit: at_import(habit) for habit in habits}, by_hand, {})
+
+
+PRINTING = '''
+import sys
+def loss(x, word):
+    """Add → to x."""
+    print("→ candidate \\udc80", x)
+    print("é", file=sys.stderr)
+    return x * x + len(word)
+'''
+PRINTED = """
+[objective]
+loss = "s:loss"
+[space]
+x = { uniform = [-3, 3] }
+word = { choice = ["→", "grün"] }
+[method]
+use = "search"
+candidates = 40
+[tracking]
+use = "none"
+"""
+RUN = ["sweep", "s.toml", "--executor", "serial", "--json"]
+
+
+def printing(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "s.py").write_text(PRINTING, encoding="utf-8")
+    (folder / "s.toml").write_text(PRINTED, encoding="utf-8")
+    return folder
+
+
+def result(folder: Path) -> tuple[float, int, int]:
+    """Return the stored result, and check that its journal is a database that can be read."""
+    (state,) = (folder / ".optitrip").iterdir()
+    found = json.loads((state / "result.json").read_text())
+    assert (state / "journal.sqlite").read_bytes().startswith(b"SQLite format 3")
+    return found["best"]["loss"], found["best"]["index"], found["failed"]
+
+
+def closing(*numbers: int) -> str:
+    """Return code after which a process is as if it were started without these descriptors."""
+    names = [("stdin", "stdout", "stderr")[number] for number in numbers]
+    return "\n".join([*(f"os.close({number})" for number in numbers), *(f"sys.{name} = None" for name in names)])
+
+
+def test_closed_streams(tmp_path: Path, commands: Commands) -> None:
+    """Whatever the caller has closed, the exit status is 0, and the result is stored and shown where it can be."""
+    printing(tmp_path)
+    whole = shlex.join([*OPTITRIP, *RUN])
+    assert subprocess.run(["sh", "-c", f"{whole} <&- >&- 2>&-"], cwd=tmp_path, check=False).returncode == 0
+    right = result(tmp_path)
+    for numbers in ((0,), (1,), (2,), (0, 1), (1, 2)):
+        folder = tmp_path / f"without {numbers}"
+        assert commands.run(printing(folder), RUN, closing(*numbers)) == 0, (folder / "err").read_text()
+        assert result(folder) == right
+        out, err = (folder / "out").read_text(), (folder / "err").read_text()
+        assert (json.loads(out)["best"]["index"] if 1 not in numbers else 0) in (0, right[1])
+        assert ("candidate" in err) == (2 not in numbers)
+
+
+def test_characters_beyond_the_encoding(tmp_path: Path, commands: Commands) -> None:
+    """What a loss prints, and all that is shown of its sweep, is escaped where a stream cannot encode it."""
+    narrow = "\n".join(
+        f"sys.{name} = open({number}, 'w', encoding='{encoding}', closefd=False)"
+        for number, name, encoding in ((1, "stdout", "ascii"), (2, "stderr", "cp1252"))
+    )
+    printing(tmp_path)
+    for words in (
+        ["check", "s.toml"],
+        RUN,
+        ["sweep", "s.toml"],
+        ["show", "s"],
+        ["replay", "s", "0"],
+        ["init", "s:loss"],
+    ):
+        assert commands.run(tmp_path, words, narrow) == 0, (tmp_path / "err").read_bytes()
+        assert (tmp_path / "out").read_bytes().isascii()
+        if words == RUN:
+            assert b"\\u2192 candidate \\udc80" in (tmp_path / "err").read_bytes()
+    assert result(tmp_path)[2] == 0

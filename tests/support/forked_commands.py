@@ -1,6 +1,6 @@
 """Run many commands, each in a process of its own that need not import anything again.
 
-This script forks itself for each: it has no threads, which a process of pytest may have.
+This script forks itself for each: it has no threads, as a process of pytest may have.
 """
 
 from __future__ import annotations
@@ -11,19 +11,28 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 
-Case = tuple[str, list[str]]
-"""Folder, in which `out` and `err` are written, and the words of a command."""
 
+class Commands:
+    """Runs commands one after the other; each is a fork of one process that has imported all they need."""
 
-def run_commands(cases: list[Case], code: str = "") -> list[int]:
-    """Run commands, each after some code in its process; return their exit statuses."""
-    given = json.dumps([cases, code])
-    done = subprocess.run([sys.executable, __file__], input=given, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    def __init__(self) -> None:
+        self._process = subprocess.Popen([sys.executable, __file__], stdin=PIPE, stdout=PIPE, text=True)
+
+    def run(self, folder: Path, words: list[str], code: str = "") -> int:
+        """Run a command in a folder, where it writes `out` and `err`, after some code; return its exit status."""
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None
+        assert answers is not None
+        requests.write(json.dumps([str(folder), words, code]) + "\n")
+        requests.flush()
+        return int(answers.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 def run_here(folder: str, words: list[str], code: str) -> None:
@@ -65,5 +74,5 @@ if __name__ == "__main__":
     figure = new_figure(1, 1)
     figure.add_subplot().set_title("fonts")
     png(figure)
-    cases, code = json.loads(sys.stdin.read())
-    print(json.dumps([fork(folder, words, code) for folder, words in cases]))
+    for line in sys.stdin:
+        print(fork(*json.loads(line)), flush=True)

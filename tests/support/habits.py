@@ -45,7 +45,7 @@ REPORTED = {
     "little recursion": "the recursion limit",
 }
 """Names in the warning about a loss that does so in its calls. All others change no answer."""
-BODY = "    return (x - 1) * (x - 1) + 0.5 * x\n"
+VALUE = "(x - 1) * (x - 1) + 0.5 * x"
 SWEEP = """
 [objective]
 loss = "{module}:{name}"
@@ -62,9 +62,9 @@ use = "none"
 
 def at_import(habit: str) -> str:
     """Return the code of a module with a function `loss` that has a habit when it is imported."""
-    return f"{IMPORTS}\n{HABITS[habit]}\ndef loss(x, y):\n{BODY}"
+    return f"{IMPORTS}\n{HABITS[habit]}\ndef loss(x, y):\n    return {VALUE}\n"
 
 
-def in_calls(habit: str, name: str = "loss") -> str:
+def in_calls(habit: str, name: str = "loss", parameters: str = "x, y", value: str = VALUE) -> str:
     """Return the code of a module with a function that has a habit whenever it is called."""
-    return f"{IMPORTS}\ndef {name}(x, y):\n    {HABITS[habit]}\n{BODY}"
+    return f"{IMPORTS}\ndef {name}({parameters}):\n    {HABITS[habit]}\n    return {value}\n"
