@@ -85,10 +85,7 @@ def hold_descriptors() -> None:
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)
-            os.dup2(opened, number)  # inherited by child processes, unlike the first
-            if opened != number:
-                os.close(opened)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the smallest free number
 
 
 def steady_streams() -> SteadyStream:
