@@ -20,6 +20,7 @@ ADAPTERS = {
         "executors/ray/actor.py",
         "executors/ray/cluster.py",
         "executors/ray/local.py",
+        "executors/ray/objects.py",
         "executors/ray/pool.py",
     },
     "mlflow": {"tracking/mlflow_client.py"},

@@ -1,7 +1,6 @@
 """Joins a Ray cluster, or starts one on this machine, and queries its resources."""
 
 import logging
-import math
 import os
 import socket
 import time
@@ -9,10 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
-import ray.exceptions
-from ray.experimental import get_local_object_locations
 
-from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.start import joins_cluster
 
@@ -68,31 +64,6 @@ def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
             )
         time.sleep(0.1)
     return max(1, count)
-
-
-def put(value: Any, name: str, notices: list[Notice]) -> Any:
-    """Put a value into the object store and return a reference; add a warning if it is larger than the store."""
-    try:
-        reference = ray.put(value)
-    except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
-        raise Stopped(
-            f"{name} fits neither into Ray's object store of {store_bytes() / 1e6:,.0f} MB nor on its disk "
-            f"({str(error).splitlines()[0]}); free some disk space, give Ray a larger store, or use --executor serial"
-        ) from None
-    size: int = get_local_object_locations([reference]).get(reference, {}).get("object_size") or 0
-    if size > store_bytes():
-        text = (
-            f"{name} takes {size / 1e6:,.0f} MB, more than Ray's object store of {store_bytes() / 1e6:,.0f} MB: the "
-            "rest is stored on disk, which is slower. A larger object store avoids that"
-        )
-        notices.append(warning("object-store", text))
-    return reference
-
-
-def store_bytes() -> float:
-    """Return the size of the smallest object store of the nodes."""
-    sizes = [node["Resources"].get("object_store_memory") for node in ray.nodes() if node["Alive"]]
-    return min((size for size in sizes if size), default=math.inf)
 
 
 def is_alive(node: str) -> bool:

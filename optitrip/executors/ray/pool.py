@@ -21,8 +21,9 @@ from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.actor import Actor, WorkerHandle, outcome
-from optitrip.executors.ray.cluster import capacity, check_listening, connect, is_alive, put
+from optitrip.executors.ray.cluster import capacity, check_listening, connect, is_alive
 from optitrip.executors.ray.local import LocalRay, stopped_if_dead
+from optitrip.executors.ray.objects import put
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
