@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.errors import InputError
 from optitrip.loss.evaluation import (
     Draw,
@@ -119,6 +119,9 @@ class Objective:
             order=self._order(),
         )
         object.__setattr__(self, "capabilities", capabilities)  # how a frozen dataclass sets a derived field
+        if type(self.loss).__module__.startswith("optitrip.objectives"):
+            with ours():
+                object.__setattr__(self, "state", UserState())
 
     def _offers(self, method: str) -> bool:
         return callable(getattr(self.loss, method, None))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from command import OPTITRIP
+from command import OPTITRIP, optitrip_process
 from forked_commands import Commands
 from habits import HABITS, REPORTED, SWEEP, at_import, in_calls
 from optitrip.config.read import parse_text
@@ -35,6 +35,13 @@ def commands() -> Iterator[Commands]:
     made = Commands()
     yield made
     made.close()
+
+
+def write(folder: Path, code: str) -> None:
+    """Write a loss and its sweep file."""
+    (folder / "scratch").mkdir(parents=True)
+    (folder / "h.py").write_text(code)
+    (folder / "h.toml").write_text(SWEEP.format(module="h", name="loss"))
 
 
 def check(folder: Path, status: int, by_hand: Array, reported: str | None = None) -> None:
@@ -59,10 +66,7 @@ def check_all(
 ) -> None:
     """Run losses with habits in the processes of their commands, and check all."""
     for habit, code in codes.items():
-        place = folder / habit
-        (place / "scratch").mkdir(parents=True)
-        (place / "h.py").write_text(code)
-        (place / "h.toml").write_text(SWEEP.format(module="h", name="loss"))
+        write(place := folder / habit, code)
         status = commands.run(place, ["sweep", "h.toml", "--json", "--executor", "serial"])
         check(place, status, by_hand, reported.get(habit))
 
@@ -164,3 +168,33 @@ def test_characters_beyond_the_encoding(tmp_path: Path, commands: Commands) -> N
         if words == RUN:
             assert b"\\u2192 candidate \\udc80" in (tmp_path / "err").read_bytes()
     assert result(tmp_path)[2] == 0
+
+
+RISKY = (
+    "a relative one",
+    "one that is removed",
+    "NumPy raises",
+    "import path",
+    "warnings are errors",
+    "closed streams",
+    "permissions",
+    "no environment",
+    "time-outs of sockets",
+    "little recursion",
+)
+"""Habits that Ray itself may suffer from, in the command's process, where it starts, and in its workers."""
+
+
+@pytest.mark.daily
+@pytest.mark.parametrize("executor", ["ray", "auto"])
+@pytest.mark.parametrize("habit", RISKY)
+def test_habits_at_import_with_ray(habit: str, executor: str, tmp_path: Path, by_hand: Array) -> None:
+    """With `auto`, Ray starts after the import, in the process that it has changed."""
+    code = at_import(habit).replace("    return", "    __import__('time').sleep(0.2)\n    return")
+    write(tmp_path, code)
+    words = ["sweep", "h.toml", "--json", "--executor", executor, "--workers", "2"]
+    done = optitrip_process(tmp_path, *words)
+    (tmp_path / "out").write_text(done.stdout)
+    (tmp_path / "err").write_text(done.stderr)
+    check(tmp_path, done.returncode, by_hand)
+    assert "local Ray workers" in done.stderr

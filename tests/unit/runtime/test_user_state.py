@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import optitrip
+import optitrip.objectives as optitrip_objectives
 from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import norm
@@ -54,6 +55,19 @@ def test_our_arithmetic_ignores_what_the_user_lets_raise() -> None:
     assert there.norm == pytest.approx(1000)
     assert "img" in there._repr_html_()
     assert np.geterr()["under"] == "raise"
+
+
+@pytest.mark.usefixtures("numpy_raises")
+@pytest.mark.parametrize("plain", [True, False])
+def test_our_losses_are_ours(plain: bool) -> None:
+    """Softmax takes exponentials that underflow, in batches, calls and differences."""
+    loss = optitrip_objectives.Softmax("digits")
+    answer = optitrip.search(
+        loss, {"W": {"normal": [0, 30], "shape": [10, 65]}}, candidates=5, executor="serial", plain=plain
+    )
+    assert answer.failures == {}
+    there = optitrip.gradient(loss, answer.x, coordinates=30, executor="serial", plain=plain)
+    assert there.failures == {}
 
 
 def divides(x: Array) -> float:
