@@ -15,6 +15,7 @@ from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
 from optitrip.runtime.clock import Stopwatch
+from optitrip.runtime.files import working_folder
 from optitrip.runtime.own_state import OwnState
 from optitrip.store import STATE_ROOT
 from optitrip.store.shards import Shard
@@ -83,7 +84,7 @@ class Options:
     of those signals."""
     own_state: OwnState = field(default_factory=OwnState)
     """Settings of the process before any user code ran."""
-    folder: Path = field(default_factory=Path.cwd)
+    folder: Path = field(default_factory=working_folder)
     """Working directory before any user code ran, which may change it; the state directory and MLflow's store are
     there, and workers start in it."""
     tracking_uri: str = field(default_factory=tracking_uri)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optitrip.core.executor import Executor
@@ -15,6 +14,7 @@ from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, joins_clu
 from optitrip.executors.serial import Serial
 from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
+from optitrip.runtime.files import working_folder
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import FailuresTable, RunTable
@@ -38,7 +38,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._loaded: Any = None
         self.paths: tuple[str, ...] = ()
         """Folders that workers put first on their import path."""
-        self.folder = Path.cwd()
+        self.folder = working_folder()
         """Folder in which workers start: a loss may change into another one, relative to it, when it is imported."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None

@@ -1,4 +1,4 @@
-"""What a loss changes in its process while it runs, so that later items may find another one."""
+"""Finds what a loss changes in its process while it runs, so that later items may find another one."""
 
 import os
 import pickle

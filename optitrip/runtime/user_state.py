@@ -127,11 +127,15 @@ class UserState:
 
 
 def packed_state() -> bytes:
-    """Return the settings of this process and thread, pickled."""
-    return cloudpickle.dumps({name: setting.read() for name, setting in SETTINGS.items()})
+    """Return the settings of this process and thread, pickled, without those that cannot travel."""
+    packed: dict[str, bytes] = {}
+    for name, setting in SETTINGS.items():
+        with suppress(Exception):  # e.g. np.seterrcall(file)
+            packed[name] = cloudpickle.dumps(setting.read())
+    return pickle.dumps(packed)
 
 
 def set_state(packed: bytes) -> None:
     for name, value in pickle.loads(packed).items():
-        if value != SETTINGS[name].read():
-            SETTINGS[name].write(value)
+        if (wanted := pickle.loads(value)) != SETTINGS[name].read():
+            SETTINGS[name].write(wanted)

@@ -17,6 +17,7 @@ from optitrip.core.method import Method
 from optitrip.core.observer import Curve, InOrder, MetricPoint, Observer, Times, Written
 from optitrip.core.part import Part
 from optitrip.journal.facts import RecordedRun
+from optitrip.runtime.files import working_folder
 from optitrip.tracking.mlflow_client import BATCH, Run, TrackingClient
 
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -27,7 +28,7 @@ def tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, by default a file in the working directory; relative SQLite paths become absolute."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     scheme, _, file = uri.partition("sqlite:///")
-    return f"sqlite:///{Path.cwd() / file}" if file and not scheme else uri
+    return f"sqlite:///{working_folder() / file}" if file and not scheme else uri
 
 
 def metric_name(name: str) -> str:
