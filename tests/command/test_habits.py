@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,6 +169,81 @@ def test_characters_beyond_the_encoding(tmp_path: Path, commands: Commands) -> N
         if words == RUN:
             assert b"\\u2192 candidate \\udc80" in (tmp_path / "err").read_bytes()
     assert result(tmp_path)[2] == 0
+
+
+KILLED = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+PAUSE = 0 if os.path.exists("killed") else 0.01
+def loss(x, y):
+    time.sleep(PAUSE)
+    if not os.path.exists("killed") and x > 1:
+        open("killed", "w").close()
+        os.kill(os.getpid(), signal.SIGTERM)
+    return (x - 1) * (x - 1) + 0.5 * x
+"""
+
+
+def test_a_loss_with_handlers_of_its_own_is_stopped_in_order(
+    tmp_path: Path, commands: Commands, by_hand: Array
+) -> None:
+    """SIGTERM would end the process; what is done is stored, and the same command resumes."""
+    write(tmp_path, KILLED)
+    words = ["sweep", "h.toml", "--json", "--executor", "serial"]
+    assert commands.run(tmp_path, words) == 128 + signal.SIGTERM
+    assert json.loads((tmp_path / "out").read_text())["status"] == "stopped"
+    assert "has put its own back" in (tmp_path / "err").read_text()
+    found = commands.run(tmp_path, words), json.loads((tmp_path / "out").read_text())["best"]["index"]
+    assert found == (0, by_hand.argmin())
+
+
+WANDERER = """
+import os
+import numpy as np
+class Wanderer:
+    block = 4
+    def away(self, result):
+        os.makedirs("deeper", exist_ok=True)
+        os.chdir("deeper")
+        return result
+    def __call__(self, w): return self.away(float(w @ w))
+    def around(self, w):
+        self.w = w
+        return self.away(self)
+    def deltas(self, coordinates, steps): return self.away(2 * self.w[coordinates] * steps + steps * steps)
+    def gradient(self, w): return self.away(2 * w)
+    def report(self, w): return self.away({"size": float(abs(w).sum())})
+    def images(self, w): return self.away({"w": np.resize(w, (2, 3))})
+    def digest(self): return self.away("same")
+"""
+GRADIENT = """
+[objective]
+make = "h:Wanderer"
+[space]
+w = { shape = [6] }
+[method]
+use = "gradient"
+at = { fill = 0.5 }
+[tracking]
+use = "none"
+"""
+
+
+def test_all_that_a_loss_offers_may_change_the_working_directory(tmp_path: Path, commands: Commands) -> None:
+    """Each of its methods goes to another folder; all files are where the command began."""
+    write(tmp_path, WANDERER)
+    (tmp_path / "h.toml").write_text(GRADIENT)
+    status = commands.run(tmp_path, ["sweep", "h.toml", "--json", "--executor", "serial"])
+    assert status == 0, (tmp_path / "err").read_text()
+    found = json.loads((tmp_path / "out").read_text())
+    assert found["gradient"]["norm"] == pytest.approx(6**0.5)
+    assert found["gradient"]["from_analytic"] < 1e-6
+    state = tmp_path / found["state_dir"]
+    assert {path.name for path in state.iterdir()} >= {"gradient.npz", "gradient.png", "point.npz", "result.json"}
+    shown = commands.run(tmp_path, ["show", "h"]), (tmp_path / "out").read_text()
+    assert shown[0] == 0
+    assert "finished with 6" in shown[1]
+    assert commands.run(tmp_path, ["replay", "h", "1"]) == 0
 
 
 RISKY = (
