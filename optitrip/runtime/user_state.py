@@ -120,10 +120,18 @@ class UserState:
 
     def read(self) -> dict[str, Any]:
         """Return the settings as the user's code would find them now."""
-        return self.run(lambda: {name: setting.read() for name, setting in SETTINGS.items()})
+        return self.run(settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return UserState, (self.packed,)
+
+
+def settings() -> dict[str, Any]:
+    """Return the settings of this process and thread, to be compared."""
+    found = {name: setting.read() for name, setting in SETTINGS.items()}
+    # Many libraries have some warnings ignored when they are imported.
+    found["the filters of warnings"] = [entry for entry in found["the filters of warnings"] if entry[0] == "error"]
+    return found
 
 
 def packed_state() -> bytes:
