@@ -40,9 +40,10 @@ def replay(
     if len(sides) > 1 and folder is not None and (record := latest_record(folder, method, index)):
         sides = sides if record.side is None else [record.side]
     returned: Any = None
+    run = objective.state.run
     with ours(), threadpool_limits(limits=1):
         if debug and len(sides) > 1:
-            sides = [side for side in sides if fails(call_at(objective, method.point(index, side)))][:1] or sides
+            sides = [side for side in sides if run(fails, call_at(objective, method.point(index, side)))][:1] or sides
         for number, side in enumerate(sides):
             if number:
                 report(repr(returned))
@@ -51,17 +52,16 @@ def replay(
             for name, batch in values.items():
                 report(f"  {name} = {show(batch[0])}")
             call = call_at(objective, values)
-            returned = run_in_debugger(call) if debug else call()
+            returned = run(run_in_debugger, call) if debug else run(call)
     return returned
 
 
 def call_at(objective: Objective, values: Mapping[str, Array]) -> Callable[[], Any]:
     """Bind the plain call to a point, given as a batch of one."""
-    run = objective.state.run
     if objective.plain_call is not None:
-        return partial(run, objective.plain_call, **arguments(values, 0))
+        return partial(objective.plain_call, **arguments(values, 0))
     assert objective.batch_call is not None
-    return partial(run, call_batch_of_one, objective.batch_call, values)
+    return partial(call_batch_of_one, objective.batch_call, values)
 
 
 def fails(call: Callable[[], Any]) -> bool:
