@@ -17,6 +17,7 @@ from optitrip.config.sweep import Draft
 from optitrip.core.arrays import Array
 from optitrip.errors import InputError
 from optitrip.loss.loading import signature_of
+from optitrip.runtime.files import working_folder
 from optitrip.store.provenance import data_digest
 
 
@@ -38,7 +39,7 @@ def python_draft(loss: Any, tables: Mapping[str, Any], *, stored: bool) -> Draft
     others = {key: table for key, table in tables.items() if key != "method"}
     text = json.dumps(without_numpy({**others, "method": method}), default=repr)
     name = re.sub(r"\W+", "_", reference.rpartition(":")[2], flags=re.ASCII).strip("_")[:64] or "loss"
-    draft = parse_draft(tables, Lines(None, f"# Started from Python with\n# {text}\n"), name, Path.cwd())
+    draft = parse_draft(tables, Lines(None, f"# Started from Python with\n# {text}\n"), name, working_folder())
     return replace(draft, data=data)
 
 
@@ -47,7 +48,7 @@ def draft_of(path_or_table: str | Path | Mapping[str, Any]) -> Draft:
     if isinstance(path_or_table, Mapping):
         tables = without_numpy(path_or_table)
         lines = Lines(None, f"# Started from Python with\n# {tables}\n")
-        return parse_draft(tables, lines, "sweep", Path.cwd())
+        return parse_draft(tables, lines, "sweep", working_folder())
     if not isinstance(path_or_table, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"sweep: was {path_or_table!r}, wanted the path of a sweep file, or its tables as a dict")
     return read_draft(Path(path_or_table))

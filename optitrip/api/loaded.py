@@ -6,6 +6,7 @@ from typing import Any
 
 from optitrip.loss.objective import Objective
 from optitrip.runtime.imports import check_sources, loaded_sources
+from optitrip.runtime.user_state import settings
 from optitrip.runtime.visible import Look, packed_settings
 
 
@@ -26,6 +27,7 @@ class LoadedLoss:
         Raises InputError if a module of the loss has changed since it was imported: this process has its old code, and
         new workers would import the new one.
         """
+        key = key, settings()  # np.seterr in a notebook changes what a loss does, too
         self._forget_if_reloaded()
         if self._last is not None and self._last[0] == key:
             _, digest, objective = self._last

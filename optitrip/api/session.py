@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, get_args
+from typing import Any, Concatenate, ParamSpec, TextIO, TypeVar, Unpack, cast, get_args
 
 from rich.console import Console
 
@@ -28,6 +28,7 @@ from optitrip.output.outcome import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
 from optitrip.runtime.interrupts import signals_interrupt
+from optitrip.runtime.streams import UsersStream
 from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
 
@@ -196,42 +197,48 @@ class Session(AbstractContextManager["Session"]):
             optitrip.OptitripError, optitrip.Interrupted: as for `search`.
         """
         options = {**self._options, **options}
-        state_dir = options.get("state_dir")
-        sweep = resolve(draft_of(path_or_table), Path(STATE_ROOT if state_dir is None else state_dir))
+        settings = self._settings(options)
+        sweep = resolve(draft_of(path_or_table), settings.root or settings.folder / STATE_ROOT)
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
         key = repr(sweep.objective), sweep.space.names, sweep.folder, sweep.spec.surrogate(sweep.method)
+        first = import_paths(sweep.folder)
         objective = self._loaded.objective(key, lambda: load(sweep))
-        paths = dict.fromkeys([*import_paths(sweep.folder), *python_paths()])  # workers find what this process found
-        return self._run(sweep, objective, tuple(paths), options)
+        paths = dict.fromkeys([*first, *python_paths()])  # workers find what this process found
+        return self._run(sweep, objective, tuple(paths), options, settings)
 
     @signals_interrupt()
     def _python_sweep(self, loss: Any, tables: Any, options: RunOptions, point: Any = None) -> Any:
         options = {**self._options, **options}
-        state_dir = options.get("state_dir")
+        settings = self._settings(options)
         tables = without_numpy(tables)
         if point is not None:  # as arrays, since it may be large
             tables["method"]["at"] = {"values": point}
-        sweep = resolve(
-            python_draft(loss, tables, stored=state_dir is not None),
-            Path(STATE_ROOT if state_dir is None else state_dir),
-        )
+        draft = python_draft(loss, tables, stored=settings.root is not None)
+        sweep = resolve(draft, settings.root or settings.folder / STATE_ROOT)
         table = sweep.objective
         objective = Objective(loss, table.reference, table.block, plain=table.plain)
         check_calls(objective, sweep)
         key = id(loss), sweep.spec.surrogate(sweep.method), objective.capabilities
         objective = self._loaded.objective(key, lambda: with_surrogate(objective, sweep))
-        return self._run(sweep, objective, python_paths(), options)
+        return self._run(sweep, objective, python_paths(), options, settings)
 
-    def _run(self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], options: RunOptions) -> Any:
+    def _settings(self, options: RunOptions) -> Options:
+        """Return the settings of a run in the working directory, before the loss can change it."""
         state_dir = options.get("state_dir")
+        settings = Options(None if state_dir is None else Path(state_dir))
+        self._executors.folder = settings.folder
+        return settings
+
+    def _run(
+        self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], options: RunOptions, settings: Options
+    ) -> Any:
         observer = Observer()
         if self._progress:
-            console = Console(stderr=True, highlight=False)
-            observer = Observers(Messages(console), LiveLine(console, sweep.spec.progress(sweep)))
+            console = Console(file=cast("TextIO", UsersStream()), highlight=False)
+            observer = Observers(Messages(console, "info"), LiveLine(console, sweep.spec.progress(sweep)))
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if options.get("track") else "none"})
         sweep = replace(sweep, tracking=tracking)
-        run_options = Options(None if state_dir is None else Path(state_dir))
-        return run_loaded(Context(sweep, objective, paths, self._executors, run_options, observer)).answer
+        return run_loaded(Context(sweep, objective, paths, self._executors, settings, observer)).answer
 
 
 def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOptions]) -> RunOptions:

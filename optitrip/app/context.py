@@ -1,23 +1,27 @@
 """Defines the options of a run, and the context that its steps share."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from optitrip.config.sweep import Sweep
-from optitrip.core.notice import Notice, info
+from optitrip.core.notice import Notice, info, warning
 from optitrip.core.observer import Observer, Observers, Progress
 from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
 from optitrip.runtime.clock import Stopwatch
+from optitrip.runtime.files import working_folder
 from optitrip.runtime.interrupts import raise_if_interrupted
+from optitrip.runtime.own_state import OwnState
 from optitrip.store import STATE_ROOT
 from optitrip.store.shards import Shard
 from optitrip.store.state_dir import finished_items
+from optitrip.tracking.location import tracking_uri
 from optitrip.tracking.mlflow_client import TrackingClient
 
 LOGGER = logging.getLogger("optitrip")
@@ -27,14 +31,17 @@ NOTICES_STORED = 200
 
 
 class NoticeLog(Observer):
-    """Logs every notice to the logger `optitrip`; stores the first ones, except the loss's prints, for the outcome."""
+    """Logs every notice to the logger `optitrip`, except in commands, which show them; stores the first ones, except
+    the loss's prints, for the outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, logging: bool = True) -> None:
         self._stored: list[Notice] = []
-        self._omitted = 0
+        self._omitted, self._logging = 0, logging
 
     def notice(self, notice: Notice) -> None:
-        LOGGER.log(LEVELS[notice.level], "%s", notice.text, extra={"code": notice.code})
+        if self._logging:
+            with suppress(Exception):  # the user's own handlers and filters may raise anything
+                LOGGER.log(LEVELS[notice.level], "%s", notice.text, extra={"code": notice.code})
         if notice.code == "loss-output":
             return
         if len(self._stored) < NOTICES_STORED:
@@ -54,7 +61,7 @@ class Options:
     """How one sweep is run, as opposed to what it computes."""
 
     state_dir: Path | None = STATE_ROOT
-    """Folder of state directories; None to store nothing."""
+    """Folder of state directories, as a person reads it; None to store nothing."""
     address: str | None = None
     """Address of a Ray cluster to join."""
     fresh: bool = False
@@ -73,12 +80,26 @@ class Options:
     """Settings of the driver; durations in the sweep file replace some of them."""
     raise_if_stopped: Callable[[], None] = lambda: None
     """Function called between slices; raises `Stopped` if a stop was requested."""
+    put_back: Callable[[], Sequence[str]] = lambda: ()
+    """Function called when the user's code has run; puts back the signal handlers of a command, and returns the names
+    of those signals."""
+    own_state: OwnState = field(default_factory=OwnState)
+    """Settings of the process before any user code ran."""
+    folder: Path = field(default_factory=working_folder)
+    """Working directory before any user code ran, which may change it; the state directory and MLflow's store are
+    there, and workers start in it."""
+    tracking_uri: str = field(default_factory=tracking_uri)
+
+    @property
+    def root(self) -> Path | None:
+        """Absolute path of `state_dir`."""
+        return None if self.state_dir is None else self.folder / self.state_dir
 
     def has_result(self, sweep: Sweep) -> bool:
         """Return whether a stored result covers all items; then there is usually nothing to evaluate."""
-        if self.fresh or self.retry_failed or self.state_dir is None:
+        if self.fresh or self.retry_failed or self.root is None:
             return False
-        return finished_items(self.state_dir / sweep.label) == sweep.items
+        return finished_items(self.root / sweep.label) == sweep.items
 
 
 @dataclass(frozen=True)
@@ -103,11 +124,18 @@ class Context:
 
     def raise_if_stopped(self) -> None:
         """Raise `Stopped` if a stop was requested or [stop] max_seconds has passed; raise an interruption again."""
+        self.put_back()
         self.options.raise_if_stopped()
         raise_if_interrupted()  # a loss may have caught it
         limit = self.sweep.stop.max_seconds
         if limit is not None and self.phases.total > limit:
             raise Stopped(f"stopped after {limit:g} s, the limit in [stop] max_seconds")
+
+    def put_back(self) -> None:
+        """Put back what the command needs of its process, after user code."""
+        if replaced := self.options.put_back():
+            text = f"the loss replaced the handlers of {', '.join(replaced)}, by which a command stops in good order; "
+            self.observers.notice(warning("signal-handlers", f"{text}optitrip has put its own back"))
 
     @cached_property
     def progress(self) -> Progress:

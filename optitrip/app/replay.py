@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from optitrip.app.load_objective import load
 from optitrip.config.sweep import Sweep
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.errors import InputError
 from optitrip.loss.evaluation import call_batch_of_one
 from optitrip.loss.objective import Objective
@@ -41,9 +41,10 @@ def replay(
     if len(sides) > 1 and folder is not None and (record := latest_record(folder, method, index)):
         sides = sides if record.side is None else [record.side]
     returned: Any = None
-    with threadpool_limits(limits=1):
+    run = objective.state.run
+    with ours(), threadpool_limits(limits=1):
         if debug and len(sides) > 1:
-            sides = [side for side in sides if fails(call_at(objective, method.point(index, side)))][:1] or sides
+            sides = [side for side in sides if run(fails, call_at(objective, method.point(index, side)))][:1] or sides
         for number, side in enumerate(sides):
             if number:
                 report(repr(returned))
@@ -52,7 +53,7 @@ def replay(
             for name, batch in values.items():
                 report(f"  {name} = {show(batch[0])}")
             call = call_at(objective, values)
-            returned = run_in_debugger(call) if debug else call()
+            returned = run(run_in_debugger, call) if debug else run(call)
     return returned
 
 

@@ -85,12 +85,12 @@ def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, 
     return digests
 
 
-def finished(context: Context, state: StateDir, driver: Driver, answer: Answer) -> Outcome:
+def finished(context: Context, driver: Driver, answer: Answer) -> Outcome:
     for notice in answer.notices():
         context.observers.notice(notice)
     allowed = context.sweep.failures.allows(sum(answer.failures.values()), answer.items)
     found = {"answer": answer, "failures": answer.failures, "failures_allowed": allowed}
-    return outcome_of(context, state, driver, "finished", answer.items, **found, message=answer.message() or None)
+    return outcome_of(context, driver, "finished", answer.items, **found, message=answer.message() or None)
 
 
 def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseException) -> Outcome:
@@ -100,8 +100,8 @@ def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseExc
     if isinstance(error, ShardDone) and shard is not None:
         items = f"items {error.items.start:,} to {error.items.stop - 1:,}" if error.items else "no items"
         done = f"shard {shard.number} of {shard.count}: {items} are done"
-        message = f"{done}. Join all shards with `optitrip merge`; this one is in {state.path}"
-        return outcome_of(context, state, driver, "shard", len(error.items), message=message)
+        message = f"{done}. Join all shards with `optitrip merge`; this one is in {shown_path(context)}"
+        return outcome_of(context, driver, "shard", len(error.items), message=message)
     if isinstance(error, NoAnswer):
         error.args = (f"{error}{first_failure(error.failures, error.points)}",)
         message = f"no answer: {error}"
@@ -113,10 +113,10 @@ def unfinished(context: Context, state: StateDir, driver: Driver, error: BaseExc
     with suppress(StateError):  # a journal that cannot be read may be why the sweep ended
         failures = driver.failures()
     best = None if isinstance(error, NoAnswer) else progress.best()
-    return outcome_of(context, state, driver, status, progress.done, best=best, failures=failures, message=message)
+    return outcome_of(context, driver, status, progress.done, best=best, failures=failures, message=message)
 
 
-def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status, items: int, **fields: Any) -> Outcome:
+def outcome_of(context: Context, driver: Driver, status: Status, items: int, **fields: Any) -> Outcome:
     """Return an outcome with these fields and those common to all outcomes."""
     sweep, phases = context.sweep, context.phases
     evaluated = context.progress.new + driver.retried
@@ -131,10 +131,16 @@ def outcome_of(context: Context, state: StateDir, driver: Driver, status: Status
         evaluated=evaluated,
         phases=phases.seconds,
         items_per_second=evaluated / seconds if evaluated else None,
-        state_dir=str(state.path) if state.path else None,
+        state_dir=shown_path(context),
         memory={"driver_bytes": peak_bytes(), "worker_bytes": context.executors.memory},
         **fields,
     )
+
+
+def shown_path(context: Context) -> str | None:
+    """Return the state directory's path, relative to where the command began if it was given so."""
+    root = context.options.state_dir
+    return None if root is None else str(root / context.sweep.label)
 
 
 def conclude(

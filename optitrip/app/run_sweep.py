@@ -6,11 +6,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from warnings import catch_warnings
 
 from optitrip.app import results
 from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import errors_located, load
 from optitrip.config.sweep import Sweep
+from optitrip.core.arrays import ours
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Observers
 from optitrip.driver.run import Driver
@@ -37,10 +39,11 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
     if options.shard is not None and not sweep.spec.shardable(sweep.method):
         reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
         raise InputError(f"--shard: {reason}; run it without --shard")
-    phases, log = phases or Stopwatch(), NoticeLog()
+    phases, log = phases or Stopwatch(), NoticeLog(logging=False)
     with ExitStack() as stack:
         with errors_located(sweep):
             executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
+        executors.folder = options.folder
         with phases.time("load"):
             paths, client = import_paths(sweep.folder), None
             if not options.has_result(sweep):
@@ -59,13 +62,14 @@ def run_loaded(context: Context) -> Outcome:
     Raises NoAnswer, Stopped or Interrupted with the outcome; InputError if the objective cannot be sent to workers.
     """
     sweep, options, phases = context.sweep, context.options, context.phases
-    with ExitStack() as stack:
+    with ours(), ExitStack() as stack:
+        context.put_back()
         with phases.time("load"):
-            state = stack.enter_context(
-                closing(StateDir(options.state_dir, sweep, fresh=options.fresh, trust=options.trust))
-            )
+            with options.own_state.restored():
+                state = StateDir(options.root, sweep, fresh=options.fresh, trust=options.trust)
+            stack.enter_context(closing(state))
             check_state(context, state)
-        tracker = None if options.shard else track(sweep, state, context.client)
+        tracker = None if options.shard else track(sweep, state, options.tracking_uri, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
         folder, digests = state.path, results.Digests()
@@ -79,16 +83,19 @@ def run_loaded(context: Context) -> Outcome:
                     context.executors.start_closing()
             with phases.time("files"):
                 answer = results.with_images(context, result)
+            with phases.time("files"), options.own_state.restored(), catch_warnings(action="ignore"):
                 digests = results.current_files(state, answer, driver.evaluated, observers)
                 if folder is None and tracker is not None:  # only MLflow gets the files
-                    folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-")))
+                    folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
                     files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
                 if folder is not None and state.writable:
                     digests = results.write_files(folder, sweep, answer, observers, digests)
-            outcome = results.finished(context, state, driver, answer)
+            outcome = results.finished(context, driver, answer)
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
-        outcome = results.conclude(context, state, tracker, outcome, folder, digests)
+        context.put_back()
+        with options.own_state.restored(), catch_warnings(action="ignore"):
+            outcome = results.conclude(context, state, tracker, outcome, folder, digests)
     return results.return_or_raise(outcome, error)
 
 

@@ -149,7 +149,7 @@ def replay(
     from optitrip.store.lookup import find_sweep
     from optitrip.store.state_dir import check_trusted
 
-    found, folder = find_sweep(sweep, state_dir, overrides or [])
+    found, folder = find_sweep(sweep, state_dir.absolute(), overrides or [])
     if folder is not None and not trust:
         check_trusted(folder)
     try:
@@ -224,7 +224,9 @@ def main() -> NoReturn:
     """Run the console script; turn exceptions into a message and an exit status."""
     from optitrip.runtime.background import abandoned, await_abandoned, force_exit
     from optitrip.runtime.interrupts import signals_interrupt
+    from optitrip.runtime.streams import steady_streams
 
+    stdout = steady_streams()
     try:
         with signals_interrupt():
             app()
@@ -232,6 +234,11 @@ def main() -> NoReturn:
         say(str(error) or "interrupted", file=sys.stderr)
         raise SystemExit(exit_status(error)) from None
     except SystemExit as end:
+        stdout.flush()
+        if stdout.error is not None:
+            reason = stdout.error.strerror
+            print(f"the output could not be written to stdout ({reason}); stored results are kept", file=sys.stderr)
+            end.code = end.code or NO_ANSWER
         # A short wait for a Ray that was not needed is enough: on Linux its processes end with this one.
         if sys.platform == "linux":
             with suppress(KeyboardInterrupt):

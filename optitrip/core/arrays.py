@@ -1,4 +1,4 @@
-"""Columns of arrays by name: select, join and overwrite them."""
+"""Columns of arrays by name: select, join and overwrite them; and NumPy's error state for our arithmetic."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+def ours() -> np.errstate:
+    """Return a context, or a decorator, for optitrip's own arithmetic, whatever the user has told NumPy to raise:
+    infinities and NaN are found in its results."""
+    return np.errstate(all="ignore")
 
 
 def without_prefix(columns: Mapping[str, Array], prefix: str) -> dict[str, Array]:

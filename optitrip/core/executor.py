@@ -23,6 +23,8 @@ class Done:
     """Text that the loss printed, if it does not reach the terminal by itself."""
     memory: int | None = None
     """Peak resident memory of the worker so far, in bytes; None if it shares the driver's process."""
+    changes: tuple[str, ...] = ()
+    """Names of what the loss has changed in its process, as far as the worker's first slice shows."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Notices: warnings and messages for the user.
 
-All go to the logger `optitrip`, which commands show on stderr. The first 200, except `loss-output`, the text that the
-loss printed, go to `--json` and a finished sweep's result file; the warnings among them to the MLflow run.
+Commands show all on stderr; Python calls send them to the logger `optitrip`. The first 200, except `loss-output`, the
+text that the loss printed, go to `--json` and a finished sweep's result file, warnings also to the MLflow run.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,12 @@ Code = Literal[
     "not-deterministic",
     "notices-left-out",
     "object-store",
+    "process-changed",
     "ray-failed",
     "resuming",
     "result-files",
     "retrying",
+    "signal-handlers",
     "slow-block",
     "state-changed",
     "stored-result",

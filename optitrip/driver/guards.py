@@ -100,6 +100,26 @@ class LossOutput:
             self._observer.notice(info("loss-output", text))
 
 
+class ProcessChanges:
+    """Warns once if the loss changes what later items find in their process."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer, self._reported = observer, False
+
+    def check(self, outcome: Done) -> None:
+        if not outcome.changes or self._reported:
+            return
+        self._reported = True
+        text = (
+            f"the loss changes its process: {', '.join(outcome.changes)}. The next item of the same worker finds it "
+            "changed, so results may depend on which worker evaluates what. Set it where the module is imported, or "
+            "put it back before the loss returns"
+        )
+        if any("random" in name for name in outcome.changes):
+            text += "; for random numbers, create a generator in the loss and seed it with the parameters"
+        self._observer.notice(warning("process-changed", text))
+
+
 class SlowBlocks:
     """Warns if even the fastest of the first blocks is slow."""
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from optitrip.core.executor import Done, Executor
 from optitrip.core.failures import TIMEOUT, Record
 from optitrip.core.notice import Notice, info, warning
-from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, SlowBlocks
+from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, ProcessChanges, SlowBlocks
 from optitrip.driver.settings import Services
 from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
@@ -26,6 +26,7 @@ class Loop:
         self._services, self._executors, self._observer = services, services.executors, services.observer
         self._settings, self._clock, self._block = services.settings, services.clock, block
         self._output, self._slow_blocks = LossOutput(services.observer), SlowBlocks(services.observer, block)
+        self._process_changes = ProcessChanges(services.observer)
         self._reported: set[str] = set()
 
     def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], whole_slices: Sequence[range] = ()) -> None:
@@ -144,6 +145,7 @@ class Loop:
                 self._executors.memory = max(outcome.memory, self._executors.memory or 0)
             self._output.show(outcome)
             self._slow_blocks.check(outcome)
+            self._process_changes.check(outcome)
         return [*outcomes, *notes]
 
     def _failed(self, stage: Stage, action: events.RecordFailed) -> Done:

@@ -14,6 +14,7 @@ from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, joins_clu
 from optitrip.executors.serial import Serial
 from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
+from optitrip.runtime.files import working_folder
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import FailuresTable, RunTable
@@ -37,6 +38,8 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         self._loaded: Any = None
         self.paths: tuple[str, ...] = ()
         """Folders that workers put first on their import path."""
+        self.folder = working_folder()
+        """Folder in which workers start: a loss may change into another one, relative to it, when it is imported."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None
         self._closing: BackgroundCall[None] | None = None
@@ -116,9 +119,9 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
     def _start(self, objective: Any) -> Start:
         assert self._pool is not None
-        pool, paths = self._pool, self.paths
+        pool, paths, folder = self._pool, self.paths, self.folder
         self._notify(info("executor", pool.prepare()))
-        self._starting = Start(lambda: pool.start(paths), objective)
+        self._starting = Start(lambda: pool.start(paths, folder), objective)
         return self._starting
 
     def _await_workers(self, raise_if_stopped: Callable[[], None]) -> Executor:

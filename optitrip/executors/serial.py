@@ -1,7 +1,6 @@
 """Evaluates slices: `Worker` in any process, and `Serial`, the executor in this process, in which most sweeps start."""
 
 import pickle
-import random
 import sys
 import time
 from collections import deque
@@ -10,19 +9,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import cloudpickle
-import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from optitrip.core.arrays import ours
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.part import Part
 from optitrip.runtime.interrupts import failure
+from optitrip.runtime.process_changes import changes, snapshot
+from optitrip.runtime.streams import lenient_prints
 from optitrip.runtime.tracebacks import text_of, trace_of
-
-RANDOM_STATE = (
-    "the loss changes the random state of its process (random, numpy.random), so its result may depend on earlier "
-    "items of the same worker; create a generator in the loss and seed it with the parameters"
-)
 
 
 class Worker:
@@ -32,8 +28,9 @@ class Worker:
         self._objective = objective
         self._preparation: bytes | None = None
         self._context: Any = None
-        self._checked = False
         self._modules = -1
+        self.changes: tuple[str, ...] | None = None
+        """Names of what the first slice has changed in this process; None before it."""
 
     def evaluate(
         self, method: Any, items: range, within: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -46,24 +43,23 @@ class Worker:
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._controller = ThreadpoolController()
-        with self._controller.limit(limits=1):
+        with ours(), self._controller.limit(limits=1):
             if self._preparation != method.preparation:
                 self._context = self._preparation = None
                 self._context = method.prepare(self._objective)
                 self._preparation = method.preparation
             start = time.perf_counter()
-            before = None if self._checked else random_states()
+            before = self._snapshot() if self.changes is None else {}
             with within():
                 part = method.evaluate(self._context, items)
             seconds = time.perf_counter() - start
-            if before is not None and before != random_states():
-                print(RANDOM_STATE, file=sys.stderr)  # noqa: T201 - captured with the output of the loss
-            self._checked = True
+            if self.changes is None:
+                self.changes = changes(before, self._snapshot())
             return part, seconds
 
-
-def random_states() -> tuple[Any, Any]:
-    return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002
+    def _snapshot(self) -> dict[str, Any]:
+        threads = {"the number of threads": [library.num_threads for library in self._controller.lib_controllers]}
+        return snapshot(getattr(self._objective, "state", None)) | threads
 
 
 class Serial:
@@ -97,10 +93,11 @@ class Serial:
             return []
         ticket, stage, items = self._queue.popleft()
         try:
-            part, seconds = self._worker.evaluate(self._methods[stage], items)
+            with lenient_prints():
+                part, seconds = self._worker.evaluate(self._methods[stage], items)
         except BaseException as error:
             return [Failed(ticket, "setup error", text_of(failure(error), trace_of(error)))]
-        return [Done(ticket, part, seconds, *self.slots)]
+        return [Done(ticket, part, seconds, *self.slots, changes=self._worker.changes or ())]
 
     def notices(self) -> list[Notice]:
         return []

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.errors import InputError
 from optitrip.loss.evaluation import (
     Draw,
@@ -22,6 +22,7 @@ from optitrip.loss.evaluation import (
 from optitrip.loss.returns import abbreviate, as_number
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
+from optitrip.runtime.user_state import UserState
 from optitrip.space.variables import arguments
 
 PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
@@ -85,6 +86,7 @@ class Objective:
         plain: use the plain call only, one item at a time.
         surrogate: cheaper objective that a search screens with.
         settings: globals and class attributes of the user's modules, packed, that workers set after importing them.
+        state: settings of the process, such as NumPy's error state, with which the loss is called.
 
     Raises InputError if the object is not a loss, or its block or order is not valid.
     """
@@ -95,6 +97,7 @@ class Objective:
     plain: bool = field(default=False, kw_only=True)
     surrogate: "Objective | None" = field(default=None, kw_only=True)
     settings: bytes = field(default=b"", kw_only=True)
+    state: UserState = field(default_factory=UserState, kw_only=True)
     capabilities: Capabilities = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +121,9 @@ class Objective:
             order=self._order(),
         )
         object.__setattr__(self, "capabilities", capabilities)  # how a frozen dataclass sets a derived field
+        if type(self.loss).__module__.startswith("optitrip.objectives"):
+            with ours():
+                object.__setattr__(self, "state", UserState())
 
     def _offers(self, method: str) -> bool:
         return callable(getattr(self.loss, method, None))
@@ -143,15 +149,15 @@ class Objective:
         if not self.capabilities.losses or self.batch_call is None:
             return self.evaluate_plainly(draw, items)
         block = self.capabilities.block
-        return evaluate_range(draw, items, block, partial(call_in_blocks, self.batch_call, block))
+        return evaluate_range(draw, items, block, partial(self.state.run, call_in_blocks, self.batch_call, block))
 
     def evaluate_plainly(self, draw: Draw, items: range) -> Evaluation:
         """Evaluate a range with the plain call, or in batches of one if the objective has none."""
         if self.plain_call is not None:
-            step = partial(call_one_by_one, self.plain_call)
+            step = partial(self.state.run, call_one_by_one, self.plain_call)
         else:
             assert self.batch_call is not None  # checked in __post_init__
-            step = partial(call_in_batches_of_one, self.batch_call)
+            step = partial(self.state.run, call_in_batches_of_one, self.batch_call)
         return evaluate_range(draw, items, self.capabilities.block, step)
 
     def allowed_difference(self, loss: float, *, double: bool) -> float:
@@ -164,12 +170,12 @@ class Objective:
 
     def around(self, values: Mapping[str, Array]) -> Any:
         """Prepare the objective around one point, given as a batch of one; return its object with `deltas`."""
-        return self.loss.around(**arguments(values, 0))
+        return self.state.run(self.loss.around, **arguments(values, 0))
 
     def report(self, values: Mapping[str, Array]) -> dict[str, float]:
         """Return the objective's extra figures for one point, given as a batch of one. Raises TypeError if it returns
         anything but a dict of numbers."""
-        figures = self.loss.report(**arguments(values, 0))
+        figures = self.state.run(self.loss.report, **arguments(values, 0))
         if not isinstance(figures, dict):
             raise TypeError(f"report must return a dict of numbers, returned {abbreviate(figures)}")
         return {str(name): as_number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
@@ -177,7 +183,7 @@ class Objective:
     def gradient(self, values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the analytic gradient by the named parameters at one point, given as a batch of one.
         Raises TypeError if one of them is missing or has another shape."""
-        returned = self.loss.gradient(**arguments(values, 0))
+        returned = self.state.run(self.loss.gradient, **arguments(values, 0))
         table: dict[Any, Any] = returned if isinstance(returned, dict) else dict.fromkeys(names[:1], returned)  # pyright: ignore[reportUnknownVariableType]
         wanted = {name: values[name].shape[1:] for name in names}
         shapes = {name: np.shape(table[name]) for name in names if name in table}
@@ -190,7 +196,7 @@ class Objective:
     def images(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Return the parameters of a point, or its gradient, as pictures by title; none unless the objective offers it.
         Raises TypeError if a picture is neither (height, width) nor (height, width, 3)."""
-        images: Any = self.loss.images(**values) if self._offers("images") else {}
+        images: Any = self.state.run(self.loss.images, **values) if self._offers("images") else {}
         arrays = {str(title): np.asarray(image) for title, image in dict(images).items()}
         for title, image in arrays.items():
             if image.dtype.kind not in "fiu" or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):

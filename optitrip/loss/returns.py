@@ -1,11 +1,12 @@
 """Converts what a loss returns to numbers."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 
 DOUBLE = 2.0**-52
 """Relative precision (eps) of float64."""
@@ -59,7 +60,8 @@ def as_batch(returned: Any, block: int, what: str = "losses") -> Array:
             f"{what} must be {block} real numbers for {block} candidates, shape ({block},); "
             f"was {array.dtype} of shape {array.shape}"
         )
-    return array.astype(np.float64)
+    with nullcontext() if array.itemsize <= 8 else ours():  # a long double may be too large; entering takes 1 us
+        return array.astype(np.float64)
 
 
 def abbreviate(value: Any) -> str:

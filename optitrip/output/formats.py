@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.output.text import short_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+P = ParamSpec("P")
 
 
 def npz_bytes(values: Mapping[str, Array]) -> bytes:
@@ -55,6 +59,21 @@ def parquet_bytes(columns: Mapping[str, Array]) -> bytes:
     return buffer.getvalue()
 
 
+def plain_style(draw: Callable[P, bytes]) -> Callable[P, bytes]:
+    """Have a function draw in matplotlib's own style, whatever the user has chosen for other pictures."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> bytes:
+        import matplotlib
+
+        with ours(), matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@plain_style
 def images_png(images: Mapping[str, Array], title: str) -> bytes:
     """Draw images by title in a row: grey ones on one scale centred on zero, coloured ones each on its own scale."""
     figure = new_figure(1.4 * len(images), 2.2)

@@ -1,9 +1,8 @@
 """Terminal output: a live line while a sweep runs, messages, and a summary table at the end."""
 
-import logging
 import time
-from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rich import box
@@ -77,43 +76,16 @@ class LiveLine(Observer):
 
 
 class Messages(Observer):
-    """Shows info messages in Python with `progress=True`; warnings reach the user through `logging`."""
+    """Shows messages above the live line: those of a command, or the infos of a Python call with `progress=True`, whose
+    warnings reach the user through `logging`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, *levels: str) -> None:
+        self._console, self._levels = console, levels
 
     def notice(self, notice: Notice) -> None:
-        if notice.level == "info":
-            self._console.print(Text(plain(notice.text)), soft_wrap=True)
-
-
-class ConsoleHandler(logging.Handler):
-    """Shows log records on a terminal, above the live line."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        printed = getattr(record, "code", None) == "loss-output"  # by the loss, which may use colours
-        text = record.getMessage()
-        self._console.print(Text(text if printed else plain(text)), soft_wrap=True)
-
-
-@contextmanager
-def log_to(handler: logging.Handler) -> Generator[None]:
-    """Send records of the logger `optitrip` only to this handler, until the body ends."""
-    logger = logging.getLogger("optitrip")
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
+        if notice.level in self._levels:
+            printed = notice.code == "loss-output"  # by the loss, which may use colours
+            self._console.print(Text(notice.text if printed else plain(notice.text)), soft_wrap=True)
 
 
 def summary(outcome: Outcome) -> Group:

@@ -74,6 +74,6 @@ def force_exit(status: int) -> NoReturn:
         with suppress(Exception):
             end()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the reader may be gone
+        with suppress(Exception):  # the reader may be gone, or the stream
             stream.flush()
     os._exit(status)

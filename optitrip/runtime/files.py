@@ -16,6 +16,14 @@ from filelock import BaseFileLock, FileLock, Timeout
 from optitrip.errors import StateError
 
 
+def working_folder() -> Path:
+    """Return the working directory, or the root if it was removed, e.g. by the loss of an earlier call."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.sep)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file durably and then rename it into place: no reader sees half of it, an OSError keeps the old file."""
     unfinished = path.with_name(path.name + ".part")

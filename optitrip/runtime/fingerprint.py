@@ -15,13 +15,13 @@ MACHINE = ("processor", "BLAS core", "SIMD")
 """Facts about the processor. Only workers are compared by them: the driver may run on another kind of machine."""
 
 
-def library_versions() -> dict[str, str]:
-    return {
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "optitrip": optitrip.__version__,
-        "numpy": version("numpy"),
-        "scipy": version("scipy"),
-    }
+VERSIONS = {
+    "python": ".".join(platform.python_version_tuple()[:2]),
+    "optitrip": optitrip.__version__,
+    "numpy": version("numpy"),
+    "scipy": version("scipy"),
+}
+"""Versions of libraries, found before the user's code could change the import path."""
 
 
 def facts() -> dict[str, str]:
@@ -30,11 +30,11 @@ def facts() -> dict[str, str]:
     umath: Any = getattr(getattr(np, "_core", None), "_multiarray_umath", None)
     features: Mapping[str, bool] = getattr(umath, "__cpu_features__", {})  # not in every version of NumPy
     return {
-        **library_versions(),
+        **VERSIONS,
         "processor": platform.machine(),
         "BLAS core": " ".join(sorted({str(pool["architecture"]) for pool in pools})),
         "SIMD": " ".join(sorted(name for name, available in features.items() if available)),
-        **({"torch": version("torch")} if "torch" in sys.modules else {}),
+        **({"torch": str(getattr(sys.modules["torch"], "__version__", ""))} if "torch" in sys.modules else {}),
     }
 
 

@@ -15,18 +15,19 @@ from zipfile import BadZipFile, ZipFile
 
 import optitrip
 from optitrip.errors import InputError
+from optitrip.runtime.files import working_folder
 
 
 def import_paths(folder: Path) -> tuple[str, ...]:
     """Return the paths searched before installed packages: the sweep file's folder, then the working directory."""
-    return tuple(dict.fromkeys([str(folder), str(Path.cwd())]))
+    return tuple(dict.fromkeys([str(folder), str(working_folder())]))
 
 
 def python_paths() -> tuple[str, ...]:
     """Return the paths that this process searches, without installed packages, so that workers can search them too."""
-    paths = [str(Path(entry or ".").resolve()) for entry in sys.path]
+    paths = [str((working_folder() / entry).resolve()) for entry in sys.path]
     own = [path for path in paths if not in_folders(path, installed_folders()) and Path(path).exists()]
-    return tuple(dict.fromkeys([*own, str(Path.cwd())]))
+    return tuple(dict.fromkeys([*own, str(working_folder())]))
 
 
 @cache

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from optitrip.errors import Stopped
 from optitrip.runtime.interrupts import interrupt, signals_interrupt
@@ -68,6 +69,8 @@ class StopRequest:
 
     def __init__(self, reply: str) -> None:
         self._number, self._reply = 0, reply
+        self._handlers: dict[signal.Signals, Any] = {}
+        self._reported = False
 
     def handle(self, number: int, _frame: object) -> None:
         if self._number:
@@ -80,19 +83,35 @@ class StopRequest:
         if self._number:
             raise Stopped(f"stopped by {signal.Signals(self._number).name}", self._number)
 
+    def put_back(self) -> list[str]:
+        """Install our handlers again where the loss has installed others; return their signals the first time."""
+        replaced = [number for number, own in self._handlers.items() if signal.getsignal(number) != own]
+        for number in replaced:
+            signal.signal(number, self._handlers[number])
+        names = [] if self._reported else [number.name for number in replaced]
+        self._reported = self._reported or bool(names)
+        return names
+
+    @contextmanager
+    def installed(self) -> Generator[None]:
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows lacks it, nohup ignores it
+        if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+            numbers.append(hangup)
+        before: dict[signal.Signals, Any] = {number: signal.signal(number, self.handle) for number in numbers}
+        if (pipe := getattr(signal, "SIGPIPE", None)) is not None:  # by default, it ends a process without a word
+            before[pipe] = signal.getsignal(pipe)
+        self._handlers = {**before, **dict.fromkeys(numbers, self.handle)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
 
 @contextmanager
 def stop_signals(reply: str = "") -> Generator[StopRequest]:
     """Turn SIGINT, SIGTERM and SIGHUP into requests to stop; the first one prints `reply` on stderr."""
     request = StopRequest(reply)
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows lacks this signal, nohup ignores it
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        numbers.append(hangup)
-    with signals_interrupt():
-        before = {number: signal.signal(number, request.handle) for number in numbers}
-        try:
-            yield request
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    with signals_interrupt(), request.installed():
+        yield request

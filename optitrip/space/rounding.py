@@ -5,7 +5,7 @@ import reprlib
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.space.distributions import HIGHEST, LOWEST, Distribution
 
 FEWEST = 16
@@ -26,6 +26,7 @@ def check_rounding(distribution: Distribution, dtype: str) -> None:
     raise ValueError(f"was {reprlib.repr(given)}, which {problem}" + ', or dtype = "float64"' * helps)
 
 
+@ours()
 def rounding_problem(distribution: Distribution, dtype: str) -> str | None:
     """Return what is wrong with the values after the cast, and what was wanted; None if nothing is."""
     exact, cast = values_at(distribution, distribution.extremes(), dtype)
@@ -47,9 +48,8 @@ def rounding_problem(distribution: Distribution, dtype: str) -> str | None:
 
 def values_at(distribution: Distribution, unit: Array, dtype: str) -> tuple[Array, Array]:
     """Return the values at points u, flat, before and after the cast of floating-point values."""
-    with np.errstate(over="ignore", under="ignore"):
-        exact = distribution.values(unit[:, np.newaxis]).ravel()
-        return exact, exact.astype(dtype) if exact.dtype.kind == "f" else exact
+    exact = distribution.values(unit[:, np.newaxis]).ravel()
+    return exact, exact.astype(dtype) if exact.dtype.kind == "f" else exact
 
 
 def becomes_zero(distribution: Distribution, exact: Array, cast: Array) -> Array:

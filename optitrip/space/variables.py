@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.core.differences import nearest
 from optitrip.core.method import Points
 from optitrip.errors import Invalid
@@ -37,12 +37,12 @@ class Variable:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    @ours()
     def values(self, unit: Array) -> Array:
         """Return read-only values of shape (n, *shape) from u in (0, 1) of shape (n, size), which is overwritten."""
         values = self.distribution.values(unit)
         if values.dtype == np.float64 and self.dtype == "float32":
-            with np.errstate(under="ignore"):
-                values = values.astype(np.float32)
+            values = values.astype(np.float32)
         values = values.reshape(len(unit), *self.shape)
         values.flags.writeable = False
         return values
@@ -96,6 +96,7 @@ class Variable:
             raise Invalid(("shape",), f"was {shape!r}, which is {math.prod(lengths):,} entries; at most 2^31 fit")
         return tuple(lengths)
 
+    @ours()
     def _check_values(self) -> None:
         """Refuse a distribution with values that the dtype cannot represent."""
         try:

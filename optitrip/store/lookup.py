@@ -11,7 +11,7 @@ import numpy as np
 
 from optitrip.config.read import parse_text, read_draft
 from optitrip.config.sweep import Draft, Sweep
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.core.point import Point
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Origin, RecordedRun, StoredResult, SweepText
@@ -150,7 +150,7 @@ def number_array(name: str, given: Any, dtype: str) -> Array:
         value = np.empty(0, object)
     if value.dtype.kind not in "fiu":
         raise InputError(f"{name} was {reprlib.repr(given)}, wanted numbers")
-    with np.errstate(over="ignore", under="ignore"):  # an infinite value is reported with its place
+    with ours():  # an infinite value is reported with its place
         cast = np.array(value, dtype)
     lost = (cast == 0) & (value != 0)
     if value.dtype.kind != "f":  # an integer says exactly what is wanted; a fraction is always rounded

@@ -13,7 +13,7 @@ from optitrip.core.differences import differences
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Accepted, Provenance
 from optitrip.loss.objective import Objective
-from optitrip.runtime.fingerprint import library_versions
+from optitrip.runtime.fingerprint import VERSIONS
 from optitrip.runtime.imports import check_sources, loaded_sources
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
@@ -31,7 +31,7 @@ def provenance(sweep: Sweep, objective: Objective) -> Provenance:
         block=objective.capabilities.block,
         data=data_digest(objective.loss, f"objective {objective.name}"),
         modules=module_hashes(),
-        versions=library_versions(),
+        versions=VERSIONS,
         machine={
             "processor": platform.machine(),
             # OpenMP is left out: it does not affect the bits, and only some processes may have loaded it.

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from urllib.parse import unquote
 
+from optitrip.runtime.files import working_folder
+
 SQLITE = "sqlite:///"
 
 
@@ -11,9 +13,9 @@ def tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, by default a file in the working directory; relative paths become absolute."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
     if uri.startswith(SQLITE) and uri != SQLITE:
-        return SQLITE + str(Path(quoted(Path.cwd()), uri.removeprefix(SQLITE)))
+        return SQLITE + str(Path(quoted(working_folder()), uri.removeprefix(SQLITE)))
     if ":" not in uri and not uri.startswith(("/", "databricks")):  # a folder
-        return str(Path.cwd() / uri)
+        return str(working_folder() / uri)
     return uri
 
 

@@ -20,16 +20,15 @@ from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.git import GIT_SECONDS, git_tags
-from optitrip.tracking.location import tracking_uri
 from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
 from optitrip.tracking.notes import note
 from optitrip.tracking.observer import MlflowObserver
 
 
-def track(sweep: Sweep, state: StateDir, client: TrackingClient | None) -> MlflowObserver | None:
+def track(sweep: Sweep, state: StateDir, uri: str, client: TrackingClient | None) -> MlflowObserver | None:
     """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already."""
-    uri, experiment, journal = tracking_uri(), sweep.tracking.experiment, state.journal.name
+    experiment, journal = sweep.tracking.experiment, state.journal.name
     if sweep.tracking.use == "none" or state.journal.fact(Delivered) == Delivered(sweep.items, uri, experiment):
         return None
     told = BackgroundCall(lambda: git_tags(sweep.folder))

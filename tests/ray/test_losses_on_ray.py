@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from driver_setup import Recording
+from habits import HABITS, REPORTED, in_calls
 from optitrip.app.context import Context, Options
 from optitrip.app.load_objective import load
 from optitrip.app.run_sweep import run_loaded
@@ -88,6 +89,9 @@ hole = functools.partial(hole)
 hole.lock = __import__("threading").Lock()
 """,
     "ray_deep/inner.py": "def loss(x, k): return float(x[0] * x[1]) + k * float(x[2])\n",
+    "ray_habits.py": "\n".join(
+        in_calls(habit, f"habit_{number}", "x, k", "float(x.sum()) * k") for number, habit in enumerate(HABITS)
+    ),
     "ray_package/__init__.py": "",
     "ray_package/loss.py": "from .parts.scale import SCALE\nfrom . import shared\n"
     "def loss(x, k): return SCALE * shared.size(x) / k\n",
@@ -140,7 +144,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     os.chdir(work)
     sys.path[:] = path
-    for name in [name for name in sys.modules if name.startswith(("ray_losses", "ray_deep", "ray_package"))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("ray_losses", "ray_deep", "ray_package", "ray_habits"))
+    ]:
         del sys.modules[name]
 
 
@@ -303,3 +309,21 @@ def test_a_loss_that_cannot_be_sent_is_refused_and_the_next_one_works(here: Path
     with pytest.raises(InputError, match=r"toml:\d+: objective: the objective cannot be sent to Ray workers"):
         run(here, workers, "ray_losses:hole")
     assert run(here, workers, "ray_losses:function", candidates=5).items == 5
+
+
+def test_habits_of_losses_on_workers(here: Path, workers: ExecutorManager) -> None:
+    """What a loss does to its worker harms neither the sweep nor those that follow on the same worker.
+
+    Settings that travel with the objective are set anew for each, and their changes reported each time.
+    """
+    again = {"NumPy raises", "decimals of two digits", "locale", "little recursion"}
+    for number, habit in enumerate(HABITS):
+        watch = Recording()
+        answer = run(here, workers, f"ray_habits:habit_{number}", watch=watch, candidates=40)
+        xs = answer.candidates.values(range(40))
+        by_hand = [float(x.sum()) * k for x, k in zip(xs["x"], xs["k"].tolist(), strict=True)]
+        assert answer.losses.tolist() == by_hand, habit
+        said = watch.texts("process-changed")
+        assert len(said) <= (habit in REPORTED), habit
+        assert all(REPORTED[habit] in text for text in said)
+        assert said or habit not in again, habit

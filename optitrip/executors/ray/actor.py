@@ -4,6 +4,7 @@ import os
 import pickle
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,8 +27,10 @@ from optitrip.runtime.visible import apply_settings
 class Actor:
     """A worker in a Ray process."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], folder: str = ".") -> None:
         lead_group()
+        with suppress(OSError):  # it need not exist on another machine
+            os.chdir(folder)
         use_import_paths(paths)
         self._loaded: Any = None
         self._prepared: Any = None
@@ -64,7 +67,7 @@ class Actor:
                     self._method = fetch(method)
                     self._prepared = method
                 part, seconds = self._worker.evaluate(self._method, range(lo, hi), partial(time_limit, limit))
-            return pickle.dumps((part, seconds, output.text, peak_bytes()), protocol=5)
+            return pickle.dumps((part, seconds, output.text, peak_bytes(), self._worker.changes), protocol=5)
         except BaseException as error:  # Ray would take a KeyboardInterrupt for a cancelled call
             return text_of(error, trace_of(error))
 
@@ -93,5 +96,5 @@ class WorkerHandle:
 def outcome(ticket: int, answer: Any, slot: str) -> Done | Failed:
     if isinstance(answer, str):
         return Failed(ticket, "setup error", answer)
-    part, seconds, output, memory = pickle.loads(answer)
-    return Done(ticket, part, seconds, slot, output, memory)
+    part, seconds, *others = pickle.loads(answer)
+    return Done(ticket, part, seconds, slot, *others)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
@@ -36,17 +37,18 @@ HEAD_SECONDS = 20.0
 
 
 def start_workers(
-    workers: int | None, address: str | None, paths: Sequence[str], resources: Mapping[str, float]
+    workers: int | None, address: str | None, paths: Sequence[str], resources: Mapping[str, float], folder: Path
 ) -> "RayWorkers":
     """Start workers on the cluster to join, or on Ray where this process uses it already, or on a Ray of their own."""
     if joins_cluster(address) or ray.is_initialized():
-        return RayWorkers(workers, address, paths, resources)
+        return RayWorkers(workers, address, paths, resources, folder=folder)
     local = LocalRay()
-    return local.start(lambda: RayWorkers(workers, address, paths, resources, local))
+    return local.start(lambda: RayWorkers(workers, address, paths, resources, local, folder))
 
 
 class RayWorkers:
-    """An executor on a Ray cluster that it joins or starts; takes the fields of `RayPool`, and import paths.
+    """An executor on a Ray cluster that it joins or starts; takes the fields of `RayPool`, import paths, and the folder
+    in which workers start.
 
     It raises Stopped once the `local` Ray that it uses has died.
     """
@@ -58,6 +60,7 @@ class RayWorkers:
         paths: Sequence[str] = (),
         resources: Mapping[str, float] | None = None,
         local: LocalRay | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._ours, self._local = not ray.is_initialized(), local
         each = {"CPU": 1.0, **(resources or {})}
@@ -76,7 +79,7 @@ class RayWorkers:
         self._quarantine = Quarantine()
         self._finished: SimpleQueue[tuple[WorkerHandle, int | None, Future[Any]]] = SimpleQueue()
         """Finished calls, each with the ticket of its slice, or None for the call that reports a worker ready."""
-        self._paths = list(paths)
+        self._paths, self._folder = list(paths), str(folder or ".")
         self._options = {
             "num_cpus": each.pop("CPU"),
             "num_gpus": each.pop("GPU", 0),
@@ -96,7 +99,9 @@ class RayWorkers:
 
     def _start_worker(self) -> None:
         elsewhere = {"ray.io/node-id": f"!in({','.join(sorted(self._quarantined))})"} if self._quarantined else None
-        worker = WorkerHandle(Actor.options(**self._options, label_selector=elsewhere).remote(self._paths))
+        worker = WorkerHandle(
+            Actor.options(**self._options, label_selector=elsewhere).remote(self._paths, self._folder)
+        )
         self._starting.add(worker)
         self._watch(worker, None, worker.actor.ready.remote())
 

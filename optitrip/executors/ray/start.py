@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -64,11 +65,11 @@ class RayPool:
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         return "starting Ray"
 
-    def start(self, paths: tuple[str, ...]) -> Executor:
-        """Start workers with these folders first on their import path; called in a background thread."""
+    def start(self, paths: tuple[str, ...], folder: Path) -> Executor:
+        """Start workers in this folder, with `paths` first on their import path; called in a background thread."""
         from optitrip.executors.ray.pool import start_workers
 
-        return start_workers(self.workers, self.address, paths, self.resources)
+        return start_workers(self.workers, self.address, paths, self.resources, folder)
 
     def describe(self, executor: Executor) -> str:
         """Return the text of the notice that workers are ready."""

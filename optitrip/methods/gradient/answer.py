@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.core.notice import Notice, info, warning
 from optitrip.loss.returns import DOUBLE, PRECISIONS
 from optitrip.methods.gradient.method import (
@@ -98,6 +98,7 @@ class GradientAnswer(Answer):
         return {name: found[name] for name in names} if all(name in found for name in names) else None
 
     @property
+    @ours()
     def difference(self) -> float | None:
         """||a - b|| / (||a|| + ||b||) of the numeric and the analytic gradient, if the objective offers the latter."""
         if self.analytic is None:
@@ -268,6 +269,7 @@ class GradientAnswer(Answer):
         return f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})"
 
 
+@ours()
 def norm(values: Array) -> float:
     """Return the Euclidean norm without overflow of the squares; NaN if a value is not finite."""
     largest = float(np.max(np.abs(values), initial=0.0))
@@ -276,9 +278,9 @@ def norm(values: Array) -> float:
     return largest * float(np.linalg.norm(values / largest)) if largest else 0.0
 
 
+@ours()
 def distinct(values: Array, others: Array) -> list[str]:
     """Format values with three digits more than it takes to tell each from its counterpart in `others`."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.abs(others / (values - others))
+    ratio = np.abs(others / (values - others))
     digits = np.ceil(np.log10(np.where(np.isfinite(ratio), ratio, 1.0).clip(1))).astype(int) + 3
     return [f"{value:.{min(max(count, 6), 17)}g}" for value, count in zip(values, digits, strict=True)]

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.output.formats import even_scale, images_png, new_figure, png
+from optitrip.output.formats import even_scale, images_png, new_figure, plain_style, png
 from optitrip.output.text import short_name
 
 MOST_BARS, MOST_VARIABLES = 200, 12
 
 
+@plain_style
 def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], title: str) -> bytes:
     """Draw a row of images if there are any; else heat maps of arrays with two axes or more, where missing entries stay
     white, and bars for the rest."""

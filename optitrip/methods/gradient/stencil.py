@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.core.method import Points
 from optitrip.core.point import Point
 from optitrip.loss.returns import DOUBLE
@@ -57,7 +57,7 @@ class Stencil(Points):
         if self.step is None:
             eps = max(float(np.finfo(x.dtype).eps), self.eps)
             h = eps ** (1 / (1 + self.order)) * np.maximum(1, np.abs(wide))
-        with np.errstate(over="ignore"):  # a step out of range is reported as leading to infinity
+        with ours():  # a step out of range is reported as leading to infinity
             return (wide + self.side * h).astype(x.dtype)
 
     def entries(self, coordinates: Array) -> Array:

@@ -74,10 +74,12 @@ class Deltas(Gradient):
             columns["loss"][0] = context.at_x.losses[0]
             problems += context.at_x.problems
         for wanted in stretches(items, self.block, self.block):
-            self._call(context.around, wanted, items.start, columns, problems)
+            self._call(context, wanted, items.start, columns, problems)
         return self.part(items, columns, problems)
 
-    def _call(self, around: Any, wanted: range, first: int, columns: dict[str, Array], problems: Problems) -> None:
+    def _call(
+        self, context: Linearization, wanted: range, first: int, columns: dict[str, Array], problems: Problems
+    ) -> None:
         """Compute the whole block that contains the wanted items, and store these from row wanted.start - first on."""
         low = wanted.start // self.block * self.block
         block = range(max(low, 1), min(low + self.block, 1 + self.center.size))
@@ -90,11 +92,12 @@ class Deltas(Gradient):
         coordinates = np.tile(along, len(steps))
         h = np.nan_to_num(np.concatenate(steps), nan=0.0, posinf=0.0, neginf=0.0)
         rows = slice(stepping.start - first, stepping.stop - first)
+        around, run = context.around, context.objective.state.run
         try:
             if isinstance(around, BaseException):
                 raise around
-            deltas = as_batch(around.deltas(coordinates, h), len(h), "deltas").reshape(len(steps), -1)
-            kinks = np.asarray(around.kinks(coordinates, h) if KINKS in columns else np.zeros(len(h), np.int64))
+            deltas = as_batch(run(around.deltas, coordinates, h), len(h), "deltas").reshape(len(steps), -1)
+            kinks = np.asarray(run(around.kinks, coordinates, h) if KINKS in columns else np.zeros(len(h), np.int64))
             kinks = kinks.reshape(len(steps), -1).sum(axis=0)
         except BaseException as error:
             reported = failure(error) if not isinstance(error, NotANumber) else TypeError(str(error))

@@ -15,7 +15,7 @@ from optitrip.core.part import Part
 from optitrip.methods.search.method import SearchResult, kept_indices
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
 from optitrip.methods.shared import ReportResult
-from optitrip.output.formats import images_png, new_figure, parquet_bytes, png, point_bytes
+from optitrip.output.formats import images_png, new_figure, parquet_bytes, plain_style, png, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
 from optitrip.output.text import finite, first_failure, show, variable_rows
 from optitrip.space.variables import Candidates, arguments
@@ -246,6 +246,7 @@ class SearchCurve:
 DOTS = 20_000
 
 
+@plain_style
 def losses_png(result: SearchResult, title: str) -> bytes:
     """Draw losses by index as dots, about `DOTS` at most, with the best so far as a line."""
     finite = np.isfinite(result.loss)

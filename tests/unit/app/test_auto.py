@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ class Fleet(RayPool):
         self.asked += 1
         return "starting"
 
-    def start(self, paths: tuple[str, ...]) -> Executor:
+    def start(self, paths: tuple[str, ...], folder: Path) -> Executor:
         assert self.go.wait(60)
         return self.make()
 

@@ -65,6 +65,20 @@ def test_a_process_of_its_own_records_the_same(folder: Path, monkeypatch: pytest
     assert recorded[0] == recorded[1]
 
 
+def test_a_module_that_changes_the_working_directory(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Store, artifacts and results are where the command began."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    loss = (folder / "tracked_loss.py").read_text()
+    (folder / "tracked_loss.py").write_text(f"import os\nos.chdir({str(elsewhere)!r})\n{loss}")
+    outcome = run()
+    assert Path.cwd() == elsewhere
+    assert not list(elsewhere.iterdir())
+    _, _, artifacts = stored(folder)
+    assert "best.npz" in artifacts
+    assert outcome.state_dir == f".optitrip/tracked-{outcome.identity}"
+    assert (folder / outcome.state_dir / "result.json").exists()
+
+
 def test_a_store_that_another_sweep_created_first_is_used(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sweeps that start in an empty directory share one store: the second leaves it as it is."""
     run()
