@@ -62,6 +62,10 @@ def run_loaded(context: Context) -> Outcome:
                 closing(StateDir(options.state_dir, sweep, fresh=options.fresh, trust=options.trust))
             )
             check_state(context, state)
+            if ignored := context.objective.offers.ignored:
+                text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
+                text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
+                context.observers.notice(warning("attribute-ignored", text))
         tracker = None if options.shard else track(sweep, state, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
