@@ -3,8 +3,9 @@
 import inspect
 import json
 import re
+import reprlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,23 @@ from optitrip.config.locations import Lines
 from optitrip.config.read import parse_draft, read_draft
 from optitrip.config.sweep import Draft
 from optitrip.core.arrays import Array
+from optitrip.core.literals import described, literal_text
 from optitrip.errors import InputError
-from optitrip.loss.loading import signature_of
+from optitrip.loss.passing import signature_of
+from optitrip.loss.returns import as_array
 from optitrip.runtime.files import working_folder
+from optitrip.runtime.interrupts import no_failures
+from optitrip.space.listed import Held, constant_entry
+from optitrip.space.variables import as_python
 from optitrip.store.provenance import data_digest
 
 
 def python_draft(loss: Any, tables: Mapping[str, Any], *, stored: bool) -> Draft:
-    """Make the draft of a sweep of a loss; the [objective] table may contain `maximize` and `plain` only.
+    """Make the draft of a sweep of a loss; the [objective] table may contain `maximize`, `plain`, `as_dict` and
+    `arguments` only.
 
-    A sweep that is `stored`, to be resumed later, requires a loss with an identity.
+    A sweep that is `stored`, to be resumed later, requires a loss with an identity, and constants and arguments that a
+    text describes exactly.
     """
     check_loss(loss)
     reference = reference_of(loss)
@@ -34,10 +42,19 @@ def python_draft(loss: Any, tables: Mapping[str, Any], *, stored: bool) -> Draft
             f"state_dir: {reference} has no identity to store results under; wanted a function that can be imported by "
             "name, or an object with digest()"
         )
-    tables = {**tables, "objective": {**tables.get("objective", {}), "loss": reference}}
+    objective: dict[str, Any] = {"arguments": {}, **tables.get("objective", {})}
+    space: Mapping[str, Any] = tables["space"]
+    if stored and isinstance(space, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        held = {name: entry["constant"].value for name, entry in space.items() if is_held(entry)}
+        check_literals({**objective["arguments"], **held})
+    arguments = {name: described(as_python(value)) for name, value in objective["arguments"].items()}
+    tables = {**tables, "objective": {**objective, "loss": reference, "arguments": arguments}}
     method = {key: value for key, value in tables["method"].items() if key != "at"}  # x may be long
     others = {key: table for key, table in tables.items() if key != "method"}
-    text = json.dumps(without_numpy({**others, "method": method}), default=repr)
+    try:
+        text = json.dumps(without_numpy({**others, "method": method}), default=repr)
+    except (TypeError, ValueError):  # options are dicts whose keys are no strings
+        text = repr({**others, "method": method})
     name = re.sub(r"\W+", "_", reference.rpartition(":")[2], flags=re.ASCII).strip("_")[:64] or "loss"
     draft = parse_draft(tables, Lines(None, f"# Started from Python with\n# {text}\n"), name, working_folder())
     return replace(draft, data=data)
@@ -54,6 +71,43 @@ def draft_of(path_or_table: str | Path | Mapping[str, Any]) -> Draft:
     return read_draft(Path(path_or_table))
 
 
+def with_constants(
+    space: Mapping[str, Any], constants: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return a space with constants; raise InputError if a name is no text, or given twice."""
+    if not isinstance(space, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return space  # the mistake is reported as that of a sweep file is
+    if wrong := [name for name in [*space, *constants, *arguments] if not isinstance(name, str)]:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"{wrong[0]!r} is no name of a parameter; wanted text")
+    for what, names in {"constants": constants, "arguments": arguments}.items():
+        known = [*space, *constants] if what == "arguments" else space
+        if shared := [str(name) for name in names if name in known]:
+            raise InputError(f"{what}: {', '.join(shared)} is a variable or a constant too; remove it from one of them")
+    return {**space, **{name: constant_entry(value, exact(value)) for name, value in constants.items()}}
+
+
+def is_held(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and isinstance(entry.get("constant"), Held)  # pyright: ignore[reportUnknownMemberType]
+
+
+def check_literals(values: Mapping[str, Any]) -> None:
+    """Raise InputError for a value that cannot be stored with a sweep."""
+    for name, value in values.items():
+        try:
+            literal_text(as_python(value))
+        except ValueError as error:
+            raise InputError(
+                f"state_dir: {name} cannot be stored with the sweep: {error}; wanted numbers, text, None, arrays, "
+                "and lists, tuples and dicts of them"
+            ) from None
+
+
+def exact(value: Any) -> Any:
+    """Return a number or an array of NumPy as Python's own, and anything else unchanged."""
+    known = isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufcUS"
+    return value.tolist() if known else value
+
+
 def check_loss(loss: Any) -> None:
     """Raise an InputError if the loss is a class, or cannot be called."""
     if inspect.isclass(loss):
@@ -68,9 +122,21 @@ def reference_of(loss: Any) -> str:
 
     Characters that sweep files do not allow in names are replaced by their code points.
     """
-    source = loss if hasattr(loss, "__qualname__") else getattr(loss, "func", type(loss))
-    name = getattr(source, "__qualname__", "loss").replace("<locals>.", "").replace("<lambda>", "lambda")
-    return f"{ascii_name(getattr(source, '__module__', None) or 'builtins')}:{ascii_name(name)}"
+    source: Any = loss
+    if not text_of(loss, "__qualname__"):
+        source = type(loss)
+        with no_failures():
+            source = getattr(loss, "func", source)
+    name = (text_of(source, "__qualname__") or "loss").replace("<locals>.", "").replace("<lambda>", "lambda")
+    return f"{ascii_name(text_of(source, '__module__') or 'builtins')}:{ascii_name(name)}"
+
+
+def text_of(loss: Any, name: str) -> str:
+    """Return an attribute that is text, "" for anything else, e.g. of a mock."""
+    with no_failures():  # whatever the user's own __getattr__ raises
+        text = getattr(loss, name, "")
+        return text if isinstance(text, str) else ""
+    return ""
 
 
 def ascii_name(name: str) -> str:
@@ -81,9 +147,9 @@ def ascii_name(name: str) -> str:
 
 def importable(loss: Any) -> bool:
     """Return whether any process can import the loss by its name."""
-    module = getattr(loss, "__module__", None)
-    found: Any = sys.modules.get(str(module))
-    for part in str(getattr(loss, "__qualname__", "")).split("."):
+    module = text_of(loss, "__module__")
+    found: Any = sys.modules.get(module)
+    for part in text_of(loss, "__qualname__").split("."):
         found = getattr(found, part, None)
     return found is loss and module != "__main__"
 
@@ -91,27 +157,40 @@ def importable(loss: Any) -> bool:
 def without_numpy(value: Any) -> Any:
     """Replace NumPy's types by Python's, as in a sweep file; arrays become lists."""
     if isinstance(value, Mapping):
-        return {str(key): without_numpy(entry) for key, entry in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        table: Mapping[Any, Any] = value
+        # The options of a choice are passed on as they are: a tuple stays a tuple.
+        listed = {key for key, entry in table.items() if key == "choice" and isinstance(entry, list | tuple)}
+        return {
+            key if isinstance(key, str) else str(key): [*map(exact, entry)] if key in listed else without_numpy(entry)
+            for key, entry in table.items()
+        }
     if isinstance(value, list | tuple):
         return [without_numpy(entry) for entry in value]  # pyright: ignore[reportUnknownVariableType]
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def named_point(loss: Any, x: Any) -> dict[str, Array]:
-    """Return a point as floating-point arrays by name; a bare value belongs to the loss's only required parameter."""
+def named_point(loss: Any, x: Any, given: Collection[str], *, as_dict: bool) -> dict[str, Array]:
+    """Return a point as floating-point arrays by name; a bare value belongs to the loss's only required parameter that
+    is not `given` otherwise."""
     check_loss(loss)
-    if not isinstance(x, Mapping):
-        return {only_parameter(loss): float_array("x", x, integers=True)}
-    values: dict[Any, Any] = dict(x)  # pyright: ignore[reportUnknownArgumentType]
-    return {str(name): float_array(str(name), value, integers=False) for name, value in values.items()}
+    if isinstance(x, Mapping):
+        values: dict[Any, Any] = dict(x)  # pyright: ignore[reportUnknownArgumentType]
+        return {name: float_array(str(name), value, integers=False) for name, value in values.items()}
+    if as_dict:
+        raise InputError(f"x was {reprlib.repr(x)}; with as_dict, wanted x = {{name: value}}, all variables by name")
+    return {only_parameter(loss, given): float_array("x", x, integers=True)}
 
 
-def only_parameter(loss: Any) -> str:
+def only_parameter(loss: Any, given: Collection[str]) -> str:
     call = loss if callable(loss) else getattr(loss, "losses", None)
     signature = signature_of(call) if callable(call) else None
+    if signature is None and callable(call):
+        return "x"  # it takes one value by position, or none at all
     parameters = list(signature.parameters.values()) if signature else []
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    required = [p.name for p in parameters if p.default is p.empty and p.kind in kinds]
+    required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    required = [name for name in required if name not in given]
+    if not required and any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return "x"
     if len(required) != 1:
         found = ", ".join(required) or "no parameter that its signature shows"
         raise InputError(f"x has no name, and the loss requires {found}; wanted x = {{name: value}}, all of them")
@@ -119,16 +198,29 @@ def only_parameter(loss: Any) -> str:
 
 
 def float_array(name: str, value: Any, *, integers: bool) -> Array:
-    """Return a value as a floating-point array; integers are converted only if `integers` is true."""
+    """Return a value as a floating-point array; integers are converted only if `integers` is true, and never
+    rounded."""
     try:
-        array = np.asarray(value)
-    except ValueError as error:  # ragged
+        array = as_array(value)
+    except Exception as error:  # ragged, or what a tensor's own __array__ raises
         raise InputError(f"x: {name} is not a regular array: {error}") from None
-    if array.dtype.kind in "iu" and integers:
-        array = array.astype(np.float64)
-    if array.dtype.kind != "f":
+    shown, whole = reprlib.repr(value), array.dtype.kind in "iu"
+    rounded = InputError(
+        f"x: {name} is {shown}, which float64 would round; wanted a number of that precision, or a float"
+    )
+    if array.dtype.kind == "O" and isinstance(value, int):
+        raise rounded
+    if array.dtype.kind != "f" and not (whole and integers):
         raise InputError(
-            f"x: {name} is {value!r}, which has no derivative: x + h is not a valid value; bind it, "
-            f"functools.partial(loss, {name}={value!r}), or give it as a float"
+            f"x: {name} is {shown}, which has no derivative: x + h is not a valid value; give it in constants="
+            f"{{{name!r}: {shown}}}, bind it, functools.partial(loss, {name}={shown}), or give it as a float"
         )
-    return array if array.dtype == np.float32 else array.astype(np.float64)
+    if array.dtype == np.float32:
+        return array
+    cast = array.astype(np.float64)
+    # An integer among floats in a list is rounded by NumPy already. Python compares integers exactly.
+    given = np.asarray(value, object) if isinstance(value, list | tuple) else array
+    pairs = zip(cast.ravel().tolist(), given.ravel().tolist(), strict=False) if whole or given is not array else ()
+    if any(isinstance(exactly, int) and number != exactly for number, exactly in pairs):
+        raise rounded
+    return cast

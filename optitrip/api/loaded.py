@@ -10,14 +10,29 @@ from optitrip.runtime.user_state import settings
 from optitrip.runtime.visible import Look, packed_settings
 
 
+class Same:
+    """An object that equals only itself, or a number or text of its type; holding it keeps its id from being reused."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Same):
+            return False
+        kind = type(self.held)
+        scalar = kind is type(other.held) and kind in (int, float, str, bool)
+        return self.held is other.held or (scalar and repr(self.held) == repr(other.held))
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType, reportUnannotatedClassAttribute]
+
+
 class LoadedLoss:
     """The objective of a session's last call; `close` stops its workers."""
 
     def __init__(self, close: Callable[[], None]) -> None:
         self._close = close
         self._last: tuple[Any, bytes | None, Objective] | None = None
-        """Key, digest of the loss's visible state, and objective of the last call. The objective holds its loss, so no
-        other loss has the id that is in the key."""
+        """Key, digest of the loss's visible state, and objective of the last call."""
         self._sources: dict[str, tuple[int, str]] = {}
 
     def objective(self, key: Any, load: Callable[[], Objective]) -> Objective:
@@ -45,7 +60,7 @@ class LoadedLoss:
 
     def forget(self, loss: Any = None) -> None:
         """Forget the objective, and close the workers, unless its loss is not the one given."""
-        if self._last is not None and (loss is None or self._last[2].loss is loss):
+        if self._last is not None and (loss is None or self._last[2].loss is loss or Same(loss) in self._last[0]):
             self._last = None
             self._close()
 

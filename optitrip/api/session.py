@@ -11,16 +11,17 @@ from typing import Any, Concatenate, ParamSpec, TextIO, TypeVar, Unpack, cast, g
 
 from rich.console import Console
 
-from optitrip.api.inputs import draft_of, named_point, python_draft, without_numpy
-from optitrip.api.loaded import LoadedLoss
+from optitrip.api.inputs import draft_of, named_point, python_draft, with_constants, without_numpy
+from optitrip.api.loaded import LoadedLoss, Same
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.app.context import Context, Options
-from optitrip.app.load_objective import check_calls, load, with_surrogate
+from optitrip.app.load_objective import check_calls, load, objective_of, with_surrogate
 from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import RunTable, Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
 from optitrip.executors.manager import executor_word, executors
+from optitrip.loss.loading import build
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
@@ -106,6 +107,9 @@ class Session(AbstractContextManager["Session"]):
         best: int = 10,
         maximize: bool = False,
         plain: bool = False,
+        as_dict: bool = False,
+        constants: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
         screen: str | None = None,
         **options: Unpack[RunOptions],
     ) -> SearchAnswer:
@@ -123,6 +127,11 @@ class Session(AbstractContextManager["Session"]):
             best: number of best candidates to return.
             maximize: True to look for the largest losses.
             plain: True to ignore batched evaluation and call the loss once per candidate.
+            as_dict: True to pass all variables as one dict, `loss({"x": ..., "0.weight": ...})`.
+            constants: parameters by name that are passed with the variables, but not drawn; any objects. Numbers,
+                strings and lists are as constants of the space, so a list arrives as an array.
+            arguments: arguments by name that are bound to a function, as [objective.arguments] does; any objects. With
+                `state_dir`, both must be numbers, text, None, arrays, or lists, tuples and dicts of them.
             screen: name of a surrogate that the loss offers; it evaluates all candidates, and the loss only the best.
             options: `state_dir` and `track`; the function `optitrip.search` takes all options of a `Session`.
 
@@ -135,7 +144,9 @@ class Session(AbstractContextManager["Session"]):
         """
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
         method |= {"screen": screen} if screen is not None else {}
-        objective = {"maximize": maximize, "plain": plain}
+        bound = dict(arguments or {})
+        objective: dict[str, Any] = {"maximize": maximize, "plain": plain, "as_dict": as_dict, "arguments": bound}
+        space = with_constants(space, constants or {}, bound)
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
         return self._python_sweep(loss, tables, options)
 
@@ -150,13 +161,17 @@ class Session(AbstractContextManager["Session"]):
         coordinates: int | None = None,
         seed: int = 0,
         plain: bool = False,
+        as_dict: bool = False,
+        constants: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
         **options: Unpack[RunOptions],
     ) -> GradientAnswer:
         """Compute the numeric gradient of a loss at x.
 
         Args:
             loss: as for `search`.
-            x: a number or an array if the loss has one parameter, else a dict of them by name; float32 stays float32.
+            x: a number or an array if the loss has one parameter, else a dict of them by name, e.g. the state dict of a
+                PyTorch module; float32 stays float32.
             scheme: "forward", "backward" or "central" differences; by default forward, or central if the loss is
                 coarser than float64 (e.g. float32, as in PyTorch) and no step is given.
             step: step size h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences, with
@@ -164,19 +179,24 @@ class Session(AbstractContextManager["Session"]):
             coordinates: number of coordinates to differentiate, drawn at random; all by default.
             seed: seed of that draw.
             plain: True to ignore batched and structured evaluation and call the loss once per coordinate.
+            as_dict: as for `search`.
+            constants: parameters by name that are passed with x, but not differentiated; as for `search`.
+            arguments: as for `search`.
             options: as for `search`.
 
         Raises:
             optitrip.NoAnswer: if there is no loss at x, or no coordinate has a difference.
             optitrip.OptitripError, optitrip.Interrupted: as for `search`.
         """
-        point = named_point(loss, x)
+        bound = dict(arguments or {})
+        objective: dict[str, Any] = {"maximize": False, "plain": plain, "as_dict": as_dict, "arguments": bound}
+        point = named_point(loss, x, {*(constants or {}), *bound}, as_dict=as_dict)
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
         method: dict[str, Any] = {"use": "gradient"}
         method |= {"scheme": scheme} if scheme is not None else {}
         method |= {"step": step} if step is not None else {}
         method |= {"coordinates": coordinates} if coordinates is not None else {}
-        objective = {"maximize": False, "plain": plain}
+        space = with_constants(space, constants or {}, bound)
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
         return self._python_sweep(loss, tables, options, point)
 
@@ -210,15 +230,17 @@ class Session(AbstractContextManager["Session"]):
     def _python_sweep(self, loss: Any, tables: Any, options: RunOptions, point: Any = None) -> Any:
         options = {**self._options, **options}
         settings = self._settings(options)
-        tables = without_numpy(tables)
+        arguments = tables["objective"]["arguments"]
+        tables = {key: table if key == "objective" else without_numpy(table) for key, table in tables.items()}
         if point is not None:  # as arrays, since it may be large
             tables["method"]["at"] = {"values": point}
         draft = python_draft(loss, tables, stored=settings.root is not None)
         sweep = resolve(draft, settings.root or settings.folder / STATE_ROOT)
-        table = sweep.objective
-        objective = Objective(loss, table.reference, table.block, plain=table.plain)
+        objective = objective_of(sweep, build(loss, sweep.objective.reference, arguments, factory=False))
         check_calls(objective, sweep)
-        key = id(loss), sweep.spec.surrogate(sweep.method), objective.capabilities
+        surrogate, names = sweep.spec.surrogate(sweep.method), sweep.space.names
+        bound = {name: Same(value) for name, value in arguments.items()}
+        key = Same(loss), bound, names, objective.as_dict, surrogate, objective.capabilities
         objective = self._loaded.objective(key, lambda: with_surrogate(objective, sweep))
         return self._run(sweep, objective, python_paths(), options, settings)
 

@@ -9,11 +9,12 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from optitrip.config.locations import KeyPath
-from optitrip.config.sweep import ObjectiveTable, Sweep
+from optitrip.config.sweep import Sweep
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
-from optitrip.loss.loading import build, check_parameters, find_loss
+from optitrip.loss.loading import build, find_loss
 from optitrip.loss.objective import Objective
+from optitrip.loss.passing import check_parameters
 from optitrip.runtime.imports import import_paths, use_import_paths
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
@@ -27,7 +28,7 @@ def load(sweep: Sweep) -> Objective:
         target = find_loss(table.reference, sweep.folder)
     with errors_located(sweep, ("objective", "arguments") if table.arguments else table.key):
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
-        objective = objective_of(loss, table)
+        objective = objective_of(sweep, loss)
         shared = [name for name in table.arguments if name in sweep.space.names]
         if table.loss and not inspect.isclass(target) and shared:
             raise InputError(
@@ -39,22 +40,23 @@ def load(sweep: Sweep) -> Objective:
     return with_surrogate(objective, sweep)
 
 
+def objective_of(sweep: Sweep, loss: Any) -> Objective:
+    """Wrap a loss as the sweep wants it to be called."""
+    table, names = sweep.objective, tuple(sweep.space.names)
+    try:
+        return Objective(loss, table.reference, table.block, plain=table.plain, names=names, as_dict=table.as_dict)
+    except InputError:
+        raise
+    except BaseException as error:  # the loss's own properties may raise anything
+        what = f"objective {table.reference}: asking it what it offers raised"
+        raise InputError(with_trace(what, failure(error))) from None
+
+
 def check_calls(objective: Objective, sweep: Sweep) -> None:
     """Raise an InputError if the objective's parameters differ from the variables of the space."""
     for call in (objective.plain_call, objective.batch_call):
         if call is not None:
-            check_parameters(call, objective.name, sweep.space.names)
-
-
-def objective_of(loss: Any, table: ObjectiveTable) -> Objective:
-    """Return the objective, for which the loss is asked what it offers; its own properties may raise anything."""
-    try:
-        return Objective(loss, table.reference, table.block, plain=table.plain)
-    except InputError:
-        raise
-    except BaseException as error:
-        what = f"objective {table.reference}: asking it what it offers raised"
-        raise InputError(with_trace(what, failure(error))) from None
+            check_parameters(call, objective.name, sweep.space.names, as_dict=objective.as_dict)
 
 
 @contextmanager
@@ -86,7 +88,8 @@ def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
     try:
         with threadpool_limits(limits=1):
             loss = objective.loss.screen(choice.word, **options)
-            surrogate = Objective(loss, f"{objective.name}, {choice.word}", objective.capabilities.block)
+            name, block = f"{objective.name}, {choice.word}", objective.capabilities.block
+            surrogate = Objective(loss, name, block, names=objective.names, as_dict=objective.as_dict)
     except InputError as error:
         raise sweep.mistake(("method", "screen"), str(error)) from None
     except BaseException as error:

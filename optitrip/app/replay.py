@@ -16,8 +16,9 @@ from optitrip.app.load_objective import load
 from optitrip.config.sweep import Sweep
 from optitrip.core.arrays import Array, ours
 from optitrip.errors import InputError
-from optitrip.loss.evaluation import call_batch_of_one
+from optitrip.loss.evaluation import batch_of_one
 from optitrip.loss.objective import Objective
+from optitrip.loss.passing import Passing
 from optitrip.loss.returns import as_number, split_loss
 from optitrip.output.text import show
 from optitrip.runtime.interrupts import failure
@@ -59,10 +60,12 @@ def replay(
 
 def call_at(objective: Objective, values: Mapping[str, Array]) -> Callable[[], Any]:
     """Bind the plain call to a point, given as a batch of one."""
+    call = objective.plain_call or objective.batch_call
+    assert call is not None
+    passing = Passing.of(call, list(values), as_dict=objective.as_dict)
     if objective.plain_call is not None:
-        return partial(objective.plain_call, **arguments(values, 0))
-    assert objective.batch_call is not None
-    return partial(call_batch_of_one, objective.batch_call, values)
+        return passing.bound(call, arguments(values, 0))
+    return partial(batch_of_one, passing.bound(call, values))
 
 
 def fails(call: Callable[[], Any]) -> bool:

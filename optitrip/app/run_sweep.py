@@ -69,6 +69,10 @@ def run_loaded(context: Context) -> Outcome:
                 state = StateDir(options.root, sweep, fresh=options.fresh, trust=options.trust)
             stack.enter_context(closing(state))
             check_state(context, state)
+            if ignored := context.objective.offers.ignored:
+                text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
+                text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
+                context.observers.notice(warning("attribute-ignored", text))
         tracker = None if options.shard else track(sweep, state, options.tracking_uri, context.client)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))

@@ -1,6 +1,7 @@
 """Guesses the distribution of a parameter from its type or its default."""
 
 import inspect
+import math
 import re
 from enum import Enum
 from types import UnionType
@@ -77,7 +78,9 @@ def for_default(default: Any, kind: Any) -> Entry | None:
             entry = array(default)
         case _:
             pass
-    for attempt in (entry, {"choice": [default]}):
+    # A choice may hold any literal, but TOML would make a list of a tuple, and infinity alone is no guess.
+    scalar = isinstance(default, str | int) or (isinstance(default, float) and math.isfinite(default))
+    for attempt in (entry, {"choice": [default]} if scalar else {}):
         try:
             Variable.parse("x", attempt)
             to_toml(attempt)

@@ -23,10 +23,11 @@ from optitrip.config.locations import Lines
 from optitrip.config.read import parse_draft
 from optitrip.core.table import Reference
 from optitrip.errors import InputError
-from optitrip.loss.loading import find_loss, signature_of
+from optitrip.loss.loading import find_loss
+from optitrip.loss.passing import signature_of
 from optitrip.methods.registry import METHODS, find
 from optitrip.runtime.imports import import_paths, use_import_paths
-from optitrip.runtime.interrupts import failure
+from optitrip.runtime.interrupts import no_failures
 from optitrip.space.distributions import DISTRIBUTIONS
 
 Parameter = inspect.Parameter
@@ -64,7 +65,7 @@ def starter(reference: str, folder: Path) -> str:
         takes = ", ".join(map(str, varied)) or "none"
         raise InputError(
             f"objective {reference}: a sweep cannot vary any of its parameters ({takes}); "
-            "wanted at least one number, string, boolean or array that can be passed by name"
+            "wanted at least one number, string, boolean or array"
         )
     document = tomlkit.document()
     origin = f"Written by `optitrip init {reference}`. The distributions are guesses: adjust them."
@@ -114,29 +115,24 @@ def call_parameters(loss: Any) -> list[Parameter]:
 
 def parameters_of(call: Any) -> list[Parameter]:
     """Return the parameters, with evaluated annotations if possible: some use names imported for type checkers only."""
-    try:
-        return list(inspect.signature(call, eval_str=True).parameters.values())
-    except BaseException as error:  # evaluating the user's annotations may raise anything
-        failure(error)
-        signature = signature_of(call)
+    signature = signature_of(call)
+    with no_failures():  # evaluating the user's annotations may raise anything
+        if not isinstance(call, np.ufunc):
+            signature = inspect.signature(call, eval_str=True)
     if signature is None:
         raise InputError("its signature cannot be read; write the file by hand, like sweeps/named_parameters.toml")
     return list(signature.parameters.values())
 
 
 def add_parameters(table: Table, parameters: list[Parameter], entry: Callable[[Parameter], Item | str]) -> None:
-    """Add a line or a comment for each parameter, and align the comments; a sweep passes parameters by name only."""
+    """Add a line or a comment for each parameter, and align the comments."""
     for parameter in parameters:
         name = parameter.name
         match parameter.kind:
             case Parameter.VAR_POSITIONAL:
-                table.add(tomlkit.comment(f"*{name} stays empty: a sweep passes parameters by name"))
+                table.add(tomlkit.comment(f"*{name} stays empty: a sweep has no variable for it"))
             case Parameter.VAR_KEYWORD:
                 table.add(tomlkit.comment(f"**{name} accepts any other name"))
-            case Parameter.POSITIONAL_ONLY if parameter.default is Parameter.empty:
-                raise InputError(f"takes {name!r} by position only; wanted parameters that can be passed by name")
-            case Parameter.POSITIONAL_ONLY:
-                table.add(tomlkit.comment(f"{name} keeps its default: it can be passed by position only"))
             case _:
                 value = entry(parameter)
                 if isinstance(value, Item):  # a TOML string is a str too
@@ -166,6 +162,8 @@ def variable(parameter: Parameter) -> Item | str:
 
 def argument(parameter: Parameter) -> Item | str:
     """Return a value for a required parameter in [objective.arguments], or the text of a comment with the default."""
+    if parameter.kind is Parameter.POSITIONAL_ONLY and parameter.default is Parameter.empty:
+        raise InputError(f"is built with {parameter.name!r} by position only; wanted arguments that can go by name")
     if parameter.default is Parameter.empty:
         distribution, _ = for_type(unwrap(parameter.annotation))
         value = 1.0 if "normal" in distribution else next(iter(distribution.values()))[0]

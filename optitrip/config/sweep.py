@@ -36,6 +36,8 @@ class ObjectiveTable(Table):
     block: Annotated[int, Field(ge=1, le=2**20)] | None = None
     maximize: bool = False
     """True if larger is better; losses keep the objective's sign wherever they are shown."""
+    as_dict: bool = False
+    """True to pass all variables as one dict, the only argument."""
     plain: bool = False
     """True to ignore batched and structured evaluation and call the loss once per item."""
     deterministic: bool = True

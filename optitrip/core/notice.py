@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Code = Literal[
+    "attribute-ignored",
     "crashed-before",
     "executor",
     "item-failed",

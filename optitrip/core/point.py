@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from optitrip.core.arrays import Array
+from optitrip.core.literals import described
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +62,8 @@ class Point:
         """Hash of the values and of the names that vary."""
         digest = hashlib.blake2b(json.dumps(self.varied).encode(), digest_size=16)
         for name, value in sorted(self.values.items()):
-            objects = value.tolist() if value.dtype.hasobject else None
-            digest.update(json.dumps([name, value.dtype.str, value.shape, objects], default=repr).encode())
+            objects = described(value.tolist()) if value.dtype.hasobject else None
+            digest.update(json.dumps([name, value.dtype.str, value.shape, objects]).encode())
             digest.update(b"" if value.dtype.hasobject else value.tobytes())
         return digest.hexdigest()
 

@@ -5,18 +5,17 @@ of an item in the range: how BLAS rounds a row depends on the shape and the row'
 any range can be evaluated, and an item that fails left out, without changing a bit of the other losses.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from types import FunctionType, MethodType
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Problems, Record
+from optitrip.loss.passing import Passing
 from optitrip.loss.returns import DOUBLE, NotANumber, as_batch, as_number, eps_of, split_loss
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of
@@ -114,26 +113,35 @@ def stretches(items: range, block: int, length: int) -> Iterator[range]:
         start = stop
 
 
-def call_one_by_one(call: Callable[..., Any], values: Mapping[str, Array], items: range, found: Evaluation) -> None:
+def call_one_by_one(
+    call: Callable[..., Any], values: Mapping[str, Array], items: range, found: Evaluation, *, as_dict: bool = False
+) -> None:
     """Call a plain loss for each item."""
-    order = positional_order(call, list(values))
-    columns = [values[name] for name in order or values]
+    passing = Passing.of(call, list(values), as_dict=as_dict)
+    fast = len(passing.first) == len(values)
+    columns = [values[name] for name in (passing.first if fast else values)]
 
-    def call_by_name(*row: Any) -> Any:
-        return call(**dict(zip(values, row, strict=True)))
+    def call_with(*row: Any) -> Any:
+        return passing.bound(call, dict(zip(values, row, strict=True)))()
 
     # Scalars become Python float and int; an array yields its rows, which are read-only too.
     entries = [column.tolist() if column.ndim == 1 else column for column in columns]
-    call_each(call if order else call_by_name, entries, items, found)
+    call_each(call if fast else call_with, entries, items, found)
 
 
 def call_in_batches_of_one(
-    batch_call: Callable[..., Any], values: Mapping[str, Array], items: range, found: Evaluation
+    batch_call: Callable[..., Any],
+    values: Mapping[str, Array],
+    items: range,
+    found: Evaluation,
+    *,
+    as_dict: bool = False,
 ) -> None:
     """Call a batched loss for each item, with the dtypes of a batch."""
+    passing = Passing.of(batch_call, list(values), as_dict=as_dict)
 
     def call(row: int) -> Any:
-        return call_batch_of_one(batch_call, {name: column[row : row + 1] for name, column in values.items()})
+        return batch_of_one(passing.bound(batch_call, {name: column[row : row + 1] for name, column in values.items()}))
 
     call_each(call, [range(len(items))], items, found)
 
@@ -165,34 +173,21 @@ def call_each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items:
                 found.add_failure(items[row], failure(error))
 
 
-def positional_order(call: Any, names: Sequence[str]) -> list[str] | None:
-    """Return the names in a function's positional order; None if they can only be passed by name. Only the signature of
-    a Python function, or of a method or partial of one, can be trusted: a wrapper may accept more, or fewer."""
-    function = unwrap_partial(call)
-    if not isinstance(function, FunctionType | MethodType | type):
-        function = type(function).__call__
-    if not isinstance(function, FunctionType | MethodType):
-        return None
-    parameters = inspect.signature(call, follow_wrapped=False).parameters.values()
-    first = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][: len(names)]
-    return first if sorted(first) == sorted(names) else None
-
-
-def unwrap_partial(call: Any) -> Any:
-    """Return the function inside nested `partial` objects, and anything else unchanged."""
-    while isinstance(call, partial):
-        call = call.func  # pyright: ignore[reportUnknownVariableType]
-    return call
-
-
 def call_in_blocks(
-    batch_call: Callable[..., Any], block: int, values: dict[str, Array], items: range, found: Evaluation
+    batch_call: Callable[..., Any],
+    block: int,
+    values: dict[str, Array],
+    items: range,
+    found: Evaluation,
+    *,
+    as_dict: bool = False,
 ) -> None:
     """Call a batched loss for each block of items, halving the block whenever the batch raises.
 
     An item fails if the batch raises with copies of it in every place, however the block was cut. So the bound on
     halving may only change the order of calls, never abandon a block.
     """
+    passing = Passing.of(batch_call, list(values), as_dict=as_dict)
     for wanted in stretches(items, block, block):
         pending, calls = [wanted], 0
         while pending:
@@ -204,7 +199,7 @@ def call_in_blocks(
             place = group.start % block
             rows = range(group.start - items.start, group.stop - items.start)
             try:
-                loss, extras = split_loss(batch_call(**full_block(values, rows, place, block)))
+                loss, extras = split_loss(passing.bound(batch_call, full_block(values, rows, place, block))())
                 columns = {"loss": as_batch(loss, block)}
                 eps = eps_of(loss)
                 columns |= {name: as_batch(column, block, repr(name)) for name, column in extras.items()}
@@ -234,9 +229,10 @@ def full_block(values: Mapping[str, Array], rows: range, first_place: int, block
     return filled
 
 
-def call_batch_of_one(batch_call: Callable[..., Any], values: Mapping[str, Array]) -> Any:
-    """Call a batched loss with a batch of one; return a plain result. Raises NotANumber if it returns another shape."""
-    loss, extras = split_loss(batch_call(**values))
+def batch_of_one(batch_call: Callable[[], Any]) -> Any:
+    """Call a batched loss bound to a batch of one; return a plain result. Raises NotANumber if it returns another
+    shape."""
+    loss, extras = split_loss(batch_call())
     number = float(as_batch(loss, 1)[0])
     numbers = {name: as_batch(value, 1, repr(name))[0] for name, value in extras.items()}
     return {"loss": number, **numbers} if numbers else number

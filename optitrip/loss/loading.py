@@ -2,16 +2,21 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
+from optitrip.loss.offers import find
+from optitrip.loss.passing import signature_of
 from optitrip.runtime.imports import check_same_module, import_paths, source_hash
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
+
+OBJECT_METHODS = ("losses", "gradient", "report")
+"""Methods that show that what a reference names is an object, already built, and not a function."""
 
 
 def find_loss(reference: str, folder: Path) -> Any:
@@ -43,12 +48,12 @@ def find_loss(reference: str, folder: Path) -> Any:
 def build(target: Any, reference: str, arguments: Mapping[str, Any], *, factory: bool) -> Any:
     """Return the loss: a class or factory called with the arguments, or a function with the arguments bound to it."""
     is_class = inspect.isclass(target)
-    is_object = not is_class and any(hasattr(target, method) for method in ("losses", "gradient", "report"))
+    is_object = not is_class and any(find(target, method, [], called=True) is not None for method in OBJECT_METHODS)
     if not callable(target) or (is_object and not factory):
         if arguments or factory:
             raise InputError(
                 f"objective {reference} is a {type(target).__name__}, already built, which takes no arguments; "
-                "name its class, or a factory with make ="
+                "give them to its class, or name a factory with make ="
             )
         return target
     is_function = not factory and not is_class
@@ -68,26 +73,3 @@ def build(target: Any, reference: str, arguments: Mapping[str, Any], *, factory:
         raise InputError(f"objective {reference}: {error}") from None
     except BaseException as error:
         raise InputError(with_trace(f"objective {reference}: building it raised", failure(error))) from None
-
-
-def check_parameters(call: Callable[..., Any], reference: str, names: Sequence[str]) -> None:
-    """Check that a loss takes the parameters of the space; raises InputError with both lists."""
-    signature = signature_of(call)
-    if signature is None:
-        return
-    try:
-        signature.bind(**dict.fromkeys(names))
-    except TypeError as error:
-        takes = ", ".join(str(parameter) for parameter in signature.parameters.values()) or "none"
-        raise InputError(
-            f"objective {reference}: its parameters do not match the space: {error}\n"
-            f"  the objective takes: {takes}\n  the space has:       {', '.join(names)}"
-        ) from None
-
-
-def signature_of(call: Callable[..., Any]) -> inspect.Signature | None:
-    """Return the signature, or None for callables written in C that have none."""
-    try:
-        return inspect.signature(call)
-    except (TypeError, ValueError):
-        return None

@@ -17,15 +17,16 @@ from optitrip.loss.evaluation import (
     call_in_blocks,
     call_one_by_one,
     evaluate_range,
-    unwrap_partial,
 )
-from optitrip.loss.returns import abbreviate, as_number
+from optitrip.loss.offers import Offers, offers_of
+from optitrip.loss.passing import pass_values
+from optitrip.loss.returns import abbreviate, as_array, as_number
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
 from optitrip.runtime.user_state import UserState
 from optitrip.space.variables import arguments
 
-PLAIN_BLOCK, BATCH_BLOCK, LARGEST_BLOCK = 1, 256, 2**20
+PLAIN_BLOCK, BATCH_BLOCK = 1, 256
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -80,10 +81,12 @@ class Objective:
     Args:
         loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
             `report`, `around`, `order`, `images`, `screens` with `screen`, `block`, `deltas_block`, `digest` and
-            `tolerance` are used if they exist.
+            `tolerance` are used if they exist and are what their names promise.
         name: name in the sweep file, for messages.
         block: block size; None for the objective's own.
         plain: use the plain call only, one item at a time.
+        names: variables that the methods must take; unchecked if empty.
+        as_dict: pass all variables as one dict.
         surrogate: cheaper objective that a search screens with.
         settings: globals and class attributes of the user's modules, packed, that workers set after importing them.
         state: settings of the process, such as NumPy's error state, with which the loss is called.
@@ -95,87 +98,86 @@ class Objective:
     name: str = "loss"
     block: int | None = None
     plain: bool = field(default=False, kw_only=True)
+    names: tuple[str, ...] = field(default=(), kw_only=True)
+    as_dict: bool = field(default=False, kw_only=True)
     surrogate: "Objective | None" = field(default=None, kw_only=True)
     settings: bytes = field(default=b"", kw_only=True)
     state: UserState = field(default_factory=UserState, kw_only=True)
+    offers: Offers = field(init=False)
     capabilities: Capabilities = field(init=False)
 
     def __post_init__(self) -> None:
-        own = getattr(unwrap_partial(self.loss), "block", None)
-        if own is not None and (isinstance(own, bool) or not isinstance(own, int) or not 1 <= own <= LARGEST_BLOCK):
-            raise InputError(f"{self.name}: its block was {own!r}, wanted a whole number from 1 to {LARGEST_BLOCK:,}")
+        offers = offers_of(self.loss, self.name, self.names, as_dict=self.as_dict)
+        object.__setattr__(self, "offers", offers)  # how a frozen dataclass sets a derived field
         if self.plain_call is None and self.batch_call is None:
             raise InputError(
                 f"{self.name} is a {type(self.loss).__name__}; wanted a function, or an object with __call__ or losses"
             )
         in_batches = self.batch_call is not None and not self.plain
-        block = self.block or own or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
+        block = self.block or offers.block or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
         capabilities = Capabilities(
             losses=in_batches,
             gradient=self._offers("gradient"),
             report=self._offers("report"),
             around=self._offers("around") and not self.plain,
-            screens=() if self.plain else self._screens(),
+            screens=() if self.plain else offers.screens,
             block=PLAIN_BLOCK if self.plain else block,
-            deltas_block=getattr(self.loss, "deltas_block", BATCH_BLOCK),
+            deltas_block=offers.deltas_block or BATCH_BLOCK,
             order=self._order(),
         )
-        object.__setattr__(self, "capabilities", capabilities)  # how a frozen dataclass sets a derived field
+        object.__setattr__(self, "capabilities", capabilities)
         if type(self.loss).__module__.startswith("optitrip.objectives"):
             with ours():
                 object.__setattr__(self, "state", UserState())
 
     def _offers(self, method: str) -> bool:
-        return callable(getattr(self.loss, method, None))
-
-    @property
-    def _takes_batches(self) -> bool:
-        return bool(getattr(unwrap_partial(self.loss), "takes_batches", False))
+        return method in self.offers.methods
 
     @property
     def batch_call(self) -> Callable[..., Any] | None:
         """Function that takes a whole block, if there is one."""
-        if self._takes_batches:
+        if self.offers.takes_batches:
             return self.loss
         return self.loss.losses if self._offers("losses") else None
 
     @property
     def plain_call(self) -> Callable[..., Any] | None:
         """Function that takes one point, if there is one."""
-        return self.loss if callable(self.loss) and not self._takes_batches else None
+        return self.loss if callable(self.loss) and not self.offers.takes_batches else None
 
     def evaluate(self, draw: Draw, items: range) -> Evaluation:
         """Evaluate a range, in blocks if the objective takes them, else with the plain call."""
         if not self.capabilities.losses or self.batch_call is None:
             return self.evaluate_plainly(draw, items)
         block = self.capabilities.block
-        return evaluate_range(draw, items, block, partial(self.state.run, call_in_blocks, self.batch_call, block))
+        step = partial(self.state.run, call_in_blocks, self.batch_call, block, as_dict=self.as_dict)
+        return evaluate_range(draw, items, block, step)
 
     def evaluate_plainly(self, draw: Draw, items: range) -> Evaluation:
         """Evaluate a range with the plain call, or in batches of one if the objective has none."""
         if self.plain_call is not None:
-            step = partial(self.state.run, call_one_by_one, self.plain_call)
+            step = partial(self.state.run, call_one_by_one, self.plain_call, as_dict=self.as_dict)
         else:
             assert self.batch_call is not None  # checked in __post_init__
-            step = partial(self.state.run, call_in_batches_of_one, self.batch_call)
+            step = partial(self.state.run, call_in_batches_of_one, self.batch_call, as_dict=self.as_dict)
         return evaluate_range(draw, items, self.capabilities.block, step)
 
     def allowed_difference(self, loss: float, *, double: bool) -> float:
         """Return how far a fast call may differ from the plain `loss`: by its relative `tolerance` if it has one;
         else 64 eps max(|f|, 1) in double precision (float64 batches and deltas), or 1e-5 relative."""
-        tolerance = getattr(self.loss, "tolerance", None)
+        tolerance = self.offers.tolerance
         if tolerance is None and double:
             return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
         return float(1e-5 if tolerance is None else tolerance) * abs(loss)
 
     def around(self, values: Mapping[str, Array]) -> Any:
         """Prepare the objective around one point, given as a batch of one; return its object with `deltas`."""
-        return self.state.run(self.loss.around, **arguments(values, 0))
+        return self._pass(self.loss.around, arguments(values, 0))
 
     def report(self, values: Mapping[str, Array]) -> dict[str, float]:
         """Return the objective's extra figures for one point, given as a batch of one. Raises TypeError if it returns
         anything but a dict of numbers."""
-        figures = self.state.run(self.loss.report, **arguments(values, 0))
+        figures = self._pass(self.loss.report, arguments(values, 0))
         if not isinstance(figures, dict):
             raise TypeError(f"report must return a dict of numbers, returned {abbreviate(figures)}")
         return {str(name): as_number(value) for name, value in figures.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
@@ -183,31 +185,29 @@ class Objective:
     def gradient(self, values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the analytic gradient by the named parameters at one point, given as a batch of one.
         Raises TypeError if one of them is missing or has another shape."""
-        returned = self.state.run(self.loss.gradient, **arguments(values, 0))
+        returned = self._pass(self.loss.gradient, arguments(values, 0))
         table: dict[Any, Any] = returned if isinstance(returned, dict) else dict.fromkeys(names[:1], returned)  # pyright: ignore[reportUnknownVariableType]
         wanted = {name: values[name].shape[1:] for name in names}
-        shapes = {name: np.shape(table[name]) for name in names if name in table}
+        arrays = {name: as_array(table[name]) for name in names if name in table}
+        shapes = {name: array.shape for name, array in arrays.items()}
         if shapes != wanted:
             raise TypeError(
                 f"gradient must return arrays of shapes {wanted}, returned {shapes or abbreviate(returned)}"
             )
-        return {name: np.asarray(table[name], dtype=np.float64) for name in names}
+        return {name: arrays[name].astype(np.float64) for name in names}
 
     def images(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Return the parameters of a point, or its gradient, as pictures by title; none unless the objective offers it.
         Raises TypeError if a picture is neither (height, width) nor (height, width, 3)."""
-        images: Any = self.state.run(self.loss.images, **values) if self._offers("images") else {}
-        arrays = {str(title): np.asarray(image) for title, image in dict(images).items()}
+        images: Any = self._pass(self.loss.images, values) if self._offers("images") else {}
+        arrays = {str(title): as_array(image) for title, image in dict(images).items()}
         for title, image in arrays.items():
             if image.dtype.kind not in "fiu" or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
                 raise TypeError(f"image {title!r} is {abbreviate(image)}, wanted (height, width) or (height, width, 3)")
         return arrays
 
-    def _screens(self) -> tuple[str, ...]:
-        words: Any = getattr(self.loss, "screens", ()) if self._offers("screen") else ()
-        if isinstance(words, str) or not all(isinstance(word, str) for word in words):
-            raise InputError(f"{self.name}: its screens were {words!r}, wanted the names that its `screen` takes")
-        return tuple(words)
+    def _pass(self, method: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+        return self.state.run(pass_values, method, values, as_dict=self.as_dict)
 
     def _order(self) -> Array | None:
         if not self._offers("order"):

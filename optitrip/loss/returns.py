@@ -34,10 +34,26 @@ def split_loss(returned: Any) -> tuple[Any, dict[str, Any]]:
     return extras.pop("loss"), extras
 
 
+def detached(value: Any) -> Any:
+    """Return a tensor without the graph that computes its gradient, which NumPy cannot read."""
+    # Found on the type: a mock answers to any name.
+    return value.detach() if callable(getattr(type(value), "detach", None)) else value
+
+
+def as_array(value: Any) -> Array:
+    """Return a value as an array, whatever requires a gradient detached; raises what NumPy raises."""
+    try:
+        return np.asarray(detached(value))
+    except Exception:
+        if not isinstance(value, list | tuple):
+            raise
+        return np.stack([as_array(entry) for entry in value])  # pyright: ignore[reportUnknownVariableType]
+
+
 def as_number(value: Any, what: str = "a loss") -> float:
     """Convert any real scalar to a float, 0-d arrays of NumPy and torch included. Raises NotANumber for booleans,
     strings, complex numbers, arrays with axes, None and the like."""
-    scalar = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    scalar: Any = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else detached(value)
     unwanted = isinstance(scalar, bool | np.bool_ | str | bytes | complex | np.complexfloating)
     real = hasattr(scalar, "__float__") or hasattr(scalar, "__index__")
     if unwanted or not real or getattr(scalar, "ndim", 0) != 0:
@@ -52,7 +68,7 @@ def as_batch(returned: Any, block: int, what: str = "losses") -> Array:
     """Convert the losses of a block to float64 of shape (block,). Raises NotANumber for another shape, or entries that
     are not real numbers."""
     try:
-        array = np.asarray(returned)
+        array = as_array(returned)
     except Exception as error:  # ragged lists, or the user's own __array__
         raise NotANumber(f"{what} must be an array, was {abbreviate(returned)}: {error}") from None
     if array.shape != (block,) or array.dtype.kind not in "fiu":

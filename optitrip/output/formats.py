@@ -28,7 +28,9 @@ def npz_bytes(values: Mapping[str, Array]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in values.items():
             with archive.open(zipfile.ZipInfo(f"{spelled(name)}.npy"), "w", force_zip64=True) as member:
-                unpickled = array.astype(str) if array.dtype == object else array
+                unpickled = array
+                if array.dtype == object:  # not `astype`, which looks into lists
+                    unpickled = np.array([str(entry) for entry in array.ravel().tolist()]).reshape(array.shape)
                 np.lib.format.write_array(member, unpickled, allow_pickle=False)
     return buffer.getvalue()
 
@@ -40,7 +42,14 @@ def spelled(name: str) -> str:
 
 def point_bytes(values: Mapping[str, Array]) -> bytes:
     """Return a point, given as a batch of one, as an .npz of arrays in the shapes of the variables."""
-    return npz_bytes({name: np.asarray(batch[0]) for name, batch in values.items()})
+    return npz_bytes({name: entry_array(batch) for name, batch in values.items()})
+
+
+def entry_array(batch: Array) -> Array:
+    """Return the one entry of a batch as an array; a list or a dict of a choice is not looked into."""
+    if batch.ndim == 1 and isinstance(batch[0], list | tuple | dict):
+        return batch.reshape(())
+    return np.asarray(batch[0])
 
 
 def parquet_bytes(columns: Mapping[str, Array]) -> bytes:

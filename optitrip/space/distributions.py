@@ -5,65 +5,15 @@ value may round to a bound: bounds are closed.
 """
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from optitrip.core.arrays import Array
-
-LOWEST, HIGHEST = 2.0**-53, 1 - 2.0**-53
-"""Smallest and largest u that a sampler returns."""
-
-
-class Distribution(Protocol):
-    """A frozen description with its inverse CDF. Other files use only this interface; most of it has defaults.
-
-    A class in the table also has a class method `parse(entry)`, which raises ValueError for an invalid entry of a sweep
-    file. An entry lists the fields in order, or is the bare value of a single field.
-    """
-
-    drawn: ClassVar[bool] = True
-    """True if values depend on u; False for a constant, which needs no draw."""
-    fixed: ClassVar[bool] = False
-    """True if the value is the same at every point, so that a gradient leaves the variable out."""
-    continuous: ClassVar[bool] = True
-    """True if the values form an interval, so that derivatives exist."""
-    positive: ClassVar[bool] = False
-    """True if all values are above 0 whatever the fields."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the value itself, for a variable that gives none."""
-        return ()
-
-    def extremes(self) -> Array:
-        """Return points u, shape (n,), whose values include the smallest and the largest."""
-        return np.array([LOWEST, 0.5, HIGHEST])
-
-    @abstractmethod
-    def values(self, unit: Array) -> Array:
-        """Map u in (0, 1) to values, elementwise; `unit` may be overwritten."""
-
-
-def finite(value: object, what: str) -> float:
-    """Return a finite number as a float; raises ValueError for anything else, bools included."""
-    try:
-        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"{what} must be a finite number, was {value!r}")
-    return number
-
-
-def pair(entry: object, names: str) -> tuple[Any, Any]:
-    """Return the two entries of a list; raises ValueError for anything else."""
-    if not isinstance(entry, list | tuple) or len(entry) != 2:  # pyright: ignore[reportUnknownArgumentType]
-        raise ValueError(f"wanted [{names}], was {entry!r}")
-    return tuple(entry)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+from optitrip.space.distribution import HIGHEST, Distribution, finite, pair
+from optitrip.space.listed import Choice, Constant
 
 
 def ndtri(unit: Array) -> Array:
@@ -202,90 +152,6 @@ class LogInteger(Integer):
     def values(self, unit: Array) -> Array:
         exact = LogUniform(self.low - 0.5, self.high + 0.5).values(unit)
         return np.clip(np.rint(exact, out=exact), self.low, self.high, out=exact).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Choice(Distribution):
-    """One of several strings, numbers or booleans, all equally likely."""
-
-    options: tuple[str | int | float | bool, ...]
-    continuous: ClassVar[bool] = False
-
-    @classmethod
-    def parse(cls, entry: object) -> Self:
-        if not isinstance(entry, list) or not entry:
-            raise ValueError(f"wanted a list of one option or more, was {entry!r}")
-        options: list[Any] = entry
-        for option in options:
-            if not isinstance(option, str | int | float):
-                raise ValueError(f"an option must be a string, a number or a boolean, was {option!r}")
-            if isinstance(option, float) and not math.isfinite(option):
-                raise ValueError(f"an option was {option!r}, which is not finite")
-        return cls(tuple(options))
-
-    def extremes(self) -> Array:
-        return (np.arange(len(self.options)) + 0.5) / len(self.options)  # any option may be the largest
-
-    def values(self, unit: Array) -> Array:
-        unit *= len(self.options)
-        index = np.minimum(unit.astype(np.int64), len(self.options) - 1)
-        return typed_array(self.options)[index]
-
-
-@dataclass(frozen=True)
-class Constant(Distribution):
-    """Always the same value, a scalar or an array."""
-
-    value: Any
-    drawn: ClassVar[bool] = False
-    fixed: ClassVar[bool] = True
-
-    @classmethod
-    def parse(cls, entry: object) -> Self:
-        if isinstance(entry, list):
-            if typed_array(entry).dtype == object:  # pyright: ignore[reportUnknownArgumentType]
-                raise ValueError(f"a list must be a regular array of entries of one type, was {entry!r}")
-            return cls(nested_tuple(entry))
-        if not isinstance(entry, str | int | float):
-            raise ValueError(f"wanted a number, a string, a boolean or a list, was {entry!r}")
-        return cls(entry)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return typed_array(self.value).shape
-
-    def values(self, unit: Array) -> Array:
-        constant = typed_array(self.value)
-        shape = (*unit.shape[:1], *constant.shape) if constant.ndim else unit.shape
-        return np.broadcast_to(constant, shape)
-
-
-@dataclass(frozen=True)
-class Free(Distribution):
-    """No distribution: for a gradient's variable, whose value comes from the start point."""
-
-    drawn: ClassVar[bool] = False
-
-    def values(self, unit: Array) -> Array:
-        raise ValueError("a variable without a distribution cannot be drawn")
-
-
-NO_DISTRIBUTION: Distribution = Free()
-"""Distribution of a variable that has none in the sweep file."""
-
-
-def nested_tuple(entry: Any) -> Any:
-    return tuple(nested_tuple(part) for part in entry) if isinstance(entry, list) else entry  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
-def typed_array(options: Any) -> Array:
-    """Return an array of the options' common type, or of objects if they differ, so that 1 does not become '1'."""
-    entries: list[Any] = np.asarray(options, dtype=object).ravel().tolist()
-    types = {type(entry) for entry in entries}
-    array = np.asarray(options) if len(types) == 1 and types <= {str, int, float, bool} else None
-    if array is None or (types == {int} and array.dtype.kind != "i"):  # NumPy converts large integers to floats
-        return np.asarray(options, object)
-    return array
 
 
 DISTRIBUTIONS: dict[str, Callable[[object], Distribution]] = {

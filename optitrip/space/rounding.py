@@ -6,7 +6,7 @@ import reprlib
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
-from optitrip.space.distributions import HIGHEST, LOWEST, Distribution
+from optitrip.space.distribution import HIGHEST, LOWEST, Distribution
 
 FEWEST = 16
 """Smallest number of distinct values of an interval."""
@@ -33,7 +33,9 @@ def rounding_problem(distribution: Distribution, dtype: str) -> str | None:
     limits = np.finfo(dtype)
     if cast.dtype.kind != "f":
         return None
-    if not np.isfinite(cast).all():
+    # An option may be infinite or NaN on purpose.
+    infinite = ~np.isfinite(cast) & (distribution.continuous | np.isfinite(exact))
+    if infinite.any():
         return f"reaches values that are not finite in {dtype}; wanted values up to {float(limits.max):.2g}"
     zero = exact[becomes_zero(distribution, exact, cast)]
     if zero.size:

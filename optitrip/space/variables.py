@@ -15,11 +15,17 @@ from optitrip.core.differences import nearest
 from optitrip.core.method import Points
 from optitrip.errors import Invalid
 from optitrip.samplers import SAMPLERS
-from optitrip.space.distributions import DISTRIBUTIONS, LOWEST, NO_DISTRIBUTION, Distribution
+from optitrip.space.distribution import LOWEST, Distribution
+from optitrip.space.distributions import DISTRIBUTIONS
+from optitrip.space.listed import NO_DISTRIBUTION
 from optitrip.space.rounding import check_rounding
 
 LARGEST = 2**31
 """Largest number of entries of one variable: a single row of this size takes 16 GiB."""
+
+
+LONGEST_NAME = 2**15
+"""Most bytes of a variable's name in UTF-8; the format of .npz files allows twice as many."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Variable:
 
     def describe(self) -> dict[str, Any]:
         """Return the variable's entry in a sweep file, in its one canonical spelling."""
-        fields = list(vars(self.distribution).values())
-        described: dict[str, Any] = {self.word: fields[0] if len(fields) == 1 else fields} if fields else {}
+        entry = self.distribution.describe()
+        described: dict[str, Any] = {self.word: entry} if vars(self.distribution) else {}
         if self.shape or not described:
             described["shape"] = list(self.shape)
         if self.dtype != "float64":
@@ -61,8 +67,7 @@ class Variable:
     def parse(cls, name: str, entry: object, *, drawn: bool = True) -> "Variable":
         """Return the variable of an entry of a sweep file; unless it must be `drawn`, it needs no distribution. Raises
         Invalid with the path, below the variable, of the key at fault."""
-        if not name.isidentifier():
-            raise Invalid((), f"{name!r} cannot be the name of a parameter; wanted letters, digits and underscores")
+        check_name(name)
         table: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {"constant": entry}  # pyright: ignore[reportUnknownArgumentType]
         shape = cls._parse_shape(table.pop("shape", ()))
         dtype = table.pop("dtype", "float64")
@@ -108,6 +113,18 @@ class Variable:
             raise Invalid(("dtype",), f"was {self.dtype!r}, but {self.word} here has no floating-point values")
 
 
+def check_name(name: object) -> None:
+    """Raise Invalid for a name that an .npz file cannot hold; whether the loss takes it is checked with the loss."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise Invalid((), f"{name!r} cannot be the name of a variable; wanted text, without a null character")
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        raise Invalid((), f"{name!r} cannot be the name of a variable: it has no UTF-8 spelling") from None
+    if length > LONGEST_NAME:
+        raise Invalid((), f"its name has {length:,} bytes in UTF-8; wanted at most {LONGEST_NAME:,}")
+
+
 @dataclass(frozen=True)
 class Space:
     """The variables in the order of the sweep file; their random values do not depend on it."""
@@ -137,7 +154,7 @@ class Space:
         """Check that a gradient has coordinates, all of them real; raises Invalid with the path of one that is not."""
         for variable in self.varied:
             if not variable.distribution.continuous:
-                value = json.dumps(as_python(variable.distribution.values(np.array([LOWEST]))[0]))
+                value = json.dumps(as_python(variable.distribution.values(np.array([LOWEST]))[0]), default=str)
                 raise Invalid(
                     ("space", variable.name),
                     f"is {variable.word}, which has no derivative: a step h would leave its values; fix it, e.g. "

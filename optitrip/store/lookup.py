@@ -128,7 +128,8 @@ def fit_to_space(space: Space, given: Mapping[str, Any]) -> dict[str, Array]:
     values: dict[str, Array] = {}
     for variable in space.variables:
         if variable not in space.varied:
-            value = np.asarray(variable.values(np.empty((1, variable.size)))[0])
+            batch = variable.values(np.empty((1, variable.size)))
+            value = batch.reshape(batch.shape[1:])  # not batch[0], which may be an object that NumPy would look into
         elif variable.name not in given:
             raise InputError(f"has no {variable.name}, which the space has")
         else:
@@ -180,7 +181,9 @@ def load_arrays(file: Path) -> dict[str, Array]:
         with file.open("rb") as opened:
             loaded = np.load(opened, allow_pickle=False)
             if not isinstance(loaded, np.ndarray):
-                return {name: loaded[name] for name in loaded.files}
+                # By the names of its members: `loaded["a.npy"]` would be the array "a".
+                members = {member.removesuffix(".npy"): member for member in loaded.zip.namelist()}
+                return {name: loaded[member] for name, member in members.items()}
     except FileNotFoundError:
         raise InputError(f"{file.absolute()}: no such file; wanted an .npz with an array for each variable") from None
     except Exception as error:  # NumPy, zipfile and zlib raise many types for a damaged file

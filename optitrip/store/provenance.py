@@ -13,6 +13,7 @@ from optitrip.core.differences import differences
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Accepted, Provenance
 from optitrip.loss.objective import Objective
+from optitrip.loss.offers import method_of_nothing
 from optitrip.runtime.fingerprint import VERSIONS
 from optitrip.runtime.imports import check_sources, loaded_sources
 from optitrip.runtime.interrupts import failure
@@ -43,9 +44,9 @@ def provenance(sweep: Sweep, objective: Objective) -> Provenance:
 
 def data_digest(loss: Any, name: str) -> str | None:
     """Return the digest of a loss's data, if it has one; raise InputError with the loss's name if `digest` raises."""
-    digest = getattr(loss, "digest", None)
+    digest = method_of_nothing(loss, "digest", [])
     try:
-        return str(digest()) if callable(digest) else None
+        return None if digest is None else str(digest())
     except BaseException as error:
         raise InputError(with_trace(f"{name}: its digest raised", failure(error))) from None
 

@@ -24,6 +24,7 @@ USES = {"descent": ["optitrip.methods.gradient.method"], "trip": ["optitrip.meth
 NAMESAKES = {
     "loss/objective.py": {"gradient"},
     "loss/loading.py": {"gradient"},
+    "loss/offers.py": {"gradient"},
 }
 """Words that are a method's and mean something else there: what an objective offers, and a field in a digest."""
 EVERYDAY = {"loss"}

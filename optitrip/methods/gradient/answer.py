@@ -29,6 +29,8 @@ from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
 """Names of the result files."""
+BESIDE_GRADIENT = ("steps", "flags", "bounds", "kinks")
+"""Suffixes of the arrays in `gradient.npz` beside each variable's gradient."""
 TABLE_ROWS, LARGEST = 8, 5
 """Numbers of coordinates in the table, and in the list of the largest."""
 NAMES = {eps: name for name, eps in PRECISIONS.items()}

@@ -17,7 +17,7 @@ from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.loss.returns import DOUBLE
 from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
-from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.methods.gradient.answer import BESIDE_GRADIENT, GradientAnswer
 from optitrip.methods.gradient.method import SIDES, Gradient, GradientResult, gradient_of
 from optitrip.methods.gradient.progress import GradientProgress
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
@@ -99,6 +99,12 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
             problem = "only applies to at = { candidate = ... }, and `at` specifies the point differently"
             raise Invalid(("method", "sampler"), f"{problem}; remove this line, or give a candidate")
         space.check_differentiable()
+        names = [variable.name for variable in space.varied]
+        for name in names:
+            stem, _, suffix = name.rpartition(".")
+            if stem in names and suffix in BESIDE_GRADIENT:
+                what = f"gradient.npz calls the {suffix} of {stem!r} by this name"
+                raise Invalid(("space", name), f"{what}; rename one of the two variables")
 
     def drawn(self, config: GradientConfig) -> bool:
         return config.at.candidate is not None

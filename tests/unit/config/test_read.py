@@ -392,12 +392,16 @@ BAD: dict[str, tuple[str, list[str]]] = {
         changed("x = { normal = [0, 1] }", "x = { normal = [0, 1], uniform = [0, 1] }"),
         ["bad.toml:12: space.x: wanted exactly one distribution", "found normal and uniform"],
     ),
-    "a name that is none": (changed("c = 2.5", '"my c" = 2.5'), ["bad.toml:16: space.my c: 'my c' cannot be the name"]),
+    "a table of options": (
+        changed('["rbf", "linear"]', '{ a = ["b"] }'), ["bad.toml:14: space.kernel.choice: wanted a list", "{'a': "],
+    ),
+    "an empty name": (changed("c = 2.5", '"" = 2.5'), ["bad.toml:16: space.: '' cannot be the name"]),
+    "half a name": (changed("c = 2.5", r'"a\u0000b" = 2.5'), ["bad.toml:16: space.a\0b: 'a\\x00b' cannot be the name"]),
     "a date": (changed("c = 2.5", "c = 2020-01-01"), ["bad.toml:16: space.c.constant: wanted a number", "2020"]),
     "no finite number": (changed("c = 2.5", "c = nan"), ["bad.toml:16: space.c.constant: ", "not finite"]),
     # the name
     "a bad name": (changed("seed = 3", 'name = "a/b"'), ["bad.toml:1: name: was 'a/b', wanted letters, digits"]),
-    "an empty name": (changed("seed = 3", 'name = ""'), ["bad.toml:1: name: was ''"]),
+    "an empty name of the sweep": (changed("seed = 3", 'name = ""'), ["bad.toml:1: name: was ''"]),
     "a hidden name": (changed("seed = 3", 'name = ".."'), ["bad.toml:1: name: was '..'"]),
 }  # fmt: skip
 
@@ -412,7 +416,7 @@ def test_a_bad_file_is_reported_with_line_key_and_value(tmp_path: Path, name: st
 
 WORDS = [
     "name", "objective.loss", "objective.make", "space.x.dtype", "space.x.shape", "space.x.normal",
-    "space.kernel.choice", "method.use", "method.sampler", "method.screen", "method.device", "run.executor",
+    "method.use", "method.sampler", "method.screen", "method.device", "run.executor",
     "run.resources.GPU", "failures.allow", "tracking.use", "tracking.experiment",
 ]  # fmt: skip
 WORDS_OF_GRADIENTS = ["sampler", "scheme", "at", "at.candidate", "at.best_of", "at.file", "at.values", "at.fill"]

@@ -160,7 +160,9 @@ def test_the_values_of_a_literal_win_over_a_default(here: Path) -> None:
 
 CALLED: dict[str, tuple[str, list[str]]] = {
     "rest": ("def f(x, *args: Thing, y=1.0, **rest: 'Thing'): pass", ["x", "y"]),
-    "position only": ("def f(p=1.0, /, x=1.0): pass", ["x"]),
+    "position only": ("def f(p=1.0, /, x=1.0): pass", ["p", "x"]),
+    "built in": ("from math import atan2 as f", ["y", "x"]),
+    "ufunc": ("from numpy import sin as f", ["x"]),
     "another alphabet": ("def f(é, 温度=1.0): pass", ["é", "温度"]),
     "bare words": ("def f(inf, nan, true, shape): pass", ["inf", "nan", "true", "shape"]),
     "lambda": ("f = lambda x: x", ["x"]),
@@ -243,7 +245,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "nothing to vary": ("def f(): pass", "wanted at least one"),
     "only what cannot be held": ("def f(x=None): pass", "wanted at least one"),
     "any name": ("def f(**x): pass", "wanted at least one"),
-    "position only": ("def f(x, /): pass", "'x' by position only"),
+    "built by position only": (
+        "class f:\n    def __init__(self, x, /): pass\n    def __call__(self, y): pass",
+        "'x' by position only",
+    ),
     "an Enum": ("def f(x: Color): pass", "x is an Enum"),
     "a number": ("f = 3", "is a int; wanted a function"),
     "a class that is no loss": ("class f: pass", "__call__ or losses"),

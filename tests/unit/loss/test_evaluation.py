@@ -15,9 +15,9 @@ from optitrip.loss.evaluation import (
     Evaluation,
     call_one_by_one,
     evaluate_range,
-    positional_order,
     stretches,
 )
+from optitrip.loss.passing import positional_order
 
 COUNT = 12
 VALUES: dict[str, Array] = {
@@ -74,16 +74,16 @@ class Object:
         return in_order(a, b, kind)
 
 
-LOSSES: dict[str, tuple[Callable[..., Any], list[str] | None]] = {
+LOSSES: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "in order": (in_order, ["a", "b", "kind"]),
     "another order": (disordered, ["kind", "b", "a"]),
-    "names only": (by_name_only, None),
-    "a default between": (with_default, None),
+    "names only": (by_name_only, []),
+    "a default between": (with_default, []),
     "bound ahead by position": (partial(bound_ahead, 10.0), ["a", "b", "kind"]),
-    "bound ahead by name": (partial(bound_ahead, scale=10.0), None),
-    "bound between": (partial(bound_between, scale=10.0), None),
-    "any names": (with_any, None),
-    "wrapped": (wrapped, None),
+    "bound ahead by name": (partial(bound_ahead, scale=10.0), []),
+    "bound between": (partial(bound_between, scale=10.0), []),
+    "any names": (with_any, []),
+    "wrapped": (wrapped, []),
     "object": (Object(), ["b", "a", "kind"]),
     "method": (Object().method, ["kind", "a", "b"]),
     "static method": (Object.static, ["b", "kind", "a"]),

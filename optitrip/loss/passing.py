@@ -1,0 +1,144 @@
+"""How a function takes the variables: by position, by name, or all of them in one dict."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from types import FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+
+from optitrip.errors import InputError
+from optitrip.runtime.interrupts import failure
+
+Parameter = inspect.Parameter
+
+
+@dataclass(frozen=True)
+class Passing:
+    """How one function takes some variables."""
+
+    first: tuple[str, ...]
+    """Variables that go by position, in order; all others go by name."""
+    as_dict: bool = False
+    """True if all go in one dict, the only argument."""
+
+    @classmethod
+    def of(cls, call: Any, names: Sequence[str], *, as_dict: bool) -> "Passing":
+        return cls(() if as_dict else tuple(positional_order(call, names)), as_dict)
+
+    def bound(self, call: Callable[..., Any], values: Mapping[str, Any]) -> Callable[[], Any]:
+        """Bind a function to values of all variables."""
+        if self.as_dict:
+            return partial(call, dict(values))
+        if not self.first:
+            return partial(call, **values)
+        others = {name: value for name, value in values.items() if name not in self.first}
+        return partial(call, *(values[name] for name in self.first), **others)
+
+
+def pass_values(call: Callable[..., Any], values: Mapping[str, Any], *, as_dict: bool) -> Any:
+    """Call a function once."""
+    return Passing.of(call, list(values), as_dict=as_dict).bound(call, values)()
+
+
+def positional_order(call: Any, names: Sequence[str]) -> list[str]:
+    """Return the variables that a function takes by position, in order.
+
+    These are all of them where that is safe, because it is fast; else those that cannot go by name. A function whose
+    only parameter has no name that could be used takes a single variable, whatever its name.
+    """
+    claimed = signature_of(call)
+    # What a wrapper itself takes: it may accept more, or fewer, than what it says of itself.
+    real = signature_of(call, follow_wrapped=False) or claimed
+    if claimed is None or real is None:
+        return list(names[:1]) if len(names) == 1 else []
+    own = real.parameters.values()
+    by_position = [p.name for p in own if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][: len(names)]
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in own)
+    any_name = any(p.kind is p.VAR_KEYWORD for p in own)
+    # A wrapper of any number hands on those that the function inside takes by position.
+    only = [p for p in (claimed if any_number else real).parameters.values() if p.kind is p.POSITIONAL_ONLY]
+    complete = sorted(by_position) == sorted(names)
+    if complete and (is_python(call) or len(by_position) <= len(only)):
+        return by_position
+    if first := list(takewhile(lambda name: name in names, (p.name for p in only))):
+        return first
+    named = {p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if len(names) == 1 and only and names[0] not in named | {p.name for p in only}:
+        return list(names) if only[0].default is Parameter.empty or not any_name else []
+    if any_number and not any_name and not named.issuperset(names):
+        first = [p.name for p in claimed.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        first = first[: len(names)]
+        return first if sorted(first) == sorted(names) else list(names) if len(names) == 1 else []
+    return []
+
+
+def is_python(call: Any) -> bool:
+    """Return whether the signature is that of a Python function, or of a method or partial of one, which can be
+    trusted."""
+    function = unwrap_partial(call)
+    if not isinstance(function, FunctionType | MethodType | type):
+        function = type(function).__call__
+    return isinstance(function, FunctionType | MethodType)
+
+
+def unwrap_partial(call: Any) -> Any:
+    """Return the function inside nested `partial` objects, and anything else unchanged."""
+    while isinstance(call, partial):
+        call = call.func  # pyright: ignore[reportUnknownVariableType]
+    return call
+
+
+def signature_of(call: Any, *, follow_wrapped: bool = True) -> inspect.Signature | None:
+    """Return the signature, or None where there is none, e.g. of many callables written in C. That of a NumPy ufunc has
+    the numbers that it takes, without options such as `out`."""
+    if isinstance(call, np.ufunc):
+        numbers = ["x"] if call.nin == 1 else [f"x{number + 1}" for number in range(call.nin)]
+        return inspect.Signature([Parameter(name, Parameter.POSITIONAL_ONLY) for name in numbers])
+    try:
+        return inspect.signature(call, follow_wrapped=follow_wrapped)
+    except BaseException as error:  # TypeError or ValueError, or whatever the user's own __signature__ raises
+        failure(error)
+        return None
+
+
+def mismatch(call: Any, names: Sequence[str], *, as_dict: bool) -> str | None:
+    """Return why a function cannot take these variables; None if it can, as far as its signature shows."""
+    signature = signature_of(call)
+    if signature is None:
+        if as_dict or len(names) == 1:
+            return None
+        listed = ", ".join(names)
+        return f"it has no signature that tells which is which; wrap it, lambda {listed}: f({listed})"
+    first = (None,) if as_dict else positional_order(call, names)
+    try:
+        signature.bind(*first, **{} if as_dict else {name: None for name in names if name not in first})
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def check_parameters(call: Callable[..., Any], reference: str, names: Sequence[str], *, as_dict: bool = False) -> None:
+    """Check that a loss takes the parameters of the space; raises InputError with both lists."""
+    why = mismatch(call, names, as_dict=as_dict)
+    if why is None:
+        return
+    signature = signature_of(call)
+    parameters = [] if signature is None else list(signature.parameters.values())
+    takes = ", ".join(map(str, parameters)) or ("unknown" if signature is None else "none")
+    required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    hint = ""
+    if as_dict:
+        hint = "\n  with as_dict it gets all variables as one dict, its only argument"
+    elif (signature and len(required) <= 1 < len(names)) or not all(name.isidentifier() for name in names):
+        hint = (
+            "\n  a loss of one dict of all variables is asked for by as_dict = true in [objective], or as_dict=True in "
+            "Python; one with **parameters takes any names"
+        )
+    raise InputError(
+        f"objective {reference}: its parameters do not match the space: {why}\n"
+        f"  the objective takes: {takes}\n  the space has:       {', '.join(names)}{hint}"
+    )

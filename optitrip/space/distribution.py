@@ -1,0 +1,65 @@
+"""The interface of a distribution, an inverse CDF from the open unit interval to values, and checks of its entries."""
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from optitrip.core.arrays import Array
+
+LOWEST, HIGHEST = 2.0**-53, 1 - 2.0**-53
+"""Smallest and largest u that a sampler returns."""
+
+
+class Distribution(Protocol):
+    """A frozen description with its inverse CDF. Other files use only this interface; most of it has defaults.
+
+    A class in the table also has a class method `parse(entry)`, which raises ValueError for an invalid entry of a sweep
+    file. An entry lists the fields in order, or is the bare value of a single field.
+    """
+
+    drawn: ClassVar[bool] = True
+    """True if values depend on u; False for a constant, which needs no draw."""
+    fixed: ClassVar[bool] = False
+    """True if the value is the same at every point, so that a gradient leaves the variable out."""
+    continuous: ClassVar[bool] = True
+    """True if the values form an interval, so that derivatives exist."""
+    positive: ClassVar[bool] = False
+    """True if all values are above 0 whatever the fields."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value itself, for a variable that gives none."""
+        return ()
+
+    def extremes(self) -> Array:
+        """Return points u, shape (n,), whose values include the smallest and the largest."""
+        return np.array([LOWEST, 0.5, HIGHEST])
+
+    def describe(self) -> Any:
+        """Return the entry of a sweep file in its one canonical spelling; None without fields."""
+        fields = list(vars(self).values())
+        return fields[0] if len(fields) == 1 else fields or None
+
+    @abstractmethod
+    def values(self, unit: Array) -> Array:
+        """Map u in (0, 1) to values, elementwise; `unit` may be overwritten."""
+
+
+def finite(value: object, what: str) -> float:
+    """Return a finite number as a float; raises ValueError for anything else, bools included."""
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{what} must be a finite number, was {value!r}")
+    return number
+
+
+def pair(entry: object, names: str) -> tuple[Any, Any]:
+    """Return the two entries of a list; raises ValueError for anything else."""
+    if not isinstance(entry, list | tuple) or len(entry) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        raise ValueError(f"wanted [{names}], was {entry!r}")
+    return tuple(entry)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
