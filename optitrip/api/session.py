@@ -14,7 +14,7 @@ from rich.console import Console
 from optitrip.api.inputs import draft_of, named_point, python_draft, without_numpy
 from optitrip.api.loaded import LoadedLoss
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
-from optitrip.app.context import Context, Options
+from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import check_calls, load, with_surrogate
 from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import RunTable, Sweep
@@ -198,7 +198,7 @@ class Session(AbstractContextManager["Session"]):
         sweep = resolve(draft_of(path_or_table), Path(STATE_ROOT if state_dir is None else state_dir))
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
         key = repr(sweep.objective), sweep.space.names, sweep.folder, sweep.spec.surrogate(sweep.method)
-        objective = self._loaded.objective(key, lambda: load(sweep))
+        objective = self._loaded.objective(key, lambda: load(sweep, NoticeLog().notice))
         paths = dict.fromkeys([*import_paths(sweep.folder), *python_paths()])  # workers find what this process found
         return self._run(sweep, objective, tuple(paths), options)
 

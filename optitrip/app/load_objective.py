@@ -1,7 +1,7 @@
 """Loads the objective of a sweep, checks it against the space, and adds its surrogate."""
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -9,20 +9,29 @@ from threadpoolctl import threadpool_limits
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import nearest
+from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError
 from optitrip.loss.loading import build, check_parameters, find_loss
 from optitrip.loss.objective import Objective
-from optitrip.runtime.imports import import_paths, use_import_paths
+from optitrip.runtime.imports import import_paths
+from optitrip.runtime.shadowing import added_paths_checked, described, use_import_paths
 from optitrip.runtime.tracebacks import with_trace
 
 
-def load(sweep: Sweep) -> Objective:
-    """Import and build the objective of a sweep in this process, and check its parameters against the space."""
-    use_import_paths(import_paths(sweep.folder))
+def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Objective:
+    """Import and build the objective of a sweep in this process, and check its parameters against the space.
+
+    `notify` receives a notice about files of the user that have the name of a library.
+    """
     table = sweep.objective
     reference_key = ("objective", "loss" if table.loss else "make")
-    with errors_located(sweep, reference_key):
-        target = find_loss(table.reference, sweep.folder)
+    files = use_import_paths(import_paths(sweep.folder))
+    try:
+        with errors_located(sweep, reference_key), added_paths_checked(files):
+            target = find_loss(table.reference, sweep.folder)
+    finally:
+        if files:
+            notify(warning("named-like-library", described(files)))
     with errors_located(sweep, ("objective", "arguments") if table.arguments else reference_key):
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
         objective = Objective(loss, table.reference, table.block, plain=table.plain)

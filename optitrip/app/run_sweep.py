@@ -37,6 +37,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
         reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
         raise InputError(f"--shard: {reason}; run it without --shard")
     phases, log = phases or Stopwatch(), NoticeLog()
+    notify = Observers(log, observer).notice
     with ExitStack() as stack:
         executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
         with phases.time("load"):
@@ -45,8 +46,8 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
                 if options.mlflow_process and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no subprocess can be started, so MLflow runs in this process
                         client = stack.enter_context(SubprocessClient())
-                executors.start_early(paths, Observers(log, observer).notice)
-            objective = load(sweep)
+                executors.start_early(paths, notify)
+            objective = load(sweep, notify)
         return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, client, log))
 
 

@@ -25,7 +25,8 @@ from optitrip.core.table import Reference
 from optitrip.errors import InputError
 from optitrip.loss.loading import find_loss, signature_of
 from optitrip.methods.registry import METHODS, find
-from optitrip.runtime.imports import import_paths, use_import_paths
+from optitrip.runtime.imports import import_paths
+from optitrip.runtime.shadowing import use_import_paths
 from optitrip.space.distributions import DISTRIBUTIONS
 
 Parameter = inspect.Parameter

@@ -17,6 +17,7 @@ Code = Literal[
     "loss-output",
     "low-precision",
     "mlflow-incomplete",
+    "named-like-library",
     "new-sweep",
     "no-picture",
     "no-time-limit",

@@ -16,7 +16,6 @@ from optitrip.core.executor import Done, Failed
 from optitrip.executors.ray.quarantine import Work
 from optitrip.executors.serial import Worker
 from optitrip.runtime.fingerprint import facts
-from optitrip.runtime.imports import use_import_paths
 from optitrip.runtime.process import lead_group, peak_bytes, time_limit
 from optitrip.runtime.streams import capture_output
 from optitrip.runtime.visible import apply_settings
@@ -24,11 +23,32 @@ from optitrip.runtime.visible import apply_settings
 
 @ray.remote(max_restarts=0, max_task_retries=0)
 class Actor:
+    """Makes a worker in a Ray process once the import path is set. Ray itself puts the driver's working directory first
+    on it, so nothing may be imported before, neither here nor to unpickle this class."""
+
+    def __init__(self, paths: Sequence[str], libraries: Sequence[str]) -> None:
+        from optitrip.runtime.libraries import put_first
+
+        put_first(paths, libraries)
+        from optitrip.executors.ray.actor import RayWorker
+
+        self._worker = RayWorker()
+
+    def ready(self) -> tuple[str, str, dict[str, str]]:
+        return self._worker.ready()
+
+    def set_references(self, objective: list[Any], method: list[Any]) -> None:
+        self._worker.set_references(objective, method)
+
+    def evaluate(self, lo: int, hi: int, limit: float | None) -> bytes | str:
+        return self._worker.evaluate(lo, hi, limit)
+
+
+class RayWorker:
     """A worker in a Ray process."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self) -> None:
         lead_group()
-        use_import_paths(paths)
         self._loaded: Any = None
         self._prepared: Any = None
 

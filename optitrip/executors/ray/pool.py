@@ -25,6 +25,7 @@ from optitrip.executors.ray.local import LocalRay, stopped_if_dead
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
+from optitrip.runtime.shadowing import shadowing_files
 
 STARTS_ALLOWED = 3
 FROZEN_SECONDS, CHECK_SECONDS = 60.0, 1.0
@@ -58,7 +59,9 @@ class RayWorkers:
     ) -> None:
         self._ours, self._local = not ray.is_initialized(), local
         each = {"CPU": 1.0, **(resources or {})}
-        connect(address, math.ceil(workers * each["CPU"]) if workers else None)
+        self._imports = list(paths), sorted(shadowing_files(paths))
+        cpus = math.ceil(workers * each["CPU"]) if workers else None
+        connect(address, cpus, libraries_first=bool(self._imports[1]))
         try:
             held = capacity(each, joins_cluster(address), self._ours)
         except Exception:
@@ -73,7 +76,6 @@ class RayWorkers:
         self._quarantine = Quarantine()
         self._finished: SimpleQueue[tuple[WorkerHandle, int | None, Future[Any]]] = SimpleQueue()
         """Finished calls, each with the ticket of its slice, or None for the call that reports a worker ready."""
-        self._paths = list(paths)
         self._options = {
             "num_cpus": each.pop("CPU"),
             "num_gpus": each.pop("GPU", 0),
@@ -93,7 +95,7 @@ class RayWorkers:
 
     def _start_worker(self) -> None:
         elsewhere = {"ray.io/node-id": f"!in({','.join(sorted(self._quarantined))})"} if self._quarantined else None
-        worker = WorkerHandle(Actor.options(**self._options, label_selector=elsewhere).remote(self._paths))
+        worker = WorkerHandle(Actor.options(**self._options, label_selector=elsewhere).remote(*self._imports))
         self._starting.add(worker)
         self._watch(worker, None, worker.actor.ready.remote())
 
