@@ -15,13 +15,13 @@ from optitrip.api.inputs import draft_of, named_point, python_draft, without_num
 from optitrip.api.loaded import LoadedLoss
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.app.context import Context, NoticeLog, Options
-from optitrip.app.load_objective import check_calls, load, with_surrogate
+from optitrip.app.load_objective import check_calls, load, objective_of, with_surrogate
 from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import RunTable, Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
 from optitrip.executors.manager import executor_word, executors
-from optitrip.loss.objective import Objective
+from optitrip.loss.objective import Objective, batch_block
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.output.outcome import Answer
@@ -197,7 +197,8 @@ class Session(AbstractContextManager["Session"]):
         state_dir = options.get("state_dir")
         sweep = resolve(draft_of(path_or_table), Path(STATE_ROOT if state_dir is None else state_dir))
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
-        key = repr(sweep.objective), sweep.space.names, sweep.folder, sweep.spec.surrogate(sweep.method)
+        names, block = sweep.space.names, batch_block(sweep.space)
+        key = repr(sweep.objective), names, block, sweep.folder, sweep.spec.surrogate(sweep.method)
         objective = self._loaded.objective(key, lambda: load(sweep, NoticeLog().notice))
         paths = dict.fromkeys([*import_paths(sweep.folder), *python_paths()])  # workers find what this process found
         return self._run(sweep, objective, tuple(paths), options)
@@ -212,8 +213,7 @@ class Session(AbstractContextManager["Session"]):
             python_draft(loss, tables, stored=state_dir is not None),
             Path(STATE_ROOT if state_dir is None else state_dir),
         )
-        table = sweep.objective
-        objective = Objective(loss, table.reference, table.block, plain=table.plain)
+        objective = objective_of(sweep, loss)
         check_calls(objective, sweep)
         key = id(loss), sweep.spec.surrogate(sweep.method), objective.capabilities
         objective = self._loaded.objective(key, lambda: with_surrogate(objective, sweep))

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -12,7 +13,7 @@ from optitrip.core.differences import nearest
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError
 from optitrip.loss.loading import build, check_parameters, find_loss
-from optitrip.loss.objective import Objective
+from optitrip.loss.objective import Objective, batch_block
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.shadowing import added_paths_checked, described, use_import_paths
 from optitrip.runtime.tracebacks import with_trace
@@ -34,7 +35,7 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
             notify(warning("named-like-library", described(files)))
     with errors_located(sweep, ("objective", "arguments") if table.arguments else reference_key):
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
-        objective = Objective(loss, table.reference, table.block, plain=table.plain)
+        objective = objective_of(sweep, loss)
         shared = [name for name in table.arguments if name in sweep.space.names]
         if table.loss and not inspect.isclass(target) and shared:
             raise InputError(
@@ -44,6 +45,12 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
     with errors_located(sweep, ("space",)):
         check_calls(objective, sweep)
     return with_surrogate(objective, sweep)
+
+
+def objective_of(sweep: Sweep, loss: Any) -> Objective:
+    """Wrap a loss as the sweep wants it to be called."""
+    table, block = sweep.objective, batch_block(sweep.space)
+    return Objective(loss, table.reference, table.block, plain=table.plain, batch_block=block)
 
 
 def check_calls(objective: Objective, sweep: Sweep) -> None:
