@@ -75,7 +75,7 @@ def run_loaded(context: Context) -> Outcome:
                 if context.release:
                     context.executors.start_closing()
             with phases.time("files"):
-                answer = results.with_images(context, result)
+                answer = results.with_images(context, replace(result, evaluations=driver.evaluations))
                 digests = results.current_files(state, answer, driver.evaluated, observers)
                 if folder is None and tracker is not None:  # only MLflow gets the files
                     folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-")))

@@ -28,6 +28,7 @@ Code = Literal[
     "notices-left-out",
     "object-store",
     "ray-failed",
+    "ray-is-full",
     "resuming",
     "result-files",
     "retrying",

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ray
@@ -101,6 +101,21 @@ def put(value: Any, name: str, notices: list[Notice]) -> Any:
         )
         notices.append(warning("object-store", text))
     return reference
+
+
+def put_objective(objective: Any, notices: list[Notice], check: Callable[[], None]) -> Any:
+    """Put the objective into the object store; raise InputError if it cannot be pickled, unless `check` raises."""
+    try:
+        return put(objective, "the objective", notices)
+    except Stopped:
+        raise
+    except Exception as error:  # pickling runs user code; Ray adds twenty lines of diagnosis
+        check()
+        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        raise InputError(
+            f"the objective cannot be sent to Ray workers: {cause}. Create what cannot be pickled inside the loss, or "
+            "use --executor serial"
+        ) from None
 
 
 def store_bytes() -> float:
