@@ -21,6 +21,7 @@ SLOW = (
     "tests/unit/config/test_starter.py",
     "tests/unit/driver/test_retries.py",
     "tests/unit/journal/test_journal.py::test_no_flipped_bit",
+    "tests/unit/loss/test_large_points.py::test_a_picture",
     "tests/unit/methods/test_screening.py",
     "tests/unit/methods/test_stop_rule.py",
     "tests/unit/objectives/test_download.py",
