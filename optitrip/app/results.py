@@ -155,6 +155,7 @@ def conclude(
     if outcome.status == "finished" and state.path is not None and state.writable:
         table = outcome.to_json()
         with suppress(OSError, Stopped):  # the outcome is reported anyway, and the same command writes it again
+            state.journal.forget(StoredResult)  # a kill before the new record must not make the file look edited
             files.write_atomically(state.path / RESULT, files.json_bytes(table))
             state.journal.note(StoredResult(table, digests))
     return outcome

@@ -53,7 +53,7 @@ class StateDir:
                 reason = getattr(error, "strerror", None) or error
                 raise StateError(
                     f"state directory {self.path.absolute()}: cannot be written: {reason}; "
-                    "choose another place with --state-dir"
+                    "choose another place with --state-dir; a copy of the directory there is resumed"
                 ) from None
             self.journal, self.writable = Journal(self.path / JOURNAL, sweep.identity, reading=True), False
             self.notices = [info("state-changed", f"{self.path} cannot be written; its stored result is shown")]

@@ -21,6 +21,7 @@ ADAPTERS = {
         "executors/ray/cluster.py",
         "executors/ray/launch.py",
         "executors/ray/local.py",
+        "executors/ray/objects.py",
         "executors/ray/pool.py",
         "executors/ray/shared.py",
     },

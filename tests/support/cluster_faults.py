@@ -29,8 +29,8 @@ from examples import HERE
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
 from optitrip.errors import Stopped
-from optitrip.executors.ray import cluster as ray_cluster
 from optitrip.executors.ray import pool, shared
+from optitrip.executors.ray.objects import store_bytes
 from optitrip.executors.ray.pool import RayWorkers
 from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
@@ -247,7 +247,7 @@ def store_full() -> dict[str, Any]:
     """An objective of 200 MB where Ray's object store has 80: it goes through the disk."""
     world = World(1, object_store_memory=80 * 2**20)
     result, evaluated = world.run(objective=Objective(Heavy(200)), wait_seconds=60)
-    fired = ray_cluster.store_bytes() < Heavy(200).load.nbytes
+    fired = store_bytes() < Heavy(200).load.nbytes
     return {**told(result, evaluated), "fired": fired, "codes": world.codes}
 
 

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 import ray
-import ray.exceptions
 
 from optitrip.core.executor import Done, Failed
+from optitrip.executors.ray.objects import fetch
 from optitrip.executors.ray.quarantine import Work
 from optitrip.executors.serial import Worker
 from optitrip.runtime.fingerprint import facts
@@ -58,10 +58,10 @@ class RayWorker:
         return name, ray.get_runtime_context().get_node_id(), facts()
 
     def set_references(self, objective: list[Any], method: list[Any]) -> None:
-        """Set the objective and the method of subsequent slices.
+        """Set the objective and the method of subsequent slices, each packed or a reference to it.
 
-        The references are wrapped in lists: Ray would unpickle a bare one before the import paths are set, and would
-        not find the user's modules. They are sent once: in every call, they would be most of the driver's work.
+        References are wrapped in lists: Ray would unpickle a bare one before the import paths are set, and would not
+        find the user's modules. They are sent once: in every call, they would be most of the driver's work.
         """
         self._references = objective[0], method[0]
 
@@ -87,14 +87,6 @@ class RayWorker:
             return pickle.dumps((part, seconds, output.text, peak_bytes()), protocol=5)
         except Exception:
             return traceback.format_exc()
-
-
-def fetch(reference: Any) -> Any:
-    """Fetch an object; if it cannot be unpickled, raise the original exception, not the one Ray wraps it in."""
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RaySystemError as error:
-        raise error.__cause__ or error from None
 
 
 @dataclass(eq=False)

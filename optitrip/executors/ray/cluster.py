@@ -1,20 +1,16 @@
 """Joins a Ray cluster, or starts one on this machine, and queries its resources."""
 
 import logging
-import math
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
-import ray.exceptions
-from ray.experimental import get_local_object_locations
 from ray.job_config import JobConfig
 
-from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.imports import is_installed
@@ -82,46 +78,6 @@ def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
             )
         time.sleep(0.1)
     return max(1, count)
-
-
-def put(value: Any, name: str, notices: list[Notice]) -> Any:
-    """Put a value into the object store and return a reference; add a warning if it is larger than the store."""
-    try:
-        reference = ray.put(value)
-    except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
-        raise Stopped(
-            f"{name} fits neither into Ray's object store of {store_bytes() / 1e6:,.0f} MB nor on its disk "
-            f"({str(error).splitlines()[0]}); free some disk space, give Ray a larger store, or use --executor serial"
-        ) from None
-    size: int = get_local_object_locations([reference]).get(reference, {}).get("object_size") or 0
-    if size > store_bytes():
-        text = (
-            f"{name} takes {size / 1e6:,.0f} MB, more than Ray's object store of {store_bytes() / 1e6:,.0f} MB: the "
-            "rest is stored on disk, which is slower. A larger object store avoids that"
-        )
-        notices.append(warning("object-store", text))
-    return reference
-
-
-def put_objective(objective: Any, notices: list[Notice], check: Callable[[], None]) -> Any:
-    """Put the objective into the object store; raise InputError if it cannot be pickled, unless `check` raises."""
-    try:
-        return put(objective, "the objective", notices)
-    except Stopped:
-        raise
-    except Exception as error:  # pickling runs user code; Ray adds twenty lines of diagnosis
-        check()
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise InputError(
-            f"the objective cannot be sent to Ray workers: {cause}. Create what cannot be pickled inside the loss, or "
-            "use --executor serial"
-        ) from None
-
-
-def store_bytes() -> float:
-    """Return the size of the smallest object store of the nodes."""
-    sizes = [node["Resources"].get("object_store_memory") for node in ray.nodes() if node["Alive"]]
-    return min((size for size in sizes if size), default=math.inf)
 
 
 def is_alive(node: str) -> bool:

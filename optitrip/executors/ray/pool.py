@@ -20,8 +20,9 @@ from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import Stopped
 from optitrip.executors.ray.actor import Actor, WorkerHandle, outcome
-from optitrip.executors.ray.cluster import capacity, connect, is_alive, put, put_objective
+from optitrip.executors.ray.cluster import capacity, connect, is_alive
 from optitrip.executors.ray.local import LocalRay, stopped_if_dead
+from optitrip.executors.ray.objects import put, put_objective
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.shared import Connection, holds_all_cpus, user_imports_ray
 from optitrip.executors.ray.start import joins_cluster
@@ -294,7 +295,4 @@ class RayWorkers:
     def _disconnect(self) -> None:
         if self._ours:
             self._ours = False
-            if self._local is not None:
-                self._local.close()
-            else:
-                ray.shutdown()
+            (self._local.close if self._local else ray.shutdown)()

@@ -126,8 +126,8 @@ def test_blas_has_one_thread_a_slot(make: Make, monkeypatch: pytest.MonkeyPatch)
 class Scribbles:
     """A loss that keeps a scratch array, as vectorised code does."""
 
-    def __init__(self) -> None:
-        self.scratch = np.zeros(1_000)
+    def __init__(self, size: int) -> None:
+        self.scratch = np.zeros(size)
 
     def __call__(self, x: Any, k: int, c: float) -> float:
         if k > 4:
@@ -135,10 +135,11 @@ class Scribbles:
         return float(x.sum())
 
 
-def test_arrays_of_the_objective_are_read_only_everywhere(make: Make) -> None:
-    """Law 1: what fails on a Ray worker, whose arrays are shared, fails in this process too."""
+@pytest.mark.parametrize("size", [1_000, 100_000])
+def test_arrays_of_the_objective_are_read_only_everywhere(make: Make, size: int) -> None:
+    """Law 1: what fails on a Ray worker, whose arrays are shared if they are large, fails in this process too."""
     executor = make()
-    outcome = only_outcome(executor, Objective(Scribbles()), search(ITEMS), range(50))
+    outcome = only_outcome(executor, Objective(Scribbles(size)), search(ITEMS), range(50))
     executor.close()
     assert isinstance(outcome, Done)
     ks = search(ITEMS).points.values(range(50))["k"]

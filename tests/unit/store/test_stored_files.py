@@ -15,6 +15,8 @@ from driver_setup import Recording
 from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
 from optitrip.errors import InputError
+from optitrip.journal.facts import StoredResult
+from optitrip.journal.journal import Journal
 from optitrip.store.inspect import overview
 from optitrip.store.lookup import find_stored_sweep, read
 
@@ -97,6 +99,24 @@ def test_a_touched_file_is_reported_and_made_again(folder: Path, file: str, how:
         assert (state / f"{file}.old-1").read_bytes() == touched
     third, _ = run()
     assert codes(third) == set()
+
+
+def test_a_kill_while_the_result_is_stored_is_no_touched_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second of three commands is killed once result.json is written, before the journal holds its digest."""
+    first, _ = run()
+    note = Journal.note
+
+    def killed(self: Journal, *facts: Any) -> None:
+        if any(isinstance(fact, StoredResult) for fact in facts):
+            raise SystemExit("killed")
+        note(self, *facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "note", killed)
+        with pytest.raises(SystemExit):
+            run()
+    third, _ = run()
+    assert (third.evaluated, third.answer.loss, codes(third)) == (0, first.answer.loss, set())
 
 
 @pytest.mark.parametrize("how", TOUCHED)
