@@ -99,8 +99,8 @@ class WorkerHandle:
     node: str = ""
     calls: dict[int, tuple[Any, Work]] = field(default_factory=dict[int, tuple[Any, Work]])
     """Reference to the outcome, and the work, by ticket in order of submission."""
-    stale: list[Any] = field(default_factory=list[Any])
-    """References to the outcomes of cancelled calls, which may still run."""
+    stale: dict[int, Any] = field(default_factory=dict[int, Any])
+    """References to the outcomes of cancelled calls that may still run, by ticket."""
     since: float = 0.0
     """Earliest possible start of the first of these calls, in seconds of the monotonic clock."""
     references: tuple[Any, Any] | None = None

@@ -167,10 +167,10 @@ class RayWorkers:
         """Replace workers that are still busy with a cancelled slice, e.g. one that hangs."""
         if self._connection.closed or self._connection.headless or (self._local and self._local.dead):
             return False
-        stale = [call for worker in self._ready.values() for call in worker.stale]
+        stale = [call for worker in self._ready.values() for call in worker.stale.values()]
         busy = set(ray.wait(stale, num_returns=len(stale), timeout=BUSY_SECONDS)[1]) if stale else set[Any]()
         for worker in list(self._ready.values()):
-            if not busy.isdisjoint(worker.stale):
+            if not busy.isdisjoint(worker.stale.values()):
                 self._replace(worker)
             worker.stale.clear()
         return True
@@ -212,7 +212,7 @@ class RayWorkers:
         # number (RAY_actor_scheduling_queue_max_reorder_wait_seconds). A slice takes only a second or two.
         for worker in self._ready.values():
             if ticket in worker.calls:
-                worker.stale.append(worker.calls[ticket][0])
+                worker.stale[ticket] = worker.calls[ticket][0]
                 worker.forget(ticket)
 
     @stopped_if_dead
@@ -231,6 +231,7 @@ class RayWorkers:
             self._on_ready(worker, future)
             return []
         if ticket not in worker.calls:  # cancelled, or lost with its worker
+            worker.stale.pop(ticket, None)
             return []
         try:
             answer = future.result()

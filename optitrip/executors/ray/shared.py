@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -66,7 +67,11 @@ def user_imports_ray() -> bool:
         return True
     files = {getattr(module, "__file__", None) for module in (main, *(module for _, module in own_modules()))}
     imports = re.compile(rb"^\s*(import|from)\s+ray\b", re.MULTILINE)
-    return any(imports.search(source_bytes(Path(file))) for file in files if file)
+    for file in filter(None, files):
+        with suppress(OSError, KeyError):  # its source is no longer there
+            if imports.search(source_bytes(Path(file))):
+                return True
+    return False
 
 
 def holds_all_cpus(seconds: float) -> str:

@@ -291,16 +291,16 @@ def test_after_ctrl_c_the_next_call_is_not_kept_waiting(tmp_path: Path) -> None:
             return x * x
         with optitrip.Session(2, executor="ray") as session:
             first = session.search(loss, ONE, candidates=400)
-            threading.Timer(3, _thread.interrupt_main).start()
+            threading.Timer(6, _thread.interrupt_main).start()
             try:
                 session.search(hangs, ONE, candidates=400)
             except optitrip.Interrupted as error:
-                print(error.outcome.best.loss < 1)
-            began = time.monotonic()
+                best = error.outcome.best
+                print(best.loss == first.losses[best.index] == best.x["x"] ** 2)
             second = session.search(loss, ONE, candidates=400)
-            print(second.losses.tobytes() == first.losses.tobytes(), time.monotonic() - began < 100)
+            print(second.losses.tobytes() == first.losses.tobytes())
     """
-    assert fresh(tmp_path, SCRIPT + textwrap.dedent(code)) == ["True", "True True"]
+    assert fresh(tmp_path, SCRIPT + textwrap.dedent(code)) == ["True", "True"]
 
 
 @pytest.mark.daily
