@@ -1,6 +1,13 @@
 """optitrip evaluates a loss at very many points, in parallel, and keeps the one answer that matters."""
 
+import os
+import sys
 import time
+
+if sys.argv[:1] == ["-m"] and "optitrip" in sys.orig_argv and not sys.flags.safe_path:
+    # `python -m optitrip` searches the working directory first, where a file may have the name of a library.
+    sys.path[:1] = [entry for entry in sys.path[:1] if entry == os.path.dirname(__path__[0])]
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

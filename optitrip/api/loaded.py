@@ -33,7 +33,7 @@ class LoadedLoss:
         self._close = close
         self._last: tuple[Any, bytes | None, Objective] | None = None
         """Key, digest of the loss's visible state, and objective of the last call."""
-        self._sources: dict[str, tuple[int, str]] = {}
+        self._sources = loaded_sources()
 
     def objective(self, key: Any, load: Callable[[], Objective]) -> Objective:
         """Return the last call's objective, so that it is not sent to workers again, if it has the same key and its

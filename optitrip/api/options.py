@@ -22,9 +22,10 @@ class RunOptions(TypedDict, total=False):
     progress: bool
     state_dir: str | Path | None
     track: bool
+    trust: bool
 
 
-CALL_OPTIONS = ("state_dir", "track")
+CALL_OPTIONS = ("state_dir", "track", "trust")
 """Options that one call of a session may override; the others configure its workers."""
 
 

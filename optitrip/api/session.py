@@ -7,14 +7,15 @@ from dataclasses import replace
 from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TextIO, TypeVar, Unpack, cast, get_args
+from typing import Any, Concatenate, NoReturn, ParamSpec, TextIO, TypeVar, Unpack, cast, get_args
 
 from rich.console import Console
 
+from optitrip.api.exclusive import Exclusive
 from optitrip.api.inputs import draft_of, named_point, python_draft, with_constants, without_numpy
 from optitrip.api.loaded import LoadedLoss, Same
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
-from optitrip.app.context import Context, Options
+from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import check_calls, load, objective_of, with_surrogate
 from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import RunTable, Sweep
@@ -22,7 +23,7 @@ from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
 from optitrip.executors.manager import executor_word, executors
 from optitrip.loss.loading import build
-from optitrip.loss.objective import Objective
+from optitrip.loss.objective import Objective, batch_block
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.output.outcome import Answer
@@ -38,12 +39,26 @@ R = TypeVar("R")
 EXECUTORS: tuple[str, ...] = get_args(RunTable.model_fields["executor"].annotation)
 
 
+def one_at_a_time(method: Callable[Concatenate["Session", P], R]) -> Callable[Concatenate["Session", P], R]:
+    """Make a method of a session wait for the calls of other threads."""
+
+    @wraps(method)
+    def exclusive(session: "Session", *args: P.args, **kwargs: P.kwargs) -> R:
+        with session._exclusive.call():  # pyright: ignore[reportPrivateUsage] - of the class below
+            return method(session, *args, **kwargs)
+
+    return exclusive
+
+
 class Session(AbstractContextManager["Session"]):
     """Workers and a loss that are reused from call to call: Ray starts once, and the workers receive a loss once.
 
+    Threads may share a session: their calls wait for one another. A forked process cannot use it.
+
     Each call looks at the loss and loads it anew if it has changed: its attributes, arrays (a sample of one over 1 MB),
     closure, code, and the globals and class attributes that its code names, which workers get too. `refresh` is for
-    what cannot be seen. A module of yours that has changed but was not reloaded is refused.
+    what cannot be seen. A loss with more than 1 MB of data other than arrays is loaded anew in each call. A module of
+    yours that has changed since the session was opened, but was not reloaded, is refused.
 
     Args:
         workers: number of Ray workers; one per CPU by default.
@@ -55,6 +70,7 @@ class Session(AbstractContextManager["Session"]):
         state_dir: folder for the journal and result files of each sweep; a sweep stored there is resumed. By default
             nothing is written.
         track: True to record sweeps in MLflow, as the command does.
+        trust: True to use a state directory that others could have planted or changed, e.g. in a shared folder.
 
     Raises:
         InputError: if the executor or the number of workers is not valid.
@@ -70,6 +86,7 @@ class Session(AbstractContextManager["Session"]):
         progress: bool = False,
         state_dir: str | Path | None = None,
         track: bool = False,
+        trust: bool = False,
     ) -> None:
         if not isinstance(executor, str) or executor not in EXECUTORS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
@@ -77,16 +94,23 @@ class Session(AbstractContextManager["Session"]):
             raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
         self._executors = executors(executor, workers, address, resources)
         self._progress = progress
-        self._options: RunOptions = {"state_dir": state_dir, "track": track}
+        self._options: RunOptions = {"state_dir": state_dir, "track": track, "trust": trust}
         self._loaded = LoadedLoss(self._executors.close)
+        self._exclusive = Exclusive()
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Stop the workers."""
-        self._executors.close()
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Session cannot be copied, pickled or sent to workers: it holds workers of this process")
 
+    def close(self) -> None:
+        """Stop the workers; a later call starts others. In a forked process nothing happens."""
+        if not self._exclusive.forked:
+            with self._exclusive.call():
+                self._executors.close()
+
+    @one_at_a_time
     def refresh(self, loss: Any = None) -> None:
         """Have the next call load the loss anew, on new workers, though nothing that can be seen has changed.
 
@@ -133,7 +157,7 @@ class Session(AbstractContextManager["Session"]):
             arguments: arguments by name that are bound to a function, as [objective.arguments] does; any objects. With
                 `state_dir`, both must be numbers, text, None, arrays, or lists, tuples and dicts of them.
             screen: name of a surrogate that the loss offers; it evaluates all candidates, and the loss only the best.
-            options: `state_dir` and `track`; the function `optitrip.search` takes all options of a `Session`.
+            options: `state_dir`, `track` and `trust`; the function `optitrip.search` takes all options of a `Session`.
 
         Raises:
             optitrip.InputError: if an argument is wrong; usually before anything is evaluated.
@@ -201,6 +225,7 @@ class Session(AbstractContextManager["Session"]):
         return self._python_sweep(loss, tables, options, point)
 
     @takes_options(CALL_OPTIONS)
+    @one_at_a_time
     @signals_interrupt()
     def sweep(self, path_or_table: str | Path | Mapping[str, Any], **options: Unpack[RunOptions]) -> Answer:
         """Run a sweep file, or its tables given as a dict.
@@ -220,12 +245,14 @@ class Session(AbstractContextManager["Session"]):
         settings = self._settings(options)
         sweep = resolve(draft_of(path_or_table), settings.root or settings.folder / STATE_ROOT)
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
-        key = repr(sweep.objective), sweep.space.names, sweep.folder, sweep.spec.surrogate(sweep.method)
+        names, block = sweep.space.names, batch_block(sweep.space)
+        key = repr(sweep.objective), names, block, sweep.folder, sweep.spec.surrogate(sweep.method)
         first = import_paths(sweep.folder)
-        objective = self._loaded.objective(key, lambda: load(sweep))
+        objective = self._loaded.objective(key, lambda: load(sweep, NoticeLog().notice))
         paths = dict.fromkeys([*first, *python_paths()])  # workers find what this process found
         return self._run(sweep, objective, tuple(paths), options, settings)
 
+    @one_at_a_time
     @signals_interrupt()
     def _python_sweep(self, loss: Any, tables: Any, options: RunOptions, point: Any = None) -> Any:
         options = {**self._options, **options}
@@ -247,7 +274,7 @@ class Session(AbstractContextManager["Session"]):
     def _settings(self, options: RunOptions) -> Options:
         """Return the settings of a run in the working directory, before the loss can change it."""
         state_dir = options.get("state_dir")
-        settings = Options(None if state_dir is None else Path(state_dir))
+        settings = Options(None if state_dir is None else Path(state_dir), trust=options.get("trust", False))
         self._executors.folder = settings.folder
         return settings
 

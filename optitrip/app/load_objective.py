@@ -1,9 +1,10 @@
 """Loads the objective of a sweep, checks it against the space, and adds its surrogate."""
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -11,21 +12,30 @@ from threadpoolctl import threadpool_limits
 from optitrip.config.locations import KeyPath
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import nearest
+from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError
 from optitrip.loss.loading import build, find_loss
-from optitrip.loss.objective import Objective
+from optitrip.loss.objective import Objective, batch_block
 from optitrip.loss.passing import check_parameters
-from optitrip.runtime.imports import import_paths, use_import_paths
+from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import failure
+from optitrip.runtime.shadowing import added_paths_checked, described, use_import_paths
 from optitrip.runtime.tracebacks import with_trace
 
 
-def load(sweep: Sweep) -> Objective:
-    """Import and build the objective of a sweep in this process, and check its parameters against the space."""
-    use_import_paths(import_paths(sweep.folder))
+def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Objective:
+    """Import and build the objective of a sweep in this process, and check its parameters against the space.
+
+    `notify` receives a notice about files of the user that have the name of a library.
+    """
     table = sweep.objective
-    with errors_located(sweep, table.key):
-        target = find_loss(table.reference, sweep.folder)
+    files = use_import_paths(import_paths(sweep.folder))
+    try:
+        with errors_located(sweep, table.key), added_paths_checked(files):
+            target = find_loss(table.reference, sweep.folder)
+    finally:
+        if files:
+            notify(warning("named-like-library", described(files)))
     with errors_located(sweep, ("objective", "arguments") if table.arguments else table.key):
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
         objective = objective_of(sweep, loss)
@@ -42,9 +52,10 @@ def load(sweep: Sweep) -> Objective:
 
 def objective_of(sweep: Sweep, loss: Any) -> Objective:
     """Wrap a loss as the sweep wants it to be called."""
-    table, names = sweep.objective, tuple(sweep.space.names)
+    table, names, block = sweep.objective, tuple(sweep.space.names), batch_block(sweep.space)
+    offered = partial(Objective, loss, table.reference, table.block, plain=table.plain, batch_block=block)
     try:
-        return Objective(loss, table.reference, table.block, plain=table.plain, names=names, as_dict=table.as_dict)
+        return offered(names=names, as_dict=table.as_dict)
     except InputError:
         raise
     except BaseException as error:  # the loss's own properties may raise anything

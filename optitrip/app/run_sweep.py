@@ -40,6 +40,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
         reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
         raise InputError(f"--shard: {reason}; run it without --shard")
     phases, log = phases or Stopwatch(), NoticeLog(logging=False)
+    notify = Observers(log, observer).notice
     with ExitStack() as stack:
         with errors_located(sweep):
             executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
@@ -50,8 +51,8 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
                 if options.mlflow_process and sweep.tracking.use != "none" and options.shard is None:
                     with suppress(OSError):  # no subprocess can be started, so MLflow runs in this process
                         client = stack.enter_context(SubprocessClient())
-                executors.start_early(paths, Observers(log, observer).notice)
-            objective = load(sweep)
+                executors.start_early(paths, notify)
+            objective = load(sweep, notify)
         return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, client, log))
 
 
@@ -86,7 +87,7 @@ def run_loaded(context: Context) -> Outcome:
                 if context.release:
                     context.executors.start_closing()
             with phases.time("files"):
-                answer = results.with_images(context, result)
+                answer = results.with_images(context, replace(result, evaluations=driver.evaluations))
             with phases.time("files"), options.own_state.restored(), catch_warnings(action="ignore"):
                 digests = results.current_files(state, answer, driver.evaluated, observers)
                 if folder is None and tracker is not None:  # only MLflow gets the files

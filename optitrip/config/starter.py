@@ -26,8 +26,9 @@ from optitrip.errors import InputError
 from optitrip.loss.loading import find_loss
 from optitrip.loss.passing import signature_of
 from optitrip.methods.registry import METHODS, find
-from optitrip.runtime.imports import import_paths, use_import_paths
+from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import no_failures
+from optitrip.runtime.shadowing import use_import_paths
 from optitrip.space.distributions import DISTRIBUTIONS
 
 Parameter = inspect.Parameter

@@ -44,6 +44,9 @@ class Executor(Protocol):
     def slots(self) -> tuple[str, ...]:
         """Names of the slots in which slices can run now; the same tuple object until they change, in `wait`."""
 
+    def reuse(self) -> bool:
+        """Make ready for another sweep; return False if this executor has lost what it needs, and must be closed."""
+
     def load(self, objective: Any) -> None:
         """Send the objective to the workers; called once per objective."""
 

@@ -112,6 +112,9 @@ class Method(Items, Protocol):
     def evaluate(self, context: Any, items: range) -> Part:
         """Evaluate any range of items."""
 
+    def evaluations(self, items: range) -> int:
+        """Return how often items take the loss to be computed, at one point at a time or in batches."""
+
     def failed_part(self, items: range, problems: Problems) -> Part:
         """Make the part of items that no worker could evaluate, each with its problem."""
 

@@ -37,6 +37,8 @@ class Driver:
     """Number of items evaluated by this run, by kind of stage."""
     retried: int = field(default=0, init=False)
     """Number of items retried by this run."""
+    evaluations: int = field(default=0, init=False)
+    """Number of evaluations of the loss in this run, counted from the items of all stages."""
 
     def __post_init__(self) -> None:
         self._journal, self._loop = self.services.journal, Loop(self.services, self.block)
@@ -106,6 +108,7 @@ class Driver:
             self._checked.add(stage.number)
             if (row := self._journal.smallest_row(stage.number, stage.digest, self.checked_since)) is not None:
                 self._loop.evaluate(stage, partial(spot_check, stage, self._journal), (), whole_slices=[row])
+                self.evaluations += stage.method.evaluations(row)
         self._evaluate(stage, gaps)
 
     def _evaluate(self, stage: Stage, gaps: Sequence[range], attempt: int = 0) -> None:
@@ -115,6 +118,7 @@ class Driver:
         finally:
             self.evaluated[stage.method.kind] += sink.items
             self.retried += sink.items if attempt else 0
+            self.evaluations += sink.evaluations
 
     def _retry(self, stage: Stage, whole: Part) -> Part:
         """Retry failed items; return the whole with the results of all later attempts, earlier runs included."""

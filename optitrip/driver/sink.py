@@ -33,6 +33,8 @@ class JournalSink:
         self._story_due = self._clock.monotonic() + services.settings.story_seconds
         self.items = 0
         """Number of items written."""
+        self.evaluations = 0
+        """Number of evaluations of the loss for them."""
 
     def __call__(self, done: Sequence[Done], story: Story, last: bool) -> None:
         """Write parts, then report them; raise Stopped if they cannot be written."""
@@ -53,6 +55,7 @@ class JournalSink:
             text += " are used. The loss is not deterministic: make it depend on its arguments only"
             self._services.observer.notice(warning("not-deterministic", text))
         self.items += sum(len(outcome.part.items) for outcome in done)
+        self.evaluations += sum(self._stage.method.evaluations(outcome.part.items) for outcome in done)
         if not self._attempt:  # retried items are reported later, by `Stage.replaced`
             written = [(outcome.part, Times([outcome.part.items.start], [now])) for outcome in done]
             self._services.observer.parts(written, new=True)

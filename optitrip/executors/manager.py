@@ -70,9 +70,11 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self._start(None)
 
     def use(self, objective: Any, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
-        """Set the objective and the receiver of notices; close workers that were started with other `paths`."""
+        """Set the objective and the receiver of notices; close workers that are lost or have other `paths`."""
         self._notify = notify
         if paths != self.paths and (self._executor or self._starting):
+            self.close()
+        if self._executor is not None and not self._executor.reuse():
             self.close()
         self._objective, self.paths, self._start_failed = objective, paths, False
 

@@ -71,6 +71,9 @@ class Serial:
         self._queue: deque[tuple[int, int, range]] = deque()
         self._methods: dict[int, Any] = {}
 
+    def reuse(self) -> bool:
+        return True
+
     def load(self, objective: Any) -> None:
         self._worker = Worker(with_read_only_arrays(objective))
 

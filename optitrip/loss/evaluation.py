@@ -96,9 +96,11 @@ FAILED = object()
 def evaluate_range(draw: Draw, items: range, block: int, step: Step) -> Evaluation:
     """Evaluate a range, drawn in stretches of whole blocks (except at the two ends)."""
     found = Evaluation(items)
-    item_size = sum(column.size for column in draw(items[:1]).values())
+    first: dict[str, Array] | None = draw(items[:1])
+    item_size = sum(column.size for column in first.values())
     for stretch in stretches(items, block, NUMBERS_AT_ONCE // max(1, item_size)):
-        step(draw(stretch), stretch, found)
+        step(first if first and len(stretch) == 1 else draw(stretch), stretch, found)
+        first = None  # a point may be large
     found.record_non_finite()
     return found
 

@@ -24,9 +24,11 @@ from optitrip.loss.returns import abbreviate, as_array, as_number
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
 from optitrip.runtime.user_state import UserState
-from optitrip.space.variables import arguments
+from optitrip.space.variables import Space, arguments
 
 PLAIN_BLOCK, BATCH_BLOCK = 1, 256
+BLOCK_BYTES = 2**26
+"""Most bytes of parameters in a block, unless the loss or the file sets the block, or one point is larger."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,8 +41,8 @@ def batched(function: Any = None, *, block: int | None = None) -> Any:
     """Mark a function that takes a whole batch of candidates at once; without a function, return a decorator.
 
     Each parameter arrives with a leading axis of n candidates, and n losses are returned, shape (n,); or a dict of
-    such arrays, one of which is `loss`. Each call gets `block` candidates, 256 by default. The function itself is
-    returned, with attributes set on it.
+    such arrays, one of which is `loss`. Each call gets `block` candidates, by default 256, or as many as take 64 MiB if
+    these are fewer. The function itself is returned, with attributes set on it.
     """
 
     def mark(function: Any) -> Any:
@@ -55,6 +57,11 @@ def batched(function: Any = None, *, block: int | None = None) -> Any:
         return marked
 
     return mark if function is None else mark(function)
+
+
+def batch_block(space: Space) -> int:
+    """Return the block of a batched loss that sets none; from the space alone, so that it is the same everywhere."""
+    return max(1, min(BATCH_BLOCK, BLOCK_BYTES // space.point_bytes))
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Objective:
         plain: use the plain call only, one item at a time.
         names: variables that the methods must take; unchecked if empty.
         as_dict: pass all variables as one dict.
+        batch_block: block size of batches if neither `block` nor the loss sets it.
         surrogate: cheaper objective that a search screens with.
         settings: globals and class attributes of the user's modules, packed, that workers set after importing them.
         state: settings of the process, such as NumPy's error state, with which the loss is called.
@@ -100,6 +108,7 @@ class Objective:
     plain: bool = field(default=False, kw_only=True)
     names: tuple[str, ...] = field(default=(), kw_only=True)
     as_dict: bool = field(default=False, kw_only=True)
+    batch_block: int = field(default=BATCH_BLOCK, kw_only=True)
     surrogate: "Objective | None" = field(default=None, kw_only=True)
     settings: bytes = field(default=b"", kw_only=True)
     state: UserState = field(default_factory=UserState, kw_only=True)
@@ -114,7 +123,7 @@ class Objective:
                 f"{self.name} is a {type(self.loss).__name__}; wanted a function, or an object with __call__ or losses"
             )
         in_batches = self.batch_call is not None and not self.plain
-        block = self.block or offers.block or (BATCH_BLOCK if in_batches else PLAIN_BLOCK)
+        block = self.block or offers.block or (self.batch_block if in_batches else PLAIN_BLOCK)
         capabilities = Capabilities(
             losses=in_batches,
             gradient=self._offers("gradient"),

@@ -55,6 +55,9 @@ class Agreement(PointMethod[Points]):
         allowed = [context.allowed_difference(loss, double=eps == DOUBLE) for loss, eps in each]
         return compared(items, in_batch, one_by_one, np.array(allowed))
 
+    def evaluations(self, items: range) -> int:
+        return 2 * len(items)
+
     def failed_part(self, items: range, problems: Problems) -> Part:
         nothing = Evaluation(items, problems=problems)
         return compared(items, nothing, nothing, np.zeros(len(items)))

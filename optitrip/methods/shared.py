@@ -44,6 +44,9 @@ class MethodBase:
     def preparation(self) -> bytes:
         return b""
 
+    def evaluations(self, items: range) -> int:
+        return len(items)
+
     def merge(self, *parts: Part) -> Part:
         return joined_part(parts, joined([part.columns for part in parts], self.common_column, ""))
 
@@ -135,6 +138,9 @@ class Report(PointMethod[Points]):
 
     def failed_part(self, items: range, problems: Problems) -> Part:
         return Part(items, {}, Evaluation(items, problems=problems).failures)
+
+    def evaluations(self, items: range) -> int:
+        return 0
 
     def result(self, whole: Part) -> ReportResult:
         return ReportResult(dict(whole.columns), whole.failures)

@@ -1,7 +1,6 @@
 """Import paths, which modules are the user's own, and a check that a loaded module is the intended one."""
 
 import hashlib
-import importlib
 import os
 import site
 import sys
@@ -16,6 +15,7 @@ from zipfile import BadZipFile, ZipFile
 import optitrip
 from optitrip.errors import InputError
 from optitrip.runtime.files import working_folder
+from optitrip.runtime.libraries import FINDER
 
 
 def import_paths(folder: Path) -> tuple[str, ...]:
@@ -68,17 +68,17 @@ def own_modules() -> Iterator[tuple[str, ModuleType]]:
             yield name, module
 
 
-def use_import_paths(paths: Sequence[str]) -> None:
-    """Put the paths first in `sys.path`, as the interpreter does with a script's folder."""
-    sys.path[:] = [*paths, *(entry for entry in sys.path if entry not in paths)]
-    importlib.invalidate_caches()
-
-
 def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
-    """Raise InputError if this process has loaded a different module of this name, which Python would silently use."""
+    """Raise InputError if this process would silently use a different module of this name: one that it has loaded, or
+    that of a library."""
     loaded = getattr(sys.modules.get(name), "__file__", None)
     places = [Path(path, *name.split(".")) for path in paths]
     found = [file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]
+    if found and (top := name.partition(".")[0]) in FINDER.names:
+        raise InputError(
+            f"objective {reference}: its module is {found[0]}, but {top} is also a module of Python or of a library "
+            "that optitrip needs; rename yours"
+        )
     if loaded and found and Path(loaded).resolve() != found[0].resolve():
         raise InputError(
             f"objective {reference}: its module is {found[0]}, but this process has imported {name} from {loaded}; "

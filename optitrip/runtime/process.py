@@ -12,6 +12,11 @@ from typing import Any
 from optitrip.errors import Stopped
 from optitrip.runtime.interrupts import interrupt, signals_interrupt
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 
 def peak_bytes() -> int | None:
     """Return the peak resident memory of this process in bytes, or None where it is not available (Windows).
@@ -19,9 +24,7 @@ def peak_bytes() -> int | None:
     Shared pages, such as those of Ray's object store, count in full for each process that touched them, so the peaks of
     workers cannot be added up. On Linux a process inherits the peak of its parent.
     """
-    try:
-        import resource
-    except ImportError:
+    if resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -137,6 +137,11 @@ class Space:
         return {v.name: v.size for v in self.variables if v.distribution.drawn}
 
     @property
+    def point_bytes(self) -> int:
+        """Size of one point, constants included, in bytes."""
+        return sum(variable.size * (4 if variable.dtype == "float32" else 8) for variable in self.variables)
+
+    @property
     def names(self) -> list[str]:
         return [variable.name for variable in self.variables]
 

@@ -17,6 +17,7 @@ from optitrip.journal.facts import StoredResult, StoredStory
 from optitrip.journal.rows import missing
 from optitrip.loss.objective import Capabilities
 from optitrip.runtime.imports import import_paths
+from optitrip.runtime.shadowing import is_library
 from optitrip.scheduler.story import lines
 from optitrip.store.state_dir import changed_files, open_journal
 
@@ -55,7 +56,7 @@ def place_of(module: str, folder: Path) -> str:
     top = module.partition(".")[0]
     for path in import_paths(folder):
         if PathFinder.find_spec(top, [path]) is not None:
-            return f"found in {path}"
+            return f"found in {path}" + (", but named like a library's: rename it" if is_library(top) else "")
     return "from the installed packages" if find_spec(top) is not None else "which is NOT FOUND"
 
 

@@ -77,6 +77,9 @@ class Prepared:
     def submit(self, ticket: int, stage: int, items: range, slot: str) -> None:
         self.queue.append((ticket, items, slot))
 
+    def reuse(self) -> bool:
+        return True
+
     def set_time_limit(self, seconds: float | None) -> bool:
         return True
 

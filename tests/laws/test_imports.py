@@ -19,9 +19,11 @@ ADAPTERS = {
     "ray": {
         "executors/ray/actor.py",
         "executors/ray/cluster.py",
+        "executors/ray/launch.py",
         "executors/ray/local.py",
         "executors/ray/objects.py",
         "executors/ray/pool.py",
+        "executors/ray/shared.py",
     },
     "mlflow": {"tracking/mlflow_client.py"},
     "typer": {"cli/main.py"},

@@ -74,6 +74,9 @@ class Chaos(Faults):
     def stage(self, number: int, method: Any) -> None:
         self.methods[number] = method
 
+    def reuse(self) -> bool:
+        return True
+
     def set_time_limit(self, seconds: float | None) -> bool:
         return True
 

@@ -29,7 +29,7 @@ from examples import HERE
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observers, Written
 from optitrip.errors import Stopped
-from optitrip.executors.ray import pool
+from optitrip.executors.ray import pool, shared
 from optitrip.executors.ray.objects import store_bytes
 from optitrip.executors.ray.pool import RayWorkers
 from optitrip.executors.serial import Serial
@@ -229,7 +229,7 @@ def head_lost() -> dict[str, Any]:
         killed.append(pid)
 
     world.happens = happens
-    pool.HEAD_SECONDS = 3.0
+    shared.HEAD_SECONDS = 3.0
     stopped = False
     begun = time.monotonic()
     try:

@@ -16,7 +16,6 @@ from optitrip.executors.ray.objects import fetch
 from optitrip.executors.ray.quarantine import Work
 from optitrip.executors.serial import Worker
 from optitrip.runtime.fingerprint import facts
-from optitrip.runtime.imports import use_import_paths
 from optitrip.runtime.process import lead_group, peak_bytes, time_limit
 from optitrip.runtime.streams import capture_output
 from optitrip.runtime.tracebacks import text_of, trace_of
@@ -25,13 +24,34 @@ from optitrip.runtime.visible import apply_settings
 
 @ray.remote(max_restarts=0, max_task_retries=0)
 class Actor:
+    """Makes a worker in a Ray process once the import path is set. Ray itself puts the driver's working directory first
+    on it, so nothing may be imported before, neither here nor to unpickle this class."""
+
+    def __init__(self, paths: Sequence[str], libraries: Sequence[str], folder: str = ".") -> None:
+        from optitrip.runtime.libraries import put_first
+
+        put_first(paths, libraries)
+        from optitrip.executors.ray.actor import RayWorker
+
+        self._worker = RayWorker(folder)
+
+    def ready(self) -> tuple[str, str, dict[str, str]]:
+        return self._worker.ready()
+
+    def set_references(self, objective: list[Any], method: list[Any]) -> None:
+        self._worker.set_references(objective, method)
+
+    def evaluate(self, lo: int, hi: int, limit: float | None) -> bytes | str:
+        return self._worker.evaluate(lo, hi, limit)
+
+
+class RayWorker:
     """A worker in a Ray process."""
 
-    def __init__(self, paths: Sequence[str], folder: str = ".") -> None:
+    def __init__(self, folder: str) -> None:
         lead_group()
         with suppress(OSError):  # it need not exist on another machine
             os.chdir(folder)
-        use_import_paths(paths)
         self._loaded: Any = None
         self._prepared: Any = None
 
@@ -82,6 +102,8 @@ class WorkerHandle:
     node: str = ""
     calls: dict[int, tuple[Any, Work]] = field(default_factory=dict[int, tuple[Any, Work]])
     """Reference to the outcome, and the work, by ticket in order of submission."""
+    stale: dict[int, Any] = field(default_factory=dict[int, Any])
+    """References to the outcomes of cancelled calls that may still run, by ticket."""
     since: float = 0.0
     """Earliest possible start of the first of these calls, in seconds of the monotonic clock."""
     references: tuple[Any, Any] | None = None

@@ -3,25 +3,36 @@
 import logging
 import os
 import socket
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
+from ray.job_config import JobConfig
 
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.start import joins_cluster
+from optitrip.runtime.imports import is_installed
 
 ROOM_SECONDS = 10.0
 WRONG = (ValueError, TypeError, FileNotFoundError, PermissionError)
 """Exceptions of `ray.init` that the next try would raise as well."""
 
 
-def connect(address: str | None, cpus: int | None) -> None:
+class LibrariesFirst(list[str]):
+    """Folders of the driver that Ray puts on the workers' import path, each before the ones before it."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        super().extend([*folders, *(entry for entry in reversed(sys.path) if is_installed(entry))])
+
+
+def connect(address: str | None, cpus: int | None, *, libraries_first: bool = False) -> None:
     """Join a cluster, or start a local Ray with `cpus` logical CPUs, by default all.
 
-    If Ray is already initialized in this process, it is used unchanged. Raise InputError if the options or the cluster
-    are wrong, Stopped if a local Ray did not come up.
+    With `libraries_first`, Ray's worker processes find libraries before files in the working directory, which Ray puts
+    first on their import path. If Ray is already initialized in this process, it is used unchanged. Raise InputError if
+    the options or the cluster are wrong, Stopped if a local Ray did not come up.
     """
     if ray.is_initialized():
         return
@@ -31,6 +42,9 @@ def connect(address: str | None, cpus: int | None) -> None:
     where = (address or os.environ.get("RAY_ADDRESS") or "auto") if joins else "local"
     options: dict[str, Any] = {} if joins else {"num_cpus": cpus, "include_dashboard": False}
     options |= {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "optitrip"}
+    if libraries_first:
+        options["job_config"] = JobConfig()
+        vars(options["job_config"])["_py_driver_sys_path"] = LibrariesFirst()
     try:
         check_listening(where)
         ray.init(where, **options)

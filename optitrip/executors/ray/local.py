@@ -1,7 +1,9 @@
 """The processes of a Ray that was started here: watched while it starts and runs, and none is left behind."""
 
 import atexit
+import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -106,6 +108,10 @@ class LocalRay:
             atexit.unregister(ray.shutdown)
         self.kill()
 
+    def forget(self) -> None:
+        """Let go of a Ray that was shut down by the user, who may have started another one."""
+        self._closed.set()
+
     def kill(self) -> None:
         """Kill the processes of Ray, and remove its folder unless it is to be kept."""
         if self._closed.is_set():
@@ -118,6 +124,17 @@ class LocalRay:
         if self._session is not None and not self._keep:
             shutil.rmtree(self._session, ignore_errors=True)
         self._closed.set()
+
+
+def leave_ray_to_the_parent() -> None:
+    """Keep a forked process from hanging in Ray at its exit, and from ending the Ray of its parent."""
+    atexit.unregister(ray.shutdown)
+    with suppress(AttributeError, KeyError):  # none was started, or Ray has changed
+        vars(sys.modules["ray._private.worker"])["_global_node"].all_processes.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=leave_ray_to_the_parent)
 
 
 def stopped_if_dead(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:

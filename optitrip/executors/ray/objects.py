@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ import ray.exceptions
 from ray.experimental import get_local_object_locations
 
 from optitrip.core.notice import Notice, warning
-from optitrip.errors import Stopped
+from optitrip.errors import InputError, Stopped
+from optitrip.runtime.interrupts import failure
+from optitrip.runtime.tracebacks import record_of
 
 MESSAGE_BYTES = 64 * 1024
 """Largest object that is sent in a message. Ray itself puts arguments of over 100 KiB into its object store."""
@@ -58,6 +61,22 @@ def put(value: Any, name: str, notices: list[Notice]) -> Any:
         )
         notices.append(warning("object-store", text))
     return reference
+
+
+def put_objective(objective: Any, notices: list[Notice], check: Callable[[], None]) -> Any:
+    """Pack or put the objective; raise InputError if it cannot be pickled, unless `check` raises."""
+    try:
+        return put(objective, "the objective", notices)
+    except Stopped:
+        raise
+    except BaseException as error:  # pickling runs user code; Ray adds twenty lines of diagnosis
+        check()
+        cause = next(iter(record_of(0, failure(error).__cause__ or error).message.splitlines()), repr(type(error)))
+        raise InputError(
+            f"the objective cannot be sent to Ray workers: {cause}. Create what cannot be pickled inside the loss, or "
+            "use --executor serial",
+            ("objective",),
+        ) from None
 
 
 def fetch(sent: Any) -> Any:

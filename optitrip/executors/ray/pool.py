@@ -19,31 +19,20 @@ import ray.exceptions
 
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
-from optitrip.errors import InputError, Stopped
+from optitrip.errors import Stopped
 from optitrip.executors.ray.actor import Actor, WorkerHandle, outcome
-from optitrip.executors.ray.cluster import capacity, check_listening, connect, is_alive
+from optitrip.executors.ray.cluster import capacity, connect, is_alive
 from optitrip.executors.ray.local import LocalRay, stopped_if_dead
-from optitrip.executors.ray.objects import put
+from optitrip.executors.ray.objects import put, put_objective
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
+from optitrip.executors.ray.shared import Connection, holds_all_cpus, user_imports_ray
 from optitrip.executors.ray.start import joins_cluster
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
-from optitrip.runtime.interrupts import failure
-from optitrip.runtime.tracebacks import record_of
+from optitrip.runtime.shadowing import shadowing_files
 
-STARTS_ALLOWED = 3
-FROZEN_SECONDS, CHECK_SECONDS = 60.0, 1.0
-HEAD_SECONDS = 20.0
-"""Seconds without an answer of the head after which it is lost; after 60, Ray would silently end this process."""
-
-
-def start_workers(
-    workers: int | None, address: str | None, paths: Sequence[str], resources: Mapping[str, float], folder: Path
-) -> "RayWorkers":
-    """Start workers on the cluster to join, or on Ray where this process uses it already, or on a Ray of their own."""
-    if joins_cluster(address) or ray.is_initialized():
-        return RayWorkers(workers, address, paths, resources, folder=folder)
-    local = LocalRay()
-    return local.start(lambda: RayWorkers(workers, address, paths, resources, local, folder))
+STARTS_ALLOWED, FROZEN_SECONDS, CHECK_SECONDS = 3, 60.0, 1.0
+BUSY_SECONDS = 2.0
+"""Longest wait before a sweep for slices that the last one cancelled."""
 
 
 class RayWorkers:
@@ -64,13 +53,17 @@ class RayWorkers:
     ) -> None:
         self._ours, self._local = not ray.is_initialized(), local
         each = {"CPU": 1.0, **(resources or {})}
-        connect(address, math.ceil(workers * each["CPU"]) if workers else None)
+        self._imports = list(paths), sorted(shadowing_files(paths)), str(folder or ".")
+        # A Ray of our own gets one CPU more, for tasks of a loss that uses Ray itself.
+        cpus = math.ceil(workers * each["CPU"]) + 1 if workers else None
+        connect(address, cpus, libraries_first=bool(self._imports[1]))
         try:
             held = capacity(each, joins_cluster(address), self._ours)
         except Exception:
             self._disconnect()
             raise
         self.wanted = workers or held
+        self._may_spare, self._user_imports_ray = workers is None and held > 1, False
         self.slots: tuple[str, ...] = ()
         self._ready: dict[str, WorkerHandle] = {}
         self._notices: list[Notice] = []
@@ -79,7 +72,6 @@ class RayWorkers:
         self._quarantine = Quarantine()
         self._finished: SimpleQueue[tuple[WorkerHandle, int | None, Future[Any]]] = SimpleQueue()
         """Finished calls, each with the ticket of its slice, or None for the call that reports a worker ready."""
-        self._paths, self._folder = list(paths), str(folder or ".")
         self._options = {
             "num_cpus": each.pop("CPU"),
             "num_gpus": each.pop("GPU", 0),
@@ -87,8 +79,7 @@ class RayWorkers:
             "resources": each,
             "enable_task_events": False,  # otherwise the head would receive and store an event for each slice
         }
-        self._head, self._head_seen = str(ray.get_runtime_context().gcs_address), time.monotonic()
-        self._headless, self._next_check, self._failed_starts = False, 0.0, 0
+        self._connection, self._next_check, self._failed_starts = Connection(), 0.0, 0
         self._machine: dict[str, str] = {}
         """Kind of processor of the first worker, which all others must match."""
         self._quarantined: set[str] = set()
@@ -99,9 +90,7 @@ class RayWorkers:
 
     def _start_worker(self) -> None:
         elsewhere = {"ray.io/node-id": f"!in({','.join(sorted(self._quarantined))})"} if self._quarantined else None
-        worker = WorkerHandle(
-            Actor.options(**self._options, label_selector=elsewhere).remote(self._paths, self._folder)
-        )
+        worker = WorkerHandle(Actor.options(**self._options, label_selector=elsewhere).remote(*self._imports))
         self._starting.add(worker)
         self._watch(worker, None, worker.actor.ready.remote())
 
@@ -112,6 +101,8 @@ class RayWorkers:
 
     def _on_ready(self, worker: WorkerHandle, future: Future[Any]) -> None:
         """Accept or reject a worker, or replace one that could not start; raise Stopped if no worker is possible."""
+        if worker not in self._starting:
+            return
         self._starting.discard(worker)
         try:
             worker.name, worker.node, fingerprint = future.result()
@@ -165,33 +156,37 @@ class RayWorkers:
                 # A frozen worker could not enforce its own time limit, e.g. because a signal stopped it.
                 if worker.calls and now - worker.since > FROZEN_SECONDS + 2 * self._limit:
                     ray.kill(worker.actor)
-        try:
-            check_listening(self._head, CHECK_SECONDS)
-            self._head_seen = time.monotonic()
-        except OSError as error:
-            if time.monotonic() - self._head_seen > HEAD_SECONDS:
-                self._headless = True
-                raise Stopped(f"the head of the Ray cluster, {self._head}, no longer answers: {error}") from None
+        self._connection.check_head(CHECK_SECONDS)
+        since = min((worker.since for worker in self._ready.values() if worker.calls), default=now)
+        if self._user_imports_ray and (text := holds_all_cpus(now - since)):
+            self._user_imports_ray = False
+            self._notices.append(warning("ray-is-full", text))
 
     def check_local(self) -> None:
-        """Raise Stopped if the local Ray has died."""
         if self._local is not None:
             self._local.check()
 
+    def reuse(self) -> bool:
+        """Replace workers that are still busy with a cancelled slice, e.g. one that hangs."""
+        if self._connection.closed or self._connection.headless or (self._local and self._local.dead):
+            return False
+        stale = [call for worker in self._ready.values() for call in worker.stale.values()]
+        busy = set(ray.wait(stale, num_returns=len(stale), timeout=BUSY_SECONDS)[1]) if stale else set[Any]()
+        for worker in list(self._ready.values()):
+            if not busy.isdisjoint(worker.stale.values()):
+                self._replace(worker)
+            worker.stale.clear()
+        return True
+
     def load(self, objective: Any) -> None:
         self.check_local()
-        try:
-            self._objective = put(objective, "the objective", self._notices)
-        except Stopped:
-            raise
-        except BaseException as error:  # pickling runs user code; Ray adds twenty lines of diagnosis
-            self.check_local()
-            cause = next(iter(record_of(0, failure(error).__cause__ or error).message.splitlines()), repr(type(error)))
-            raise InputError(
-                f"the objective cannot be sent to Ray workers: {cause}. Create what cannot be pickled inside the loss, "
-                "or use --executor serial",
-                ("objective",),
-            ) from None
+        self._user_imports_ray = user_imports_ray()
+        if self._user_imports_ray and self._may_spare:
+            self._may_spare, self.wanted = False, self.wanted - 1
+            worker = self._starting.pop() if self._starting else self._ready.popitem()[1]
+            self.slots = tuple(self._ready)
+            ray.kill(worker.actor)
+        self._objective = put_objective(objective, self._notices, self.check_local)
 
     @stopped_if_dead
     def stage(self, number: int, method: Any) -> None:
@@ -220,6 +215,7 @@ class RayWorkers:
         # number (RAY_actor_scheduling_queue_max_reorder_wait_seconds). A slice takes only a second or two.
         for worker in self._ready.values():
             if ticket in worker.calls:
+                worker.stale[ticket] = worker.calls[ticket][0]
                 worker.forget(ticket)
 
     @stopped_if_dead
@@ -238,6 +234,7 @@ class RayWorkers:
             self._on_ready(worker, future)
             return []
         if ticket not in worker.calls:  # cancelled, or lost with its worker
+            worker.stale.pop(ticket, None)
             return []
         try:
             answer = future.result()
@@ -255,10 +252,7 @@ class RayWorkers:
 
     def _outcomes_of_lost(self, worker: WorkerHandle, message: str) -> list[Done | Failed]:
         """Replace a lost worker; return the outcomes of the slices queued at it."""
-        del self._ready[worker.name]
-        self.slots = tuple(self._ready)
-        ray.kill(worker.actor)
-        self._start_worker()
+        self._replace(worker)
         kind: Literal["died", "timed out", "lost"] = "died"
         if not is_alive(worker.node) or worker.node in self._quarantined:  # the node, not the slice, is to blame
             kind = "lost"
@@ -276,18 +270,26 @@ class RayWorkers:
                 kind = "lost"  # slices run in order of submission, so only the first unfinished one had started
         return outcomes
 
+    def _replace(self, worker: WorkerHandle) -> None:
+        del self._ready[worker.name]
+        self.slots = tuple(self._ready)
+        ray.kill(worker.actor)
+        self._start_worker()
+
     def notices(self) -> list[Notice]:
         notices, self._notices = self._notices, []
         return notices
 
     def close(self) -> None:
         """Kill the workers, and Ray if it was started here."""
-        if self._headless:  # any call to Ray would wait for the head and then end this process
+        if self._connection.headless:  # any call to Ray would wait for the head and then end this process
             atexit.unregister(ray.shutdown)
             return
-        dead = self._local is not None and self._local.dead
-        for worker in [] if dead else [*self._ready.values(), *self._starting]:
-            with suppress(Exception):  # the user may have shut Ray down already
+        if self._connection.closed:
+            self._local = self._local and self._local.forget()
+            return
+        for worker in [] if self._local and self._local.dead else [*self._ready.values(), *self._starting]:
+            with suppress(Exception):  # Ray may be dying
                 ray.kill(worker.actor)
         self._ready.clear()
         self._starting.clear()
@@ -297,7 +299,4 @@ class RayWorkers:
     def _disconnect(self) -> None:
         if self._ours:
             self._ours = False
-            if self._local is not None:
-                self._local.close()
-            else:
-                ray.shutdown()
+            (self._local.close if self._local else ray.shutdown)()

@@ -67,7 +67,7 @@ class RayPool:
 
     def start(self, paths: tuple[str, ...], folder: Path) -> Executor:
         """Start workers in this folder, with `paths` first on their import path; called in a background thread."""
-        from optitrip.executors.ray.pool import start_workers
+        from optitrip.executors.ray.launch import start_workers
 
         return start_workers(self.workers, self.address, paths, self.resources, folder)
 

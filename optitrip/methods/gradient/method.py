@@ -131,6 +131,9 @@ class Gradient(MethodBase):
                 columns |= {BESIDE + name: column for name, column in found.extras.items()}
         return self.part(items, columns, problems)
 
+    def evaluations(self, items: range) -> int:
+        return len(self.stencils) * len(items) - (len(self.stencils) - 1 if 0 in items else 0)
+
     def failed_part(self, items: range, problems: Problems) -> Part:
         columns = {name: np.full(len(items), np.nan) for name in [self.loss_column, *self.measured]}
         columns["coordinate"] = self.coordinates_of(items)

@@ -10,6 +10,8 @@ from optitrip.output.formats import even_scale, images_png, new_figure, plain_st
 from optitrip.output.text import short_name
 
 MOST_BARS, MOST_VARIABLES = 200, 12
+MOST_DRAWN = 2**20
+"""Most rows or columns of an array that are drawn; matplotlib itself leaves some out above 2^23, with a warning."""
 
 
 @plain_style
@@ -35,7 +37,12 @@ def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], tit
             axes.set(xlabel=f"entry of {name}", ylabel=f"d{name}")
         else:
             table = values.reshape(len(values) if values.ndim > 1 else 1, -1)
-            picture = axes.imshow(table, aspect="auto", interpolation="nearest", cmap="RdBu_r", **even_scale(table))
+            rows, columns = table.shape
+            some = table[:: 1 + rows // MOST_DRAWN, :: 1 + columns // MOST_DRAWN]
+            place = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+            picture = axes.imshow(
+                some, aspect="auto", interpolation="nearest", cmap="RdBu_r", extent=place, **even_scale(table)
+            )
             figure.colorbar(picture, ax=axes, label=f"d{name}")
             axes.set(xlabel=f"column of {name}", ylabel="row")
     figure.suptitle(title)

@@ -77,6 +77,9 @@ class Deltas(Gradient):
             self._call(context, wanted, items.start, columns, problems)
         return self.part(items, columns, problems)
 
+    def evaluations(self, items: range) -> int:
+        return int(0 in items)
+
     def _call(
         self, context: Linearization, wanted: range, first: int, columns: dict[str, Array], problems: Problems
     ) -> None:
@@ -186,6 +189,9 @@ class DeltasAgreement(Agreement):
         allowed = np.array([objective.allowed_difference(loss, double=True) for loss in largest.tolist()])
         part = compared(items, fast, plain, allowed)
         return replace(part, columns={**part.columns, "at_x": np.full(len(items), at_x)})
+
+    def evaluations(self, items: range) -> int:
+        return len(items)
 
     def failed_part(self, items: range, problems: Problems) -> Part:
         part = super().failed_part(items, problems)

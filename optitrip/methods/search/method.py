@@ -155,6 +155,9 @@ class Search(PointMethod[Candidates]):
             worst = self.sign * best[-1] if len(best) == self.best else worst
         return merged(parts, self.merge)
 
+    def evaluations(self, items: range) -> int:
+        return 0 if self.screen else len(items)
+
     def part(self, evaluation: Evaluation, low: float = np.inf, worst: float = np.inf) -> Part:
         """Return the part of one stretch, leaving out losses that cannot beat the incumbent, or enter the best few, of
         the stretches before it: merging would drop them, and sorting nearly all of a long slice is avoided."""

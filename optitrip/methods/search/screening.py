@@ -73,6 +73,9 @@ class Verification(PointMethod[Candidates]):
     def preparation(self) -> bytes:
         return (self.screen or "").encode()
 
+    def evaluations(self, items: range) -> int:
+        return 0 if self.screen else len(items)
+
     def result(self, whole: Part) -> Part:
         return whole
 

@@ -528,11 +528,11 @@ def test_an_unknown_option_is_refused_with_the_nearest_one(cwd: Path, case: str)
 
 def test_options_are_in_the_signatures() -> None:
     """Notebooks complete and show them; a session's calls take those that may differ from call to call."""
-    shared = {"workers", "executor", "address", "resources", "progress", "state_dir", "track"}
+    shared = {"workers", "executor", "address", "resources", "progress", "state_dir", "track", "trust"}
     for function in (optitrip.search, optitrip.gradient, optitrip.sweep, optitrip.Session):
         assert shared <= inspect.signature(function).parameters.keys()
     for method in (optitrip.Session.search, optitrip.Session.gradient, optitrip.Session.sweep):
-        assert shared & inspect.signature(method).parameters.keys() == {"state_dir", "track"}
+        assert shared & inspect.signature(method).parameters.keys() == {"state_dir", "track", "trust"}
 
 
 def test_options_replace_what_the_file_or_the_session_says(cwd: Path) -> None:

@@ -118,7 +118,8 @@ def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None)
         here = fingerprint.facts()
         start = Future[tuple[str, str, dict[str, str]]]()
         start.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
-        stranger = WorkerHandle(Actor.remote([HERE]))
+        stranger = WorkerHandle(Actor.remote([HERE], []))
+        workers._starting.add(stranger)
         workers._outcomes(stranger, None, start)
         assert len(workers.slots) == 1
         (notice,) = workers.notices()
@@ -126,6 +127,7 @@ def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None)
         assert "far:1 would not reproduce results bit for bit: numpy is 1.0 there" in notice.text
         assert "SIMD is NEON there and less elsewhere" in notice.text
         workers._ready.clear()
+        workers._starting.add(stranger)
         with pytest.raises(Stopped, match="no other worker"):
             workers._outcomes(stranger, None, start)
     finally:

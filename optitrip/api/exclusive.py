@@ -1,0 +1,45 @@
+"""One call at a time for a session, in the process that opened it."""
+
+import logging
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from optitrip.errors import InputError
+
+WAITED_SECONDS = 10.0
+
+
+class Exclusive:
+    """Makes calls wait for one another, and refuses those that would wait forever."""
+
+    def __init__(self) -> None:
+        self._process, self._lock = os.getpid(), threading.Lock()
+        self._thread: int | None = None
+        """Thread of the call that runs."""
+
+    @property
+    def forked(self) -> bool:
+        """True in a process forked from the one that opened the session."""
+        return os.getpid() != self._process
+
+    @contextmanager
+    def call(self) -> Generator[None]:
+        """Wait until no other thread is in a call; raise InputError in a forked process, or in a call already."""
+        if self.forked:
+            raise InputError(
+                f"this session was opened by process {self._process}, whose workers this one, forked from it, cannot "
+                "use; open a session here, or start processes by the method 'spawn'"
+            )
+        if self._thread == threading.get_ident():
+            raise InputError("this session is in a call, from whose loss it cannot be used; open another session there")
+        if not self._lock.acquire(timeout=WAITED_SECONDS):
+            logging.getLogger("optitrip").warning("waiting for a call of the same session in another thread to end")
+            self._lock.acquire()
+        self._thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._thread = None
+            self._lock.release()
