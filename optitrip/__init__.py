@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api.session import Session, gradient, search, sweep
+    from optitrip.api.functions import gradient, search, sweep
+    from optitrip.api.session import Session
     from optitrip.errors import InputError, Interrupted, NoAnswer, OptitripError, StateError, Stopped
     from optitrip.loss.objective import batched
     from optitrip.methods.gradient.answer import GradientAnswer
@@ -38,7 +39,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api.session": ("Session", "gradient", "search", "sweep"),
+    "api.functions": ("gradient", "search", "sweep"),
+    "api.session": ("Session",),
     "errors": ("InputError", "Interrupted", "NoAnswer", "OptitripError", "StateError", "Stopped"),
     "loss.objective": ("batched",),
     "methods.gradient.answer": ("GradientAnswer",),

@@ -1,6 +1,5 @@
 """The session, whose workers and loaded loss serve several calls, and the functions that open one for one call."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -21,7 +20,7 @@ from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import RunTable, Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
-from optitrip.executors.manager import executor_word, executors
+from optitrip.executors.manager import executors
 from optitrip.loss.loading import build
 from optitrip.loss.objective import Objective, batch_block
 from optitrip.methods.gradient.answer import GradientAnswer
@@ -288,34 +287,3 @@ class Session(AbstractContextManager["Session"]):
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if options.get("track") else "none"})
         sweep = replace(sweep, tracking=tracking)
         return run_loaded(Context(sweep, objective, paths, self._executors, settings, observer)).answer
-
-
-def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOptions]) -> RunOptions:
-    """Return the options in the [run] table of a sweep file."""
-    draft = draft_of(path_or_table)
-    run, executor = draft.run, executor_word(draft.run, draft.failures)
-    return {"workers": run.workers, "executor": executor, "resources": run.resources}
-
-
-def in_new_session(
-    method: Callable[Concatenate[Session, P], R], defaults: Callable[P, RunOptions] | None = None
-) -> Callable[P, R]:
-    """Turn a method into a function that opens a session for one call, and takes all options of the session."""
-    written: Any = inspect.unwrap(method)
-
-    @wraps(written)
-    def function(*args: P.args, **kwargs: P.kwargs) -> R:
-        options: Any = {name: kwargs.pop(name) for name in RunOptions.__annotations__ if name in kwargs}
-        options = {**defaults(*args, **kwargs), **options} if defaults else options
-        with Session(**options) as session:
-            return method(session, *args, **kwargs)
-
-    _, *parameters = inspect.signature(written).parameters.values()
-    function.__qualname__ = written.__name__
-    vars(function)["__signature__"] = inspect.Signature(parameters)
-    return takes_options(RunOptions.__annotations__)(function)
-
-
-search = in_new_session(Session.search)
-gradient = in_new_session(Session.gradient)
-sweep = in_new_session(Session.sweep, run_table)

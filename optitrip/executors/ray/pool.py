@@ -37,10 +37,7 @@ BUSY_SECONDS = 2.0
 
 class RayWorkers:
     """An executor on a Ray cluster that it joins or starts; takes the fields of `RayPool`, import paths, and the folder
-    in which workers start.
-
-    It raises Stopped once the `local` Ray that it uses has died.
-    """
+    in which workers start. It raises Stopped once the `local` Ray that it uses has died."""
 
     def __init__(
         self,
@@ -54,8 +51,7 @@ class RayWorkers:
         self._ours, self._local = not ray.is_initialized(), local
         each = {"CPU": 1.0, **(resources or {})}
         self._imports = list(paths), sorted(shadowing_files(paths)), str(folder or ".")
-        # A Ray of our own gets one CPU more, for tasks of a loss that uses Ray itself.
-        cpus = math.ceil(workers * each["CPU"]) + 1 if workers else None
+        cpus = math.ceil(workers * each["CPU"]) + 1 if workers else None  # one more, for a loss that uses Ray itself
         connect(address, cpus, libraries_first=bool(self._imports[1]))
         try:
             held = capacity(each, joins_cluster(address), self._ours)

@@ -1087,7 +1087,7 @@ def test_importing_is_light_and_every_public_name_is_there() -> None:
         print([name for name in optitrip.__all__ if not callable(getattr(optitrip, name))])
         print(sorted({"ray", "mlflow", "matplotlib", "pyarrow"} & sys.modules.keys()))
         from optitrip import *
-        print(search is optitrip.api.session.search, gradient, hasattr(optitrip, "serach"))
+        print(search is optitrip.api.functions.search, gradient, hasattr(optitrip, "serach"))
     """).splitlines()
     assert said[:3] == ["[]", "[]", "[]"]
     assert re.fullmatch(r"True <function gradient at .*> False", said[3])

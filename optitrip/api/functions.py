@@ -1,0 +1,46 @@
+"""The functions `search`, `gradient` and `sweep`, each of which opens a session for one call."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+
+from optitrip.api.inputs import draft_of
+from optitrip.api.options import RunOptions, takes_options
+from optitrip.api.session import Session
+from optitrip.executors.manager import executor_word
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOptions]) -> RunOptions:
+    """Return the options in the [run] table of a sweep file."""
+    draft = draft_of(path_or_table)
+    run, executor = draft.run, executor_word(draft.run, draft.failures)
+    return {"workers": run.workers, "executor": executor, "resources": run.resources}
+
+
+def in_new_session(
+    method: Callable[Concatenate[Session, P], R], defaults: Callable[P, RunOptions] | None = None
+) -> Callable[P, R]:
+    """Turn a method into a function that opens a session for one call, and takes all options of the session."""
+    written: Any = inspect.unwrap(method)
+
+    @wraps(written)
+    def function(*args: P.args, **kwargs: P.kwargs) -> R:
+        options: Any = {name: kwargs.pop(name) for name in RunOptions.__annotations__ if name in kwargs}
+        options = {**defaults(*args, **kwargs), **options} if defaults else options
+        with Session(**options) as session:
+            return method(session, *args, **kwargs)
+
+    _, *parameters = inspect.signature(written).parameters.values()
+    function.__qualname__ = written.__name__
+    vars(function)["__signature__"] = inspect.Signature(parameters)
+    return takes_options(RunOptions.__annotations__)(function)
+
+
+search = in_new_session(Session.search)
+gradient = in_new_session(Session.gradient)
+sweep = in_new_session(Session.sweep, run_table)
