@@ -29,6 +29,7 @@ SLOW = (
     "tests/unit/runtime/test_clock.py",
     "tests/unit/runtime/test_own_modules.py::test_code_that_was_changed",
     "tests/unit/runtime/test_shadowing.py::test_a_sweep_among",
+    "tests/unit/runtime/test_user_state.py",
     "tests/unit/samplers/test_halton.py::test_resuming",
     "tests/unit/scheduler/test_plan.py::test_every_item_is_done_exactly_once",
     "tests/unit/scheduler/test_plan.py::test_slices_hold_whole_blocks",

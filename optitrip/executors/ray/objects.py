@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
+import numpy as np
 import ray
 import ray.exceptions
+from ray import cloudpickle
 from ray.experimental import get_local_object_locations
 
 from optitrip.core.notice import Notice, warning
@@ -31,23 +32,18 @@ class Packed:
     data: bytes
     arrays: tuple[bytes, ...]
 
-    @classmethod
-    def of(cls, value: Any) -> "Packed | None":
-        """Pack an object; return None if it is too large."""
-        buffers: list[pickle.PickleBuffer] = []
-        data = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-        if len(data) + sum(buffer.raw().nbytes for buffer in buffers) > MESSAGE_BYTES:
-            return None
-        return cls(data, tuple(buffer.raw().tobytes() for buffer in buffers))
-
 
 def put(value: Any, name: str, notices: list[Notice]) -> Any:
     """Pack a small value, or put a large one into the object store and return a reference; add a warning if it is
     larger than the store."""
-    if (packed := Packed.of(value)) is not None:
-        return packed
+    buffers: list[pickle.PickleBuffer] = []
+    # Ray's own variant, for references to Ray's objects in the loss.
+    data = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)  # pyright: ignore[reportPrivateImportUsage]
+    arrays = [buffer.raw() for buffer in buffers]
+    if len(data) + sum(array.nbytes for array in arrays) <= MESSAGE_BYTES:
+        return Packed(data, tuple(array.tobytes() for array in arrays))
     try:
-        reference = ray.put(value)
+        reference = ray.put([np.asarray(memoryview(part)) for part in (data, *arrays)])
     except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError) as error:
         raise Stopped(
             f"{name} fits neither into Ray's object store of {store_bytes() / 1e6:,.0f} MB nor on its disk "
@@ -80,14 +76,9 @@ def put_objective(objective: Any, notices: list[Notice], check: Callable[[], Non
 
 
 def fetch(sent: Any) -> Any:
-    """Return an object where it has arrived; if it cannot be unpickled, raise the original exception, not the one Ray
-    wraps it in."""
-    if isinstance(sent, Packed):
-        return pickle.loads(sent.data, buffers=sent.arrays)
-    try:
-        return ray.get(sent)
-    except ray.exceptions.RaySystemError as error:
-        raise error.__cause__ or error from None
+    """Return an object where it has arrived; the arrays of a large one are views of the object store."""
+    data, *arrays = (sent.data, *sent.arrays) if isinstance(sent, Packed) else ray.get(sent)
+    return pickle.loads(data, buffers=arrays)
 
 
 def store_bytes() -> float:
