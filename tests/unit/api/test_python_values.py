@@ -109,7 +109,11 @@ def sized(x: float, thing: Any) -> float:
     return x * (thing.size if isinstance(thing, Thing) else len(thing))
 
 
-@pytest.mark.parametrize("thing", [Thing(), (1, 2, 3), {1: 1, 2: 2, 3: 3}, [[1], [2, 3], []], {"a", "b", "c"}], ids=str)
+@pytest.mark.parametrize(
+    "thing",
+    [Thing(), (1, 2, 3), {1: 1, 2: 2, 3: 3}, [[1], [2, 3], []], {"a", "b", "c"}],
+    ids=lambda thing: type(thing).__name__,
+)
 @pytest.mark.parametrize("way", ["constants", "arguments"])
 def test_any_object_may_be_a_constant_or_an_argument(way: str, thing: Any) -> None:
     """Of a search and of a gradient, whose only other parameter then needs no name."""
