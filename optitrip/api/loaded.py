@@ -60,7 +60,7 @@ class LoadedLoss:
 
     def forget(self, loss: Any = None) -> None:
         """Forget the objective, and close the workers, unless its loss is not the one given."""
-        if self._last is not None and (loss is None or self._last[2].loss is loss or Same(loss) in self._last[0]):
+        if self._last is not None and (loss is None or self._last[2].loss is loss or Same(loss) in self._last[0][0]):
             self._last = None
             self._close()
 

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -53,14 +52,15 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
 def objective_of(sweep: Sweep, loss: Any) -> Objective:
     """Wrap a loss as the sweep wants it to be called."""
     table, names, block = sweep.objective, tuple(sweep.space.names), batch_block(sweep.space)
-    offered = partial(Objective, loss, table.reference, table.block, plain=table.plain, batch_block=block)
-    try:
-        return offered(names=names, as_dict=table.as_dict)
-    except InputError:
-        raise
-    except BaseException as error:  # the loss's own properties may raise anything
-        what = f"objective {table.reference}: asking it what it offers raised"
-        raise InputError(with_trace(what, failure(error))) from None
+    return Objective(
+        loss,
+        table.reference,
+        table.block,
+        plain=table.plain,
+        names=names,
+        as_dict=table.as_dict,
+        batch_block=block,
+    )
 
 
 def check_calls(objective: Objective, sweep: Sweep) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from optitrip.errors import InputError
 from optitrip.loss.passing import mismatch, signature_of, unwrap_partial
 from optitrip.runtime.interrupts import failure
+from optitrip.runtime.tracebacks import record_of
 
 LARGEST_BLOCK = 2**20
 OF_VARIABLES = ("losses", "report", "gradient", "around", "images")
@@ -124,9 +125,9 @@ def find(loss: Any, name: str, ignored: list[str], *, called: bool = False) -> A
         if not called or callable(found):
             return found
     except BaseException as error:  # the user's own __getattr__, or a property that raises
-        failure(error)
-        if inspect.getattr_static(loss, name, None) is not None:
-            ignored.append(f"{name}: reading it raised {type(error).__name__}")
+        record = record_of(0, failure(error))
+        if inspect.getattr_static(loss, name, None) is not None or not isinstance(error, Exception):
+            ignored.append(f"{name}: reading it raised {record.type}: {record.message}")
         return None
     ignored.append(f"{name}: it is {kind_of(found)}, wanted a method")
     return None

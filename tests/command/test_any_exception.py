@@ -94,12 +94,7 @@ RECORDED = {  # where it is raised: what of, the method, exit status, words
     "gradient": ("Sloped", GRADIENT, 3, "(its analytic gradient raised), with"),
     "build": ("Evil", SEARCH, 2, "evil.toml:4: objective.arguments: objective evil:Evil: building it raised:"),
     "order": ("Evil", SEARCH, 2, "evil.toml:4: objective.arguments: evil:Evil: its order raised:"),
-    "offers": (
-        "Evil",
-        SEARCH,
-        2,
-        "evil.toml:4: objective.arguments: objective evil:Evil: asking it what it offers raised:",
-    ),
+    "offers": ("Evil", SEARCH, 0, "block: reading it raised"),
     "digest": ("Evil", SEARCH, 2, "evil.toml:2: objective.loss: objective evil:Evil: its digest raised:"),
 }
 

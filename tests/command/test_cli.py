@@ -282,6 +282,7 @@ def test_a_killed_sweep_resumes_to_the_same_answer(folder: Path) -> None:
         assert (folder / whole["state_dir"] / name).read_bytes() == (folder / answer["state_dir"] / name).read_bytes()
 
 
+@pytest.mark.daily
 @pytest.mark.ray
 def test_a_crash_takes_the_command_along_once(folder: Path) -> None:
     """Small sweeps are evaluated in the command's own process; after a segmentation fault the same command evaluates on

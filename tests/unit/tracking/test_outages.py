@@ -81,7 +81,7 @@ def test_mlflow_down_costs_a_line_and_is_delivered_later(folder: Path, monkeypat
     assert len(artifacts) == 4
 
 
-@pytest.mark.parametrize("answer", [500, 429, None])
+@pytest.mark.parametrize("answer", [500, 429, pytest.param(None, marks=pytest.mark.daily)])
 def test_a_server_that_does_not_serve_costs_a_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, answer: int | None
 ) -> None:
