@@ -21,7 +21,7 @@ KILLS = int(os.environ.get("OPTITRIP_RAY_KILLS", "0"))
 def test_killed_processes_of_ray_cost_nothing_but_time(tmp_path: Path) -> None:
     """The exit status is 0, 75 or 137, nothing is silent for long or left behind, and the answer has the same bits."""
     pytest.importorskip("ray")
-    kinds = tuple(ray_kills.KINDS) if KILLS else ("worker", "raylet", "gcs")
+    kinds = tuple(ray_kills.KINDS) if KILLS else ("worker", "raylet", "gcs", "driver")
     told = ray_kills.main(tmp_path, KILLS or 1, 3, *kinds)
     print(told)
     assert told["strange"] == []

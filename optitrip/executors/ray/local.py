@@ -18,6 +18,7 @@ import ray  # isort: split
 import psutil  # Ray brings it along, and makes it importable
 
 from optitrip.errors import Stopped
+from optitrip.executors.ray.watchdog import watch
 from optitrip.runtime.background import BackgroundCall, at_forced_exit
 
 P = ParamSpec("P")
@@ -47,6 +48,7 @@ class LocalRay:
         """Processes of Ray that were started by this one, and those that they started."""
         self._session: Path | None = None
         """Folder of Ray's sockets and logs."""
+        self._end_watchdog: Callable[[], None] = lambda: None
         self._keep = False
         """True to keep that folder, since Ray has died and its logs may say why."""
 
@@ -56,6 +58,7 @@ class LocalRay:
         In the main thread Ray would install a SIGTERM handler that exits with status 15. The thread lives until Ray is
         closed, because on Linux the kernel ends Ray's processes with the thread that started them.
         """
+        self._end_watchdog = watch(self._folder)
         call, since = BackgroundCall(make, self._closed), time.monotonic()
         at_forced_exit(self.kill)
         try:
@@ -123,6 +126,7 @@ class LocalRay:
         psutil.wait_procs(list(self._tree), KILL_SECONDS)
         if self._session is not None and not self._keep:
             shutil.rmtree(self._session, ignore_errors=True)
+        self._end_watchdog()
         self._closed.set()
 
 
