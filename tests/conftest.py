@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ settings.load_profile("laws")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the process guard and the scheduler of groups once a run, not in each of its processes."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; some tests press Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.markexpr == "quick":
         settings.load_profile("quick")
     if not hasattr(config, "workerinput"):
