@@ -30,6 +30,13 @@ def find_loss(reference: str, folder: Path) -> Any:
         error = failure(raised)
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{module_name}.".startswith(f"{missing}."):
+            top, *_ = module_name.split(".")
+            files = [Path(path, *module_name.split(".")).with_suffix(".py") for path in paths]
+            if "." in missing and (file := next((file for file in files if file.is_file()), None)):
+                raise InputError(
+                    f"objective {reference}: its module is {file}, but Python finds another package {top!r} first; "
+                    "rename the folder"
+                ) from None
             raise InputError(
                 f"objective {reference}: there is no module {missing!r} in {', '.join(paths)} "
                 "or among the installed packages"

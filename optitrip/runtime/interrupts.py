@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
+from optitrip.runtime.forks import end_if_forked
+
 RAISED: list[BaseException] = []
 """Exceptions that handlers of signals, which Python calls in the main thread, raised during `signals_interrupt`."""
 ACTIVE: list[None] = []
@@ -30,7 +32,9 @@ def raise_if_interrupted() -> None:
 
 
 def failure(error: BaseException) -> BaseException:
-    """Return an exception that user code raised; raise it again if it is an interruption, or hides one."""
+    """Return an exception that user code raised; raise it again if it is an interruption, or hides one; end a process
+    that user code forked."""
+    end_if_forked(error)
     raise_if_interrupted()
     return error
 

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import cloudpickle
 import numpy as np
 
+from optitrip.runtime.forks import forks_end
+
 
 class Setting(NamedTuple):
     """A setting of the process that can change what a loss returns."""
@@ -116,7 +118,8 @@ class UserState:
 
     def run(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function of the user's, or one that calls them."""
-        return self._context.run(call, *args, **kwargs)
+        with forks_end():
+            return self._context.run(call, *args, **kwargs)
 
     def read(self) -> dict[str, Any]:
         """Return the settings as the user's code would find them now."""

@@ -39,7 +39,7 @@ class Distribution(Protocol):
 
     def describe(self) -> Any:
         """Return the entry of a sweep file in its one canonical spelling; None without fields."""
-        fields = list(vars(self).values())
+        fields = [value for name, value in vars(self).items() if not name.startswith("_")]  # without cached ones
         return fields[0] if len(fields) == 1 else fields or None
 
     @abstractmethod

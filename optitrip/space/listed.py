@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -42,10 +43,15 @@ class Choice(Distribution):
     def extremes(self) -> Array:
         return (np.arange(len(self.options)) + 0.5) / len(self.options)  # any option may be the largest
 
+    @cached_property
+    def _array(self) -> Array:
+        # Made once: candidates may be drawn one by one, and the list may be long.
+        return option_array(self.options)
+
     def values(self, unit: Array) -> Array:
         unit *= len(self.options)
         index = np.minimum(unit.astype(np.int64), len(self.options) - 1)
-        chosen = option_array(self.options)[index]
+        chosen = self._array[index]
         if any(isinstance(option, list | dict | tuple) for option in self.options):
             for place in np.ndindex(chosen.shape):  # a loss may change what it gets
                 chosen[place] = deepcopy(chosen[place])
@@ -79,7 +85,11 @@ class Constant(Distribution):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return () if isinstance(self.value, Held) else typed_array(self.value).shape
+        return () if isinstance(self.value, Held) else self._array.shape
+
+    @cached_property
+    def _array(self) -> Array:
+        return typed_array(self.value)
 
     def describe(self) -> Any:
         return described(self.value.value) if isinstance(self.value, Held) else self.value
@@ -87,9 +97,8 @@ class Constant(Distribution):
     def values(self, unit: Array) -> Array:
         if isinstance(self.value, Held):
             return np.broadcast_to(objects([self.value.value]), unit.shape)
-        constant = typed_array(self.value)
-        shape = (*unit.shape[:1], *constant.shape) if constant.ndim else unit.shape
-        return np.broadcast_to(constant, shape)
+        shape = (*unit.shape[:1], *self.shape) if self.shape else unit.shape
+        return np.broadcast_to(self._array, shape)
 
 
 def constant_entry(value: Any, plain: Any) -> dict[str, Any]:

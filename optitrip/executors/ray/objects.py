@@ -78,7 +78,8 @@ def put_objective(objective: Any, notices: list[Notice], check: Callable[[], Non
 def fetch(sent: Any) -> Any:
     """Return an object where it has arrived; the arrays of a large one are views of the object store."""
     data, *arrays = (sent.data, *sent.arrays) if isinstance(sent, Packed) else ray.get(sent)
-    return pickle.loads(data, buffers=arrays)
+    # As in this process, a class that pickles its own buffers gets read-only memory, which unlike an array has a truth.
+    return pickle.loads(data, buffers=[memoryview(array) for array in arrays])
 
 
 def store_bytes() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from pathlib import Path
+from pickle import PickleBuffer
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from examples import HERE, LOSSES, CannotPrepare, KillsOnce, search
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.errors import InputError, Stopped
-from optitrip.executors.serial import Serial
+from optitrip.executors.serial import Serial, with_read_only_arrays
 from optitrip.loss.objective import Objective
 from optitrip.runtime import fingerprint
 from slices import await_slots, only_outcome, outcomes
@@ -33,6 +34,27 @@ def test_an_objective_that_cannot_be_sent_is_refused(ray_workers: Executor) -> N
     lock = threading.Lock()
     with pytest.raises(InputError, match="cannot be sent to Ray workers"):
         ray_workers.load(Objective(lambda x, k, c: float(bool(lock))))
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("size", [3, 200_000])
+def test_a_class_that_pickles_its_own_buffer_gets_memory_wherever_it_is_loaded(size: int) -> None:
+    """In a message, through the object store, and in this process: read-only memory, whose truth may be asked."""
+    from optitrip.executors.ray.objects import fetch, put
+
+    for loss in (fetch(put(OwnBuffer(bytes(size)), "it", [])), with_read_only_arrays(OwnBuffer(bytes(size)))):
+        assert isinstance(loss.memory, memoryview)
+        assert (loss.memory.readonly, loss.memory.nbytes, bool(loss.memory)) == (True, size, True)
+
+
+class OwnBuffer:
+    """A loss with memory of its own, as tensors of some libraries have it."""
+
+    def __init__(self, memory: Any) -> None:
+        self.memory = memory or b"none"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return OwnBuffer, (PickleBuffer(self.memory),)
 
 
 def test_a_killed_worker_costs_nothing_but_time(ray_workers: Executor, tmp_path: Path) -> None:

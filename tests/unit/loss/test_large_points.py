@@ -15,6 +15,7 @@ import optitrip
 from optitrip.app.load_objective import load
 from optitrip.loss.objective import batch_block
 from optitrip.methods.gradient.picture import gradient_png
+from optitrip.space.listed import typed_array
 from optitrip.space.variables import Space
 from optitrip.store.lookup import read
 from optitrip.store.provenance import provenance
@@ -112,3 +113,19 @@ def test_a_picture_of_many_columns_leaves_some_out() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert gradient_png({"x": np.zeros(2**23 + 1, np.float32)}, {}, "x").startswith(b"\x89PNG")
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 2**30
+
+
+def test_a_long_list_is_turned_into_an_array_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A constant and the options of a choice: plain calls draw candidates one by one."""
+    lists, made = {"d": [1.0] * 1_000, "c": list(range(1_000))}, list[int]()
+    space = Space.parse({"d": {"constant": lists["d"]}, "c": {"choice": lists["c"]}, "x": {"normal": [0, 1]}})
+    monkeypatch.setattr(
+        "optitrip.space.listed.typed_array", lambda given: made.append(len(given)) or typed_array(given)
+    )
+    described = repr(space.describe())
+    for item in range(5):
+        drawn = space.values({"c": np.full((1, 1), (item + 0.5) / 1_000), "x": np.full((1, 1), 0.5)}, 1)
+        assert (drawn["d"].shape, float(drawn["d"].sum()), int(drawn["c"][0])) == ((1, 1_000), 1_000.0, item)
+        assert not drawn["d"].flags.writeable
+    assert len(made) <= 2
+    assert repr(space.describe()) == described

@@ -402,3 +402,15 @@ def test_another_module_of_the_same_name_is_refused(here: Path) -> None:
     message = refused(other, f"{name}:f")
     assert str(other / f"{name}.py") in message
     assert str(here / f"{name}.py") in message
+
+
+def test_a_folder_that_python_finds_elsewhere_is_named(here: Path) -> None:
+    """`test` without `__init__` gives way to Python's own package: the message has the file, and what to do."""
+    (here / "test").mkdir()
+    (here / "test" / "user_bowl.py").write_text("def loss(x): return x")
+    (here / "bowl.toml").write_text(
+        '[objective]\nloss = "test.user_bowl:loss"\n[space]\nx = { normal = [0, 1] }\n[method]\nuse = "search"\n'
+        "candidates = 3\n"
+    )
+    with pytest.raises(InputError, match=rf"{here}/test/user_bowl\.py, but .* 'test' first; rename the folder"):
+        load(read(here / "bowl.toml"))
