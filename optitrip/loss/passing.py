@@ -111,6 +111,8 @@ def bare(call: Any) -> Any:
         return call
     function = FunctionType(call.__code__, call.__globals__, call.__name__, call.__defaults__, call.__closure__)
     function.__kwdefaults__ = call.__kwdefaults__
+    with no_failures():  # annotations may be evaluated only now
+        function.__annotations__ = call.__annotations__
     return function
 
 

@@ -128,7 +128,7 @@ def test_a_sweep_file_quotes_its_names(tmp_path: Path) -> None:
     assert moved.space.describe()["0.weight"] == {"normal": [1.0, 1.0]}
     assert moved.space.describe()["größe x"] == {"constant": 3}
     file.write_text(SWEEP.replace("[0.1, 1]", "[0, 1]"), encoding="utf-8")
-    with pytest.raises(optitrip.InputError, match=r'names.toml:7: space.lr@"0".log_uniform: low must be above 0'):
+    with pytest.raises(optitrip.InputError, match=r'names.toml:7: space."lr@\\"0\\"".log_uniform: low must be above 0'):
         read(file)
 
 
