@@ -152,7 +152,7 @@ class Session(AbstractContextManager["Session"]):
             plain: True to ignore batched evaluation and call the loss once per candidate.
             as_dict: True to pass all variables as one dict, `loss({"x": ..., "0.weight": ...})`.
             constants: parameters by name that are passed with the variables, but not drawn; any objects. Numbers,
-                strings and lists are as constants of the space, so a list arrives as an array.
+                strings and lists are as constants of the space, so a list arrives as an array; arrays keep their type.
             arguments: arguments by name that are bound to a function, as [objective.arguments] does; any objects. With
                 `state_dir`, both must be numbers, text, None, arrays, or lists, tuples and dicts of them.
             screen: name of a surrogate that the loss offers; it evaluates all candidates, and the loss only the best.

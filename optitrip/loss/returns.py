@@ -72,7 +72,8 @@ def as_number(value: Any, what: str = "a loss") -> float:
     unwanted = unwanted or dtype_of(scalar) == "bool"
     real = hasattr(scalar, "__float__") or hasattr(scalar, "__index__")
     if unwanted or not real or getattr(scalar, "ndim", 0) != 0:
-        raise NotANumber(f"{what} must be one real number, was {abbreviate(value)}")
+        kind = dtype_of(scalar) and f", {dtype_of(scalar)}"
+        raise NotANumber(f"{what} must be one real number, was {abbreviate(value)}{kind}")
     try:
         return float(scalar)
     except (TypeError, ValueError, OverflowError) as error:

@@ -195,3 +195,10 @@ def test_a_positional_only_loss_works_in_a_sweep_file_and_in_python(tmp_path: Pa
         assert next(iter(optitrip.gradient(loss, 0.5, executor="serial").gradient.values())) == pytest.approx(
             np.cos(0.5)
         )
+
+
+def test_a_name_takes_one_line_where_a_point_is_shown() -> None:
+    """Line ends in names could pass for lines of optitrip's."""
+    with pytest.raises(optitrip.NoAnswer) as caught:
+        optitrip.search(lambda **_: None, {"a\n  b = 7": {"uniform": [0, 1]}}, candidates=2, executor="serial")
+    assert "\n  a\\n  b = 7 = 0." in str(caught.value)
