@@ -71,6 +71,13 @@ def draft_of(path_or_table: str | Path | Mapping[str, Any]) -> Draft:
     return read_draft(Path(path_or_table))
 
 
+def by_name(what: str, given: Any) -> dict[Any, Any]:
+    """Return values that are given by name, none for None; raise InputError for anything else."""
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"{what}: was {reprlib.repr(given)}, wanted a dict of values by name")
+    return dict(given or {})  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
 def with_constants(
     space: Mapping[str, Any], constants: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> Mapping[str, Any]:
@@ -104,8 +111,13 @@ def check_literals(values: Mapping[str, Any]) -> None:
 
 def exact(value: Any) -> Any:
     """Return a number or an array of NumPy as Python's own, and anything else unchanged."""
-    known = isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufcUS"
+    known = (type(value) is np.ndarray or isinstance(value, np.generic)) and value.dtype.kind in "biufcUS"
     return value.tolist() if known else value
+
+
+def option(value: Any) -> Any:
+    """Return an option of a choice: an array stays an array."""
+    return value if isinstance(value, np.ndarray) and value.ndim else exact(value)
 
 
 def check_loss(loss: Any) -> None:
@@ -161,7 +173,7 @@ def without_numpy(value: Any) -> Any:
         # The options of a choice are passed on as they are: a tuple stays a tuple.
         listed = {key for key, entry in table.items() if key == "choice" and isinstance(entry, list | tuple)}
         return {
-            key if isinstance(key, str) else str(key): [*map(exact, entry)] if key in listed else without_numpy(entry)
+            key if isinstance(key, str) else str(key): [*map(option, entry)] if key in listed else without_numpy(entry)
             for key, entry in table.items()
         }
     if isinstance(value, list | tuple):
@@ -211,9 +223,10 @@ def float_array(name: str, value: Any, *, integers: bool) -> Array:
     if array.dtype.kind == "O" and isinstance(value, int):
         raise rounded
     if array.dtype.kind != "f" and not (whole and integers):
+        bind = f", bind it, functools.partial(loss, {name}={shown})" if name.isidentifier() else ""
         raise InputError(
             f"x: {name} is {shown}, which has no derivative: x + h is not a valid value; give it in constants="
-            f"{{{name!r}: {shown}}}, bind it, functools.partial(loss, {name}={shown}), or give it as a float"
+            f"{{{name!r}: {shown}}}{bind}, or give it as a float"
         )
     if array.dtype == np.float32:
         return array

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, TextIO, TypeVar, Unpac
 from rich.console import Console
 
 from optitrip.api.exclusive import Exclusive
-from optitrip.api.inputs import draft_of, named_point, python_draft, with_constants, without_numpy
+from optitrip.api.inputs import by_name, draft_of, named_point, python_draft, with_constants, without_numpy
 from optitrip.api.loaded import LoadedLoss, Same
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.app.context import Context, NoticeLog, Options
@@ -152,7 +152,7 @@ class Session(AbstractContextManager["Session"]):
             plain: True to ignore batched evaluation and call the loss once per candidate.
             as_dict: True to pass all variables as one dict, `loss({"x": ..., "0.weight": ...})`.
             constants: parameters by name that are passed with the variables, but not drawn; any objects. Numbers,
-                strings and lists are as constants of the space, so a list arrives as an array.
+                strings and lists are as constants of the space, so a list arrives as an array; arrays keep their type.
             arguments: arguments by name that are bound to a function, as [objective.arguments] does; any objects. With
                 `state_dir`, both must be numbers, text, None, arrays, or lists, tuples and dicts of them.
             screen: name of a surrogate that the loss offers; it evaluates all candidates, and the loss only the best.
@@ -167,9 +167,9 @@ class Session(AbstractContextManager["Session"]):
         """
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
         method |= {"screen": screen} if screen is not None else {}
-        bound = dict(arguments or {})
+        bound, held = by_name("arguments", arguments), by_name("constants", constants)
         objective: dict[str, Any] = {"maximize": maximize, "plain": plain, "as_dict": as_dict, "arguments": bound}
-        space = with_constants(space, constants or {}, bound)
+        space = with_constants(space, held, bound)
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
         return self._python_sweep(loss, tables, options)
 
@@ -211,15 +211,15 @@ class Session(AbstractContextManager["Session"]):
             optitrip.NoAnswer: if there is no loss at x, or no coordinate has a difference.
             optitrip.OptitripError, optitrip.Interrupted: as for `search`.
         """
-        bound = dict(arguments or {})
+        bound, held = by_name("arguments", arguments), by_name("constants", constants)
         objective: dict[str, Any] = {"maximize": False, "plain": plain, "as_dict": as_dict, "arguments": bound}
-        point = named_point(loss, x, {*(constants or {}), *bound}, as_dict=as_dict)
+        point = named_point(loss, x, {*held, *bound}, as_dict=as_dict)
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
         method: dict[str, Any] = {"use": "gradient"}
         method |= {"scheme": scheme} if scheme is not None else {}
         method |= {"step": step} if step is not None else {}
         method |= {"coordinates": coordinates} if coordinates is not None else {}
-        space = with_constants(space, constants or {}, bound)
+        space = with_constants(space, held, bound)
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
         return self._python_sweep(loss, tables, options, point)
 

@@ -65,9 +65,10 @@ def objective_of(sweep: Sweep, loss: Any) -> Objective:
 
 def check_calls(objective: Objective, sweep: Sweep) -> None:
     """Raise an InputError if the objective's parameters differ from the variables of the space."""
-    for call in (objective.plain_call, objective.batch_call):
+    batch_name = objective.name + (".losses" if "losses" in objective.offers.methods else "")
+    for call, name in ((objective.plain_call, objective.name), (objective.batch_call, batch_name)):
         if call is not None:
-            check_parameters(call, objective.name, sweep.space.names, as_dict=objective.as_dict)
+            check_parameters(call, name, sweep.space.names, as_dict=objective.as_dict)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from optitrip.loss.evaluation import batch_of_one
 from optitrip.loss.objective import Objective
 from optitrip.loss.passing import Passing
 from optitrip.loss.returns import as_number, split_loss
-from optitrip.output.text import show
+from optitrip.output.text import short_name, show
 from optitrip.runtime.interrupts import failure
 from optitrip.space.variables import arguments
 from optitrip.store.inspect import latest_record, main_method
@@ -52,7 +52,7 @@ def replay(
             values = method.point(index, side)
             report(f"{method.title(index, side)} of {sweep.label}")
             for name, batch in values.items():
-                report(f"  {name} = {show(batch[0])}")
+                report(f"  {short_name(name)} = {show(batch[0])}")
             call = call_at(objective, values)
             returned = run(run_in_debugger, call) if debug else run(call)
     return returned

@@ -3,6 +3,7 @@
 No TOML library reports the lines of keys; `tomllib` reports lines for syntax errors only.
 """
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic_core import ErrorDetails
 from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 
+BARE = re.compile("[A-Za-z0-9_-]+")
 BARE_OR_QUOTED = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|[A-Za-z0-9_-]+)"""
 KEYS = rf"{BARE_OR_QUOTED}(?:\s*\.\s*{BARE_OR_QUOTED})*"
 HEADER = re.compile(rf"^\s*(\[{{1,2}})\s*({KEYS})\s*\]")
@@ -57,7 +59,7 @@ class Lines:
 
     def at(self, key: KeyPath, message: str) -> str:
         """Prefix a message with the line of the key, or of the nearest table that contains it."""
-        dotted = ".".join(map(str, key))
+        dotted = ".".join(map(spelled, key))
         message = f"{dotted}: {message}" if dotted else message
         parents = [key[:end] for end in range(len(key), 0, -1)]
         options = [self.overridden[parent] for parent in parents if parent in self.overridden]
@@ -69,6 +71,12 @@ class Lines:
             return message
         number = next((self._lines[parent] for parent in parents if parent in self._lines), 1)
         return f"{self.path}:{number}: {message}" if key else f"{self.path}: {message}"
+
+
+def spelled(part: str | int) -> str:
+    """Return a part of a key as TOML spells it."""
+    text = str(part)
+    return text if BARE.fullmatch(text) else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def parse_key(dotted: str) -> tuple[str, ...]:

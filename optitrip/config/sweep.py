@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from optitrip.config.locations import KeyPath, Lines
 from optitrip.core.point import Point
@@ -25,6 +26,15 @@ ALGORITHM = 2
 """Version of the algorithm, part of every identity; incremented when a change to optitrip changes any answer."""
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def number_or_fraction(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+    """Parse a number of items or a fraction of them, with one mistake for both."""
+    try:
+        return parse(value)
+    except ValidationError:
+        wanted = "a whole number of items, or a fraction of them from 0.0 to 1.0"
+        raise PydanticCustomError("number_or_fraction", wanted) from None
 
 
 class ObjectiveTable(Table):
@@ -83,7 +93,9 @@ class FailuresTable(Table):
     """Number of times a failed item is retried."""
     timeout_seconds: Positive | None = None
     """Maximum seconds per item, after which its worker is killed; not enforced in this process."""
-    allow: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = 0
+    allow: Annotated[
+        Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)], WrapValidator(number_or_fraction)
+    ] = 0
     """Number of items (a whole number), or fraction of them, that may fail with exit status 0."""
 
     def allows(self, failed: int, items: int) -> bool:

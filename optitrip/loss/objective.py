@@ -225,7 +225,7 @@ class Objective:
             order = np.asarray(self.loss.order())
         except BaseException as error:
             raise InputError(with_trace(f"{self.name}: its order raised", failure(error))) from None
-        if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), np.arange(order.size)):
+        if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order, axis=None), np.arange(order.size)):
             raise InputError(
                 f"{self.name}: its order was {abbreviate(order)}, wanted every flat coordinate of its variable once"
             )

@@ -67,7 +67,9 @@ def offers_of(loss: Any, reference: str, names: Sequence[str], *, as_dict: bool)
         return None
 
     tolerance = number("tolerance")
-    if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= float(tolerance) < math.inf):
+    if isinstance(tolerance, bool) or not (
+        tolerance is None or (isinstance(tolerance, Real) and 0 <= float(tolerance) < math.inf)
+    ):
         raise InputError(f"{reference}: its tolerance was {tolerance!r}, wanted a number of at least 0")
     return Offers(
         frozenset(methods),

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, WrapperDescriptorType
 from typing import Any
 
 import numpy as np
 
 from optitrip.errors import InputError
-from optitrip.runtime.interrupts import failure
+from optitrip.runtime.interrupts import failure, no_failures
 
 Parameter = inspect.Parameter
 
@@ -50,9 +50,7 @@ def positional_order(call: Any, names: Sequence[str]) -> list[str]:
     These are all of them where that is safe, because it is fast; else those that cannot go by name. A function whose
     only parameter has no name that could be used takes a single variable, whatever its name.
     """
-    claimed = signature_of(call)
-    # What a wrapper itself takes: it may accept more, or fewer, than what it says of itself.
-    real = signature_of(call, follow_wrapped=False) or claimed
+    claimed, real = claimed_signature(call), real_signature(call)
     if claimed is None or real is None:
         return list(names[:1]) if len(names) == 1 else []
     own = real.parameters.values()
@@ -69,20 +67,19 @@ def positional_order(call: Any, names: Sequence[str]) -> list[str]:
     named = {p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     if len(names) == 1 and only and names[0] not in named | {p.name for p in only}:
         return list(names) if only[0].default is Parameter.empty or not any_name else []
+    inside = [p.name for p in claimed.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    inside = inside[: len(names)]
     if any_number and not any_name and not named.issuperset(names):
-        first = [p.name for p in claimed.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        first = first[: len(names)]
-        return first if sorted(first) == sorted(names) else list(names) if len(names) == 1 else []
-    return []
+        return inside if sorted(inside) == sorted(names) else list(names) if len(names) == 1 else []
+    # functools.singledispatch chooses by the type of what comes first by position.
+    dispatches = isinstance(call, FunctionType) and hasattr(call, "dispatch")
+    return [name for name in inside[:1] if dispatches and name in names]
 
 
 def is_python(call: Any) -> bool:
     """Return whether the signature is that of a Python function, or of a method or partial of one, which can be
     trusted."""
-    function = unwrap_partial(call)
-    if not isinstance(function, FunctionType | MethodType | type):
-        function = type(function).__call__
-    return isinstance(function, FunctionType | MethodType)
+    return isinstance(called_by(unwrap_partial(call)), FunctionType | MethodType)
 
 
 def unwrap_partial(call: Any) -> Any:
@@ -92,9 +89,60 @@ def unwrap_partial(call: Any) -> Any:
     return call
 
 
-def signature_of(call: Any, *, follow_wrapped: bool = True) -> inspect.Signature | None:
-    """Return the signature, or None where there is none, e.g. of many callables written in C. That of a NumPy ufunc has
-    the numbers that it takes, without options such as `out`."""
+def called_by(call: Any) -> Any:
+    """Return what a call of an object reaches, its method `__call__` if that is written in Python."""
+    method = None if isinstance(call, type) else inspect.getattr_static(type(call), "__call__", None)
+    if method is None or isinstance(method, WrapperDescriptorType):
+        return call
+    with no_failures():  # whatever the user's own descriptor raises
+        return method.__get__(call, type(call)) if hasattr(type(method), "__get__") else method
+    return call
+
+
+def bare(call: Any) -> Any:
+    """Return a stand-in for a function, with the parameters that Python checks when it is called, whatever it claims in
+    `__signature__` or `__wrapped__`."""
+    call = called_by(call)
+    if isinstance(call, partial):
+        return partial(bare(call.func), *call.args, **call.keywords)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType, reportUnknownMemberType]
+    if isinstance(call, MethodType):
+        return MethodType(bare(call.__func__), call.__self__)
+    if not isinstance(call, FunctionType):
+        return call
+    function = FunctionType(call.__code__, call.__globals__, call.__name__, call.__defaults__, call.__closure__)
+    function.__kwdefaults__ = call.__kwdefaults__
+    with no_failures():  # annotations may be evaluated only now
+        function.__annotations__ = call.__annotations__
+    return function
+
+
+def real_signature(call: Any) -> inspect.Signature | None:
+    """Return what a function itself takes: it may accept more, fewer or others than it says of itself."""
+    return read_signature(bare(call), follow_wrapped=False) or read_signature(call)
+
+
+def claimed_signature(call: Any) -> inspect.Signature | None:
+    """Return what a function says of itself, and a PyTorch module what its `forward` takes."""
+    forward = getattr(type(call), "forward", None)
+    if isinstance(forward, FunctionType):
+        return read_signature(MethodType(forward, call))
+    own = called_by(call)
+    says = own is call or any(name in getattr(call, "__dict__", ()) for name in ("__signature__", "__wrapped__"))
+    return (read_signature(call) if says else None) or read_signature(own) or read_signature(bare(call))
+
+
+def signature_of(call: Any) -> inspect.Signature | None:
+    """Return the signature, or None where there is none, e.g. of many callables written in C.
+
+    It is the real one, unless that takes anything, as a wrapper's does.
+    """
+    claimed, real = claimed_signature(call), real_signature(call)
+    anything = real is None or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in real.parameters.values())
+    return claimed if anything else real
+
+
+def read_signature(call: Any, *, follow_wrapped: bool = True) -> inspect.Signature | None:
+    """Return what `inspect` finds, and of a NumPy ufunc the numbers that it takes, without options such as `out`."""
     if isinstance(call, np.ufunc):
         numbers = ["x"] if call.nin == 1 else [f"x{number + 1}" for number in range(call.nin)]
         return inspect.Signature([Parameter(name, Parameter.POSITIONAL_ONLY) for name in numbers])

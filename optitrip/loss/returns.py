@@ -34,16 +34,29 @@ def split_loss(returned: Any) -> tuple[Any, dict[str, Any]]:
     return extras.pop("loss"), extras
 
 
-def detached(value: Any) -> Any:
-    """Return a tensor without the graph that computes its gradient, which NumPy cannot read."""
+def readable(value: Any) -> Any:
+    """Return a value that NumPy reads rightly: a tensor in memory, without its graph and with a type that NumPy knows;
+    a masked array with NaN where it is masked."""
+    if isinstance(value, np.ma.MaskedArray):
+        masked: Any = value
+        return np.ma.filled(masked.astype(np.float64), np.nan) if np.ma.is_masked(masked) else masked
     # Found on the type: a mock answers to any name.
-    return value.detach() if callable(getattr(type(value), "detach", None)) else value
+    if not callable(getattr(type(value), "detach", None)):
+        return value
+    tensor = value.detach()
+    tensor = tensor.float() if dtype_of(tensor) == "bfloat16" else tensor
+    return tensor.numpy(force=True) if hasattr(tensor, "numpy") else tensor
+
+
+def dtype_of(value: Any) -> str:
+    """Return the name of a value's type of numbers, the same for NumPy, PyTorch and JAX; empty if it has none."""
+    return str(getattr(value, "dtype", "")).removeprefix("torch.")
 
 
 def as_array(value: Any) -> Array:
-    """Return a value as an array, whatever requires a gradient detached; raises what NumPy raises."""
+    """Return a value as an array, as `readable` makes it; raises what NumPy raises."""
     try:
-        return np.asarray(detached(value))
+        return np.asarray(readable(value))
     except Exception:
         if not isinstance(value, list | tuple):
             raise
@@ -53,11 +66,14 @@ def as_array(value: Any) -> Array:
 def as_number(value: Any, what: str = "a loss") -> float:
     """Convert any real scalar to a float, 0-d arrays of NumPy and torch included. Raises NotANumber for booleans,
     strings, complex numbers, arrays with axes, None and the like."""
-    scalar: Any = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else detached(value)
-    unwanted = isinstance(scalar, bool | np.bool_ | str | bytes | complex | np.complexfloating)
+    scalar = readable(value)
+    scalar = scalar[()] if isinstance(scalar, np.ndarray) and scalar.ndim == 0 else scalar  # pyright: ignore[reportUnknownVariableType]
+    unwanted = isinstance(scalar, bool | np.bool_ | str | bytes | complex | np.complexfloating | np.timedelta64)
+    unwanted = unwanted or dtype_of(scalar) == "bool"
     real = hasattr(scalar, "__float__") or hasattr(scalar, "__index__")
     if unwanted or not real or getattr(scalar, "ndim", 0) != 0:
-        raise NotANumber(f"{what} must be one real number, was {abbreviate(value)}")
+        kind = dtype_of(scalar) and f", {dtype_of(scalar)}"
+        raise NotANumber(f"{what} must be one real number, was {abbreviate(value)}{kind}")
     try:
         return float(scalar)
     except (TypeError, ValueError, OverflowError) as error:
@@ -89,4 +105,4 @@ def abbreviate(value: Any) -> str:
 
 def eps_of(loss: Any) -> float:
     """Return the relative precision of a loss's type, that of float64 if it is not a coarser one."""
-    return PRECISIONS.get(str(getattr(loss, "dtype", "")).removeprefix("torch."), DOUBLE)
+    return PRECISIONS.get(dtype_of(loss), DOUBLE)

@@ -73,6 +73,8 @@ def first_failure(failures: Failures | None, items: Items | None, index: int | N
     item = record.index if index is None else index
     sides = range(items.sides(item)) if record.side is None else [record.side]
     points = (items.point(item, side) for side in sides)
-    parameters = ("\n".join(f"  {name} = {show(values[0])}" for name, values in point.items()) for point in points)
+    parameters = (
+        "\n".join(f"  {short_name(name)} = {show(values[0])}" for name, values in point.items()) for point in points
+    )
     title = f"{items.title(item, record.side)} ({what + ' ' if what else ''}{kind})"
     return "\n".join(["", f"{title}, with", "\nor\n".join(parameters), record.traceback.rstrip() or record.message])

@@ -34,7 +34,11 @@ class Choice(Distribution):
                     literal_text(option)
                 except ValueError as error:
                     raise ValueError(f"an option must be a literal: {error}; was {option!r}") from None
-        return cls(tuple(deepcopy(options)))
+        options = deepcopy(options)
+        for option in options:
+            if isinstance(option, np.ndarray):
+                option.flags.writeable = False
+        return cls(tuple(options))
 
     def describe(self) -> Any:
         options = list(self.options)
@@ -64,6 +68,14 @@ class Held:
 
     value: Any
 
+    @property
+    def array(self) -> Array | None:
+        """The object if it is an array, of a type that no list in a sweep file becomes."""
+        plain = (
+            type(self.value) is np.ndarray and self.value.ndim > 0 < self.value.size and not self.value.dtype.hasobject
+        )
+        return self.value if plain else None
+
 
 @dataclass(frozen=True)
 class Constant(Distribution):
@@ -85,17 +97,17 @@ class Constant(Distribution):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return () if isinstance(self.value, Held) else self._array.shape
+        return () if self._array is None else self._array.shape
 
     @cached_property
-    def _array(self) -> Array:
-        return typed_array(self.value)
+    def _array(self) -> Array | None:
+        return self.value.array if isinstance(self.value, Held) else typed_array(self.value)
 
     def describe(self) -> Any:
         return described(self.value.value) if isinstance(self.value, Held) else self.value
 
     def values(self, unit: Array) -> Array:
-        if isinstance(self.value, Held):
+        if self._array is None:
             return np.broadcast_to(objects([self.value.value]), unit.shape)
         shape = (*unit.shape[:1], *self.shape) if self.shape else unit.shape
         return np.broadcast_to(self._array, shape)
@@ -104,6 +116,8 @@ class Constant(Distribution):
 def constant_entry(value: Any, plain: Any) -> dict[str, Any]:
     """Return the entry of a constant that a Python call gives: `plain`, the value in Python's own types, where a sweep
     file can hold it, else the object itself."""
+    if isinstance(value, np.ndarray) and typed_array(plain).dtype != value.dtype:
+        return {"constant": Held(value)}  # e.g. of float32 or uint8, with which the loss would compute otherwise
     if isinstance(plain, str | int | list) or (isinstance(plain, float) and math.isfinite(plain)):
         with suppress(ValueError):
             Constant.parse(plain)
@@ -128,7 +142,7 @@ NO_DISTRIBUTION: Distribution = Free()
 def option_array(options: tuple[Any, ...]) -> Array:
     """Return options as an array of their common type, or of objects: no option may change in it."""
     # NumPy drops null characters at the end of a string.
-    if any(isinstance(option, list | tuple) or str(option).endswith("\0") for option in options):
+    if any(isinstance(option, list | tuple | np.ndarray) or str(option).endswith("\0") for option in options):
         return objects(options)
     return typed_array(options)
 

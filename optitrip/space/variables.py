@@ -192,7 +192,7 @@ class Space:
 
 def arguments(values: Mapping[str, Array], row: int) -> dict[str, Any]:
     """Return one row of batched values as keyword arguments: Python scalars, and read-only arrays."""
-    return {name: as_python(column[row]) for name, column in values.items()}
+    return {name: column[row] if column.dtype.hasobject else as_python(column[row]) for name, column in values.items()}
 
 
 def as_python(value: Any) -> Any:

@@ -16,6 +16,7 @@ from optitrip.errors import NoAnswer, StateError
 from optitrip.journal.facts import StoredResult, StoredStory
 from optitrip.journal.rows import missing
 from optitrip.loss.objective import Capabilities
+from optitrip.output.text import one_line
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.shadowing import is_library
 from optitrip.scheduler.story import lines
@@ -34,14 +35,14 @@ def description(sweep: Sweep) -> str:
         f"{sweep.label}: a valid sweep",
         f"  {sweep.spec.describe(sweep)}",
         f"  imports {module} for {attribute}, {place_of(module, sweep.folder)}",
-        *(f"    {name} = {value!r}" for name, value in table.arguments.items()),
+        *(f"    {one_line(name)} = {value!r}" for name, value in table.arguments.items()),
         f"  {variables} variables, {drawn:,} random numbers per candidate ({8 * drawn:,} bytes):",
     ]
     for variable in sweep.space.variables:
         fields = variable.describe()
         distribution = f" {variable.word} {fields[variable.word]}" if variable.word else ""
         shape = f" of shape {list(variable.shape)}" if variable.shape else ""
-        lines.append(f"    {variable.name}:{distribution}{shape}, {variable.dtype}")
+        lines.append(f"    {one_line(variable.name)}:{distribution}{shape}, {variable.dtype}")
     workers = sweep.run.workers or "one per CPU"
     lines += [
         f"  executor {sweep.run.executor}, workers: {workers}; tracking: {sweep.tracking.use}",

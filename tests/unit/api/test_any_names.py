@@ -128,7 +128,7 @@ def test_a_sweep_file_quotes_its_names(tmp_path: Path) -> None:
     assert moved.space.describe()["0.weight"] == {"normal": [1.0, 1.0]}
     assert moved.space.describe()["größe x"] == {"constant": 3}
     file.write_text(SWEEP.replace("[0.1, 1]", "[0, 1]"), encoding="utf-8")
-    with pytest.raises(optitrip.InputError, match=r'names.toml:7: space.lr@"0".log_uniform: low must be above 0'):
+    with pytest.raises(optitrip.InputError, match=r'names.toml:7: space."lr@\\"0\\"".log_uniform: low must be above 0'):
         read(file)
 
 
@@ -195,3 +195,10 @@ def test_a_positional_only_loss_works_in_a_sweep_file_and_in_python(tmp_path: Pa
         assert next(iter(optitrip.gradient(loss, 0.5, executor="serial").gradient.values())) == pytest.approx(
             np.cos(0.5)
         )
+
+
+def test_a_name_takes_one_line_where_a_point_is_shown() -> None:
+    """Line ends in names could pass for lines of optitrip's."""
+    with pytest.raises(optitrip.NoAnswer) as caught:
+        optitrip.search(lambda **_: None, {"a\n  b = 7": {"uniform": [0, 1]}}, candidates=2, executor="serial")
+    assert "\n  a\\n  b = 7 = 0." in str(caught.value)

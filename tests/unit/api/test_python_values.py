@@ -211,3 +211,50 @@ def test_a_whole_number_is_not_rounded(case: str) -> None:
     with pytest.raises(optitrip.InputError, match=message):
         optitrip.gradient(lambda x: float(np.sum(x)), x, executor="serial")
     assert optitrip.gradient(lambda x: x, 2**53, executor="serial").x == {"x": 2.0**53}
+
+
+ARRAYS: list[Any] = [
+    np.array([1.5, 2.0], np.float32), np.array([255, 1], np.uint8), np.array([[1, 2]], np.int32), np.array([1j]),
+    np.array(["a", "bc"], "<U5"), np.array(["2020-01-01"], "M8[D]"), np.array([1.5]), np.array([True]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ARRAYS, ids=lambda given: str(given.dtype))
+@pytest.mark.parametrize("way", ["constant", "choice"])
+def test_an_array_keeps_its_type(given: Any, way: str) -> None:
+    """The loss computes as it would in a plain loop, and so does one of batches, which gets a leading axis."""
+
+    def loss(x: Any, c: Any) -> Any:
+        wanted = np.broadcast_to(given, (*np.shape(x), *given.shape))
+        assert (c.dtype, c.shape, c.tolist()) == (given.dtype, wanted.shape, wanted.tolist())
+        assert not c.flags.writeable
+        return x
+
+    space, constants = (X, {"c": given}) if way == "constant" else ({**X, "c": {"choice": [given]}}, {})
+    for mark in (lambda call: call, optitrip.batched)[: 2 if way == "constant" else 1]:
+        call = mark(loss)
+        found = optitrip.search(call, space, candidates=5, constants=constants, executor="serial")
+        assert found.failures == {}
+        assert found.x["c"].dtype == given.dtype
+
+
+@pytest.mark.parametrize(
+    "given", [np.array([1, 2]).view(np.recarray), np.datetime64("2020-01-01T00:00:00.000000001"), np.ma.array([1])]
+)
+def test_other_objects_of_numpy_are_constants_as_they_are(given: Any) -> None:
+    """Also where the answer shows them."""
+    found = optitrip.search(lambda x, c: float(type(c) is type(given)), X, candidates=2, constants={"c": given})
+    assert found.loss == 1.0
+    assert type(found.x["c"]) is type(given)
+
+
+@pytest.mark.parametrize("given", [5, [("c", 1)], "c"])
+@pytest.mark.parametrize("what", ["constants", "arguments"])
+def test_values_that_are_not_by_name_are_refused(what: str, given: Any) -> None:
+    """Before anything is evaluated."""
+    for call in (
+        lambda **more: optitrip.search(constant_loss, X, candidates=2, **more),
+        lambda **more: optitrip.gradient(constant_loss, 1.0, **more),
+    ):
+        with pytest.raises(optitrip.InputError, match=f"{what}: was .*, wanted a dict of values by name"):
+            call(**{what: given})

@@ -93,6 +93,18 @@ def test_what_is_no_tensor_stays_as_strict_as_before() -> None:
     assert "must be one real number" in found.failures.records["invalid"][0].message
 
 
+def test_types_and_views_that_numpy_does_not_know() -> None:
+    """bfloat16, of which NumPy has none, and views that are negated or conjugated only when read."""
+    torch: Any = pytest.importorskip("torch")
+    negated = torch.tensor([1j, 2.5j]).conj().imag
+    assert as_array(negated).tolist() == [-1.0, -2.5]
+    assert as_array(torch.tensor([0.5, 3.0], dtype=torch.bfloat16)).tolist() == [0.5, 3.0]
+    assert as_number(torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True)) == 0.5
+    for unwanted in (torch.tensor(True), torch.tensor(1 + 0j)):
+        with pytest.raises(TypeError, match="must be one real number"):
+            as_number(unwanted)
+
+
 def test_a_module_of_torch_and_its_state() -> None:
     """`optitrip.gradient(loss, module.state_dict(), as_dict=True)` agrees with autograd."""
     torch: Any = pytest.importorskip("torch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from unittest.mock import MagicMock, Mock, NonCallableMock
 
@@ -28,6 +29,16 @@ def with_attribute(name: str, value: Any) -> Any:
     return type("Other", (Loss,), {name: value})()
 
 
+class Module:
+    """Passes everything on to `forward`, as a module of PyTorch does."""
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        return self.forward(*values, **named)
+
+    def forward(self, image: Array) -> Any:
+        return image
+
+
 UNRELATED: dict[str, tuple[str, Any]] = {
     "a list of losses": ("losses", [0.5, 0.25]),
     "a getter of losses": ("losses", lambda self: [0.5]),
@@ -45,6 +56,8 @@ UNRELATED: dict[str, tuple[str, Any]] = {
     "a block that is an array": ("block", np.arange(3)),
     "a block of deltas": ("deltas_block", ["a"]),
     "a tolerance in words": ("tolerance", "tight"),
+    "a digest that is a module of another kind": ("digest", Module()),
+    "a report that is a module of another kind": ("report", Module()),
     "a property that raises": ("report", property(lambda self: 1 / 0)),
 }
 
@@ -64,7 +77,7 @@ def test_screens_without_words_are_left_alone() -> None:
     assert "screens" in found.ignored[0]
 
 
-RANGE = {"block": [0, -3, 2**20 + 1, 2.5, True], "deltas_block": [0], "tolerance": [-1e-9, float("nan"), float("inf")]}
+RANGE = {"block": [0, -3, 2**20 + 1, 2.5, True], "deltas_block": [0], "tolerance": [-1e-9, math.nan, math.inf, True]}
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in RANGE for value in RANGE[name]])
@@ -180,3 +193,21 @@ def test_an_estimator_without_a_call_is_refused_in_words() -> None:
 
     with pytest.raises(InputError, match="Estimator; wanted a function, or an object with __call__ or losses"):
         Objective(Estimator(), names=("x",))
+
+
+@pytest.mark.parametrize("order", [3, None, [[1.5]], [[0, 0]]], ids=str)
+def test_an_order_of_another_kind_is_refused_in_words(order: Any) -> None:
+    """For example that of a polynomial."""
+    with pytest.raises(InputError, match=r"its order was ndarray .*, wanted every flat coordinate"):
+        Objective(with_attribute("order", lambda self: order))
+
+
+def test_batches_of_other_parameters_are_named() -> None:
+    """The message says that `losses` is meant, not the call."""
+
+    class Renamed(Loss):
+        def losses(self, w: Array) -> Array:
+            return w
+
+    with pytest.raises(InputError, match=r"Renamed\.losses: its parameters do not match .*'w'"):
+        optitrip.search(Renamed(), {"x": {"uniform": [0, 1]}}, candidates=2, executor="serial")

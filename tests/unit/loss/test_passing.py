@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial, singledispatch, wraps
+from inspect import signature
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from optitrip.errors import InputError
 from optitrip.loss.passing import Passing, check_parameters, pass_values
 
-POINT = {"x": 0.5, "y": 2.0, "z": 3.0}
+POINT = {"x": 0.5, "y": 2.0, "z": 3.0, "p": 0.5, "q": 0.3}
 
 
 def mixed(x: float, /, y: float, *, z: float) -> float:
@@ -42,9 +44,30 @@ def forwarding(*values: float) -> float:
     return named_rest(*values)
 
 
+@wraps(named_rest)
+def by_dict(params: dict[str, float]) -> float:
+    return named_rest(**params)
+
+
 @wraps(only_position)
 def by_anything(*values: float, **named: float) -> float:
     return only_position(*values, **named)
+
+
+def claims(signature: Any, function: Callable[..., float]) -> Callable[..., float]:
+    """Return a function that says of itself that it has another signature."""
+    vars(function)["__signature__"] = signature
+    return function
+
+
+@singledispatch
+def dispatched(x: object, y: float) -> float:
+    raise NotImplementedError
+
+
+@dispatched.register
+def _(x: float, y: float) -> float:
+    return x + 10 * y
 
 
 class Callables:
@@ -61,6 +84,30 @@ class Callables:
     @staticmethod
     def static(x: float, /) -> float:
         return 4 * x
+
+
+class StaticCall:
+    __call__ = staticmethod(named_rest)
+
+
+class ClassCall:
+    @classmethod
+    def __call__(cls, x: float, y: float) -> float:
+        return x + 10 * y
+
+
+class PartialCall:
+    __call__ = partial(named_rest, 7.0)
+
+
+class Module:
+    """Passes everything on to `forward`, as a module of PyTorch does."""
+
+    def __call__(self, *values: Any, **named: Any) -> float:
+        return self.forward(*values, **named)
+
+    def forward(self, x: float, y: float) -> float:
+        return x + 10 * y
 
 
 CALLS: dict[str, tuple[Callable[..., Any], str, float]] = {
@@ -87,6 +134,17 @@ CALLS: dict[str, tuple[Callable[..., Any], str, float]] = {
     "class method": (Callables.of_class, "x", 1.5),
     "static method": (Callables.static, "x", 2.0),
     "vectorize": (np.vectorize(named_rest), "xy", 20.5),
+    "single dispatch": (dispatched, "xy", 20.5),
+    "a call that is static": (StaticCall(), "xy", 20.5),
+    "a call of the class": (ClassCall(), "xy", 20.5),
+    "a call that is a partial": (PartialCall(), "y", 27.0),
+    "module": (Module(), "xy", 20.5),
+    "a signature in another order": (claims(signature(named_rest), lambda y, x: x + 10 * y), "xy", 20.5),
+    "a signature of other names": (claims(signature(math.atan2), lambda p, q: p + 10 * q), "pq", 3.5),
+    "a signature for any name": (claims(signature(named_rest), lambda **named: named["x"]), "xy", 0.5),
+    "a signature for any number": (claims(signature(named_rest), lambda *values: values[1]), "xy", 2.0),
+    "an unreadable signature": (claims("unreadable", lambda **named: named["x"]), "xy", 0.5),
+    "method of a function that claims": (MethodType(claims(None, lambda self, y, x: x + 10 * y), 0), "xy", 20.5),
 }
 
 
@@ -98,15 +156,10 @@ def test_every_callable_gets_the_values_of_its_parameters(call: Any, names: str,
         assert pass_values(call, {name: POINT[name] for name in order}, as_dict=False) == pytest.approx(wanted)
 
 
-def without_signature(**values: float) -> float:
-    return values["x"]
-
-
-without_signature.__signature__ = "unreadable"  # pyright: ignore[reportFunctionMemberAccess]
-
 REFUSED: dict[str, tuple[Callable[..., Any], list[str], str]] = {
     "no signature": (math.hypot, ["x", "y"], r"wrap it, lambda x, y: f\(x, y\)"),
-    "an unreadable signature": (without_signature, ["x", "y"], r"wrap it, lambda x, y: f\(x, y\)"),
+    "a module of other names": (Module(), ["x", "z"], "'y'"),
+    "a wrapper of one dict": (by_dict, ["x", "y"], "takes: params"),
     "other names": (only_position, ["a", "b"], "takes: y"),
     "two of three": (mixed, ["x", "y"], "'z'"),
     "one of two": (only_position, ["x"], "'y'|missing|parameter"),
@@ -133,6 +186,7 @@ def test_one_dict_is_a_new_dict_each_time() -> None:
     passing.bound(seen.append, values)()
     seen[0].clear()
     assert values == {"a b": 1.0, "self": 2.0}
+    check_parameters(by_dict, "loss", ["x", "y"], as_dict=True)
     with pytest.raises(InputError, match="as one dict, its only argument"):
         check_parameters(named_rest, "loss", ["x", "y"], as_dict=True)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import optitrip
 from batched_losses import (
     Batched,
     failed,
@@ -59,6 +60,7 @@ NO_NUMBERS: list[Any] = [
     None, "1.5", b"1.5", bytearray(b"1"), True, False, np.True_, 1 + 0j, np.complex128(1), np.complex64(1), [1.5],
     (1.5,), {1.5}, object(), math.sqrt, np.array([1.5]), np.array([[1.5]]), np.array([]), np.array([1.0, 2.0]),
     np.str_("1.5"), np.array(True), np.array(1 + 2j), np.array("1.5"), np.array(b"1.5"),
+    np.timedelta64(1, "s"),
 ]  # fmt: skip
 
 
@@ -144,6 +146,16 @@ NO_BATCHES: list[tuple[str, Callable[[Array], Any]]] = [
     ("texts", lambda n: ["1"] * len(n)), ("bools", lambda n: n > 0), ("complex", lambda n: n * 1j),
     ("objects", lambda _: [1, None] * 4), ("dict", lambda n: {"loss": n[1:]}), ("set", lambda _: {1.0, 2.0}),
 ]  # fmt: skip
+
+
+def test_masked_entries_are_no_losses() -> None:
+    """What lies under a mask never wins, in a batch or alone."""
+    masked = Objective(Batched(lambda n, **_: np.ma.masked_less(n, 5)), names=("n",))
+    losses, failures = outcome(masked, range(3, 9))
+    assert (failures.runs, losses[2:].tolist()) == ({"nan": ((3, 5),)}, [5.0, 6.0, 7.0, 8.0])
+    assert outcome(Objective(lambda **_: np.ma.masked), range(2))[1].runs == {"nan": ((0, 2),)}
+    with pytest.raises(optitrip.InputError, match=r"w\[1\] is nan, wanted finite"):
+        optitrip.gradient(lambda w: 0.0, np.ma.array([1.0, 2.0], mask=[False, True]), executor="serial")
 
 
 @pytest.mark.parametrize("formula", [formula for _, formula in NO_BATCHES], ids=[name for name, _ in NO_BATCHES])
