@@ -18,6 +18,7 @@ from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Pro
 from optitrip.loss.passing import Passing
 from optitrip.loss.returns import DOUBLE, NotANumber, as_batch, as_number, eps_of, split_loss
 from optitrip.runtime.interrupts import failure
+from optitrip.runtime.leftovers import end_forked
 from optitrip.runtime.tracebacks import record_of
 
 
@@ -66,6 +67,7 @@ class Evaluation:
 
     def add_failure(self, index: int, error: BaseException) -> None:
         """Record that the loss of an item raised, or is not a number."""
+        end_forked(error)
         if isinstance(error, NotANumber):
             self.problems.append((INVALID, Record(index, "TypeError", str(error), "")))
         else:
@@ -208,6 +210,7 @@ def call_in_blocks(
             except BaseException as raised:
                 error = failure(raised)
                 if len(group) > 1:
+                    end_forked(error)
                     half = len(group) // 2
                     pending += [group[half:], group[:half]]
                 else:
