@@ -146,16 +146,30 @@ def is_strict(stream: io.TextIOWrapper) -> bool:
     return False
 
 
-class CapturedOutput(io.RawIOBase):
-    """A binary stream that stores the beginning of its output, with the file descriptor of stderr.
+class CapturedOutput:
+    """The beginning of what is written to some streams."""
+
+    def __init__(self) -> None:
+        self._start = b""
+
+    def add(self, data: bytes) -> None:
+        self._start = (self._start + data)[: KEPT + 1]  # one more byte shows that something was left out
+
+    @property
+    def text(self) -> str:
+        return self._start[:KEPT].decode(errors="replace") + ("..." if len(self._start) > KEPT else "")
+
+
+class CapturingStream(io.RawIOBase):
+    """A binary stream whose output is captured, with the file descriptor of stderr.
 
     Without a descriptor, `subprocess.run(..., stdout=sys.stdout)` in a loss would work in this process and fail on a
     worker. Output written directly to the descriptor goes to the worker's log.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, output: CapturedOutput) -> None:
         super().__init__()
-        self._start = b""
+        self._output = output
 
     def writable(self) -> bool:
         return True
@@ -164,24 +178,18 @@ class CapturedOutput(io.RawIOBase):
         return 2
 
     def write(self, data: Any, /) -> int:
-        self._start = (self._start + data)[: KEPT + 1]  # one more byte shows that something was left out
+        self._output.add(bytes(data))
         return len(data)
-
-    def close(self) -> None:
-        """Do nothing: two text streams write here, and the loss may close one."""
-
-    @property
-    def text(self) -> str:
-        return self._start[:KEPT].decode(errors="replace") + ("..." if len(self._start) > KEPT else "")
 
 
 @contextmanager
 def capture_output() -> Generator[CapturedOutput]:
-    raw = CapturedOutput()
-    stdout, stderr = (SteadyStream(cast("BinaryIO", io.BufferedWriter(raw))) for _ in range(2))
+    output = CapturedOutput()
+    # Two, since the loss may close or detach one of them.
+    stdout, stderr = (SteadyStream(cast("BinaryIO", io.BufferedWriter(CapturingStream(output)))) for _ in range(2))
     with redirect_stdout(stdout), redirect_stderr(stderr):
         try:
-            yield raw
+            yield output
         finally:
             stdout.flush()
             stderr.flush()

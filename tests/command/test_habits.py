@@ -17,7 +17,7 @@ import pytest
 
 from command import OPTITRIP, optitrip_process
 from forked_commands import Commands
-from habits import HABITS, REPORTED, SWEEP, at_import, in_calls
+from habits import HABITS, IMPORTS, REPORTED, SWEEP, at_import, in_calls
 from optitrip.config.read import parse_text
 from optitrip.core.arrays import Array
 
@@ -326,3 +326,16 @@ def test_a_process_that_the_loss_forks_does_not_go_on(tmp_path: Path, commands: 
     err = (tmp_path / "err").read_text()
     assert err.count("ValueError: in the child") == 1
     assert "evaluation.py" not in err
+
+
+@pytest.mark.daily
+def test_a_loss_from_a_folder_that_its_module_puts_on_the_path(tmp_path: Path, by_hand: Array) -> None:
+    """Workers import the module that the sweep names before the one that defines the loss."""
+    folder = "os.path.join(os.path.dirname(__file__), 'lib')"
+    write(tmp_path, f"{IMPORTS}\nsys.path.insert(0, {folder})\nfrom deep import loss")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "deep.py").write_text(at_import("none"))
+    done = optitrip_process(tmp_path, "sweep", "h.toml", "--json", "--executor", "ray", "--workers", "1")
+    (tmp_path / "out").write_text(done.stdout)
+    (tmp_path / "err").write_text(done.stderr)
+    check(tmp_path, done.returncode, by_hand)
