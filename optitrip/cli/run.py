@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from json import dumps
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -19,22 +20,22 @@ from optitrip.output.terminal import LiveLine, Messages, summary
 from optitrip.output.text import plain
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.process import stop_signals
-from optitrip.runtime.streams import hold_descriptors, stdout_to_stderr
+from optitrip.runtime.streams import hold_streams, stdout_to_stderr
 
 STOPPING = "\nstopping once the running slices are done; Ctrl-C again stops at once\n"
 
 
 def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     """Run a sweep and print its outcome; return the exit status."""
-    errors = Console(file=sys.stderr, highlight=False)
+    stdout, errors = sys.stdout, Console(file=sys.stderr, highlight=False)
     live = LiveLine(errors, sweep.spec.progress(sweep))
     # Not by way of `logging`, which the loss may have set up for itself.
     observer = Observer() if quiet else Observers(Messages(errors, "info", "warning"), live)
     # What the loss prints is not the result, so it goes to stderr.
-    with stop_signals(STOPPING) as stop, stdout_to_stderr(), live.show():
+    with stop_signals(STOPPING) as stop, stdout_to_stderr(stdout), live.show():
 
         def put_back() -> list[str]:
-            hold_descriptors()
+            hold_streams()
             return stop.put_back()
 
         options = replace(options, raise_if_stopped=stop.raise_if_stopped, put_back=put_back)
@@ -46,16 +47,16 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
                 raise
             outcome, status = error.outcome, exit_status(error)
     with options.own_state.restored():
-        print_outcome(outcome, errors, json=json)
+        print_outcome(outcome, stdout, errors, json=json)
     return status
 
 
-def print_outcome(outcome: Outcome, errors: Console, *, json: bool) -> None:
+def print_outcome(outcome: Outcome, stdout: TextIO, errors: Console, *, json: bool) -> None:
     """Print the result on stdout and the message on stderr."""
     if json:
-        print(dumps(outcome.to_json()))
+        print(dumps(outcome.to_json()), file=stdout)
     else:
-        width = None if sys.stdout.isatty() else 120
-        Console(file=sys.stdout, highlight=False, width=width).print(summary(outcome))
+        width = None if stdout.isatty() else 120
+        Console(file=stdout, highlight=False, width=width).print(summary(outcome))
     if outcome.message:
         errors.print(Text(plain(outcome.message.lstrip())), soft_wrap=True)

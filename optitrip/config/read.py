@@ -28,7 +28,8 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     Raises InputError with one line per mistake: file, line, key, the value found and the value wanted.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows begin a file with a byte order mark
+        # Some editors on Windows begin a file with a byte order mark; two tools in a row with two.
+        text = path.read_text(encoding="utf-8-sig").lstrip("\ufeff")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; wanted a sweep file, e.g. sweeps/digits_random.toml") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -16,6 +16,7 @@ from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
 from optitrip.core.part import Part
 from optitrip.runtime.interrupts import failure
+from optitrip.runtime.process import timers_stopped
 from optitrip.runtime.process_changes import changes, snapshot
 from optitrip.runtime.streams import lenient_prints
 from optitrip.runtime.tracebacks import text_of, trace_of
@@ -50,7 +51,7 @@ class Worker:
                 self._preparation = method.preparation
             start = time.perf_counter()
             before = self._snapshot() if self.changes is None else {}
-            with within():
+            with within(), timers_stopped():
                 part = method.evaluate(self._context, items)
             seconds = time.perf_counter() - start
             if self.changes is None:

@@ -11,7 +11,7 @@ from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 from optitrip.loss.offers import find
 from optitrip.loss.passing import signature_of
-from optitrip.runtime.imports import check_same_module, import_paths, source_hash
+from optitrip.runtime.imports import check_same_module, file_of, import_paths, source_hash
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
 
@@ -42,13 +42,18 @@ def find_loss(reference: str, folder: Path) -> Any:
                 "or among the installed packages"
             ) from None
         raise InputError(with_trace(f"objective {reference}: importing {module_name} raised", error)) from None
-    if getattr(found, "__file__", None):
+    if file_of(found) is not None:
         source_hash(found)  # stored now, so that a later change is noticed
     for name in attribute.split("."):
-        if not hasattr(found, name):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
             public = [known for known in dir(found) if not known.startswith("_")]
-            raise InputError(f"objective {reference}: {module_name} has no {name!r}; {nearest(name, public)}")
-        found = getattr(found, name)
+            message = f"objective {reference}: {module_name} has no {name!r}; {nearest(name, public)}"
+            raise InputError(message) from None
+        except BaseException as raised:  # e.g. the module's own __getattr__
+            what = f"objective {reference}: reading {name!r} raised"
+            raise InputError(with_trace(what, failure(raised))) from None
     return found
 
 

@@ -5,8 +5,8 @@ files and connections of the first.
 """
 
 import os
+import sys
 import threading
-import traceback
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
@@ -43,6 +43,10 @@ def end_if_forked(error: BaseException | None = None) -> None:
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         status = error.code or 0
     elif error:
-        with suppress(Exception):  # its stderr may be closed
-            traceback.print_exception(error)
+        from optitrip.runtime.tracebacks import record_of  # which imports what imports this
+
+        with suppress(BaseException):  # its stderr may be closed
+            sys.stderr.write(record_of(0, error).traceback)
+    with suppress(BaseException):
+        sys.stdout.flush()
     os._exit(status & 0xFF)

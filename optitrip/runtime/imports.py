@@ -15,7 +15,8 @@ from zipfile import BadZipFile, ZipFile
 import optitrip
 from optitrip.errors import InputError
 from optitrip.runtime.files import working_folder
-from optitrip.runtime.libraries import FINDER
+from optitrip.runtime.interrupts import no_failures
+from optitrip.runtime.libraries import FINDER, search_path
 
 
 def import_paths(folder: Path) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def import_paths(folder: Path) -> tuple[str, ...]:
 
 def python_paths() -> tuple[str, ...]:
     """Return the paths that this process searches, without installed packages, so that workers can search them too."""
-    paths = [str((working_folder() / entry).resolve()) for entry in sys.path]
+    paths = [str((working_folder() / entry).resolve()) for entry in search_path()]
     own = [path for path in paths if not in_folders(path, installed_folders()) and Path(path).exists()]
     return tuple(dict.fromkeys([*own, str(working_folder())]))
 
@@ -63,15 +64,23 @@ def own_modules() -> Iterator[tuple[str, ModuleType]]:
     """Yield the imported modules, by name, that are neither installed nor built in, have a file, and are not the
     script."""
     for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if name != "__main__" and isinstance(file, str) and not is_installed(os.path.dirname(file)):
+        file = file_of(module)
+        if name != "__main__" and file is not None and not is_installed(os.path.dirname(file)):
             yield name, module
+
+
+def file_of(module: object) -> str | None:
+    """Return the file of an entry of `sys.modules`, which may be any object, and raise when it is looked at."""
+    file: Any = None
+    with no_failures():
+        file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) else None
 
 
 def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
     """Raise InputError if this process would silently use a different module of this name: one that it has loaded, or
     that of a library."""
-    loaded = getattr(sys.modules.get(name), "__file__", None)
+    loaded = file_of(sys.modules.get(name))
     places = [Path(path, *name.split(".")) for path in paths]
     found = [file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]
     if found and (top := name.partition(".")[0]) in FINDER.names:
@@ -90,18 +99,24 @@ def check_same_module(reference: str, name: str, paths: Sequence[str]) -> None:
         )
 
 
+SOURCES: dict[int, tuple[Any, Any, str]] = {}
+"""Modules by id, for some take no attributes; each with its spec, which importlib.reload replaces, and the first hash
+of its source."""
+
+
 def source_hash(module: Any) -> str | None:
     """Return a hash of a module's source, or None if the file has changed since the first call."""
+    spec: Any = None
+    with no_failures():
+        spec = getattr(module, "__spec__", None)
+    _, known, first = SOURCES.get(id(module), (module, None, ""))
     try:
-        now = hashlib.blake2b(source_bytes(Path(module.__file__)), digest_size=8).hexdigest()
-    except (OSError, KeyError, BadZipFile):  # it cannot be read any more, so nothing shows a change
-        now = vars(module).get("__optitrip_source__", (None, ""))[1]
-    # Stored with the module's spec, which importlib.reload replaces; it leaves the module's other attributes.
-    spec = getattr(module, "__spec__", None)
-    known, first = vars(module).get("__optitrip_source__", (None, now))
-    if known is not spec:
+        now = hashlib.blake2b(source_bytes(Path(file_of(module) or "")), digest_size=8).hexdigest()
+    except (OSError, ValueError, KeyError, BadZipFile):  # it cannot be read any more, so nothing shows a change
+        now = first
+    if id(module) not in SOURCES or known is not spec:
         first = now
-    vars(module)["__optitrip_source__"] = (spec, first)
+    SOURCES[id(module)] = module, spec, first
     return now if first == now else None
 
 
@@ -110,7 +125,7 @@ def check_sources(modules: Iterable[str]) -> None:
     for name, module in own_modules():
         if name in modules and source_hash(module) is None:
             raise InputError(
-                f"{module.__file__} has changed since it was imported; restart, or use importlib.reload on {name}"
+                f"{file_of(module)} has changed since it was imported; restart, or use importlib.reload on {name}"
             )
 
 
@@ -118,8 +133,8 @@ def loaded_sources() -> dict[str, tuple[int, str]]:
     """Return the id of the spec, which a reload replaces, and the hash of the source of each own module by name."""
     for _, module in own_modules():
         source_hash(module)
-    found = {name: vars(module)["__optitrip_source__"] for name, module in own_modules()}
-    return {name: (id(spec), source) for name, (spec, source) in found.items()}
+    found = {name: SOURCES[id(module)] for name, module in own_modules() if id(module) in SOURCES}
+    return {name: (id(spec), source) for name, (_, spec, source) in found.items()}
 
 
 def source_bytes(file: Path) -> bytes:

@@ -20,13 +20,24 @@ class LibraryFinder:
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name not in self.names:
             return None
-        others = [entry for entry in sys.path if os.path.abspath(entry) not in self.folders]
+        others = [entry for entry in search_path() if os.path.abspath(entry) not in self.folders]
         if (found := PathFinder.find_spec(name, others)) is None:  # a module of another system
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return found
 
 
 FINDER = LibraryFinder()
+
+
+def search_path() -> list[str]:
+    """Return `sys.path` without what the user's code has put there that names no folder: Python, too, ignores it."""
+    return [entry for entry in sys.path or () if isinstance(entry, str)]  # pyright: ignore[reportUnnecessaryIsInstance]
+
+
+def make_path_a_list() -> None:
+    """Make `sys.path` a list again, if the user's code has made it something else."""
+    if not isinstance(sys.path, list):  # pyright: ignore[reportUnnecessaryIsInstance]
+        sys.path = search_path()
 
 
 def hide(folders: Iterable[str], names: Iterable[str]) -> None:
@@ -42,5 +53,6 @@ def put_first(paths: Sequence[str], libraries: Iterable[str]) -> None:
     """Put paths first in `sys.path`, as the interpreter does with a script's folder; the modules `libraries` are still
     not imported from there."""
     hide(paths, libraries)
-    sys.path[:] = [*paths, *(entry for entry in sys.path if entry not in paths)]
+    make_path_a_list()
+    sys.path[:] = [*paths, *(entry for entry in search_path() if entry not in paths)]
     importlib.invalidate_caches()

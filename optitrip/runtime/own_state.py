@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from optitrip.runtime.libraries import make_path_a_list, search_path
+
 
 def umask() -> int:
     """Return the mask of permissions, which can only be read by setting it."""
@@ -31,11 +33,12 @@ class OwnState:
     """
 
     def __init__(self) -> None:
-        self._values, self._paths = read_all(), list(sys.path)
+        self._values, self._paths = read_all(), search_path()
 
     @contextmanager
     def restored(self) -> Generator[None]:
         """Have the body run under these settings; give the user's code its own back after it."""
+        make_path_a_list()
         users, missing = read_all(), [path for path in self._paths if path not in sys.path]
         unset = self._values[-1].keys() - os.environ.keys()
         write_all(self._values)
@@ -63,6 +66,6 @@ def read_all() -> list[Any]:
 
 def write_all(values: list[Any]) -> None:
     for (_, write), value in zip(SETTINGS, values, strict=True):
-        with suppress(OSError, RecursionError):
+        with suppress(Exception):  # e.g. os.environ replaced by a dict of anything
             if value is not None:
                 write(value)

@@ -39,7 +39,8 @@ def distrust(folder: Path) -> str | None:
     above = next(path for path in folder.parents if path.exists())
     if above == folder.parent and (reason := fault(above, sticky=True)):
         return reason
-    for path in dict.fromkeys([*folder.parents, *folder.resolve().parents]):
+    real = Path(os.path.realpath(folder))  # Path.resolve raises for a link that leads to itself
+    for path in dict.fromkeys([*folder.parents, *real.parents]):
         if path.exists() and open_to_all(path.stat()) and has_permissions(path):
             return f"{path} can be written by everyone"
     return None

@@ -58,6 +58,18 @@ def time_limit(seconds: float | None) -> Generator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
+@contextmanager
+def timers_stopped() -> Generator[None]:
+    """Stop a timer that the body, the loss, has set for itself and left running: it would interrupt something else."""
+    timer = getattr(signal, "ITIMER_REAL", None)  # not on Windows
+    before = timer is not None and signal.getitimer(timer)[0]
+    try:
+        yield
+    finally:
+        if timer is not None and not before:
+            signal.setitimer(timer, 0)
+
+
 def kill_group() -> None:
     if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)

@@ -3,13 +3,13 @@
 import os
 import pickle
 import random
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from optitrip.runtime.libraries import search_path
 from optitrip.runtime.user_state import UserState, flushes_denormals
 
 
@@ -23,7 +23,7 @@ READERS: Mapping[str, Callable[[], Any]] = {
     "the random state (random, numpy.random)": lambda: (random.getstate(), pickle.dumps(np.random.get_state())),  # noqa: NPY002
     "the working directory": working_directory,
     "environment variables": lambda: dict(os.environ),
-    "sys.path": lambda: list(sys.path),
+    "sys.path": search_path,
     "denormal numbers": flushes_denormals,
 }
 

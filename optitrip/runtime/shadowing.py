@@ -9,8 +9,10 @@ from functools import cache
 from importlib.machinery import PathFinder, all_suffixes
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 
+from optitrip.runtime.files import working_folder
+from optitrip.runtime.imports import file_of as module_file
 from optitrip.runtime.imports import is_installed
-from optitrip.runtime.libraries import hide, put_first
+from optitrip.runtime.libraries import hide, put_first, search_path
 
 FILES_NAMED = 5
 """Number of files that a message names."""
@@ -20,12 +22,12 @@ def shadowing_files(folders: Sequence[str]) -> dict[str, str]:
     """Return the files in some folders, by module, that have the name of a module of Python or of a library that
     optitrip needs, unless this process has imported the file already."""
     # PYTHONPATH is left as Python has it: who sets it may want its modules before the libraries.
-    chosen = {*os.environ.get("PYTHONPATH", "").split(os.pathsep)} - {os.getcwd()}
+    chosen = {*os.environ.get("PYTHONPATH", "").split(os.pathsep)} - {str(working_folder())}
     found: dict[str, str] = {}
     for folder in folders:
         for name in modules_in(folder) - found.keys() if folder not in chosen else ():
             file = file_of(name, [folder])
-            loaded = getattr(sys.modules.get(name), "__file__", None)
+            loaded = module_file(sys.modules.get(name))
             if file and is_library(name) and not (loaded and os.path.realpath(loaded) == os.path.realpath(file)):
                 found[name] = file
     return found
@@ -43,11 +45,11 @@ def use_import_paths(paths: Sequence[str]) -> dict[str, str]:
 def added_paths_checked(files: dict[str, str]) -> Generator[None]:
     """Treat the folders that the body, the import of the user's modules, puts on `sys.path` like the user's folders;
     add their files named like libraries to `files`."""
-    before = set(sys.path)
+    before = set(search_path())
     try:
         yield
     finally:
-        added = [entry for entry in sys.path if entry not in before and not is_installed(entry)]
+        added = [entry for entry in search_path() if entry not in before and not is_installed(entry)]
         files |= (found := shadowing_files(added))
         hide(added, found)
 
@@ -71,7 +73,7 @@ def is_library(name: str) -> bool:
     """Return whether a name is that of a module of Python, or of an installed one that optitrip may import."""
     if name in sys.stdlib_module_names:  # those of other systems, too: libraries try to import them
         return True
-    installed = PathFinder.find_spec(name, [entry for entry in sys.path if is_installed(entry)])
+    installed = PathFinder.find_spec(name, [entry for entry in search_path() if is_installed(entry)])
     return installed is not None and name in needed_modules()
 
 

@@ -14,7 +14,8 @@ KEPT = 10_000
 
 class SteadyStream(io.TextIOWrapper):
     """A text stream that goes on whatever happens: characters outside its encoding are escaped, `close` only flushes,
-    and once its pipe or terminal is closed, or its disk full, output is discarded."""
+    and once its pipe or terminal is closed, or its disk full, output is discarded; so it is after `detach`, or if its
+    `buffer` is closed, e.g. with another stream that the loss has put on it."""
 
     def __init__(self, buffer: BinaryIO, encoding: str = "utf-8") -> None:
         super().__init__(buffer, encoding=encoding, errors="backslashreplace", line_buffering=True)
@@ -26,13 +27,19 @@ class SteadyStream(io.TextIOWrapper):
             return super().write(text)
         except OSError as error:
             self._discard(error)
-            return len(text)
+        except UnicodeError:  # the loss has chosen another encoding, and to be strict
+            raise
+        except ValueError:
+            pass
+        return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError as error:
             self._discard(error)
+        except ValueError:
+            pass
 
     def close(self) -> None:
         self.flush()
@@ -46,8 +53,12 @@ class SteadyStream(io.TextIOWrapper):
 
 
 def standard_stream(number: int, like: TextIO | None) -> SteadyStream:
-    """Open a steady stream on descriptor 1 or 2, with the encoding of another stream if there is one."""
-    return SteadyStream(open(number, "wb", closefd=False), getattr(like, "encoding", None) or "utf-8")
+    """Open a steady stream on descriptor 1, 2 or a copy of one, with the encoding of another stream if there is one."""
+    return SteadyStream(open(number, "wb", closefd=False), encoding_of(like))
+
+
+def encoding_of(stream: TextIO | None) -> str:
+    return getattr(stream, "encoding", None) or "utf-8"
 
 
 class UsersStream:
@@ -55,7 +66,7 @@ class UsersStream:
 
     @property
     def encoding(self) -> str:
-        return getattr(sys.stderr, "encoding", None) or "utf-8"
+        return encoding_of(sys.stderr)
 
     def write(self, text: str) -> int:
         with suppress(OSError, ValueError, AttributeError):
@@ -88,12 +99,23 @@ def hold_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the smallest free number
 
 
-def steady_streams() -> SteadyStream:
-    """Give this process, a command, steady standard streams, also those that its caller has closed; return stdout."""
+def hold_streams() -> None:
+    """Do so for descriptors, and have `sys` know all three streams: Python starts no thread otherwise."""
     hold_descriptors()
+    for name in ("stdin", "stdout", "stderr"):
+        sys.__dict__.setdefault(name, None)
+
+
+def steady_streams() -> SteadyStream:
+    """Give this process, a command, steady standard streams, also those that its caller has closed; return stdout.
+
+    It has a descriptor of its own, so that what is printed to descriptor 1 can be sent elsewhere for good.
+    """
+    hold_streams()
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as this process lives
-    sys.stdout, sys.stderr = stdout, _ = standard_stream(1, sys.stdout), standard_stream(2, sys.stderr)
+    stdout = standard_stream(os.dup(1), sys.stdout)
+    sys.stdout, sys.stderr = stdout, standard_stream(2, sys.stderr)
     return stdout
 
 
@@ -101,11 +123,11 @@ def steady_streams() -> SteadyStream:
 def lenient_prints() -> Generator[None]:
     """Have prints escape what `sys.stdout` and `sys.stderr` cannot encode, and go nowhere without these streams: so it
     is on workers."""
-    missing = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]
+    missing = [name for name in ("stdout", "stderr") if getattr(sys, name, None) is None]
     for name in missing:
         setattr(sys, name, SteadyStream(io.BytesIO()))
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
-    strict = [stream for stream in streams if stream.errors == "strict" and not stream.closed]
+    strict = [stream for stream in streams if is_strict(stream)]
     for stream in strict:
         stream.reconfigure(errors="backslashreplace")
     try:
@@ -118,60 +140,76 @@ def lenient_prints() -> Generator[None]:
             setattr(sys, name, None)
 
 
-class CapturedOutput(io.RawIOBase):
-    """A binary stream that stores the beginning of its output, with the file descriptor of another stream.
+def is_strict(stream: io.TextIOWrapper) -> bool:
+    with suppress(ValueError):  # it is detached
+        return stream.errors == "strict" and not stream.closed
+    return False
 
-    Without a descriptor, `subprocess.run(..., stdout=sys.stdout)` in a loss would work in this process and fail on a
-    worker. Output written directly to the descriptor goes to the worker's log.
-    """
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._number, self._start = number, b""
+class CapturedOutput:
+    """The beginning of what is written to some streams."""
 
-    def writable(self) -> bool:
-        return True
+    def __init__(self) -> None:
+        self._start = b""
 
-    def fileno(self) -> int:
-        return self._number
-
-    def write(self, data: Any, /) -> int:
+    def add(self, data: bytes) -> None:
         self._start = (self._start + data)[: KEPT + 1]  # one more byte shows that something was left out
-        return len(data)
 
     @property
     def text(self) -> str:
         return self._start[:KEPT].decode(errors="replace") + ("..." if len(self._start) > KEPT else "")
 
 
+class CapturingStream(io.RawIOBase):
+    """A binary stream whose output is captured, with the file descriptor of stderr.
+
+    Without a descriptor, `subprocess.run(..., stdout=sys.stdout)` in a loss would work in this process and fail on a
+    worker. Output written directly to the descriptor goes to the worker's log.
+    """
+
+    def __init__(self, output: CapturedOutput) -> None:
+        super().__init__()
+        self._output = output
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 2
+
+    def write(self, data: Any, /) -> int:
+        self._output.add(bytes(data))
+        return len(data)
+
+
 @contextmanager
 def capture_output() -> Generator[CapturedOutput]:
-    raw = CapturedOutput(sys.__stderr__.fileno() if sys.__stderr__ else 2)
-    stream = SteadyStream(cast("BinaryIO", io.BufferedWriter(raw)))
-    with redirect_stdout(stream), redirect_stderr(stream):
+    output = CapturedOutput()
+    # Two, since the loss may close or detach one of them.
+    stdout, stderr = (SteadyStream(cast("BinaryIO", io.BufferedWriter(CapturingStream(output)))) for _ in range(2))
+    with redirect_stdout(stdout), redirect_stderr(stderr):
         try:
-            yield raw
+            yield output
         finally:
-            stream.flush()
+            stdout.flush()
+            stderr.flush()
 
 
 @contextmanager
-def stdout_to_stderr() -> Generator[None]:
+def stdout_to_stderr(stdout: TextIO) -> Generator[None]:
     """Send the loss's output, also from C code and child processes, to stderr: stdout is for the result alone.
 
-    The loss has streams of its own, so that it may close them or put others in their place.
+    The loss has streams of its own, so that it may close them or put others in their place. What it prints later, from
+    a thread or when the process ends, goes to stderr, too.
     """
-    before = sys.stdout, sys.stderr
-    before[0].flush()
-    stdout = os.dup(1)
+    stdout.flush()
     os.dup2(2, 1)
-    sys.stdout, sys.stderr = standard_stream(1, before[0]), standard_stream(2, before[1])
-    own = sys.stdout, sys.stderr
+    stderr = sys.stderr
+    own = standard_stream(1, stdout), standard_stream(2, stderr)
+    sys.stdout, sys.stderr = own
     try:
         yield
     finally:
         for stream in own:
             stream.flush()
-        sys.stdout, sys.stderr = before
-        os.dup2(stdout, 1)
-        os.close(stdout)
+        sys.stdout, sys.stderr = own[0], stderr

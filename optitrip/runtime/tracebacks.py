@@ -22,11 +22,11 @@ def record_of(index: int, error: BaseException) -> Record:
     try:
         message = str(error)
     except BaseException as broken:  # the exception's own __str__ raises
-        message = f"(its message could not be read: {type(failure(broken)).__name__})"
+        message = f"(its message could not be read: {type_name(failure(broken))})"
     lines = text_of(error, trace)
     if len(lines) > TRACEBACK_KEPT:  # the middle is left out: before it is where, after it what
         lines = lines[: TRACEBACK_KEPT // 4] + LEFT_OUT + lines[TRACEBACK_KEPT // 4 + len(LEFT_OUT) - TRACEBACK_KEPT :]
-    return Record(index, type(error).__qualname__, message[:MESSAGE_KEPT], lines)
+    return Record(index, type_name(error), message[:MESSAGE_KEPT], lines)
 
 
 def with_trace(what: str, error: BaseException) -> str:
@@ -42,12 +42,17 @@ def trace_of(error: BaseException) -> TracebackType | None:
     return vars(BaseException)["__traceback__"].__get__(error)
 
 
+def type_name(error: BaseException) -> str:
+    """Return the name of an exception's class, which may have a metaclass that answers otherwise, or raises."""
+    return vars(type)["__qualname__"].__get__(type(error))
+
+
 def text_of(error: BaseException, trace: TracebackType | None) -> str:
     """Return an exception as Python shows it; just its type if that is impossible, e.g. for a broken `__cause__`."""
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
     except BaseException as broken:
-        return f"{type(error).__qualname__} (its traceback could not be read: {type(failure(broken)).__name__})\n"
+        return f"{type_name(error)} (its traceback could not be read: {type_name(failure(broken))})\n"
 
 
 def is_internal_frame(file: str) -> bool:

@@ -21,7 +21,7 @@ import cloudpickle
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.runtime.imports import is_installed
+from optitrip.runtime.imports import file_of, is_installed
 from optitrip.runtime.interrupts import failure, no_failures
 
 MOST_BYTES = 2**20
@@ -192,8 +192,7 @@ def collect_globals(space: Mapping[str, Any], names: set[str], found: dict[tuple
 
 def installed_module(name: str) -> bool:
     """Return whether a module is an installed one, a part of Python, or optitrip's."""
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if isinstance(file, str):
+    if (file := file_of(sys.modules.get(name))) is not None:
         return name != "__main__" and is_installed(os.path.dirname(file))
     return name.partition(".")[0] in sys.stdlib_module_names and name != "__main__"
 

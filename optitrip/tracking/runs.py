@@ -20,6 +20,7 @@ from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.git import GIT_SECONDS, git_tags
+from optitrip.tracking.location import without_password
 from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
 from optitrip.tracking.notes import note
@@ -85,7 +86,7 @@ def finish_run(
         recorded = tracker.finish(outcome.status, final_metrics, files, note(outcome, sweep))
     if recorded is None:
         lines = str(tracker.error).strip().splitlines() or [repr(tracker.error)]
-        failed = f"recording in MLflow at {tracker.uri} failed ({lines[0][:200]}). "
+        failed = f"recording in MLflow at {without_password(tracker.uri)} failed ({lines[0][:200]}). "
         stored = f"The answer is stored in {state.path}; the same command records it later."
         lost = "It was not recorded in MLflow; with a state_dir, a later call could record it."
         observer.notice(warning("mlflow-incomplete", failed + (stored if state.path else lost)))

@@ -17,7 +17,7 @@ import pytest
 
 from command import OPTITRIP, optitrip_process
 from forked_commands import Commands
-from habits import HABITS, REPORTED, SWEEP, at_import, in_calls
+from habits import HABITS, IMPORTS, REPORTED, SWEEP, at_import, in_calls
 from optitrip.config.read import parse_text
 from optitrip.core.arrays import Array
 
@@ -274,3 +274,68 @@ def test_habits_at_import_with_ray(habit: str, executor: str, tmp_path: Path, by
     (tmp_path / "err").write_text(done.stderr)
     check(tmp_path, done.returncode, by_hand)
     assert "local Ray workers" in done.stderr
+
+
+LATER = """
+from optitrip.cli import main as cli
+app = cli.app
+def app_and_more():
+    try:
+        app()
+    finally:
+        print("bye")
+        os.system("echo good")
+cli.app = app_and_more
+"""
+"""Code that has a command print after its result, as the loss does in `atexit` or a thread."""
+
+
+def test_what_is_printed_after_the_result_is_no_part_of_it(tmp_path: Path, commands: Commands, by_hand: Array) -> None:
+    """Standard output holds one JSON object, whenever the loss prints."""
+    write(tmp_path, at_import("none"))
+    assert commands.run(tmp_path, ["sweep", "h.toml", "--json", "--executor", "serial"], LATER) == 0
+    assert json.loads((tmp_path / "out").read_text())["best"]["index"] == by_hand.argmin()
+    assert {"bye", "good"} <= set((tmp_path / "err").read_text().split())
+
+
+FORKING = """
+import os, sys
+ENDS = ["exit", "exit", "raise", "return"]
+def loss(x, y):
+    if x > 2 and ENDS:
+        end, child = ENDS.pop(), os.fork()
+        if child:
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == {"exit": 7, "raise": 1, "return": 0}[end]
+        elif end == "exit":
+            sys.exit(7)
+        elif end == "raise":
+            raise ValueError("in the child")
+        else:
+            ENDS.clear()
+            return 0.0
+    return (x - 1) * (x - 1) + 0.5 * x
+"""
+
+
+def test_a_process_that_the_loss_forks_does_not_go_on(tmp_path: Path, commands: Commands, by_hand: Array) -> None:
+    """It ends where it comes back from the loss, with the status of a script: it would be a second driver."""
+    write(tmp_path, FORKING)
+    status = commands.run(tmp_path, ["sweep", "h.toml", "--json", "--executor", "serial"])
+    found = json.loads((tmp_path / "out").read_text())
+    assert (status, found["failures"], found["best"]["index"]) == (0, {}, by_hand.argmin())
+    err = (tmp_path / "err").read_text()
+    assert err.count("ValueError: in the child") == 1
+    assert "evaluation.py" not in err
+
+
+@pytest.mark.daily
+def test_a_loss_from_a_folder_that_its_module_puts_on_the_path(tmp_path: Path, by_hand: Array) -> None:
+    """Workers import the module that the sweep names before the one that defines the loss."""
+    folder = "os.path.join(os.path.dirname(__file__), 'lib')"
+    write(tmp_path, f"{IMPORTS}\nsys.path.insert(0, {folder})\nfrom deep import loss")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "deep.py").write_text(at_import("none"))
+    done = optitrip_process(tmp_path, "sweep", "h.toml", "--json", "--executor", "ray", "--workers", "1")
+    (tmp_path / "out").write_text(done.stdout)
+    (tmp_path / "err").write_text(done.stderr)
+    check(tmp_path, done.returncode, by_hand)

@@ -113,9 +113,10 @@ def test_every_folder_is_a_package() -> None:
 
 def loaded_by(code: str) -> set[str]:
     """Top-level modules in a fresh interpreter after some code."""
-    script = f"{code}\nimport sys; print(' '.join(sorted(sys.modules)))"
+    script = f"{code}\nimport sys; print(' '.join(sorted(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    # On stderr: after a sweep, its command's stdout is only for the result.
+    return {name.split(".")[0] for name in done.stderr.splitlines()[-1].split()}
 
 
 FORMATS = "import numpy; from optitrip.output import formats"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 IMPORTS = """
-import decimal, gc, locale, logging, logging.config, os, random, signal, socket, sys, tempfile, threading, warnings
+import decimal, gc, io, locale, logging, logging.config, os, random, signal, socket, sys, tempfile, threading, warnings
 import numpy as np
 """
 HABITS = {
@@ -25,6 +25,12 @@ HABITS = {
     "seeds": "random.seed(0); np.random.seed(0)",
     "no streams": "sys.stdout = sys.stderr = None",
     "closed streams": "sys.stdout.close(); sys.stderr.close()",
+    "detached streams": "sys.stdout = sys.stderr = io.TextIOWrapper(sys.stdout.detach())",
+    "closed buffers": "sys.stdout and sys.stdout.buffer.close(); sys.stderr.buffer.close()",
+    "deleted streams": "sys.__dict__.pop('stdout', 0); sys.__dict__.pop('stderr', 0)",
+    "import path of anything": "sys.path = (*sys.path[:50], None, 1)",
+    "a module that cannot be looked at": "sys.modules['odd'] = type('Odd', (), {'__getattr__': lambda *_: 1 / 0})()",
+    "a module that takes no attributes": "sys.modules['odd'] = type('Odd', (), {'__file__': 'odd.py'})",
     "permissions": "os.umask(0o777)",
     "no environment": "os.environ.clear()",
     "time-outs of sockets": "socket.setdefaulttimeout(1e-6)",

@@ -78,7 +78,7 @@ class RayWorker:
                 objective, method = self._references
                 if self._loaded != objective:
                     self._worker: Any = None  # free the old data set first: memory may not hold two
-                    fetched = fetch(objective)
+                    fetched = fetch(objective)[1]
                     apply_settings(getattr(fetched, "settings", b""))
                     self._worker = Worker(fetched)
                     del fetched

@@ -12,7 +12,7 @@ import ray
 
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.cluster import check_listening
-from optitrip.runtime.imports import own_modules, source_bytes
+from optitrip.runtime.imports import file_of, own_modules, source_bytes
 
 PROCESS = os.getpid()
 HEAD_SECONDS = 20.0
@@ -65,10 +65,10 @@ def user_imports_ray() -> bool:
     main = sys.modules["__main__"]
     if any(isinstance(value, ModuleType) and value.__name__ == "ray" for value in list(vars(main).values())):
         return True
-    files = {getattr(module, "__file__", None) for module in (main, *(module for _, module in own_modules()))}
+    files = {file_of(module) for module in (main, *(module for _, module in own_modules()))}
     imports = re.compile(rb"^\s*(import|from)\s+ray\b", re.MULTILINE)
     for file in filter(None, files):
-        with suppress(OSError, KeyError):  # its source is no longer there
+        with suppress(OSError, ValueError, KeyError):  # its source is no longer there
             if imports.search(source_bytes(Path(file))):
                 return True
     return False

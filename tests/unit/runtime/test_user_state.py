@@ -24,8 +24,8 @@ from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import norm
 from optitrip.runtime.own_state import OwnState
-from optitrip.runtime.process import stop_signals
-from optitrip.runtime.streams import UsersStream, hold_descriptors, lenient_prints
+from optitrip.runtime.process import stop_signals, timers_stopped
+from optitrip.runtime.streams import SteadyStream, UsersStream, capture_output, hold_descriptors, lenient_prints
 from optitrip.runtime.user_state import UserState
 
 SPACE = {"x": {"uniform": [-1, 1]}}
@@ -228,3 +228,34 @@ def test_closed_descriptors_are_held() -> None:
         os.dup2(kept, 0)
         os.close(kept)
     assert threading.current_thread() is threading.main_thread()
+
+
+def test_a_timer_that_the_loss_leaves_running_is_stopped() -> None:
+    """Its signal would interrupt something else; a timer of the caller's goes on."""
+    for before in (0, 50):
+        signal.setitimer(signal.ITIMER_REAL, before)
+        try:
+            with timers_stopped():
+                signal.setitimer(signal.ITIMER_REAL, 40)
+            assert (signal.getitimer(signal.ITIMER_REAL)[0] > 0) == (before > 0)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def test_the_output_of_a_loss_is_captured_whatever_it_does_to_its_streams() -> None:
+    """It may detach one, wrap its buffer, close it, or be strict about another encoding."""
+    with capture_output() as output:
+        print("one")
+        assert isinstance(sys.stdout, SteadyStream)
+        wrapped = io.TextIOWrapper(sys.stdout.detach(), encoding="utf-8", write_through=True)
+        print("two", file=wrapped)
+        print("three", file=sys.stderr)
+        wrapped.close()
+        print("lost")
+        assert isinstance(sys.stderr, SteadyStream)
+        sys.stderr.reconfigure(encoding="ascii", errors="strict")
+        with pytest.raises(UnicodeEncodeError):
+            print("→", file=sys.stderr)
+        sys.stderr.buffer.close()
+        print("lost", file=sys.stderr)
+    assert set(output.text.split()) == {"one", "two", "three"}

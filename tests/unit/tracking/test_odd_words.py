@@ -17,7 +17,7 @@ import pytest
 from driver_setup import Recording
 from optitrip.tracking import git, runs
 from optitrip.tracking.git import ask_git, git_tags
-from optitrip.tracking.location import store_file, tracking_uri
+from optitrip.tracking.location import store_file, tracking_uri, without_password
 from optitrip.tracking.names import encodable, key_of, keys_of
 from optitrip.tracking.notes import literal
 from tracked import incomplete, run
@@ -192,3 +192,10 @@ def test_git_in_any_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     with pytest.raises(OSError, match="git"):
         git_tags(tmp_path)
+
+
+def test_a_password_is_not_shown() -> None:
+    """Messages are stored, and others read them."""
+    assert without_password("postgresql://me:secret@host:1/x") == "postgresql://me:***@host:1/x"
+    for uri in ("http://host:80/a@b", "sqlite:////a/b:c@d.db", "databricks://profile"):
+        assert without_password(uri) == uri
