@@ -200,11 +200,11 @@ def stdout_to_stderr(stdout: TextIO) -> Generator[None]:
     """Send the loss's output, also from C code and child processes, to stderr: stdout is for the result alone.
 
     The loss has streams of its own, so that it may close them or put others in their place. What it prints later, from
-    a thread or when the process ends, goes to stderr, too.
+    a thread or when the process ends, goes to stderr too, if this process is a command, with `steady_streams`.
     """
     stdout.flush()
+    kept, stderr = None if isinstance(stdout, SteadyStream) else os.dup(1), sys.stderr
     os.dup2(2, 1)
-    stderr = sys.stderr
     own = standard_stream(1, stdout), standard_stream(2, stderr)
     sys.stdout, sys.stderr = own
     try:
@@ -213,3 +213,7 @@ def stdout_to_stderr(stdout: TextIO) -> Generator[None]:
         for stream in own:
             stream.flush()
         sys.stdout, sys.stderr = own[0], stderr
+        if kept is not None:
+            sys.stdout = stdout
+            os.dup2(kept, 1)
+            os.close(kept)

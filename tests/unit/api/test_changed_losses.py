@@ -55,6 +55,12 @@ def session(request: pytest.FixtureRequest) -> Iterator[optitrip.Session]:
             yield one
 
 
+RAY_DAILY = pytest.mark.parametrize(
+    "session", ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.daily])], indirect=True
+)
+"""Sessions of tests that close the workers, which takes seconds."""
+
+
 @pytest.fixture
 def module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A module of the user's, `changing_loss`, and another one that it imports."""
@@ -176,6 +182,7 @@ def test_class_attributes_and_inner_functions(session: optitrip.Session, module:
     assert scale_of(session, module.inner) == 3
 
 
+@RAY_DAILY
 def test_code_is_refused_until_it_is_reloaded(session: optitrip.Session, module: Any) -> None:
     """Functions, objects and sweeps: old code in one process and new in another would be mixed."""
     table = {
@@ -200,6 +207,7 @@ def test_code_is_refused_until_it_is_reloaded(session: optitrip.Session, module:
     assert (swept(), scale_of(session, module.loss)) == (3, 3)
 
 
+@RAY_DAILY
 def test_refresh_loads_what_cannot_be_seen(session: optitrip.Session) -> None:
     """One entry of an array of 80 MB; refreshing another loss changes nothing, before a first call neither."""
     with optitrip.Session(executor="serial") as fresh:
