@@ -25,6 +25,7 @@ from optitrip.runtime import files
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import signals_interrupt
+from optitrip.space.rounding import underflow
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.mlflow_client import SubprocessClient
@@ -70,6 +71,9 @@ def run_loaded(context: Context) -> Outcome:
                 state = StateDir(options.root, sweep, fresh=options.fresh, trust=options.trust)
             stack.enter_context(closing(state))
             check_state(context, state)
+            for variable in sweep.space.variables:
+                if text := underflow(variable.distribution, variable.dtype):
+                    context.observers.notice(warning("rounded-to-zero", f"space.{variable.name}: {text}"))
             if ignored := context.objective.offers.ignored:
                 text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
                 text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"

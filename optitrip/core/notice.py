@@ -34,6 +34,7 @@ Code = Literal[
     "resuming",
     "result-files",
     "retrying",
+    "rounded-to-zero",
     "signal-handlers",
     "slow-block",
     "state-changed",

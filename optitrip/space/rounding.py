@@ -48,6 +48,16 @@ def rounding_problem(distribution: Distribution, dtype: str) -> str | None:
     return None
 
 
+@ours()
+def underflow(distribution: Distribution, dtype: str) -> str | None:
+    """Return how many draws of a positive distribution are 0, since they are too small; None if none are."""
+    if not distribution.positive or values_at(distribution, distribution.extremes(), dtype)[1].all():
+        return None
+    _, cast = values_at(distribution, np.linspace(LOWEST, HIGHEST, GRID), dtype)
+    share = 1 - np.count_nonzero(cast) / GRID
+    return f"{f'{share:.0%}' if share >= 0.01 else 'under 1%'} of its values are too small for {dtype}, and become 0"
+
+
 def values_at(distribution: Distribution, unit: Array, dtype: str) -> tuple[Array, Array]:
     """Return the values at points u, flat, before and after the cast of floating-point values."""
     exact = distribution.values(unit[:, np.newaxis]).ravel()
@@ -57,7 +67,7 @@ def values_at(distribution: Distribution, unit: Array, dtype: str) -> tuple[Arra
 def becomes_zero(distribution: Distribution, exact: Array, cast: Array) -> Array:
     """Return which of the extremes are 0 after the cast and should not be. An interval that holds 0 may round to it."""
     if distribution.positive:
-        return cast == 0
+        return (cast == 0) & (exact != 0)  # `underflow` tells of zeros in float64 itself
     holds_zero = distribution.continuous and distribution.drawn and exact.min() <= 0 <= exact.max()
     return (cast == 0) & (exact != 0) & (not holds_zero)
 

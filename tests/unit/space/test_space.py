@@ -452,7 +452,6 @@ COARSE: list[tuple[Any, list[str]]] = [
     ({"normal": [0, 1e-50], **SINGLE}, ["1e-50", "the one value 0.0"]),
     ({"normal": [0, 5e-324]}, ["5e-324", "only"]),
     ({"log_normal": [-80, 5], **SINGLE}, ["0 in float32"]),
-    ({"log_normal": [-700, 10]}, ["reaches 0"]),
     ({"log_normal": [20, 1e-17]}, ["the one value"]),
     ({"constant": [1.0, -1e-50], **SINGLE}, ["-1e-50", "0 in float32"]),
     ({"choice": [1.0, 1e-50, -1.0], **SINGLE}, ["1e-50", "0 in float32"]),
@@ -477,6 +476,19 @@ def test_a_distribution_that_the_dtype_makes_another_one_is_refused(entry: Any, 
 def test_a_narrow_range_that_the_dtype_resolves_is_drawn(entry: Any) -> None:
     """Small numbers, zeros that were given, and whole numbers beyond a float's precision are what the file says."""
     assert Space.parse({"x": entry}).variables[0].describe()
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"), [([-700, 40], "13% of its values"), ([-700, 10], "under 1% of its values"), ([0, 1], None)]
+)
+def test_a_tail_that_float64_cannot_hold_is_told(
+    entry: list[float], words: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """exp(-745.2) is 0 in float64, which is 1.13 of the first distribution's deviations below its mean."""
+    optitrip.search(lambda x: x, {"x": {"log_normal": entry}}, candidates=5, executor="serial")
+    told = [record.getMessage() for record in caplog.records if getattr(record, "code", "") == "rounded-to-zero"]
+    assert len(told) == (words is not None)
+    assert all(text.startswith("space.x: ") and str(words) in text for text in told)
 
 
 @pytest.mark.parametrize("options", [[1.0, math.inf, 2.0], [1.0, math.nan, 2.0]], ids=str)
