@@ -1,4 +1,4 @@
-"""The session, whose workers and loaded loss serve several calls, and the functions that open one for one call."""
+"""The session, whose workers and loaded loss serve several calls."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
