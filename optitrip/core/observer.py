@@ -126,6 +126,14 @@ class Printable(Protocol):
     def rows(self) -> list[tuple[str, str]]:
         """Return the lines of the short table, as label and text."""
 
+    def metrics(self) -> dict[str, float]:
+        """Return the numbers by which sweeps are compared, by name."""
+        return {}
+
+    def labels(self) -> dict[str, str]:
+        """Return the words by which sweeps are compared, e.g. the winner's choices, by name."""
+        return {}
+
 
 class Progress(Observer):
     """Counts the items of main stages. A method overrides `see`, `words` and `best`."""

@@ -62,10 +62,6 @@ class Answer(Printable, ABC):
         """Return a table to print below the answer."""
         return None
 
-    def metrics(self) -> dict[str, float]:
-        """Return the numbers that MLflow charts."""
-        return {}
-
     def message(self) -> str:
         """Return a message for the user, e.g. the first failure as the loss raised it; empty if there is none."""
         return ""

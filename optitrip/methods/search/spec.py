@@ -13,8 +13,10 @@ from optitrip.core.table import Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
-from optitrip.methods.search.answer import BEST, SearchAnswer, SearchCurve, SearchProgress
+from optitrip.methods.search.answer import SearchAnswer
+from optitrip.methods.search.best import BEST
 from optitrip.methods.search.method import Search, SearchResult
+from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.screening import screened
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec, SurrogateChoice

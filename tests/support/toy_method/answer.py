@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optitrip.core.observer import Progress
+from optitrip.core.observer import Printable, Progress
 from optitrip.core.part import Part
 from optitrip.output.outcome import Answer, File, Rows, Table
 from optitrip.output.text import first_failure
@@ -19,7 +19,7 @@ FILE = "count.json"
 
 
 @dataclass(frozen=True)
-class CountSoFar:
+class CountSoFar(Printable):
     """The partial answer of a count that was stopped."""
 
     count: int

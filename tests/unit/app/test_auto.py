@@ -21,7 +21,7 @@ from optitrip.executors.ray.start import RayPool
 from optitrip.executors.serial import Serial
 from optitrip.loss.objective import Objective
 from optitrip.methods.checks import Agreement
-from optitrip.methods.search.answer import SearchProgress
+from optitrip.methods.search.progress import SearchProgress
 from optitrip.runtime.background import abandoned, await_abandoned
 
 SECONDS = 0.3

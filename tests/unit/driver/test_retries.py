@@ -22,8 +22,8 @@ from optitrip.core.part import Part
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.spec import gradient_route
-from optitrip.methods.search.answer import SearchCurve, SearchProgress
 from optitrip.methods.search.method import Search
+from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.spec import search_route
 from quick_tests import examples
 

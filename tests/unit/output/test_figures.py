@@ -13,7 +13,7 @@ from examples import LOSSES, search
 from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import gradient_png
-from optitrip.methods.search.answer import losses_png
+from optitrip.methods.search.picture import losses_png
 from optitrip.objectives import Softmax
 from optitrip.output.formats import even_scale, images_png, rescaled
 from optitrip.output.outcome import Answer, Draw

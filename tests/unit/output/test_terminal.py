@@ -11,7 +11,7 @@ from rich.console import Console
 from examples import LOSSES, METHODS, draws, search
 from optitrip.core.observer import Progress, Times
 from optitrip.core.part import Part
-from optitrip.methods.search.answer import SearchProgress
+from optitrip.methods.search.progress import SearchProgress
 from optitrip.output import terminal
 from optitrip.output.terminal import LiveLine
 

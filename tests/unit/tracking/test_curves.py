@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from examples import LOSSES, search
 from optitrip.core.method import merged
 from optitrip.core.observer import InOrder, MetricPoint, Times
-from optitrip.methods.search.answer import SearchCurve
+from optitrip.methods.search.progress import SearchCurve
 
 
 @given(cuts=st.sets(st.integers(1, 149), max_size=10), seed=st.integers(0, 2**32))
