@@ -2,14 +2,14 @@
 
 import os
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from optitrip.app.context import Context
 from optitrip.config.sweep import Sweep
-from optitrip.core.notice import warning
+from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
@@ -24,6 +24,7 @@ from optitrip.runtime.tracebacks import record_of
 from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, changed_files
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
+from optitrip.tracking.settle import settle
 
 
 def with_images(context: Context, answer: Answer) -> Answer:
@@ -37,6 +38,8 @@ def with_images(context: Context, answer: Answer) -> Answer:
         return answer
 
 
+SHOWN = ShardDone, NoAnswer, Stopped, OSError, KeyboardInterrupt
+"""Exceptions after which the outcome is shown; others are shown themselves."""
 Digests = dict[str, str | None]
 """Digests of result files by name; None for a picture that could not be drawn."""
 
@@ -175,7 +178,7 @@ def conclude(
             context.executors.close()
     outcome, folder = replace(outcome, notices=context.log.notices), written.folder
     paths = [folder / file for file in (SWEEP_FILE, *written.names)] if folder and written.names else []
-    with phases.time("mlflow"):
+    with phases.time("mlflow") if tracker is not None else nullcontext():
         where = finish_run(tracker, state, outcome, context.sweep, paths, context.observers)
     outcome = replace(outcome, mlflow=where, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None and state.writable:
@@ -184,6 +187,10 @@ def conclude(
             state.journal.forget(StoredResult)  # a kill before the new record must not make the file look edited
             files.write_atomically(state.path / RESULT, files.json_bytes(table))
             state.journal.note(StoredResult(table, written.digests))
+    if tracker is not None and where is not None and context.options.root is not None:
+        with phases.time("mlflow"):
+            for line in settle(context.options.root, context.options.tracking_uri, tracker.client):
+                context.observers.notice(info("mlflow-settled", line))
     return outcome
 
 

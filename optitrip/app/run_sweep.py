@@ -103,8 +103,9 @@ def run_loaded(context: Context) -> Outcome:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
         context.put_back()
         outcome = ended(context, state, commands, outcome)
-        with options.own_state.restored():
-            options.answered(outcome, results.left(state, driver, outcome, tracked=tracker is not None))
+        if error is None or isinstance(error, results.SHOWN):
+            with options.own_state.restored():
+                options.answered(outcome, results.left(state, driver, outcome, tracked=tracker is not None))
         try:
             if outcome.answer is not None:
                 written = write(context, state, driver, outcome.answer, stack, for_mlflow=tracker is not None)

@@ -66,7 +66,7 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
 
 
 class Shown:
-    """What has been printed: the result on stdout, and the message on stderr."""
+    """Prints the result on stdout and messages on stderr, each once."""
 
     def __init__(self, stdout: TextIO, errors: Console) -> None:
         self._stdout, self._errors = stdout, errors

@@ -126,7 +126,7 @@ def location(mlflow: Mapping[str, str]) -> Table:
 
 def table_of(rows: Sequence[tuple[str, str]]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=10)  # as wide in all tables of a command, with most words
     table.add_column(overflow="fold")
     for name, text in rows:
         table.add_row(Text(short_name(name)), Text(one_line(text)))

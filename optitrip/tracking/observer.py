@@ -34,7 +34,7 @@ class MlflowObserver(Observer):
         """The whole chart so far."""
         self.run_id: str | None = None
         self.error: BaseException | None = None
-        """What MLflow last raised, unless it has been well since."""
+        """Exception that MLflow last raised, unless it has been well since."""
         self._curve_of = curve_of
         self._curve: Curve | None = None
         self._order = InOrder()

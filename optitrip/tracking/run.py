@@ -1,4 +1,4 @@
-"""What a tracking client is told of an MLflow run."""
+"""The description of an MLflow run, and the interface of clients that write it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -660,7 +660,12 @@ class Recording(InProcessClient):
     def conclude(self, ending: Ending) -> list[str]:
         self.log(ending.metrics)
         tags = sorted({*self.told["tags"], *ending.tags})
-        self.told |= {"tags": tags, "status": ending.status, "files": [Path(file).name for file in ending.files]}
+        self.told |= {
+            "tags": tags,
+            "state": ending.tags["optitrip.state"],
+            "status": ending.status,
+            "files": [Path(file).name for file in ending.files],
+        }
         return []
 
     def keys(self) -> Mapping[str, Any]:
