@@ -96,7 +96,7 @@ def run_loaded(context: Context) -> Outcome:
                 digests = results.current_files(state, answer, driver.evaluated, observers)
                 if folder is None and tracker is not None:  # only MLflow gets the files
                     folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
-                    files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
+                    files.write_atomically(folder / SWEEP_FILE, sweep.resolved.encode())
                 if folder is not None and state.writable:
                     digests = results.write_files(folder, sweep, answer, observers, digests)
             outcome = results.finished(context, driver, answer)

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from optitrip.config.overrides import resolved
 from optitrip.config.sweep import Sweep, identity_of
 from optitrip.core.differences import differences
 from optitrip.core.notice import Notice, info, warning
@@ -106,13 +107,17 @@ class StateDir:
             observer.notice(self.notices.pop(0))
 
     def store_sweep(self, sweep: Sweep) -> None:
-        """Store the text and the origin of the sweep file, by which later commands find the sweep again."""
+        """Store the text and the origin of the sweep file, by which later commands find the sweep again, and the
+        resolved text, for people."""
         if self.path is None or not self.writable:
             return
-        data, file, before = sweep.text.encode(), self.path / SWEEP_FILE, self.journal.fact(SweepText)
+        data, file = sweep.resolved.encode(), self.path / SWEEP_FILE
         if not files.has_digest(file, files.digest(data)):
-            if before is not None and not files.has_digest(file, files.digest(before.text.encode())):
-                self._set_aside(file)
+            before, origin = self.journal.fact(SweepText), self.journal.fact(Origin)
+            if before is not None and origin is not None:
+                written = resolved(before.text, origin.overrides, origin.name).encode()
+                if not files.has_digest(file, files.digest(written)):
+                    self._set_aside(file)
             files.write_atomically(file, data)
         self.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides), SweepText(sweep.text))
 
