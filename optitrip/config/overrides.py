@@ -48,16 +48,15 @@ def override(tables: dict[str, Any], option: str) -> Path:
     """Apply one option to the tables; return its key."""
     path, value, _ = parsed(option)
     space = tables.get("space", {})
-    if path[0] == "space" and len(path) > 1 and isinstance(space, dict) and path[1] not in space:
+    if path[0] == "space" and path[1:] and isinstance(space, dict) and path[1] not in space:
         known = [str(name) for name in space]
         raise InputError(f"--set {option}: space has no variable {path[1]!r}; {nearest(path[1], known)}")
     table: Any = tables
-    *parents, last = path
-    for depth, key in enumerate(parents, 1):
+    for depth, key in enumerate(path[:-1], 1):
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
             raise InputError(f"--set {option}: {'.'.join(path[:depth])} is {table!r}, not a table")
-    table[last] = value
+    table[path[-1]] = value
     return path
 
 
