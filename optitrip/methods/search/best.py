@@ -7,7 +7,7 @@ from typing import Any
 
 from optitrip.core.observer import Printable
 from optitrip.output.outcome import Rows, figure_rows
-from optitrip.output.text import finite, variable_rows
+from optitrip.output.text import finite, point_line, variable_rows
 from optitrip.space.variables import Candidates, arguments
 
 BEST = "best.npz"
@@ -33,6 +33,9 @@ class Best(Printable):
     def fields(self, folder: Path | None) -> dict[str, Any]:
         best = {"loss": self.loss, "index": self.index, "file": str(folder / BEST) if folder else None}
         return {"best": {**best, "named": finite(self.named)} if self.named else best}
+
+    def parameters(self) -> str:
+        return point_line(self.candidates.point(self.index))
 
     def rows(self) -> Rows:
         best = (f"{'max' if self.maximize else 'min'} loss", f"{self.loss:.8g} at candidate {self.index:,}")
