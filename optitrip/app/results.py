@@ -159,7 +159,7 @@ def conclude(
     outcome = replace(outcome, notices=context.log.notices)
     names = [file for file, digest in digests.items() if digest is not None]
     written = [folder / file for file in (SWEEP_FILE, *names)] if folder and names else []
-    where = finish_run(tracker, state, outcome, context.sweep, written, phases, context.observers)
+    where = finish_run(tracker, state, outcome, written, phases, context.observers)
     outcome = replace(outcome, mlflow=where, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None and state.writable:
         table = outcome.to_json()

@@ -78,7 +78,7 @@ def run_loaded(context: Context) -> Outcome:
                 text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
                 text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
                 context.observers.notice(warning("attribute-ignored", text))
-        tracker = None if options.shard else track(sweep, state, options.tracking_uri, context.client)
+        tracker = None if options.shard else track(sweep, state, options.tracking_uri, context.client, options.folder)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
         folder, digests = state.path, results.Digests()

@@ -13,8 +13,8 @@ from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 
 Path = tuple[str, ...]
-WHERE = ("run", "tracking")
-"""Tables that say where a sweep runs and is recorded, not what it is."""
+UNTOLD = {("name",), ("run",), ("tracking",), ("failures",), ("stop", "max_seconds"), ("stop", "drain_seconds")}
+"""Keys that say where and how long a sweep runs, or that name it: its result is the same without them."""
 
 
 class Override(NamedTuple):
@@ -104,17 +104,17 @@ def same(tables: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
 
 
 def told(text: str, options: Sequence[str]) -> dict[str, str]:
-    """Return what the options set in the resolved text of a sweep file, but for `WHERE`: values as text by key, which
-    is the shortest end of the path that no other key of the file has."""
+    """Return what the options set in the resolved text of a sweep file, but for `UNTOLD`: values as text by sorted
+    key, which is the shortest end of the path that no other key of the file has."""
     paths = set(paths_in(tomllib.loads(text)))
     values: dict[str, str] = {}
     for path, value, right in map(parsed, options):
-        if path[0] not in (*WHERE, "name"):
+        if UNTOLD.isdisjoint((path[:1], path[:2])):
             ends = (path[start:] for start in range(len(path) - 1, -1, -1))
             others = paths - {path}
             key = next(end for end in ends if not any(other[-len(end) :] == end for other in others) or end == path)
             values[".".join(map(spelled, key))] = value if isinstance(value, str) else right
-    return values
+    return dict(sorted(values.items()))
 
 
 def paths_in(table: Mapping[str, Any], prefix: Path = ()) -> Iterator[Path]:

@@ -90,7 +90,7 @@ class InProcessClient:
         tags = {key: encodable(value, TAG_LENGTH) for key, value in tags.items()}
         run_id = found[0].info.run_id if found else None
         if run_id is not None:
-            client.update_run(run_id, status="RUNNING")
+            client.update_run(run_id, status="RUNNING", name=run.name)
         else:
             created = client.create_run(experiment, run_name=run.name, tags={"optitrip.journal": run.journal})
             run_id = created.info.run_id

@@ -15,6 +15,7 @@ from optitrip.core.method import Method
 from optitrip.core.observer import Curve, InOrder, MetricPoint, Observer, Times, Written
 from optitrip.core.part import Part
 from optitrip.journal.facts import RecordedRun
+from optitrip.tracking.description import Describer
 from optitrip.tracking.mlflow_client import BATCH, Run, TrackingClient
 from optitrip.tracking.names import keys_of
 
@@ -32,7 +33,9 @@ class MlflowObserver(Observer):
         experiment: str,
         run: Callable[[], Run],
         curve_of: Callable[[Method], Curve | None],
+        describer: Describer,
     ) -> None:
+        self.describer = describer
         self.uri, self.experiment, self._run = uri, experiment, run
         """Location of the store; name of the experiment; function that describes the run, which may take seconds."""
         self._client, self._curve_of = client, curve_of

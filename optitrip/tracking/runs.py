@@ -16,31 +16,30 @@ from optitrip.core.observer import Observer
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Delivered, RecordedRun
 from optitrip.output.outcome import Outcome
-from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
 from optitrip.store.state_dir import StateDir
-from optitrip.tracking.git import GIT_SECONDS, git_tags
+from optitrip.tracking.description import Describer, run_name
 from optitrip.tracking.location import without_password
 from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
-from optitrip.tracking.notes import note
 from optitrip.tracking.observer import MlflowObserver
 
 
-def track(sweep: Sweep, state: StateDir, uri: str, client: TrackingClient | None) -> MlflowObserver | None:
-    """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already."""
+def track(
+    sweep: Sweep, state: StateDir, uri: str, client: TrackingClient | None, folder: Path
+) -> MlflowObserver | None:
+    """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already; `folder`
+    is the working directory of the command."""
     experiment, journal = sweep.tracking.experiment, state.journal.name
     if sweep.tracking.use == "none" or state.journal.fact(Delivered) == Delivered(sweep.items, uri, experiment):
         return None
-    told = BackgroundCall(lambda: git_tags(sweep.folder))
+    describer = Describer(sweep, state, uri, folder)
 
     def run() -> Run:
-        tags = tags_of(sweep)
-        with suppress(Exception):  # without git, or if it takes too long
-            tags |= told.result(GIT_SECONDS)
-        return Run(uri, experiment, sweep.label, journal, params_of(sweep), tags)
+        tags = tags_of(sweep) | describer.tags() | {"mlflow.note.content": describer.running()}
+        return Run(uri, experiment, run_name(sweep), journal, params_of(sweep), tags)
 
-    return MlflowObserver(client or InProcessClient(), uri, experiment, run, sweep.spec.curve)
+    return MlflowObserver(client or InProcessClient(), uri, experiment, run, sweep.spec.curve, describer)
 
 
 def params_of(sweep: Sweep) -> dict[str, str]:
@@ -56,7 +55,6 @@ def tags_of(sweep: Sweep) -> dict[str, str]:
         "optitrip.identity": sweep.identity,
         f"optitrip.{sweep.unit}": str(sweep.items),
         "optitrip.version": optitrip.__version__,
-        "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": "unknown",
     }
@@ -69,7 +67,6 @@ def finish_run(
     tracker: MlflowObserver | None,
     state: StateDir,
     outcome: Outcome,
-    sweep: Sweep,
     files: Sequence[Path],
     phases: Stopwatch,
     observer: Observer,
@@ -83,7 +80,7 @@ def finish_run(
         return metrics(replace(outcome, phases=phases.seconds)) if outcome.status == "finished" else {}
 
     with phases.time("mlflow"):
-        recorded = tracker.finish(outcome.status, final_metrics, files, note(outcome, sweep))
+        recorded = tracker.finish(outcome.status, final_metrics, files, tracker.describer.ended(outcome))
     if recorded is None:
         lines = str(tracker.error).strip().splitlines() or [repr(tracker.error)]
         failed = f"recording in MLflow at {without_password(tracker.uri)} failed ({lines[0][:200]}). "

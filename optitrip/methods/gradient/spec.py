@@ -74,8 +74,7 @@ def gradient_route(
     repeated = (yield Repeat(method.points)) if agree else None
     report = (yield Report(method.points, 0)) if capabilities.report else ReportResult()
     analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else ReportResult()
-    words = capabilities.how_to_read
-    return GradientAnswer(result, method, report, analytic, repeated, unchecked=unchecked, how_to_read=words)
+    return GradientAnswer(result, method, report, analytic, repeated, unchecked=unchecked)
 
 
 def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:

@@ -18,13 +18,13 @@ def how_sure(result: SearchResult, screening: Screening | None, *, independent: 
     """
     lines = [runner_up(result)]
     if screening:
-        return [*lines, screening.summary]
+        return [screening.summary, *lines]
     found = result.items - result.failures.count
     if not independent:
         return lines
-    at_most = "at most " if len(result.best_loss) > 1 and result.best_loss[0] == result.best_loss[1] else ""
-    more = f"{found:,} more candidates would hold a better one with a chance of {at_most}50 %, {9 * found:,} more with "
-    lines.append(f"{more}{at_most}90 %")
+    more = " more with a finite loss" if result.failures.count else " more"
+    chance = "at most " if len(result.best_loss) > 1 and result.best_loss[0] == result.best_loss[1] else ""
+    lines += [f"{found:,}{more} would beat it with a chance of {chance}50 %", f"{9 * found:,} with {chance}90 %"]
     half = best_of_half(result.best_loss, found)
     if half is not None:
         lines.append(f"half as many would have found {half:.6g} on average")
@@ -37,7 +37,7 @@ def runner_up(result: SearchResult) -> str:
         return "no other loss is stored" if result.items > 1 + result.failures.count else "it is the only finite loss"
     behind = abs(float(result.best_loss[1]) - float(result.best_loss[0]))
     where = f"candidate {int(result.best_index[1]):,}"
-    return f"the runner-up, {where}, is {behind:.3g} behind" if behind else f"the runner-up, {where}, is as good"
+    return f"the runner-up ({where}) is {behind:.3g} behind" if behind else f"the runner-up ({where}) is as good"
 
 
 def best_of_half(losses: Array, found: int) -> float | None:
