@@ -11,7 +11,7 @@ from optitrip.store import STATE_ROOT
 from optitrip.store.state_dir import SWEEP_FILE
 from optitrip.tracking.git import Checkout
 
-COMMIT_SHOWN = 12
+COMMIT_SHOWN = 10
 
 
 class Command(NamedTuple):
@@ -37,8 +37,10 @@ def word(text: str) -> str:
     return f"$'{''.join(escaped)}'"
 
 
-def bytes_of(letter: str) -> bytes:
-    return letter.encode(errors="surrogateescape" if "\udc80" <= letter <= "\udcff" else "surrogatepass")
+def bytes_of(text: str) -> bytes:
+    """Return text as the system encodes it: bytes that are no text were escaped as lone surrogates."""
+    lone = {letter: "surrogateescape" if "\udc80" <= letter <= "\udcff" else "surrogatepass" for letter in text}
+    return b"".join(letter.encode(errors=lone[letter]) for letter in text)
 
 
 def path_word(path: str) -> str:

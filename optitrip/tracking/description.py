@@ -18,7 +18,7 @@ from optitrip.tracking.git import GIT_SECONDS, Checkout, checkout_of
 from optitrip.tracking.location import without_password
 from optitrip.tracking.markdown import clipped, code, literal, table
 
-LINE, VERDICT, NAME, VALUE = 100, 70, 200, 30
+LINE, VERDICT, NAME, VALUE = 115, 70, 200, 30
 """Most characters of one of the four lines, of the answer in it, of a run's name, and of a value in that."""
 LENGTH = 4_900
 """Most characters of a description."""

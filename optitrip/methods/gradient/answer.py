@@ -21,6 +21,7 @@ from optitrip.methods.gradient.method import (
     GradientResult,
 )
 from optitrip.methods.gradient.picture import gradient_png
+from optitrip.methods.gradient.words import how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
@@ -181,18 +182,7 @@ class GradientAnswer(Answer):
         return f"at {point_line(self.method.points.point(0))}, where the loss is {self.loss:.8g}"
 
     def how_sure(self) -> list[str]:
-        doubtful = {"missing": self.flagged, "imprecise": self.imprecise}
-        counts = ", ".join(f"{count:,} {word}" for word, count in doubtful.items() if count)
-        lines = [f"{counts} of {self.items:,}" if counts else f"none of {self.items:,} is missing or imprecise"]
-        if self.difference is not None:
-            lines.insert(0, f"it differs from the analytic gradient by {self.difference:.2g}, relative to both norms")
-        if self.drift:
-            lines.append(f"the loss at x differed by {self.drift:.2g} when evaluated again")
-        if self.bounds:
-            largest = max(float(np.nanmax(bound, initial=0.0)) for bound in self.bounds.values())
-            share = f", {largest / self.max_abs:.2g} of the largest entry" if self.max_abs else ""
-            lines.append(f"rounding can change no entry by more than {largest:.2g}{share}")
-        return lines
+        return how_sure(self)
 
     def rows(self) -> Rows:
         result, stencils = self.result, self.method.stencils

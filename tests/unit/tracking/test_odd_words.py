@@ -18,8 +18,8 @@ from driver_setup import Recording
 from optitrip.tracking import git, runs
 from optitrip.tracking.git import ask_git, checkout_of
 from optitrip.tracking.location import store_file, tracking_uri, without_password
-from optitrip.tracking.names import encodable, key_of, keys_of
 from optitrip.tracking.markdown import literal
+from optitrip.tracking.names import encodable, key_of, keys_of
 from tracked import incomplete, run
 
 ODD = "a?b%41#[c] it's größe"
