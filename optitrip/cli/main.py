@@ -134,6 +134,17 @@ def show(
 
 
 @app.command()
+def sync(
+    sweep: SweepName, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT, trust: Trust = False
+) -> None:
+    """Record a stored sweep in MLflow, e.g. after MLflow was down; nothing is evaluated."""
+    from optitrip.app import sync
+
+    run = sync.sync(sweep, state_dir, overrides or [], trust=trust)
+    say(f"{run.tracking_uri}: experiment {run.experiment}, run {run.run_id}")
+
+
+@app.command()
 def replay(
     sweep: SweepName,
     index: Annotated[int, Argument(metavar="INDEX", help="Index of the item, from 0.")],

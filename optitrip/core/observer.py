@@ -103,16 +103,15 @@ class MetricPoint(NamedTuple):
 
 
 class Curve(Protocol):
-    """Makes the points of a chart from the parts of a stage, in order of items, and from nothing else."""
+    """Makes the points of a chart from the parts of a stage, in order of items, and from nothing else.
+
+    A metric of the answer that has the chart's name is its last point."""
 
     def points(self, part: Part, times: Times) -> list[MetricPoint]:
         """Return the points of the next part."""
 
-    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
-        """Return the points of retried items."""
-
-    def end(self, items: int, time: int) -> list[MetricPoint]:
-        """Return the last points of lines that extend to the last item."""
+    def retried(self, part: Part) -> None:
+        """Take the results of retried items into account; points that were returned stay."""
 
 
 class Printable(Protocol):

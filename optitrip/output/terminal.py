@@ -1,7 +1,7 @@
 """Terminal output: a live line while a sweep runs, messages, and a summary table at the end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -106,14 +106,7 @@ def summary(outcome: Outcome) -> Group:
         rows.append(("rate", f"{rate:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now"))
     if outcome.state_dir:
         rows.append(("files", outcome.state_dir))
-    if outcome.mlflow:
-        where = f"experiment {outcome.mlflow['experiment']}, run {outcome.mlflow['run_id']}"
-        rows += [("MLflow", where), ("", "optitrip ui shows it")]
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in rows:
-        table.add_row(Text(short_name(name)), Text(one_line(text)))
+    table = table_of(rows)
     if outcome.answer is None or (below := outcome.answer.table()) is None:
         return Group(table)
     heads, lines = below
@@ -123,3 +116,18 @@ def summary(outcome: Outcome) -> Group:
     for entries in lines:
         numbers.add_row(*(Text(one_line(entry)) for entry in entries))
     return Group(table, "", numbers)
+
+
+def location(mlflow: Mapping[str, str]) -> Table:
+    """Return the rows on the MLflow run, which is complete after the summary is printed."""
+    where = f"experiment {mlflow['experiment']}, run {mlflow['run_id']}"
+    return table_of([("MLflow", where), ("", "optitrip ui shows it")])
+
+
+def table_of(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, min_width=10)  # as wide in all tables of a command, with most words
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(Text(short_name(name)), Text(one_line(text)))
+    return table

@@ -15,8 +15,8 @@ from optitrip.runtime.background import BackgroundCall
 from optitrip.store.state_dir import StateDir, peek_fact
 from optitrip.tracking.commands import Command, file_of, repeat, replay, resume, source
 from optitrip.tracking.git import GIT_SECONDS, Checkout, checkout_of
-from optitrip.tracking.location import without_password
 from optitrip.tracking.markdown import clipped, code, literal, table
+from optitrip.tracking.secrets import redacted, without_password
 
 LINE, VERDICT, NAME, VALUE = 115, 70, 200, 30
 """Most characters of one of the four lines, of the answer in it, of a run's name, and of a value in that."""
@@ -117,7 +117,7 @@ class Describer:
         where = [f"The command works {literal(command.where)}."] if command.line else []
         for block in (*blocks, where, self._needs(), [*self._failures()], *(used(outcome) if outcome else ())):
             lines += ["", *filter(None, block)] if any(block) else []
-        text = "\n".join(without_password(line) for line in lines)
+        text = "\n".join(redacted(line, self._uri) for line in lines)
         return text if len(text) <= LENGTH else text[: text.rindex("\n", 0, LENGTH)] + "\n\n(more was cut off)"
 
     def _difference(self) -> str:
@@ -201,5 +201,6 @@ def used(outcome: Outcome) -> list[list[str]]:
         f"{name.partition('_')[0]} {peak / 1e6:,.0f} MB" for name, peak in outcome.memory.items() if peak is not None
     ]
     rate = [] if outcome.items_per_second is None else [f"{outcome.items_per_second:,.0f} {outcome.unit} a second"]
-    time = f"{outcome.seconds:.1f} s" + (f" ({phases})" if phases else "")
-    return [["**Warnings:**", "", *warnings] if warnings else [], [literal("; ".join([time, *peaks, *rate]))]]
+    total = [f"{outcome.total_seconds:.1f} s in all"] if outcome.total_seconds else []
+    last = f"{outcome.seconds:.1f} s in the last command" + (f" ({phases})" if phases else "")
+    return [["**Warnings:**", "", *warnings] if warnings else [], [literal("; ".join([*total, last, *peaks, *rate]))]]

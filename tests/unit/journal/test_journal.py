@@ -20,13 +20,16 @@ from optitrip.errors import StateError, Stopped
 from optitrip.journal.database import fact_checksum
 from optitrip.journal.facts import (
     Accepted,
+    Commands,
     Created,
     Delivered,
     Epoch,
     EvaluatingHere,
     Fact,
     JournalName,
+    OpenRun,
     Origin,
+    Outbox,
     Owner,
     Predecessor,
     Provenance,
@@ -307,6 +310,14 @@ FACTS: list[tuple[Fact, str, str]] = [
     (EvaluatingHere(), "here", "true"),
     (RecordedRun("file:x", "e", "r"), "mlflow", '{"tracking_uri": "file:x", "experiment": "e", "run_id": "r"}'),
     (Delivered(20, "file:x", "e"), "delivered", '{"items": 20, "uri": "file:x", "experiment": "e"}'),
+    (Commands(5, None, 1.5), "commands", '{"started": 5, "began": null, "seconds": 1.5}'),
+    (OpenRun("file:x", "e", True), "open run", '{"uri": "file:x", "experiment": "e", "ended": true}'),
+    (
+        Outbox(20, "finished", "a", 5, 6, {"seed": "0"}, {"t": "u"}, (["loss", 0.5, 3, 6],), ("b.npz",), (), False),
+        "outbox",
+        '{"items": 20, "state": "finished", "name": "a", "start": 5, "end": 6, "params": {"seed": "0"}, '
+        '"tags": {"t": "u"}, "metrics": [["loss", 0.5, 3, 6]], "files": ["b.npz"], "children": [], "renewed": false}',
+    ),
     (StageStarted(1, b"\x01\xff", "gradient", 40), "stage 1", '["01ff", "gradient", 40]'),
 ]
 """Facts, each with its key and its text in the file."""
