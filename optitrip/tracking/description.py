@@ -29,8 +29,10 @@ RUN_PAGE = "#/experiments/0/runs/{}?workflowType=machine_learning"
 
 
 def run_name(sweep: Sweep) -> str:
-    """Return the sweep's name and what was set beside its file."""
+    """Return the sweep's name and what was set beside its file; of one made in Python, the seed."""
     settings = told(sweep.resolved, sweep.overrides)
+    if sweep.lines.path is None and sweep.seed:
+        settings["seed"] = str(sweep.seed)
     words = [f"{clipped(key, VALUE)}={clipped(value, VALUE)}" for key, value in settings.items()]
     return clipped(without_password(" · ".join([sweep.name, *words])), NAME)
 
