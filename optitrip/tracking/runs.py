@@ -90,7 +90,7 @@ def finish_run(
     """Finish the MLflow run and return its location; a failure only causes a notice."""
     if tracker is None:
         recorded = state.journal.fact(RecordedRun)
-        return recorded.to_json() if recorded else None
+        return shown(recorded) if recorded else None
     uri = tracker.run().uri
     return guarded(lambda: deliver(tracker, state, outcome, sweep, files, observer), uri, state, observer)
 
@@ -125,7 +125,12 @@ def deliver(
         lines = [first_line(redacted(line, run.uri)) for line in refused]
         text = f"MLflow refused {'; '.join(lines[:3])}{' ...' if len(lines) > 3 else ''}; all else is recorded"
         observer.notice(warning("mlflow-incomplete", text))
-    return delivered(journal, record, run, tracker.run_id).to_json()
+    return shown(delivered(journal, record, run, tracker.run_id))
+
+
+def shown(recorded: RecordedRun) -> dict[str, str]:
+    """Return the location of a run; the URI of an older journal may hold a password."""
+    return {**recorded.to_json(), "tracking_uri": without_password(recorded.tracking_uri)}
 
 
 def delivered(journal: Journal, record: Outbox, run: Run, run_id: str) -> RecordedRun:
