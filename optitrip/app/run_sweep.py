@@ -85,7 +85,9 @@ def run_loaded(context: Context) -> Outcome:
             commands = begun(context, state)
         tracker = None
         if not options.shard:
-            tracker = track(sweep, state, options.tracking_uri, context.client, commands, context.observers)
+            tracker = track(
+                sweep, state, options.tracking_uri, context.client, commands, context.observers, options.folder
+            )
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
         written = results.Written(state.path)
@@ -131,7 +133,7 @@ def write(
             current = results.current_files(state, answer, driver.evaluated, context.observers)
             if folder is None and for_mlflow:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
-                files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
+                files.write_atomically(folder / SWEEP_FILE, sweep.resolved.encode())
             if folder is not None and state.writable:
                 current = results.write_files(folder, sweep, answer, context.observers, current)
     return results.Written(folder, current)

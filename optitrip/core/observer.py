@@ -125,6 +125,18 @@ class Printable(Protocol):
     def rows(self) -> list[tuple[str, str]]:
         """Return the lines of the short table, as label and text."""
 
+    def verdict(self) -> str:
+        """Return the answer in a few words."""
+        return " ".join(self.rows()[0])
+
+    def parameters(self) -> str:
+        """Return the parameters of the answer in a line: scalars by value, arrays by shape and range."""
+        return ""
+
+    def how_sure(self) -> list[str]:
+        """Return how far the answer can be relied on, each reason in a few words, the most telling first."""
+        return []
+
     def metrics(self) -> dict[str, float]:
         """Return the numbers by which sweeps are compared, by name."""
         return {}

@@ -111,6 +111,15 @@ class SweepText(SweepFact, key="file"):
     text: str
 
 
+class Predecessor(SweepFact, key="predecessor"):
+    """Latest sweep of the same name when this one was new, and how this one differs from it."""
+
+    label: str
+    """Name of its state directory, beside this one's."""
+    changes: tuple[str, ...]
+    """Changes of the identity, as lines like `seed: 0 -> 1`."""
+
+
 class StoredResult(SweepFact, key="result"):
     """Outcome of the finished sweep, as in its result file, and the files of its answer that belong to it."""
 

@@ -41,6 +41,8 @@ class Answer(Printable, ABC):
     """Images of `image_source` by title, if the objective can draw them."""
     unchecked: str = ""
     """Description of a check that showed nothing; empty if all checks were conclusive."""
+    how_to_read: str = ""
+    """Words of the objective for a reader of its figures; empty if it offers none."""
     evaluations: int = 0
     """Number of evaluations of the loss in this call, checks included: one for each point, also in batches. Neither
     stored results nor repeated slices of dead or slow workers count. (A counter in the loss may count on workers.)"""

@@ -62,8 +62,8 @@ class InProcessClient:
         if found is None:
             tags = {"optitrip.journal": run.journal}
             found = self._client.create_run(experiment, start_time=run.start, run_name=run.name, tags=tags)
-        elif found.info.status != "RUNNING":
-            self._client.update_run(found.info.run_id, status="RUNNING")
+        else:
+            self._client.update_run(found.info.run_id, status="RUNNING", name=run.name)
         self._run_id = found.info.run_id
         self._send(tags={**run.tags, "optitrip.state": "running"}, params=run.params)
         return self._run_id

@@ -14,6 +14,7 @@ from functools import partial
 from optitrip.core.method import Method
 from optitrip.core.observer import Curve, InOrder, MetricPoint, Observer, Times, Written
 from optitrip.core.part import Part
+from optitrip.output.outcome import Outcome
 from optitrip.tracking.run import Ending, Run, TrackingClient
 
 PAUSE_SECONDS, LONGEST_PAUSE = 1.0, 60.0
@@ -26,10 +27,14 @@ class MlflowObserver(Observer):
     """Sends the chart of a sweep to a tracking client while the sweep runs, and the rest at its end."""
 
     def __init__(
-        self, client: TrackingClient, run: Callable[[], Run], curve_of: Callable[[Method], Curve | None]
+        self,
+        client: TrackingClient,
+        run: Callable[[], Run],
+        curve_of: Callable[[Method], Curve | None],
+        describe: Callable[[Outcome], str],
     ) -> None:
-        self.client, self.run = client, run
-        """The client; a function that describes the run, which may take seconds."""
+        self.client, self.run, self.describe = client, run, describe
+        """The client; a function that describes the run, which may take seconds; one that describes its end."""
         self.points: list[MetricPoint] = []
         """The whole chart so far."""
         self.run_id: str | None = None

@@ -10,7 +10,6 @@ from optitrip.core.observer import MetricPoint
 from optitrip.journal.facts import Outbox
 from optitrip.output.outcome import Outcome
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
-from optitrip.tracking.notes import note
 from optitrip.tracking.run import Ending, Run
 
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -22,9 +21,10 @@ def record_of(
     run: Run,
     points: Sequence[MetricPoint],
     files: Sequence[str],
+    note: str,
     before: Outbox | None,
 ) -> Outbox:
-    """Return the record of this command; `before` is that of the command before it."""
+    """Return the record of this command, with a note in Markdown; `before` is that of the command before it."""
     final = metrics(outcome)
     earlier: dict[str, int] = {key: step for key, _, step, _ in before.metrics} if before else {}
     # A kind of failure that is gone, e.g. since its items were tried again.
@@ -40,7 +40,7 @@ def record_of(
         start=run.start,
         end=outcome.ended,
         params=run.params,
-        tags={**run.tags, **tags_of(outcome, sweep)},
+        tags={**run.tags, **tags_of(outcome, note)},
         metrics=(*map(list, points), *([key, value, steps[key], outcome.ended] for key, value in final.items())),
         files=tuple(files),
         children=children_of(outcome, sweep),
@@ -65,12 +65,12 @@ def spelled(numbers: Mapping[str, float]) -> dict[str, float]:
     return {keys[name]: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
-def tags_of(outcome: Outcome, sweep: Sweep) -> dict[str, str]:
+def tags_of(outcome: Outcome, note: str) -> dict[str, str]:
     found = outcome.answer or outcome.best
     labels = found.labels() if found else {}
     keys = keys_of(labels)
     tags = {keys[name]: encodable(value, VALUE_LENGTH) for name, value in labels.items()}
-    return {**tags, "optitrip.state": outcome.status, "mlflow.note.content": note(outcome, sweep)}
+    return {**tags, "optitrip.state": outcome.status, "mlflow.note.content": note}
 
 
 def children_of(outcome: Outcome, sweep: Sweep) -> tuple[dict[str, Any], ...]:

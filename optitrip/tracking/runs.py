@@ -15,10 +15,9 @@ from optitrip.errors import Stopped
 from optitrip.journal.facts import Commands, Delivered, OpenRun, Outbox, RecordedRun
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
-from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.interrupts import failure
 from optitrip.store.state_dir import StateDir
-from optitrip.tracking.git import GIT_SECONDS, git_tags
+from optitrip.tracking.description import Describer, run_name
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
 from optitrip.tracking.observer import MlflowObserver
@@ -30,26 +29,31 @@ T = TypeVar("T")
 
 
 def track(
-    sweep: Sweep, state: StateDir, uri: str, client: TrackingClient | None, commands: Commands, observer: Observer
+    sweep: Sweep,
+    state: StateDir,
+    uri: str,
+    client: TrackingClient | None,
+    commands: Commands,
+    observer: Observer,
+    folder: Path,
 ) -> MlflowObserver | None:
-    """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already."""
+    """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already; `folder`
+    is the working directory of the command."""
     journal, experiment = state.journal, sweep.tracking.experiment
     delivered = Delivered(sweep.items, without_password(uri), experiment)
     if sweep.tracking.use == "none" or (commands.began is None and journal.fact(Delivered) == delivered):
         return None
 
     def start() -> MlflowObserver:
-        told, name = BackgroundCall(lambda: git_tags(sweep.folder)), journal.name
+        describer, name = Describer(sweep, state, uri, folder), journal.name
 
         def run() -> Run:
-            tags = tags_of(sweep)
-            with suppress(Exception):  # without git, or if it takes too long
-                tags |= told.result(GIT_SECONDS)
-            return Run(uri, experiment, sweep.label, name, commands.started, params_of(sweep), tags)
+            tags = tags_of(sweep) | describer.tags() | {"mlflow.note.content": describer.running()}
+            return Run(uri, experiment, run_name(sweep), name, commands.started, params_of(sweep), tags)
 
         with suppress(Stopped):  # if the journal cannot be written
             journal.note(OpenRun(without_password(uri), experiment, ended=False))
-        return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve)
+        return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve, describer.ended)
 
     return guarded(start, uri, state, observer)
 
@@ -67,7 +71,6 @@ def tags_of(sweep: Sweep) -> dict[str, str]:
         "optitrip.identity": sweep.identity,
         f"optitrip.{sweep.unit}": str(sweep.items),
         "optitrip.version": optitrip.__version__,
-        "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": "unknown",
     }
@@ -105,7 +108,8 @@ def deliver(
     record = journal.fact(Outbox)
     ended = outcome.status == "finished" and record is not None and record.state == "finished"
     if record is None or not ended or outcome.evaluated or record.items != outcome.items:
-        record = record_of(outcome, sweep, run, tracker.points, [file.name for file in files], record)
+        names, note = [file.name for file in files], tracker.describe(outcome)
+        record = record_of(outcome, sweep, run, tracker.points, names, note, record)
     with suppress(Stopped):  # sending everything again is harmless
         journal.note(record, OpenRun(without_password(run.uri), run.experiment, ended=True))
         if journal.fact(Delivered) is not None:

@@ -21,10 +21,11 @@ from optitrip.methods.gradient.method import (
     GradientResult,
 )
 from optitrip.methods.gradient.picture import gradient_png
+from optitrip.methods.gradient.words import how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
-from optitrip.output.text import finite, first_failure, variable_rows
+from optitrip.output.text import finite, first_failure, point_line, variable_rows
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
@@ -172,6 +173,16 @@ class GradientAnswer(Answer):
         counts = {"flagged": self.flagged, "unchanged": self.result.flagged(UNCHANGED), "imprecise": self.imprecise}
         file = str(folder / GRADIENT) if folder else None
         return {"gradient": {**finite(figures), "file": file, **counts}}
+
+    def verdict(self) -> str:
+        (title, value), *_ = self.largest()
+        return f"gradient of norm {self.norm:.8g}, largest at {title}: {value:.6g}"
+
+    def parameters(self) -> str:
+        return f"at {point_line(self.method.points.point(0))}, where the loss is {self.loss:.8g}"
+
+    def how_sure(self) -> list[str]:
+        return how_sure(self)
 
     def rows(self) -> Rows:
         result, stencils = self.result, self.method.stencils

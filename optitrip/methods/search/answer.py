@@ -13,6 +13,7 @@ from optitrip.methods.search.best import BEST, Best
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.picture import losses_png
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
+from optitrip.methods.search.words import how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import images_png, parquet_bytes, point_bytes
 from optitrip.output.outcome import Answer, BestItem, Draw, File, Rows, figure_rows
@@ -71,6 +72,9 @@ class SearchAnswer(Best, Answer):
         if screening := self.screening:
             rows.append(("screened", f"by {screening.screen}; {screening.summary}"))
         return rows
+
+    def how_sure(self) -> list[str]:
+        return how_sure(self.result, self.screening, independent=self.candidates.sampler == "random" and not self.ended)
 
     @property
     def report(self) -> dict[str, float]:

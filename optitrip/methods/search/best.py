@@ -11,7 +11,7 @@ import numpy as np
 from optitrip.core.names import joined_names
 from optitrip.core.observer import Printable
 from optitrip.output.outcome import Rows, figure_rows
-from optitrip.output.text import finite, variable_rows
+from optitrip.output.text import finite, point_line, variable_rows
 from optitrip.space.variables import Candidates, Variable, arguments
 
 BEST = "best.npz"
@@ -41,6 +41,9 @@ class Best(Printable):
     def fields(self, folder: Path | None) -> dict[str, Any]:
         best = {"loss": self.loss, "index": self.index, "file": str(folder / BEST) if folder else None}
         return {"best": {**best, "named": finite(self.named)} if self.named else best}
+
+    def parameters(self) -> str:
+        return point_line(self.candidates.point(self.index))
 
     def rows(self) -> Rows:
         what = "loss" if self.measure == "loss" else f"{self.measure} loss"

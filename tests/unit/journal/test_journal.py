@@ -31,6 +31,7 @@ from optitrip.journal.facts import (
     Origin,
     Outbox,
     Owner,
+    Predecessor,
     Provenance,
     RecordedRun,
     StageStarted,
@@ -293,6 +294,11 @@ FACTS: list[tuple[Fact, str, str]] = [
         "provenance",
         '{"block": 8, "data": null, "modules": {"mine": "ab"}, "versions": {"numpy": "2"}, '
         '"machine": {"blas": ["openblas"], "processor": "x"}, "witness": "cd"}',
+    ),
+    (
+        Predecessor("a-01234567", ("seed: 0 -> 1",)),
+        "predecessor",
+        '{"label": "a-01234567", "changes": ["seed: 0 -> 1"]}',
     ),
     (SweepText("seed = 2\n"), "file", '"seed = 2\\n"'),
     (

@@ -80,7 +80,7 @@ def test_what_was_missed_is_delivered_by_sync(folder: Path, monkeypatch: pytest.
         assert f"{store}: experiment optitrip, run " in done.stdout
     assert rows("one.db") == rows("other.db")
     ((name, status, start, end),) = rows("one.db")["runs"]
-    assert (name, status) == (label, "KILLED" if sweep == "stopped" else "FINISHED")
+    assert (name, status) == ("tracked", "KILLED" if sweep == "stopped" else "FINISHED")
     assert 0 < end - start < 600_000
     assert optitrip(folder, "sync", label, MLFLOW_TRACKING_URI=DOWN).returncode == 75
 

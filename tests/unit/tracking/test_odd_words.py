@@ -16,10 +16,10 @@ import pytest
 
 from driver_setup import Recording
 from optitrip.tracking import git, record, runs
-from optitrip.tracking.git import ask_git, git_tags
+from optitrip.tracking.git import ask_git, checkout_of
 from optitrip.tracking.location import store_file, tracking_uri
+from optitrip.tracking.markdown import literal
 from optitrip.tracking.names import encodable, key_of, keys_of
-from optitrip.tracking.notes import literal
 from optitrip.tracking.secrets import without_password
 from tracked import incomplete, run
 
@@ -187,7 +187,7 @@ def test_git_may_do_what_it_wants(case: str, tmp_path: Path, monkeypatch: pytest
         assert re.fullmatch(r"(y\n)+y", ask_git(tmp_path, "status"))
     else:
         with pytest.raises((OSError, subprocess.SubprocessError)):
-            git_tags(tmp_path)
+            checkout_of(tmp_path / "f")
     assert time.monotonic() - began < 60  # ten minutes otherwise
     for number in (tmp_path / "started").read_text().split():
         assert not Path(f"/proc/{number}").exists()
@@ -198,10 +198,10 @@ def test_git_in_any_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "git").write_text("#!/bin/sh\nprintf 'gr\\366\\337e\\n'\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert git_tags(tmp_path)["mlflow.source.git.branch"] == r"gr\xf6\xdfe"
+    assert checkout_of(tmp_path / "f").tags["mlflow.source.git.branch"] == r"gr\xf6\xdfe"
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     with pytest.raises(OSError, match="git"):
-        git_tags(tmp_path)
+        checkout_of(tmp_path / "f")
 
 
 def test_a_password_is_not_shown() -> None:
