@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.output.formats import even_scale, images_png, new_figure, plain_style, png
+from optitrip.output.pictures import even_scale, images_png, new_figure, plain_style, png
 from optitrip.output.text import short_name
 
 MOST_BARS, MOST_VARIABLES = 200, 12

@@ -13,8 +13,10 @@ from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.picture import losses_png
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
 from optitrip.methods.shared import ReportResult
-from optitrip.output.formats import images_png, parquet_bytes, point_bytes
+from optitrip.output.formats import point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
+from optitrip.output.pictures import images_png
+from optitrip.output.tables import parquet_bytes
 from optitrip.output.text import finite, first_failure, show
 
 LOSSES, PICTURE, VERIFIED, WEIGHTS = "losses.parquet", "losses.png", "verified.parquet", "weights.png"

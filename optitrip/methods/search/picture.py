@@ -3,7 +3,7 @@
 import numpy as np
 
 from optitrip.methods.search.method import SearchResult
-from optitrip.output.formats import new_figure, plain_style, png
+from optitrip.output.pictures import new_figure, plain_style, png
 
 DOTS = 20_000
 

@@ -15,8 +15,8 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import gradient_png
 from optitrip.methods.search.picture import losses_png
 from optitrip.objectives import Softmax
-from optitrip.output.formats import even_scale, images_png, rescaled
 from optitrip.output.outcome import Answer, Draw
+from optitrip.output.pictures import even_scale, images_png, rescaled
 
 
 def pixels(png: bytes) -> Array:
