@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optitrip
+from optitrip.tracking.charts import log_images
 from optitrip.tracking.location import SQLITE, quoted, store_file
 from optitrip.tracking.names import TAG_LENGTH, encodable
 
@@ -65,6 +66,7 @@ class InProcessClient:
 
     _client: MlflowClient
     _run_id: str
+    _last_step = 0
 
     def prepare(self) -> None:
         """Import MLflow, which takes seconds."""
@@ -109,6 +111,7 @@ class InProcessClient:
     def log(self, metrics: Sequence[Metric]) -> None:
         from mlflow.entities import Metric as Entity
 
+        self._last_step = max([self._last_step, *(step for _, _, step, _ in metrics)])
         entities = [Entity(key, value, time, step) for key, value, step, time in metrics]
         for start in range(0, len(entities), BATCH):
             self._client.log_batch(self._run_id, metrics=entities[start : start + BATCH])
@@ -117,6 +120,7 @@ class InProcessClient:
         """Log files, given by absolute path, and the end of the run: state, MLflow's status, note in Markdown."""
         for file in files:
             self._client.log_artifact(self._run_id, file)
+        log_images(self._client, self._run_id, files, self._last_step)
         for key, value in {"optitrip.state": state, "mlflow.note.content": note}.items():
             self._client.set_tag(self._run_id, key, encodable(value, TAG_LENGTH))
         self._client.set_terminated(self._run_id, status)

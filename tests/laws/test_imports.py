@@ -28,6 +28,7 @@ ADAPTERS = {
     "mlflow": {"tracking/mlflow_client.py"},
     "typer": {"cli/main.py"},
     "matplotlib": {"output/pictures.py"},
+    "plotly": {"methods/search/report.py"},
     "pooch": {"objectives/data/download.py"},
     "pyarrow": {"output/tables.py"},
     "rich": {"output/terminal.py", "cli/run.py", "api/session.py"},

@@ -39,7 +39,7 @@ class SearchConfig(Table):
     """Device that evaluates the surrogate."""
 
 
-def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True) -> Route:
+def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True, word: str = "loss") -> Route:
     """Yield the stages of a search, with or without screening; return the answer. Raises NoAnswer if no loss is finite,
     or if `agree` is set (not for random losses, which never do) and batches and plain calls give different losses."""
     screening, report, unchecked = None, ReportResult(), ""
@@ -63,9 +63,18 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         result=result,
         screening=screening,
         report_result=report,
+        word=word,
         ended=method.why_ended(result),
         unchecked=unchecked,
     )
+
+
+def axis_word(reference: str, *, maximize: bool) -> str:
+    """Return what an axis of losses is called, from the reference "module:name" of the objective."""
+    name = reference.rpartition(":")[2].rpartition(".")[2]
+    if not name.isidentifier() or name in ("loss", "lambda"):
+        return "objective" if maximize else "loss"
+    return name if maximize or "loss" in name.lower() else f"loss ({name})"
 
 
 class SearchSpec(MethodSpec[SearchConfig]):
@@ -113,7 +122,10 @@ class SearchSpec(MethodSpec[SearchConfig]):
         )
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        return search_route(self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
+        word = axis_word(sweep.objective.reference, maximize=sweep.objective.maximize)
+        return search_route(
+            self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic, word=word
+        )
 
     def progress(self, sweep: Sweep) -> SearchProgress:
         return SearchProgress(sweep.items, sweep.candidates, maximize=sweep.objective.maximize)
