@@ -10,6 +10,7 @@ import numpy as np
 from optitrip.core.arrays import Array, Coded, Column
 from optitrip.core.failures import Failures
 from optitrip.output.formats import spelled
+from optitrip.output.text import one_line
 
 CSV_ROWS = 2**16
 """Number of rows that are turned into text at a time."""
@@ -69,6 +70,18 @@ def csv_rows(rows: Iterable[Sequence[Any]]) -> str:
 
 def csv_bytes(columns: Mapping[str, Column]) -> bytes:
     return "".join(csv_text(columns)).encode(errors="backslashreplace")
+
+
+def text_lines(columns: Mapping[str, Column]) -> Iterator[str]:
+    """Yield a table as lines of aligned text, with numbers of up to eight digits."""
+    cells = [[one_line(name), *map(cell, column.tolist())] for name, column in columns.items()]
+    widths = [max(map(len, column)) for column in cells]
+    for row in zip(*cells, strict=True):
+        yield "  ".join(" " * (width - len(text)) + text for width, text in zip(widths, row, strict=True))
+
+
+def cell(value: Any) -> str:
+    return f"{value:.8g}" if isinstance(value, float) else one_line(str(value))
 
 
 def data_frame(columns: Mapping[str, Column]) -> Any:

@@ -31,12 +31,14 @@ class CandidateTable:
     candidates: Candidates
     result: SearchResult
     screening: Screening | None = None
+    measure: str = "loss"
+    """Name of the losses; "screened" for those of a surrogate before the best are verified."""
 
     def all(self) -> dict[str, Column]:
         """Return index, loss, other outputs, status and scalar variables of all stored candidates. If they were
         screened, `screened` is the surrogate's loss, in place of `loss`."""
         result = self.result
-        losses = {"index": result.index, "screened" if self.screening else "loss": result.loss}
+        losses = {"index": result.index, "screened" if self.screening else self.measure: result.loss}
         told = {"status": status(result.failures, result.index)}
         return merged_columns(losses, told, result.named, scalar_columns(self.candidates, result.index))
 
@@ -51,7 +53,7 @@ class CandidateTable:
     def best(self, count: int) -> dict[str, Column]:
         """Return index, loss, other outputs and scalar variables of the best candidates, the best first."""
         index, loss, named = self.ranked(count)
-        return merged_columns({"index": index, "loss": loss}, named, scalar_columns(self.candidates, index))
+        return merged_columns({"index": index, self.measure: loss}, named, scalar_columns(self.candidates, index))
 
     def top(self, count: int) -> list[Candidate]:
         index, loss, _ = self.ranked(count)
