@@ -2,6 +2,7 @@
 
 import csv
 import io
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -138,15 +139,13 @@ def failures_csv(stages: Mapping[str, Failures]) -> bytes:
     return csv_rows(rows).encode(errors="backslashreplace")
 
 
-def split_runs(runs: Iterable[tuple[int, int]], alone: Iterable[int]) -> Iterator[tuple[int, int]]:
+def split_runs(runs: Iterable[tuple[int, int]], alone: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield ascending runs [lo, hi), with each of some of their indices, ascending, in a run of its own."""
-    single = iter([*alone, -1])
-    index = next(single)
     for lo, hi in runs:
-        while lo <= index < hi:
+        for index in alone[bisect_left(alone, lo) : bisect_left(alone, hi)]:
             if lo < index:
                 yield lo, index
             yield index, index + 1
-            lo, index = index + 1, next(single)
+            lo = index + 1
         if lo < hi:
             yield lo, hi

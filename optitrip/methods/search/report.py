@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array, Coded, Column
+from optitrip.core.arrays import Array, Coded, Column, ours
 from optitrip.methods.search.importance import MOST, Importance, importance
 from optitrip.methods.search.picture import some_failed
 from optitrip.methods.search.table import CandidateTable, best_rows
@@ -35,6 +35,7 @@ def reported(table: CandidateTable) -> list[Variable]:
     return [variable for variable in scalars(table.candidates.space) if variable.distribution.drawn]
 
 
+@ours()  # losses may be near the end of float64
 def report_html(table: CandidateTable, title: str, word: str) -> bytes:
     """Return the page: loss against each variable, parallel coordinates, importance, and the best candidates."""
     from plotly.offline import get_plotlyjs
