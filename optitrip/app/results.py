@@ -95,7 +95,7 @@ def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, 
         try:
             data = make()
         except Exception as error:  # e.g. losses of 1e308; a missing picture must not fail the sweep
-            if not file.endswith(".png"):
+            if not file.endswith((".png", ".html")):
                 raise
             observer.notice(warning("no-picture", f"the picture {file} could not be drawn: {error}"))
             (folder / file).unlink(missing_ok=True)

@@ -24,6 +24,7 @@ FINISHED, NO_ANSWER, REFUSED, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
 SIGNALLED = 128
 """Number added to a signal's to form the exit status, as in shells."""
 CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
+BEST_DEFAULT = "all to a file, 10 to the terminal"
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 
 SweepFile = Annotated[Path, Argument(metavar="FILE", help="Sweep file (TOML).")]
@@ -142,6 +143,27 @@ def sync(
 
     run = sync.sync(sweep, state_dir, overrides or [], trust=trust)
     say(f"{run.tracking_uri}: experiment {run.experiment}, run {run.run_id}")
+
+
+def table(
+    sweep: SweepName,
+    output: Annotated[Path | None, Option("--output", "-o", metavar="FILE", help=".csv or .parquet to write.")] = None,
+    best: Annotated[int | None, Option(min=1, metavar="K", help="Only the best K.", show_default=BEST_DEFAULT)] = None,
+    overrides: Overrides = None,
+    state_dir: StateRoot = STATE_ROOT,
+) -> None:
+    """Write what is stored for a sweep as a table, or print the best. (Arrays have no column; `replay` shows them.)"""
+    from optitrip.app.table import check_suffix, stored_table, write_table
+    from optitrip.output.tables import text_lines
+    from optitrip.store.lookup import find_stored_sweep
+
+    if output is not None:
+        check_suffix(output)
+    found = find_stored_sweep(sweep, state_dir, overrides or [])
+    if output is None:
+        say(*text_lines(stored_table(*found, best or 10)))
+    else:
+        write_table(stored_table(*found, best), output)
 
 
 @app.command()
