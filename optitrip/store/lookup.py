@@ -37,14 +37,15 @@ from optitrip.store.state_dir import (
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
     """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where it starts.
 
-    The file in a state directory, unless it was edited, stands for the one that was run: modules and files are looked
-    up in that one's folder.
+    The file in a state directory, unless it was edited, stands for the one that was run, with its overrides: modules
+    and files are looked up in that one's folder.
     """
     draft = read_draft(path, overrides)
     if path.name == SWEEP_FILE and exists(path.parent / JOURNAL):
         origin, stored = peek_fact(path.parent, Origin), peek_fact(path.parent, SweepText)
         if origin and stored and draft.text == resolved(stored.text, origin.overrides, origin.name):
-            draft = replace(draft, folder=origin.folder, overrides=effective([*origin.overrides, *overrides]))
+            options = effective([*origin.overrides, *overrides])
+            draft = replace(draft, folder=origin.folder, text=stored.text, overrides=options)
     return resolve(draft, root)
 
 

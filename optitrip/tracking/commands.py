@@ -75,7 +75,7 @@ def repeat(sweep: Sweep, checkout: Checkout | None, folder: Path) -> Command:
     """Return the command that makes the same answer again in a clone of the repository, if there is one, or else from
     the files of the run. `folder` is where the sweep was run."""
     if sweep.lines.path is None:
-        made = f"it was started from Python: the same call, with {sweep.objective.reference}, gives the same answer"
+        made = f"the same call in Python, of {sweep.objective.reference} with what {SWEEP_FILE} tells, repeats it"
         return Command("again", "", made)
     file = file_of(sweep)
     if checkout is None or file is None or not checkout.tracked:

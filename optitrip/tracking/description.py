@@ -18,7 +18,7 @@ from optitrip.tracking.git import GIT_SECONDS, Checkout, checkout_of
 from optitrip.tracking.markdown import clipped, code, literal, table
 from optitrip.tracking.secrets import redacted, without_password
 
-LINE, VERDICT, NAME, VALUE = 115, 70, 200, 30
+LINE, VERDICT, NAME, VALUE = 105, 70, 200, 30
 """Most characters of one of the four lines, of the answer in it, of a run's name, and of a value in that."""
 LENGTH = 4_900
 """Most characters of a description."""
@@ -97,6 +97,7 @@ class Describer:
             )
         done = f"{outcome.items:,} of {self._sweep.items:,} {outcome.unit}, {failed}"
         first, *rest = plain(outcome.message or outcome.status).strip().split("\n")
+        first = first.partition(f": {outcome.items:,} of ")[0]  # that is told already
         best = outcome.best
         return self._text(
             f"**{outcome.status}:** {done}; "

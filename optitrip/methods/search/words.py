@@ -22,9 +22,9 @@ def how_sure(result: SearchResult, screening: Screening | None, *, independent: 
     found = result.items - result.failures.count
     if not independent:
         return lines
-    more = " more with a finite loss" if result.failures.count else " more"
+    more = "more finite losses" if result.failures.count else "more candidates"
     chance = "at most " if len(result.best_loss) > 1 and result.best_loss[0] == result.best_loss[1] else ""
-    lines += [f"{found:,}{more} would beat it with a chance of {chance}50 %", f"{9 * found:,} with {chance}90 %"]
+    lines += [f"{found:,} {more} beat it with a chance of {chance}50 %", f"{9 * found:,} with {chance}90 %"]
     half = best_of_half(result.best_loss, found)
     if half is not None:
         lines.append(f"half as many would have found {half:.6g} on average")

@@ -51,6 +51,8 @@ UNRELATED: dict[str, tuple[str, Any]] = {
     "an order with a customer": ("order", lambda self, customer: None),
     "a digest that is text": ("digest", property(lambda self: "sha")),
     "a digest with a length": ("digest", lambda self, length: b""),
+    "a text on how to read": ("how_to_read", "from left to right"),
+    "a page to read": ("how_to_read", lambda self, page: ""),
     "a block of text": ("block", "a street"),
     "a block that is a method": ("block", lambda self: 4),
     "a block that is an array": ("block", np.arange(3)),
@@ -85,6 +87,13 @@ def test_a_number_out_of_range_is_a_mistake(name: str, value: Any) -> None:
     """It was meant for optitrip."""
     with pytest.raises(InputError, match=f"its {name} was"):
         offers(with_attribute(name, value))
+
+
+@pytest.mark.parametrize("words", [lambda self: 1 / 0, lambda self: b"bytes"])
+def test_words_that_cannot_be_had_are_a_mistake(words: Any) -> None:
+    """Nothing but optitrip asks for them by that name."""
+    with pytest.raises(InputError, match="its how_to_read r"):
+        Objective(with_attribute("how_to_read", words))
 
 
 def test_what_is_right_is_used() -> None:

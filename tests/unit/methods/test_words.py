@@ -58,7 +58,7 @@ def test_the_words_of_a_search() -> None:
     assert found < 100
     assert answer.how_sure()[:3] == [
         f"the runner-up (candidate {second}) is {behind:.3g} behind",
-        f"{found} more with a finite loss would beat it with a chance of 50 %",
+        f"{found} more finite losses beat it with a chance of 50 %",
         f"{9 * found} with 90 %",
     ]
     assert answer.verdict() == f"min loss {answer.loss:.8g} at candidate {answer.index}"
@@ -69,7 +69,7 @@ def test_the_words_of_a_search() -> None:
     tied = optitrip.search(lambda x: 1.0, SPACE, candidates=10)
     assert tied.how_sure()[:2] == [
         "the runner-up (candidate 1) is as good",
-        "10 more would beat it with a chance of at most 50 %",
+        "10 more candidates beat it with a chance of at most 50 %",
     ]
     assert optitrip.search(square, SPACE, candidates=1, seed=5).how_sure()[0] == "it is the only finite loss"
 

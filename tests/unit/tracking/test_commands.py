@@ -169,6 +169,7 @@ def test_the_command_that_resumes(repository: Path, monkeypatch: pytest.MonkeyPa
         assert words[1] == (str(folder.relative_to(repository) / "sweep.toml") if changed else "sub/at.toml")
         again = optitrip(repository, *words, "--json", "--quiet")
         assert json.loads(again.stdout)["evaluated"] == 0
+        assert source(read(folder / "sweep.toml"), None) == source(sweep, None)
     ((_, words),) = commands_in(replay(sweep, 3, folder, repository), repository)
     assert optitrip(repository, *words).returncode == 0
 
