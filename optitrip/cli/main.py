@@ -187,11 +187,18 @@ def data(
 
 
 @app.command()
-def ui(port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port on 127.0.0.1.")] = 5000) -> None:
+def ui(
+    port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port on 127.0.0.1.")] = 5000,
+    experiment: Annotated[
+        str | None, Option(metavar="NAME", help="Experiment to show.", show_default="that of the latest sweep here")
+    ] = None,
+    state_dir: StateRoot = STATE_ROOT,
+    no_open: Annotated[bool, Option("--no-open", help="Print the address only; do not open it in a browser.")] = False,
+) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
     from optitrip.tracking.ui_server import serve
 
-    raise Exit(serve(port))
+    raise Exit(serve(port, state_dir, experiment, browser=not no_open))
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:

@@ -757,7 +757,9 @@ def test_ui_serves_the_store_of_this_directory(folder: Path, server: str) -> Non
     else:
         mlflow_that_runs(folder, SERVER)
     port = free_port()
-    child: Any = start_optitrip(folder, "ui", "--port", str(port), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    child: Any = start_optitrip(
+        folder, "ui", "--no-open", "--port", str(port), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     first, second = child.stderr.readline(), child.stderr.readline()
     assert str(folder / "mlflow.db") in first
     assert second.startswith(f"http://127.0.0.1:{port}/")
