@@ -13,7 +13,7 @@ from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
-from optitrip.journal.facts import StoredResult
+from optitrip.journal.facts import LastCommand, StoredResult
 from optitrip.output.outcome import Answer, Outcome, Status
 from optitrip.output.text import first_failure
 from optitrip.runtime import files
@@ -166,7 +166,10 @@ def conclude(
         with suppress(OSError, Stopped):  # the outcome is reported anyway, and the same command writes it again
             state.journal.forget(StoredResult)  # a kill before the new record must not make the file look edited
             files.write_atomically(state.path / RESULT, files.json_bytes(table))
-            state.journal.note(StoredResult(table, digests))
+            state.journal.note(StoredResult(table, digests), LastCommand("finished"))
+    elif state.path is not None:
+        with suppress(OptitripError):
+            state.journal.note(LastCommand(outcome.status))
     return outcome
 
 

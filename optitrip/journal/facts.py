@@ -130,6 +130,12 @@ class EvaluatingHere(SweepFact, key="here"):
     """Mark that items are being evaluated in the driver's process; found by a new command if the last one crashed."""
 
 
+class LastCommand(SweepFact, key="command"):
+    """State of the last command that ran the sweep: running, or as it ended; after a crash it is still running."""
+
+    state: str
+
+
 class RecordedRun(SweepFact, key="mlflow"):
     """Latest MLflow run that recorded this sweep."""
 

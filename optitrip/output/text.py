@@ -57,7 +57,12 @@ def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 def variable_rows(values: Mapping[str, Array]) -> list[tuple[str, str]]:
     """Return one row per variable, for the first dozen variables of a point, given as a batch of one."""
-    return [(f"  {name}", show(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
+    return [(f"  {name}", short(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
+
+
+def short(value: Any) -> str:
+    """Return a value as text, a number with at most eight digits that count."""
+    return f"{value:.8g}" if isinstance(value, float | np.floating) else show(value)
 
 
 def first_failure(failures: Failures | None, items: Items | None, index: int | None = None, what: str = "") -> str:
@@ -78,3 +83,15 @@ def first_failure(failures: Failures | None, items: Items | None, index: int | N
     )
     title = f"{items.title(item, record.side)} ({what + ' ' if what else ''}{kind})"
     return "\n".join(["", f"{title}, with", "\nor\n".join(parameters), record.traceback.rstrip() or record.message])
+
+
+def compact(number: float) -> str:
+    """Return a number in a few characters: exact up to 9,999 if it is whole, else with three digits, e.g. 12.3k."""
+    if number == int(number) and abs(number) < 10_000:
+        return f"{int(number):,}"
+    for unit in ("", "k", "M", "G"):
+        text = f"{number:.3g}"
+        if abs(float(text)) < 1_000:
+            return text + unit
+        number /= 1_000
+    return f"{number:.3g}T"

@@ -2,7 +2,7 @@
 
 import json
 import os
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +10,8 @@ from optitrip.config.sweep import Sweep, identity_of
 from optitrip.core.differences import differences
 from optitrip.core.notice import Notice, info, warning
 from optitrip.core.observer import Observer
-from optitrip.errors import StateError
-from optitrip.journal.facts import Origin, StoredResult, SweepFact, SweepText
+from optitrip.errors import OptitripError, StateError
+from optitrip.journal.facts import LastCommand, Origin, StoredResult, SweepFact, SweepText
 from optitrip.journal.journal import Journal, Unwritable, peek
 from optitrip.runtime import files
 from optitrip.runtime.files import lock_folder, move_aside
@@ -114,9 +114,13 @@ class StateDir:
             if before is not None and not files.has_digest(file, files.digest(before.text.encode())):
                 self._set_aside(file)
             files.write_atomically(file, data)
-        self.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides), SweepText(sweep.text))
+        begun = [LastCommand("running")] if finished_items(self.path) != sweep.items else []
+        self.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides), SweepText(sweep.text), *begun)
 
     def close(self) -> None:
+        with suppress(OptitripError):
+            if self.path is not None and self.writable and self.journal.fact(LastCommand) == LastCommand("running"):
+                self.journal.note(LastCommand("failed"))  # before anything was evaluated
         self.journal.close()
         self._lock.close()
 
@@ -183,9 +187,9 @@ def identity_in(folder: Path) -> str:
     return folder.name.rpartition("-")[2]
 
 
-def open_journal(folder: Path) -> closing[Journal]:
+def open_journal(folder: Path, *, check: bool = True) -> closing[Journal]:
     """Open the journal in a state directory for reading; this is safe while a command writes to it."""
-    return closing(Journal(folder / JOURNAL, identity_in(folder), reading=True))
+    return closing(Journal(folder / JOURNAL, identity_in(folder), reading=True, check=check))
 
 
 def peek_fact(folder: Path, kind: type[F]) -> F | None:

@@ -57,7 +57,8 @@ def view(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             metrics.setdefault(metric["key"], []).append(float(metric.get("value", 0)))
         tags |= dict.fromkeys(tag["key"] for tag in run["data"].get("tags", ()))
     best = sorted(key for key in [*metrics, *tags] if key.startswith("best/") and key != "best/index")[:MOST_COLUMNS]
-    wanted = ["loss", "candidates", "coordinates", "steps", "seconds", *best]
+    items = [key for key in metrics if f"optitrip.{key}" in tags]  # the number of candidates has a tag, too
+    wanted = ["loss", *items, "seconds", *best]
     columns = ["tags.`optitrip.state`"]
     columns += [f"{'metrics' if key in metrics else 'tags'}.`{key}`" for key in wanted if key in metrics or key in tags]
     positive = all(value > 0 for value in metrics.get("loss", ()))

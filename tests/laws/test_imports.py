@@ -131,6 +131,7 @@ FORMATS = "import numpy; from optitrip.output import formats"
         ("import optitrip.tracking.mlflow_client", {"ray", "mlflow", "numpy", "typer"}),
         ("import optitrip.app.run_sweep", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
         ("import optitrip.executors.serial", {"mlflow", "typer", "matplotlib"}),
+        ("import optitrip.store.runs", {"ray", "mlflow", "typer", "matplotlib", "pyarrow"}),
         (f"{FORMATS}; formats.parquet_bytes({{'loss': numpy.zeros(3)}})", {"pandas", "matplotlib", "scipy"}),
     ],
 )

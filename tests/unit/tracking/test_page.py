@@ -20,7 +20,7 @@ RUNS = [
         "info": {"experiment_id": "7"},
         "data": {
             "metrics": [{"key": key, "value": 1.5} for key in ("loss", "candidates", "best/x", "best/index", "odd")],
-            "tags": [{"key": "optitrip.state", "value": "finished"}, {"key": "best/kind", "value": "a"}],
+            "tags": [{"key": "optitrip.candidates", "value": "1"}, {"key": "best/kind", "value": "a"}],
         },
     },
     {"info": {"experiment_id": "7"}, "data": {"metrics": [{"key": "seconds", "value": 2}]}},
