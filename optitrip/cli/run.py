@@ -16,7 +16,8 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import Interrupted, NoAnswer, Stopped
 from optitrip.output.outcome import Outcome
-from optitrip.output.terminal import LiveLine, Messages, summary
+from optitrip.output.summary import summary
+from optitrip.output.terminal import LiveLine, Messages
 from optitrip.output.text import plain
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.process import stop_signals
@@ -56,7 +57,7 @@ def print_outcome(outcome: Outcome, stdout: TextIO, errors: Console, *, json: bo
     if json:
         print(dumps(outcome.to_json()), file=stdout)
     else:
-        width = None if stdout.isatty() else 120
-        Console(file=stdout, highlight=False, width=width).print(summary(outcome))
+        width = Console(file=stdout).width if stdout.isatty() else 120
+        print(summary(outcome, width), file=stdout)
     if outcome.message:
         errors.print(Text(plain(outcome.message.lstrip())), soft_wrap=True)

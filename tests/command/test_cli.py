@@ -181,7 +181,7 @@ def test_the_live_line_on_a_terminal(folder: Path) -> None:
     assert child.wait() == 0
     os.close(terminal_end)
     text = seen.decode()
-    lines = re.findall(r"Attempt [\d,]+ \| Loss [\d.]+ \| MinLoss [\d.]+ at \d+ \| [\d,]+/s \| \d+:\d\d left", text)
+    lines = re.findall(r"Attempt [\d,]+ \| Loss [\d.]+ \| MinLoss [\d.e-]+ at \d+ \| [\d,]+/s \| \d+:\d\d left", text)
     assert lines
     assert all(len(line) <= 80 for line in lines)
     assert text.rstrip().endswith("\x1b[2K")

@@ -15,7 +15,7 @@ from optitrip.methods.search.screening import MOST_VERIFIED, Screening
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import images_png, parquet_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
-from optitrip.output.text import finite, first_failure, show
+from optitrip.output.text import finite, first_failure, folded, reasons, show
 
 LOSSES, PICTURE, VERIFIED, WEIGHTS = "losses.parquet", "losses.png", "verified.parquet", "weights.png"
 """Names of the result files."""
@@ -128,6 +128,10 @@ class SearchAnswer(Best, Answer):
         )
         return "\n".join(filter(None, [self.ended, *doubts, failed]))
 
+    def reasons(self) -> list[str]:
+        screening = [self.screening.failures] if self.screening else []
+        return reasons(self.result.failures, *screening, self.report_result.failures)
+
     def picture(self) -> bytes:
         """Draw the losses and the best so far by candidate, as a PNG."""
         return losses_png(self.result, f"{self.items:,} candidates")
@@ -143,4 +147,4 @@ class SearchAnswer(Best, Answer):
         if (screening := self.screening) and (screening.sign_of_better or screening.unseen):
             tail += ", a better one is possible"
         of_all = f"candidate {self.index:,} of {self.items:,}"
-        return f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{figures}, {of_all}{tail})"
+        return folded(f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{figures}, {of_all}{tail})")
