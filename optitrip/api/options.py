@@ -19,7 +19,7 @@ class RunOptions(TypedDict, total=False):
     executor: str
     address: str | None
     resources: Mapping[str, float] | None
-    progress: bool
+    progress: bool | None
     state_dir: str | Path | None
     track: bool
     trust: bool

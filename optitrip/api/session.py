@@ -1,7 +1,8 @@
 """The session, whose workers and loaded loss serve several calls."""
 
+import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import wraps
 from numbers import Integral
@@ -25,6 +26,7 @@ from optitrip.loss.loading import build
 from optitrip.loss.objective import Objective, batch_block
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.search.answer import SearchAnswer
+from optitrip.output.notebook import NotebookLine, in_notebook
 from optitrip.output.outcome import Answer
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import import_paths, python_paths
@@ -65,7 +67,8 @@ class Session(AbstractContextManager["Session"]):
             Ray if that pays.
         address: address of a Ray cluster to join.
         resources: resources of each Ray worker, by Ray's names.
-        progress: True to show progress and messages on stderr, as the command does.
+        progress: True to show progress and messages, as the command does; by default, only a notebook shows a line, in
+            calls that take over a second.
         state_dir: folder for the journal and result files of each sweep; a sweep stored there is resumed. By default
             nothing is written.
         track: True to record sweeps in MLflow, as the command does.
@@ -82,7 +85,7 @@ class Session(AbstractContextManager["Session"]):
         executor: str = "auto",
         address: str | None = None,
         resources: Mapping[str, float] | None = None,
-        progress: bool = False,
+        progress: bool | None = None,
         state_dir: str | Path | None = None,
         track: bool = False,
         trust: bool = False,
@@ -280,10 +283,15 @@ class Session(AbstractContextManager["Session"]):
     def _run(
         self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], options: RunOptions, settings: Options
     ) -> Any:
-        observer = Observer()
-        if self._progress:
-            console = Console(file=cast("TextIO", UsersStream()), highlight=False)
-            observer = Observers(Messages(console, "info"), LiveLine(console, sweep.spec.progress(sweep)))
+        observer, shown = Observer(), nullcontext()
+        notebook = in_notebook()
+        if self._progress or (notebook and self._progress is None):
+            console = Console(file=cast("TextIO", UsersStream()), highlight=False, force_jupyter=False)
+            counted = sweep.spec.progress(sweep)
+            line = NotebookLine(counted, time.monotonic) if notebook else LiveLine(console, counted)
+            shown = line.show()
+            observer = Observers(Messages(console, "info"), line) if self._progress else line
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if options.get("track") else "none"})
         sweep = replace(sweep, tracking=tracking)
-        return run_loaded(Context(sweep, objective, paths, self._executors, settings, observer)).answer
+        with shown:
+            return run_loaded(Context(sweep, objective, paths, self._executors, settings, observer)).answer

@@ -15,11 +15,14 @@ def begun(context: Context, state: StateDir) -> Commands:
     """Store that a command has begun, unless it only shows a stored result; return the time of those before it."""
     start = SYSTEM.wall_ms() - round(1000 * context.phases.total)
     before = state.journal.fact(Commands)
-    commands = before or Commands(start, None, 0.0)
+    commands = before or Commands(start, None, 0.0, "running")
     if commands.began is not None:  # that command was killed
         last = max(state.journal.last_write() or 0, commands.began)
         commands = replace(commands, seconds=commands.seconds + (last - commands.began) / 1000)
-    commands = replace(commands, began=None if context.options.has_result(context.sweep) else start)
+    if context.options.has_result(context.sweep):
+        commands = replace(commands, began=None)
+    else:
+        commands = replace(commands, began=start, state="running")
     if commands != before:
         with suppress(Stopped):  # nothing can be written, and there is a result to show
             state.journal.note(commands)
@@ -32,5 +35,5 @@ def ended(context: Context, state: StateDir, commands: Commands, outcome: Outcom
     if commands.began is not None or outcome.evaluated:
         total += context.phases.total
         with suppress(Stopped):  # its time is then missing
-            state.journal.note(Commands(commands.started, None, total))
+            state.journal.note(Commands(commands.started, None, total, outcome.status))
     return replace(outcome, total_seconds=total, ended=SYSTEM.wall_ms())

@@ -111,6 +111,28 @@ def check(file: SweepFile, overrides: Overrides = None, state_dir: StateRoot = S
 
 
 @app.command()
+def runs(
+    state_dir: StateRoot = STATE_ROOT,
+    json: Annotated[bool, Option("--json", help="Print a JSON list instead of the table.")] = False,
+) -> None:
+    """List the sweeps of this directory: state, best, items, rate, and the time since the last one was stored."""
+    import shutil
+    from json import dumps
+    from time import time
+
+    from optitrip.store import runs
+
+    found = runs.stored_sweeps(state_dir)
+    if json:
+        print(dumps([sweep.to_json() for sweep in found]))
+    elif found:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        say(*runs.lines(found, time(), width))
+    else:
+        print(f"there are no sweeps in {state_dir}", file=sys.stderr)
+
+
+@app.command()
 def show(
     sweep: SweepName,
     failures: Annotated[bool, Option("--failures", help="List failed items by kind and index.")] = False,
@@ -124,14 +146,17 @@ def show(
 
     from optitrip.store import inspect
     from optitrip.store.lookup import find_stored_sweep
+    from optitrip.tracking.secrets import without_password
 
     found = find_stored_sweep(sweep, state_dir, overrides or [])
     if json:
-        print(dumps(inspect.table(*found)))
+        print(dumps(inspect.table(*found, without_password)))
     elif story:
         say(*inspect.story_lines(found[1]))
+    elif failures:
+        say(*inspect.failure_lines(*found))
     else:
-        say(*(inspect.failure_lines if failures else inspect.overview)(*found))
+        say(*inspect.overview(*found, without_password))
 
 
 @app.command()
@@ -220,11 +245,18 @@ def data(
 
 
 @app.command()
-def ui(port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port on 127.0.0.1.")] = 5000) -> None:
+def ui(
+    port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port on 127.0.0.1.")] = 5000,
+    experiment: Annotated[
+        str | None, Option(metavar="NAME", help="Experiment to show.", show_default="that of the latest sweep here")
+    ] = None,
+    state_dir: StateRoot = STATE_ROOT,
+    no_open: Annotated[bool, Option("--no-open", help="Print the address only; do not open it in a browser.")] = False,
+) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
     from optitrip.tracking.ui_server import serve
 
-    raise Exit(serve(port))
+    raise Exit(serve(port, state_dir, experiment, browser=not no_open))
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:

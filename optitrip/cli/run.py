@@ -17,7 +17,8 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import Interrupted, NoAnswer, Stopped
 from optitrip.output.outcome import Outcome
-from optitrip.output.terminal import LiveLine, Messages, location, summary
+from optitrip.output.summary import location, summary
+from optitrip.output.terminal import LiveLine, Messages
 from optitrip.output.text import plain
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.process import stop_signals
@@ -70,12 +71,12 @@ class Shown:
 
     def __init__(self, stdout: TextIO, errors: Console) -> None:
         self._stdout, self._errors = stdout, errors
-        self._console = Console(file=stdout, highlight=False, width=None if stdout.isatty() else 120)
         self._message: str | None = None
 
     def answer(self, outcome: Outcome) -> None:
         """Print the table of the answer."""
-        self._console.print(summary(outcome))
+        width = Console(file=self._stdout).width if self._stdout.isatty() else 120
+        print(summary(outcome, width), file=self._stdout)
         self._print_message(outcome)
         self._stdout.flush()
 
@@ -89,7 +90,7 @@ class Shown:
     def rest(self, outcome: Outcome, *, table: bool) -> None:
         """Print what has become known since."""
         if table and outcome.mlflow:
-            self._console.print(location(outcome.mlflow))
+            print(location(outcome.mlflow), file=self._stdout)
         self._print_message(outcome)
 
     def _print_message(self, outcome: Outcome) -> None:

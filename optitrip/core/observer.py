@@ -181,6 +181,10 @@ class Progress(Observer):
         """Return the text of the live line, without the rate."""
         return f"{self.done:,} of {self.total:,}"
 
+    def few_words(self) -> str:
+        """Return the text of the live line where there is little room."""
+        return self.words()
+
     def best(self) -> Printable | None:
         """Return the best so far, if there is one."""
         return None

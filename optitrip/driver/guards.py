@@ -46,19 +46,22 @@ class NoWorkers:
 
     def __init__(self, services: Services) -> None:
         self._observer, self._settings, self._clock = services.observer, services.settings, services.clock
-        self._since, self._reported = self._clock.monotonic(), False
+        self._since, self._reported, self._seen = self._clock.monotonic(), False, False
 
     def check(self, slots: Sequence[str]) -> None:
         """Raise Stopped if there have been no workers for `wait_seconds`."""
         now, limit = self._clock.monotonic(), self._settings.wait_seconds
         if slots:
-            self._since, self._reported = now, False
+            self._since, self._reported, self._seen = now, False, True
         elif now - self._since > limit:
             raise Stopped(f"no workers for {limit:g} s")
         elif now - self._since > self._settings.no_workers_notice_seconds and not self._reported:
             self._reported = True
-            wait = "[run] wait_seconds limits the wait" if limit == math.inf else f"for up to wait_seconds = {limit:g}"
-            self._observer.notice(warning("no-workers", f"there are no workers; waiting for some ({wait})"))
+            wait = "[run] wait_seconds limits the wait" if limit == math.inf else f"up to wait_seconds = {limit:g}"
+            if self._seen:
+                self._observer.notice(warning("no-workers", f"all workers are gone; waiting for others ({wait})"))
+            else:
+                self._observer.notice(info("no-workers", f"waiting for the first worker ({wait})"))
 
 
 class Cancellation:

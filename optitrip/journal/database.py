@@ -44,13 +44,16 @@ LARGE = 2**24
 """File size, in bytes, above which checking in a second thread is faster."""
 
 
-def open_database(path: Path, sweep: str, *, reading: bool) -> tuple[sqlite3.Connection, tuple[str, ...]]:
+def open_database(
+    path: Path, sweep: str, *, reading: bool, check: bool = True
+) -> tuple[sqlite3.Connection, tuple[str, ...]]:
     """Open or create the database, as `Journal` describes; return it with descriptions of the damage left out."""
     damage: tuple[str, ...] = ()
     if os.path.lexists(path) and not is_regular(path):
         raise StateError(f"{path}: not a regular file, so it is no journal; --fresh sets it aside")
     try:
-        database = connect_undamaged(path, sweep, reading=reading)
+        connected = connect_undamaged if check else connect
+        database = connected(path, sweep, reading=reading)
         if database is None:
             if reading:
                 raise StateError(f"{path}: the journal is damaged; `optitrip sweep` rebuilds it from its intact rows")

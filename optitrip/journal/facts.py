@@ -140,7 +140,8 @@ class EvaluatingHere(SweepFact, key="here"):
 
 
 class Commands(SweepFact, key="commands"):
-    """Time that the commands of this sweep took, those that only showed a stored result apart."""
+    """Time that the commands of this sweep took, and how the last one ended, those that only showed a stored result
+    apart."""
 
     started: int
     """Start of the first command, in milliseconds since 1970."""
@@ -148,6 +149,8 @@ class Commands(SweepFact, key="commands"):
     """Start of the command that is running or was killed; None if the last one has ended."""
     seconds: float
     """Seconds of all commands before, each until its answer; of one that was killed, until its last write."""
+    state: str
+    """State of the last command: running, also if it was killed, or as it ended."""
 
 
 class OpenRun(SweepFact, key="open run"):

@@ -70,20 +70,21 @@ class Unwritable(Stopped):
 class Journal:
     """The parts of one sweep, by stage, digest of the method, range and attempt, and a few facts about the sweep."""
 
-    def __init__(self, path: Path, sweep: str = "", *, reading: bool = False) -> None:
+    def __init__(self, path: Path, sweep: str = "", *, reading: bool = False, check: bool = True) -> None:
         """Open or create a journal and check its contents; a damaged one is rebuilt without the losses in `damage`.
 
         Args:
             path: the file, or ":memory:".
             sweep: the identity of the sweep; checksums include it, so rows of another sweep never pass as its own.
             reading: only read, and reject a damaged journal; another command may write at the same time.
+            check: False for a look at many journals, whose contents are not checked.
 
         Raises:
             StateError: if the file cannot be read or written, or is not a journal of this version and this sweep.
         """
         self.path = path
         self._checksum = partial(part_checksum, sweep)
-        self._database, self.damage = open_database(path, sweep, reading=reading)
+        self._database, self.damage = open_database(path, sweep, reading=reading, check=check)
         last = self.fact(Epoch)
         self._epoch = Epoch(last.number + 1 if last else 1)
         if not reading:
@@ -215,6 +216,18 @@ class Journal:
             if range(lo, hi) in wanted:
                 self._check(*row)
                 yield Part.from_bytes(range(lo, hi), columns, failures), written
+
+    def every_part(self, stage: int, digest: bytes, items: int) -> Iterator[Part]:
+        """Yield all parts of the first `items`, in any order and unchecked, those of later attempts included."""
+        query = "SELECT lo, hi, columns, failures FROM part WHERE stage = ? AND digest = ? AND hi <= ?"
+        for lo, hi, columns, failures in self._rows(query, stage, digest, items):
+            yield Part.from_bytes(range(lo, hi), columns, failures)
+
+    def recent_rate(self) -> float | None:
+        """Return items per second by the latest rows; None if there are too few."""
+        query = "SELECT written, hi - lo FROM part ORDER BY written DESC LIMIT 100"
+        times, counts = zip(*(self._rows(query) or [(0, 0)]), strict=True)
+        return 1000 * sum(counts[:-1]) / (times[0] - times[-1]) if times[0] > times[-1] else None
 
     def failures(self, stage: int, digest: bytes, items: int) -> Failures:
         """Return the failures among the first `items`, each item according to its latest attempt."""

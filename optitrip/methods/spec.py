@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from optitrip.core.arrays import Column
 from optitrip.core.method import Method, Route
-from optitrip.core.observer import Curve, Progress
+from optitrip.core.observer import Curve, Printable, Progress
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
@@ -118,6 +118,13 @@ class MethodSpec(ABC, Generic[Config]):
         """Return a table of the items that are stored, or of the best; no columns if there are none. What only the loss
         knows is not known."""
         return {}
+
+    def leaders(self, sweep: Sweep, parts: Iterable[Part]) -> Sequence[Printable]:
+        """Return the best items among stored parts of the main stage, best first; none if items are not compared."""
+        return ()
+
+    def headline(self, result: Mapping[str, Any]) -> float | None:
+        """Return the number by which results are compared, from the fields for `--json`, if there is one."""
 
     def summary(self, result: Mapping[str, Any]) -> str:
         """Summarise the result from the result file; empty if the number of items is enough."""

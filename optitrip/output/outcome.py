@@ -84,6 +84,10 @@ class Answer(Printable, ABC):
         """Return a message for the user, e.g. the first failure as the loss raised it; empty if there is none."""
         return ""
 
+    def reasons(self) -> list[str]:
+        """Return a line for each kind of failure, with its number and the first message."""
+        return []
+
     def notices(self) -> list[Notice]:
         """Return warnings about the answer itself."""
         return [warning("not-checked", self.unchecked)] if self.unchecked else []
@@ -94,7 +98,8 @@ class Answer(Printable, ABC):
 
     def _repr_html_(self) -> str:
         """Return the text with pictures below it, for notebooks; a picture that cannot be drawn is left out."""
-        blocks = [f"<pre>{escape(repr(self))}</pre>"]
+        text = "\n".join([repr(self), *self.reasons()])
+        blocks = [f'<pre style="white-space: pre-wrap">{escape(text)}</pre>']
         for draw in self.pictures():
             with suppress(Exception):
                 blocks.append(f'<img src="data:image/png;base64,{base64.b64encode(draw()).decode()}">')

@@ -4,6 +4,7 @@ import math
 import reprlib
 import unicodedata
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from optitrip.core.failures import Failures
 from optitrip.core.method import Items
 
 SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
+DIGITS = 5
+"""Digits of a loss on the live line that count."""
 NAME_SHOWN = 60
 """Most characters of a name in a table or a figure."""
 
@@ -57,7 +60,12 @@ def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 def variable_rows(values: Mapping[str, Array]) -> list[tuple[str, str]]:
     """Return one row per variable, for the first dozen variables of a point, given as a batch of one."""
-    return [(f"  {name}", show(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
+    return [(f"  {name}", short(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
+
+
+def short(value: Any) -> str:
+    """Return a value as text, a number with at most eight digits that count."""
+    return f"{value:.8g}" if isinstance(value, float | np.floating) else show(value)
 
 
 def point_line(values: Mapping[str, Array]) -> str:
@@ -86,3 +94,36 @@ def first_failure(failures: Failures | None, items: Items | None, index: int | N
     )
     title = f"{items.title(item, record.side)} ({what + ' ' if what else ''}{kind})"
     return "\n".join(["", f"{title}, with", "\nor\n".join(parameters), record.traceback.rstrip() or record.message])
+
+
+def compact(number: float) -> str:
+    """Return a number in a few characters: exact up to 9,999 if it is whole, else with three digits, e.g. 12.3k."""
+    if number == int(number) and abs(number) < 10_000:
+        return f"{int(number):,}"
+    for unit in ("", "k", "M", "G"):
+        text = f"{number:.3g}"
+        if abs(float(text)) < 1_000:
+            return text + unit
+        number /= 1_000
+    return f"{number:.3g}T"
+
+
+def figure(number: float, digits: int = DIGITS) -> str:
+    """Return a number with so many digits that count, zeros at its end among them, so that its width stays the same."""
+    return f"{number:#.{digits}g}".rstrip(".") if number else "0"
+
+
+def reasons(*stages: Failures) -> list[str]:
+    """Return a line for each kind of failure in each stage, with its number, its first item and message."""
+    lines: list[str] = []
+    for failures in stages:
+        for kind, count in failures.counts().items():
+            for record in failures.records.get(kind, ())[:1]:
+                message = next(iter(record.message.splitlines()), "")
+                lines.append(f"{count:,} {kind}, first at {record.index:,}: {one_line(f'{record.type}: {message}')}")
+    return lines
+
+
+def folded(text: str) -> str:
+    """Return text in lines of at most 79 characters, if words allow it."""
+    return "\n".join(wrap(text, 79, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))

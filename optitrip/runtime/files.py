@@ -15,6 +15,9 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from optitrip.errors import StateError
 
+LOOK_SECONDS = 0.2
+"""Seconds that a command waits for a lock: another one may hold it for a moment, to see whether it is held."""
+
 
 def working_folder() -> Path:
     """Return the working directory, or the root if it was removed, e.g. by the loss of an earlier call."""
@@ -95,7 +98,7 @@ def lock_folder(path: Path) -> BaseFileLock:
     if os.path.lexists(path / "lock") and not is_regular(path / "lock"):
         move_aside(path / "lock")
     # Without flock the library would leave a lock file after a crash; then only the journal's epoch protects the sweep.
-    lock = FileLock(path / "lock", timeout=0, fallback_to_soft=False, thread_local=False)
+    lock = FileLock(path / "lock", timeout=LOOK_SECONDS, fallback_to_soft=False, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
@@ -113,6 +116,19 @@ def make_private(folder: Path) -> None:
     if not folder.is_dir():
         make_private(folder.parent)
         folder.mkdir(0o700, exist_ok=True)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a command holds the lock of a folder; this takes the lock for a moment."""
+    if not is_regular(path / "lock"):
+        return False
+    try:
+        with FileLock(path / "lock", timeout=0, fallback_to_soft=False, thread_local=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that is not ours
+        return False
 
 
 def unused_path(path: Path, ending: str) -> Path:

@@ -1,6 +1,7 @@
 """Describes a sweep: its plan, and the stages, failures and scheduling decisions in its journal."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
@@ -13,16 +14,28 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method, merged
 from optitrip.errors import NoAnswer, StateError
-from optitrip.journal.facts import StoredResult, StoredStory
+from optitrip.journal.facts import RecordedRun, StoredResult, StoredStory
 from optitrip.journal.rows import missing
 from optitrip.loss.objective import Capabilities
 from optitrip.output.text import one_line
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.shadowing import is_library
 from optitrip.scheduler.story import lines
-from optitrip.store.state_dir import changed_files, open_journal
+from optitrip.store import STATE_ROOT
+from optitrip.store.runs import state_of, stored_leaders
+from optitrip.store.state_dir import SWEEP_FILE, changed_files, open_journal
 
 RUNS_SHOWN = 20
+LEADERS_SHOWN = 5
+ENDINGS = {
+    "running": "running now",
+    "stopped": "stopped; the command below resumes it",
+    "failed": "ended without an answer; the command below tries again",
+    "dead": "its command was killed; the command below resumes it",
+}
+"""Words for the states in which the last command may have left a sweep, except finished."""
+Hide = Callable[[str], str]
+"""A function that hides the password of a URI."""
 
 
 def description(sweep: Sweep) -> str:
@@ -61,17 +74,30 @@ def place_of(module: str, folder: Path) -> str:
     return "from the installed packages" if find_spec(top) is not None else "which is NOT FOUND"
 
 
-def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
-    """Yield lines on the progress of each stage of a sweep, and on its result if it has one."""
+def overview(sweep: Sweep, folder: Path, hide: Hide) -> Iterator[str]:
+    """Yield lines on the progress of each stage of a sweep, on its result or its best items so far, and on where to go
+    on: its MLflow run and the command."""
     yield f"{sweep.label}: {sweep.items:,} {sweep.unit} in {folder}"
     for kind, items, done, failures in stages(folder):
         failed = ", ".join(f"{count:,} {failure}" for failure, count in failures.counts().items())
         yield f"  {kind}: {done:,} of {items:,} items are stored" + (f"; failed: {failed}" if failed else "")
     with open_journal(folder) as journal:
-        stored = journal.fact(StoredResult)
-    if stored is None:
-        yield "  not finished; `optitrip sweep` resumes it"
-        return
+        stored, recorded = journal.fact(StoredResult), journal.fact(RecordedRun)
+        state, leaders = state_of(folder, journal), stored_leaders(sweep, journal)
+    if stored is not None:
+        yield from result_lines(sweep, folder, stored)
+    if ending := ENDINGS.get(state):
+        yield f"  {ending}"
+    for number, leader in enumerate(leaders[:LEADERS_SHOWN], 1):
+        words = ", ".join(f"{label.strip()} {text}" for label, text in leader.rows())
+        yield fill(one_line(words), 80, initial_indent=f"  {number}. ", subsequent_indent="     ")
+    if recorded is not None:
+        yield f"  MLflow: experiment {recorded.experiment}, run {recorded.run_id},"
+        yield f"    in {hide(recorded.tracking_uri)}"
+    yield f"  command: {command(folder)}"
+
+
+def result_lines(sweep: Sweep, folder: Path, stored: StoredResult) -> Iterator[str]:
     try:
         items, summary = f"{stored.outcome['items']:,}", sweep.spec.summary(stored.outcome)
     except (LookupError, TypeError, ValueError):
@@ -79,6 +105,12 @@ def overview(sweep: Sweep, folder: Path) -> Iterator[str]:
     yield f"  finished with {items} {sweep.unit}" + (f": {summary}" if summary else "")
     if changed := changed_files(folder, stored):
         yield f"  missing, or not as the journal says: {', '.join(changed)}; `optitrip sweep` makes them again"
+
+
+def command(folder: Path) -> str:
+    """Return the command that resumes a sweep, or shows its stored result."""
+    root = ["--state-dir", str(folder.parent)] if folder.parent != STATE_ROOT else []
+    return shlex.join(["optitrip", "sweep", str(folder / SWEEP_FILE), *root])
 
 
 def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
@@ -153,8 +185,9 @@ def latest_record(folder: Path, method: Method, item: int) -> Record | None:
     return next((record for record in all_records if record.index == item), None)
 
 
-def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
-    """Return stages, failures and story as one JSON table, with ranges as [first, one past the last]."""
+def table(sweep: Sweep, folder: Path, hide: Hide) -> dict[str, Any]:
+    """Return state, best items, stages, failures and story as one JSON table, with ranges as [first, one past the
+    last]."""
     tables: list[dict[str, Any]] = []
     for kind, items, done, failures in stages(folder):
         failed: dict[str, Any] = {}
@@ -162,7 +195,14 @@ def table(sweep: Sweep, folder: Path) -> dict[str, Any]:
             records = failures.records.get(failure, ())
             failed[failure] = {"indices": runs, "first": [record.fields() for record in records]}
         tables.append({"kind": kind, "items": items, "done": done, "failures": failed})
-    head = {"name": sweep.name, "identity": sweep.identity, "state_dir": str(folder)}
+    with open_journal(folder) as journal:
+        state, recorded = state_of(folder, journal), journal.fact(RecordedRun)
+        best = [
+            {**leader.fields(None), **leader.metrics(), **leader.labels()} for leader in stored_leaders(sweep, journal)
+        ]
+    where = {**recorded.to_json(), "tracking_uri": hide(recorded.tracking_uri)} if recorded else None
+    head = {"name": sweep.name, "identity": sweep.identity, "state_dir": str(folder), "state": state}
+    head |= {"best": best, "mlflow": where, "command": command(folder)}
     return {**head, "stages": tables, "story": stored_chapters(folder)}
 
 

@@ -194,9 +194,9 @@ def identity_in(folder: Path) -> str:
     return folder.name.rpartition("-")[2]
 
 
-def open_journal(folder: Path) -> closing[Journal]:
+def open_journal(folder: Path, *, check: bool = True) -> closing[Journal]:
     """Open the journal in a state directory for reading; this is safe while a command writes to it."""
-    return closing(Journal(folder / JOURNAL, identity_in(folder), reading=True))
+    return closing(Journal(folder / JOURNAL, identity_in(folder), reading=True, check=check))
 
 
 def peek_fact(folder: Path, kind: type[F]) -> F | None:

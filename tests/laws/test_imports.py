@@ -132,6 +132,7 @@ TABLES = "import numpy; from optitrip.output import tables"
         ("import optitrip.tracking.subprocess_client", {"ray", "mlflow", "numpy", "typer"}),
         ("import optitrip.app.run_sweep", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
         ("import optitrip.executors.serial", {"mlflow", "typer", "matplotlib"}),
+        ("import optitrip.store.runs", {"ray", "mlflow", "typer", "matplotlib", "pyarrow"}),
         (f"{TABLES}; tables.parquet_bytes({{'loss': numpy.zeros(3)}})", {"pandas", "matplotlib", "scipy"}),
     ],
 )

@@ -25,7 +25,7 @@ from optitrip.methods.gradient.words import how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
-from optitrip.output.text import finite, first_failure, point_line, variable_rows
+from optitrip.output.text import finite, first_failure, folded, point_line, reasons, variable_rows
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
@@ -271,6 +271,9 @@ class GradientAnswer(Answer):
             or first_failure(self.analytic_result.failures, self.method, 0, "its analytic gradient")
         )
 
+    def reasons(self) -> list[str]:
+        return reasons(self.result.failures, self.report_result.failures, self.analytic_result.failures)
+
     def picture(self) -> bytes:
         """Draw the gradient as a row of images or as heat maps, as a PNG."""
         return gradient_png(self.gradient, self.images, self.picture_title)
@@ -284,7 +287,7 @@ class GradientAnswer(Answer):
         tail += f", {self.imprecise:,} imprecise" if self.imprecise else ""
         tail += f", the loss at x differs by {self.drift:.2g} when evaluated again" if self.drift else ""
         tail += "" if self.difference is None else f", from_analytic={self.difference:.3g}"
-        return f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})"
+        return folded(f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})")
 
 
 @ours()

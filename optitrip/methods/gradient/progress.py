@@ -6,6 +6,7 @@ from optitrip.core.method import Method
 from optitrip.core.observer import Progress
 from optitrip.core.part import Part
 from optitrip.methods.gradient.method import Gradient
+from optitrip.output.text import compact
 
 
 class GradientProgress(Progress):
@@ -26,6 +27,9 @@ class GradientProgress(Progress):
         losses = part.columns[self._column]
         finite = losses[np.isfinite(losses)]
         self._latest = float(finite[-1]) if len(finite) else self._latest
+
+    def few_words(self) -> str:
+        return f"Coordinate {compact(self.done)} of {compact(self.total)} | Loss {self._latest:.10g}"
 
     def words(self) -> str:
         return f"Coordinate {self.done:,} of {self.total:,} | Loss {self._latest:.10g}"

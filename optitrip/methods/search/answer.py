@@ -22,7 +22,7 @@ from optitrip.output.formats import point_bytes
 from optitrip.output.outcome import Answer, BestItem, Draw, File, Rows, figure_rows
 from optitrip.output.pictures import images_png
 from optitrip.output.tables import csv_bytes, data_frame, failures_csv, parquet_bytes
-from optitrip.output.text import finite, first_failure, show
+from optitrip.output.text import finite, first_failure, folded, reasons, show
 from optitrip.space.variables import arguments
 
 CANDIDATES, VERIFIED, TOP, FAILURES = "candidates.parquet", "verified.parquet", "best.csv", "failures.csv"
@@ -176,6 +176,10 @@ class SearchAnswer(Best, Answer):
         )
         return "\n".join(filter(None, [self.ended, *doubts, failed]))
 
+    def reasons(self) -> list[str]:
+        screening = [self.screening.failures] if self.screening else []
+        return reasons(self.result.failures, *screening, self.report_result.failures)
+
     def picture(self) -> bytes:
         """Draw the losses and the best so far by candidate, as a PNG."""
         return losses_png(self.result, f"{self.items:,} candidates", self.word, self.screening)
@@ -191,4 +195,4 @@ class SearchAnswer(Best, Answer):
         if (screening := self.screening) and (screening.sign_of_better or screening.unseen):
             tail += ", a better one is possible"
         of_all = f"candidate {self.index:,} of {self.items:,}"
-        return f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{figures}, {of_all}{tail})"
+        return folded(f"SearchAnswer(loss={self.loss:.8g}, x={{{x}}}{figures}, {of_all}{tail})")

@@ -1,15 +1,19 @@
 """The best candidate of a search, also of one that was stopped."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from optitrip.core.arrays import Array, without_prefix
 from optitrip.core.names import joined_names
 from optitrip.core.observer import Printable
+from optitrip.core.part import Part
+from optitrip.methods.search.method import OF_BEST
 from optitrip.output.outcome import Rows, figure_rows
 from optitrip.output.text import finite, point_line, variable_rows
 from optitrip.space.variables import Candidates, Variable, arguments
@@ -72,3 +76,18 @@ def is_numeric(variable: Variable) -> bool:
         return all(type(value) in (int, float) and math.isfinite(value) for value in values)
     except OverflowError:  # an integer of more than 300 digits
         return False
+
+
+def leaders(parts: Iterable[Part], count: int, candidates: Candidates, *, maximize: bool) -> list[Best]:
+    """Return the best few of stored candidates, the best first; each part has the best few of its own."""
+    sign = -1 if maximize else 1
+    found: dict[int, tuple[float, int, dict[str, Array]]] = {}
+    for part in parts:
+        best = without_prefix(part.columns, OF_BEST)
+        for row, (loss, index) in enumerate(zip(best.pop("loss").tolist(), best.pop("index").tolist(), strict=True)):
+            found[index] = sign * loss, index, {name: column[row] for name, column in best.items()}
+    chosen = nsmallest(count, found.values(), key=lambda entry: entry[:2])
+    return [
+        Best(sign * key, index, candidates, maximize, {name: float(value) for name, value in named.items()})
+        for key, index, named in chosen
+    ]

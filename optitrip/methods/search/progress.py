@@ -5,6 +5,7 @@ import numpy as np
 from optitrip.core.observer import MetricPoint, Progress, Times
 from optitrip.core.part import Part
 from optitrip.methods.search.best import Best
+from optitrip.output.text import DIGITS, compact, figure
 from optitrip.space.variables import Candidates
 
 EXACT, THINNED = 500, 1.01
@@ -18,7 +19,7 @@ class SearchProgress(Progress):
         super().__init__(total)
         self.loss, self.index = float("nan"), -1
         self._candidates, self._maximize, self._measure = candidates, maximize, measure
-        self._latest = float("nan")
+        self._latest = self._before = float("nan")
 
     def see(self, part: Part) -> None:
         finite = part.columns["loss"][np.isfinite(part.columns["loss"])]
@@ -27,11 +28,21 @@ class SearchProgress(Progress):
         best = (part.columns[name][:1].tolist() for name in ("best_loss", "best_index"))
         for loss, index in zip(*best, strict=True):  # none, if all failed
             if self.index < 0 or (sign * loss, index) < (sign * self.loss, self.index):
+                self._before = self.loss if loss != self.loss else self._before
                 self.loss, self.index = loss, index
 
     def words(self) -> str:
-        extreme = "MaxLoss" if self._maximize else "MinLoss"
-        return f"Attempt {self.done:,} | Loss {self._latest:.4f} | {extreme} {self.loss:.4f} at {self.index:,}"
+        return f"Attempt {self.done:,} | Loss {figure(self._latest)} | {self._best_words()}"
+
+    def few_words(self) -> str:
+        return f"Attempt {compact(self.done)} | {self._best_words()}"
+
+    def _best_words(self) -> str:
+        """Return the best loss, with as many digits as show that it is better than the one before."""
+        extreme, digits = "MaxLoss" if self._maximize else "MinLoss", DIGITS
+        while digits < 17 and figure(self.loss, digits) == figure(self._before, digits):
+            digits += 1
+        return f"{extreme} {figure(self.loss, digits)} at {self.index:,}"
 
     def best(self) -> Best | None:
         if self.index < 0:

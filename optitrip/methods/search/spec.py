@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -10,13 +10,14 @@ from pydantic import Field
 
 from optitrip.core.arrays import Column
 from optitrip.core.method import Method, Route
+from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.core.table import Table
 from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
 from optitrip.methods.search.answer import SearchAnswer
-from optitrip.methods.search.best import BEST, SCREENED
+from optitrip.methods.search.best import BEST, SCREENED, Best, leaders
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.screening import screened
@@ -173,6 +174,15 @@ class SearchSpec(MethodSpec[SearchConfig]):
         extreme = ", the largest loss" if sweep.objective.maximize else ""
         drawn = f"{config.candidates:,} candidates, {config.sampler} sampler, seed {sweep.seed}"
         return f"search: {drawn}{extreme}" + (f", screened by {surrogate.text}" if surrogate else "")
+
+    def leaders(self, sweep: Sweep, parts: Iterable[Part]) -> list[Best]:
+        config: SearchConfig = sweep.method
+        if config.screen:  # the main stage has the losses of the surrogate
+            return []
+        return leaders(parts, config.best, sweep.candidates, maximize=sweep.objective.maximize)
+
+    def headline(self, result: Mapping[str, Any]) -> float | None:
+        return result["best"]["loss"]
 
     def summary(self, result: Mapping[str, Any]) -> str:
         best = result["best"]

@@ -35,6 +35,11 @@ CELLS = {
     "    print(session.gradient(loss, 3).loss, session.search(loss, {'x': {'uniform': [2, 2.5]}}, candidates=9).items)",
     "refused": "try:\n    optitrip.search(loss, {'x': {'normal': [0, 1]}}, candidates=9, state_dir='kept')\n"
     "except optitrip.InputError as error:\n    print(error)",
+    "slow": "import time\ndef slow(x):\n    time.sleep(0.05)\n    return x * x\n"
+    "late = optitrip.search(slow, {'x': {'normal': [0, 1]}}, candidates=40, executor='serial')",
+    "failing": "def failing(x):\n    if x > 0:\n        raise ValueError('x is ' + 'much ' * 30)\n"
+    "    return x if x > -1 else float('nan')\n"
+    "optitrip.search(failing, {'x': {'normal': [0, 1]}}, candidates=200, executor='serial')",
     "mistake": "optitrip.search(loss, {'x': {'norml': [0, 1]}}, candidates=9)",
 }
 
@@ -80,7 +85,7 @@ def displayed(outputs: list[Any]) -> tuple[str, list[bytes], str]:
     """The text in the HTML that a cell showed, its pictures, and the plain text beside it."""
     assert [output.output_type for output in outputs] == ["execute_result"], outputs
     html = outputs[0].data["text/html"]
-    text = re.search(r"<pre>(.*?)</pre>", html, re.DOTALL)
+    text = re.search(r"<pre [^>]*>(.*?)</pre>", html, re.DOTALL)
     assert text is not None
     pictures = re.findall(r'<img src="data:image/png;base64,([^"]+)">', html)
     return text[1], [base64.b64decode(one) for one in pictures], outputs[0].data["text/plain"]
@@ -101,6 +106,8 @@ def test_a_search_shows_itself(outputs: dict[str, list[Any]]) -> None:
     loss, index, x, y, _, _ = numbers(outputs)
     text, pictures, plain = displayed(outputs["found"])
     assert text == plain
+    assert max(map(len, plain.splitlines())) <= 79
+    plain = plain.replace("\n    ", " ")
     found = re.fullmatch(r"SearchAnswer\(loss=(\S+), x=\{x=(\S+), y=(\S+)\}, candidate ([\d,]+) of 2,000\)", plain)
     assert found is not None, plain
     assert float(found[1]) == pytest.approx(loss, rel=1e-7)
@@ -118,6 +125,7 @@ def test_a_gradient_shows_itself(outputs: dict[str, list[Any]]) -> None:
     assert dy == pytest.approx(2 * (y + 2), abs=1e-6)
     text, pictures, plain = displayed(outputs["there"])
     assert text == plain
+    plain = plain.replace("\n    ", " ")
     found = re.fullmatch(r"GradientAnswer\(loss=(\S+), norm=(\S+), largest: (\w) (\S+), (\w) (\S+)\)", plain)
     assert found is not None, plain
     assert float(found[1]) == pytest.approx(loss, rel=1e-7)
@@ -130,10 +138,29 @@ def test_a_gradient_shows_itself(outputs: dict[str, list[Any]]) -> None:
 def test_a_gradient_of_an_array_shows_itself(outputs: dict[str, list[Any]]) -> None:
     """Coordinates by their places, largest first."""
     _, pictures, plain = displayed(outputs["array"])
+    plain = plain.replace("\n    ", " ")
     found = re.search(r"loss=55, norm=14\.832\d*, largest: w\[1, 2\] (\S+), w\[1, 1\] (\S+), ", plain)
     assert found is not None, plain
     assert (float(found[1]), float(found[2])) == pytest.approx((10, 8), rel=1e-5)
     assert len(pictures) == 1
+
+
+def test_a_call_that_takes_longer_shows_its_progress(outputs: dict[str, list[Any]]) -> None:
+    """In one line, which is replaced; at its end all are done."""
+    (output,) = outputs["slow"]
+    assert output.output_type == "display_data"
+    line = output.data["text/plain"]
+    assert re.match(r"Attempt 40 \| Loss \S+ \| MinLoss \S+ at \d+", line), line
+
+
+def test_failures_are_told_with_their_reasons(outputs: dict[str, list[Any]]) -> None:
+    """By kind, each with its number, its first candidate and message, and without sideways scrolling."""
+    text, _, plain = displayed(outputs["failing"])
+    first, second = text.splitlines()[-2:]
+    assert re.match(r"\d+ nan, first at \d+: float: the loss was nan", first), first
+    assert re.match(r"\d+ raised, first at \d+: ValueError: x is much much ", second), second
+    assert text.startswith(plain)
+    assert "white-space: pre-wrap" in outputs["failing"][0].data["text/html"]
 
 
 def test_functions_of_the_notebook_are_losses(outputs: dict[str, list[Any]]) -> None:

@@ -310,7 +310,11 @@ FACTS: list[tuple[Fact, str, str]] = [
     (EvaluatingHere(), "here", "true"),
     (RecordedRun("file:x", "e", "r"), "mlflow", '{"tracking_uri": "file:x", "experiment": "e", "run_id": "r"}'),
     (Delivered(20, "file:x", "e"), "delivered", '{"items": 20, "uri": "file:x", "experiment": "e"}'),
-    (Commands(5, None, 1.5), "commands", '{"started": 5, "began": null, "seconds": 1.5}'),
+    (
+        Commands(5, None, 1.5, "stopped"),
+        "commands",
+        '{"started": 5, "began": null, "seconds": 1.5, "state": "stopped"}',
+    ),
     (OpenRun("file:x", "e", True), "open run", '{"uri": "file:x", "experiment": "e", "ended": true}'),
     (
         Outbox(20, "finished", "a", 5, 6, {"seed": "0"}, {"t": "u"}, (["loss", 0.5, 3, 6],), ("b.npz",), (), False),

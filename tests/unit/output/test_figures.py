@@ -154,11 +154,14 @@ def test_html_escapes_the_text() -> None:
         def __repr__(self) -> str:
             return "<lambda> & x"
 
+        def reasons(self) -> list[str]:
+            return ["1 raised: <b>"]
+
         def pictures(self) -> list[Draw]:
             return [lambda: b"png", lambda: b"1"[9:10] or {}["no picture"]]
 
     text = Answer._repr_html_(cast("Any", Shown()))
-    assert "&lt;lambda&gt; &amp; x" in text
+    assert "&lt;lambda&gt; &amp; x\n1 raised: &lt;b&gt;</pre>" in text
     assert text.count("<img") == 1
     assert '<img src="data:image/png;base64,cG5n">' in text
 

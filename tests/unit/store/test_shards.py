@@ -174,12 +174,12 @@ def test_failures_are_listed_by_kind_and_index(folder: Path) -> None:
         found, place = find_stored_sweep(word, folder / "s")
         assert (found.identity, place) == (sweep.identity, folder / "s" / sweep.label)
     lines = list(failure_lines(sweep, place))
-    (stage,) = table(sweep, place)["stages"]
+    (stage,) = table(sweep, place, str)["stages"]
     failed = [n for lo, hi in stage["failures"]["raised"]["indices"] for n in range(lo, hi)]
     assert len(failed) == outcome.failed > 10
     assert lines[0].startswith(f"search, raised: {len(failed)}: {failed[0]}")
     assert "ValueError: no loss at" in lines[1]
-    assert list(overview(sweep, place))[1].startswith("  search: 1,000 of 1,000 items are stored")
+    assert list(overview(sweep, place, str))[1].startswith("  search: 1,000 of 1,000 items are stored")
     replayed: list[str] = []
     for index in failed[:3]:
         replayed.clear()
@@ -197,7 +197,7 @@ def test_an_item_that_succeeds_when_retried_is_no_failure(folder: Path) -> None:
     """Failures are listed as the latest attempt left them, and shards are merged with their later attempts."""
     sweep = sweep_of(folder, "troubled")
     run(sweep, folder / "s")
-    (stage,) = table(sweep, folder / "s" / sweep.label)["stages"]
+    (stage,) = table(sweep, folder / "s" / sweep.label, str)["stages"]
     (folder / "shard_loss.py").write_text("def loss(x):\n    return x * x\n")
     sys.modules.pop("shard_loss")
     options = Options(folder / "s", retry_failed=True, accept_changes=True)

@@ -146,7 +146,7 @@ def test_show_goes_by_the_journal(folder: Path) -> None:
     table = json.loads((state / "result.json").read_text())
     table["best"]["loss"] = -12345.0
     (state / "result.json").write_text(json.dumps(table))
-    shown = "\n".join(overview(*find_stored_sweep("result", folder / ".optitrip")))
+    shown = "\n".join(overview(*find_stored_sweep("result", folder / ".optitrip"), str))
     assert "12345" not in shown
     assert f"{first.answer.loss:.6g}"[:6] in shown
     assert "not as the journal says: result.json" in shown

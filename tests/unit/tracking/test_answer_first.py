@@ -92,11 +92,11 @@ def test_the_time_of_all_commands(folder: Path) -> None:
         ((last,),) = journal.execute("SELECT max(written) FROM part")
     before = peek_fact(state, Commands)
     assert before is not None
-    assert before == Commands(before.started, None, first.total_seconds)
+    assert before == Commands(before.started, None, first.total_seconds, "finished")
     from optitrip.journal.journal import Journal
 
     with closing(Journal(state / "journal.sqlite", first.identity)) as journal:
-        journal.note(Commands(before.started, last - 5_000, 100.0))
+        journal.note(Commands(before.started, last - 5_000, 100.0, "running"))
     longer = run("method.candidates=50")
     assert 105 < longer.total_seconds < 105 + longer.seconds
     assert stored(folder)[0].data.metrics["seconds"] == longer.total_seconds

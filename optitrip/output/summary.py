@@ -1,0 +1,69 @@
+"""The summary that a command prints at its end: a table in two columns, whose ids and paths can be copied."""
+
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from optitrip.output.outcome import Outcome, Table
+from optitrip.output.text import one_line, short_name
+
+WHOLE = {"files", "MLflow", ""}
+"""Labels of rows that are never folded."""
+BY_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+
+
+def summary(outcome: Outcome, width: int) -> str:
+    """Return the summary, followed by the answer's own table if it has one."""
+    failures = ", ".join(f"{count:,} {kind}" for kind, count in outcome.failures.items())
+    failed = f" ({outcome.failed:,} failed: {failures})" if outcome.failed else ""
+    found = outcome.answer or outcome.best
+    phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in outcome.phases.items() if seconds >= 0.05)
+    peaks = {"driver": outcome.memory.get("driver_bytes"), "largest worker": outcome.memory.get("worker_bytes")}
+    rows = [
+        (f"{outcome.name}-{outcome.identity}", outcome.status),
+        (outcome.unit, f"{outcome.items:,}{failed}"),
+        *(found.rows() if found else []),
+        ("seconds", f"{outcome.seconds:.1f} ({phases})" if phases else f"{outcome.seconds:.1f}"),
+        ("memory", ", ".join(f"{who} {peak / 1e6:,.0f} MB" for who, peak in peaks.items() if peak is not None)),
+    ]
+    if (rate := outcome.items_per_second) is not None:
+        rows.append(("rate", f"{rate:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now"))
+    if outcome.state_dir:
+        rows.append(("files", outcome.state_dir))
+    lines = rows_as_lines(rows, width)
+    if outcome.answer and (below := outcome.answer.table()):
+        lines += ["", *table_as_lines(below)]
+    return "\n".join(lines)
+
+
+def location(mlflow: Mapping[str, str]) -> str:
+    """Return the lines on the MLflow run."""
+    rows = [("MLflow", f"experiment {mlflow['experiment']}"), ("", f"run {mlflow['run_id']}")]
+    return "\n".join(rows_as_lines([*rows, ("", "optitrip ui shows it")], 80))
+
+
+def rows_as_lines(rows: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Return rows as lines of two columns; a text too long for its column goes on in the next line, and one beside a
+    very long label begins there."""
+    labels = [short_name(label).rstrip() for label, _ in rows]
+    longest = width // 2  # of a label beside its text
+    first = max((len(label) for label in labels if len(label) <= longest), default=0) + 2
+    lines: list[str] = []
+    for label, (_, text) in zip(labels, rows, strict=True):
+        folded = [] if label in WHOLE else wrap(one_line(text), max(width - first, 1), **BY_WORDS)
+        pieces = folded or [one_line(text)]
+        if len(label) > longest:
+            lines.append(label)
+            label = ""
+        lines += [f"{label if number == 0 else '':<{first}}{piece}".rstrip() for number, piece in enumerate(pieces)]
+    return lines
+
+
+def table_as_lines(table: Table) -> list[str]:
+    """Return a table as a textbook prints it: numbers on the right, below a line of heads; the rows end with none."""
+    heads, rows = table
+    entries = [[one_line(entry) for entry in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*entries, strict=True)]
+    sides = [">" if head else "<" for head in heads]
+    lines = [" | ".join(map("{:{}{}}".format, row, sides, widths)).rstrip() for row in entries]
+    return [lines[0], "-+-".join("-" * size for size in widths), *lines[1:]]
