@@ -170,6 +170,7 @@ def sync(
     say(f"{run.tracking_uri}: experiment {run.experiment}, run {run.run_id}")
 
 
+@app.command()
 def table(
     sweep: SweepName,
     output: Annotated[Path | None, Option("--output", "-o", metavar="FILE", help=".csv or .parquet to write.")] = None,
