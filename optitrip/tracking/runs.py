@@ -18,6 +18,7 @@ from optitrip.output.outcome import Outcome
 from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.interrupts import failure
 from optitrip.store.state_dir import StateDir
+from optitrip.tracking.dead import PROCESS, this_process
 from optitrip.tracking.git import GIT_SECONDS, git_tags
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
@@ -70,6 +71,7 @@ def tags_of(sweep: Sweep) -> dict[str, str]:
         "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": "unknown",
+        PROCESS: this_process(),
     }
     with suppress(Exception):  # a container without an entry for its user
         tags["mlflow.user"] = getpass.getuser()
