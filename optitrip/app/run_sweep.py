@@ -39,7 +39,8 @@ from optitrip.tracking.subprocess_client import SubprocessClient
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
     """Load a sweep's objective, then run it as `run_loaded` does.
 
-    MLflow and, for workers only, Ray are slow, so they start before the objective is loaded, unless a result is stored.
+    MLflow is slow to import, so its process starts before the objective is loaded, unless a result is stored. Ray
+    starts after it, since the objective's module may change the environment, which Ray reads again and again.
     """
     if options.shard is not None and not sweep.spec.shardable(sweep.method):
         reason = f"this {sweep.spec.word} has several stages, and the later ones need all of the first"
@@ -52,11 +53,10 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
         executors.folder = options.folder
         with phases.time("load"):
             paths, client = import_paths(sweep.folder), None
-            if not options.has_result(sweep):
-                if options.mlflow_process and sweep.tracking.use != "none" and options.shard is None:
-                    with suppress(OSError):  # no subprocess can be started, so MLflow runs in this process
-                        client = stack.enter_context(SubprocessClient())
-                executors.start_early(paths, notify)
+            tracked = sweep.tracking.use != "none" and options.shard is None and not options.has_result(sweep)
+            if options.mlflow_process and tracked:
+                with suppress(OSError):  # no subprocess can be started, so MLflow runs in this process
+                    client = stack.enter_context(SubprocessClient())
             objective = load(sweep, notify)
         return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, client, log))
 

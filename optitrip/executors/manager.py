@@ -63,12 +63,6 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         """True if workers can be started to take over from this process."""
         return self.starts_here and self._starting is None and not self._start_failed
 
-    def start_early(self, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
-        """Start workers if the next sweep needs them from its start; `executor` raises if that fails."""
-        if self.awaits_workers and self._starting is None:
-            self._notify, self.paths = notify, paths
-            self._start(None)
-
     def use(self, objective: Any, paths: tuple[str, ...], notify: Callable[[Notice], None]) -> None:
         """Set the objective and the receiver of notices; close workers that are lost or have other `paths`."""
         self._notify = notify
@@ -100,7 +94,7 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
     def start_workers(self) -> None:
         """Start workers in the background, to take over from this process, if they `may_start`."""
-        self._start(self._objective)
+        self._starting = self._start(self._objective)
 
     def replacement(self) -> Executor | None:
         """Switch to workers once they are ready, and return them; None otherwise. Raise if they could not start."""
@@ -123,13 +117,10 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         assert self._pool is not None
         pool, paths, folder = self._pool, self.paths, self.folder
         self._notify(info("executor", pool.prepare()))
-        self._starting = Start(lambda: pool.start(paths, folder), objective)
-        return self._starting
+        return Start(lambda: pool.start(paths, folder), objective)
 
     def _await_workers(self, raise_if_stopped: Callable[[], None]) -> Executor:
-        starting = self._starting or self._start(None)
-        self._starting = None  # if the start fails, the next call tries again
-        waited, told = Stopwatch(), 0.0
+        starting, waited, told = self._start(None), Stopwatch(), 0.0
         try:
             while not wait([starting], POLL_SECONDS).done:
                 raise_if_stopped()

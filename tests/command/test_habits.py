@@ -262,18 +262,30 @@ RISKY = (
 
 
 @pytest.mark.daily
-@pytest.mark.parametrize("executor", ["ray", "auto"])
 @pytest.mark.parametrize("habit", RISKY)
-def test_habits_at_import_with_ray(habit: str, executor: str, tmp_path: Path, by_hand: Array) -> None:
-    """With `auto`, Ray starts after the import, in the process that it has changed."""
-    code = at_import(habit).replace("    return", "    __import__('time').sleep(0.2)\n    return")
-    write(tmp_path, code)
-    words = ["sweep", "h.toml", "--json", "--executor", executor, "--workers", "2"]
+def test_habits_at_import_with_ray(habit: str, tmp_path: Path, by_hand: Array) -> None:
+    """Ray starts after the import, in the process that it has changed."""
+    write(tmp_path, at_import(habit))
+    words = ["sweep", "h.toml", "--json", "--executor", "ray", "--workers", "2"]
     done = optitrip_process(tmp_path, *words)
     (tmp_path / "out").write_text(done.stdout)
     (tmp_path / "err").write_text(done.stderr)
     check(tmp_path, done.returncode, by_hand)
     assert "local Ray workers" in done.stderr
+
+
+@pytest.mark.daily
+@pytest.mark.parametrize("executor", ["ray", "auto"])
+def test_a_loss_that_clears_the_environment_while_ray_starts_or_runs(executor: str, tmp_path: Path) -> None:
+    """Ray reads its token for each new connection, and hung without it. Where it cannot even start, `auto` goes on
+    in this process."""
+    write(tmp_path, in_calls("no environment").replace("    return", "    __import__('time').sleep(0.1)\n    return"))
+    words = ["sweep", "h.toml", "--json", "--executor", executor, "--workers", "2", "--set", "method.candidates=250"]
+    done = optitrip_process(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["items"] == 250
+    assert "the loss changes its process: environment variables" in done.stderr
+    assert executor == "auto" or "local Ray workers" in done.stderr
 
 
 LATER = """

@@ -18,6 +18,7 @@ import ray  # isort: split
 import psutil  # Ray brings it along, and makes it importable
 
 from optitrip.errors import Stopped
+from optitrip.executors.ray.variables import RayVariables
 from optitrip.executors.ray.watchdog import watch
 from optitrip.runtime.background import BackgroundCall, at_forced_exit
 
@@ -43,6 +44,7 @@ class LocalRay:
         self._closed = Event()
         self._folder = str(Path(ray.__file__).parent)
         self._others = set(psutil.Process().children())
+        self._variables = RayVariables()
         self._vital: dict[str, psutil.Process] = {}
         self._tree: set[psutil.Process] = set()
         """Processes of Ray that were started by this one, and those that they started."""
@@ -63,6 +65,7 @@ class LocalRay:
         at_forced_exit(self.kill)
         try:
             while not wait([call], POLL_SECONDS).done:
+                self._variables.put_back()
                 self._look()
                 self.check()
                 if time.monotonic() - since > START_SECONDS:

@@ -27,6 +27,7 @@ from optitrip.executors.ray.objects import put, put_objective
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.shared import Connection, holds_all_cpus, user_imports_ray
 from optitrip.executors.ray.start import joins_cluster
+from optitrip.executors.ray.variables import RayVariables
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
 from optitrip.runtime.shadowing import shadowing_files
 
@@ -49,6 +50,7 @@ class RayWorkers:
         folder: Path | None = None,
     ) -> None:
         self._ours, self._local = not ray.is_initialized(), local
+        self._variables = RayVariables()
         each = {"CPU": 1.0, **(resources or {})}
         self._imports = list(paths), sorted(shadowing_files(paths)), str(folder or ".")
         cpus = math.ceil(workers * each["CPU"]) + 1 if workers else None  # one more, for a loss that uses Ray itself
@@ -78,9 +80,8 @@ class RayWorkers:
         self._connection, self._next_check, self._failed_starts = Connection(), 0.0, 0
         self._machine: dict[str, str] = {}
         """Kind of processor of the first worker, which all others must match."""
-        self._quarantined: set[str] = set()
-        """Nodes no longer used."""
-        self._starting: set[WorkerHandle] = set()
+        self._starting, self._quarantined = set[WorkerHandle](), set[str]()
+        """Workers that are not ready yet; nodes no longer used."""
         for _ in range(self.wanted):
             self._start_worker()
 
@@ -159,6 +160,7 @@ class RayWorkers:
             self._notices.append(warning("ray-is-full", text))
 
     def check_local(self) -> None:
+        self._variables.put_back()
         if self._local is not None:
             self._local.check()
 
