@@ -17,6 +17,7 @@ from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.interrupts import failure
 from optitrip.store.state_dir import StateDir
+from optitrip.tracking.dead import PROCESS, this_process
 from optitrip.tracking.description import Describer, run_name
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
@@ -73,6 +74,7 @@ def tags_of(sweep: Sweep) -> dict[str, str]:
         "optitrip.version": optitrip.__version__,
         "mlflow.source.type": "LOCAL",
         "mlflow.user": "unknown",
+        PROCESS: this_process(),
     }
     with suppress(Exception):  # a container without an entry for its user
         tags["mlflow.user"] = getpass.getuser()

@@ -11,6 +11,7 @@ from optitrip.journal.journal import Journal, peek
 from optitrip.runtime.files import lock_folder
 from optitrip.runtime.interrupts import failure
 from optitrip.store.state_dir import JOURNAL, check_trusted, matching
+from optitrip.tracking.dead import dead_runs
 from optitrip.tracking.location import store_file
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.record import ending_of, run_of
@@ -39,7 +40,13 @@ def settle(root: Path, uri: str, client: TrackingClient | None = None) -> list[s
             continue
         except BaseException as error:
             failure(error)
-            break  # MLflow cannot be reached; others would only wait for it again
+            return lines  # MLflow cannot be reached; others would only wait for it again
+    try:
+        for run, last in dead_runs(uri):
+            (client or InProcessClient()).kill(run, last)
+            lines.append(f"a sweep of the experiment {run.experiment} was killed; its MLflow run is marked as killed")
+    except BaseException as error:
+        failure(error)
     return lines
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
@@ -190,6 +194,29 @@ def test_another_sweep_puts_the_run_of_a_killed_one_right(folder: Path, monkeypa
     assert sorted(status for _, status, *_ in rows()["runs"]) in (["FINISHED"], ["FINISHED", "KILLED"])
     assert peek_fact(state, OpenRun) is None
     assert settle(ROOT, "http://elsewhere") == settle(Path("no such folder"), DOWN) == []
+
+
+def test_a_run_without_a_journal_is_put_right_by_its_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in a local store whose process has died is marked as killed; those of living ones and of other machines are
+    not, and a damaged store is no reason to fail."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    monkeypatch.setattr(InProcessClient, "conclude", lambda *_: [])
+    here = socket.gethostname()
+    for seed, process in enumerate([f"{here} {ended.pid}", f"{here} {os.getpid()}", f"{here}2 {ended.pid}", "x"]):
+        with monkeypatch.context() as patch:
+            patch.setattr("optitrip.tracking.runs.this_process", lambda process=process: process)
+            patch.setattr(results, "settle", lambda *_: [])
+            run(f"seed={seed}")
+    shutil.rmtree(ROOT)
+    assert [status for _, status, *_ in rows()["runs"]] == ["RUNNING"] * 4
+    (line,) = settle(ROOT, tracking_uri())
+    assert "was killed" in line
+    assert sorted(status for _, status, *_ in rows()["runs"]) == ["KILLED", *["RUNNING"] * 3]
+    unused: Any = Unused()
+    assert settle(ROOT, tracking_uri(), unused) == []
+    (folder / "mlflow.db").write_bytes(b"damaged" * 1000)
+    assert settle(ROOT, tracking_uri(), unused) == []
 
 
 def test_whatever_mlflow_raises_costs_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
