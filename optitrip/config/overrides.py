@@ -103,18 +103,20 @@ def same(tables: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
     return one == other and list(tables.get("space", ())) == list(others.get("space", ()))
 
 
-def told(text: str, options: Sequence[str]) -> dict[str, str]:
-    """Return what the options set in the resolved text of a sweep file, but for `UNTOLD`: values as text by sorted
-    key, which is the shortest end of the path that no other key of the file has."""
-    paths = set(paths_in(tomllib.loads(text)))
-    values: dict[str, str] = {}
+def told(text: str, options: Sequence[str], identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the options set in the resolved text of a sweep file, but for `UNTOLD`: values as text by key, which
+    is the shortest end of the path that no other key of the file has. Those in the fields of the identity come first,
+    sorted, and those that only extend or end the sweep come last."""
+    paths, deciding = set(paths_in(tomllib.loads(text))), set(paths_in(identity))
+    values: dict[tuple[bool, str], str] = {}
     for path, value, right in map(parsed, options):
         if UNTOLD.isdisjoint((path[:1], path[:2])):
             ends = (path[start:] for start in range(len(path) - 1, -1, -1))
             others = paths - {path}
             key = next(end for end in ends if not any(other[-len(end) :] == end for other in others) or end == path)
-            values[".".join(map(spelled, key))] = value if isinstance(value, str) else right
-    return dict(sorted(values.items()))
+            label = ".".join(map(spelled, key))
+            values[path not in deciding, label] = value if isinstance(value, str) else right
+    return {label: value for (_, label), value in sorted(values.items())}
 
 
 def paths_in(table: Mapping[str, Any], prefix: Path = ()) -> Iterator[Path]:

@@ -30,7 +30,7 @@ RUN_PAGE = "#/experiments/0/runs/{}?workflowType=machine_learning"
 
 def run_name(sweep: Sweep) -> str:
     """Return the sweep's name and what was set beside its file; of one made in Python, the seed."""
-    settings = told(sweep.resolved, sweep.overrides)
+    settings = told(sweep.resolved, sweep.overrides, sweep.identity_fields)
     if sweep.lines.path is None and sweep.seed:
         settings["seed"] = str(sweep.seed)
     words = [f"{clipped(key, VALUE)}={clipped(value, VALUE)}" for key, value in settings.items()]

@@ -119,4 +119,4 @@ def test_what_toml_cannot_hold_is_told_in_comments() -> None:
 def test_short_keys_are_unambiguous(options: list[str], wanted: dict[str, str]) -> None:
     """The last words of a path, as many as it takes; where the sweep runs is not told."""
     text = FILE.replace('"a b" = 3', '"a b" = 3\ny.uniform = [0, 1]') if "y.uniform" in str(options) else FILE
-    assert told(resolved(text, options, "n"), options) == wanted
+    assert told(resolved(text, options, "n"), options, {}) == wanted

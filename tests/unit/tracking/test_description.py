@@ -159,7 +159,10 @@ def test_a_long_description_is_cut_at_a_line(here: Path) -> None:
     ("overrides", "name"),
     [
         ((), "tracked"),
-        (("seed=1", "method.sampler=halton"), "tracked · sampler=halton · seed=1"),
+        (
+            ("method.candidates=9", "seed=1", "method.sampler=halton"),
+            "tracked · sampler=halton · seed=1 · candidates=9",
+        ),
         (("seed=1", "seed=2", "run.workers=3"), "tracked · seed=2"),
         (("space.x.normal=[0,  1]", "name=mine"), "mine · normal=[0,  1]"),
         (("objective.arguments.s=a\x1b[0m\n|b",), "tracked · s=a\\x1b[0m\\n|b"),
