@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+SECTION = "answer"
+"""Section of the charts with the pictures, which is the first by its name."""
+
+
 def log_images(client: MlflowClient, run_id: str, files: Sequence[str], step: int) -> None:
     """Log PNG files as images by their names; a picture of a later step is shown in place of an earlier one."""
     from PIL import Image
@@ -17,4 +21,4 @@ def log_images(client: MlflowClient, run_id: str, files: Sequence[str], step: in
     for file in map(Path, files):
         if file.suffix == ".png":
             with Image.open(file) as image:
-                client.log_image(run_id, image.convert("RGB"), key=file.stem, step=step)
+                client.log_image(run_id, image.convert("RGB"), key=f"{SECTION}/{file.stem}", step=step)

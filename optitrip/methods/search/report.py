@@ -22,7 +22,8 @@ BEST_SHARE, MOST_BEST, REST, LINES, FAILED = 0.01, 300, 2_000, 500, 200
 IN_TABLE, MOST_PANELS, PANELS_A_ROW = 20, 24, 3
 BEST_COLOUR, REST_COLOUR, FAILED_COLOUR = "#c0392b", "#b8bec4", "#222222"
 STYLE = (
-    "body{font:14px system-ui,sans-serif;margin:1.5em auto;max-width:1200px;color:#222}table{border-collapse:collapse}"
+    "body{font:14px system-ui,sans-serif;margin:1.5em auto;padding:0 1em;max-width:1200px;color:#222}"
+    "table{border-collapse:collapse}"
     "th,td{padding:3px 10px;text-align:right;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}"
     "p{max-width:60em;color:#444}.wide{overflow-x:auto}"
 )
@@ -142,7 +143,8 @@ def panels(
         left, low = place * (wide + 0.07), 1 - row * (high + 0.12) - high
         x_name, y_name = f"x{suffix}", f"y{suffix}"
         x_place = {"domain": short([left, left + wide]), "anchor": y_name}
-        y_place = {"domain": short([max(low, 0), low + high]), "anchor": x_name}
+        heading = {} if place == 0 else {"title": {}}
+        y_place = {**heading, "domain": short([max(low, 0), low + high]), "anchor": x_name}
         layout |= {f"xaxis{suffix}": axis_of(variable, column) | x_place, f"yaxis{suffix}": losses.axis | y_place}
         axes = {"xaxis": x_name, "yaxis": y_name, "mode": "markers", "type": "scattergl", "hoverinfo": "x+y"}
         x, edge = spread(column), losses.others
