@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make an empty MLflow store for tests to copy; making one takes seconds."""
-    from optitrip.tracking.mlflow_client import make_store
+    from optitrip.tracking.mlflow_store import make_store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     make_store(f"sqlite:///{path}")

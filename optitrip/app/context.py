@@ -14,6 +14,7 @@ from optitrip.driver.settings import DEFAULT, Settings
 from optitrip.errors import Stopped
 from optitrip.executors.manager import ExecutorManager
 from optitrip.loss.objective import Objective
+from optitrip.output.outcome import Outcome
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.files import working_folder
 from optitrip.runtime.interrupts import raise_if_interrupted
@@ -22,7 +23,7 @@ from optitrip.store import STATE_ROOT
 from optitrip.store.shards import Shard
 from optitrip.store.state_dir import finished_items
 from optitrip.tracking.location import tracking_uri
-from optitrip.tracking.mlflow_client import TrackingClient
+from optitrip.tracking.run import TrackingClient
 
 LOGGER = logging.getLogger("optitrip")
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
@@ -83,6 +84,9 @@ class Options:
     put_back: Callable[[], Sequence[str]] = lambda: ()
     """Function called when the user's code has run; puts back the signal handlers of a command, and returns the names
     of those signals."""
+    answered: Callable[[Outcome, str], None] = lambda _outcome, _left: None
+    """Function called with the outcome once the answer, or that there is none, is known, and with what is left to do:
+    figures and MLflow take seconds."""
     own_state: OwnState = field(default_factory=OwnState)
     """Settings of the process before any user code ran."""
     folder: Path = field(default_factory=working_folder)

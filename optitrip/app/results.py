@@ -2,14 +2,14 @@
 
 import os
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from optitrip.app.context import Context
 from optitrip.config.sweep import Sweep
-from optitrip.core.notice import warning
+from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer
 from optitrip.driver.run import Driver
 from optitrip.errors import Interrupted, NoAnswer, OptitripError, ShardDone, StateError, Stopped
@@ -24,6 +24,7 @@ from optitrip.runtime.tracebacks import record_of
 from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, changed_files
 from optitrip.tracking.observer import MlflowObserver
 from optitrip.tracking.runs import finish_run
+from optitrip.tracking.settle import settle
 
 
 def with_images(context: Context, answer: Answer) -> Answer:
@@ -37,8 +38,28 @@ def with_images(context: Context, answer: Answer) -> Answer:
         return answer
 
 
+SHOWN = ShardDone, NoAnswer, Stopped, OSError, KeyboardInterrupt
+"""Exceptions after which the outcome is shown; others are shown themselves."""
 Digests = dict[str, str | None]
 """Digests of result files by name; None for a picture that could not be drawn."""
+
+
+class Written(NamedTuple):
+    """The result files of a command."""
+
+    folder: Path | None
+    digests: Digests = {}  # noqa: RUF012 - nobody writes to it
+
+    @property
+    def names(self) -> list[str]:
+        return [file for file, digest in self.digests.items() if digest is not None]
+
+
+def left(state: StateDir, driver: Driver, outcome: Outcome, *, tracked: bool) -> str:
+    """Say what is left to do once the answer is known; empty if it takes no time."""
+    figures = outcome.answer is not None and (driver.evaluated.total() or state.journal.fact(StoredResult) is None)
+    steps = [*(["writing figures"] if figures else []), *(["updating MLflow"] if tracked else [])]
+    return f"{', '.join(steps)} ..." if steps else ""
 
 
 def current_files(state: StateDir, answer: Answer, evaluated: Counter[str], observer: Observer) -> Digests:
@@ -148,29 +169,40 @@ def conclude(
     state: StateDir,
     tracker: MlflowObserver | None,
     outcome: Outcome,
-    folder: Path | None,
-    digests: Digests,
+    written: Written,
 ) -> Outcome:
     """Release the workers, finish the MLflow run, write the result file; return the completed outcome."""
     phases = context.phases
     if context.release:
         with phases.time("shutdown"):
             context.executors.close()
-    outcome = replace(outcome, notices=context.log.notices)
-    names = [file for file, digest in digests.items() if digest is not None]
-    written = [folder / file for file in (SWEEP_FILE, *names)] if folder and names else []
-    where = finish_run(tracker, state, outcome, context.sweep, written, phases, context.observers)
+    outcome, folder = replace(outcome, notices=context.log.notices), written.folder
+    paths = [folder / file for file in (SWEEP_FILE, *written.names)] if folder and written.names else []
+    with phases.time("mlflow") if tracker is not None else nullcontext():
+        where = finish_run(tracker, state, outcome, context.sweep, paths, context.observers)
     outcome = replace(outcome, mlflow=where, phases=phases.seconds, notices=context.log.notices)
     if outcome.status == "finished" and state.path is not None and state.writable:
         table = outcome.to_json()
         with suppress(OSError, Stopped):  # the outcome is reported anyway, and the same command writes it again
             state.journal.forget(StoredResult)  # a kill before the new record must not make the file look edited
             files.write_atomically(state.path / RESULT, files.json_bytes(table))
-            state.journal.note(StoredResult(table, digests), LastCommand("finished"))
+            state.journal.note(StoredResult(table, written.digests), LastCommand("finished"))
     elif state.path is not None:
         with suppress(OptitripError):
             state.journal.note(LastCommand(outcome.status))
+    if tracker is not None and where is not None and context.options.root is not None:
+        with phases.time("mlflow"):
+            for line in settle(context.options.root, context.options.tracking_uri, tracker.client):
+                context.observers.notice(info("mlflow-settled", line))
     return outcome
+
+
+def cut_short(context: Context, state: StateDir, outcome: Outcome, error: BaseException) -> Outcome:
+    """Return the outcome of a command that was stopped, or could not write, after its answer was shown."""
+    reason = str(error) or "interrupted"
+    rest = f"the answer is stored in {shown_path(context)}; the same command writes what is left" if state.path else ""
+    message = f"{reason}{': ' if rest else ''}{rest}" if outcome.answer else outcome.message
+    return replace(outcome, status="stopped", message=message, notices=context.log.notices)
 
 
 def return_or_raise(outcome: Outcome, error: BaseException | None) -> Outcome:

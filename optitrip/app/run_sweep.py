@@ -1,4 +1,7 @@
-"""Runs a sweep from end to end in seven steps: load, open, track, evaluate, answer, write, conclude."""
+"""Runs a sweep from end to end in seven steps: load, open, track, evaluate, answer, write, conclude.
+
+The answer is shown before figures are drawn and MLflow is told.
+"""
 
 from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -9,6 +12,7 @@ from tempfile import TemporaryDirectory
 from warnings import catch_warnings
 
 from optitrip.app import results
+from optitrip.app.commands import begun, ended
 from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import errors_located, load
 from optitrip.config.sweep import Sweep
@@ -20,7 +24,7 @@ from optitrip.driver.settings import Services
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
 from optitrip.journal.facts import Accepted, EvaluatingHere
-from optitrip.output.outcome import Outcome
+from optitrip.output.outcome import Answer, Outcome
 from optitrip.runtime import files
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
@@ -28,8 +32,8 @@ from optitrip.runtime.interrupts import signals_interrupt
 from optitrip.space.rounding import underflow
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
-from optitrip.tracking.mlflow_client import SubprocessClient
 from optitrip.tracking.runs import track
+from optitrip.tracking.subprocess_client import SubprocessClient
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
@@ -78,10 +82,15 @@ def run_loaded(context: Context) -> Outcome:
                 text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
                 text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
                 context.observers.notice(warning("attribute-ignored", text))
-        tracker = None if options.shard else track(sweep, state, options.tracking_uri, context.client)
+            commands = begun(context, state)
+        tracker = None
+        if not options.shard:
+            tracker = track(
+                sweep, state, options.tracking_uri, context.client, commands, context.observers, options.folder
+            )
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
-        folder, digests = state.path, results.Digests()
+        written = results.Written(state.path)
         error: BaseException | None = None
         try:
             try:
@@ -90,22 +99,44 @@ def run_loaded(context: Context) -> Outcome:
             finally:
                 if context.release:
                     context.executors.start_closing()
-            with phases.time("files"):
-                answer = results.with_images(context, replace(result, evaluations=driver.evaluations))
-            with phases.time("files"), options.own_state.restored(), catch_warnings(action="ignore"):
-                digests = results.current_files(state, answer, driver.evaluated, observers)
-                if folder is None and tracker is not None:  # only MLflow gets the files
-                    folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
-                    files.write_atomically(folder / SWEEP_FILE, sweep.text.encode())
-                if folder is not None and state.writable:
-                    digests = results.write_files(folder, sweep, answer, observers, digests)
+            answer = replace(result, evaluations=driver.evaluations)
             outcome = results.finished(context, driver, answer)
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
         context.put_back()
-        with options.own_state.restored(), catch_warnings(action="ignore"):
-            outcome = results.conclude(context, state, tracker, outcome, folder, digests)
+        outcome = ended(context, state, commands, outcome)
+        if error is None or isinstance(error, results.SHOWN):
+            with options.own_state.restored():
+                options.answered(outcome, results.left(state, driver, outcome, tracked=tracker is not None))
+        try:
+            if outcome.answer is not None:
+                written = write(context, state, driver, outcome.answer, stack, for_mlflow=tracker is not None)
+        except BaseException as raised:
+            error, outcome = raised, results.cut_short(context, state, outcome, raised)
+        context.put_back()
+        try:
+            with options.own_state.restored(), catch_warnings(action="ignore"):
+                outcome = results.conclude(context, state, tracker, outcome, written)
+        except KeyboardInterrupt as raised:
+            error, outcome = error or raised, results.cut_short(context, state, outcome, raised)
     return results.return_or_raise(outcome, error)
+
+
+def write(
+    context: Context, state: StateDir, driver: Driver, answer: Answer, stack: ExitStack, *, for_mlflow: bool
+) -> results.Written:
+    """Write the files of an answer into the state directory, or into a temporary one that only MLflow gets."""
+    options, sweep, folder = context.options, context.sweep, state.path
+    with context.phases.time("files"):
+        answer = results.with_images(context, answer)
+        with options.own_state.restored(), catch_warnings(action="ignore"):
+            current = results.current_files(state, answer, driver.evaluated, context.observers)
+            if folder is None and for_mlflow:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
+                files.write_atomically(folder / SWEEP_FILE, sweep.resolved.encode())
+            if folder is not None and state.writable:
+                current = results.write_files(folder, sweep, answer, context.observers, current)
+    return results.Written(folder, current)
 
 
 def check_state(context: Context, state: StateDir) -> None:

@@ -115,20 +115,10 @@ def runs(
     json: Annotated[bool, Option("--json", help="Print a JSON list instead of the table.")] = False,
 ) -> None:
     """List the sweeps of this directory: state, best, items, rate, and the time since the last one was stored."""
-    import shutil
-    from json import dumps
-    from time import time
+    from optitrip.cli.stored import list_sweeps, put_right
 
-    from optitrip.store import runs
-
-    found = runs.stored_sweeps(state_dir)
-    if json:
-        print(dumps([sweep.to_json() for sweep in found]))
-    elif found:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        say(*runs.lines(found, time(), width))
-    else:
-        print(f"there are no sweeps in {state_dir}", file=sys.stderr)
+    list_sweeps(state_dir, json=json)
+    put_right(state_dir)
 
 
 @app.command()
@@ -143,9 +133,10 @@ def show(
     """Show what is stored for a sweep (safe while it is running)."""
     from json import dumps
 
+    from optitrip.cli.stored import put_right
     from optitrip.store import inspect
     from optitrip.store.lookup import find_stored_sweep
-    from optitrip.tracking.location import without_password
+    from optitrip.tracking.secrets import without_password
 
     found = find_stored_sweep(sweep, state_dir, overrides or [])
     if json:
@@ -156,6 +147,18 @@ def show(
         say(*inspect.failure_lines(*found))
     else:
         say(*inspect.overview(*found, without_password))
+    put_right(state_dir)
+
+
+@app.command()
+def sync(
+    sweep: SweepName, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT, trust: Trust = False
+) -> None:
+    """Record a stored sweep in MLflow, e.g. after MLflow was down; nothing is evaluated."""
+    from optitrip.app import sync
+
+    run = sync.sync(sweep, state_dir, overrides or [], trust=trust)
+    say(f"{run.tracking_uri}: experiment {run.experiment}, run {run.run_id}")
 
 
 @app.command()

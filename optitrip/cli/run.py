@@ -1,9 +1,10 @@
 """Runs a sweep for a command: progress and messages on stderr, the result on stdout."""
 
 import sys
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from json import dumps
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -11,12 +12,12 @@ from rich.text import Text
 import optitrip
 from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.cli.main import FAILURES, FINISHED, exit_status
+from optitrip.cli.main import FAILURES, FINISHED, SIGNALLED, exit_status
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import Interrupted, NoAnswer, Stopped
 from optitrip.output.outcome import Outcome
-from optitrip.output.summary import summary
+from optitrip.output.summary import location, summary
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.output.text import plain
 from optitrip.runtime.clock import Stopwatch
@@ -29,17 +30,27 @@ STOPPING = "\nstopping once the running slices are done; Ctrl-C again stops at o
 def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
     """Run a sweep and print its outcome; return the exit status."""
     stdout, errors = sys.stdout, Console(file=sys.stderr, highlight=False)
-    live = LiveLine(errors, sweep.spec.progress(sweep))
+    live, shown = LiveLine(errors, sweep.spec.progress(sweep)), Shown(stdout, errors)
     # Not by way of `logging`, which the loss may have set up for itself.
     observer = Observer() if quiet else Observers(Messages(errors, "info", "warning"), live)
     # What the loss prints is not the result, so it goes to stderr.
-    with stop_signals(STOPPING) as stop, stdout_to_stderr(stdout), live.show():
+    with stop_signals(STOPPING) as stop, stdout_to_stderr(stdout), ExitStack() as line:
+        line.enter_context(live.show())
 
         def put_back() -> list[str]:
             hold_streams()
             return stop.put_back()
 
-        options = replace(options, raise_if_stopped=stop.raise_if_stopped, put_back=put_back)
+        def answered(outcome: Outcome, left: str) -> None:
+            line.close()
+            stop.interrupts()
+            if not json:
+                shown.answer(outcome)
+            if left and not quiet:
+                line.enter_context(shown.waiting(left))
+
+        hooks = {"raise_if_stopped": stop.raise_if_stopped, "put_back": put_back, "answered": answered}
+        options = replace(options, **hooks)
         try:
             outcome = run_sweep(sweep, options, observer, Stopwatch(optitrip.IMPORTED_AT))
             status = FINISHED if outcome.failures_allowed else FAILURES
@@ -47,17 +58,42 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
             if error.outcome is None:
                 raise
             outcome, status = error.outcome, exit_status(error)
+            status = SIGNALLED + stop.number if isinstance(error, Interrupted) and stop.number else status
     with options.own_state.restored():
-        print_outcome(outcome, stdout, errors, json=json)
+        if json:
+            print(dumps(outcome.to_json()), file=stdout)
+        shown.rest(outcome, table=not json)
     return status
 
 
-def print_outcome(outcome: Outcome, stdout: TextIO, errors: Console, *, json: bool) -> None:
-    """Print the result on stdout and the message on stderr."""
-    if json:
-        print(dumps(outcome.to_json()), file=stdout)
-    else:
-        width = Console(file=stdout).width if stdout.isatty() else 120
-        print(summary(outcome, width), file=stdout)
-    if outcome.message:
-        errors.print(Text(plain(outcome.message.lstrip())), soft_wrap=True)
+class Shown:
+    """Prints the result on stdout and messages on stderr, each once."""
+
+    def __init__(self, stdout: TextIO, errors: Console) -> None:
+        self._stdout, self._errors = stdout, errors
+        self._width = Console(file=stdout).width if stdout.isatty() else 120
+        self._message: str | None = None
+
+    def answer(self, outcome: Outcome) -> None:
+        """Print the table of the answer."""
+        print(summary(outcome, self._width), file=self._stdout)
+        self._print_message(outcome)
+        self._stdout.flush()
+
+    def waiting(self, left: str) -> AbstractContextManager[Any]:
+        """Say what is left to do, on a terminal for as long as the context lasts."""
+        if self._errors.is_terminal:
+            return self._errors.status(Text(left), spinner="line")
+        self._errors.print(Text(left))
+        return nullcontext()
+
+    def rest(self, outcome: Outcome, *, table: bool) -> None:
+        """Print what has become known since."""
+        if table and outcome.mlflow:
+            print(location(outcome.mlflow), file=self._stdout)
+        self._print_message(outcome)
+
+    def _print_message(self, outcome: Outcome) -> None:
+        if outcome.message and outcome.message != self._message:
+            self._message = outcome.message
+            self._errors.print(Text(plain(outcome.message.lstrip())), soft_wrap=True)

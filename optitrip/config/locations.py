@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from optitrip.core.differences import nearest
-from optitrip.errors import InputError
 
 BARE = re.compile("[A-Za-z0-9_-]+")
 BARE_OR_QUOTED = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|[A-Za-z0-9_-]+)"""
@@ -32,7 +31,7 @@ class Lines:
 
     def __init__(self, path: Path | None, text: str) -> None:
         self.path, self.text = path, text
-        """Path of the file (None for Python values), and its text, followed by the overrides as comments."""
+        """Path of the file (None for Python values), and its text."""
         self.overridden: dict[KeyPath, str] = {}
         """Text of the `--set` option that set a key."""
         self._lines: dict[KeyPath, int] = {}
@@ -98,35 +97,6 @@ def syntax_error(path: Path, message: str) -> str:
     if not place:
         return f"{path}: not TOML: {message}"
     return f"{path}:{place[1]}:{place[2]}: not TOML: {message[: place.start()].strip()}"
-
-
-def override(tables: dict[str, Any], option: str, lines: Lines) -> None:
-    """Apply one `--set key.path=value` to the tables; the value is read as TOML, else as a plain string."""
-    found = ASSIGNMENT.match(option)
-    keys = parse_key(found[1]) if found else ()
-    if found is None or len(keys) == 0:
-        raise InputError(
-            f"--set {option}: wanted key=value, e.g. --set method.candidates=500; a key is letters, digits, _ and -, "
-            "or in quotes, as in TOML"
-        )
-    right = option[found.end() :]
-    try:
-        read = tomllib.loads(f"value = {right}")
-    except tomllib.TOMLDecodeError:
-        read = {}
-    # More than the value is there if the option goes on with lines of its own.
-    value = read["value"] if len(read) == 1 else right.strip()
-    space = tables.get("space", {})
-    if keys[0] == "space" and len(keys) > 1 and isinstance(space, dict) and keys[1] not in space:
-        known = [str(name) for name in space]
-        raise InputError(f"--set {option}: space has no variable {keys[1]!r}; {nearest(keys[1], known)}")
-    table: Any = tables
-    for depth, key in enumerate(keys[:-1], 1):
-        table = table.setdefault(key, {})
-        if not isinstance(table, dict):
-            raise InputError(f"--set {option}: {'.'.join(keys[:depth])} is {table!r}, not a table")
-    table[keys[-1]] = value
-    lines.overridden[tuple(keys)] = option
 
 
 def explain(detail: ErrorDetails, model: type[BaseModel], lines: Lines, prefix: KeyPath = ()) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from optitrip.config.locations import Lines, explain, override, syntax_error
+from optitrip.config.locations import Lines, explain, syntax_error
+from optitrip.config.overrides import effective, override
 from optitrip.config.sweep import Draft, File, StopTable
 from optitrip.core.differences import nearest
 from optitrip.core.table import Name
@@ -46,12 +47,10 @@ def parse_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Draft:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(syntax_error(path, str(error))) from None
-    if overrides:
-        text += "".join("\n# --set " + option.replace("\n", "\n# ") for option in overrides) + "\n"
     lines = Lines(path, text)
     for option in overrides:
-        override(tables, option, lines)
-    return parse_draft(tables, lines, path.stem, path.resolve().parent, tuple(overrides))
+        lines.overridden[override(tables, option)] = option
+    return parse_draft(tables, lines, path.stem, path.resolve().parent, effective(overrides))
 
 
 def parse_draft(

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 from pydantic_core import PydanticCustomError
 
 from optitrip.config.locations import KeyPath, Lines
+from optitrip.config.overrides import resolved
 from optitrip.core.point import Point
 from optitrip.core.table import Name, Reference, Table
 from optitrip.errors import InputError
@@ -107,6 +108,8 @@ class TrackingTable(Table):
 
     use: Literal["mlflow", "none"] = "mlflow"
     experiment: Annotated[str, Field(min_length=1, max_length=500)] = "optitrip"
+    children: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Number of best candidates that get a child run of their own, at most as many as [method] `best` keeps."""
 
 
 class File(Table):
@@ -142,8 +145,9 @@ class Draft:
     folder: Path
     """Folder of the sweep file, where modules and files are looked up."""
     text: str
-    """Text of the sweep file, followed by the overrides as comments."""
+    """Text of the sweep file, without the overrides."""
     overrides: tuple[str, ...] = ()
+    """Options `--set` beside the file, without those that a later one replaces."""
     data: str | None = None
     """Digest of the data of an objective given as a Python value, if it has one."""
     lines: Lines = field(compare=False, repr=False, kw_only=True)
@@ -205,6 +209,11 @@ class Sweep(Draft):
     def identity(self) -> str:
         """Eight hexadecimal digits, equal for equal sweeps however their files are written."""
         return identity_of(self.identity_fields)
+
+    @cached_property
+    def resolved(self) -> str:
+        """Text of the sweep file with its overrides and its name, from which the same sweep can be read."""
+        return resolved(self.text, self.overrides, self.name)
 
     @property
     def label(self) -> str:

@@ -18,6 +18,7 @@ Code = Literal[
     "loss-output",
     "low-precision",
     "mlflow-incomplete",
+    "mlflow-settled",
     "named-like-library",
     "new-sweep",
     "no-picture",

@@ -103,16 +103,15 @@ class MetricPoint(NamedTuple):
 
 
 class Curve(Protocol):
-    """Makes the points of a chart from the parts of a stage, in order of items, and from nothing else."""
+    """Makes the points of a chart from the parts of a stage, in order of items, and from nothing else.
+
+    A metric of the answer that has the chart's name is its last point."""
 
     def points(self, part: Part, times: Times) -> list[MetricPoint]:
         """Return the points of the next part."""
 
-    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
-        """Return the points of retried items."""
-
-    def end(self, items: int, time: int) -> list[MetricPoint]:
-        """Return the last points of lines that extend to the last item."""
+    def retried(self, part: Part) -> None:
+        """Take the results of retried items into account; points that were returned stay."""
 
 
 class Printable(Protocol):
@@ -125,6 +124,18 @@ class Printable(Protocol):
     @abstractmethod
     def rows(self) -> list[tuple[str, str]]:
         """Return the lines of the short table, as label and text."""
+
+    def verdict(self) -> str:
+        """Return the answer in a few words."""
+        return " ".join(self.rows()[0])
+
+    def parameters(self) -> str:
+        """Return the parameters of the answer in a line: scalars by value, arrays by shape and range."""
+        return ""
+
+    def how_sure(self) -> list[str]:
+        """Return how far the answer can be relied on, each reason in a few words, the most telling first."""
+        return []
 
     def metrics(self) -> dict[str, float]:
         """Return the numbers by which sweeps are compared, by name."""

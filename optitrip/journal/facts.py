@@ -111,6 +111,15 @@ class SweepText(SweepFact, key="file"):
     text: str
 
 
+class Predecessor(SweepFact, key="predecessor"):
+    """Latest sweep of the same name when this one was new, and how this one differs from it."""
+
+    label: str
+    """Name of its state directory, beside this one's."""
+    changes: tuple[str, ...]
+    """Changes of the identity, as lines like `seed: 0 -> 1`."""
+
+
 class StoredResult(SweepFact, key="result"):
     """Outcome of the finished sweep, as in its result file, and the files of its answer that belong to it."""
 
@@ -136,10 +145,54 @@ class LastCommand(SweepFact, key="command"):
     state: str
 
 
+class Commands(SweepFact, key="commands"):
+    """Time that the commands of this sweep took, those that only showed a stored result apart."""
+
+    started: int
+    """Start of the first command, in milliseconds since 1970."""
+    began: int | None
+    """Start of the command that is running or was killed; None if the last one has ended."""
+    seconds: float
+    """Seconds of all commands before, each until its answer; of one that was killed, until its last write."""
+
+
+class OpenRun(SweepFact, key="open run"):
+    """Mark that an MLflow run is not complete; found by a later command if this one is killed, or MLflow was down."""
+
+    uri: str
+    """Location of the store, without a password."""
+    experiment: str
+    ended: bool
+    """True if the command has ended the sweep, so that `Outbox` holds what the run lacks."""
+
+
+class Outbox(SweepFact, key="outbox"):
+    """All that the MLflow run of this sweep holds, as of the end of the last command; it can be sent any time later."""
+
+    items: int
+    state: str
+    name: str
+    start: int
+    """Start of the first command, in milliseconds since 1970."""
+    end: int
+    """Time of the answer, in milliseconds since 1970."""
+    params: Mapping[str, Any]
+    tags: Mapping[str, Any]
+    metrics: tuple[list[Any], ...]
+    """Key, value, step, and time in milliseconds since 1970 of each."""
+    files: tuple[str, ...]
+    """Names of the artifacts."""
+    children: tuple[dict[str, Any], ...]
+    """Candidates that get a run of their own, the best first."""
+    renewed: bool
+    """True if an earlier run of this sweep has numbers that this one lacks; MLflow cannot withdraw them."""
+
+
 class RecordedRun(SweepFact, key="mlflow"):
     """Latest MLflow run that recorded this sweep."""
 
     tracking_uri: str
+    """Location of the store, without a password."""
     experiment: str
     run_id: str
 
@@ -149,6 +202,7 @@ class Delivered(SweepFact, key="delivered"):
 
     items: int
     uri: str
+    """Location of the store, without a password."""
     experiment: str
 
 

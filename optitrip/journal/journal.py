@@ -271,6 +271,10 @@ class Journal:
         row = min(rows, key=lambda row: (row[1] - row[0], row[2]), default=None)
         return None if row is None else range(row[0], row[1])
 
+    def last_write(self) -> int | None:
+        """Return when the last part was written, in milliseconds since 1970."""
+        return next((written for (written,) in self._rows("SELECT max(written) FROM part")), None)
+
     def _check(self, *row: Any) -> None:
         """Raise StateError if the checksum of a row no longer fits, as it did when the journal was opened."""
         if self._checksum(*row[:-1]) != row[-1]:

@@ -77,6 +77,8 @@ class Capabilities:
     """Names of the cheaper surrogates on offer."""
     deltas_block: int = BATCH_BLOCK
     """Number of coordinates per call of `deltas`."""
+    how_to_read: str = field(default="", compare=False)
+    """Words of the objective for a reader of its figures; empty if it offers none."""
     order: Array | None = field(default=None, compare=False)
     """Flat coordinates of the only variable, in the order in which they are evaluated fastest."""
 
@@ -87,8 +89,8 @@ class Objective:
 
     Args:
         loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
-            `report`, `around`, `order`, `images`, `screens` with `screen`, `block`, `deltas_block`, `digest` and
-            `tolerance` are used if they exist and are what their names promise.
+            `report`, `around`, `order`, `images`, `how_to_read`, `screens` with `screen`, `block`, `deltas_block`,
+            `digest` and `tolerance` are used if they exist and are what their names promise.
         name: name in the sweep file, for messages.
         block: block size; None for the objective's own.
         plain: use the plain call only, one item at a time.
@@ -132,6 +134,7 @@ class Objective:
             screens=() if self.plain else offers.screens,
             block=PLAIN_BLOCK if self.plain else block,
             deltas_block=offers.deltas_block or BATCH_BLOCK,
+            how_to_read=self._how_to_read(),
             order=self._order(),
         )
         object.__setattr__(self, "capabilities", capabilities)
@@ -217,6 +220,15 @@ class Objective:
 
     def _pass(self, method: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         return self.state.run(pass_values, method, values, as_dict=self.as_dict)
+
+    def _how_to_read(self) -> str:
+        try:
+            text = self.loss.how_to_read() if self._offers("how_to_read") else ""
+        except BaseException as error:
+            raise InputError(with_trace(f"{self.name}: its how_to_read raised", failure(error))) from None
+        if not isinstance(text, str):
+            raise InputError(f"{self.name}: its how_to_read returned {abbreviate(text)}, wanted text")
+        return text
 
     def _order(self) -> Array | None:
         if not self._offers("order"):

@@ -19,7 +19,7 @@ from optitrip.runtime.tracebacks import record_of
 LARGEST_BLOCK = 2**20
 OF_VARIABLES = ("losses", "report", "gradient", "around", "images")
 """Methods that take the variables."""
-OF_NOTHING = ("order", "digest")
+OF_NOTHING = ("order", "digest", "how_to_read")
 """Methods without parameters."""
 NO_NAME = "optitrip_asks_whether_any_name_is_answered"
 

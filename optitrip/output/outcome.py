@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from optitrip.core.arrays import Array
 from optitrip.core.notice import Notice, warning
@@ -22,6 +22,17 @@ Draw = Callable[[], bytes]
 File = tuple[str, Draw]
 
 
+class BestItem(NamedTuple):
+    """One of the best items, for a child run in MLflow."""
+
+    item: int
+    name: str
+    values: Mapping[str, Any]
+    """Its scalar parameters by name."""
+    metrics: Mapping[str, float]
+    """The loss and other numbers that it returned, by name."""
+
+
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Answer(Printable, ABC):
     """Base class of answers, one per method. The optional properties and methods are empty unless overridden."""
@@ -30,6 +41,8 @@ class Answer(Printable, ABC):
     """Images of `image_source` by title, if the objective can draw them."""
     unchecked: str = ""
     """Description of a check that showed nothing; empty if all checks were conclusive."""
+    how_to_read: str = ""
+    """Words of the objective for a reader of its figures; empty if it offers none."""
     evaluations: int = 0
     """Number of evaluations of the loss in this call, checks included: one for each point, also in batches. Neither
     stored results nor repeated slices of dead or slow workers count. (A counter in the loss may count on workers.)"""
@@ -57,6 +70,11 @@ class Answer(Printable, ABC):
     def image_source(self) -> Mapping[str, Any]:
         """Values by variable that the objective may turn into images."""
         return {}
+
+    def best_items(self, count: int) -> list[BestItem]:
+        """Return the best items, at most `count`, the best first."""
+        del count
+        return []
 
     def table(self) -> Table | None:
         """Return a table to print below the answer."""
@@ -123,6 +141,10 @@ class Outcome:
     """Seconds by phase."""
     items_per_second: float | None
     state_dir: str | None
+    total_seconds: float = 0.0
+    """Seconds that all commands of this sweep took, each until its answer."""
+    ended: int = 0
+    """Time of the answer, in milliseconds since 1970."""
     answer: Answer | None = None
     best: Printable | None = None
     """Best result so far of a stopped sweep."""
@@ -159,6 +181,7 @@ class Outcome:
             "failed": self.failed,
             "failures": self.failures,
             "seconds": round(self.seconds, 3),
+            "total_seconds": round(self.total_seconds, 3),
             "phases": {phase: round(seconds, 3) for phase, seconds in self.phases.items()},
             "memory": self.memory,
             "items_per_second": None if self.items_per_second is None else round(self.items_per_second, 1),

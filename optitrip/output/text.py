@@ -68,6 +68,14 @@ def short(value: Any) -> str:
     return f"{value:.8g}" if isinstance(value, float | np.floating) else show(value)
 
 
+def point_line(values: Mapping[str, Array]) -> str:
+    """Return the first dozen variables of a point, given as a batch of one, in a line: scalars with six digits."""
+    entries = [(name, batch[0]) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
+    words = (f"{value:.6g}" if isinstance(value, float | np.floating) else show(value) for _, value in entries)
+    more = [f"and {len(values) - SHOWN_VARIABLES} more"] if len(values) > SHOWN_VARIABLES else []
+    return ", ".join([*(f"{name} {word}" for (name, _), word in zip(entries, words, strict=True)), *more])
+
+
 def first_failure(failures: Failures | None, items: Items | None, index: int | None = None, what: str = "") -> str:
     """Return the first failure of a stage as it was raised, with the parameters of the failed point; else "".
 

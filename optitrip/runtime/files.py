@@ -94,7 +94,7 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
 
 def lock_folder(path: Path) -> BaseFileLock:
     """Create a folder if needed and lock it until this process dies; raise StateError if another command holds it."""
-    path.mkdir(parents=True, exist_ok=True)
+    make_private(path)
     if os.path.lexists(path / "lock") and not is_regular(path / "lock"):
         move_aside(path / "lock")
     # Without flock the library would leave a lock file after a crash; then only the journal's epoch protects the sweep.
@@ -122,6 +122,13 @@ def is_locked(path: Path) -> bool:
         return True
     except OSError:  # a folder that is not ours
         return False
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder, and those above it that are missing, for their owner alone."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
 
 
 def unused_path(path: Path, ending: str) -> Path:

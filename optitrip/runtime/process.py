@@ -83,16 +83,25 @@ class StopRequest:
     """
 
     def __init__(self, reply: str) -> None:
-        self._number, self._reply = 0, reply
+        self._number, self._reply, self._interrupts = 0, reply, False
         self._handlers: dict[signal.Signals, Any] = {}
         self._reported = False
 
     def handle(self, number: int, _frame: object) -> None:
-        if self._number:
+        again, self._number = self._number, self._number or number
+        if again or self._interrupts:
             interrupt(KeyboardInterrupt())
-        self._number = number
         with suppress(OSError):  # the terminal may be closed
             os.write(2, self._reply.encode())
+
+    @property
+    def number(self) -> int:
+        """Number of the first signal; 0 if there was none."""
+        return self._number
+
+    def interrupts(self) -> None:
+        """Have the next signal interrupt whatever is being done."""
+        self._interrupts = True
 
     def raise_if_stopped(self) -> None:
         if self._number:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.config.locations import Lines
+from optitrip.config.overrides import effective, resolved
 from optitrip.config.read import parse_text, read_draft
 from optitrip.config.sweep import Draft, Sweep
 from optitrip.core.arrays import Array, ours
@@ -33,8 +35,17 @@ from optitrip.store.state_dir import (
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
-    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where it starts."""
-    return resolve(read_draft(path, overrides), root)
+    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where it starts.
+
+    The file in a state directory, unless it was edited, stands for the one that was run: modules and files are looked
+    up in that one's folder.
+    """
+    draft = read_draft(path, overrides)
+    if path.name == SWEEP_FILE and exists(path.parent / JOURNAL):
+        origin, stored = peek_fact(path.parent, Origin), peek_fact(path.parent, SweepText)
+        if origin and stored and draft.text == resolved(stored.text, origin.overrides, origin.name):
+            draft = replace(draft, folder=origin.folder, overrides=effective([*origin.overrides, *overrides]))
+    return resolve(draft, root)
 
 
 def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path]:
@@ -66,6 +77,7 @@ def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sw
         raise StateError(f"{folder}: the journal has no record of the sweep file; name that file instead")
     draft = parse_text(stored.text, folder / SWEEP_FILE, [*origin.overrides, *overrides])
     sweep = resolve(replace(draft, name=origin.name, folder=origin.folder), root)
+    sweep = replace(sweep, lines=Lines(folder / SWEEP_FILE, sweep.resolved))  # as the file there is written
     if sweep.label != folder.name:
         other = f"{folder / SWEEP_FILE} describes a different sweep, {sweep.label}"
         raise StateError(f"{other}; name the original file instead")

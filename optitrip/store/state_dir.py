@@ -6,12 +6,13 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from optitrip.config.overrides import resolved
 from optitrip.config.sweep import Sweep, identity_of
 from optitrip.core.differences import differences
 from optitrip.core.notice import Notice, info, warning
 from optitrip.core.observer import Observer
 from optitrip.errors import OptitripError, StateError
-from optitrip.journal.facts import LastCommand, Origin, StoredResult, SweepFact, SweepText
+from optitrip.journal.facts import LastCommand, Origin, Predecessor, StoredResult, SweepFact, SweepText
 from optitrip.journal.journal import Journal, Unwritable, peek
 from optitrip.runtime import files
 from optitrip.runtime.files import lock_folder, move_aside
@@ -60,14 +61,21 @@ class StateDir:
 
     def _open(self, root: Path, path: Path, sweep: Sweep, lock: ExitStack, *, fresh: bool) -> Journal:
         fields = json.loads(json.dumps(sweep.identity_fields, default=repr))  # as read back from a file
+        predecessor = None
         if not path.is_dir():
             self._set_aside(path)
-            self.notices += difference_from_latest(root, sweep.name, fields)
+            predecessor = predecessor_of(root, sweep.name, fields)
+            if predecessor is not None:
+                text = f"it differs from {predecessor.label} in {'; '.join(predecessor.changes)}"
+                self.notices.append(info("new-sweep", f"starting a new sweep: {text}"))
         elif fresh:
             lock.callback(lock_folder(path).release)
+            predecessor = peek_fact(path, Predecessor)
             move_aside(path)
             lock.close()
         journal = self._lock_and_open(path, sweep, lock, fields)
+        if predecessor is not None:
+            journal.note(predecessor)
         if journal.empty() and not journal.damage and os.path.lexists(path / RESULT):
             journal.close()
             aside = move_aside(path)
@@ -106,13 +114,17 @@ class StateDir:
             observer.notice(self.notices.pop(0))
 
     def store_sweep(self, sweep: Sweep) -> None:
-        """Store the text and the origin of the sweep file, by which later commands find the sweep again."""
+        """Store the text and the origin of the sweep file, by which later commands find the sweep again, and the
+        resolved text, for people."""
         if self.path is None or not self.writable:
             return
-        data, file, before = sweep.text.encode(), self.path / SWEEP_FILE, self.journal.fact(SweepText)
+        data, file = sweep.resolved.encode(), self.path / SWEEP_FILE
         if not files.has_digest(file, files.digest(data)):
-            if before is not None and not files.has_digest(file, files.digest(before.text.encode())):
-                self._set_aside(file)
+            before, origin = self.journal.fact(SweepText), self.journal.fact(Origin)
+            if before is not None and origin is not None:
+                written = resolved(before.text, origin.overrides, origin.name).encode()
+                if not files.has_digest(file, files.digest(written)):
+                    self._set_aside(file)
             files.write_atomically(file, data)
         begun = [LastCommand("running")] if finished_items(self.path) != sweep.items else []
         self.journal.note(Origin(sweep.name, sweep.folder, sweep.overrides), SweepText(sweep.text), *begun)
@@ -139,14 +151,13 @@ def check_trusted(folder: Path) -> None:
         )
 
 
-def difference_from_latest(root: Path, name: str, fields: dict[str, Any]) -> list[Notice]:
-    """Describe how a new sweep differs from the latest stored sweep of the same name, if any."""
+def predecessor_of(root: Path, name: str, fields: dict[str, Any]) -> Predecessor | None:
+    """Return the latest stored sweep of this name, and how a new one with these fields differs from it."""
     for folder in sorted(matching(root, f"{name}-{'[0-9a-f]' * 8}"), key=time_of, reverse=True):
         found = read_table(folder / IDENTITY_FILE)
         if found is not None and folder.name == f"{name}-{identity_of(found)}":
-            changed = "; ".join(differences(found, fields))
-            return [info("new-sweep", f"starting a new sweep: it differs from {folder.name} in {changed}")]
-    return []
+            return Predecessor(folder.name, tuple(differences(found, fields)))
+    return None
 
 
 def exists(path: Path) -> bool:

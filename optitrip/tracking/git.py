@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 ANSWER_KEPT = 10_000
@@ -13,14 +14,42 @@ GIT_SECONDS = 5.0
 QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": ""}
 
 
-def git_tags(folder: Path) -> dict[str, str]:
-    """Return commit, branch and dirtiness of the repository that contains a folder; raise an exception if git does not
-    tell: any, since a locale may be unable to spell the path."""
-    return {
-        "mlflow.source.git.commit": ask_git(folder, "rev-parse", "HEAD"),
-        "mlflow.source.git.branch": ask_git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
-        "mlflow.source.git.dirty": str(bool(ask_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower(),
-    }
+@dataclass(frozen=True)
+class Checkout:
+    """The commit of a repository in which a sweep was run."""
+
+    commit: str
+    branch: str
+    dirty: bool
+    """True if files that git knows were changed."""
+    root: Path
+    """Folder of the repository."""
+    tracked: bool
+    """True if git knows the sweep file."""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags by which MLflow shows it."""
+        tags = {"commit": self.commit, "branch": self.branch, "dirty": str(self.dirty).lower()}
+        return {f"mlflow.source.git.{name}": value for name, value in tags.items()}
+
+
+def checkout_of(file: Path) -> Checkout:
+    """Return the checkout that contains a file; raise an exception if git does not tell: any, since a locale may be
+    unable to spell the path."""
+    folder = file.parent
+    commit = ask_git(folder, "rev-parse", "HEAD")
+    try:
+        tracked = bool(ask_git(folder, "--literal-pathspecs", "ls-files", "--error-unmatch", "--", file.name))
+    except subprocess.CalledProcessError:
+        tracked = False
+    return Checkout(
+        commit,
+        ask_git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
+        bool(ask_git(folder, "status", "--porcelain", "--untracked-files=no")),
+        (folder / ask_git(folder, "rev-parse", "--show-cdup")).resolve(),
+        tracked,
+    )
 
 
 def ask_git(folder: Path, *words: str) -> str:

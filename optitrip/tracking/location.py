@@ -1,7 +1,6 @@
 """The location of MLflow's store: a URI, in which the special characters of a path are quoted."""
 
 import os
-import re
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -29,8 +28,3 @@ def store_file(uri: str) -> Path | None:
     """Return the file of a SQLite store; None for another store."""
     path = uri.removeprefix(SQLITE).partition("?")[0]
     return Path(unquote(path, errors="surrogateescape")) if uri.startswith(SQLITE) and path else None
-
-
-def without_password(uri: str) -> str:
-    """Return a URI for messages, which are stored."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)

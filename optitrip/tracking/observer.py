@@ -1,49 +1,53 @@
 """Sends a sweep to its MLflow run, from a thread of the driver.
 
-MLflow must never harm a sweep: everything sent can be rebuilt from the journal, so a failure is reported at the end,
-and the same command, if the journal is stored, delivers the missing data later.
+MLflow must never harm a sweep: everything sent can be rebuilt from the journal, so what fails is tried again, and a
+failure at the end is only reported.
 """
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from optitrip.core.method import Method
 from optitrip.core.observer import Curve, InOrder, MetricPoint, Observer, Times, Written
 from optitrip.core.part import Part
-from optitrip.journal.facts import RecordedRun
-from optitrip.tracking.mlflow_client import BATCH, Run, TrackingClient
-from optitrip.tracking.names import keys_of
+from optitrip.output.outcome import Outcome
+from optitrip.tracking.run import Ending, Run, TrackingClient
 
-MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between requests while a sweep runs; after failures they are doubled, up to the longest pause."""
+PATIENCE_SECONDS = 60.0
+"""Seconds that the end of a sweep waits for MLflow at most."""
 
 
 class MlflowObserver(Observer):
-    """Sends the metrics of a sweep to a tracking client while the sweep runs."""
+    """Sends the chart of a sweep to a tracking client while the sweep runs, and the rest at its end."""
 
     def __init__(
         self,
         client: TrackingClient,
-        uri: str,
-        experiment: str,
         run: Callable[[], Run],
         curve_of: Callable[[Method], Curve | None],
+        describe: Callable[[Outcome], str],
     ) -> None:
-        self.uri, self.experiment, self._run = uri, experiment, run
-        """Location of the store; name of the experiment; function that describes the run, which may take seconds."""
-        self._client, self._curve_of = client, curve_of
+        self.client, self.run, self.describe = client, run, describe
+        """The client; a function that describes the run, which may take seconds; one that describes its end."""
+        self.points: list[MetricPoint] = []
+        """The whole chart so far."""
+        self.run_id: str | None = None
+        self.error: BaseException | None = None
+        """Exception that MLflow last raised, unless it has been well since."""
+        self._curve_of = curve_of
         self._curve: Curve | None = None
         self._order = InOrder()
-        self._queue: queue.SimpleQueue[MetricPoint | None] = queue.SimpleQueue()
-        self._undelivered: list[MetricPoint] = []
-        self._end: list[MetricPoint] = []
-        self._run_id: str | None = None
-        self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._deliver, name="mlflow", daemon=True)
+        self._queue: queue.SimpleQueue[tuple[Run, Ending] | None] = queue.SimpleQueue()
+        self._sent, self._pause, self._due = 0, PAUSE_SECONDS, 0.0
+        self._failed_at, self._ended_at = float("-inf"), float("inf")
+        self._refused: list[str] | None = None
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
     def stage(self, method: Method) -> None:
@@ -54,58 +58,63 @@ class MlflowObserver(Observer):
         if self._curve is None:
             return
         for part, times in self._order.push(written):
-            self._send(self._curve.points(part, times))
-            self._end = self._curve.end(part.items.stop, times.at(part.items.stop - 1))
+            if points := self._curve.points(part, times):
+                self.points += points
+                self._queue.put(None)
 
     def retried(self, part: Part, times: Times) -> None:
-        if self._curve is None:
-            return
-        self._send(self._curve.retried(part, times))
-        at = times.at(part.items.start)
-        self._end = [point for last in self._end for point in self._curve.end(last.step + 1, at)]
+        del times
+        if self._curve is not None:
+            self._curve.retried(part)
 
-    def _send(self, points: Sequence[MetricPoint | None]) -> None:
-        for point in points:
-            self._queue.put(point)
+    def finish(self, run: Run, ending: Ending) -> list[str] | None:
+        """Deliver what is left; return what MLflow refused, or None with `error` set if that fails.
 
-    def finish(
-        self, state: str, metrics: Callable[[], Mapping[str, float]], files: Sequence[Path], note: str
-    ) -> RecordedRun | None:
-        """Deliver what is left, the `metrics` last; return the run, or None with `error` set if that fails."""
-        self._send([*self._end, None])
-        self._thread.join()
-        if self._run_id is None:  # MLflow failed in the thread; do not wait for it again
+        The metrics of the ending begin with `points`."""
+        self._ended_at = time.monotonic()
+        self._queue.put((run, ending))
+        self._thread.join(PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            self.error = TimeoutError(f"not done after {PATIENCE_SECONDS:.0f} s")
             return None
-        self.error = None
-        try:
-            self._client.conclude(state, MLFLOW_STATUS[state], [str(file.absolute()) for file in files], note)
-            self._client.log(self._undelivered)
-            now = time.time_ns() // 1_000_000
-            # At step 0, so that MLflow draws bars; it uses the newest values.
-            final = metrics()
-            keys = keys_of(final)
-            self._client.log([(keys[name], value, 0, now) for name, value in final.items()])
-        except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
-            self.error = error
-            return None
-        return RecordedRun(self.uri, self.experiment, self._run_id)
+        return self._refused
 
-    def _deliver(self) -> None:
-        """Send points about once a second until None ends the queue; after MLflow has failed, only collect them."""
-        ended = False
-        while not ended:
+    def _work(self) -> None:
+        """Begin the run, send new points about once a second, and at last the end."""
+        while True:
+            if (self.run_id is None or self._sent < len(self.points)) and time.monotonic() >= self._due:
+                self._attempt(self._catch_up)
+            waits = self.run_id is None or self._sent < len(self.points)
             try:
-                if self._run_id is None and self.error is None:
-                    self._run_id = self._client.begin(self._run())
-                batch = [self._queue.get()]
-                wake = time.monotonic() + PAUSE_SECONDS
-                while batch[-1] is not None and len(batch) < BATCH and (left := wake - time.monotonic()) > 0:
-                    with suppress(queue.Empty):
-                        batch.append(self._queue.get(timeout=left))
-                ended = batch[-1] is None
-                self._undelivered += [point for point in batch if point is not None]
-                if self.error is None:
-                    self._client.log(self._undelivered)
-                    self._undelivered = []
-            except Exception as error:  # `finish` tries once more if there is a run to write to
-                self.error = error
+                last = self._queue.get(timeout=max(0.0, self._due - time.monotonic()) if waits else None)
+            except queue.Empty:
+                continue
+            if last is None:
+                continue
+            if self._failed_at < self._ended_at:  # else MLflow has failed since the sweep ended: do not wait again
+                self._attempt(partial(self._conclude, *last))
+            return
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except BaseException as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
+            self.error, self._failed_at = error, time.monotonic()
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        else:
+            self.error, self._pause = None, PAUSE_SECONDS
+        self._due = time.monotonic() + self._pause
+
+    def _catch_up(self) -> None:
+        if self.run_id is None:
+            self.run_id = self.client.begin(self.run())
+        points = self.points[self._sent :]
+        if points:
+            # Plain tuples: MLflow's process need not import the class of points.
+            self.client.log([(point.key, point.value, point.step, point.time) for point in points])
+            self._sent += len(points)
+
+    def _conclude(self, run: Run, ending: Ending) -> None:
+        if self.run_id is None or run.renewed:
+            self.run_id, self._sent = self.client.begin(run), 0
+        self._refused = self.client.conclude(replace(ending, metrics=ending.metrics[self._sent :]))

@@ -1,12 +1,10 @@
-"""Starts and finishes the MLflow run of a sweep, with its params, tags and final metrics."""
+"""Starts and finishes the MLflow run of a sweep."""
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
+from typing import TypeVar
 
 import optitrip
 from optitrip.config.sweep import Sweep
@@ -14,33 +12,50 @@ from optitrip.core.differences import flat
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer
 from optitrip.errors import Stopped
-from optitrip.journal.facts import Delivered, RecordedRun
+from optitrip.journal.facts import Commands, Delivered, OpenRun, Outbox, RecordedRun
+from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
-from optitrip.runtime.background import BackgroundCall
-from optitrip.runtime.clock import Stopwatch
+from optitrip.runtime.interrupts import failure
 from optitrip.store.state_dir import StateDir
-from optitrip.tracking.git import GIT_SECONDS, git_tags
-from optitrip.tracking.location import without_password
-from optitrip.tracking.mlflow_client import InProcessClient, Run, TrackingClient
+from optitrip.tracking.description import Describer, run_name
+from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
-from optitrip.tracking.notes import note
 from optitrip.tracking.observer import MlflowObserver
+from optitrip.tracking.record import ending_of, record_of, run_of
+from optitrip.tracking.run import Run, TrackingClient
+from optitrip.tracking.secrets import redacted, without_password
+
+T = TypeVar("T")
 
 
-def track(sweep: Sweep, state: StateDir, uri: str, client: TrackingClient | None) -> MlflowObserver | None:
-    """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already."""
-    experiment, journal = sweep.tracking.experiment, state.journal.name
-    if sweep.tracking.use == "none" or state.journal.fact(Delivered) == Delivered(sweep.items, uri, experiment):
+def track(
+    sweep: Sweep,
+    state: StateDir,
+    uri: str,
+    client: TrackingClient | None,
+    commands: Commands,
+    observer: Observer,
+    folder: Path,
+) -> MlflowObserver | None:
+    """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already; `folder`
+    is the working directory of the command."""
+    journal, experiment = state.journal, sweep.tracking.experiment
+    delivered = Delivered(sweep.items, without_password(uri), experiment)
+    if sweep.tracking.use == "none" or (commands.began is None and journal.fact(Delivered) == delivered):
         return None
-    told = BackgroundCall(lambda: git_tags(sweep.folder))
 
-    def run() -> Run:
-        tags = tags_of(sweep)
-        with suppress(Exception):  # without git, or if it takes too long
-            tags |= told.result(GIT_SECONDS)
-        return Run(uri, experiment, sweep.label, journal, params_of(sweep), tags)
+    def start() -> MlflowObserver:
+        describer, name = Describer(sweep, state, uri, folder), journal.name
 
-    return MlflowObserver(client or InProcessClient(), uri, experiment, run, sweep.spec.curve)
+        def run() -> Run:
+            tags = tags_of(sweep) | describer.tags() | {"mlflow.note.content": describer.running()}
+            return Run(uri, experiment, run_name(sweep), name, commands.started, params_of(sweep), tags)
+
+        with suppress(Stopped):  # if the journal cannot be written
+            journal.note(OpenRun(without_password(uri), experiment, ended=False))
+        return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve, describer.ended)
+
+    return guarded(start, uri, state, observer)
 
 
 def params_of(sweep: Sweep) -> dict[str, str]:
@@ -56,7 +71,6 @@ def tags_of(sweep: Sweep) -> dict[str, str]:
         "optitrip.identity": sweep.identity,
         f"optitrip.{sweep.unit}": str(sweep.items),
         "optitrip.version": optitrip.__version__,
-        "mlflow.source.name": f"{sweep.name}.toml",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": "unknown",
     }
@@ -71,44 +85,79 @@ def finish_run(
     outcome: Outcome,
     sweep: Sweep,
     files: Sequence[Path],
-    phases: Stopwatch,
     observer: Observer,
 ) -> dict[str, str] | None:
     """Finish the MLflow run and return its location; a failure only causes a notice."""
     if tracker is None:
         recorded = state.journal.fact(RecordedRun)
-        return recorded.to_json() if recorded else None
+        return shown(recorded) if recorded else None
+    uri = tracker.run().uri
+    return guarded(lambda: deliver(tracker, state, outcome, sweep, files, observer), uri, state, observer)
 
-    def final_metrics() -> dict[str, float]:
-        return metrics(replace(outcome, phases=phases.seconds)) if outcome.status == "finished" else {}
 
-    with phases.time("mlflow"):
-        recorded = tracker.finish(outcome.status, final_metrics, files, note(outcome, sweep))
-    if recorded is None:
-        lines = str(tracker.error).strip().splitlines() or [repr(tracker.error)]
-        failed = f"recording in MLflow at {without_password(tracker.uri)} failed ({lines[0][:200]}). "
-        stored = f"The answer is stored in {state.path}; the same command records it later."
+def deliver(
+    tracker: MlflowObserver,
+    state: StateDir,
+    outcome: Outcome,
+    sweep: Sweep,
+    files: Sequence[Path],
+    observer: Observer,
+) -> dict[str, str]:
+    """Store what the run holds, then send it; raise whatever MLflow raises."""
+    run, journal = tracker.run(), state.journal
+    record = journal.fact(Outbox)
+    ended = outcome.status == "finished" and record is not None and record.state == "finished"
+    if record is None or not ended or outcome.evaluated or record.items != outcome.items:
+        names, note = [file.name for file in files], tracker.describe(outcome)
+        record = record_of(outcome, sweep, run, tracker.points, names, note, record)
+    with suppress(Stopped):  # sending everything again is harmless
+        journal.note(record, OpenRun(without_password(run.uri), run.experiment, ended=True))
+        if journal.fact(Delivered) is not None:
+            journal.forget(Delivered)
+    paths = [str(file.absolute()) for file in files]
+    refused = tracker.finish(
+        run_of(record, run.uri, run.experiment, run.journal),
+        ending_of(record, paths, children=sweep.tracking.children > 0),
+    )
+    if refused is None or tracker.run_id is None:
+        raise tracker.error or RuntimeError("MLflow gave no answer")
+    if refused:
+        lines = [first_line(redacted(line, run.uri)) for line in refused]
+        text = f"MLflow refused {'; '.join(lines[:3])}{' ...' if len(lines) > 3 else ''}; all else is recorded"
+        observer.notice(warning("mlflow-incomplete", text))
+    return shown(delivered(journal, record, run, tracker.run_id))
+
+
+def shown(recorded: RecordedRun) -> dict[str, str]:
+    """Return the location of a run; the URI of an older journal may hold a password."""
+    return {**recorded.to_json(), "tracking_uri": without_password(recorded.tracking_uri)}
+
+
+def delivered(journal: Journal, record: Outbox, run: Run, run_id: str) -> RecordedRun:
+    """Store that a record has been sent."""
+    uri = without_password(run.uri)
+    recorded = RecordedRun(uri, run.experiment, run_id)
+    facts = [Delivered(record.items, uri, run.experiment)] if record.state == "finished" else []
+    with suppress(Stopped):
+        journal.note(recorded, *facts)
+        journal.forget(OpenRun)
+    return recorded
+
+
+def guarded(act: Callable[[], T], uri: str, state: StateDir, observer: Observer) -> T | None:
+    """Call a function; whatever it raises costs a notice, and None is returned. User code may have changed whatever it
+    needs, so it may raise anything."""
+    try:
+        return act()
+    except BaseException as error:
+        reason = first_line(redacted(str(failure(error)).strip() or repr(error), uri))
+        failed = f"recording in MLflow at {without_password(uri)} failed ({reason}). "
+        label = state.path.name if state.path else ""
+        stored = f"The answer is stored in {state.path}; `optitrip sync {label}` records it later."
         lost = "It was not recorded in MLflow; with a state_dir, a later call could record it."
         observer.notice(warning("mlflow-incomplete", failed + (stored if state.path else lost)))
         return None
-    with suppress(Stopped):  # if the journal cannot be written: sending everything again is harmless
-        if outcome.status == "finished":
-            state.journal.note(recorded, Delivered(outcome.items, tracker.uri, tracker.experiment))
-        else:
-            state.journal.forget(Delivered)
-            state.journal.note(recorded)
-    return recorded.to_json()
 
 
-def metrics(outcome: Outcome) -> dict[str, float]:
-    """Return the finite final metrics by MLflow key."""
-    table: dict[str, float] = {}
-    if outcome.answer:
-        report = {f"report/{name}": value for name, value in outcome.answer.report.items()}
-        table = {**outcome.answer.metrics(), **report}
-    table |= {f"phase/{name}": seconds for name, seconds in outcome.phases.items()}
-    table |= {f"memory/{name}": float(peak) for name, peak in outcome.memory.items() if peak is not None}
-    table |= {"failed": float(outcome.failed), "seconds": outcome.seconds}
-    if outcome.items_per_second is not None:
-        table["items_per_second"] = outcome.items_per_second
-    return {name: value for name, value in table.items() if np.isfinite(value)}
+def first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")[:200]

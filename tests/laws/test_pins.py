@@ -52,7 +52,8 @@ from optitrip.samplers.random import permutation, stream_key, words
 from optitrip.space.distributions import ndtri
 from optitrip.space.variables import Candidates, Space
 from optitrip.store.lookup import read, resolve
-from optitrip.tracking.mlflow_client import InProcessClient, Metric, Run
+from optitrip.tracking.mlflow_client import InProcessClient
+from optitrip.tracking.run import Ending, Metric, Run
 
 HERE = Path(__file__).parent
 METHODS = {word: make for word, make in examples.METHODS.items() if word != "count"}
@@ -656,8 +657,16 @@ class Recording(InProcessClient):
     def log(self, metrics: Sequence[Metric]) -> None:
         self.told["metrics"] |= {metric[0] for metric in metrics}
 
-    def conclude(self, state: str, status: str, files: Sequence[str], note: str) -> None:
-        self.told |= {"state": state, "status": status, "files": [Path(file).name for file in files]}
+    def conclude(self, ending: Ending) -> list[str]:
+        self.log(ending.metrics)
+        tags = sorted({*self.told["tags"], *ending.tags})
+        self.told |= {
+            "tags": tags,
+            "state": ending.tags["optitrip.state"],
+            "status": ending.status,
+            "files": [Path(file).name for file in ending.files],
+        }
+        return []
 
     def keys(self) -> Mapping[str, Any]:
         return {**self.told, "metrics": sorted(self.told["metrics"])}

@@ -21,10 +21,11 @@ from optitrip.methods.gradient.method import (
     GradientResult,
 )
 from optitrip.methods.gradient.picture import gradient_png
+from optitrip.methods.gradient.words import distinct, how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
-from optitrip.output.text import finite, first_failure, folded, reasons, variable_rows
+from optitrip.output.text import finite, first_failure, folded, point_line, reasons, variable_rows
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
@@ -173,6 +174,16 @@ class GradientAnswer(Answer):
         file = str(folder / GRADIENT) if folder else None
         return {"gradient": {**finite(figures), "file": file, **counts}}
 
+    def verdict(self) -> str:
+        (title, value), *_ = self.largest()
+        return f"gradient of norm {self.norm:.8g}, largest at {title}: {value:.6g}"
+
+    def parameters(self) -> str:
+        return f"at {point_line(self.method.points.point(0))}, where the loss is {self.loss:.8g}"
+
+    def how_sure(self) -> list[str]:
+        return how_sure(self)
+
     def rows(self) -> Rows:
         result, stencils = self.result, self.method.stencils
         scheme = "central" if len(stencils) == 2 else "forward" if stencils[0].side > 0 else "backward"
@@ -281,11 +292,3 @@ def norm(values: Array) -> float:
     if not np.isfinite(largest):
         return math.nan
     return largest * float(np.linalg.norm(values / largest)) if largest else 0.0
-
-
-@ours()
-def distinct(values: Array, others: Array) -> list[str]:
-    """Format values with three digits more than it takes to tell each from its counterpart in `others`."""
-    ratio = np.abs(others / (values - others))
-    digits = np.ceil(np.log10(np.where(np.isfinite(ratio), ratio, 1.0).clip(1))).astype(int) + 3
-    return [f"{value:.{min(max(count, 6), 17)}g}" for value, count in zip(values, digits, strict=True)]

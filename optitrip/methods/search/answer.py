@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.core.arrays import Array
+from optitrip.core.names import joined_names
 from optitrip.methods.search.best import BEST, Best
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.picture import losses_png
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
+from optitrip.methods.search.words import how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import images_png, parquet_bytes, point_bytes
-from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
+from optitrip.output.outcome import Answer, BestItem, Draw, File, Rows, figure_rows
 from optitrip.output.text import finite, first_failure, folded, reasons, show
+from optitrip.space.variables import arguments
 
 LOSSES, PICTURE, VERIFIED, WEIGHTS = "losses.parquet", "losses.png", "verified.parquet", "weights.png"
 """Names of the result files."""
@@ -70,6 +73,9 @@ class SearchAnswer(Best, Answer):
             rows.append(("screened", f"by {screening.screen}; {screening.summary}"))
         return rows
 
+    def how_sure(self) -> list[str]:
+        return how_sure(self.result, self.screening, independent=self.candidates.sampler == "random" and not self.ended)
+
     @property
     def report(self) -> dict[str, float]:
         return self.report_result.figures
@@ -79,10 +85,9 @@ class SearchAnswer(Best, Answer):
         return self.x
 
     def metrics(self) -> dict[str, float]:
-        metrics = {f"named/{name}": value for name, value in self.named.items()}
+        metrics = super().metrics()
         if screening := self.screening:
             metrics |= {
-                "loss/best": self.loss,
                 "screening/largest_error": screening.largest_error,
                 "screening/margin": screening.margin,
                 "screening/verified": float(len(screening.index)),
@@ -90,6 +95,16 @@ class SearchAnswer(Best, Answer):
                 "screening/unseen": float(screening.unseen),
             }
         return metrics
+
+    def best_items(self, count: int) -> list[BestItem]:
+        result, scalars = self.result, [v.name for v in self.candidates.space.varied if not v.shape]
+        found: list[BestItem] = []
+        for place, index in enumerate(result.best_index[:count].tolist()):
+            values = arguments({name: self.candidates.point(index)[name] for name in scalars}, 0)
+            named = {name: float(column[place]) for name, column in result.best_named.items()}
+            metrics = joined_names({"loss": float(result.best_loss[place])}, named)
+            found.append(BestItem(index, f"candidate {index:,}", values, metrics))
+        return found
 
     def files(self, name: str) -> Iterator[File]:
         result, screening = self.result, self.screening

@@ -5,21 +5,20 @@ import numpy as np
 from optitrip.core.observer import MetricPoint, Progress, Times
 from optitrip.core.part import Part
 from optitrip.methods.search.best import Best
-from optitrip.methods.search.method import kept_indices
 from optitrip.output.text import DIGITS, compact, figure
 from optitrip.space.variables import Candidates
 
-POINTS_LOG2 = 10
-"""Base-2 logarithm of the most losses in MLflow's chart: 1,024, as many as it draws at once."""
+EXACT, THINNED = 500, 1.01
+"""Number of steps of MLflow's chart before it is thinned, and the least ratio between the indices of later ones."""
 
 
 class SearchProgress(Progress):
     """Shows the fields that a hand-written search loop prints: attempt, loss, best loss."""
 
-    def __init__(self, total: int, candidates: Candidates, *, maximize: bool = False) -> None:
+    def __init__(self, total: int, candidates: Candidates, *, maximize: bool = False, measure: str = "loss") -> None:
         super().__init__(total)
         self.loss, self.index = float("nan"), -1
-        self._candidates, self._maximize = candidates, maximize
+        self._candidates, self._maximize, self._measure = candidates, maximize, measure
         self._latest = self._before = float("nan")
 
     def see(self, part: Part) -> None:
@@ -46,34 +45,38 @@ class SearchProgress(Progress):
         return f"{extreme} {figure(self.loss, digits)} at {self.index:,}"
 
     def best(self) -> Best | None:
-        return Best(self.loss, self.index, self._candidates, self._maximize) if self.index >= 0 else None
+        if self.index < 0:
+            return None
+        return Best(self.loss, self.index, self._candidates, self._maximize, measure=self._measure)
 
 
 class SearchCurve:
-    """Charts each new best and a sample of the losses, about a thousand at most."""
+    """Charts the best so far as a staircase: before each new best, the old one at the index before.
 
-    def __init__(self, items: int, sign: int = 1, name: str = "loss") -> None:
-        self._name = name
-        self._stride = 1 << max(0, (items - 1).bit_length() - POINTS_LOG2)
-        self._best, self._sign = float("nan"), sign
+    MLflow joins points by slopes. A loss that falls with almost every candidate is thinned, so that the chart stays
+    short: after the first `EXACT` steps, each is at an index at least 1 % larger than that of the step before.
+    """
+
+    def __init__(self, sign: int = 1, name: str = "loss") -> None:
+        self._sign, self._name = sign, name
+        self._best, self._step, self._steps = float("nan"), -1, 0
 
     def points(self, part: Part, times: Times) -> list[MetricPoint]:
-        points, columns = self._losses(part, times), part.columns
-        for step, loss in zip(columns["low_index"].tolist(), columns["low_loss"].tolist(), strict=True):
-            if self._improves(loss):
-                points.append(MetricPoint(f"{self._name}/best", loss, step, times.at(step)))
+        points: list[MetricPoint] = []
+        for step, loss in zip(part.columns["low_index"].tolist(), part.columns["low_loss"].tolist(), strict=True):
+            before = self._best
+            if not self._improves(loss) or (self._steps >= EXACT and step < THINNED * self._step):
+                continue
+            if self._steps and step - 1 > self._step:
+                points.append(MetricPoint(self._name, before, step - 1, times.at(step)))
+            points.append(MetricPoint(self._name, loss, step, times.at(step)))
+            self._step, self._steps = step, self._steps + 1
         return points
 
-    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
-        """Return the losses of retried candidates. A new best shows only in the last point: MLflow cannot withdraw
-        points that turn out to be wrong."""
+    def retried(self, part: Part) -> None:
+        """A new best among retried candidates shows only in the last point: MLflow cannot withdraw points."""
         for loss in part.columns["low_loss"][-1:].tolist():
             self._improves(loss)
-        return self._losses(part, times)
-
-    def end(self, items: int, time: int) -> list[MetricPoint]:
-        """Return a final point, so that the line of the best so far reaches the last candidate."""
-        return [MetricPoint(f"{self._name}/best", self._best, items - 1, time)] if np.isfinite(self._best) else []
 
     def _improves(self, loss: float) -> bool:
         """Store a loss if it is better than the best so far; return whether it was."""
@@ -81,11 +84,3 @@ class SearchCurve:
             return False
         self._best = loss
         return True
-
-    def _losses(self, part: Part, times: Times) -> list[MetricPoint]:
-        loss, index = part.columns["loss"], kept_indices(part.items)
-        chosen = (index % self._stride == 0) & np.isfinite(loss)
-        return [
-            MetricPoint(self._name, loss, step, times.at(step))
-            for step, loss in zip(index[chosen].tolist(), loss[chosen].tolist(), strict=True)
-        ]

@@ -15,7 +15,7 @@ from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
 from optitrip.methods.search.answer import SearchAnswer
-from optitrip.methods.search.best import BEST, Best, leaders
+from optitrip.methods.search.best import BEST, SCREENED, Best, leaders
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.screening import screened
@@ -66,6 +66,7 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         report_result=report,
         ended=method.why_ended(result),
         unchecked=unchecked,
+        how_to_read=capabilities.how_to_read,
     )
 
 
@@ -117,12 +118,13 @@ class SearchSpec(MethodSpec[SearchConfig]):
         return search_route(self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
 
     def progress(self, sweep: Sweep) -> SearchProgress:
-        return SearchProgress(sweep.items, sweep.candidates, maximize=sweep.objective.maximize)
+        measure = SCREENED if sweep.method.screen else "loss"
+        return SearchProgress(sweep.items, sweep.candidates, maximize=sweep.objective.maximize, measure=measure)
 
     def curve(self, method: Method) -> SearchCurve | None:
         if not isinstance(method, Search):
             return None
-        return SearchCurve(method.items, method.sign, "screened" if method.screen else "loss")
+        return SearchCurve(method.sign, SCREENED if method.screen else "loss")
 
     def describe(self, sweep: Sweep) -> str:
         config: SearchConfig = sweep.method

@@ -204,6 +204,15 @@ class LinearClassifier(ABC):
         test = (self._features(self._untrained.test_pixels) @ weights.T).argmax(axis=1) == self._untrained.test_labels
         return {"train_accuracy": float(train.mean()), "test_accuracy": float(test.mean())}
 
+    def how_to_read(self) -> str:
+        """Return what loss and accuracy mean to somebody who sees them for the first time."""
+        return (
+            f"With all weights 0 the loss is {self._blind_loss():.4g}: that is guessing, which among {self.classes} "
+            f"classes is right for about {100 / self.classes:.3g} % of the images. The smallest loss is not "
+            "the highest accuracy: accuracy only counts whether the right class has the highest score, the loss also "
+            "by how much. So another candidate with a larger loss may well be right more often."
+        )
+
     def order(self) -> Array:
         """Return the best order of coordinates: flat places in W, int64 of shape (classes * features,). Features are
         slowest, classes fastest: a step of one feature moves the scores of all classes by the same amounts."""
@@ -226,6 +235,10 @@ class LinearClassifier(ABC):
     def _image_losses(self, scores: Array, spans: Spans, right: Array, out: Array) -> None:
         """Write the losses of a chunk's images, without the penalty, to `out` of shape (n, images). Scores, of shape
         (classes, n, images), are overwritten; `right` is scratch of the shape of `out`."""
+
+    @abstractmethod
+    def _blind_loss(self) -> float:
+        """Return the loss of an image if all scores are equal."""
 
     @abstractmethod
     def slopes(self, scores: Array, labels: Array) -> None:

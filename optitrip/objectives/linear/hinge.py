@@ -98,6 +98,9 @@ class Hinge(LinearClassifier):
             scores[label, :, span] = 0
         np.add.reduce(scores, axis=0, out=out)
 
+    def _blind_loss(self) -> float:
+        return self.classes - 1.0
+
     def slopes(self, scores: Array, labels: Array) -> None:
         images = np.arange(len(scores))
         scores -= (scores[images, labels] - 1)[:, np.newaxis]

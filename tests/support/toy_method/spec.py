@@ -71,11 +71,7 @@ class FirstHit:
         self._found = self._found or bool(first)
         return [MetricPoint("count/first", 1.0, index, times.at(index)) for index in first]
 
-    def retried(self, part: Part, times: Times) -> list[MetricPoint]:
-        return []
-
-    def end(self, items: int, time: int) -> list[MetricPoint]:
-        return []
+    def retried(self, part: Part) -> None: ...
 
 
 SPEC = CountSpec()

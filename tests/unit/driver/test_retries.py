@@ -181,15 +181,15 @@ def test_a_later_attempt_counts_for_where_a_search_ends(ends: str, tmp_path: Pat
 
 
 def test_a_later_attempt_is_in_the_curve_and_the_progress(tmp_path: Path) -> None:
-    """Its losses are in the curve, and the best so far ends at the best of all."""
+    """The progress has its losses, and the chart no later point above the best of all."""
     office, journal = tmp_path / "open", Journal(Path(":memory:"))
-    progress, curve = SearchProgress(ITEMS, draws()), SearchCurve(ITEMS)
+    progress, curve = SearchProgress(ITEMS, draws()), SearchCurve()
     points: list[MetricPoint] = []
 
     class Drawn(Observers):
         def retried(self, part: Part, times: Times) -> None:
             super().retried(part, times)
-            points.extend(curve.retried(part, times))
+            curve.retried(part)
 
         def parts(self, written: Sequence[Written], *, new: bool) -> None:
             super().parts(written, new=new)
@@ -202,6 +202,6 @@ def test_a_later_attempt_is_in_the_curve_and_the_progress(tmp_path: Path) -> Non
     answer, _ = run(Flaky(office), search(ITEMS, keep_all=ITEMS), journal, watch=Drawn(progress), retry_failed=True)
     assert first.result.best_loss[0] > answer.result.best_loss[0]  # the best one is among those that failed
     assert (progress.done, progress.index) == (ITEMS, answer.result.best_index[0])
-    losses = {point.step: point.value for point in points if point.key == "loss"}
-    assert losses == dict(enumerate(answer.result.loss.tolist()))
-    assert [point.value for point in curve.end(ITEMS, 0)] == [answer.result.best_loss[0]]
+    assert min(point.value for point in points) == first.result.best_loss[0]
+    later = Part(range(ITEMS, ITEMS + 1), {"low_index": np.array([ITEMS]), "low_loss": first.result.best_loss[:1]})
+    assert curve.points(later, Times([ITEMS], [1])) == []

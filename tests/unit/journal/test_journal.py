@@ -20,6 +20,7 @@ from optitrip.errors import StateError, Stopped
 from optitrip.journal.database import fact_checksum
 from optitrip.journal.facts import (
     Accepted,
+    Commands,
     Created,
     Delivered,
     Epoch,
@@ -27,8 +28,11 @@ from optitrip.journal.facts import (
     Fact,
     JournalName,
     LastCommand,
+    OpenRun,
     Origin,
+    Outbox,
     Owner,
+    Predecessor,
     Provenance,
     RecordedRun,
     StageStarted,
@@ -292,6 +296,11 @@ FACTS: list[tuple[Fact, str, str]] = [
         '{"block": 8, "data": null, "modules": {"mine": "ab"}, "versions": {"numpy": "2"}, '
         '"machine": {"blas": ["openblas"], "processor": "x"}, "witness": "cd"}',
     ),
+    (
+        Predecessor("a-01234567", ("seed: 0 -> 1",)),
+        "predecessor",
+        '{"label": "a-01234567", "changes": ["seed: 0 -> 1"]}',
+    ),
     (SweepText("seed = 2\n"), "file", '"seed = 2\\n"'),
     (
         StoredResult({"items": 3, "best": None}, {"best.npz": "3 ab", "losses.png": None}),
@@ -303,6 +312,14 @@ FACTS: list[tuple[Fact, str, str]] = [
     (LastCommand("stopped"), "command", '"stopped"'),
     (RecordedRun("file:x", "e", "r"), "mlflow", '{"tracking_uri": "file:x", "experiment": "e", "run_id": "r"}'),
     (Delivered(20, "file:x", "e"), "delivered", '{"items": 20, "uri": "file:x", "experiment": "e"}'),
+    (Commands(5, None, 1.5), "commands", '{"started": 5, "began": null, "seconds": 1.5}'),
+    (OpenRun("file:x", "e", True), "open run", '{"uri": "file:x", "experiment": "e", "ended": true}'),
+    (
+        Outbox(20, "finished", "a", 5, 6, {"seed": "0"}, {"t": "u"}, (["loss", 0.5, 3, 6],), ("b.npz",), (), False),
+        "outbox",
+        '{"items": 20, "state": "finished", "name": "a", "start": 5, "end": 6, "params": {"seed": "0"}, '
+        '"tags": {"t": "u"}, "metrics": [["loss", 0.5, 3, 6]], "files": ["b.npz"], "children": [], "renewed": false}',
+    ),
     (StageStarted(1, b"\x01\xff", "gradient", 40), "stage 1", '["01ff", "gradient", 40]'),
 ]
 """Facts, each with its key and its text in the file."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from optitrip.tracking.mlflow_client import InProcessClient
 from tracked import LOSS, SWEEP
 
 
@@ -27,3 +29,9 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tracked.toml").write_text(SWEEP)
     (tmp_path / "tracked_loss.py").write_text(LOSS)
     return tmp_path
+
+
+@pytest.fixture
+def mlflow_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands run MLflow in this process, which has imported it."""
+    monkeypatch.setattr("optitrip.app.run_sweep.SubprocessClient", lambda: nullcontext(InProcessClient()))

@@ -20,7 +20,9 @@ import pytest
 
 from driver_setup import Recording
 from mlflow_store import stored, told_to
-from optitrip.tracking.mlflow_client import QUIET, SubprocessClient
+from optitrip.tracking.mlflow_client import QUIET
+from optitrip.tracking.run import Ending
+from optitrip.tracking.subprocess_client import SubprocessClient
 from tracked import LOSS, incomplete, run
 
 
@@ -34,9 +36,9 @@ def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest
             super().__init__()
             clients.append(self)
 
-        def log(self, metrics: Sequence[Any]) -> None:
+        def conclude(self, ending: Ending) -> list[str]:
             self._process.kill()
-            super().log(metrics)
+            return super().conclude(ending)
 
     monkeypatch.setattr("optitrip.app.run_sweep.SubprocessClient", Dies)
     lines = Recording()
@@ -47,7 +49,7 @@ def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest
     assert clients[0]._process.returncode == -signal.SIGKILL
     later = run()
     assert later.evaluated == 0
-    assert len(stored(folder)[1]["loss"]) == 40 - outcome.failed
+    assert stored(folder)[1]["loss"][-1] == (39, outcome.answer.loss)
 
 
 def test_an_exception_of_mlflow_keeps_its_message(folder: Path) -> None:
@@ -77,7 +79,7 @@ def test_mlflow_down_costs_a_line_and_is_delivered_later(folder: Path, monkeypat
     assert later.evaluated == 0
     found, metrics, artifacts = stored(folder)
     assert found.info.run_id == later.mlflow["run_id"]
-    assert len(metrics["loss"]) == 40 - outcome.failed
+    assert metrics["loss"][-1] == (39, outcome.answer.loss)
     assert len(artifacts) == 4
 
 
@@ -117,7 +119,7 @@ def test_a_server_that_does_not_serve_costs_a_line(
     assert len(incomplete(lines)) == 1
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert run().evaluated == 0
-    assert len(stored(folder)[1]["loss"]) == 40 - outcome.failed
+    assert stored(folder)[1]["loss"][-1] == (39, outcome.answer.loss)
 
 
 class Server:
@@ -172,7 +174,7 @@ def test_a_server_that_is_killed_and_comes_back_has_all_of_it_once(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'undisturbed.db'}")
     assert run("method.candidates=3000").evaluated == 0
     assert metrics["loss"] == stored(folder, "undisturbed.db")[1]["loss"]
-    assert len(metrics["loss"]) == len(dict(metrics["loss"])) > 500
+    assert len(metrics["loss"]) == len(dict(metrics["loss"]))
     assert len(artifacts) == 4
 
 
@@ -193,7 +195,7 @@ def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:
     MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").delete_run(first.mlflow["run_id"])
     second = run("method.candidates=60")
     assert second.mlflow["run_id"] != first.mlflow["run_id"]
-    assert len(stored(folder)[1]["loss"]) == 60 - second.failed
+    assert stored(folder)[1]["loss"][-1] == (59, second.answer.loss)
 
 
 def test_a_run_deleted_in_the_middle_is_made_anew(folder: Path) -> None:
@@ -219,4 +221,4 @@ def test_a_run_deleted_in_the_middle_is_made_anew(folder: Path) -> None:
     assert len(incomplete(lines)) == 1
     again = run("method.candidates=400")
     assert again.mlflow["run_id"] not in deleted
-    assert len(stored(folder)[1]["loss"]) == 400 - again.failed
+    assert stored(folder)[1]["loss"][-1] == (399, again.answer.loss)

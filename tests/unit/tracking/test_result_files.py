@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_store import stored
+from driver_setup import Recording
+from optitrip.app.context import Options
+from optitrip.app.run_sweep import run_sweep
 from optitrip.config.sweep import Sweep
 from optitrip.store.lookup import read
 from tracked import SWEEP, run
@@ -79,12 +81,18 @@ def test_a_date_may_be_an_argument(folder: Path) -> None:
     assert run("tracking.use=none").evaluated == 0
 
 
-def test_the_sweep_can_be_read_from_the_artifacts(folder: Path) -> None:
-    """The stored file with the overrides that the run's description names is the same sweep."""
+def test_the_stored_sweep_file_is_the_whole_sweep(folder: Path) -> None:
+    """It needs no `--set`: from the folder of the sweep it finds the same journal, wherever a copy of it lies. The one
+    in the state directory has the modules beside the original, and its overrides, unless it was edited."""
     outcome = run("space.x.normal=[0, 2]")
     kept = Path(outcome.state_dir) / "sweep.toml"
-    assert kept.read_text().endswith("\n# --set space.x.normal=[0, 2]\n")
-    again: Sweep = read(kept, ["space.x.normal=[0, 2]", "name=tracked"])
-    assert again.label == f"tracked-{outcome.identity}"
-    found, _, _ = stored(folder)
-    assert "optitrip sweep sweep.toml --set 'space.x.normal=[0, 2]'" in found.data.tags["mlflow.note.content"]
+    copy = folder / "elsewhere.toml"
+    copy.write_text(kept.read_text())
+    for file, place in ((kept, folder), (copy, folder)):
+        again: Sweep = read(file)
+        assert again.label == f"tracked-{outcome.identity}"
+        assert (again.folder, len(again.overrides)) == (place, int(file == kept))
+        assert run_sweep(again, Options(), Recording()).evaluated == 0
+    kept.write_text(kept.read_text().replace("seed = 3", "seed = 4"))
+    edited = read(kept)
+    assert (edited.seed, edited.overrides, edited.folder) == (4, (), kept.parent.resolve())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sqlite3
@@ -13,7 +14,8 @@ import pytest
 
 from driver_setup import Recording
 from mlflow_store import stored
-from optitrip.tracking.mlflow_client import make_store
+from optitrip.store.lookup import read
+from optitrip.tracking.mlflow_store import make_store
 from tracked import run
 
 
@@ -25,7 +27,7 @@ def test_a_sweep_is_one_run_with_all_that_matters(bare: Path) -> None:
     assert outcome.mlflow["tracking_uri"] == f"sqlite:///{bare / 'mlflow.db'}"
     assert not list(bare.glob("mlflow-*"))
     assert found.info.status == "FINISHED"
-    assert found.info.run_name == f"tracked-{outcome.identity}"
+    assert found.info.run_name == "tracked"
     assert artifacts == ["best.npz", "losses.parquet", "losses.png", "sweep.toml"]
     assert found.data.params["objective.loss"] == "tracked_loss:loss"
     assert found.data.params["seed"] == "3"
@@ -36,17 +38,39 @@ def test_a_sweep_is_one_run_with_all_that_matters(bare: Path) -> None:
     assert tags["optitrip.identity"] == outcome.identity
     assert tags["optitrip.state"] == "finished"
     assert f"at candidate {outcome.answer.index:,}" in tags["mlflow.note.content"]
-    assert metrics["failed"] == [(0, outcome.failed)]
-    assert {f"phase/{name}" for name in outcome.phases} <= set(metrics)
-    assert metrics["memory/driver_bytes"] == [(0, outcome.memory["driver_bytes"])]
-    assert outcome.failed > 0
+    losses = losses_of(40)
+    best = min(losses, key=losses.__getitem__)
+    assert metrics["loss"] == staircase(losses, 40)
+    assert metrics["loss"][-1] == (39, losses[best])
+    assert 0 < outcome.failed == 40 - len(losses)
     assert not outcome.failures_allowed
-    losses = dict(metrics["loss"])
-    assert len(losses) == 40 - outcome.failed
-    assert min(losses.values()) == outcome.answer.loss
-    lows = metrics["loss/best"]
-    assert lows[-2:] == [(outcome.answer.index, outcome.answer.loss), (39, outcome.answer.loss)]
-    assert all(losses[step] == value for step, value in lows[:-1])
+    assert {key: points for key, points in metrics.items() if key != "loss"} == {
+        "best/index": [(0, best)],
+        "best/x": [(0, outcome.answer.x["x"])],
+        "best/y": [(0, outcome.answer.x["y"])],
+        "candidates": [(0, 40)],
+        "failed": [(0, outcome.failed)],
+        "failed/nan": [(0, outcome.failed)],
+        "seconds": [(0, outcome.total_seconds)],
+    }
+
+
+def losses_of(count: int, loss: Any = lambda x, y: x * x + y if y < 0.9 else float("nan")) -> dict[int, float]:
+    """Return the finite losses of the first candidates by index."""
+    draws = read(Path("tracked.toml")).candidates
+    losses = {index: loss(*(column[0] for column in draws.point(index).values())) for index in range(count)}
+    return {index: value for index, value in losses.items() if math.isfinite(value)}
+
+
+def staircase(losses: dict[int, float], count: int) -> list[tuple[int, float]]:
+    """Return the corners of the running minimum, and its last point."""
+    corners: dict[int, float] = {}
+    least = math.inf
+    for index, value in losses.items():
+        if value < least:
+            corners |= {index - 1: least} if corners else {}
+            least = corners[index] = value
+    return sorted({**corners, count - 1: least}.items())
 
 
 def test_a_process_of_its_own_records_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,9 +82,9 @@ def test_a_process_of_its_own_records_the_same(folder: Path, monkeypatch: pytest
         outcome = run(apart=apart)
         found, metrics, artifacts = stored(folder, f"{apart}.db")
         assert outcome.mlflow["run_id"] == found.info.run_id
-        measured = ("phase/", "memory/", "seconds", "items_per_second")
         tags = {key: tag for key, tag in found.data.tags.items() if key != "optitrip.journal"}
-        points = {key: points for key, points in metrics.items() if not key.startswith(measured)}
+        tags["mlflow.note.content"] = tags["mlflow.note.content"].rpartition("\n")[0]  # the times
+        points = {key: points for key, points in metrics.items() if key != "seconds"}
         recorded.append((points, found.data.params, tags, artifacts, found.info.status, found.info.run_name))
     assert recorded[0] == recorded[1]
 
@@ -98,10 +122,10 @@ def test_extending_continues_the_same_run(folder: Path) -> None:
     found, metrics, _ = stored(folder)
     assert first.mlflow["run_id"] == second.mlflow["run_id"] == found.info.run_id
     assert found.data.tags["optitrip.candidates"] == "90"
-    assert metrics["loss"][: len(once["loss"])] == once["loss"]
-    steps = [step for step, _ in metrics["loss"]]
-    assert steps == sorted(set(steps))
-    assert max(steps) > 40
+    assert metrics["loss"] == sorted({*staircase(losses_of(90), 90), once["loss"][-1]})
+    assert metrics["candidates"] == [(0, 40), (0, 90)]
+    assert found.data.metrics["candidates"] == 90
+    assert found.data.metrics["loss"] == second.answer.loss
 
 
 def test_a_finished_sweep_is_recorded_once(folder: Path) -> None:
@@ -130,7 +154,7 @@ def test_metrics_are_dated_by_the_journal(folder: Path) -> None:
     run()
     with sqlite3.connect(folder / "mlflow.db") as store:
         rows = store.execute("SELECT step, timestamp FROM metrics WHERE key = 'loss'").fetchall()
-    assert {time for _, time in rows} <= times
+    assert {time for step, time in rows if step < 39} <= times
     assert len({step for step, _ in rows}) == len(rows)
 
 
@@ -200,13 +224,15 @@ def test_a_gradient_is_one_run_too(folder: Path) -> None:
     found, metrics, artifacts = stored(folder)
     assert found.info.status == "FINISHED"
     assert artifacts == ["gradient.npz", "gradient.png", "point.npz", "sweep.toml"]
-    figures = {key: points[-1][1] for key, points in metrics.items() if not key.startswith("phase/")}
+    figures = {key: points[-1][1] for key, points in metrics.items()}
     assert figures["gradient/norm"] == outcome.answer.norm
     assert figures["gradient/max_abs"] == outcome.answer.max_abs
     assert figures["gradient/from_analytic"] < 1e-9
     assert figures["loss"] == pytest.approx(np.log(10))
     assert figures["report/train_accuracy"] > 0
-    assert len(metrics) < 25
+    assert figures["coordinates"] == 650
+    assert "failed" not in figures
+    assert len(metrics) < 12
     assert found.data.params["method.use"] == "gradient"
     assert found.data.params["method.at"] == outcome.answer.method.center.digest
     assert found.data.tags["optitrip.coordinates"] == "650"
@@ -219,12 +245,17 @@ def test_a_gradient_is_one_run_too(folder: Path) -> None:
 
 
 def test_numbers_beside_the_loss_reach_mlflow(folder: Path) -> None:
-    """They are those of the best candidate, under their names; the curve of a maximised loss rises."""
-    (folder / "tracked_loss.py").write_text("def loss(x, y): return {'loss': x * x + y, 'accuracy': x}\n")
+    """They are those of the best candidate, under their names, unless these are ours; a maximised loss rises."""
+    (folder / "tracked_loss.py").write_text(
+        "def loss(x, y): return {'loss': x * x + y, 'accuracy': x, 'seconds': 7.0, 'best/x': 8.0, 'candidates': 9.0}\n"
+    )
     outcome = run("objective.maximize=true")
     found, metrics, _ = stored(folder)
-    assert metrics["named/accuracy"] == [(0, outcome.answer.x["x"])]
-    best = [value for _, value in metrics["loss/best"]]
+    assert metrics["accuracy"] == metrics["best/x"] == [(0, outcome.answer.x["x"])]
+    theirs = [metrics[name] for name in ("seconds_2", "best/x_2", "candidates_2")]
+    assert theirs == [[(0, 7.0)], [(0, 8.0)], [(0, 9.0)]]
+    assert metrics["candidates"] == [(0, 40)]
+    best = [value for _, value in metrics["loss"]]
     assert best == sorted(best)
-    assert best[-1] == outcome.answer.loss == max(value for _, value in metrics["loss"])
+    assert best[-1] == outcome.answer.loss == max(losses_of(40, lambda x, y: x * x + y).values())
     assert found.data.params["objective.maximize"] == "True"

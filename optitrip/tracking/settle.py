@@ -1,0 +1,92 @@
+"""Delivers later what MLflow has missed, and puts right the runs of commands that were killed."""
+
+import re
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from optitrip.errors import StateError
+from optitrip.journal.facts import OpenRun, Outbox, RecordedRun
+from optitrip.journal.journal import Journal, peek
+from optitrip.runtime.files import lock_folder
+from optitrip.runtime.interrupts import failure
+from optitrip.store.state_dir import JOURNAL, check_trusted, matching
+from optitrip.tracking.location import store_file
+from optitrip.tracking.mlflow_client import InProcessClient
+from optitrip.tracking.record import ending_of, run_of
+from optitrip.tracking.run import Run, TrackingClient
+from optitrip.tracking.runs import delivered
+from optitrip.tracking.secrets import without_password
+
+
+def settle(root: Path, uri: str, client: TrackingClient | None = None) -> list[str]:
+    """Put right the MLflow runs of commands in `root` that were killed or could not reach MLflow; return a line each.
+
+    Those of commands that are still running, which hold the locks of their state directories, are left alone. If there
+    is nothing to put right, MLflow is not imported. Nothing is raised, except interruptions.
+    """
+    lines: list[str] = []
+    for path in matching(root, f"*/{JOURNAL}"):
+        identity = identity_of(path.parent)
+        mark = peek(path, identity, OpenRun) if identity else None
+        if mark is None or (where := store_of(mark, uri)) is None:
+            continue
+        try:
+            check_trusted(path.parent)
+            with locked(path, identity) as journal:
+                lines += settle_run(journal, where, client or InProcessClient())
+        except StateError:  # a command is running it, or it is damaged
+            continue
+        except BaseException as error:
+            failure(error)
+            break  # MLflow cannot be reached; others would only wait for it again
+    return lines
+
+
+def settle_run(journal: Journal, uri: str, client: TrackingClient) -> list[str]:
+    mark, record, label = journal.fact(OpenRun), journal.fact(Outbox), journal.path.parent.name
+    if mark is None:  # another command was first
+        return []
+    if mark.ended and record is not None:
+        deliver_record(journal, record, uri, mark.experiment, client)
+        return [f"the MLflow run of {label} was not complete; it is now"]
+    last = journal.last_write() or 0
+    client.kill(Run(uri, mark.experiment, label, journal.name, last, {}, {}), last)
+    journal.forget(OpenRun)
+    return [f"the command that ran {label} was killed; its MLflow run is marked as killed"]
+
+
+def deliver_record(journal: Journal, record: Outbox, uri: str, experiment: str, client: TrackingClient) -> RecordedRun:
+    """Send a stored record; raise whatever MLflow raises."""
+    run = run_of(record, uri, experiment, journal.name)
+    run_id = client.begin(run)
+    paths = [str((journal.path.parent / file).absolute()) for file in record.files]
+    client.conclude(ending_of(record, paths, children=False))
+    return delivered(journal, record, run, run_id)
+
+
+@contextmanager
+def locked(path: Path, identity: str) -> Generator[Journal]:
+    """Open a journal while no other command uses it; raise StateError if one does."""
+    lock = lock_folder(path.parent)
+    try:
+        with closing(Journal(path, identity)) as journal:
+            yield journal
+    finally:
+        lock.release()
+
+
+def identity_of(folder: Path) -> str:
+    """Return the identity in the name of a state directory, also of one that was set aside; else an empty text."""
+    found = re.search(r"-([0-9a-f]{8})(?:\.old-\d+)?$", folder.name)
+    return found[1] if found else ""
+
+
+def store_of(mark: OpenRun, uri: str) -> str | None:
+    """Return the URI of the store that a mark names; None if it is another one than ours, whose password is unknown."""
+    if mark.uri == without_password(uri):
+        return uri
+    file = store_file(mark.uri)
+    if file is None:
+        return None
+    return mark.uri if file.exists() else uri  # a folder that was moved has its store with it

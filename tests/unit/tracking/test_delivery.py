@@ -1,0 +1,203 @@
+"""The outbox: what MLflow has missed is delivered later, and a run is then as if nothing had happened."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command import optitrip
+from driver_setup import Recording
+from optitrip.app import results
+from optitrip.errors import Stopped
+from optitrip.journal.facts import OpenRun
+from optitrip.runtime.files import lock_folder
+from optitrip.store.state_dir import peek_fact
+from optitrip.tracking import observer
+from optitrip.tracking.location import tracking_uri
+from optitrip.tracking.mlflow_client import InProcessClient
+from optitrip.tracking.observer import MlflowObserver
+from optitrip.tracking.settle import settle
+from tracked import SWEEP, incomplete, run
+
+ROOT = Path(".optitrip")
+DOWN = "http://127.0.0.1:9"
+"""A port that nobody listens at."""
+
+
+class Gone(BaseException):
+    """Stands for SIGKILL: whatever would tidy up is gone too."""
+
+
+def rows(store: str = "mlflow.db") -> dict[str, list[Any]]:
+    """Return all that a store holds of its active runs, without the random names of runs and journals."""
+    tables = {
+        "metrics": "SELECT key, value, step, timestamp FROM metrics JOIN runs USING (run_uuid) WHERE lifecycle_stage = "
+        "'active' ORDER BY key, step, timestamp",
+        "params": "SELECT key, params.value FROM params ORDER BY key",
+        "tags": "SELECT key, value FROM tags WHERE key != 'optitrip.journal' ORDER BY key",
+        "runs": "SELECT name, status, start_time, end_time FROM runs WHERE lifecycle_stage = 'active'",
+    }
+    with closing(sqlite3.connect(store)) as database:
+        return {name: database.execute(query).fetchall() for name, query in tables.items()}
+
+
+def artifacts(store: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(store).glob("*/*/artifacts/*")}
+
+
+class Unused:
+    """A client that must not be used: there is nothing to put right."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+@pytest.mark.parametrize("sweep", ["search", "stopped", "gradient"])
+def test_what_was_missed_is_delivered_by_sync(folder: Path, monkeypatch: pytest.MonkeyPatch, sweep: str) -> None:
+    """MLflow is down for the whole sweep: `optitrip sync` makes the run that another store got at once, with its times,
+    and evaluates nothing."""
+    text = SWEEP + "[stop]\nmax_seconds = 1e-9\n" if sweep == "stopped" else SWEEP
+    if sweep == "gradient":
+        text = text.replace('"search"\ncandidates = 40', '"gradient"\nat = { fill = 0.5 }')
+    (folder / "tracked.toml").write_text(text)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DOWN)
+    watch = Recording()
+    with suppress(Stopped):
+        run(watch=watch)
+    (label,) = [path.name for path in ROOT.iterdir()]
+    assert f"`optitrip sync {label}` records it later" in incomplete(watch)[0]
+    (folder / "tracked_loss.py").unlink()
+    for store in ("one.db", "other.db"):
+        shutil.copy("mlflow.db", store)
+        done = optitrip(folder, "sync", label, MLFLOW_TRACKING_URI=f"sqlite:///{store}")
+        assert done.returncode == 0, done.stderr
+        assert f"{store}: experiment optitrip, run " in done.stdout
+    assert rows("one.db") == rows("other.db")
+    ((name, status, start, end),) = rows("one.db")["runs"]
+    assert (name, status) == ("tracked", "KILLED" if sweep == "stopped" else "FINISHED")
+    assert 0 < end - start < 600_000
+    assert optitrip(folder, "sync", label, MLFLOW_TRACKING_URI=DOWN).returncode == 75
+
+
+def test_a_run_that_is_sent_again_is_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also to a store that has it; and the command itself delivers to another store, which it makes."""
+    run()
+    label = next(ROOT.iterdir()).name
+    before, files = rows(), artifacts("mlartifacts")
+    assert {"best.npz", "sweep.toml", "losses.png"} <= files.keys()
+    assert optitrip(folder, "sync", label).returncode == 0
+    assert rows() == before
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///there/other.db")
+    assert run().evaluated == 0
+    assert rows("there/other.db") == before
+    assert artifacts("there/mlartifacts") == files
+
+
+def test_a_store_that_comes_up_late_has_the_whole_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beginning is tried again while the sweep runs, and the run is there before the sweep ends."""
+    monkeypatch.setattr(observer, "PAUSE_SECONDS", 0.01)
+    begin, log, calls, there = InProcessClient.begin, InProcessClient.log, list[str](), threading.Event()
+
+    def late(client: InProcessClient, described: Any) -> str:
+        calls.append("begin")
+        if len(calls) < 3:
+            raise ConnectionError("not up yet")
+        return begin(client, described)
+
+    def logged(client: InProcessClient, metrics: Any) -> None:
+        log(client, metrics)
+        there.set()
+
+    class Waits(Recording):
+        def parts(self, written: Any, *, new: bool) -> None:
+            if written[-1][0].items.stop == 40:
+                assert there.wait(60)
+
+    watch = Waits()
+    with monkeypatch.context() as patch:
+        patch.setattr(InProcessClient, "begin", late)
+        patch.setattr(InProcessClient, "log", logged)
+        run(watch=watch)
+    assert calls == ["begin"] * 3
+    assert incomplete(watch) == []
+    first = rows()
+    shutil.copy("mlflow.db", "undisturbed.db")
+    with closing(sqlite3.connect("undisturbed.db")) as store, store:
+        for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+            store.execute(f"DELETE FROM {table}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///undisturbed.db")
+    run()
+    assert rows("undisturbed.db") == first
+
+
+@pytest.mark.parametrize("place", ["evaluating", "delivering"])
+def test_the_run_of_a_killed_command_is_put_right(folder: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """By whatever comes next: it is marked as killed, or completed if the command had its answer."""
+    victim = (results, "conclude") if place == "evaluating" else (MlflowObserver, "finish")
+    begun = threading.Event()
+    begin = InProcessClient.begin
+
+    def seen(client: InProcessClient, described: Any) -> str:
+        run_id = begin(client, described)
+        begun.set()
+        return run_id
+
+    def kill(*_: Any) -> None:
+        assert begun.wait(60)
+        raise Gone
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InProcessClient, "begin", seen)
+        patch.setattr(*victim, kill)
+        patch.setattr("optitrip.tracking.runs.failure", lambda error: (_ for _ in ()).throw(error))
+        with pytest.raises(Gone):
+            run()
+    ((_, status, start, end),) = rows()["runs"]
+    assert (status, end) == ("RUNNING", None)
+    (state,) = ROOT.iterdir()
+    lock = lock_folder(state)  # as if the command were running still
+    unused: Any = Unused()
+    assert settle(ROOT, tracking_uri(), unused) == []
+    lock.release()
+    (line,) = settle(ROOT, tracking_uri())
+    assert state.name in line
+    ((_, status, again, end),) = rows()["runs"]
+    assert again == start <= end
+    assert status == ("KILLED" if place == "evaluating" else "FINISHED")
+    assert ("optitrip.state", "killed" if place == "evaluating" else "finished") in rows()["tags"]
+    assert settle(ROOT, tracking_uri(), unused) == []
+    if place == "delivering":
+        assert len(artifacts("mlartifacts")) >= 4
+
+
+def test_another_sweep_puts_the_run_of_a_killed_one_right(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the killed one was set aside by --fresh; a store that is gone, or not ours, is left alone."""
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "conclude", lambda *_: (_ for _ in ()).throw(Gone))
+        with pytest.raises(Gone):
+            run()
+    (state,) = ROOT.iterdir()
+    state.rename(state.with_name(f"{state.name}.old-1"))
+    watch = Recording()
+    run("seed=4", watch=watch)
+    assert [notice.text for notice in watch.notices if notice.code == "mlflow-settled"]
+    assert sorted(status for _, status, *_ in rows()["runs"]) in (["FINISHED"], ["FINISHED", "KILLED"])
+    assert peek_fact(state, OpenRun) is None
+    assert settle(ROOT, "http://elsewhere") == settle(Path("no such folder"), DOWN) == []
+
+
+def test_whatever_mlflow_raises_costs_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """User code may have broken anything that MLflow needs; not every exception is an `Exception`."""
+    for method in ("begin", "conclude"):
+        watch = Recording()
+        with monkeypatch.context() as patch:
+            patch.setattr(InProcessClient, method, lambda *_: (_ for _ in ()).throw(Gone("broken")))
+            outcome = run(f"seed={len(method)}", watch=watch)
+        assert outcome.answer is not None
+        assert "broken" in incomplete(watch)[0]
