@@ -116,20 +116,10 @@ def runs(
     json: Annotated[bool, Option("--json", help="Print a JSON list instead of the table.")] = False,
 ) -> None:
     """List the sweeps of this directory: state, best, items, rate, and the time since the last one was stored."""
-    import shutil
-    from json import dumps
-    from time import time
+    from optitrip.cli.stored import list_sweeps, put_right
 
-    from optitrip.store import runs
-
-    found = runs.stored_sweeps(state_dir)
-    if json:
-        print(dumps([sweep.to_json() for sweep in found]))
-    elif found:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        say(*runs.lines(found, time(), width))
-    else:
-        print(f"there are no sweeps in {state_dir}", file=sys.stderr)
+    list_sweeps(state_dir, json=json)
+    put_right(state_dir)
 
 
 @app.command()
@@ -144,6 +134,7 @@ def show(
     """Show what is stored for a sweep (safe while it is running)."""
     from json import dumps
 
+    from optitrip.cli.stored import put_right
     from optitrip.store import inspect
     from optitrip.store.lookup import find_stored_sweep
     from optitrip.tracking.secrets import without_password
@@ -157,6 +148,7 @@ def show(
         say(*inspect.failure_lines(*found))
     else:
         say(*inspect.overview(*found, without_password))
+    put_right(state_dir)
 
 
 @app.command()

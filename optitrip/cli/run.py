@@ -71,12 +71,12 @@ class Shown:
 
     def __init__(self, stdout: TextIO, errors: Console) -> None:
         self._stdout, self._errors = stdout, errors
+        self._width = Console(file=stdout).width if stdout.isatty() else 120
         self._message: str | None = None
 
     def answer(self, outcome: Outcome) -> None:
         """Print the table of the answer."""
-        width = Console(file=self._stdout).width if self._stdout.isatty() else 120
-        print(summary(outcome, width), file=self._stdout)
+        print(summary(outcome, self._width), file=self._stdout)
         self._print_message(outcome)
         self._stdout.flush()
 

@@ -37,7 +37,7 @@ def summary(outcome: Outcome, width: int) -> str:
 
 
 def location(mlflow: Mapping[str, str]) -> str:
-    """Return the lines on the MLflow run."""
+    """Return the lines on the MLflow run, which is complete after the summary is printed."""
     rows = [("MLflow", f"experiment {mlflow['experiment']}"), ("", f"run {mlflow['run_id']}")]
     return "\n".join(rows_as_lines([*rows, ("", "optitrip ui shows it")], 80))
 
@@ -47,7 +47,7 @@ def rows_as_lines(rows: Sequence[tuple[str, str]], width: int) -> list[str]:
     very long label begins there."""
     labels = [short_name(label).rstrip() for label, _ in rows]
     longest = width // 2  # of a label beside its text
-    first = max((len(label) for label in labels if len(label) <= longest), default=0) + 2
+    first = max(10, *(len(label) for label in labels if len(label) <= longest)) + 2
     lines: list[str] = []
     for label, (_, text) in zip(labels, rows, strict=True):
         folded = [] if label in WHOLE else wrap(one_line(text), max(width - first, 1), **BY_WORDS)

@@ -111,13 +111,6 @@ def lock_folder(path: Path) -> BaseFileLock:
     return lock
 
 
-def make_private(folder: Path) -> None:
-    """Create a folder, and those above it that are missing, for their owner alone."""
-    if not folder.is_dir():
-        make_private(folder.parent)
-        folder.mkdir(0o700, exist_ok=True)
-
-
 def is_locked(path: Path) -> bool:
     """Return whether a command holds the lock of a folder; this takes the lock for a moment."""
     if not is_regular(path / "lock"):
@@ -129,6 +122,13 @@ def is_locked(path: Path) -> bool:
         return True
     except OSError:  # a folder that is not ours
         return False
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder, and those above it that are missing, for their owner alone."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
 
 
 def unused_path(path: Path, ending: str) -> Path:

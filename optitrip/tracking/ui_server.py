@@ -21,6 +21,7 @@ from optitrip.tracking.location import store_file, tracking_uri
 from optitrip.tracking.mlflow_client import QUIET
 from optitrip.tracking.page import runs_page
 from optitrip.tracking.secrets import without_password
+from optitrip.tracking.settle import settle
 
 START_SECONDS = 120
 # Starting MLflow's jobs for language models would double the start-up time.
@@ -46,6 +47,8 @@ def serve(port: int, root: Path, experiment: str | None = None, *, browser: bool
         )
     if listening(port):
         raise InputError(f"--port {port}: the port is already in use; choose another port")
+    for line in settle(root, uri):
+        print(line, file=sys.stderr)
     print(f"starting MLflow's server on {without_password(uri)} ...", file=sys.stderr, flush=True)
     # One worker: four, MLflow's default, take half a minute to start on two cores.
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]

@@ -21,7 +21,7 @@ from optitrip.methods.gradient.method import (
     GradientResult,
 )
 from optitrip.methods.gradient.picture import gradient_png
-from optitrip.methods.gradient.words import how_sure
+from optitrip.methods.gradient.words import distinct, how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
@@ -297,11 +297,3 @@ def norm(values: Array) -> float:
     if not np.isfinite(largest):
         return math.nan
     return largest * float(np.linalg.norm(values / largest)) if largest else 0.0
-
-
-@ours()
-def distinct(values: Array, others: Array) -> list[str]:
-    """Format values with three digits more than it takes to tell each from its counterpart in `others`."""
-    ratio = np.abs(others / (values - others))
-    digits = np.ceil(np.log10(np.where(np.isfinite(ratio), ratio, 1.0).clip(1))).astype(int) + 3
-    return [f"{value:.{min(max(count, 6), 17)}g}" for value, count in zip(values, digits, strict=True)]

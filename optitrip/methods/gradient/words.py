@@ -1,10 +1,12 @@
-"""How sure a gradient is, in words."""
+"""How sure a gradient is, in words, and its numbers as text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from optitrip.core.arrays import Array, ours
 
 if TYPE_CHECKING:
     from optitrip.methods.gradient.answer import GradientAnswer
@@ -24,3 +26,11 @@ def how_sure(answer: GradientAnswer) -> list[str]:
         share = f", {largest / answer.max_abs:.2g} of the largest entry" if answer.max_abs else ""
         lines.append(f"rounding changes no entry by more than {largest:.2g}{share}")
     return lines
+
+
+@ours()
+def distinct(values: Array, others: Array) -> list[str]:
+    """Format values with three digits more than it takes to tell each from its counterpart in `others`."""
+    ratio = np.abs(others / (values - others))
+    digits = np.ceil(np.log10(np.where(np.isfinite(ratio), ratio, 1.0).clip(1))).astype(int) + 3
+    return [f"{value:.{min(max(count, 6), 17)}g}" for value, count in zip(values, digits, strict=True)]

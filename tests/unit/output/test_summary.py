@@ -8,7 +8,7 @@ import pytest
 
 from optitrip.core.observer import Printable
 from optitrip.output.outcome import Outcome
-from optitrip.output.summary import summary, table_as_lines
+from optitrip.output.summary import location, summary, table_as_lines
 
 RUN = "fb29b43482f148a5acab02abb642c815"
 
@@ -38,7 +38,8 @@ def outcome(**fields: Any) -> Outcome:
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_lines_fit_the_terminal_and_ids_are_whole(width: int) -> None:
     """Only a path or an experiment's name may be longer than the terminal is wide; nothing is padded with blanks."""
-    lines = summary(outcome(), width).splitlines()
+    ended = outcome()
+    lines = [*summary(ended, width).splitlines(), *location(ended.mlflow or {}).splitlines()]
     long = [line for line in lines if len(line) > width]
     assert all(line.startswith("files ") or " experiment " in line for line in long)
     assert [line.split() for line in lines if RUN in line] == [["run", RUN]]

@@ -128,7 +128,7 @@ def test_a_resumed_sweep_is_finished(folder: Path) -> None:
 def test_whatever_else_is_there_is_listed_as_such(folder: Path) -> None:
     """Damaged journals, other people's folders and files; a missing folder holds no sweeps."""
     done = optitrip(folder, "runs")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "there are no sweeps in .optitrip\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "there are no sweeps in .optitrip\n", "")
     assert optitrip(folder, "sweep", "bowl.toml").returncode == 0
     (place,) = (folder / ".optitrip").iterdir()
     for name, data in {"garbage": b"SQLite format 3\0" + b"\xff" * 5000, "text": b"hello", "empty": b""}.items():
