@@ -28,8 +28,8 @@ from optitrip.space.variables import arguments
 CANDIDATES, VERIFIED, TOP, FAILURES = "candidates.parquet", "verified.parquet", "best.csv", "failures.csv"
 PICTURE, WEIGHTS, REPORT = "losses.png", "weights.png", "report.html"
 """Names of the result files."""
-IN_TOP = 100
-"""Number of candidates in `best.csv`."""
+IN_TOP, MOST_ENTRIES = 100, 2**26
+"""Number of candidates in `best.csv`, and most entries of variables, half a gigabyte, in `candidates.parquet`."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -134,7 +134,7 @@ class SearchAnswer(Best, Answer):
         result, screening = self.result, self.screening
         title = f"{name}: {self.items:,} candidates"
         yield BEST, lambda: point_bytes(self.candidates.point(self.index))
-        yield CANDIDATES, lambda: parquet_bytes(self.stored.all())
+        yield CANDIDATES, lambda: parquet_bytes(self.stored.all(MOST_ENTRIES))
         yield TOP, lambda: csv_bytes(self.stored.best(IN_TOP))
         if screening:
             title += f", screened by {screening.screen}"

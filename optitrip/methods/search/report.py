@@ -20,6 +20,8 @@ from optitrip.space.variables import Variable
 BEST_SHARE, MOST_BEST, REST, LINES, FAILED = 0.01, 300, 2_000, 500, 200
 """Share of candidates called the best; most of them, of the others as dots and as lines, and of failed ones, drawn."""
 IN_TABLE, MOST_PANELS, PANELS_A_ROW = 20, 24, 3
+MOST_VARIABLES, ENTRIES = 200, 2**24
+"""Most variables that are looked at, and most numbers that are drawn for their importance."""
 BEST_COLOUR, REST_COLOUR, FAILED_COLOUR = "#c0392b", "#b8bec4", "#222222"
 STYLE = (
     "body{font:14px system-ui,sans-serif;margin:1.5em auto;padding:0 1em;max-width:1200px;color:#222}"
@@ -42,11 +44,11 @@ def report_html(table: CandidateTable, title: str, word: str) -> bytes:
     from plotly.offline import get_plotlyjs
 
     result, variables = table.result, reported(table)
-    rows = np.flatnonzero(np.isfinite(result.loss))
-    index, loss = result.index[rows], result.loss[rows]
+    index, loss = finite_losses(table)
     best = best_rows(-loss if result.maximize else loss, min(max(round(BEST_SHARE * len(loss)), 1), MOST_BEST))
     rest = np.setdiff1d(np.arange(0, len(loss), 1 + len(loss) // REST), best)
-    ranked = ranked_variables(table, variables, index[:MOST], loss[:MOST])
+    used = min(MOST, ENTRIES // len(variables[:MOST_VARIABLES]))
+    ranked = ranked_variables(table, variables[:MOST_VARIABLES], index[:used], loss[:used])
     shown = [variable for variable, _ in ranked[:MOST_PANELS]]
     chosen = np.concatenate([rest, best])
     columns = scalar_columns(table.candidates, index[chosen])
@@ -55,22 +57,33 @@ def report_html(table: CandidateTable, title: str, word: str) -> bytes:
     word = label(word) + (" by the screen" if table.screening else "")
     log = bool(loss.min() > 0 and np.quantile(loss, 0.995) / loss.min() > WIDE_RATIO)
     losses = Losses(loss[chosen], len(rest), word, log=log, maximize=result.maximize)
-    left_out = f" The {len(ranked) - len(shown)} least important ones are left out." if len(ranked) > len(shown) else ""
+    left_out = f" Of {len(variables):,} parameters the most important are shown." if len(variables) > len(shown) else ""
     known = [(variable, found) for variable, found in ranked if found is not None]
     sections = [
         f"<h1>{escape(title)}</h1>",
         f"<h2>{word} by parameter</h2><p>Red: the best {len(best):,} of {len(loss):,} candidates. Grey: "
         f"{len(rest):,} of the others.{' Black crosses: some that failed.' if len(failed) else ''}{left_out}</p>",
         figure(*panels(shown, columns, losses, scalar_columns(table.candidates, failed)), number=0),
-        "<h2>Parallel coordinates</h2><p>A line for each of these candidates. Drag along an axis to select; drag its "
+        "<h2>Parallel coordinates</h2><p>The same, with fewer of the others. Drag along an axis to select; drag its "
         "name to move it.</p>",
         figure(*parallel(shown, columns, losses), number=1),
-        importance_section(known[:MOST_PANELS], min(len(loss), MOST)),
+        importance_section(known[:MOST_PANELS], min(len(loss), used)),
         f"<h2>The best {IN_TABLE}</h2>" + best_table(table.best(IN_TABLE)),
     ]
     page = f'<!doctype html><html><head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     page += f"<script>{get_plotlyjs()}</script></head><body>{''.join(sections)}</body></html>\n"
     return page.encode(errors="backslashreplace")
+
+
+def finite_losses(table: CandidateTable) -> tuple[Array, Array]:
+    """Return the indices and losses of stored candidates that did not fail, the best few of all included."""
+    result = table.result
+    rows = np.isfinite(result.loss)
+    index, loss = result.index[rows], result.loss[rows]
+    if table.screening:
+        return index, loss
+    other = ~np.isin(result.best_index, index)
+    return np.append(index, result.best_index[other]), np.append(loss, result.best_loss[other])
 
 
 def ranked_variables(
@@ -200,7 +213,8 @@ def dimension(axis: Mapping[str, Any], column: Column, rows: Array) -> dict[str,
     if axis.get("type") != "log":
         return {**found, "values": short(values)}
     logs = np.log10(values)
-    low, high = float(logs.min()), float(logs.max())
+    known = logs[np.isfinite(logs)]  # a log-normal number may round to 0
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     ticks = np.arange(np.ceil(low), np.floor(high) + 1)[:: max(1, int(high - low) // 8)]
     ticks = ticks if len(ticks) > 3 else np.linspace(low, high, 5)
     return {**found, "values": short(logs), "tickvals": short(ticks), "ticktext": [f"{10**tick:.3g}" for tick in ticks]}

@@ -9,7 +9,7 @@ from optitrip.core.arrays import Array, Column
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.screening import Screening
 from optitrip.output.tables import merged_columns, status
-from optitrip.space.columns import scalar_columns
+from optitrip.space.columns import scalar_columns, scalars
 from optitrip.space.variables import Candidates, arguments
 
 
@@ -34,13 +34,16 @@ class CandidateTable:
     measure: str = "loss"
     """Name of the losses; "screened" for those of a surrogate before the best are verified."""
 
-    def all(self) -> dict[str, Column]:
-        """Return index, loss, other outputs, status and scalar variables of all stored candidates. If they were
-        screened, `screened` is the surrogate's loss, in place of `loss`."""
+    def all(self, most: int | None = None) -> dict[str, Column]:
+        """Return index, loss, status, other outputs and scalar variables of all stored candidates. If they were
+        screened, `screened` is the surrogate's loss, in place of `loss`. The variables are left out if they have more
+        than `most` entries."""
         result = self.result
         losses = {"index": result.index, "screened" if self.screening else self.measure: result.loss}
         told = {"status": status(result.failures, result.index)}
-        return merged_columns(losses, told, result.named, scalar_columns(self.candidates, result.index))
+        entries = len(result.index) * len(scalars(self.candidates.space))
+        drawn = {} if most and entries > most else scalar_columns(self.candidates, result.index)
+        return merged_columns(losses, told, result.named, drawn)
 
     def verified(self) -> dict[str, Column]:
         """Return index, screened loss, loss, other outputs and scalar variables of the verified candidates."""

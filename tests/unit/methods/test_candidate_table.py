@@ -114,6 +114,16 @@ def test_beyond_the_first_million_a_part_is_stored() -> None:
     assert table.best(20)["index"].tolist() == [*order.tolist(), *others[:15]]
 
 
+def test_a_table_may_be_too_large_for_its_variables() -> None:
+    """Then it has the losses alone: a sweep must not run out of memory when its answer is there."""
+    candidates = Candidates(Space.parse({"x": {"uniform": [0, 1]}, "y": {"uniform": [0, 1]}}), 1)
+    columns = {"loss": np.arange(9.0), "low_index": np.arange(1), "low_loss": np.zeros(1), "best_index": np.arange(1)}
+    result = Search(candidates, 9, best=1).result(Part(range(9), columns | {"best_loss": np.zeros(1)}))
+    table = CandidateTable(candidates, result)
+    assert list(table.all(18)) == ["index", "loss", "status", "x", "y"]
+    assert list(table.all(17)) == ["index", "loss", "status"]
+
+
 def test_the_kind_of_each_failure() -> None:
     """At the ends of ranges, for indices that are not stored, and for none."""
     failures = Failures({"nan": ((0, 2), (9, 10)), "raised": ((4, 6),)}, {})

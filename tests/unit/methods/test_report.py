@@ -138,9 +138,16 @@ def test_any_losses_have_a_report(loss: Any) -> None:
     """Of many parameters the most important are drawn, and the text says so; JSON has no NaN."""
     space = {f"x{n}": {"normal": [0, 1]} for n in range(MOST_PANELS + 1)}
     page = page_of(optitrip.search(loss, space, candidates=60, executor="serial", maximize=True))
-    assert "The 1 least important ones are left out." in page
+    assert "Of 25 parameters the most important are shown." in page
     assert not re.search(r"\bNaN\b|\bInfinity\b", without_library(page))
     assert len(figures(page)[0][0]) == 3 * MOST_PANELS
+
+
+def test_numbers_that_round_to_zero_have_a_report() -> None:
+    """A logarithmic axis has no place for them, and leaves them out."""
+    space = {"x": {"log_normal": [-700, 100]}, "y": {"log_normal": [0, 1]}}
+    found = optitrip.search(lambda x, y: x + y, space, candidates=500, executor="serial")
+    assert len(figures(page_of(found))) == 3
 
 
 @pytest.mark.daily
