@@ -1,6 +1,5 @@
 """The command line and its exit statuses. Libraries are imported inside commands, so that `--help` is instant."""
 
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Annotated, NoReturn, TextIO
 
 from typer import Argument, Exit, Option, Typer
 
-from optitrip.errors import InputError, NoAnswer, OptitripError, StateError, Stopped
+from optitrip.cli.statuses import NO_ANSWER, RESUMABLE, exit_status
+from optitrip.errors import InputError, OptitripError
 from optitrip.store import STATE_ROOT
 
 app = Typer(
@@ -19,10 +19,6 @@ app = Typer(
     help="Evaluate a loss at very many points in parallel, and keep the one answer that matters.",
 )
 
-FINISHED, NO_ANSWER, REFUSED, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
-"""Exit statuses of all commands except `ui`, which returns MLflow's own."""
-SIGNALLED = 128
-"""Number added to a signal's to form the exit status, as in shells."""
 CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
 BEST_DEFAULT = "all to a file, 10 to the terminal"
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
@@ -257,21 +253,6 @@ def say(*lines: str, file: TextIO | None = None) -> None:
     from optitrip.output.text import plain
 
     print(*map(plain, lines), sep="\n", file=file)
-
-
-def exit_status(error: BaseException) -> int:
-    """Return the exit status for an exception; raise it again if optitrip does not raise it on purpose."""
-    match error:
-        case InputError() | StateError():
-            return REFUSED
-        case NoAnswer():
-            return NO_ANSWER
-        case Stopped():
-            return RESUMABLE if error.signal is None else SIGNALLED + error.signal
-        case KeyboardInterrupt():
-            return SIGNALLED + signal.SIGINT
-        case _:
-            raise error
 
 
 ABANDONED_SECONDS = 2.0

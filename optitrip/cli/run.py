@@ -12,7 +12,7 @@ from rich.text import Text
 import optitrip
 from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.cli.main import FAILURES, FINISHED, SIGNALLED, exit_status
+from optitrip.cli.statuses import FAILURES, FINISHED, SIGNALLED, exit_status
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import Interrupted, NoAnswer, Stopped
