@@ -1,4 +1,4 @@
-"""Records a stored sweep in MLflow, with nothing evaluated and no loss imported."""
+"""Records stored sweeps in MLflow, with nothing evaluated and no loss imported."""
 
 from collections.abc import Sequence
 from pathlib import Path
