@@ -33,6 +33,8 @@ class SearchAnswer(Best, Answer):
     """Verification of the best candidates, if they were screened; then the stored losses are the surrogate's."""
     report_result: ReportResult
     """Report on the best candidate; empty if the objective offers none."""
+    noisy: bool = False
+    """True if the loss is random on purpose."""
     ended: str = ""
     """Reason for an early end; empty if all candidates were evaluated."""
 
@@ -74,7 +76,8 @@ class SearchAnswer(Best, Answer):
         return rows
 
     def how_sure(self) -> list[str]:
-        return how_sure(self.result, self.screening, independent=self.candidates.sampler == "random" and not self.ended)
+        independent = self.candidates.sampler == "random" and not self.ended
+        return how_sure(self.result, self.screening, independent=independent, noisy=self.noisy)
 
     @property
     def report(self) -> dict[str, float]:

@@ -65,6 +65,7 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         report_result=report,
         ended=method.why_ended(result),
         unchecked=unchecked,
+        noisy=not agree,
         how_to_read=capabilities.how_to_read,
     )
 
