@@ -1,6 +1,6 @@
-"""Records a stored sweep in MLflow, with nothing evaluated and no loss imported."""
+"""Records stored sweeps in MLflow, with nothing evaluated and no loss imported."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from optitrip.errors import InputError, Stopped
@@ -11,7 +11,7 @@ from optitrip.store.state_dir import JOURNAL, check_trusted
 from optitrip.tracking.location import tracking_uri
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.secrets import redacted, without_password
-from optitrip.tracking.settle import deliver_record, locked
+from optitrip.tracking.settle import deliver_record, locked, settle
 
 
 def sync(name: str, root: Path, overrides: Sequence[str] = (), *, trust: bool = False) -> RecordedRun:
@@ -32,3 +32,9 @@ def sync(name: str, root: Path, overrides: Sequence[str] = (), *, trust: bool = 
             reason = redacted(str(failure(error)).strip() or repr(error), uri)
             where = without_password(uri)
             raise Stopped(f"recording in MLflow at {where} failed ({reason:.500}); try again later") from None
+
+
+def put_right(root: Path, say: Callable[[str], None]) -> None:
+    """Put right the MLflow runs of commands in `root` that were killed, and say so; it takes time only if there are."""
+    for line in settle(root, tracking_uri()):
+        say(line)

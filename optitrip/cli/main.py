@@ -3,6 +3,7 @@
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn, TextIO
 
@@ -121,6 +122,7 @@ def show(
     """Show what is stored for a sweep (safe while it is running)."""
     from json import dumps
 
+    from optitrip.app.sync import put_right
     from optitrip.store import inspect
     from optitrip.store.lookup import find_stored_sweep
 
@@ -131,6 +133,7 @@ def show(
         say(*inspect.story_lines(found[1]))
     else:
         say(*(inspect.failure_lines if failures else inspect.overview)(*found))
+    put_right(state_dir, partial(say, file=sys.stderr))
 
 
 @app.command()
@@ -200,8 +203,10 @@ def data(
 @app.command()
 def ui(port: Annotated[int, Option(min=1, max=65_535, metavar="PORT", help="Port on 127.0.0.1.")] = 5000) -> None:
     """Show the sweeps of this directory in MLflow's web page."""
+    from optitrip.app.sync import put_right
     from optitrip.tracking.ui_server import serve
 
+    put_right(STATE_ROOT, partial(say, file=sys.stderr))
     raise Exit(serve(port))
 
 

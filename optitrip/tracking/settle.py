@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from optitrip.errors import StateError
+from optitrip.errors import StateError, Stopped
 from optitrip.journal.facts import OpenRun, Outbox, RecordedRun
 from optitrip.journal.journal import Journal, peek
 from optitrip.runtime.files import lock_folder
@@ -32,15 +32,17 @@ def settle(root: Path, uri: str, client: TrackingClient | None = None) -> list[s
         mark = peek(path, identity, OpenRun) if identity else None
         if mark is None or (where := store_of(mark, uri)) is None:
             continue
-        try:
-            check_trusted(path.parent)
-            with locked(path, identity) as journal:
+        with ExitStack() as stack:
+            try:
+                check_trusted(path.parent)
+                journal = stack.enter_context(locked(path, identity))
+            except (StateError, Stopped, OSError):  # a command is running it, it is damaged, or cannot be written
+                continue
+            try:
                 lines += settle_run(journal, where, client or InProcessClient())
-        except StateError:  # a command is running it, or it is damaged
-            continue
-        except BaseException as error:
-            failure(error)
-            return lines  # MLflow cannot be reached; others would only wait for it again
+            except BaseException as error:
+                failure(error)
+                return lines  # MLflow cannot be reached; others would only wait for it again
     try:
         for run, last in dead_runs(uri):
             (client or InProcessClient()).kill(run, last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -21,14 +22,15 @@ def folder(bare: Path, store: Path) -> Path:
 
 
 @pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Make a working directory with a sweep file in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delitem(sys.modules, "tracked_loss", raising=False)
     (tmp_path / "tracked.toml").write_text(SWEEP)
     (tmp_path / "tracked_loss.py").write_text(LOSS)
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("tracked_loss", None)  # its file may be gone, which other sweeps would refuse
 
 
 @pytest.fixture
