@@ -43,6 +43,8 @@ class SearchAnswer(Best, Answer):
     """Report on the best candidate; empty if the objective offers none."""
     word: str = "loss"
     """The user's name of what is minimised or maximised, for the axes of pictures."""
+    noisy: bool = False
+    """True if the loss is random on purpose."""
     ended: str = ""
     """Reason for an early end; empty if all candidates were evaluated."""
 
@@ -98,7 +100,8 @@ class SearchAnswer(Best, Answer):
         return rows
 
     def how_sure(self) -> list[str]:
-        return how_sure(self.result, self.screening, independent=self.candidates.sampler == "random" and not self.ended)
+        independent = self.candidates.sampler == "random" and not self.ended
+        return how_sure(self.result, self.screening, independent=independent, noisy=self.noisy)
 
     @property
     def report(self) -> dict[str, float]:

@@ -70,6 +70,7 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         word=word,
         ended=method.why_ended(result),
         unchecked=unchecked,
+        noisy=not agree,
         how_to_read=capabilities.how_to_read,
     )
 

@@ -10,13 +10,15 @@ UNKNOWN = 0.01
 """Largest chance that the best of a random half is none of the stored best."""
 
 
-def how_sure(result: SearchResult, screening: Screening | None, *, independent: bool) -> list[str]:
+def how_sure(result: SearchResult, screening: Screening | None, *, independent: bool, noisy: bool) -> list[str]:
     """Return how far ahead the best candidate is, and what more candidates, or fewer, would be expected to find.
 
     `independent` says that candidates are drawn independently, and that their losses did not end the search. Then the
     best of n + m is among the last m with a chance of m / (n + m), whatever the loss: every order is equally likely.
+    `noisy` says that the loss itself is random.
     """
-    lines = [runner_up(result)]
+    lines = ["the loss is random, so the best is partly luck: evaluate it again"] if noisy else []
+    lines.append(runner_up(result))
     if screening:
         return [screening.summary, *lines]
     found = result.items - result.failures.count
