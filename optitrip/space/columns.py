@@ -1,14 +1,12 @@
 """The scalar variables of chosen candidates as columns of a table, drawn again from the indices."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from optitrip.core.arrays import Array, Coded, Column, ours
 from optitrip.samplers import SAMPLERS
-from optitrip.space.listed import Choice, Constant, option_array
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.variables import Candidates, Space, Variable
 
 DRAWN_AT_ONCE = 2**16
 """Number of consecutive candidates that are drawn at a time."""
@@ -24,38 +22,48 @@ def scalar_columns(candidates: Candidates, indices: Array) -> dict[str, Column]:
     units = unit_columns(candidates, indices[order])
     columns: dict[str, Column] = {}
     for variable in scalars(candidates.space):
-        distribution = variable.distribution
-        if isinstance(distribution, Constant):
-            if not isinstance(distribution.value, str | int | float):
-                continue
-            column = Coded(np.zeros(len(indices), np.int32), literals([distribution.value]))
-        else:
-            unit = np.empty(len(indices))
-            unit[order] = units[variable.name]
-            if isinstance(distribution, Choice):
-                column = Coded(distribution.places(unit).astype(np.int32), literals(distribution.options))
-            else:
-                column = variable.values(unit[:, np.newaxis])
-        columns[variable.name] = column
+        unit = np.empty(len(indices))
+        if variable.name in units:
+            unit[order] = units.pop(variable.name)
+        column = variable.distribution.coded(unit)
+        column = column_of(variable, unit) if column is None else column
+        if not isinstance(column, Coded) or column.words:
+            columns[variable.name] = column
     return columns
 
 
-def scalars(space: Space) -> list[Any]:
+def column_of(variable: Variable, unit: Array) -> Column:
+    """Return the values at u; those that are no numbers as text."""
+    values = variable.values(unit[:, np.newaxis])
+    if values.dtype.kind in "iuf":
+        return values
+    words, codes = np.unique(np.array(list(map(str, values.tolist()))), return_inverse=True)
+    return Coded(codes.astype(np.int32), words.tolist())
+
+
+def scalars(space: Space) -> list[Variable]:
     return [variable for variable in space.variables if not variable.shape and space.drawable]
 
 
 def unit_columns(candidates: Candidates, indices: Array) -> dict[str, Array]:
     """Draw u in (0, 1) for each drawn scalar variable of candidates in ascending order."""
     sampler, sizes = SAMPLERS[candidates.sampler], candidates.space.sizes
-    names = [variable.name for variable in scalars(candidates.space) if variable.name in sizes]
-    if sampler.separate:  # arrays may be large
-        sizes = {name: sizes[name] for name in names}
-    units = {name: np.empty(len(indices)) for name in names}
-    for rows in blocks(indices) if names else ():
-        drawn = range(int(indices[rows.start]), int(indices[rows.stop - 1]) + 1)
-        points = sampler.unit(candidates.seed, sizes, drawn)
+    few = {v.name: sizes[v.name] for v in scalars(candidates.space) if v.name in sizes}
+    if not few or not len(indices):
+        return {name: np.empty(0) for name in few}
+
+    def drawn(sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+        return sampler.unit(candidates.seed, sizes, items)
+
+    # Arrays may be large; with most samplers they move no other variable, so that they need not be drawn.
+    first, last = (range(item, item + 1) for item in indices[[0, -1]].tolist())
+    alone = all(np.array_equal(drawn(few, one)[name], drawn(sizes, one)[name]) for one in (first, last) for name in few)
+    units = {name: np.empty(len(indices)) for name in few}
+    for rows in blocks(indices):
+        items = range(int(indices[rows.start]), int(indices[rows.stop - 1]) + 1)
+        points = drawn(few if alone else sizes, items)
         for name, column in units.items():
-            column[rows] = points[name][indices[rows] - drawn.start, 0]
+            column[rows] = points[name][indices[rows] - items.start, 0]
     return units
 
 
@@ -66,12 +74,3 @@ def blocks(indices: Array) -> Iterator[slice]:
         stop = int(np.searchsorted(indices, indices[start] + DRAWN_AT_ONCE))
         yield slice(start, stop)
         start = stop
-
-
-def literals(options: Sequence[Any]) -> list[Any]:
-    """Return options as strings, floats, 64-bit integers or booleans of one type: those of several types as text."""
-    array = option_array(tuple(options))
-    if array.dtype.kind in "iufbU" and array.ndim == 1:
-        return array.tolist()
-    texts = [option if isinstance(option, str) else repr(option) for option in options]
-    return texts if len({*texts}) == len(texts) else list(map(repr, options))

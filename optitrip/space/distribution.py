@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, Coded
 
 LOWEST, HIGHEST = 2.0**-53, 1 - 2.0**-53
 """Smallest and largest u that a sampler returns."""
@@ -41,6 +41,11 @@ class Distribution(Protocol):
         """Return the entry of a sweep file in its one canonical spelling; None without fields."""
         fields = [value for name, value in vars(self).items() if not name.startswith("_")]  # without cached ones
         return fields[0] if len(fields) == 1 else fields or None
+
+    def coded(self, unit: Array) -> Coded | None:
+        """Return values that are written out as a column of codes, of which one without words has no place in a table;
+        None for numbers of a range. `unit` may be overwritten."""
+        return None
 
     @abstractmethod
     def values(self, unit: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, Coded
 from optitrip.core.literals import described, in_json, literal_text
 from optitrip.space.distribution import Distribution
 
@@ -56,6 +56,9 @@ class Choice(Distribution):
         """Return the place in `options` for each u, int64."""
         unit *= len(self.options)
         return np.minimum(unit.astype(np.int64), len(self.options) - 1)
+
+    def coded(self, unit: Array) -> Coded:
+        return Coded(self.places(unit).astype(np.int32), literals(self.options))
 
     def values(self, unit: Array) -> Array:
         chosen = self._array[self.places(unit)]
@@ -109,6 +112,10 @@ class Constant(Distribution):
     def describe(self) -> Any:
         return described(self.value.value) if isinstance(self.value, Held) else self.value
 
+    def coded(self, unit: Array) -> Coded:
+        words = literals([self.value]) if isinstance(self.value, str | int | float) else []
+        return Coded(np.zeros(len(unit), np.int32), words)
+
     def values(self, unit: Array) -> Array:
         if self._array is None:
             return np.broadcast_to(objects([self.value.value]), unit.shape)
@@ -148,6 +155,15 @@ def option_array(options: tuple[Any, ...]) -> Array:
     if any(isinstance(option, list | tuple | np.ndarray) or str(option).endswith("\0") for option in options):
         return objects(options)
     return typed_array(options)
+
+
+def literals(options: Sequence[Any]) -> list[Any]:
+    """Return options as strings, floats, 64-bit integers or booleans of one type: those of several types as text."""
+    array = option_array(tuple(options))
+    if array.dtype.kind in "iufbU" and array.ndim == 1:
+        return array.tolist()
+    texts = [option if isinstance(option, str) else repr(option) for option in options]
+    return texts if len({*texts}) == len(texts) else list(map(repr, options))
 
 
 def objects(entries: Sequence[Any]) -> Array:

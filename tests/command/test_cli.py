@@ -715,7 +715,7 @@ def test_help_lists_the_commands(folder: Path) -> None:
     assert done.returncode == 0
     assert all(
         f"  {command} " in done.stdout
-        for command in ("sweep", "check", "merge", "runs", "show", "replay", "init", "data", "ui")
+        for command in ("sweep", "check", "merge", "runs", "show", "sync", "table", "replay", "init", "data", "ui")
     )
 
 

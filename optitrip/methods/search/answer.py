@@ -135,7 +135,7 @@ class SearchAnswer(Best, Answer):
 
     def files(self, name: str) -> Iterator[File]:
         result, screening = self.result, self.screening
-        title = f"{name}: {self.items:,} candidates"
+        title = f"{name}: {self.items:,} candidates{', ended early' if self.ended else ''}"
         yield BEST, lambda: point_bytes(self.candidates.point(self.index))
         yield CANDIDATES, lambda: parquet_bytes(self.stored.all(MOST_ENTRIES))
         yield TOP, lambda: csv_bytes(self.stored.best(IN_TOP))

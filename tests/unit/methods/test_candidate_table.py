@@ -52,6 +52,15 @@ def test_columns_are_the_draws_by_index(sampler: str) -> None:
                 assert (type(value), repr(value)) == (type(wanted), repr(wanted))
 
 
+def test_large_arrays_are_not_drawn_for_a_table() -> None:
+    """The scalars of two thousand candidates beside an array of which two thousand would take sixteen gigabytes."""
+    space = Space.parse({"a": {"normal": [0, 1], "shape": [1_000_000]}, "lr": {"uniform": [0, 1]}})
+    columns = scalar_columns(Candidates(space, 2), np.arange(2_000))
+    alone = Candidates(Space.parse({"lr": {"uniform": [0, 1]}}), 2).values(range(2_000))
+    assert list(columns) == ["lr"]
+    assert columns["lr"].tolist() == alone["lr"].tolist()
+
+
 def test_files_are_read_back_exactly() -> None:
     """Parquet with its types, CSV by the text of each number; a byte that UTF-8 lacks is escaped."""
     columns = scalar_columns(Candidates(Space.parse(SPACE), 3), np.arange(50))
