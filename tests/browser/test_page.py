@@ -214,7 +214,7 @@ def test_a_click_on_a_run_shows_its_answer(page: Page) -> None:
 
 def described(shown: Any) -> list[str]:
     """Return the lines of a run's description."""
-    note = shown.get_by_test_id("note-view-outer-container").last
+    note = shown.get_by_test_id("note-view-outer-container").first
     note.wait_for()
     return [line for line in note.inner_text().splitlines() if line.strip()]
 
