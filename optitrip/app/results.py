@@ -41,7 +41,7 @@ def with_images(context: Context, answer: Answer) -> Answer:
 SHOWN = ShardDone, NoAnswer, Stopped, OSError, KeyboardInterrupt
 """Exceptions after which the outcome is shown; others are shown themselves."""
 Digests = dict[str, str | None]
-"""Digests of result files by name; None for a picture that could not be drawn."""
+"""Digests of result files by name; None for a picture or a report that could not be drawn."""
 
 
 class Written(NamedTuple):
@@ -95,9 +95,9 @@ def write_files(folder: Path, sweep: Sweep, answer: Answer, observer: Observer, 
         try:
             data = make()
         except Exception as error:  # e.g. losses of 1e308; a missing picture must not fail the sweep
-            if not file.endswith(".png"):
+            if not file.endswith((".png", ".html")):
                 raise
-            observer.notice(warning("no-picture", f"the picture {file} could not be drawn: {error}"))
+            observer.notice(warning("no-picture", f"{file} could not be drawn: {error}"))
             (folder / file).unlink(missing_ok=True)
             digests[file] = None
         else:

@@ -24,6 +24,7 @@ FINISHED, NO_ANSWER, REFUSED, FAILURES, RESUMABLE = 0, 1, 2, 3, 75
 SIGNALLED = 128
 """Number added to a signal's to form the exit status, as in shells."""
 CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
+BEST_DEFAULT = "all to a file, 10 to the terminal"
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 
 SweepFile = Annotated[Path, Argument(metavar="FILE", help="Sweep file (TOML).")]
@@ -162,6 +163,28 @@ def sync(
 
 
 @app.command()
+def table(
+    sweep: SweepName,
+    output: Annotated[Path | None, Option("--output", "-o", metavar="FILE", help=".csv or .parquet to write.")] = None,
+    best: Annotated[int | None, Option(min=1, metavar="K", help="Only the best K.", show_default=BEST_DEFAULT)] = None,
+    overrides: Overrides = None,
+    state_dir: StateRoot = STATE_ROOT,
+) -> None:
+    """Write what is stored for a sweep as a table, or print the best. (Arrays have no column; `replay` shows them.)"""
+    from optitrip.app.table import check_suffix, stored_table, write_table
+    from optitrip.output.tables import text_lines
+    from optitrip.store.lookup import find_stored_sweep
+
+    if output is not None:
+        check_suffix(output)
+    found = find_stored_sweep(sweep, state_dir, overrides or [])
+    if output is None:
+        say(*text_lines(stored_table(*found, best or 10)))
+    else:
+        write_table(stored_table(*found, best), output)
+
+
+@app.command()
 def replay(
     sweep: SweepName,
     index: Annotated[int, Argument(metavar="INDEX", help="Index of the item, from 0.")],
@@ -171,23 +194,9 @@ def replay(
     trust: Trust = False,
 ) -> None:
     """Evaluate one item again, and show what the loss returns or raises."""
-    from optitrip.app.replay import replay
-    from optitrip.runtime.interrupts import failure
-    from optitrip.runtime.tracebacks import text_of, trace_of
-    from optitrip.store.lookup import find_sweep
-    from optitrip.store.state_dir import check_trusted
+    from optitrip.cli.replay import print_replay
 
-    found, folder = find_sweep(sweep, state_dir.absolute(), overrides or [])
-    if folder is not None and not trust:
-        check_trusted(folder)
-    try:
-        returned = repr(replay(found, index, say, folder, debug=pdb))
-    except OptitripError:
-        raise
-    except BaseException as error:  # shown here, since Typer would show only some of what a loss may raise
-        say(text_of(failure(error), trace_of(error)).rstrip(), file=sys.stderr)
-        raise Exit(NO_ANSWER) from None
-    say(returned)
+    print_replay(sweep, index, overrides or [], state_dir, debug=pdb, trust=trust)
 
 
 @app.command()

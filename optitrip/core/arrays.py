@@ -1,12 +1,28 @@
 """Columns of arrays by name: select, join and overwrite them; and NumPy's error state for our arithmetic."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+class Coded(NamedTuple):
+    """A column with few distinct values, e.g. the options of a choice."""
+
+    codes: Array
+    """Place in `words` of each row's value, int32."""
+    words: Sequence[Any]
+    """Strings, floats, ints or booleans, all of one type."""
+
+    def tolist(self) -> list[Any]:
+        return [self.words[code] for code in self.codes.tolist()]
+
+
+Column = Array | Coded
+"""A column of a table: numbers, or coded values."""
 
 
 def ours() -> np.errstate:

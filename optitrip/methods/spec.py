@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from optitrip.core.arrays import Column
 from optitrip.core.method import Method, Route
 from optitrip.core.observer import Curve, Printable, Progress
 from optitrip.core.part import Part
@@ -33,6 +34,14 @@ class SurrogateChoice:
     @property
     def text(self) -> str:
         return f"{self.word} on {self.device}" if self.device else self.word
+
+
+class StoredParts(Protocol):
+    """Reads the parts of a stage that are stored, in ascending order and adjacent ones merged; gaps may remain."""
+
+    def __call__(self, method: Method, kind: str = "") -> Sequence[Part]:
+        """Return the parts of the stage with the method's digest, or else of the one of a kind, if there is one."""
+        ...
 
 
 class MethodSpec(ABC, Generic[Config]):
@@ -104,6 +113,11 @@ class MethodSpec(ABC, Generic[Config]):
 
     def curve(self, method: Method) -> Curve | None:
         """Make the MLflow chart of a stage, if it has one."""
+
+    def stored_table(self, sweep: Sweep, stored: StoredParts, best: int | None) -> dict[str, Column]:
+        """Return a table of the items that are stored, or of the best; no columns if there are none. What only the loss
+        knows is not known."""
+        return {}
 
     def leaders(self, sweep: Sweep, parts: Iterable[Part]) -> Sequence[Printable]:
         """Return the best items among stored parts of the main stage, best first; none if items are not compared."""

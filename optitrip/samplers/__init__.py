@@ -16,6 +16,11 @@ class Sampler(Protocol):
         """Name in sweep files."""
         ...
 
+    @property
+    def separate(self) -> bool:
+        """True if the points of a variable do not depend on which others are drawn."""
+        ...
+
     def check(self, sizes: Mapping[str, int], items: int) -> None:
         """Raise ValueError, with advice, if the sampler does not suit these numbers of coordinates (by variable) and
         items."""

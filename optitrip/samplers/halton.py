@@ -36,6 +36,7 @@ class Halton:
     """
 
     name: str = "halton"
+    separate: bool = False
 
     def check(self, sizes: Mapping[str, int], items: int) -> None:
         """Check the number of coordinates; any number of items is valid, since raising it moves no point."""

@@ -71,6 +71,7 @@ class Random:
     """Independent uniform points; row n of a variable starts at word n * size of its own stream."""
 
     name: str = "random"
+    separate: bool = True
     purpose: str = "candidate"
 
     def check(self, sizes: Mapping[str, int], items: int) -> None:

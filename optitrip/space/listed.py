@@ -52,10 +52,13 @@ class Choice(Distribution):
         # Made once: candidates may be drawn one by one, and the list may be long.
         return option_array(self.options)
 
-    def values(self, unit: Array) -> Array:
+    def places(self, unit: Array) -> Array:
+        """Return the place in `options` for each u, int64."""
         unit *= len(self.options)
-        index = np.minimum(unit.astype(np.int64), len(self.options) - 1)
-        chosen = self._array[index]
+        return np.minimum(unit.astype(np.int64), len(self.options) - 1)
+
+    def values(self, unit: Array) -> Array:
+        chosen = self._array[self.places(unit)]
         if any(isinstance(option, list | dict | tuple) for option in self.options):
             for place in np.ndindex(chosen.shape):  # a loss may change what it gets
                 chosen[place] = deepcopy(chosen[place])

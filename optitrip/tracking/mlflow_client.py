@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from optitrip.tracking.charts import log_images
 from optitrip.tracking.children import write_children
 from optitrip.tracking.mlflow_store import experiment_id, find_run, make_store
 from optitrip.tracking.names import TAG_LENGTH, encodable
@@ -73,16 +75,23 @@ class InProcessClient:
 
     def conclude(self, ending: Ending) -> list[str]:
         self._send(metrics=ending.metrics, tags=ending.tags)
+        files = list(filter(os.path.exists, ending.files))
         try:
-            for file in filter(os.path.exists, ending.files):
+            for file in files:
                 self._client.log_artifact(self._run_id, file)
         finally:
             self._client.set_terminated(self._run_id, ending.status, ending.end)
+        extras: dict[str, Callable[[], None]] = {}
         if ending.children is not None:
+            extras["the child runs"] = partial(write_children, self._client, self._run_id, ending.children, ending.end)
+        if files:
+            last = max((step for _, _, step, _ in ending.metrics), default=0)
+            extras["the pictures among the charts"] = partial(log_images, self._client, self._run_id, files, last)
+        for what, write in extras.items():
             try:
-                write_children(self._client, self._run_id, ending.children, ending.end)
+                write()
             except Exception as error:  # the sweep's own run is complete
-                self._refused["the child runs"] = str(error)
+                self._refused[what] = str(error)
         return [f"{what}: {reason}" for what, reason in self._refused.items()]
 
     def kill(self, run: Run, end: int) -> None:

@@ -278,7 +278,7 @@ def test_a_killed_sweep_resumes_to_the_same_answer(folder: Path) -> None:
     assert re.search(r"resuming: [\d,]+ of 600 items", resumed.stderr)
     assert 0 < answer["evaluated"] < 600
     assert answer["best"]["loss"] == whole["best"]["loss"]
-    for name in ("best.npz", "losses.parquet"):
+    for name in ("best.npz", "candidates.parquet"):
         assert (folder / whole["state_dir"] / name).read_bytes() == (folder / answer["state_dir"] / name).read_bytes()
 
 
@@ -674,7 +674,7 @@ def test_numbers_beside_the_loss_are_shown_and_kept(folder: Path) -> None:
     (folder / "cli_loss.py").write_text("def named(x): return {'loss': -(x - 1) ** 2, 'distance': abs(x - 1)}\n")
     done = optitrip(folder, "sweep", "trial.toml", "--set", "objective.maximize=true", "--json")
     answer = json.loads(done.stdout)
-    table = pq.read_table(folder / answer["state_dir"] / "losses.parquet")
+    table = pq.read_table(folder / answer["state_dir"] / "candidates.parquet")
     losses, distances = table["loss"].to_pylist(), table["distance"].to_pylist()
     assert answer["best"]["loss"] == max(losses)
     assert answer["best"]["named"] == {"distance": distances[losses.index(max(losses))]}

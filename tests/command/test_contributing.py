@@ -28,7 +28,7 @@ from optitrip.core.arrays import Array
 from optitrip.core.notice import info
 from optitrip.methods.search.method import SearchResult
 from optitrip.objectives.analytic import Analytic
-from optitrip.output.formats import new_figure, png
+from optitrip.output.pictures import new_figure, png
 from optitrip.samplers.random import open_unit, stream_key, words
 from optitrip.space.distributions import Distribution, finite
 """

@@ -21,7 +21,7 @@ from habits import HABITS, IMPORTS, REPORTED, SWEEP, at_import, in_calls
 from optitrip.config.read import parse_text
 from optitrip.core.arrays import Array
 
-FILES = {"best.npz", "losses.parquet", "losses.png", "result.json"}
+FILES = {"best.npz", "candidates.parquet", "losses.png", "result.json"}
 
 
 @pytest.fixture(scope="module")

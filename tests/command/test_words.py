@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from command import optitrip as command
-from optitrip.output.formats import images_png, npz_bytes, parquet_bytes
+from optitrip.output.formats import npz_bytes
+from optitrip.output.pictures import images_png
+from optitrip.output.tables import parquet_bytes
 from optitrip.output.text import plain, short_name
 
 LONG = "x" * 3_000

@@ -26,10 +26,11 @@ ADAPTERS = {
         "executors/ray/shared.py",
     },
     "mlflow": {"tracking/children.py", "tracking/mlflow_client.py", "tracking/mlflow_store.py"},
-    "typer": {"cli/main.py"},
-    "matplotlib": {"output/formats.py"},
+    "typer": {"cli/main.py", "cli/replay.py"},
+    "matplotlib": {"output/pictures.py"},
+    "plotly": {"methods/search/report.py"},
     "pooch": {"objectives/data/download.py"},
-    "pyarrow": {"output/formats.py"},
+    "pyarrow": {"output/tables.py"},
     "rich": {"output/terminal.py", "cli/run.py", "api/session.py"},
 }
 RANKS = (
@@ -119,7 +120,7 @@ def loaded_by(code: str) -> set[str]:
     return {name.split(".")[0] for name in done.stderr.splitlines()[-1].split()}
 
 
-FORMATS = "import numpy; from optitrip.output import formats"
+TABLES = "import numpy; from optitrip.output import tables"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ FORMATS = "import numpy; from optitrip.output import formats"
         ("import optitrip.app.run_sweep", {"ray", "mlflow", "typer", "matplotlib", "sklearn", "pyarrow"}),
         ("import optitrip.executors.serial", {"mlflow", "typer", "matplotlib"}),
         ("import optitrip.store.runs", {"ray", "mlflow", "typer", "matplotlib", "pyarrow"}),
-        (f"{FORMATS}; formats.parquet_bytes({{'loss': numpy.zeros(3)}})", {"pandas", "matplotlib", "scipy"}),
+        (f"{TABLES}; tables.parquet_bytes({{'loss': numpy.zeros(3)}})", {"pandas", "matplotlib", "scipy"}),
     ],
 )
 def test_a_fresh_interpreter_stays_light(code: str, absent: set[str]) -> None:

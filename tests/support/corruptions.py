@@ -100,7 +100,7 @@ ANY_FILE: dict[str, Corruption] = {
     "huge": sparse,
     "mode 000": closed,
 }
-FILES = ("result.json", "identity.json", "sweep.toml", "best.npz", "losses.parquet")
+FILES = ("result.json", "identity.json", "sweep.toml", "best.npz", "candidates.parquet")
 
 
 def statement(*texts: str) -> Corruption:

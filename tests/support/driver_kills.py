@@ -41,7 +41,7 @@ TABLES = {
     "tracking": {"use": "none"},
 }
 POINTS = ("before begin", "begun", "before commit", "committed", "before replace", "replaced")
-FILES = ("best.npz", "losses.parquet", "losses.png")
+FILES = ("best.npz", "candidates.parquet", "losses.png")
 
 
 # Many small slices, and no wait from one transaction to the next: what is in flight is then one slice.

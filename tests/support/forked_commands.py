@@ -68,7 +68,8 @@ def fork(folder: str, words: list[str], code: str) -> int:
 if __name__ == "__main__":
     for name in ("optitrip.cli.run", "optitrip.methods.gradient.spec", "optitrip.methods.search.spec", "scipy.special"):
         import_module(name)
-    from optitrip.output.formats import new_figure, parquet_bytes, png
+    from optitrip.output.pictures import new_figure, png
+    from optitrip.output.tables import parquet_bytes
 
     parquet_bytes({"loss": np.zeros(1)})
     figure = new_figure(1, 1)

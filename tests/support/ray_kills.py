@@ -34,7 +34,7 @@ KINDS = {
 CANDIDATES, MOMENTS = 2_000, 12.0
 """Number of candidates, and the seconds from the start of a life within which something is killed."""
 SILENCE_SECONDS, ORPHAN_SECONDS, PATIENCE_SECONDS = 20.0, 10.0, 60.0
-FILES = ("best.npz", "losses.parquet")
+FILES = ("best.npz", "candidates.parquet")
 LOSS = """
 import time
 

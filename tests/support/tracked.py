@@ -26,6 +26,9 @@ executor = "serial"
 """
 
 
+ARTIFACTS = {"best.csv", "best.npz", "candidates.parquet", "images", "losses.png", "report.html", "sweep.toml"}
+"""Artifacts of a search without failures."""
+
 LOSS = "def loss(x, y):\n    return x * x + y if y < 0.9 else float('nan')\n"
 
 

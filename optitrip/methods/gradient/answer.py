@@ -222,7 +222,8 @@ class GradientAnswer(Answer):
 
     @property
     def image_source(self) -> Mapping[str, Any]:
-        return {**self.x, **self.gradient}
+        """Negative gradient: its pictures show the changes that lower the loss."""
+        return {**self.x, **{name: -values for name, values in self.gradient.items()}}
 
     def table(self) -> Table | None:
         """Return a table of W | W + h | loss(W + h) | dW for the first coordinates."""
@@ -257,7 +258,11 @@ class GradientAnswer(Answer):
         arrays |= {f"{variable}.kinks": kinks for variable, kinks in result.kinks.items()}
         yield GRADIENT, lambda: npz_bytes(arrays)
         yield POINT, lambda: point_bytes(self.method.points.point(0))
-        yield PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: numeric gradient")
+        yield PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: {self.picture_title}")
+
+    @property
+    def picture_title(self) -> str:
+        return "numeric gradient, downhill (-∇)" if self.images else "numeric gradient"
 
     def message(self) -> str:
         return (
@@ -271,7 +276,7 @@ class GradientAnswer(Answer):
 
     def picture(self) -> bytes:
         """Draw the gradient as a row of images or as heat maps, as a PNG."""
-        return gradient_png(self.gradient, self.images, "numeric gradient")
+        return gradient_png(self.gradient, self.images, self.picture_title)
 
     def pictures(self) -> list[Draw]:
         return [self.picture]

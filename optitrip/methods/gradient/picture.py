@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.output.formats import even_scale, images_png, new_figure, plain_style, png
+from optitrip.output.pictures import DIVERGING, draw_bars, even_scale, images_png, new_figure, plain_style, png
 from optitrip.output.text import short_name
 
 MOST_BARS, MOST_VARIABLES = 200, 12
+MOST_NAMED = 20
+"""Most bars with a name and a value."""
 MOST_DRAWN = 2**20
 """Most rows or columns of an array that are drawn; matplotlib itself leaves some out above 2^23, with a warning."""
 
@@ -28,9 +30,11 @@ def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], tit
     for number, (name, values) in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, number)
         if isinstance(values, dict):
-            axes.bar(list(scalars), list(scalars.values()), color="C0")
-            axes.axhline(0, color="0.7", linewidth=0.8)
-            axes.set_ylabel("df")
+            draw_bars(axes, list(scalars), np.array(list(scalars.values())))
+            axes.set_ylabel("derivative")
+        elif values.ndim == 1 and values.size <= MOST_NAMED:
+            draw_bars(axes, range(values.size), values)
+            axes.set(xlabel=f"entry of {name}", ylabel=f"d{name}")
         elif values.ndim == 1 and values.size <= MOST_BARS:
             axes.bar(np.arange(values.size), values, color="C0")
             axes.axhline(0, color="0.7", linewidth=0.8)
@@ -41,9 +45,10 @@ def gradient_png(gradient: Mapping[str, Array], images: Mapping[str, Array], tit
             some = table[:: 1 + rows // MOST_DRAWN, :: 1 + columns // MOST_DRAWN]
             place = (-0.5, columns - 0.5, rows - 0.5, -0.5)
             picture = axes.imshow(
-                some, aspect="auto", interpolation="nearest", cmap="RdBu_r", extent=place, **even_scale(table)
+                some, aspect="auto", interpolation="nearest", cmap=DIVERGING, extent=place, **even_scale(table)
             )
             figure.colorbar(picture, ax=axes, label=f"d{name}")
             axes.set(xlabel=f"column of {name}", ylabel="row")
+            axes.locator_params(integer=True)
     figure.suptitle(title)
     return png(figure)

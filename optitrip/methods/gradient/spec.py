@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from optitrip.core.arrays import Column
 from optitrip.core.method import Route
 from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
@@ -21,8 +22,9 @@ from optitrip.methods.gradient.answer import BESIDE_GRADIENT, GradientAnswer
 from optitrip.methods.gradient.method import SIDES, Gradient, GradientResult, gradient_of
 from optitrip.methods.gradient.progress import GradientProgress
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
+from optitrip.methods.gradient.table import gradient_columns
 from optitrip.methods.shared import Report, ReportResult, no_answer
-from optitrip.methods.spec import MethodSpec
+from optitrip.methods.spec import MethodSpec, StoredParts
 from optitrip.samplers.random import permutation
 from optitrip.space.variables import Space
 
@@ -143,6 +145,21 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         main = partial(self.method, sweep, capabilities)
         return gradient_route(main, capabilities, sweep.seed, agree=sweep.objective.deterministic)
+
+    def stored_table(self, sweep: Sweep, stored: StoredParts, best: int | None) -> dict[str, Column]:
+        """Return the gradient along the coordinates before the first gap."""
+        plain = self.method(sweep, Capabilities())
+        parts = stored(plain, self.word)
+        if not parts or parts[0].items.start or len(parts[0].items) < 2:
+            return {}
+        if not {*plain.side_columns.values()} & parts[0].columns.keys():  # from structured differences, in float64
+            method = self.method(sweep, Capabilities(around=True))
+        else:
+            nearby = Nearby(plain.center, sweep.seed)
+            agreed = [Agreement(nearby).result(part).eps for part in stored(Agreement(nearby))[:1]]
+            probed = [Probe(nearby).result(part) for part in stored(Probe(nearby))[:1]]
+            method = self.method(sweep, Capabilities(), max([DOUBLE, *agreed, *probed]))
+        return gradient_columns(method.center, method.result(parts[0]), best)
 
     def progress(self, sweep: Sweep) -> GradientProgress:
         return GradientProgress(sweep.items)

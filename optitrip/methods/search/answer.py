@@ -8,20 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.core.arrays import Array
+from optitrip.core.failures import Failures
 from optitrip.core.names import joined_names
 from optitrip.methods.search.best import BEST, Best
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.picture import losses_png
+from optitrip.methods.search.report import report_html, reported
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
+from optitrip.methods.search.table import Candidate, CandidateTable
 from optitrip.methods.search.words import how_sure
 from optitrip.methods.shared import ReportResult
-from optitrip.output.formats import images_png, parquet_bytes, point_bytes
+from optitrip.output.formats import point_bytes
 from optitrip.output.outcome import Answer, BestItem, Draw, File, Rows, figure_rows
+from optitrip.output.pictures import images_png
+from optitrip.output.tables import csv_bytes, data_frame, failures_csv, parquet_bytes
 from optitrip.output.text import finite, first_failure, folded, reasons, show
 from optitrip.space.variables import arguments
 
-LOSSES, PICTURE, VERIFIED, WEIGHTS = "losses.parquet", "losses.png", "verified.parquet", "weights.png"
+CANDIDATES, VERIFIED, TOP, FAILURES = "candidates.parquet", "verified.parquet", "best.csv", "failures.csv"
+PICTURE, WEIGHTS, REPORT = "losses.png", "weights.png", "report.html"
 """Names of the result files."""
+IN_TOP, MOST_ENTRIES = 100, 2**26
+"""Number of candidates in `best.csv`, and most entries of variables, half a gigabyte, in `candidates.parquet`."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -33,6 +41,8 @@ class SearchAnswer(Best, Answer):
     """Verification of the best candidates, if they were screened; then the stored losses are the surrogate's."""
     report_result: ReportResult
     """Report on the best candidate; empty if the objective offers none."""
+    word: str = "loss"
+    """The user's name of what is minimised or maximised, for the axes of pictures."""
     ended: str = ""
     """Reason for an early end; empty if all candidates were evaluated."""
 
@@ -46,6 +56,20 @@ class SearchAnswer(Best, Answer):
     def indices(self) -> Array:
         """Candidates of `losses`, int64."""
         return self.result.index
+
+    @property
+    def stored(self) -> CandidateTable:
+        """Stored candidates as tables."""
+        return CandidateTable(self.candidates, self.result, self.screening)
+
+    def trials(self) -> Any:
+        """Return the stored candidates as a pandas DataFrame: index, loss, other outputs, status, scalar variables."""
+        return data_frame(self.stored.all())
+
+    def top(self, count: int = 10) -> list[Candidate]:
+        """Return loss, index and parameters of the best candidates, the best first. All are compared for the first
+        `best` of the search, and for the others those that are stored, or verified if the search screened."""
+        return self.stored.top(count)
 
     @property
     def items(self) -> int:
@@ -110,16 +134,25 @@ class SearchAnswer(Best, Answer):
         result, screening = self.result, self.screening
         title = f"{name}: {self.items:,} candidates"
         yield BEST, lambda: point_bytes(self.candidates.point(self.index))
-        losses = {"index": result.index, "screened" if screening else "loss": result.loss}
-        losses |= {f"{name}_" if name in losses else name: column for name, column in result.named.items()}
-        yield LOSSES, lambda: parquet_bytes(losses)
+        yield CANDIDATES, lambda: parquet_bytes(self.stored.all(MOST_ENTRIES))
+        yield TOP, lambda: csv_bytes(self.stored.best(IN_TOP))
         if screening:
             title += f", screened by {screening.screen}"
-            columns = {"index": screening.index, "screened": screening.screened, "loss": screening.loss}
-            yield VERIFIED, lambda: parquet_bytes(columns)
-        yield PICTURE, lambda: losses_png(result, title)
+            yield VERIFIED, lambda: parquet_bytes(self.stored.verified())
+        failures = self.failed_by_stage()
+        if any(failed.count for failed in failures.values()):
+            yield FAILURES, lambda: failures_csv(failures)
+        yield PICTURE, lambda: losses_png(result, title, self.word, screening)
+        if reported(self.stored):
+            yield REPORT, lambda: report_html(self.stored, title, self.word)
         if self.images:
             yield WEIGHTS, lambda: images_png(self.images, f"{name}: candidate {self.index:,}")
+
+    def failed_by_stage(self) -> dict[str, Failures]:
+        """Return the failures of each stage, by its name in tables."""
+        first = "screen" if self.screening else "search"
+        stages = {first: self.result.failures, "report": self.report_result.failures}
+        return stages | ({"verification": self.screening.failures} if self.screening else {})
 
     def message(self) -> str:
         screening, doubts = self.screening, list[str]()
@@ -144,12 +177,11 @@ class SearchAnswer(Best, Answer):
         return "\n".join(filter(None, [self.ended, *doubts, failed]))
 
     def reasons(self) -> list[str]:
-        screening = [self.screening.failures] if self.screening else []
-        return reasons(self.result.failures, *screening, self.report_result.failures)
+        return reasons(*self.failed_by_stage().values())
 
     def picture(self) -> bytes:
         """Draw the losses and the best so far by candidate, as a PNG."""
-        return losses_png(self.result, f"{self.items:,} candidates")
+        return losses_png(self.result, f"{self.items:,} candidates", self.word, self.screening)
 
     def pictures(self) -> list[Draw]:
         return [self.picture, *([partial(images_png, self.images, "the best weights")] if self.images else [])]

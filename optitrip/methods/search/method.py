@@ -9,7 +9,7 @@ Parts hold only integers and order statistics, never sums of floats, so merging 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -217,6 +217,16 @@ class Search(PointMethod[Candidates]):
             best_named=best,
             failures=whole.failures,
         )
+
+    def gathered(self, parts: Sequence[Part]) -> SearchResult:
+        """Return the result of ascending parts that may have gaps between them, as those of a stopped search have."""
+        tables = [part.columns for part in parts]
+        best = without_prefix(joined(tables, OF_BEST + "loss", OF_BEST), OF_BEST)
+        columns = {**joined(tables, "loss", OF_KEPT), **self._incumbents(tables), **self._best(best)}
+        failures = Failures().then(*(part.failures for part in parts))
+        index = np.concatenate([kept_indices(part.items, self.keep_all) for part in parts])
+        whole = Part(range(sum(len(part.items) for part in parts)), columns, failures)
+        return replace(self.result(whole), index=index)
 
     def why_ended(self, result: SearchResult) -> str:
         """Return why the search ended early; empty if it did not."""

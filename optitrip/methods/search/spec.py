@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from optitrip.core.arrays import Column
 from optitrip.core.method import Method, Route
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.core.table import Table
-from optitrip.errors import Invalid
+from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
 from optitrip.methods.search.answer import SearchAnswer
@@ -19,8 +21,9 @@ from optitrip.methods.search.best import BEST, SCREENED, Best, leaders
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.screening import screened
+from optitrip.methods.search.table import CandidateTable
 from optitrip.methods.shared import Report, ReportResult, no_answer
-from optitrip.methods.spec import MethodSpec, SurrogateChoice
+from optitrip.methods.spec import MethodSpec, StoredParts, SurrogateChoice
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class SearchConfig(Table):
     """Device that evaluates the surrogate."""
 
 
-def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True) -> Route:
+def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True, word: str = "loss") -> Route:
     """Yield the stages of a search, with or without screening; return the answer. Raises NoAnswer if no loss is finite,
     or if `agree` is set (not for random losses, which never do) and batches and plain calls give different losses."""
     screening, report, unchecked = None, ReportResult(), ""
@@ -64,10 +67,40 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         result=result,
         screening=screening,
         report_result=report,
+        word=word,
         ended=method.why_ended(result),
         unchecked=unchecked,
         how_to_read=capabilities.how_to_read,
     )
+
+
+def axis_word(reference: str, *, maximize: bool) -> str:
+    """Return what an axis of losses is called, from the reference "module:name" of the objective."""
+    name = reference.rpartition(":")[2].rpartition(".")[2]
+    if not name.isidentifier() or name in ("loss", "lambda"):
+        return "objective" if maximize else "loss"
+    return name if maximize or "loss" in name.lower() else f"loss ({name})"
+
+
+def stored_candidates(method: Search, stored: StoredParts) -> CandidateTable | None:
+    """Return the stored candidates of a search; None without any. A screening counts once it is complete."""
+    if not method.screen:
+        parts = stored(method)
+        return CandidateTable(method.points, method.gathered(parts)) if parts else None
+    stages, result, found = screened(method), None, None
+    with suppress(NoAnswer):
+        while True:
+            try:
+                stage = stages.send(result)
+            except StopIteration as end:
+                return CandidateTable(method.points, *end.value)
+            parts = stored(stage)
+            if isinstance(stage, Search) and parts:
+                found = CandidateTable(method.points, stage.gathered(parts), measure="screened")
+            if [part.items for part in parts] != [range(stage.items)]:
+                break
+            result = stage.result(parts[0])
+    return found
 
 
 class SearchSpec(MethodSpec[SearchConfig]):
@@ -115,7 +148,16 @@ class SearchSpec(MethodSpec[SearchConfig]):
         )
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        return search_route(self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
+        word = axis_word(sweep.objective.reference, maximize=sweep.objective.maximize)
+        return search_route(
+            self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic, word=word
+        )
+
+    def stored_table(self, sweep: Sweep, stored: StoredParts, best: int | None) -> dict[str, Column]:
+        table = stored_candidates(self.method(sweep, Capabilities()), stored)
+        if table is None:
+            return {}
+        return table.all() if best is None else table.best(best)
 
     def progress(self, sweep: Sweep) -> SearchProgress:
         measure = SCREENED if sweep.method.screen else "loss"

@@ -219,9 +219,11 @@ class LinearClassifier(ABC):
         return np.arange(self.classes * self.x.shape[1], dtype=np.int64).reshape(self.classes, -1).T.ravel()
 
     def images(self, W: Array) -> dict[str, Array]:
-        """Return the rows of W, or of its gradient, without the bias, as pictures by name of the class."""
+        """Return the rows of W, or of its gradient, as pictures by name of the class, and the biases as one row."""
         self._check_shape(W.shape)
-        return self._untrained.pictures(np.asarray(W, np.float64)[:, : len(self.mean)])
+        weights, pixels = np.asarray(W, np.float64), len(self.mean)
+        biases = {"bias": weights[:, pixels:].T} if self.bias else {}
+        return {**self._untrained.pictures(weights[:, :pixels]), **biases}
 
     def around(self, W: Array) -> LinearAround:
         """Prepare the loss around W, for its `deltas`; float64 throughout, whatever the precision of the features."""

@@ -25,6 +25,7 @@ import optitrip
 from examples import Batched, scalar
 from mlflow_store import stored
 from optitrip.journal.journal import Journal
+from tracked import ARTIFACTS
 
 SPACE: dict[str, Any] = {"x": {"normal": [0, 1], "shape": [3]}, "k": {"integer": [1, 9]}, "c": 2.5}
 ONE = {"x": {"normal": [0, 1]}}
@@ -596,17 +597,17 @@ def test_numbers_beside_the_loss_are_kept(session: optitrip.Session) -> None:
 
 
 def test_numbers_beside_the_loss_are_in_the_files(cwd: Path) -> None:
-    """losses.parquet has a column for each."""
+    """candidates.parquet has a column for each."""
     import pyarrow.parquet as pq
 
     found = optitrip.search(beside, SPACE, candidates=100, state_dir=cwd)
-    (file,) = cwd.glob("*/losses.parquet")
+    (file,) = cwd.glob("*/candidates.parquet")
     columns = pq.read_table(file)
     xs = found.candidates.values(range(100))
-    assert columns.column_names == ["index", "loss", "first", "k"]
+    assert columns.column_names == ["index", "loss", "status", "first", "k", "k_", "c"]
     assert columns["loss"].to_numpy().tobytes() == found.losses.tobytes()
     assert columns["first"].to_pylist() == xs["x"][:, 0].tolist()
-    assert columns["k"].to_pylist() == xs["k"].tolist()
+    assert columns["k"].to_pylist() == columns["k_"].to_pylist() == xs["k"].tolist()
 
 
 # What is written
@@ -676,7 +677,7 @@ def test_a_stored_search_is_resumed(cwd: Path) -> None:
     assert search_bits(more) == search_bits(run(100)[0])
     (folder,) = (cwd / "kept").iterdir()
     assert re.fullmatch(r"counted-[0-9a-f]{8}", folder.name)
-    assert {"journal.sqlite", "best.npz", "losses.parquet", "losses.png", "result.json"} <= set(os.listdir(folder))
+    assert {"journal.sqlite", "best.npz", "candidates.parquet", "losses.png", "result.json"} <= set(os.listdir(folder))
     assert sorted(os.listdir(cwd)) == ["kept"]
     run(60, state_dir="kept", seed=1)
     assert len(list((cwd / "kept").iterdir())) == 2
@@ -744,7 +745,7 @@ def test_track_makes_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, st
     found = optitrip.search(lambda x: (x - 1) ** 2, ONE, candidates=40, track=True)
     run, metrics, artifacts = stored(tmp_path)
     assert run.info.status == "FINISHED"
-    assert artifacts == ["best.npz", "losses.parquet", "losses.png", "sweep.toml"]
+    assert {*artifacts} == ARTIFACTS
     assert run.data.tags["optitrip.candidates"] == "40"
     assert run.data.params["space.x"] == "{'normal': [0.0, 1.0]}"
     assert [value for _, value in sorted(metrics["loss"])] == found.losses.tolist()
@@ -765,7 +766,7 @@ def test_a_tracked_gradient_with_a_state_directory(
     assert metrics["gradient/norm"] == [(0, there.norm)]
     assert metrics["gradient/max_abs"] == [(0, there.max_abs)]
     assert metrics["loss"][0][1] == 5.0
-    assert artifacts == ["gradient.npz", "gradient.png", "point.npz", "sweep.toml"]
+    assert artifacts == ["gradient.npz", "gradient.png", "images", "point.npz", "sweep.toml"]
     assert run.data.tags["optitrip.coordinates"] == "2"
 
 

@@ -62,7 +62,7 @@ def test_tensors_are_detached_wherever_they_come_from(x: Any, plain: bool) -> No
     assert found.gradient["x"] == pytest.approx(3.0)
     assert found.analytic == {"x": 3.0}
     assert found.report == {"root": 1.5, "half": 0.75}
-    assert found.images["x"] == pytest.approx(np.full((2, 2), 3.0))  # of the gradient
+    assert found.images["x"] == pytest.approx(np.full((2, 2), -3.0))  # downhill
     best = optitrip.search(Loss(), {"x": {"uniform": [1, 2]}}, candidates=9, plain=plain, executor="serial")
     assert best.named["root"] ** 2 == best.loss
 

@@ -502,7 +502,7 @@ def test_files_and_figures_describe_the_screening(tmp_path: Path) -> None:
     verified = pq.read_table(folder / "verified.parquet").to_pydict()
     assert verified["loss"] == answer.screening.loss.tolist()
     assert min(verified["loss"]) == answer.loss
-    assert pq.read_table(folder / "losses.parquet").column_names == ["index", "screened"]
+    assert pq.read_table(folder / "candidates.parquet").column_names == ["index", "screened", "status"]
     again = run_sweep(sweep, Options(tmp_path / "state"), Observer())
     assert again.evaluated == 0
     assert isinstance(again.answer, SearchAnswer)

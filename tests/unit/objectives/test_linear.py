@@ -81,12 +81,14 @@ def test_the_order_takes_all_classes_of_a_feature_together(loss: LinearClassifie
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_images_are_the_rows_without_the_bias(loss: LinearClassifier, bias: bool, weights: Array) -> None:
+def test_images_are_the_rows_and_the_biases_one_more(loss: LinearClassifier, bias: bool, weights: Array) -> None:
     """One picture a class, in the order of the classes; nothing in it comes from the column of ones."""
     W = weights[40] if bias else weights[40, :, :64]
     pictures = type(loss)(bias=bias).images(W)
+    biases = pictures.pop("bias", None)
     assert list(pictures) == list(images.digits().pictures(W[:, :64]))
     assert len(pictures) == 10
+    assert (None if biases is None else biases.tolist()) == ([W[:, 64].tolist()] if bias else None)
     for row, picture in zip(W, pictures.values(), strict=True):
         assert picture.dtype == np.float64
         assert picture.tolist() == row[:64].reshape(8, 8).tolist()

@@ -15,8 +15,8 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import gradient_png
 from optitrip.methods.search.picture import losses_png
 from optitrip.objectives import Softmax
-from optitrip.output.formats import even_scale, images_png, rescaled
 from optitrip.output.outcome import Answer, Draw
+from optitrip.output.pictures import centred, even_scale, images_png, new_figure, set_value_axis
 
 
 def pixels(png: bytes) -> Array:
@@ -47,15 +47,48 @@ def test_a_row_of_images_shows_signs_on_one_scale() -> None:
     assert count(without, *RED) == 0
 
 
-def test_colours_are_stretched_image_by_image() -> None:
-    """From the smallest entry to the largest; an image without contrast or with gaps is no error."""
+def test_colours_have_one_scale_around_grey() -> None:
+    """Zero is a middle grey, the largest magnitude of all images is full colour, and a gap is white."""
     image = np.linspace(-3, 5, 32 * 32 * 3).reshape(32, 32, 3)
-    assert (rescaled(image).min(), rescaled(image).max()) == (0, 1)
-    assert np.isfinite(rescaled(np.full((2, 2, 3), 7.0))).all()
-    gaps = image.copy()
-    gaps[0, 0] = np.nan
-    assert rescaled(gaps)[0, 0].tolist() == [1, 1, 1]
+    assert centred(np.array([-5.0, 0.0, 2.5, 5.0, np.nan]), 5.0).tolist() == [0, 0.5, 0.75, 1, 1]
     pixels(images_png({"a": image, "b": np.full((32, 32, 3), np.nan)}, "title"))
+    pale = pixels(images_png({"a": image / 100, "b": image}, "title"))
+    assert count(pale[:, : pale.shape[1] // 3], 0.5, 0.5, 0.5) > 5_000  # beside the other, it is nearly zero
+
+
+def test_an_image_of_one_row_is_drawn_as_bars() -> None:
+    """The biases of a classifier stand below its weights, each under its class; alone they are an image."""
+    weights, blue = {"cat": np.eye(4), "dog": -np.eye(4)}, (0x2F / 255, 0x79 / 255, 0xB5 / 255)
+    without = pixels(images_png(weights, "title"))
+    below = pixels(images_png({**weights, "bias": np.array([[1, -2.0]])}, "title"))
+    assert below.shape[0] > without.shape[0] + 100
+    assert count(below, *blue) > 1_000 > count(without, *blue)
+    pixels(images_png({"bias": np.array([[1, np.nan]])}, "title"))
+
+
+AXES: dict[str, tuple[list[float], bool, str, int]] = {
+    "within a decade": ([1.0, 2.0, 9.0], False, "linear", 0),
+    "over decades": ([1e-8, 1.0, 1e8], False, "log", 0),
+    "both signs over decades": ([-1e6, -1.0, 0.0, 1.0, 1e6], False, "symlog", 0),
+    "all equal": ([3.0] * 5, False, "linear", 0),
+    "one huge outlier": ([*np.linspace(-1, 1, 999).tolist(), 1e12], False, "linear", 1),
+    "one tiny outlier of a maximum": ([*np.linspace(-1, 1, 999).tolist(), -1e12], True, "linear", 1),
+    "near the end of float64": ([-1.7e308, 1.7e308], False, "linear", 0),
+}
+
+
+@pytest.mark.parametrize("case", AXES)
+def test_the_axis_fits_the_losses(case: str) -> None:
+    """Logarithmic where the losses ask for it; an outlier far from the best is counted, and the best is inside."""
+    values, maximize, scale, beyond = AXES[case]
+    axes = new_figure(4, 3).add_subplot()
+    with np.errstate(all="ignore"):
+        found = set_value_axis(axes, np.array(values), best_is_largest=maximize)
+    assert axes.get_yscale() == scale
+    if max(values) < 1e300:
+        low, high = axes.get_ylim()
+        assert low < (max(values) if maximize else min(values)) < high
+        assert found == beyond
 
 
 def test_zero_is_in_the_middle_of_a_range() -> None:
@@ -105,10 +138,12 @@ def test_the_line_of_a_search_goes_to_its_best(maximize: bool) -> None:
 
 
 def test_weights_of_a_classifier_are_images() -> None:
-    """Softmax shows a row of its W without the bias, in the shape of the pictures."""
+    """Softmax shows a row of its W without the bias, in the shape of the pictures, and all biases in one more."""
     W = np.arange(650.0).reshape(10, 65)
     images = Objective(Softmax()).images({"W": W})
-    assert list(images) == [str(digit) for digit in range(10)]
+    assert list(images) == [*(str(digit) for digit in range(10)), "bias"]
+    assert images["bias"].tolist() == [W[:, 64].tolist()]
+    assert list(Objective(Softmax(bias=False)).images({"W": W[:, :64]})) == [str(digit) for digit in range(10)]
     assert images["3"].tolist() == W[3, :64].reshape(8, 8).tolist()
 
 

@@ -62,7 +62,7 @@ def test_a_sweep_among_files_named_like_libraries(tmp_path: Path, executor: str)
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "30 evaluated now" in done.stdout
-    assert {"losses.parquet", "losses.png"} <= {path.name for path in tmp_path.glob(".optitrip/*/*")}
+    assert {"candidates.parquet", "losses.png"} <= {path.name for path in tmp_path.glob(".optitrip/*/*")}
     assert done.stderr.count("named like a module of Python or of a library") == 1
     assert "was imported" not in done.stderr
 

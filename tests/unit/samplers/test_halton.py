@@ -190,7 +190,7 @@ def test_resuming_and_shards_change_nothing(folder: Path) -> None:
     parts = sorted(str(path) for path in (folder / "shards").iterdir())
     merged = run("merge", *parts, "--state-dir", "merged")
     assert whole["best"]["loss"] == resumed["best"]["loss"] == merged["best"]["loss"]
-    files = [Path(one["state_dir"]) / "losses.parquet" for one in (whole, resumed, merged)]
+    files = [Path(one["state_dir"]) / "candidates.parquet" for one in (whole, resumed, merged)]
     assert len({file.read_bytes() for file in files}) == 1
 
 

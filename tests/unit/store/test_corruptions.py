@@ -76,7 +76,7 @@ def check(command: str, done: CompletedProcess[str], finished: Path, folder: Pat
     elif command in ("sweep", "merge"):
         best = json.loads(done.stdout)["best"]
         assert (best["loss"], best["index"]) == (right["best"]["loss"], right["best"]["index"])
-        for name in ("best.npz", "losses.parquet"):
+        for name in ("best.npz", "candidates.parquet"):
             made = state_of(folder / (".optitrip" if command == "sweep" else "merged")) / name
             assert made.read_bytes() == (state_of(finished / ".optitrip") / name).read_bytes()
     elif command == "show":
@@ -120,7 +120,7 @@ SOME = [
     "identity.json: a pipe",
     "sweep.toml: foreign",
     "best.npz: foreign",
-    "losses.parquet: missing",
+    "candidates.parquet: missing",
     "journal: a trigger",
     "journal: without its last tenth",
     "journal: a link to a device",

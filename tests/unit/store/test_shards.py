@@ -87,7 +87,7 @@ def run(sweep: Sweep, root: Path, shard: Shard | None = None) -> Outcome:
 def contents(outcome: Outcome) -> dict[str, bytes]:
     """Return the bytes of the files that depend on the answer alone."""
     assert outcome.state_dir is not None
-    names = ("best.npz", "losses.parquet", "gradient.npz", "losses.png", "point.npz")
+    names = ("best.npz", "candidates.parquet", "gradient.npz", "losses.png", "point.npz")
     return {path.name: path.read_bytes() for path in Path(outcome.state_dir).iterdir() if path.name in names}
 
 

@@ -59,7 +59,7 @@ def codes(outcome: Any) -> set[str]:
 
 
 def contents(state: Path) -> dict[str, bytes]:
-    return {name: (state / name).read_bytes() for name in ("best.npz", "losses.parquet", "losses.png")}
+    return {name: (state / name).read_bytes() for name in ("best.npz", "candidates.parquet", "losses.png")}
 
 
 def foreign(path: Path) -> None:
@@ -84,7 +84,7 @@ TOUCHED = {
 
 
 @pytest.mark.parametrize("how", TOUCHED)
-@pytest.mark.parametrize("file", ["best.npz", "losses.parquet", "losses.png", "result.json"])
+@pytest.mark.parametrize("file", ["best.npz", "candidates.parquet", "losses.png", "result.json"])
 def test_a_touched_file_is_reported_and_made_again(folder: Path, file: str, how: str) -> None:
     """A finished sweep run again evaluates nothing, sets the touched file aside, and makes the first bytes again."""
     first, state = run()

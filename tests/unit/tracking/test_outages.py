@@ -23,7 +23,7 @@ from mlflow_store import stored, told_to
 from optitrip.tracking.mlflow_client import QUIET
 from optitrip.tracking.run import Ending
 from optitrip.tracking.subprocess_client import SubprocessClient
-from tracked import LOSS, incomplete, run
+from tracked import ARTIFACTS, LOSS, incomplete, run
 
 
 def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_mlflow_down_costs_a_line_and_is_delivered_later(folder: Path, monkeypat
     found, metrics, artifacts = stored(folder)
     assert found.info.run_id == later.mlflow["run_id"]
     assert metrics["loss"][-1] == (39, outcome.answer.loss)
-    assert len(artifacts) == 4
+    assert {*artifacts} >= ARTIFACTS
 
 
 @pytest.mark.parametrize("answer", [500, 429, pytest.param(None, marks=pytest.mark.daily)])
@@ -175,7 +175,7 @@ def test_a_server_that_is_killed_and_comes_back_has_all_of_it_once(
     assert run("method.candidates=3000").evaluated == 0
     assert metrics["loss"] == stored(folder, "undisturbed.db")[1]["loss"]
     assert len(metrics["loss"]) == len(dict(metrics["loss"]))
-    assert len(artifacts) == 4
+    assert {*artifacts} >= ARTIFACTS
 
 
 def test_a_damaged_store_costs_a_line(folder: Path) -> None:

@@ -16,7 +16,7 @@ from tracked import SWEEP, run
 
 
 def test_the_result_files_hold_the_answer(folder: Path) -> None:
-    """best.npz, losses.parquet and result.json agree with the outcome."""
+    """best.npz, candidates.parquet and result.json agree with the outcome."""
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -25,7 +25,7 @@ def test_the_result_files_hold_the_answer(folder: Path) -> None:
     with np.load(state / "best.npz", allow_pickle=False) as best:
         x, y = float(best["x"]), float(best["y"])
     assert x * x + y == outcome.answer.loss
-    table = pq.read_table(state / "losses.parquet")
+    table = pq.read_table(state / "candidates.parquet")
     losses = table["loss"].to_numpy()
     assert table["index"].to_pylist() == list(range(40))
     assert int(np.nanargmin(losses)) == outcome.answer.index
@@ -47,7 +47,7 @@ def test_files_belong_to_the_answer_after_a_crash_between(folder: Path) -> None:
     again = run()
     assert again.evaluated == 0
     assert (state / "best.npz").read_bytes() == small
-    assert pq.read_table(state / "losses.parquet").num_rows == 40
+    assert pq.read_table(state / "candidates.parquet").num_rows == 40
     with np.load(state / "best.npz", allow_pickle=False) as best:
         assert float(best["x"]) ** 2 + float(best["y"]) == again.answer.loss
 

@@ -1,0 +1,95 @@
+"""Tables of what is stored for a sweep, also of one that was stopped; the loss is not imported."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from optitrip.config.sweep import Sweep
+from optitrip.core.arrays import Column
+from optitrip.core.failures import NO_STEP
+from optitrip.core.method import Method, merged
+from optitrip.core.part import Part
+from optitrip.errors import InputError
+from optitrip.journal.facts import StageStarted
+from optitrip.journal.journal import Journal
+from optitrip.output.tables import csv_bytes, parquet_bytes
+from optitrip.runtime import files
+from optitrip.store.state_dir import open_journal
+
+WRITERS = {".csv": csv_bytes, ".parquet": parquet_bytes}
+
+
+def stored_table(sweep: Sweep, folder: Path, best: int | None = None) -> dict[str, Column]:
+    """Return columns by name: of all stored items, or of the best. Raises InputError if nothing is stored yet."""
+    with open_journal(folder) as journal:
+        columns = sweep.spec.stored_table(sweep, StoredStages(journal).parts, best)
+    if not columns:
+        raise InputError(f"no {sweep.unit} are stored for {sweep.label} yet; `optitrip sweep` evaluates them")
+    return columns
+
+
+def write_table(columns: dict[str, Column], file: Path) -> None:
+    """Write columns as CSV or Parquet, by the suffix of the file."""
+    check_suffix(file)
+    try:
+        files.write_atomically(file, WRITERS[file.suffix](columns))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror or error}") from None
+
+
+def check_suffix(file: Path) -> None:
+    if file.suffix not in WRITERS:
+        raise InputError(f"the table's file was {str(file)!r}; wanted a name that ends with {' or '.join(WRITERS)}")
+
+
+class StoredStages:
+    """The stages in a journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal, self._stages = journal, journal.stages()
+
+    def parts(self, method: Method, kind: str = "") -> list[Part]:
+        """Return the stored parts of a stage, adjacent ones merged, with the outcomes of the latest attempts.
+
+        The stage is the one with the method's digest, or else, with `kind`, the main one of this kind: the digest may
+        depend on what only the loss knows. Items beyond an early end are left out.
+        """
+        digest = method.digest()
+        found = [stage for stage in self._stages if stage.digest == digest or stage.kind == kind]
+        if not found:
+            return []
+        stage, rule, items = found[-1], method.stop_rule(), method.items + 1
+        stretches: list[Part] = []
+        while rule.items < items:
+            items, stretches = rule.items, []
+            tiles = self._journal.tiling(stage.number, stage.digest, items)
+            for adjacent in grouped(tiles):
+                parts = [part for part, _ in self._journal.parts(stage.number, stage.digest, adjacent)]
+                whole = self._retried(stage, method, merged(parts, method.merge))
+                rule.see(whole)
+                stretches.append(whole)
+        return stretches
+
+    def _retried(self, stage: StageStarted, method: Method, whole: Part) -> Part:
+        """Return a part with the outcomes of later attempts in place of the failures that they retried."""
+        attempt = 0
+        while method.retried:
+            attempt += 1
+            runs = sorted(run for kind, of in whole.failures.runs.items() if kind != NO_STEP for run in of)
+            tilings = (self._journal.tiling(stage.number, stage.digest, hi, lo, attempt) for lo, hi in runs)
+            tiles = [tile for tiling in tilings for tile in tiling]
+            if not tiles:
+                break
+            retried = [part for part, _ in self._journal.parts(stage.number, stage.digest, tiles, attempt)]
+            whole = method.replaced(whole, retried)
+        return whole
+
+
+def grouped(tiles: Sequence[range]) -> list[list[range]]:
+    """Group ascending ranges by gaps."""
+    groups: list[list[range]] = []
+    for tile in tiles:
+        if groups and groups[-1][-1].stop == tile.start:
+            groups[-1].append(tile)
+        else:
+            groups.append([tile])
+    return groups

@@ -1,0 +1,284 @@
+"""A search of named scalar variables as one HTML page, which works from a disk and without a network."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape, unescape
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from optitrip.core.arrays import Array, Coded, Column, ours
+from optitrip.methods.search.importance import MOST, Importance, importance
+from optitrip.methods.search.picture import some_failed
+from optitrip.methods.search.table import CandidateTable, best_rows
+from optitrip.output.pictures import WIDE_RATIO
+from optitrip.output.text import short_name
+from optitrip.space.columns import scalar_columns, scalars
+from optitrip.space.variables import Variable
+
+BEST_SHARE, MOST_BEST, REST, LINES, FAILED = 0.01, 300, 2_000, 500, 200
+"""Share of candidates called the best; most of them, of the others as dots and as lines, and of failed ones, drawn."""
+IN_TABLE, MOST_PANELS, PANELS_A_ROW = 20, 24, 3
+MOST_VARIABLES, ENTRIES = 200, 2**24
+"""Most variables that are looked at, and most numbers that are drawn for their importance."""
+BEST_COLOUR, REST_COLOUR, FAILED_COLOUR = "#c0392b", "#b8bec4", "#222222"
+STYLE = (
+    "body{font:14px system-ui,sans-serif;margin:1.5em auto;padding:0 1em;max-width:1200px;color:#222}"
+    "table{border-collapse:collapse}"
+    "th,td{padding:3px 10px;text-align:right;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}"
+    "p{max-width:60em;color:#444}.wide{overflow-x:auto}"
+)
+
+
+def reported(table: CandidateTable) -> list[Variable]:
+    """Return the variables that a report is about: drawn scalars; there is none if nearly all candidates failed."""
+    if np.isfinite(table.result.loss).sum() < 2:
+        return []
+    return [variable for variable in scalars(table.candidates.space) if variable.distribution.drawn]
+
+
+@ours()  # losses may be near the end of float64
+def report_html(table: CandidateTable, title: str, word: str) -> bytes:
+    """Return the page: loss against each variable, parallel coordinates, importance, and the best candidates."""
+    from plotly.offline import get_plotlyjs
+
+    result, variables = table.result, reported(table)
+    index, loss = finite_losses(table)
+    best = best_rows(-loss if result.maximize else loss, min(max(round(BEST_SHARE * len(loss)), 1), MOST_BEST))
+    rest = np.setdiff1d(np.arange(0, len(loss), 1 + len(loss) // REST), best)
+    used = min(MOST, ENTRIES // len(variables[:MOST_VARIABLES]))
+    ranked = ranked_variables(table, variables[:MOST_VARIABLES], index[:used], loss[:used])
+    shown = [variable for variable, _ in ranked[:MOST_PANELS]]
+    chosen = np.concatenate([rest, best])
+    columns = scalar_columns(table.candidates, index[chosen])
+    failures = result.failures
+    failed = some_failed(failures, 1 + failures.count // FAILED) if failures.count else np.empty(0, np.int64)
+    word = label(word) + (" by the screen" if table.screening else "")
+    log = bool(loss.min() > 0 and np.quantile(loss, 0.995) / loss.min() > WIDE_RATIO)
+    losses = Losses(loss[chosen], len(rest), word, log=log, maximize=result.maximize)
+    left_out = f" Of {len(variables):,} parameters the most important are shown." if len(variables) > len(shown) else ""
+    known = [(variable, found) for variable, found in ranked if found is not None]
+    sections = [
+        f"<h1>{escape(title)}</h1>",
+        f"<h2>{word} by parameter</h2><p>Red: the best {len(best):,} of {len(loss):,} candidates. Grey: "
+        f"{len(rest):,} of the others.{' Black crosses: some that failed.' if len(failed) else ''}{left_out}</p>",
+        figure(*panels(shown, columns, losses, scalar_columns(table.candidates, failed)), number=0),
+        "<h2>Parallel coordinates</h2><p>The same, with fewer of the others. Drag along an axis to select; drag its "
+        "name to move it.</p>",
+        figure(*parallel(shown, columns, losses), number=1),
+        importance_section(known[:MOST_PANELS], min(len(loss), used)),
+        f"<h2>The best {IN_TABLE}</h2>" + best_table(table.best(IN_TABLE)),
+    ]
+    page = f'<!doctype html><html><head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    page += f"<script>{get_plotlyjs()}</script></head><body>{''.join(sections)}</body></html>\n"
+    return page.encode(errors="backslashreplace")
+
+
+def finite_losses(table: CandidateTable) -> tuple[Array, Array]:
+    """Return the indices and losses of stored candidates that did not fail, the best few of all included."""
+    result = table.result
+    rows = np.isfinite(result.loss)
+    index, loss = result.index[rows], result.loss[rows]
+    if table.screening:
+        return index, loss
+    other = ~np.isin(result.best_index, index)
+    return np.append(index, result.best_index[other]), np.append(loss, result.best_loss[other])
+
+
+def ranked_variables(
+    table: CandidateTable, variables: Sequence[Variable], index: Array, loss: Array
+) -> list[tuple[Variable, Importance | None]]:
+    """Return variables with their importance, the most important first."""
+    columns = scalar_columns(table.candidates, index)
+    found = [(variable, importance(numbers(columns[variable.name]), loss)) for variable in variables]
+    return sorted(found, key=lambda pair: -pair[1].share if pair[1] else 0.0)
+
+
+def numbers(column: Column) -> Array:
+    return column.codes if isinstance(column, Coded) else column
+
+
+class Losses:
+    """The losses of the drawn candidates, the others before the best, and their axis."""
+
+    def __init__(self, values: Array, others: int, word: str, *, log: bool, maximize: bool) -> None:
+        self.values, self.others = values, others
+        low, high = np.quantile(values, [0.01 if maximize else 0, 1 if maximize else 0.99])
+        ends = np.log10([low, high]) if log else np.array([low, high])
+        room = 0.06 * (ends[1] - ends[0]) or 0.06 * abs(ends[0]) or 1.0
+        low, high = ends[0] - room, ends[1] + room
+        self.range = short([low, high])
+        edge = high - 0.02 * (high - low)
+        self.top = 10**edge if log else edge
+        self.axis: dict[str, Any] = {
+            "title": titled(word),
+            "exponentformat": "e",
+            "zeroline": False,
+            "type": "log" if log else "linear",
+            "range": self.range,
+        }
+
+
+def axis_of(variable: Variable, column: Column) -> dict[str, Any]:
+    axis: dict[str, Any] = {"title": titled(label(variable.name)), "zeroline": False}
+    if isinstance(column, Coded):
+        texts = [label(str(option)) for option in column.words]
+        return axis | {"tickvals": list(range(len(texts))), "ticktext": texts, "range": [-0.6, len(texts) - 0.4]}
+    return axis | ({"type": "log", "exponentformat": "e"} if is_log(variable) else {})
+
+
+def label(name: str) -> str:
+    """Return a name of the user's for a figure, in which plotly.js would take some tags for formatting."""
+    return escape(short_name(name), quote=False)
+
+
+def titled(text: str) -> dict[str, Any]:
+    return {"text": text, "standoff": 4}
+
+
+def is_log(variable: Variable) -> bool:
+    return variable.word.startswith("log_")
+
+
+def panels(
+    variables: Sequence[Variable], columns: Mapping[str, Column], losses: Losses, failed: Mapping[str, Column]
+) -> tuple[list[Any], dict[str, Any], int]:
+    """Return traces, layout and height of a grid with the loss against each variable."""
+    traces: list[Any] = []
+    layout: dict[str, Any] = {"showlegend": False, "margin": {"t": 10, "r": 10, "b": 50, "l": 70}}
+    rows = -(-len(variables) // PANELS_A_ROW)
+    size = 3 if losses.others > 200 else 5
+    for number, variable in enumerate(variables):
+        row, place = divmod(number, PANELS_A_ROW)
+        suffix, column = str(number + 1) if number else "", columns[variable.name]
+        wide, high = (1 - 0.07 * (PANELS_A_ROW - 1)) / PANELS_A_ROW, (1 - 0.12 * (rows - 1)) / rows
+        left, low = place * (wide + 0.07), 1 - row * (high + 0.12) - high
+        x_name, y_name = f"x{suffix}", f"y{suffix}"
+        x_place = {"domain": short([left, left + wide]), "anchor": y_name}
+        heading = {} if place == 0 else {"title": {}}
+        y_place = {**heading, "domain": short([max(low, 0), low + high]), "anchor": x_name}
+        layout |= {f"xaxis{suffix}": axis_of(variable, column) | x_place, f"yaxis{suffix}": losses.axis | y_place}
+        axes = {"xaxis": x_name, "yaxis": y_name, "mode": "markers", "type": "scattergl", "hoverinfo": "x+y"}
+        x, edge = spread(column), losses.others
+        crosses = spread(failed[variable.name])
+        traces += [
+            {**axes, **points(x[:edge], losses.values[:edge]), "marker": {"size": size, "color": REST_COLOUR}},
+            {**axes, **points(x[edge:], losses.values[edge:]), "marker": {"size": size + 2, "color": BEST_COLOUR}},
+            {
+                **axes,
+                **points(crosses, np.full(len(crosses), losses.top)),
+                "marker": {"size": 5, "color": FAILED_COLOUR, "symbol": "x-thin-open"},
+            },
+        ]
+    return traces, layout, 290 * rows
+
+
+def points(x: Array, y: Array) -> dict[str, Any]:
+    return {"x": short(x), "y": short(y)}
+
+
+def spread(column: Column) -> Array:
+    """Return a column as numbers; options of a choice are spread so that dots do not hide one another."""
+    if not isinstance(column, Coded):
+        return column
+    return column.codes + 0.7 * (np.arange(len(column.codes)) * 0.6180339887 % 1 - 0.5)
+
+
+def parallel(
+    variables: Sequence[Variable], columns: Mapping[str, Column], losses: Losses
+) -> tuple[list[Any], dict[str, Any], int]:
+    """Return a trace, the layout and the height of parallel coordinates, in which the best are drawn last."""
+    best = np.arange(len(losses.values)) >= losses.others
+    rows = np.flatnonzero(best | (np.arange(len(best)) % (1 + losses.others // LINES) == 0))
+    axes = {variable.name: axis_of(variable, columns[variable.name]) for variable in variables}
+    dimensions = [dimension(axis, columns[name], rows) for name, axis in axes.items()]
+    dimensions.append(dimension(losses.axis, losses.values, rows))
+    line = {
+        "color": best[rows].astype(int).tolist(),
+        "colorscale": [[0, "#dde1e5"], [1, BEST_COLOUR]],
+        "cmin": 0,
+        "cmax": 1,
+    }
+    trace = {"type": "parcoords", "dimensions": dimensions, "line": line}
+    return [trace], {"margin": {"t": 60, "b": 30, "l": 80, "r": 80}}, 420
+
+
+def dimension(axis: Mapping[str, Any], column: Column, rows: Array) -> dict[str, Any]:
+    """Return an axis of parallel coordinates; logarithms are drawn, since it has no logarithmic scale."""
+    kept = {key: axis[key] for key in ("tickvals", "range") if key in axis}
+    found, values = {"label": axis["title"]["text"], **kept}, numbers(column)[rows]
+    if "ticktext" in axis:  # plotly.js decodes names, but not these
+        found["ticktext"] = [unescape(text) for text in axis["ticktext"]]
+    if axis.get("type") != "log":
+        return {**found, "values": short(values)}
+    logs = np.log10(values)
+    known = logs[np.isfinite(logs)]  # a log-normal number may round to 0
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    ticks = np.arange(np.ceil(low), np.floor(high) + 1)[:: max(1, int(high - low) // 8)]
+    ticks = ticks if len(ticks) > 3 else np.linspace(low, high, 5)
+    return {**found, "values": short(logs), "tickvals": short(ticks), "ticktext": [f"{10**tick:.3g}" for tick in ticks]}
+
+
+def importance_section(known: Sequence[tuple[Variable, Importance]], count: int) -> str:
+    """Return the bars of importance with a text that says what they are; empty if nothing is known."""
+    if not known:
+        return ""
+    names = [label(variable.name) for variable, _ in known]
+    places = list(range(len(known)))
+    bars: dict[str, Any] = {
+        "type": "bar",
+        "orientation": "h",
+        "y": places,
+        "x": short([found.share for _, found in known]),
+    }
+    bars |= {"marker": {"color": "#4c78a8"}, "width": 0.6, "hoverinfo": "x"}
+    bars["error_x"] = {"type": "data", "array": short([found.error for _, found in known]), "color": "#222"}
+    chance: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "markers",
+        "y": places,
+        "x": short([found.chance for _, found in known]),
+    }
+    chance |= {"marker": {"symbol": "line-ns-open", "size": 16, "color": "#d62728"}, "hoverinfo": "x"}
+    yaxis = {"tickvals": places, "ticktext": names, "autorange": "reversed", "automargin": True}
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": "share of the variance of the ranks"}},
+        "yaxis": yaxis,
+        "showlegend": False,
+    }
+    layout["margin"] = {"t": 10, "r": 20, "b": 50, "l": 80}
+    text = (
+        f"Share of the variance of the loss's ranks that each parameter explains alone, over {count:,} candidates: the "
+        "first-order Sobol' index from given data (Plischke, Borgonovo, Smith, 2013), corrected for chance, with its "
+        "95 % interval (jackknife). Of parameters without influence, 95 % stay below the red mark. What two parameters "
+        "do only together is in none of the bars."
+    )
+    return f"<h2>Importance</h2><p>{text}</p>{figure([bars, chance], layout, 80 + 34 * len(known), number=2)}"
+
+
+def best_table(columns: Mapping[str, Column]) -> str:
+    heads = "".join(f"<th>{escape(short_name(name))}</th>" for name in columns)
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    cells = ("".join(f"<td>{escape(cell(value))}</td>" for value in row) for row in rows)
+    body = "".join(f"<tr><td>{rank}</td>{row}</tr>" for rank, row in zip(count(1), cells, strict=False))
+    return f'<div class="wide"><table><tr><th>rank</th>{heads}</tr>{body}</table></div>'
+
+
+def cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else short_name(str(value))
+
+
+def figure(traces: Sequence[Any], layout: Mapping[str, Any], height: int, *, number: int) -> str:
+    """Return the HTML of a figure; names in it are neither tags nor formulas."""
+    whole = {"template": {}, "height": height, "font": {"size": 12}, "plot_bgcolor": "white", **layout}
+    config = {"typesetMath": False, "displaylogo": False, "responsive": True}
+    given = ",".join(json.dumps(part).replace("<", "\\u003c") for part in (traces, whole, config))
+    return f'<div id="figure{number}"></div><script>Plotly.newPlot("figure{number}",{given})</script>'
+
+
+def short(values: Any) -> list[float | None]:
+    """Return numbers with six digits, to keep the page small; None, which JSON has, for those that are not finite."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in np.asarray(values, float).tolist()]
