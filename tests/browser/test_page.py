@@ -202,14 +202,13 @@ def test_the_chart_is_of_the_loss_on_logarithmic_axes(page: Page) -> None:
 
 
 def test_a_click_on_a_run_shows_its_answer(page: Page) -> None:
-    """The description says it in its first lines; the page is still that for training, not for language models."""
+    """The description says it in its first lines."""
     shown = page.open(page.address)
     shown.get_by_role("link", name=re.compile("^named")).click()
     lines = described(shown)
     answer: Any = page.outcomes["named"].answer
     assert f"loss {answer.loss:.8g} at candidate {answer.index:,}" in lines[0]
     assert f"x {answer.x['x']:.6g}" in lines[1]
-    assert "Agent versions" not in shown.inner_text("body")
 
 
 def described(shown: Any) -> list[str]:
