@@ -201,6 +201,15 @@ def test_the_chart_is_of_the_loss_on_logarithmic_axes(page: Page) -> None:
     assert {"1", "10", "100"} <= set(first.locator(".xtick").all_text_contents())
 
 
+@pytest.mark.parametrize("name", ["named", "gradient"])
+def test_the_charts_of_a_run_begin_with_its_picture(page: Page, name: str) -> None:
+    """In a card of its own, before the bars of single numbers."""
+    shown = page.open(page.run(name) + "/model-metrics")
+    picture = shown.get_by_test_id("experiment-view-compare-runs-card").first.locator("img").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+
+
 def test_a_click_on_a_run_shows_its_answer(page: Page) -> None:
     """The description says it in its first lines."""
     shown = page.open(page.address)
