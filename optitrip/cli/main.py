@@ -190,23 +190,9 @@ def replay(
     trust: Trust = False,
 ) -> None:
     """Evaluate one item again, and show what the loss returns or raises."""
-    from optitrip.app.replay import replay
-    from optitrip.runtime.interrupts import failure
-    from optitrip.runtime.tracebacks import text_of, trace_of
-    from optitrip.store.lookup import find_sweep
-    from optitrip.store.state_dir import check_trusted
+    from optitrip.cli.replay import print_replay
 
-    found, folder = find_sweep(sweep, state_dir.absolute(), overrides or [])
-    if folder is not None and not trust:
-        check_trusted(folder)
-    try:
-        returned = repr(replay(found, index, say, folder, debug=pdb))
-    except OptitripError:
-        raise
-    except BaseException as error:  # shown here, since Typer would show only some of what a loss may raise
-        say(text_of(failure(error), trace_of(error)).rstrip(), file=sys.stderr)
-        raise Exit(NO_ANSWER) from None
-    say(returned)
+    print_replay(sweep, index, overrides or [], state_dir, debug=pdb, trust=trust)
 
 
 @app.command()

@@ -16,6 +16,8 @@ VIEW = "optitrip"
 RUNS_LOOKED_AT, MOST_COLUMNS = 200, 12
 REQUEST_SECONDS = 10
 SECTION = "optitrip-section"
+CREATED = "runDateAndNestInfo"
+"""Name of MLflow's column of the time when a run was created."""
 
 
 def runs_page(server: str, experiment: str | None) -> str:
@@ -86,7 +88,9 @@ def view(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     section = {"uuid": SECTION, "name": "Model metrics", "display": True, "isReordered": True, "deleted": False}
     charts = {"compareRunCharts": [chart], "compareRunSections": [{**section, "isGenerated": True}]} if metrics else {}
     order = {"orderByKey": "attributes.start_time", "orderByAsc": False}
-    return {**order, "selectedColumns": columns, "isAccordionReordered": True, **charts}
+    columns_first = ["attributes.`Run Name`", CREATED, *columns]
+    shown = {"selectedColumns": columns, "columnOrder": columns_first, "columnWidths": {CREATED: 130}}
+    return {**order, **shown, "isAccordionReordered": True, **charts}
 
 
 def call(server: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

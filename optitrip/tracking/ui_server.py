@@ -39,6 +39,7 @@ def serve(port: int, root: Path, experiment: str | None = None, *, browser: bool
     experiment = experiment or latest_experiment(root)
     if uri.startswith(("http://", "https://")):
         show(runs_page(uri, experiment), browser=browser)
+        put_right(root, uri)
         return 0
     file = store_file(uri)
     if file is not None and not file.exists():
@@ -47,8 +48,7 @@ def serve(port: int, root: Path, experiment: str | None = None, *, browser: bool
         )
     if listening(port):
         raise InputError(f"--port {port}: the port is already in use; choose another port")
-    for line in settle(root, uri):
-        print(line, file=sys.stderr)
+    put_right(root, uri)
     print(f"starting MLflow's server on {without_password(uri)} ...", file=sys.stderr, flush=True)
     # One worker: four, MLflow's default, take half a minute to start on two cores.
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
@@ -84,6 +84,11 @@ def serve(port: int, root: Path, experiment: str | None = None, *, browser: bool
         lines = output.read().decode(errors="replace").splitlines()[-LINES_SHOWN:]
         print("\n".join(lines), file=sys.stderr)
         return server.returncode
+
+
+def put_right(root: Path, uri: str) -> None:
+    for line in settle(root, uri):
+        print(line, file=sys.stderr)
 
 
 def latest_experiment(root: Path) -> str | None:

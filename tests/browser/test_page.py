@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -87,8 +89,8 @@ class Page:
     browser: Any
     address: str
     outcomes: dict[str, Outcome]
-    elsewhere: list[str] = field(default_factory=list[str])
-    """Addresses that the page asked for, beyond this machine."""
+    asked: list[str] = field(default_factory=list[str])
+    """Addresses that the pages asked for."""
 
     @property
     def server(self) -> str:
@@ -97,7 +99,7 @@ class Page:
     def open(self, address: str) -> Any:
         """Open an address in a profile of its own."""
         page = self.browser.new_context(viewport={"width": 1600, "height": 1000}).new_page()
-        page.on("request", lambda request: self.elsewhere.append(request.url))
+        page.on("request", lambda request: self.asked.append(request.url))
         page.goto(address)
         return page
 
@@ -152,32 +154,103 @@ def page(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Page
         child.stderr.close()
 
 
+def column(shown: Any, key: str) -> dict[str, str]:
+    """Return the entries of a column of the table of runs by the id of the run."""
+    cells = shown.locator(f'[role=gridcell][col-id="{key}"]')
+    cells.first.wait_for()
+    found = cells.evaluate_all("cells => cells.map(c => [c.closest('[row-id]').getAttribute('row-id'), c.innerText])")
+    return {run: text.strip() for run, text in found}
+
+
 def test_the_address_shows_the_runs_in_columns(page: Page) -> None:
-    """All of them on the first page, in a view whose columns are those that matter, and not a page for models."""
+    """All of them on the first page, in a view whose columns are those that matter, the answers first."""
     shown = page.open(page.address)
     shown.get_by_text("matching runs").wait_for()
+    assert column(shown, "tags.`optitrip.state`") == {
+        outcome.mlflow["run_id"]: outcome.status for outcome in page.outcomes.values() if outcome.mlflow
+    }
     text = shown.inner_text("body")
     assert f"{len(RUNS)} matching runs" in text
-    for name in RUNS:
-        assert name in text
-    heads = shown.locator("[role=columnheader]").all_inner_texts()
-    assert {"optitrip.state", "loss", "seconds"} <= set(heads)
-    assert "Traces 0" not in text
     assert "Detect Issues" not in text
+    heads = shown.locator("[role=columnheader][aria-colindex][col-id*='.`']")
+    places = heads.evaluate_all("heads => heads.map(h => [Number(h.ariaColIndex), h.getAttribute('col-id')])")
+    names = [name.split("`")[1] for _, name in sorted(places)]
+    assert names[:3] == ["Run Name", "optitrip.state", "loss"]
+    assert {*names[3:]} == {"candidates", "coordinates", "seconds", "best/x", "best/y", "best/kind"}
+
+
+def test_the_loss_of_a_run_is_its_answer(page: Page) -> None:
+    """In the user's sign, also of sweeps that were resumed, extended or screened; the best so far of a stopped one."""
+    shown = page.open(page.address)
+    losses, xs = column(shown, "metrics.`loss`"), column(shown, "metrics.`best/x`")
+    for name, outcome in page.outcomes.items():
+        found: Any = outcome.answer or outcome.best
+        assert outcome.mlflow is not None
+        run = outcome.mlflow["run_id"]
+        assert float(losses[run]) == pytest.approx(found.loss, rel=1e-6), name
+        if RUNS[name][0] == "bowl":
+            assert float(xs[run]) == pytest.approx(found.x["x"], rel=1e-6), name
 
 
 def test_the_chart_is_of_the_loss_on_logarithmic_axes(page: Page) -> None:
     """It is the first one, and its x axis has ticks at powers of ten."""
     shown = page.open(page.address + "&compareRunsMode=CHART")
-    first = shown.locator("[data-testid=experiment-view-compare-runs-card]").first
+    first = shown.locator("[data-testid=experiment-view-compare-runs-card]", has=shown.locator(".xtick")).first
     first.wait_for()
     assert first.inner_text().startswith("loss")
-    first.locator(".xtick").first.wait_for()
-    ticks = first.locator(".xtick").all_inner_texts()
-    assert {"10", "100"} <= set(ticks), ticks
+    assert {"1", "10", "100"} <= set(first.locator(".xtick").all_text_contents())
+
+
+@pytest.mark.parametrize("name", ["named", "gradient"])
+def test_the_charts_of_a_run_begin_with_its_picture(page: Page, name: str) -> None:
+    """In a card of its own, before the bars of single numbers."""
+    shown = page.open(page.run(name) + "/model-metrics")
+    picture = shown.get_by_test_id("experiment-view-compare-runs-card").first.locator("img").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+
+
+def test_a_click_on_a_run_shows_its_answer(page: Page) -> None:
+    """The description says it in its first lines."""
+    shown = page.open(page.address)
+    shown.get_by_role("link", name=re.compile("^named")).click()
+    lines = described(shown)
+    answer: Any = page.outcomes["named"].answer
+    assert f"loss {answer.loss:.8g} at candidate {answer.index:,}" in lines[0]
+    assert f"x {answer.x['x']:.6g}" in lines[1]
+
+
+def described(shown: Any) -> list[str]:
+    """Return the lines of a run's description."""
+    note = shown.get_by_test_id("note-view-outer-container").first
+    note.wait_for()
+    return [line for line in note.inner_text().splitlines() if line.strip()]
+
+
+def test_failures_and_stops_are_described(page: Page) -> None:
+    """With their kind and first message; with the best so far and the command that resumes."""
+    failed = " ".join(described(page.open(page.run("failures"))))
+    assert re.search(r"\d+ raised", failed)
+    assert "x is too large" in failed
+    stopped = " ".join(described(page.open(page.run("stopped"))))
+    best: Any = page.outcomes["stopped"].best
+    assert f"{best.loss:.8g}" in stopped
+    assert "optitrip sweep" in stopped
+
+
+def test_two_seeds_compare_by_their_best_points(page: Page) -> None:
+    """The compared metrics are the loss, the best point and the number of candidates."""
+    runs = [page.run(name).rpartition("/")[2] for name in ("named", "other_seed")]
+    experiment = page.run("named").split("experiments/")[1].partition("/")[0]
+    lists = [quote(json.dumps(one)) for one in (runs, [experiment])]
+    shown = page.open(f"{page.server}/#/compare-runs?runs={lists[0]}&experiments={lists[1]}")
+    shown.get_by_text("Comparing 2 Runs").wait_for()
+    shown.get_by_text("best/x").first.wait_for()
+    text = shown.inner_text("body")
+    assert {"loss", "best/x", "best/y", "candidates"} <= set(re.findall(r"[\w/]+", text))
 
 
 def test_the_page_needs_no_network(page: Page) -> None:
-    """What it shows comes from the server on this machine."""
-    page.open(page.run("named"))
-    assert not [url for url in page.elsewhere if not url.startswith((page.server, "data:", "blob:"))]
+    """What all of these pages show comes from the server on this machine."""
+    described(page.open(page.run("named")))
+    assert not [url for url in page.asked if not url.startswith((page.server, "data:", "blob:"))]

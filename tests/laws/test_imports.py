@@ -26,7 +26,7 @@ ADAPTERS = {
         "executors/ray/shared.py",
     },
     "mlflow": {"tracking/children.py", "tracking/mlflow_client.py", "tracking/mlflow_store.py"},
-    "typer": {"cli/main.py"},
+    "typer": {"cli/main.py", "cli/replay.py"},
     "matplotlib": {"output/pictures.py"},
     "plotly": {"methods/search/report.py"},
     "pooch": {"objectives/data/download.py"},

@@ -180,8 +180,7 @@ class SearchAnswer(Best, Answer):
         return "\n".join(filter(None, [self.ended, *doubts, failed]))
 
     def reasons(self) -> list[str]:
-        screening = [self.screening.failures] if self.screening else []
-        return reasons(self.result.failures, *screening, self.report_result.failures)
+        return reasons(*self.failed_by_stage().values())
 
     def picture(self) -> bytes:
         """Draw the losses and the best so far by candidate, as a PNG."""
