@@ -110,7 +110,10 @@ def run_loaded(context: Context) -> Outcome:
                 options.answered(outcome, results.left(state, driver, outcome, tracked=tracker is not None))
         try:
             if outcome.answer is not None:
-                written = write(context, state, driver, outcome.answer, stack, for_mlflow=tracker is not None)
+                with phases.time("files"):
+                    answer = results.with_images(context, outcome.answer)
+                outcome = replace(outcome, answer=answer)
+                written = write(context, state, driver, answer, stack, for_mlflow=tracker is not None)
         except BaseException as raised:
             error, outcome = raised, results.cut_short(context, state, outcome, raised)
         context.put_back()
@@ -127,15 +130,14 @@ def write(
 ) -> results.Written:
     """Write the files of an answer into the state directory, or into a temporary one that only MLflow gets."""
     options, sweep, folder = context.options, context.sweep, state.path
-    with context.phases.time("files"):
-        answer = results.with_images(context, answer)
-        with options.own_state.restored(), catch_warnings(action="ignore"):
-            current = results.current_files(state, answer, driver.evaluated, context.observers)
-            if folder is None and for_mlflow:
-                folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
-                files.write_atomically(folder / SWEEP_FILE, sweep.resolved.encode())
-            if folder is not None and state.writable:
-                current = results.write_files(folder, sweep, answer, context.observers, current)
+    context.put_back()
+    with context.phases.time("files"), options.own_state.restored(), catch_warnings(action="ignore"):
+        current = results.current_files(state, answer, driver.evaluated, context.observers)
+        if folder is None and for_mlflow:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
+            files.write_atomically(folder / SWEEP_FILE, sweep.resolved.encode())
+        if folder is not None and state.writable:
+            current = results.write_files(folder, sweep, answer, context.observers, current)
     return results.Written(folder, current)
 
 

@@ -15,6 +15,7 @@ from optitrip.core.method import Method
 from optitrip.core.observer import Curve, InOrder, MetricPoint, Observer, Times, Written
 from optitrip.core.part import Part
 from optitrip.output.outcome import Outcome
+from optitrip.runtime.interrupts import failure
 from optitrip.tracking.run import Ending, Run, TrackingClient
 
 PAUSE_SECONDS, LONGEST_PAUSE = 1.0, 60.0
@@ -99,7 +100,7 @@ class MlflowObserver(Observer):
         try:
             act()
         except BaseException as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
-            self.error, self._failed_at = error, time.monotonic()
+            self.error, self._failed_at = failure(error), time.monotonic()
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         else:
             self.error, self._pause = None, PAUSE_SECONDS

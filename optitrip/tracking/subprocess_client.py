@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optitrip
+from optitrip.runtime.interrupts import failure
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.run import Ending, Metric, Run
 
@@ -89,7 +90,7 @@ def serve() -> None:
             try:
                 answer = (getattr(client, method)(*arguments), None)
             except BaseException as error:  # MLflow raises its own, SQLAlchemy's, requests' and the file system's
-                answer = (None, str(error).strip() or repr(error))
+                answer = (None, str(failure(error)).strip() or repr(error))
             answers.write(pickle.dumps(answer))
             answers.flush()
     os._exit(0)  # a normal exit would complain about an unread answer
