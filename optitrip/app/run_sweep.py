@@ -75,13 +75,7 @@ def run_loaded(context: Context) -> Outcome:
                 state = StateDir(options.root, sweep, fresh=options.fresh, trust=options.trust)
             stack.enter_context(closing(state))
             check_state(context, state)
-            for variable in sweep.space.variables:
-                if text := underflow(variable.distribution, variable.dtype):
-                    context.observers.notice(warning("rounded-to-zero", f"space.{variable.name}: {text}"))
-            if ignored := context.objective.offers.ignored:
-                text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
-                text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
-                context.observers.notice(warning("attribute-ignored", text))
+            report_oddities(context)
             commands = begun(context, state)
         tracker = None
         if not options.shard:
@@ -153,6 +147,17 @@ def check_state(context: Context, state: StateDir) -> None:
         check_provenance(state, now, accept_changes=context.options.accept_changes)
         state.store_sweep(sweep)
         state.report(context.observers)
+
+
+def report_oddities(context: Context) -> None:
+    """Warn of what is likely to be a mistake in the space, or in what the objective offers."""
+    for variable in context.sweep.space.variables:
+        if text := underflow(variable.distribution, variable.dtype):
+            context.observers.notice(warning("rounded-to-zero", f"space.{variable.name}: {text}"))
+    if ignored := context.objective.offers.ignored:
+        text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
+        text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
+        context.observers.notice(warning("attribute-ignored", text))
 
 
 @contextmanager
