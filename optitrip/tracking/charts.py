@@ -14,11 +14,18 @@ SECTION = "answer"
 """Section of the charts with the pictures, which is the first by its name."""
 
 
-def log_images(client: MlflowClient, run_id: str, files: Sequence[str], step: int) -> None:
-    """Log PNG files as images by their names; a picture of a later step is shown in place of an earlier one."""
+def log_images(client: MlflowClient, run_id: str, files: Sequence[str], step: int, time: int) -> None:
+    """Log PNG files as images by their names; a picture of a later step or time is shown in place of an earlier one.
+
+    Those of this step and time that the run has are left alone: MLflow would store them once more.
+    """
     from PIL import Image
 
-    for file in map(Path, files):
-        if file.suffix == ".png":
+    pictures = [file for file in map(Path, files) if file.suffix == ".png"]
+    there = [found.path for found in client.list_artifacts(run_id, "images")] if pictures else []
+    for file in pictures:
+        key = f"{SECTION}/{file.stem}"
+        name = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{time}+"  # as MLflow makes it
+        if not any(path.startswith(name) for path in there):
             with Image.open(file) as image:
-                client.log_image(run_id, image.convert("RGB"), key=f"{SECTION}/{file.stem}", step=step)
+                client.log_image(run_id, image.convert("RGB"), key=key, step=step, timestamp=time)

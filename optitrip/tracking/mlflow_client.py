@@ -86,7 +86,9 @@ class InProcessClient:
             extras["the child runs"] = partial(write_children, self._client, self._run_id, ending.children, ending.end)
         if files:
             last = max((step for _, _, step, _ in ending.metrics), default=0)
-            extras["the pictures among the charts"] = partial(log_images, self._client, self._run_id, files, last)
+            extras["the pictures among the charts"] = partial(
+                log_images, self._client, self._run_id, files, last, ending.end
+            )
         for what, write in extras.items():
             try:
                 write()

@@ -138,6 +138,7 @@ def test_check_show_and_replay(folder: Path) -> None:
     assert shown[1:] == [
         f"  count: 100 of 100 items are stored; failed: {failed} raised",
         f"  finished with 100 draws: {found['count']} below",
+        f"  command: optitrip sweep {found['state_dir']}/sweep.toml",
     ]
     table = json.loads(command(folder, "show", file, "--json").stdout)
     (stage,) = table["stages"]

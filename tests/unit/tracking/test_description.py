@@ -77,7 +77,7 @@ def test_the_answer_in_four_lines(here: Path) -> None:
     assert parameters == f"**parameters:** x {answer.x['x']:.6g}, y {answer.x['y']:.6g}"
     assert sure.startswith("**how sure:** the runner-up (candidate ")
     assert command == "**again:** `optitrip sweep sweep.toml`"
-    assert f"| x | {answer.x['x']!r} |" in text
+    assert f"| x | {answer.x['x']:.8g} |" in text
     assert "with sweep.toml from the artifacts; there is no git repository" in text
     assert f"- **search: {outcome.failed} raised**" in text
     assert "ValueError: &#96;y&#96; is &#42;too&#42; &#60;large&#62; &#124; [a&#93;(b)&#92;nand more" in text
@@ -119,13 +119,12 @@ def test_a_stopped_run_tells_the_best_so_far(here: Path) -> None:
     with described(*overrides) as (describer, outcome, _):
         text = describer.ended(outcome)
     done, best, left, command = four_lines(text)
-    assert done.startswith(
-        f"**stopped:** {outcome.items:,} of 1,000,000,000 candidates, {outcome.failed:,} failed; **min"
-    )
+    failed = f"{outcome.failed:,} failed" if outcome.failed else "none failed"  # on a slow machine, with few items done
+    assert done.startswith(f"**stopped:** {outcome.items:,} of 1,000,000,000 candidates, {failed}; **min")
     assert best.startswith("**best so far:** x ")
     assert left.startswith(f"**{1_000_000_000 - outcome.items:,} are left:** stopped after ")
     assert command.startswith("**resume:** `optitrip sweep tracked.toml --set ")
-    assert f"- **search: {outcome.failures['raised']:,} raised**" in text
+    assert (f"- **search: {outcome.failed:,} raised**" in text) == (outcome.failed > 0)
 
 
 def test_a_run_without_an_answer_tells_why(here: Path) -> None:
