@@ -63,6 +63,10 @@ def await_abandoned(seconds: float | None = None) -> None:
 FORCED: list[Callable[[], None]] = []
 
 
+if hasattr(os, "register_at_fork"):  # what the parent has started is not for a forked process to end
+    os.register_at_fork(after_in_child=FORCED.clear)
+
+
 def at_forced_exit(end: Callable[[], None]) -> None:
     """Have a function called before this process ends without waiting for abandoned results."""
     FORCED.append(end)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
+from optitrip.runtime import background
 from optitrip.runtime.background import BackgroundCall
 
 
@@ -40,3 +43,16 @@ def test_a_thread_stays_until_it_is_over() -> None:
     over.set()
     thread.join(60)
     assert not thread.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_that_is_forced_to_exit_ends_nothing_of_its_parent(tmp_path: Path) -> None:
+    """It ended the Ray of its parent, which died with it."""
+    background.at_forced_exit((tmp_path / "ended").touch)
+    try:
+        if (pid := os.fork()) == 0:
+            background.force_exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        assert not (tmp_path / "ended").exists()
+    finally:
+        background.FORCED.pop()
