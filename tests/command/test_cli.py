@@ -297,6 +297,7 @@ def test_a_crash_takes_the_command_along_once(folder: Path) -> None:
     assert list(answer["failures"]) == ["died"]
 
 
+@pytest.mark.daily
 def test_what_the_loss_reads_must_still_be_the_same(folder: Path) -> None:
     """A file that no digest covers was edited: both losses are shown, and going on must be said."""
     sweep_file(folder, "table", candidates=600)
@@ -633,6 +634,7 @@ def test_plain_takes_one_coordinate_at_a_time(folder: Path) -> None:
     assert plain["gradient"]["norm"] == pytest.approx(fast["gradient"]["norm"], rel=1e-9)
 
 
+@pytest.mark.daily
 def test_a_stopped_gradient_is_resumed(folder: Path) -> None:
     """SIGINT in its middle; the same command takes the coordinates that are left, to the same bits."""
     gradient_file(folder, "slow", entries=120)

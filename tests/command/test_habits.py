@@ -72,6 +72,7 @@ def check_all(
         check(place, status, by_hand, reported.get(habit))
 
 
+@pytest.mark.daily
 def test_habits_in_calls(tmp_path: Path, commands: Commands, by_hand: Array) -> None:
     """The same bits, all files, and one warning for what could change the answer."""
     check_all(tmp_path, commands, {habit: in_calls(habit) for habit in HABITS}, by_hand, REPORTED)
@@ -134,6 +135,7 @@ def closing(*numbers: int) -> str:
     return "\n".join([*(f"os.close({number})" for number in numbers), *(f"sys.{name} = None" for name in names)])
 
 
+@pytest.mark.daily
 def test_closed_streams(tmp_path: Path, commands: Commands) -> None:
     """Whatever the caller has closed, the exit status is 0, and the result is stored and shown where it can be."""
     printing(tmp_path)

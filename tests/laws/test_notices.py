@@ -86,6 +86,7 @@ def test_a_damaged_row_is_reported_through_logging(tmp_path: Path, caplog: pytes
     assert (after.loss, after.index) == (before.loss, before.index)
 
 
+@pytest.mark.daily
 def test_a_warning_reaches_stderr_where_logging_is_not_configured(tmp_path: Path) -> None:
     """Python's own last resort prints it, as any library's."""
     (tmp_path / "it.py").write_text(

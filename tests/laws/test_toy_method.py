@@ -259,6 +259,7 @@ def test_it_has_no_best_to_start_at(folder: Path) -> None:
     assert "square.toml is a count and has no best point; wanted a search" in done.stderr
 
 
+@pytest.mark.daily
 def test_mlflow_is_told(folder: Path) -> None:
     """Params, tags, the chart and the end figures, and the file among the artifacts."""
     found = swept(folder, write(folder, "square"), "--set", "tracking.use=mlflow")

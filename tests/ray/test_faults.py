@@ -95,6 +95,7 @@ def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, work
 
 
 @pytest.mark.parametrize("fault", daily_but("child process", HANGING))
+@pytest.mark.daily
 def test_an_item_that_hangs_is_a_timeout_and_no_other(fault: str, tmp_path: Path, workers: Executor) -> None:
     """The worker is killed with all that it started; the item is recorded when it was alone."""
     loss = Faulty(fault, str(tmp_path))

@@ -311,6 +311,7 @@ def test_a_loss_that_cannot_be_sent_is_refused_and_the_next_one_works(here: Path
     assert run(here, workers, "ray_losses:function", candidates=5).items == 5
 
 
+@pytest.mark.daily
 def test_habits_of_losses_on_workers(here: Path, workers: ExecutorManager) -> None:
     """What a loss does to its worker harms neither the sweep nor those that follow on the same worker.
 

@@ -849,6 +849,7 @@ def by_type(x: float, of: Any) -> float:
     return {int: 1.0, float: 2.0, bool: 3.0}[type(of)]
 
 
+@pytest.mark.daily
 def test_a_session_goes_on_after_a_loss_without_an_answer(session: optitrip.Session) -> None:
     """Slices of the sweep that was given up are in nobody's answer: the next ones have the bits of a fresh session."""
 
@@ -932,6 +933,7 @@ def test_a_loss_that_cannot_travel_is_refused_every_time(ray_session: optitrip.S
     assert ray_session.gradient(square, 3.0).loss == 9.0
 
 
+@pytest.mark.daily
 def test_a_new_session_refuses_a_loss_that_cannot_travel_every_time(local_ray: None) -> None:
     """Also where it is the first loss of all, and the very same object comes again."""
     import threading
@@ -953,6 +955,7 @@ def test_a_loss_that_cannot_travel_is_evaluated_here() -> None:
     assert optitrip.search(lambda x: x + lock.locked(), ONE, candidates=5, executor="serial").items == 5
 
 
+@pytest.mark.daily
 def test_a_closed_session_begins_anew(local_ray: None) -> None:
     """Closing lets the workers go; the next call hires others, and has the same bits."""
     session = optitrip.Session(1, executor="ray")

@@ -46,7 +46,7 @@ def ray_session(local_ray: None) -> Iterator[optitrip.Session]:
         yield session
 
 
-@pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(params=["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.daily])])
 def session(request: pytest.FixtureRequest) -> Iterator[optitrip.Session]:
     if request.param == "ray":
         yield request.getfixturevalue("ray_session")

@@ -224,6 +224,7 @@ def workers(local_ray: None) -> Iterator[optitrip.Session]:
 
 
 @pytest.mark.parametrize("case", ["search", "central", "batches"])
+@pytest.mark.daily
 def test_evaluations_on_workers_count_too(session: optitrip.Session, workers: optitrip.Session, case: str) -> None:
     """A counter in the loss stays as it is here; the answer has the same number as in this process."""
     here = COUNTED[case](session).evaluations

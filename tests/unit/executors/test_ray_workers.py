@@ -19,6 +19,7 @@ from slices import await_slots, only_outcome, outcomes
 from whole_sweeps import ITEMS, go, reference
 
 
+@pytest.mark.daily
 def test_an_objective_that_cannot_be_rebuilt_on_a_worker_is_raised(ray_workers: Executor) -> None:
     """The message of the worker's exception reaches the user."""
     outcome = only_outcome(ray_workers, Objective(CannotPrepare()), search(ITEMS), range(2))
@@ -77,6 +78,7 @@ def test_only_the_slice_that_had_begun_counts_as_a_death(ray_workers: Executor, 
 
 
 @pytest.mark.usefixtures("local_ray")
+@pytest.mark.daily
 def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray's memory monitor raises an error of its own kind, for every later call too; the worker is replaced."""
     from ray.exceptions import OutOfMemoryError

@@ -83,6 +83,7 @@ def search(loss: Any, candidates: int = 2_000, **options: Any) -> SearchAnswer:
 @given(
     error=st.floats(0, 0.3), offset=st.floats(-100, 100), seed=st.integers(0, 2**32), maximize=st.booleans(),
 )  # fmt: skip
+@pytest.mark.daily
 def test_the_winner_is_that_of_the_whole_search(error: float, offset: float, seed: int, maximize: bool) -> None:
     """However far the surrogate is off, in general or about a single candidate, if nothing speaks against it."""
     whole = search(Bowl(error), seed=seed, maximize=maximize)

@@ -126,6 +126,7 @@ def test_a_change_is_refused_until_the_module_is_reloaded(tmp_path: Path) -> Non
     assert module_hashes()["mine"] != before
 
 
+@pytest.mark.daily
 def test_code_that_was_changed_between_two_commands_is_seen(tmp_path: Path) -> None:
     """In a project whose virtual environment is its own folder (`python -m venv .`), by processes of it."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], check=True)

@@ -185,6 +185,7 @@ def test_few_slices_are_handed_out_before_anything_is_known() -> None:
     varying=st.booleans(),
     block=st.sampled_from([1, 16]),
 )
+@pytest.mark.daily
 def test_uneven_slots_finish_together(seed: int, count: int, seconds: float, varying: bool, block: int) -> None:
     """In virtual time, slots of very different speed finish within 1.05 of the ideal, plus the time of one block, and
     every item is handed out once."""

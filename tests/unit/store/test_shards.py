@@ -91,7 +91,9 @@ def contents(outcome: Outcome) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(outcome.state_dir).iterdir() if path.name in names}
 
 
-@pytest.mark.parametrize(("kind", "count"), [("search", 16), ("gradient", 4), ("troubled", 4)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [pytest.param("search", 16, marks=pytest.mark.daily), ("gradient", 4), ("troubled", 4)]
+)
 def test_merged_shards_give_the_answer_of_the_whole_sweep(folder: Path, kind: str, count: int) -> None:
     """Every file of the answer is the same, to the bit, and the merge evaluates nothing but the report."""
     sweep = sweep_of(folder, kind)

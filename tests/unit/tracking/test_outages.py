@@ -26,6 +26,7 @@ from optitrip.tracking.subprocess_client import SubprocessClient
 from tracked import ARTIFACTS, LOSS, incomplete, run
 
 
+@pytest.mark.daily
 def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Law 7: nothing waits for it, the answer is there, and the same command delivers later."""
 
@@ -52,6 +53,7 @@ def test_a_process_that_is_killed_costs_a_line(folder: Path, monkeypatch: pytest
     assert stored(folder)[1]["loss"][-1] == (39, outcome.answer.loss)
 
 
+@pytest.mark.daily
 def test_an_exception_of_mlflow_keeps_its_message(folder: Path) -> None:
     """An exception in the process is reported as it would be in this one."""
     (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
@@ -198,6 +200,7 @@ def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:
     assert stored(folder)[1]["loss"][-1] == (59, second.answer.loss)
 
 
+@pytest.mark.daily
 def test_a_run_deleted_in_the_middle_is_made_anew(folder: Path) -> None:
     """The sweep has its answer and reports that the run is incomplete; the next command creates a complete one."""
     from mlflow import MlflowClient
