@@ -319,7 +319,9 @@ def test_what_the_loss_reads_must_still_be_the_same(folder: Path) -> None:
     assert optitrip(folder, "sweep", "trial.toml", "--set", "method.candidates=302", *random).returncode == 0
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.daily)]
+)
 def test_a_stopped_sweep_says_how_to_resume(folder: Path, number: int, status: int) -> None:
     """One line, exit status 128 + the signal, and what is journaled stays."""
     sweep_file(folder, "slow", candidates=100_000)
@@ -337,7 +339,8 @@ def test_a_stopped_sweep_says_how_to_resume(folder: Path, number: int, status: i
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("seconds", [1.5, pytest.param(4.0, marks=pytest.mark.daily)])
+@pytest.mark.daily
+@pytest.mark.parametrize("seconds", [1.5, 4.0])
 def test_sigterm_while_ray_starts(folder: Path, seconds: float) -> None:
     """143 with the usual line, not Ray's own 15."""
     sweep_file(folder, "slow", candidates=100_000, executor="ray")
@@ -794,7 +797,14 @@ def test_ui_without_a_store_or_a_port_says_so(folder: Path) -> None:
     assert "the port is already in use" in done.stderr
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
+SWEEPS = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.daily] if path.stem == "model_selection" else [])
+    for path in sorted((ROOT / "sweeps").glob("*.toml"))
+]
+"""The files in `sweeps`; the one that uses scikit-learn takes seconds to import it."""
+
+
+@pytest.mark.parametrize("path", SWEEPS)
 def test_every_sweep_file_runs(path: Path, tmp_path: Path) -> None:
     """With a few items each, in an empty folder; what needs CIFAR-10 says where it is to be had."""
     few = "method.coordinates=4" if "gradient" in path.stem else "method.candidates=4"

@@ -173,7 +173,7 @@ def test_a_stopped_search_counts_what_failed(kept: bool, tmp_path: Path, monkeyp
         raise optitrip.StateError("the journal cannot be read")
 
     def stopped(seed: int) -> Outcome:
-        refuse_writes(monkeypatch, after=3)
+        refuse_writes(monkeypatch, after=1)
         options: Any = {"seed": seed, "state_dir": tmp_path if kept else None, "candidates": 100_000_000}
         with pytest.raises(optitrip.Stopped) as caught:
             optitrip.search(sometimes_nan, SPACE, executor="serial", **options)

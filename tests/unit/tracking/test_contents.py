@@ -96,6 +96,7 @@ def test_a_number_that_the_new_best_lacks_is_not_left(folder: Path) -> None:
     assert "report/slope" not in stored(folder)[1]
 
 
+@pytest.mark.daily
 def test_a_stopped_sweep_has_its_best_so_far(folder: Path) -> None:
     """As loss, and its parameters; when it goes on, the staircase continues."""
     (folder / "tracked_loss.py").write_text(
