@@ -113,8 +113,8 @@ def test_every_second_is_in_a_phase_and_memory_is_reported(folder: Path) -> None
 
 @pytest.mark.ray
 @pytest.mark.daily
-def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
-    """They are waited for in phases of their own, and a sweep that has its result starts neither."""
+def test_ray_and_mlflow_are_waited_for(folder: Path, store: Path) -> None:
+    """In phases of their own; a sweep that has its result starts neither."""
     path = sweep_file(folder, "good", executor="ray")
     path.write_text(path.read_text().replace('use = "none"', 'experiment = "trials"'))
     shutil.copy(store, folder / "runs.db")
@@ -123,7 +123,11 @@ def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
     answer = json.loads(done.stdout)
     first_words = [line.split()[0] for line in done.stderr.splitlines()]
     # A busy machine is waited for, and after ten seconds the progress is told.
-    assert [word for word in first_words if word not in ("still", "waiting", "Attempt")] == ["starting", "evaluating"]
+    assert [word for word in first_words if word not in ("still", "waiting", "Attempt")] == [
+        "starting",
+        "evaluating",
+        "writing",
+    ]
     assert {"ray", "shutdown", "mlflow"} <= set(answer["phases"])
     assert answer["seconds"] == pytest.approx(sum(answer["phases"].values()), abs=0.001 * len(answer["phases"]))
     assert 10**7 < answer["memory"]["worker_bytes"] < 10**11
@@ -135,13 +139,14 @@ def test_ray_and_mlflow_start_meanwhile(folder: Path, store: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.daily
-def test_a_mistake_while_ray_starts_is_reported(folder: Path) -> None:
-    """The objective is loaded meanwhile; its mistake ends the command as it does without Ray."""
+def test_a_mistake_is_reported_before_ray_starts(folder: Path) -> None:
+    """The objective is loaded first; its mistake ends the command as it does without Ray."""
     sweep_file(folder, "good", executor="ray")
     done = optitrip_process(folder, "sweep", "trial.toml", "--set", "objective.loss=absent_module:f")
     assert done.returncode == 2
     assert "there is no module 'absent_module'" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "starting Ray" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [["--json"], []])
