@@ -7,7 +7,7 @@ from typing import Any
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Printable
-from optitrip.errors import OptitripError
+from optitrip.errors import OptitripError, StateError
 from optitrip.journal.facts import Commands, StageStarted, StoredResult
 from optitrip.journal.journal import Journal
 from optitrip.methods.registry import METHODS, find
@@ -103,7 +103,11 @@ def stored_leaders(sweep: Sweep, journal: Journal) -> Sequence[Printable]:
     result, stage = journal.fact(StoredResult), main_stage(journal)
     if stage is None:
         return []
-    items = min(stage.items, result.outcome["items"]) if result else stage.items
+    try:
+        items = min(stage.items, result.outcome["items"]) if result else stage.items
+    except (LookupError, TypeError):
+        damaged = f"{journal.path.parent}: the record of the result is damaged"
+        raise StateError(f"{damaged}; `optitrip sweep` makes it again") from None
     return sweep.spec.leaders(sweep, journal.every_part(stage.number, stage.digest, items))
 
 

@@ -297,6 +297,7 @@ def test_a_crash_takes_the_command_along_once(folder: Path) -> None:
     assert optitrip_process(folder, "sweep", "trial.toml", "--workers", "2").returncode == -signal.SIGSEGV
     done = optitrip_process(folder, "sweep", "trial.toml", "--json", "--workers", "2")
     assert "the last command crashed, perhaps because of the loss" in done.stderr
+    assert done.stdout, (done.returncode, done.stderr)
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["status"], answer["items"]) == (3, "finished", 3)
     assert list(answer["failures"]) == ["died"]
