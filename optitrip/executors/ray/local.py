@@ -1,13 +1,14 @@
 """The processes of a Ray that was started here: watched while it starts and runs, and none is left behind."""
 
 import atexit
+import gc
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from threading import Event
@@ -109,9 +110,10 @@ class LocalRay:
         """Shut Ray down, and kill what is left of it."""
         self._look()
         self._keep = bool(self.dead)
-        shutdown = BackgroundCall(ray.shutdown)
-        if not wait([shutdown], SHUTDOWN_SECONDS).done:
-            atexit.unregister(ray.shutdown)
+        with no_garbage_collected():
+            shutdown = BackgroundCall(ray.shutdown)
+            if not wait([shutdown], SHUTDOWN_SECONDS).done:
+                atexit.unregister(ray.shutdown)
         self.kill()
 
     def forget(self) -> None:
@@ -131,6 +133,20 @@ class LocalRay:
             shutil.rmtree(self._session, ignore_errors=True)
         self._end_watchdog()
         self._closed.set()
+
+
+@contextmanager
+def no_garbage_collected() -> Generator[None]:
+    """Collect garbage, and no more until the body is done: Ray ends this process without a message if, while it shuts
+    down, another thread drops a reference to one of its objects, such as one in the traceback of a dead worker."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def leave_ray_to_the_parent() -> None:
