@@ -64,7 +64,7 @@ FORCED: list[Callable[[], None]] = []
 
 
 if hasattr(os, "register_at_fork"):  # what the parent has started is not for a forked process to end
-    os.register_at_fork(after_in_child=FORCED.clear)
+    os.register_at_fork(after_in_child=lambda: FORCED.clear())
 
 
 def at_forced_exit(end: Callable[[], None]) -> None:

@@ -22,6 +22,7 @@ from typing import IO, Any, NoReturn
 import pytest
 
 from optitrip.cli import main as cli
+from optitrip.runtime import background
 
 ROOT = Path(__file__).parents[2]
 # Under nohup a child would ignore SIGHUP, as this process does, and so would optitrip.
@@ -36,6 +37,8 @@ def optitrip(folder: Path, *words: str, **environment: str) -> CompletedProcess[
         stand(patch, folder, environment)
         patch.setattr(sys, "argv", ["optitrip", *words])
         patch.setattr(os, "_exit", exit_of(os.getpid(), os._exit))
+        # Ended by force, the command would end the Ray of the tests, and Ray, a minute later, the process of the tests.
+        patch.setattr(background, "FORCED", [])
         patch.setattr("optitrip.IMPORTED_AT", time.perf_counter())
         # Source files that are written twice in a second would be taken for their own bytecode.
         patch.setattr(sys, "dont_write_bytecode", True)

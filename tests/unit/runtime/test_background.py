@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from command import optitrip
+from optitrip.cli import main
+from optitrip.cli.statuses import RESUMABLE
 from optitrip.runtime import background
 from optitrip.runtime.background import BackgroundCall
 
@@ -56,3 +59,17 @@ def test_a_forked_process_that_is_forced_to_exit_ends_nothing_of_its_parent(tmp_
         assert not (tmp_path / "ended").exists()
     finally:
         background.FORCED.pop()
+
+
+def test_a_command_in_the_process_of_the_tests_ends_nothing_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended the Ray of the tests, and that their process, a minute later, in the middle of other tests."""
+
+    def stop() -> None:
+        raise SystemExit(RESUMABLE)
+
+    monkeypatch.setattr(background, "FORCED", [(tmp_path / "ended").touch])
+    monkeypatch.setattr(main, "app", stop)
+    assert optitrip(tmp_path).returncode == RESUMABLE
+    assert not (tmp_path / "ended").exists()
