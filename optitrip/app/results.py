@@ -177,7 +177,7 @@ def conclude(
         with phases.time("shutdown"):
             context.executors.close()
     outcome, folder = replace(outcome, notices=context.log.notices), written.folder
-    paths = [folder / file for file in (SWEEP_FILE, *written.names)] if folder and written.names else []
+    paths = [folder / file for file in (SWEEP_FILE, *written.names)] if folder else []
     with phases.time("mlflow") if tracker is not None else nullcontext():
         where = finish_run(tracker, state, outcome, context.sweep, paths, context.observers)
     outcome = replace(outcome, mlflow=where, phases=phases.seconds, notices=context.log.notices)

@@ -79,9 +79,8 @@ def run_loaded(context: Context) -> Outcome:
             commands = begun(context, state)
         tracker = None
         if not options.shard:
-            tracker = track(
-                sweep, state, options.tracking_uri, context.client, commands, context.observers, options.folder
-            )
+            uri, folder = options.tracking_uri, options.folder
+            tracker = track(sweep, state, uri, context.client, commands, context.observers, context.progress, folder)
         observers = Observers(context.observers, *([tracker] if tracker else []))
         driver = stack.enter_context(make_driver(context, state, observers))
         written = results.Written(state.path)

@@ -11,7 +11,7 @@ from optitrip.store.state_dir import JOURNAL, check_trusted
 from optitrip.tracking.location import tracking_uri
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.secrets import redacted, without_password
-from optitrip.tracking.settle import deliver_record, locked
+from optitrip.tracking.settle import delivery, send
 
 
 def sync(name: str, root: Path, overrides: Sequence[str] = (), *, trust: bool = False) -> RecordedRun:
@@ -23,11 +23,11 @@ def sync(name: str, root: Path, overrides: Sequence[str] = (), *, trust: bool = 
     if not trust:
         check_trusted(folder)
     uri = tracking_uri()
-    with locked(folder / JOURNAL, sweep.identity) as journal:
+    with delivery(folder / JOURNAL, sweep.identity) as journal:
         if (record := journal.fact(Outbox)) is None:
             raise InputError(f"{sweep.label} has nothing to deliver yet; `optitrip sweep {name}` runs and records it")
         try:
-            return deliver_record(journal, record, uri, sweep.tracking.experiment, InProcessClient())
+            return send(journal, sweep.identity, record, uri, sweep.tracking.experiment, InProcessClient())
         except BaseException as error:
             reason = redacted(str(failure(error)).strip() or repr(error), uri)
             where = without_password(uri)

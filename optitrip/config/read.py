@@ -67,6 +67,7 @@ def parse_draft(
         raise InputError(lines.at(("space", *error.path), error.message)) from None
     try:
         check_method(spec, config, space, file.stop)
+        check_children(spec, config, file.tracking.children)
     except Invalid as error:
         raise InputError(lines.at(error.path, error.message)) from None
     name = file.name or stem
@@ -109,6 +110,19 @@ def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[
     if file is None or spec is None or config is None:
         raise InputError("\n".join([*chain.from_iterable(mistakes.values()), *unknown]))
     return file, spec, config
+
+
+def check_children(spec: MethodSpec[Any], config: Any, children: int) -> None:
+    """Raise Invalid if more child runs are wanted than the answer has best items."""
+    most = spec.best_kept(config)
+    if children and not most:
+        raise Invalid(
+            ("tracking", "children"), f"is for the best of many, and a {spec.word} has none; remove this line"
+        )
+    if children > most:
+        more = f"set best in [method] to {children}, which makes it another sweep"
+        wanted = f"wanted at most {most}, as many as [method] best keeps"
+        raise Invalid(("tracking", "children"), f"was {children}, {wanted}; or {more}")
 
 
 def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTable) -> None:

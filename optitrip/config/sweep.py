@@ -109,7 +109,7 @@ class TrackingTable(Table):
     use: Literal["mlflow", "none"] = "mlflow"
     experiment: Annotated[str, Field(min_length=1, max_length=500)] = "optitrip"
     children: Annotated[int, Field(ge=0, le=1_000)] = 0
-    """Number of best candidates that get a child run of their own, at most as many as [method] `best` keeps."""
+    """Number of best candidates that get a child run of their own; [method] `best` must keep as many."""
 
 
 class File(Table):

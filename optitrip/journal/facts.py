@@ -194,15 +194,6 @@ class RecordedRun(SweepFact, key="mlflow"):
     run_id: str
 
 
-class Delivered(SweepFact, key="delivered"):
-    """Mark that this experiment of this MLflow store has everything about the finished sweep of this many items."""
-
-    items: int
-    uri: str
-    """Location of the store, without a password."""
-    experiment: str
-
-
 class StoredStory(SweepFact, key="story"):
     """Decisions of the scheduler in the last run and their reasons, by stage, as tables of `scheduler.story`."""
 

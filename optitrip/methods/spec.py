@@ -85,6 +85,11 @@ class MethodSpec(ABC, Generic[Config]):
     def check(self, config: Config, space: Space, stop: StopTable) -> None:
         """Raise Invalid, with the path of the key, if the configuration does not fit the space or [stop]."""
 
+    def best_kept(self, config: Config) -> int:
+        """Return how many best items an answer has, which may become child runs in MLflow; 0 if items are not
+        compared."""
+        return 0
+
     def drawn(self, config: Config) -> bool:
         """Return whether candidates are drawn, so that every variable needs a distribution."""
         return True

@@ -15,8 +15,16 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from optitrip.errors import StateError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 LOOK_SECONDS = 0.2
-"""Seconds that a command waits for a lock: another one may hold it for a moment, to see whether it is held."""
+"""Seconds that a command waits for a lock: another one may hold it for a moment, to see whether it is held, or to note
+what it has sent to MLflow."""
+COMMAND, DELIVERY = "lock", "delivery.lock"
+"""Lock files of a sweep: held by the command that runs it, and by the one that sends it to MLflow."""
 
 
 def working_folder() -> Path:
@@ -92,18 +100,21 @@ def json_bytes(table: Mapping[str, Any]) -> bytes:
     return (json.dumps(table, indent=2) + "\n").encode()
 
 
-def lock_folder(path: Path) -> BaseFileLock:
-    """Create a folder if needed and lock it until this process dies; raise StateError if another command holds it."""
+def lock_folder(path: Path, name: str = COMMAND, seconds: float = LOOK_SECONDS) -> BaseFileLock:
+    """Create a folder if needed and take one of its locks until this process dies; raise StateError if another command
+    holds it for so long."""
     make_private(path)
-    if os.path.lexists(path / "lock") and not is_regular(path / "lock"):
-        move_aside(path / "lock")
+    if os.path.lexists(path / name) and not is_regular(path / name):
+        move_aside(path / name)
     # Without flock the library would leave a lock file after a crash; then only the journal's epoch protects the sweep.
-    lock = FileLock(path / "lock", timeout=LOOK_SECONDS, fallback_to_soft=False, thread_local=False)
+    lock = FileLock(path / name, timeout=seconds, fallback_to_soft=False, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
         raise StateError(
             f"{path}: another command is running this sweep; wait for it or stop it, or use another --state-dir"
+            if name == COMMAND
+            else f"{path}: another command is sending this sweep to MLflow; wait for it"
         ) from None
     except OSError as error:
         if error.errno != errno.ENOSYS:
@@ -112,16 +123,21 @@ def lock_folder(path: Path) -> BaseFileLock:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a command holds the lock of a folder; this takes the lock for a moment."""
-    if not is_regular(path / "lock"):
+    """Return whether a command runs the sweep of a folder. Many may look at the same time, since each shares the lock
+    for a moment with the others; a command that wants it waits for longer."""
+    if not is_regular(path / COMMAND):
         return False
     try:
-        with FileLock(path / "lock", timeout=0, fallback_to_soft=False, thread_local=False):
+        if fcntl is None:
+            lock_folder(path).release()
             return False
-    except Timeout:
+        with open_regular(path / COMMAND) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, StateError):
         return True
     except OSError:  # a folder that is not ours
         return False
+    return False
 
 
 def make_private(folder: Path) -> None:

@@ -1,17 +1,21 @@
 """The name and the description of an MLflow run: four lines that its page shows at once, and what it unfolds."""
 
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from optitrip.config.overrides import told
 from optitrip.config.sweep import Sweep
-from optitrip.core.failures import Failures
+from optitrip.core.failures import Failures, Record
+from optitrip.core.observer import Printable, Progress
 from optitrip.errors import StateError
 from optitrip.journal.facts import Predecessor, Provenance, RecordedRun
 from optitrip.output.outcome import Outcome, figure_rows
 from optitrip.output.text import one_line, plain, short_name
 from optitrip.runtime.background import BackgroundCall
+from optitrip.runtime.clock import SYSTEM
 from optitrip.store.state_dir import StateDir, peek_fact
 from optitrip.tracking.commands import Command, file_of, repeat, replay, resume, source
 from optitrip.tracking.git import GIT_SECONDS, Checkout, checkout_of
@@ -35,6 +39,18 @@ def run_name(sweep: Sweep) -> str:
         settings["seed"] = str(sweep.seed)
     words = [f"{clipped(key, VALUE)}={clipped(value, VALUE)}" for key, value in settings.items()]
     return clipped(without_password(" · ".join([sweep.name, *words])), NAME)
+
+
+class Failed:
+    """Failures of a sweep that goes on, in bounded memory: their number by kind, and the first that came of each."""
+
+    def __init__(self) -> None:
+        self.counts = Counter[str]()
+        self.records: dict[str, tuple[Record, ...]] = {}
+
+    def see(self, failures: Failures) -> None:
+        self.counts.update(failures.counts())
+        self.records = {**failures.records, **self.records}
 
 
 class Describer:
@@ -70,6 +86,20 @@ class Describer:
             f"**loss:** {shown(f'{sweep.objective.reference} of {variables}')}",
             self._difference() or "It is the first sweep of this name here.",
             resume(sweep, self._path, self._folder),
+            failures=(),
+        )
+
+    def so_far(self, progress: Progress, failed: Failed) -> str:
+        """Describe a run that goes on."""
+        sweep = self._sweep
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(SYSTEM.wall_ms() / 1000))
+        return self._text(
+            *self._until_now("running", progress.done, failed.counts.total(), progress.best()),
+            f"**{sweep.items - progress.done:,} were left** on {when}",
+            resume(sweep, self._path, self._folder),
+            [literal(sweep.spec.describe(sweep))],
+            [self._difference()],
+            failures=failure_lines(sweep.spec.word, failed.counts, failed.records),
         )
 
     def ended(self, outcome: Outcome) -> str:
@@ -95,14 +125,10 @@ class Describer:
                 [self._difference()],
                 outcome=outcome,
             )
-        done = f"{outcome.items:,} of {self._sweep.items:,} {outcome.unit}, {failed}"
         first, *rest = plain(outcome.message or outcome.status).strip().split("\n")
         first = first.partition(f": {outcome.items:,} of ")[0]  # that is told already
-        best = outcome.best
         return self._text(
-            f"**{outcome.status}:** {done}; "
-            + (f"**{shown(best.verdict(), VERDICT)}** so far" if best else "no answer"),
-            f"**best so far:** {shown(best.parameters())}" if best else "",
+            *self._until_now(outcome.status, outcome.items, outcome.failed, outcome.best),
             f"**{self._sweep.items - outcome.items:,} are left:** {shown(first)}",
             resume(self._sweep, self._path, self._folder),
             [literal(first)] if len(first) > LINE else [],
@@ -111,14 +137,31 @@ class Describer:
             outcome=outcome,
         )
 
+    def _until_now(self, state: str, done: int, failed: int, best: Printable | None) -> tuple[str, str]:
+        """Return two lines: how far a sweep is, and its best so far; the second is empty if there is none."""
+        sweep = self._sweep
+        told = f"**{state}:** {done:,} of {sweep.items:,} {sweep.unit}, {f'{failed:,}' if failed else 'none'} failed; "
+        if best is None:
+            return f"{told}no answer{' yet' * (state == 'running')}", ""
+        return f"{told}**{shown(best.verdict(), VERDICT)}** so far", f"**best so far:** {shown(best.parameters())}"
+
     def _text(
-        self, first: str, second: str, third: str, command: Command, *blocks: list[str], outcome: Outcome | None = None
+        self,
+        first: str,
+        second: str,
+        third: str,
+        command: Command,
+        *blocks: list[str],
+        outcome: Outcome | None = None,
+        failures: Iterable[str] | None = None,
     ) -> str:
-        """Return the four lines, blocks of others, what the sweep needs, and what went wrong and was used so far."""
+        """Return the four lines, blocks of others, what the sweep needs, and what went wrong and was used so far: by
+        default the failures in the journal."""
         fourth = f"**{command.word}:** {code(command.line) if command.line else literal(command.where)}"
         lines = ["  \n".join(filter(None, [first, second, third, fourth]))]
         where = [f"The command works {literal(command.where)}."] if command.line else []
-        for block in (*blocks, where, self._needs(), [*self._failures()], *(used(outcome) if outcome else ())):
+        went_wrong = [*(self._failures() if failures is None else failures)]
+        for block in (*blocks, where, self._needs(), went_wrong, *(used(outcome) if outcome else ())):
             lines += ["", *filter(None, block)] if any(block) else []
         text = "\n".join(redacted(line, self._uri) for line in lines)
         return text if len(text) <= LENGTH else text[: text.rindex("\n", 0, LENGTH)] + "\n\n(more was cut off)"
@@ -160,7 +203,7 @@ class Describer:
             stages = self._journal.stages()
             for stage in stages:
                 failures = self._journal.failures(stage.number, stage.digest, stage.items)
-                yield from failure_lines(stage.kind, failures)
+                yield from failure_lines(stage.kind, failures.counts(), failures.records)
                 first = failures.first()
                 if first is not None and stage.kind == self._sweep.spec.word and self._path is not None:
                     yield f"- to see it again: {code(replay(self._sweep, first[1].index, self._path, self._folder))}"
@@ -185,13 +228,11 @@ def told_briefly(fields: object) -> str:
     return str(fields).strip("{}").replace("'", "")
 
 
-def failure_lines(stage: str, failures: Failures) -> Iterator[str]:
+def failure_lines(stage: str, counts: Mapping[str, int], records: Mapping[str, Sequence[Record]]) -> Iterator[str]:
     """Yield a line for each kind of failure, and one for each of its first distinct messages."""
-    for kind, count in failures.counts().items():
+    for kind, count in sorted(counts.items()):
         yield f"- **{literal(stage)}: {count:,} {literal(kind)}**"
-        messages = {
-            f"{record.type}: {record.message}": record.index for record in reversed(failures.records.get(kind, ()))
-        }
+        messages = {f"{record.type}: {record.message}": record.index for record in reversed(records.get(kind, ()))}
         firsts = sorted((index, message) for message, index in messages.items())[:RECORDS]
         yield from (f"  - item {index:,}: {shown(message, 300)}" for index, message in firsts)
 

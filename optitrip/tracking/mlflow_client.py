@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,19 @@ from optitrip.tracking.run import Ending, Metric, Run
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A server that does not answer costs about ten seconds at the end of a sweep, not MLflow's own four minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    TIMEOUT: "10",
 }
 MOST = {"metrics": 1_000, "params": 100, "tags": 100}
 """Most entries of one request."""
+SLOWEST_UPLOAD = 500_000
+"""Bytes per second that an upload may be slow: servers answer once they have passed a file on to where it is stored."""
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 """MLflow's codes for what it will never take, however often it is sent."""
 
@@ -70,15 +74,16 @@ class InProcessClient:
         self._send(tags={**run.tags, "optitrip.state": "running"}, params=run.params)
         return self._run_id
 
-    def log(self, metrics: Sequence[Metric]) -> None:
-        self._send(metrics=metrics)
+    def log(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
+        self._send(metrics=metrics, tags=tags)
 
     def conclude(self, ending: Ending) -> list[str]:
         self._send(metrics=ending.metrics, tags=ending.tags)
         files = list(filter(os.path.exists, ending.files))
         try:
             for file in files:
-                self._client.log_artifact(self._run_id, file)
+                with time_for(file):
+                    self._client.log_artifact(self._run_id, file)
         finally:
             self._client.set_terminated(self._run_id, ending.status, ending.end)
         extras: dict[str, Callable[[], None]] = {}
@@ -147,3 +152,14 @@ class InProcessClient:
     def _is_active(self) -> bool:
         """Return whether the run was not deleted by a user: MLflow would refuse whatever is sent to it."""
         return self._client.get_run(self._run_id).info.lifecycle_stage == "active"
+
+
+@contextmanager
+def time_for(file: str) -> Generator[None]:
+    """Give the requests of a large file more time."""
+    usual = os.environ[TIMEOUT]
+    os.environ[TIMEOUT] = str(int(usual) + os.path.getsize(file) // SLOWEST_UPLOAD)
+    try:
+        yield
+    finally:
+        os.environ[TIMEOUT] = usual

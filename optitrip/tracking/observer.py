@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
@@ -16,33 +17,55 @@ from optitrip.core.observer import Curve, InOrder, MetricPoint, Observer, Times,
 from optitrip.core.part import Part
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.interrupts import failure
-from optitrip.tracking.run import Ending, Run, TrackingClient
+from optitrip.tracking.description import Failed
+from optitrip.tracking.run import NOTE, Ending, Run, TrackingClient
 
 PAUSE_SECONDS, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between requests while a sweep runs; after failures they are doubled, up to the longest pause."""
 PATIENCE_SECONDS = 60.0
 """Seconds that the end of a sweep waits for MLflow at most."""
+DESCRIBE_SECONDS, DESCRIBE_SHARE = 30.0, 0.05
+"""Age of a description, in seconds and as a part of the time that the sweep took so far, after which it is written
+anew: some 150 times in a week."""
+
+
+def seconds_until_next(age: float) -> float:
+    """Return how long the description of a sweep of this age in seconds is good enough."""
+    return max(DESCRIBE_SECONDS, DESCRIBE_SHARE * age)
 
 
 class MlflowObserver(Observer):
-    """Sends the chart of a sweep to a tracking client while the sweep runs, and the rest at its end."""
+    """Sends chart and description of a sweep to a tracking client while the sweep runs, and the rest at its end."""
 
     def __init__(
         self,
         client: TrackingClient,
         run: Callable[[], Run],
         curve_of: Callable[[Method], Curve | None],
+        so_far: Callable[[Failed], str],
         describe: Callable[[Outcome], str],
+        alone: Callable[[], AbstractContextManager[None]],
     ) -> None:
+        """Begin the run in a thread.
+
+        Args:
+            client: writes to MLflow.
+            run: describes the run, which may take seconds.
+            curve_of: makes the chart of a stage.
+            so_far: describes how far the sweep is, given the failures so far.
+            describe: describes how it ended.
+            alone: keeps other commands from making a run of this sweep meanwhile; raises an exception if it cannot.
+        """
         self.client, self.run, self.describe = client, run, describe
-        """The client; a function that describes the run, which may take seconds; one that describes its end."""
         self.points: list[MetricPoint] = []
         """The whole chart so far."""
         self.run_id: str | None = None
         self.error: BaseException | None = None
         """Exception that MLflow last raised, unless it has been well since."""
-        self._curve_of = curve_of
+        self._curve_of, self._so_far, self._alone = curve_of, so_far, alone
         self._curve: Curve | None = None
+        self._main, self._failed, self._note = False, Failed(), ""
+        self._began = self._described = time.monotonic()
         self._order = InOrder()
         self._queue: queue.SimpleQueue[tuple[Run, Ending] | None] = queue.SimpleQueue()
         self._sent, self._pause, self._due = 0, PAUSE_SECONDS, 0.0
@@ -52,16 +75,27 @@ class MlflowObserver(Observer):
         self._thread.start()
 
     def stage(self, method: Method) -> None:
-        self._curve, self._order = self._curve_of(method), InOrder()
+        self._curve, self._order, self._main = self._curve_of(method), InOrder(), method.main
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         del new
-        if self._curve is None:
+        if self._curve is not None:
+            for part, times in self._order.push(written):
+                if points := self._curve.points(part, times):
+                    self.points += points
+                    self._queue.put(None)
+        if not self._main:
             return
-        for part, times in self._order.push(written):
-            if points := self._curve.points(part, times):
-                self.points += points
-                self._queue.put(None)
+        for part, _ in written:
+            self._failed.see(part.failures)
+        now = time.monotonic()
+        if now - self._described > seconds_until_next(now - self._began):
+            self._described = now
+            try:
+                self._note = self._so_far(self._failed)
+            except BaseException as error:  # the loss may have broken what it needs; the last description stays
+                failure(error)
+            self._queue.put(None)
 
     def retried(self, part: Part, times: Times) -> None:
         del times
@@ -81,13 +115,12 @@ class MlflowObserver(Observer):
         return self._refused
 
     def _work(self) -> None:
-        """Begin the run, send new points about once a second, and at last the end."""
+        """Begin the run, send what is new about once a second, and at last the end."""
         while True:
-            if (self.run_id is None or self._sent < len(self.points)) and time.monotonic() >= self._due:
+            if self._behind() and time.monotonic() >= self._due:
                 self._attempt(self._catch_up)
-            waits = self.run_id is None or self._sent < len(self.points)
             try:
-                last = self._queue.get(timeout=max(0.0, self._due - time.monotonic()) if waits else None)
+                last = self._queue.get(timeout=max(0.0, self._due - time.monotonic()) if self._behind() else None)
             except queue.Empty:
                 continue
             if last is None:
@@ -106,16 +139,26 @@ class MlflowObserver(Observer):
             self.error, self._pause = None, PAUSE_SECONDS
         self._due = time.monotonic() + self._pause
 
+    def _behind(self) -> int:
+        """Return how much MLflow lacks."""
+        return (self.run_id is None) + len(self.points) - self._sent + (self._note != "")
+
+    def _begin(self, run: Run) -> None:
+        with self._alone():
+            self.run_id, self._sent = self.client.begin(run), 0
+
     def _catch_up(self) -> None:
         if self.run_id is None:
-            self.run_id = self.client.begin(self.run())
-        points = self.points[self._sent :]
-        if points:
+            self._begin(self.run())
+        points, note = self.points[self._sent :], self._note
+        if points or note:
             # Plain tuples: MLflow's process need not import the class of points.
-            self.client.log([(point.key, point.value, point.step, point.time) for point in points])
+            metrics = [(point.key, point.value, point.step, point.time) for point in points]
+            self.client.log(metrics, {NOTE: note} if note else {})
             self._sent += len(points)
+            self._note = "" if self._note == note else self._note
 
     def _conclude(self, run: Run, ending: Ending) -> None:
         if self.run_id is None or run.renewed:
-            self.run_id, self._sent = self.client.begin(run), 0
+            self._begin(run)
         self._refused = self.client.conclude(replace(ending, metrics=ending.metrics[self._sent :]))

@@ -3,12 +3,13 @@
 import base64
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
+
+from optitrip.tracking.secrets import without_user
 
 ALL_RUNS = "#/experiments?workflowType=machine_learning"
 """Place of the list of experiments; without the last part, MLflow opens its pages for language models."""
@@ -112,8 +113,3 @@ def authorization(user: str | None, password: str | None) -> dict[str, str]:
         return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
     token = environment("MLFLOW_TRACKING_TOKEN")
     return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def without_user(server: str) -> str:
-    """Return the address of a server without a user's name and password."""
-    return re.sub("//.*@", "//", server).partition("?")[0].rstrip("/")

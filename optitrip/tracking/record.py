@@ -10,7 +10,7 @@ from optitrip.core.observer import MetricPoint
 from optitrip.journal.facts import Outbox
 from optitrip.output.outcome import Outcome
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
-from optitrip.tracking.run import Ending, Run
+from optitrip.tracking.run import NOTE, Ending, Run
 
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
@@ -70,7 +70,7 @@ def tags_of(outcome: Outcome, note: str) -> dict[str, str]:
     labels = found.labels() if found else {}
     keys = keys_of(labels)
     tags = {keys[name]: encodable(value, VALUE_LENGTH) for name, value in labels.items()}
-    return {**tags, "optitrip.state": outcome.status, "mlflow.note.content": note}
+    return {**tags, "optitrip.state": outcome.status, NOTE: note}
 
 
 def children_of(outcome: Outcome, sweep: Sweep) -> tuple[dict[str, Any], ...]:

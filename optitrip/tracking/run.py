@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+NOTE = "mlflow.note.content"
+"""Tag with the description, in Markdown."""
 Metric = tuple[str, float, int, int]
 """A key, a value, a step, and a time in milliseconds since 1970."""
 
@@ -49,8 +51,8 @@ class TrackingClient(Protocol):
         """Create the run, or find it if the sweep was started before; return its id."""
         ...
 
-    def log(self, metrics: Sequence[Metric]) -> None:
-        """Log metrics; those that were logged before are not logged twice."""
+    def log(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
+        """Log metrics, each once however often it is sent, and replace tags."""
         ...
 
     def conclude(self, ending: Ending) -> list[str]:

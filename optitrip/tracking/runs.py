@@ -1,8 +1,9 @@
 """Starts and finishes the MLflow run of a sweep."""
 
 import getpass
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,20 +11,21 @@ import optitrip
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import flat
 from optitrip.core.notice import warning
-from optitrip.core.observer import Observer
+from optitrip.core.observer import Observer, Progress
 from optitrip.errors import Stopped
-from optitrip.journal.facts import Commands, Delivered, OpenRun, Outbox, RecordedRun
+from optitrip.journal.facts import Commands, OpenRun, Outbox, RecordedRun
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
+from optitrip.runtime.files import DELIVERY, lock_folder
 from optitrip.runtime.interrupts import failure
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.dead import PROCESS, this_process
 from optitrip.tracking.description import Describer, run_name
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
-from optitrip.tracking.observer import MlflowObserver
+from optitrip.tracking.observer import PATIENCE_SECONDS, MlflowObserver
 from optitrip.tracking.record import ending_of, record_of, run_of
-from optitrip.tracking.run import Run, TrackingClient
+from optitrip.tracking.run import NOTE, Run, TrackingClient
 from optitrip.tracking.secrets import redacted, without_password
 
 T = TypeVar("T")
@@ -36,27 +38,48 @@ def track(
     client: TrackingClient | None,
     commands: Commands,
     observer: Observer,
+    progress: Progress,
     folder: Path,
 ) -> MlflowObserver | None:
     """Start the MLflow run of this sweep, unless the file turns tracking off or the store is complete already; `folder`
     is the working directory of the command."""
     journal, experiment = state.journal, sweep.tracking.experiment
-    delivered = Delivered(sweep.items, without_password(uri), experiment)
-    if sweep.tracking.use == "none" or (commands.began is None and journal.fact(Delivered) == delivered):
+    if sweep.tracking.use == "none" or (commands.began is None and is_recorded(sweep, journal, uri)):
         return None
 
     def start() -> MlflowObserver:
         describer, name = Describer(sweep, state, uri, folder), journal.name
 
         def run() -> Run:
-            tags = tags_of(sweep) | describer.tags() | {"mlflow.note.content": describer.running()}
+            tags = tags_of(sweep) | describer.tags() | {NOTE: describer.running()}
             return Run(uri, experiment, run_name(sweep), name, commands.started, params_of(sweep), tags)
 
         with suppress(Stopped):  # if the journal cannot be written
             journal.note(OpenRun(without_password(uri), experiment, ended=False))
-        return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve, describer.ended)
+        so_far, alone = partial(describer.so_far, progress), partial(delivering, state.path if state.writable else None)
+        return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve, so_far, describer.ended, alone)
 
     return guarded(start, uri, state, observer)
+
+
+@contextmanager
+def delivering(folder: Path | None, seconds: float = PATIENCE_SECONDS) -> Generator[None]:
+    """Keep other commands from sending the sweep of a state directory, since two at once could make two runs of it.
+
+    Raises StateError if another one does it for so long, OSError if the folder cannot be written."""
+    with ExitStack() as lock:
+        if folder is not None:
+            lock.callback(lock_folder(folder, DELIVERY, seconds).release)
+        yield
+
+
+def is_recorded(sweep: Sweep, journal: Journal, uri: str) -> bool:
+    """Return whether a store has everything about the finished sweep."""
+    run, record = journal.fact(RecordedRun), journal.fact(Outbox)
+    if run is None or record is None or journal.fact(OpenRun) is not None:
+        return False
+    here = run.tracking_uri == without_password(uri) and run.experiment == sweep.tracking.experiment
+    return here and record.state == "finished" and record.items == sweep.items
 
 
 def params_of(sweep: Sweep) -> dict[str, str]:
@@ -114,8 +137,6 @@ def deliver(
         record = record_of(outcome, sweep, run, tracker.points, names, note, record)
     with suppress(Stopped):  # sending everything again is harmless
         journal.note(record, OpenRun(without_password(run.uri), run.experiment, ended=True))
-        if journal.fact(Delivered) is not None:
-            journal.forget(Delivered)
     paths = [str(file.absolute()) for file in files]
     refused = tracker.finish(
         run_of(record, run.uri, run.experiment, run.journal),
@@ -127,23 +148,16 @@ def deliver(
         lines = [first_line(redacted(line, run.uri)) for line in refused]
         text = f"MLflow refused {'; '.join(lines[:3])}{' ...' if len(lines) > 3 else ''}; all else is recorded"
         observer.notice(warning("mlflow-incomplete", text))
-    return shown(delivered(journal, record, run, tracker.run_id))
+    recorded = RecordedRun(without_password(run.uri), run.experiment, tracker.run_id)
+    with suppress(Stopped):
+        journal.note(recorded)
+        journal.forget(OpenRun)
+    return shown(recorded)
 
 
 def shown(recorded: RecordedRun) -> dict[str, str]:
     """Return the location of a run; the URI of an older journal may hold a password."""
     return {**recorded.to_json(), "tracking_uri": without_password(recorded.tracking_uri)}
-
-
-def delivered(journal: Journal, record: Outbox, run: Run, run_id: str) -> RecordedRun:
-    """Store that a record has been sent."""
-    uri = without_password(run.uri)
-    recorded = RecordedRun(uri, run.experiment, run_id)
-    facts = [Delivered(record.items, uri, run.experiment)] if record.state == "finished" else []
-    with suppress(Stopped):
-        journal.note(recorded, *facts)
-        journal.forget(OpenRun)
-    return recorded
 
 
 def guarded(act: Callable[[], T], uri: str, state: StateDir, observer: Observer) -> T | None:

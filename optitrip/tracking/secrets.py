@@ -8,10 +8,12 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 HIDDEN = "***"
 SHORTEST = 4
 """Least length of a secret that is looked for in any text; shorter ones are hidden only inside a URI."""
-WEB = r"((?:https?|mlflow-artifacts)://)([^/?#\s'\"]*)@"
+# A password may contain slashes, which should be quoted: what follows the first colon is then no port.
+WEB = r"((?:https?|mlflow-artifacts)://)([^/?#\s'\"]*|[^/?#:\s'\"]*:(?!\d*[/?#\s'\"])[^\s'\"]*)@"
 # A password for a database may contain slashes; it ends at the last @. What begins with a slash is a path.
 DATABASE = r"((?<![\w.+-])(?!https?:|mlflow-artifacts:)[\w.+-]+://)(?!/)([^\s'\"]*)@"
-QUERY = r"(?i)([?&;][^=&;\s]*(?:pass|pwd|token|secret|key|sig|cred|auth)[^=&;\s]*=)([^&;#\s'\"]*)"
+NAMED = "pass|pw|token|secret|key|sig|cred|auth|jwt|bearer|session|sas"
+QUERY = rf"(?i)([?&;#][^=&;#\s]*(?:{NAMED})[^=&;#\s]*=)([^&;#\s'\"]*)"
 """Patterns of what may hold a secret: what stands before it, and itself, in a URI with its user."""
 
 
@@ -20,6 +22,11 @@ def without_password(text: str) -> str:
     for pattern in (WEB, DATABASE):
         text = re.sub(pattern, hide_user, text)
     return re.sub(QUERY, rf"\1{HIDDEN}", text)
+
+
+def without_user(server: str) -> str:
+    """Return the address of a server alone, without user, query and fragment."""
+    return re.split("[?#]", re.sub(WEB, r"\1", server))[0].rstrip("/")
 
 
 def hide_user(found: re.Match[str]) -> str:

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Generator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from optitrip.errors import StateError, Stopped
-from optitrip.journal.facts import OpenRun, Outbox, RecordedRun
+from optitrip.journal.facts import OpenRun, Outbox, RecordedRun, SweepFact
 from optitrip.journal.journal import Journal, peek
-from optitrip.runtime.files import lock_folder
+from optitrip.runtime.files import LOOK_SECONDS, is_locked, lock_folder
 from optitrip.runtime.interrupts import failure
 from optitrip.store.state_dir import JOURNAL, check_trusted, matching
 from optitrip.tracking.dead import dead_runs
@@ -16,7 +16,7 @@ from optitrip.tracking.location import store_file
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.record import ending_of, run_of
 from optitrip.tracking.run import Run, TrackingClient
-from optitrip.tracking.runs import delivered
+from optitrip.tracking.runs import delivering
 from optitrip.tracking.secrets import without_password
 
 
@@ -35,11 +35,11 @@ def settle(root: Path, uri: str, client: TrackingClient | None = None) -> list[s
         with ExitStack() as stack:
             try:
                 check_trusted(path.parent)
-                journal = stack.enter_context(locked(path, identity))
-            except (StateError, Stopped, OSError):  # a command is running it, it is damaged, or cannot be written
+                journal = stack.enter_context(delivery(path, identity))
+            except (StateError, OSError):  # a command is at it, it is damaged, or cannot be written
                 continue
             try:
-                lines += settle_run(journal, where, client or InProcessClient())
+                lines += settle_run(journal, identity, where, client or InProcessClient())
             except BaseException as error:
                 failure(error)
                 return lines  # MLflow cannot be reached; others would only wait for it again
@@ -52,37 +52,52 @@ def settle(root: Path, uri: str, client: TrackingClient | None = None) -> list[s
     return lines
 
 
-def settle_run(journal: Journal, uri: str, client: TrackingClient) -> list[str]:
+def settle_run(journal: Journal, identity: str, uri: str, client: TrackingClient) -> list[str]:
     mark, record, label = journal.fact(OpenRun), journal.fact(Outbox), journal.path.parent.name
     if mark is None:  # another command was first
         return []
     if mark.ended and record is not None:
-        deliver_record(journal, record, uri, mark.experiment, client)
+        send(journal, identity, record, uri, mark.experiment, client)
         return [f"the MLflow run of {label} was not complete; it is now"]
     last = journal.last_write() or 0
     client.kill(Run(uri, mark.experiment, label, journal.name, last, {}, {}), last)
-    journal.forget(OpenRun)
+    note_settled(journal.path, identity)
     return [f"the command that ran {label} was killed; its MLflow run is marked as killed"]
 
 
-def deliver_record(journal: Journal, record: Outbox, uri: str, experiment: str, client: TrackingClient) -> RecordedRun:
+def send(
+    journal: Journal, identity: str, record: Outbox, uri: str, experiment: str, client: TrackingClient
+) -> RecordedRun:
     """Send a stored record; raise whatever MLflow raises."""
     run = run_of(record, uri, experiment, journal.name)
-    run_id = client.begin(run)
+    recorded = RecordedRun(without_password(uri), experiment, client.begin(run))
     paths = [str((journal.path.parent / file).absolute()) for file in record.files]
     client.conclude(ending_of(record, paths, children=False))
-    return delivered(journal, record, run, run_id)
+    note_settled(journal.path, identity, recorded)
+    return recorded
+
+
+def note_settled(path: Path, identity: str, *facts: SweepFact) -> None:
+    """Store that a run is as it should be, unless a command has begun to run the sweep: that one sends all again."""
+    with suppress(StateError, Stopped, OSError), ExitStack() as stack:
+        stack.callback(lock_folder(path.parent).release)
+        journal = stack.enter_context(closing(Journal(path, identity)))
+        journal.note(*facts)
+        journal.forget(OpenRun)
 
 
 @contextmanager
-def locked(path: Path, identity: str) -> Generator[Journal]:
-    """Open a journal while no other command uses it; raise StateError if one does."""
-    lock = lock_folder(path.parent)
-    try:
-        with closing(Journal(path, identity)) as journal:
+def delivery(path: Path, identity: str) -> Generator[Journal]:
+    """Open the journal of a sweep to send what it holds, while no other command does, nor runs the sweep.
+
+    A command that begins to run it meanwhile is not refused: only its own MLflow run begins later. Raises StateError if
+    a command is at it, or the journal is damaged, OSError if the folder cannot be written.
+    """
+    with delivering(path.parent, LOOK_SECONDS):
+        if is_locked(path.parent):
+            raise StateError(f"{path.parent}: a command is running this sweep, and sends it to MLflow itself")
+        with closing(Journal(path, identity, reading=True)) as journal:
             yield journal
-    finally:
-        lock.release()
 
 
 def identity_of(folder: Path) -> str:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ class SubprocessClient(AbstractContextManager["SubprocessClient"]):
     def begin(self, run: Run) -> str:
         return self._call("begin", run)
 
-    def log(self, metrics: Sequence[Metric]) -> None:
-        self._call("log", metrics)
+    def log(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
+        self._call("log", metrics, tags)
 
     def conclude(self, ending: Ending) -> list[str]:
         return self._call("conclude", ending)

@@ -654,11 +654,12 @@ class Recording(InProcessClient):
         self.told |= {"params": sorted(run.params), "tags": sorted(run.tags)}
         return "run"
 
-    def log(self, metrics: Sequence[Metric]) -> None:
+    def log(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None:
+        del tags
         self.told["metrics"] |= {metric[0] for metric in metrics}
 
     def conclude(self, ending: Ending) -> list[str]:
-        self.log(ending.metrics)
+        self.log(ending.metrics, {})
         tags = sorted({*self.told["tags"], *ending.tags})
         self.told |= {
             "tags": tags,

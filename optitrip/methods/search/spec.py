@@ -111,6 +111,9 @@ class SearchSpec(MethodSpec[SearchConfig]):
     ends_early = True
     no_answer: ClassVar[Mapping[str, Any]] = {"best": None}
 
+    def best_kept(self, config: SearchConfig) -> int:
+        return config.best
+
     def check(self, config: SearchConfig, space: Space, stop: StopTable) -> None:
         if config.device and not config.screen:
             raise Invalid(

@@ -346,6 +346,14 @@ BAD: dict[str, tuple[str, list[str]]] = {
         changed("500", "9_007_199_254_740_993"), ["bad.toml:20: method.candidates: was 9007199254740993, wanted less"],
     ),
     "no best": (changed("candidates = 500", "candidates = 5\nbest = 0"), ["bad.toml:21: method.best: was 0, wanted"]),
+    "more children than best": (
+        changed('use = "none"', "children = 11"),
+        ["bad.toml:26: tracking.children: was 11, wanted at most 10", "set best in [method] to 11"],
+    ),
+    "children of a gradient": (
+        changed('use = "none"', "children = 1").replace('"search"\ncandidates = 500', '"gradient"\nat.fill = 0.5'),
+        ["tracking.children: is for the best of many, and a gradient has none; remove this line"],
+    ),
     "another method": (changed('"search"', '"serch"'), ["bad.toml:19: method.use: was 'serch', wanted 'search'"]),
     "a list of methods": (
         changed('"search"', '["search"]'), ["bad.toml:19: method.use: was ['search'], wanted 'search' or"],

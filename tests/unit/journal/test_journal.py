@@ -22,7 +22,6 @@ from optitrip.journal.facts import (
     Accepted,
     Commands,
     Created,
-    Delivered,
     Epoch,
     EvaluatingHere,
     Fact,
@@ -309,7 +308,6 @@ FACTS: list[tuple[Fact, str, str]] = [
     (Accepted(1234), "accepted", "1234"),
     (EvaluatingHere(), "here", "true"),
     (RecordedRun("file:x", "e", "r"), "mlflow", '{"tracking_uri": "file:x", "experiment": "e", "run_id": "r"}'),
-    (Delivered(20, "file:x", "e"), "delivered", '{"items": 20, "uri": "file:x", "experiment": "e"}'),
     (
         Commands(5, None, 1.5, "stopped"),
         "commands",
@@ -362,7 +360,6 @@ def test_every_kind_of_fact_is_tested() -> None:
         ("result", '{"outcome": {}, "files": []}'),
         ("here", "1"),
         ("mlflow", '"r"'),
-        ("delivered", '{"items": null, "uri": "u", "experiment": "e"}'),
         ("stage 0", '["xy", "search", 3]'),
         ("stage 0", '["ff", "search"]'),
         ("stage 0", "no JSON"),

@@ -18,7 +18,8 @@ import pytest
 from command import optitrip
 from driver_setup import Recording
 from optitrip.app import results
-from optitrip.errors import Stopped
+from optitrip.app.sync import sync
+from optitrip.errors import StateError, Stopped
 from optitrip.journal.facts import OpenRun
 from optitrip.runtime.files import lock_folder
 from optitrip.store.state_dir import peek_fact
@@ -120,8 +121,8 @@ def test_a_store_that_comes_up_late_has_the_whole_run(folder: Path, monkeypatch:
             raise ConnectionError("not up yet")
         return begin(client, described)
 
-    def logged(client: InProcessClient, metrics: Any) -> None:
-        log(client, metrics)
+    def logged(client: InProcessClient, metrics: Any, tags: Any) -> None:
+        log(client, metrics, tags)
         there.set()
 
     class Waits(Recording):
@@ -200,6 +201,43 @@ def test_another_sweep_puts_the_run_of_a_killed_one_right(folder: Path, monkeypa
     assert sorted(status for _, status, *_ in rows()["runs"]) in (["FINISHED"], ["FINISHED", "KILLED"])
     assert peek_fact(state, OpenRun) is None
     assert settle(ROOT, "http://elsewhere") == settle(Path("no such folder"), DOWN) == []
+
+
+def test_a_command_is_not_refused_while_its_sweep_is_delivered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its answer meanwhile, and its own MLflow run begins when that has ended, so that there is only one."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DOWN)
+    run()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    conclude, delivering, answered = InProcessClient.conclude, threading.Event(), threading.Event()
+
+    def held(client: InProcessClient, ending: Any) -> list[str]:
+        if threading.current_thread().name == "sync":
+            delivering.set()
+            assert answered.wait(60)
+        return conclude(client, ending)
+
+    class Answers(Recording):
+        def parts(self, written: Any, *, new: bool) -> None:
+            if written[-1][0].items.stop == 60:
+                answered.set()
+
+    monkeypatch.setattr(InProcessClient, "conclude", held)
+    other = threading.Thread(target=sync, args=("tracked", ROOT), name="sync")
+    other.start()
+    assert delivering.wait(60)
+    with pytest.raises(StateError, match="sending this sweep to MLflow"):
+        sync("tracked", ROOT)
+    unused: Any = Unused()
+    assert settle(ROOT, tracking_uri(), unused) == []
+    watch = Answers()
+    run("method.candidates=60", watch=watch)
+    other.join()
+    assert incomplete(watch) == []
+    ((_, status, *_),) = rows()["runs"]
+    assert status == "FINISHED"
+    assert [value for key, value, *_ in rows()["metrics"] if key == "candidates"] == [40, 60]
+    (state,) = ROOT.iterdir()
+    assert peek_fact(state, OpenRun) is None
 
 
 def test_a_run_without_a_journal_is_put_right_by_its_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ def test_metrics_are_dated_by_the_journal(folder: Path) -> None:
     state = Path(outcome.state_dir)
     with sqlite3.connect(state / "journal.sqlite") as journal:
         times = {row[0] for row in journal.execute("SELECT written FROM part")}
-        journal.execute("UPDATE meta SET value = 'null' WHERE key = 'delivered'")
+        journal.execute("UPDATE meta SET value = 'null' WHERE key = 'mlflow'")
     run()
     with sqlite3.connect(folder / "mlflow.db") as store:
         rows = store.execute("SELECT step, timestamp FROM metrics WHERE key = 'loss'").fetchall()
