@@ -351,8 +351,9 @@ BAD: dict[str, tuple[str, list[str]]] = {
         ["bad.toml:26: tracking.children: was 11, wanted at most 10", "set best in [method] to 11"],
     ),
     "children of a gradient": (
-        changed('use = "none"', "children = 1").replace('"search"\ncandidates = 500', '"gradient"\nat.fill = 0.5'),
-        ["tracking.children: is for the best of many, and a gradient has none; remove this line"],
+        '[objective]\nloss = "a:b"\n[space]\nx = { normal = [0, 1] }\n[method]\nuse = "gradient"\nat = { fill = 0 }\n'
+        "[tracking]\nchildren = 1\n",
+        ["bad.toml:9: tracking.children: is for the best of many, and a gradient has none; remove this line"],
     ),
     "another method": (changed('"search"', '"serch"'), ["bad.toml:19: method.use: was 'serch', wanted 'search'"]),
     "a list of methods": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -24,9 +25,11 @@ from optitrip.journal.facts import OpenRun
 from optitrip.runtime.files import lock_folder
 from optitrip.store.state_dir import peek_fact
 from optitrip.tracking import observer
+from optitrip.tracking.description import Describer
 from optitrip.tracking.location import tracking_uri
 from optitrip.tracking.mlflow_client import InProcessClient
-from optitrip.tracking.observer import MlflowObserver
+from optitrip.tracking.observer import MlflowObserver, seconds_until_next
+from optitrip.tracking.run import NOTE
 from optitrip.tracking.settle import settle
 from tracked import SWEEP, incomplete, run
 
@@ -108,6 +111,42 @@ def test_a_run_that_is_sent_again_is_the_same(folder: Path, monkeypatch: pytest.
     assert run().evaluated == 0
     assert rows("there/other.db") == before
     assert artifacts("there/mlartifacts") == files
+
+
+def test_a_description_is_kept_up_to_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the sweep runs it tells how far it is, seldom enough; one that cannot be told costs nothing."""
+    for name, value in {"PAUSE_SECONDS": 0.01, "DESCRIBE_SECONDS": -1.0, "DESCRIBE_SHARE": 0.0}.items():
+        monkeypatch.setattr(observer, name, value)
+    log, told, notes = InProcessClient.log, threading.Event(), list[str]()
+
+    def logged(client: InProcessClient, metrics: Any, tags: Any) -> None:
+        log(client, metrics, tags)
+        if tags:
+            notes.append(tags[NOTE])
+            told.set()
+
+    class Waits(Recording):
+        def parts(self, written: Any, *, new: bool) -> None:
+            if written[-1][0].items.stop == 40:
+                assert told.wait(60)
+
+    monkeypatch.setattr(InProcessClient, "log", logged)
+    outcome = run(watch=Waits())
+    assert re.match(r"\*\*running:\*\* \d+ of 40 candidates, .* failed; \*\*min loss .*\*\* so far", notes[0])
+    assert re.search(r"\*\*\d+ were left\*\* on 2.*UTC  \n\*\*resume:\*\* `optitrip sweep tracked.toml`", notes[0])
+    watch = Recording()
+    monkeypatch.setattr(Describer, "so_far", lambda *_: (_ for _ in ()).throw(Gone))
+    assert run("method.candidates=60", watch=watch).answer.loss <= outcome.answer.loss
+    assert incomplete(watch) == []
+
+
+def test_descriptions_are_seldom() -> None:
+    """Some 150 in a week, and the first after half a minute."""
+    times = [0.0]
+    while times[-1] < 7 * 86_400:
+        times.append(times[-1] + seconds_until_next(times[-1]))
+    assert times[1] == 30
+    assert len(times) < 200
 
 
 def test_a_store_that_comes_up_late_has_the_whole_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
