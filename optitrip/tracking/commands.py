@@ -3,9 +3,11 @@
 import os
 import shlex
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from optitrip.config.overrides import parsed
 from optitrip.config.sweep import Sweep
 from optitrip.store import STATE_ROOT
 from optitrip.store.state_dir import SWEEP_FILE
@@ -68,7 +70,15 @@ def source(sweep: Sweep, checkout: Checkout | None) -> str:
         return f"{sweep.objective.reference} (from Python)"
     file = file_of(sweep) or Path(SWEEP_FILE)
     name = os.path.relpath(file, checkout.root) if checkout and checkout.tracked else file.name
-    return sweep_command(name, sweep).removeprefix("optitrip sweep ")
+    plain = replace(sweep, overrides=tuple(map(without_quotes, sweep.overrides)))
+    return sweep_command(name, plain).removeprefix("optitrip sweep ")
+
+
+def without_quotes(option: str) -> str:
+    """Return an override without the quotes of its value if it means the same: MLflow's page garbles them."""
+    given = parsed(option)
+    plain = f"{option.rstrip().removesuffix(given.text)}{given.value}"
+    return plain if isinstance(given.value, str) and parsed(plain)[:2] == given[:2] else option
 
 
 def repeat(sweep: Sweep, checkout: Checkout | None, folder: Path) -> Command:

@@ -1,8 +1,9 @@
 """The location of MLflow's store: a URI, in which the special characters of a path are quoted."""
 
 import os
+import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from optitrip.runtime.files import working_folder
 
@@ -16,7 +17,8 @@ def tracking_uri() -> str:
         return SQLITE + str(Path(quoted(working_folder()), uri.removeprefix(SQLITE)))
     if ":" not in uri and not uri.startswith(("/", "databricks")):  # a folder
         return str(working_folder() / uri)
-    return uri
+    # In a text, a URI ends there, and with it what is known to be its password.
+    return re.sub(r"[\s'\"]", lambda found: quote(found[0]), uri.strip()) if "://" in uri else uri
 
 
 def quoted(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from optitrip.tracking.charts import log_images
 from optitrip.tracking.children import write_children
-from optitrip.tracking.mlflow_store import experiment_id, find_run, make_store
+from optitrip.tracking.mlflow_store import connect, experiment_id, find_run, make_store
 from optitrip.tracking.names import TAG_LENGTH, encodable
 from optitrip.tracking.run import Ending, Metric, Run
 
@@ -56,10 +56,8 @@ class InProcessClient:
 
     def begin(self, run: Run) -> str:
         self.prepare()
-        from mlflow import MlflowClient
-
         make_store(run.uri)
-        self._client, self._refused = MlflowClient(run.uri), {}
+        self._client, self._refused = connect(run.uri), {}
         experiment = experiment_id(self._client, run)
         found = find_run(self._client, experiment, run.journal)
         if found is not None and run.renewed:
@@ -103,9 +101,7 @@ class InProcessClient:
 
     def kill(self, run: Run, end: int) -> None:
         self.prepare()
-        from mlflow import MlflowClient
-
-        client = MlflowClient(run.uri)
+        client = connect(run.uri)
         experiment = client.get_experiment_by_name(run.experiment)
         found = experiment and find_run(client, experiment.experiment_id, run.journal)
         if found and found.info.status == "RUNNING":

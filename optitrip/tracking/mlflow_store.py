@@ -54,8 +54,23 @@ def make_store(uri: str) -> None:
             os.link(aside, file)
 
 
+def connect(uri: str) -> MlflowClient:
+    """Return a client of a store. For a database that is out of reach, MLflow would try for a hundred seconds."""
+    from mlflow import MlflowClient
+
+    if uri.startswith(("http:", "https:")):
+        return MlflowClient(uri)
+    from mlflow.store.db import utils
+
+    usual, utils.MAX_RETRY_COUNT = utils.MAX_RETRY_COUNT, 2
+    try:
+        return MlflowClient(uri)
+    finally:
+        utils.MAX_RETRY_COUNT = usual
+
+
 def artifact_folder(store: Path, experiment: str) -> Path:
-    return store.parent / "mlartifacts" / re.sub(r"[^\w.-]", "_", experiment)[:60]
+    return store.parent / "mlartifacts" / re.sub(r"[^\w.-]|^\.+$", "_", experiment)[:60]
 
 
 def follow_artifacts(store: Path, experiment: str, location: str) -> None:
@@ -83,6 +98,9 @@ def experiment_id(client: MlflowClient, run: Run) -> str:
     from mlflow.exceptions import MlflowException
 
     if (found := client.get_experiment_by_name(run.experiment)) is not None:
+        if found.lifecycle_stage == "deleted":
+            hint = "restore it in MLflow, or name another in [tracking] experiment"
+            raise RuntimeError(f"the experiment {run.experiment!r:.100} was deleted there; {hint}")
         if (file := store_file(run.uri)) is not None:
             follow_artifacts(file, run.experiment, found.artifact_location)
         return str(found.experiment_id)

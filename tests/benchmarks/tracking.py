@@ -2,14 +2,14 @@
 
 PYTHONPATH=tests/support uv run python tests/benchmarks/tracking.py [loop | servers] [candidates ...]
 
-`loop`: seconds of the loop over all candidates, without MLflow and with it.
+`loop`: processor seconds of the driver in the loop over all candidates, all its threads together, without MLflow and
+with it. The import of MLflow, which another process does meanwhile, is not in it.
 `servers`: seconds until the answer is printed, with a local store and with a server that takes two seconds for each
 request, one that is down, and one that never answers.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -19,6 +19,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from optitrip.app.context import Options
+from optitrip.app.run_sweep import run_sweep
+from optitrip.core.observer import Observer
+from optitrip.driver.run import Driver
+from optitrip.store.lookup import read
 
 PAIRS = 5
 SWEEP = """
@@ -42,8 +50,8 @@ def loss(x):
 OPTITRIP = [sys.executable, "-m", "optitrip", "sweep", "paced.toml", "--quiet", "--fresh"]
 
 
-def swept(folder: Path, uri: str, *overrides: str) -> tuple[float, float]:
-    """Run a new sweep; return the seconds of its loop, and those until its answer was printed."""
+def answer_seconds(folder: Path, uri: str, *overrides: str) -> float:
+    """Run a new sweep as a command; return the seconds until its answer was printed."""
     shutil.rmtree(folder / ".optitrip", ignore_errors=True)
     options = [word for override in overrides for word in ("--set", override)]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
@@ -55,8 +63,7 @@ def swept(folder: Path, uri: str, *overrides: str) -> tuple[float, float]:
         command.stdout.readline()
         answered = time.perf_counter() - began
         command.stdout.read()
-    (result,) = folder.glob(".optitrip/*/result.json")
-    return json.loads(result.read_text())["phases"]["search"], answered
+    return answered
 
 
 def compare(name: str, pairs: list[tuple[float, float]]) -> None:
@@ -67,14 +74,27 @@ def compare(name: str, pairs: list[tuple[float, float]]) -> None:
     print(f"{name}: {one:.2f} s, {other:.2f} s, quotient {statistics.median(ratios):.3f} ({each})", flush=True)
 
 
-def loops(folder: Path, sizes: list[int]) -> None:
-    store = f"sqlite:///{folder / 'mlflow.db'}"
+def loop_seconds(*overrides: str) -> float:
+    """Run a new sweep in this process; return the processor time of its loop."""
+    run, spent = Driver.run, list[float]()
+
+    def timed(driver: Driver, route: Any) -> Any:
+        began = time.process_time()
+        result = run(driver, route)
+        spent.append(time.process_time() - began)
+        return result
+
+    with patch.object(Driver, "run", timed):
+        run_sweep(read(Path("paced.toml"), overrides), Options(fresh=True, mlflow_process=True), Observer())
+    return spent[0]
+
+
+def loops(sizes: list[int]) -> None:
     for size in sizes:
         pairs: list[tuple[float, float]] = []
         for number in range(PAIRS):
-            size_and_seed = (f"method.candidates={size}", f"seed={number}")
-            off = swept(folder, store, *size_and_seed, "tracking.use=none")[0]
-            pairs.append((off, swept(folder, store, *size_and_seed)[0]))
+            settings = (f"method.candidates={size}", f"seed={number}")
+            pairs.append((loop_seconds(*settings, "tracking.use=none"), loop_seconds(*settings)))
         compare(f"loop over {size:,} candidates without and with MLflow", pairs)
 
 
@@ -94,7 +114,8 @@ def servers(folder: Path, size: int) -> None:
             pairs: list[tuple[float, float]] = []
             for number in range(PAIRS):
                 settings = (f"method.candidates={size}", f"seed={number}")
-                pairs.append((swept(folder, f"sqlite:///{store}", *settings)[1], swept(folder, uri, *settings)[1]))
+                here = answer_seconds(folder, f"sqlite:///{store}", *settings)
+                pairs.append((here, answer_seconds(folder, uri, *settings)))
             compare(f"answer of {size:,} candidates with a local store and a server that is {name}", pairs)
 
 
@@ -103,9 +124,11 @@ def main(words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "paced.toml").write_text(SWEEP)
         Path(folder, "paced.py").write_text(PACED)
-        swept(Path(folder), f"sqlite:///{folder}/mlflow.db")  # makes the store
+        answer_seconds(Path(folder), f"sqlite:///{folder}/mlflow.db")  # makes the store
         if "servers" not in words:
-            loops(Path(folder), sizes or [100_000, 1_000_000])
+            os.chdir(folder)
+            os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+            loops(sizes or [100_000, 1_000_000])
         if "loop" not in words:
             servers(Path(folder), (sizes or [20_000])[0])
 

@@ -12,7 +12,7 @@ from command import optitrip
 from optitrip.journal.facts import StoredResult
 from optitrip.store.lookup import find_sweep, read
 from optitrip.store.state_dir import peek_fact
-from optitrip.tracking.commands import bytes_of, repeat, replay, resume, source, word
+from optitrip.tracking.commands import bytes_of, repeat, replay, resume, source, without_quotes, word
 from optitrip.tracking.git import checkout_of
 
 LOSS = """
@@ -172,6 +172,23 @@ def test_the_command_that_resumes(repository: Path, monkeypatch: pytest.MonkeyPa
         assert source(read(folder / "sweep.toml"), None) == source(sweep, None)
     ((_, words),) = commands_in(replay(sweep, 3, folder, repository), repository)
     assert optitrip(repository, *words).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "plain"),
+    [
+        ('method.use="search"', "method.use=search"),
+        ("a.b = 'it is'", "a.b = it is"),
+        ('a="1"', 'a="1"'),
+        ('a=" x"', 'a=" x"'),
+        ("a=[1, 2]", "a=[1, 2]"),
+        ("a=b", "a=b"),
+        ('a="b\\n"', 'a="b\\n"'),
+    ],
+)
+def test_overrides_without_quotes(option: str, plain: str) -> None:
+    """They mean the same: a text that would be read as something else keeps its quotes."""
+    assert without_quotes(option) == plain
 
 
 @pytest.mark.parametrize("text", ["", "a b", "it's", "-x", "ü\n\x1b[0m'\\", "\udcff\ud800", '$`"!*?[]{}~#&|;<>()%\t'])

@@ -19,8 +19,8 @@ from optitrip.tracking import git, record, runs
 from optitrip.tracking.git import ask_git, checkout_of
 from optitrip.tracking.location import store_file, tracking_uri
 from optitrip.tracking.markdown import literal
+from optitrip.tracking.mlflow_store import artifact_folder
 from optitrip.tracking.names import encodable, key_of, keys_of
-from optitrip.tracking.secrets import without_password
 from tracked import incomplete, run
 
 ODD = "a?b%41#[c] it's größe"
@@ -144,6 +144,13 @@ def test_what_mlflow_refuses_costs_only_itself(folder: Path, monkeypatch: pytest
     assert {"optitrip.version", "mlflow.note.content"} <= found.data.tags.keys()
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/..", "x" * 500])
+def test_artifacts_stay_in_their_folder(tmp_path: Path, name: str) -> None:
+    """Whatever an experiment is called."""
+    folder = artifact_folder(tmp_path / "mlflow.db", name)
+    assert folder.resolve().parent == tmp_path.resolve() / "mlartifacts"
+
+
 def test_relative_locations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are meant from the working directory, whatever its name."""
     home = tmp_path / ODD
@@ -159,7 +166,12 @@ def test_relative_locations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         from sqlalchemy import make_url
 
         assert make_url(tracking_uri()).database == str(home / file)
-    for given, wanted in {"runs": str(home / "runs"), "http://h": "http://h", "databricks": "databricks"}.items():
+    for given, wanted in {
+        "runs": str(home / "runs"),
+        "http://h": "http://h",
+        "http://me:a 'b@h\n": "http://me:a%20%27b@h",
+        "databricks": "databricks",
+    }.items():
         monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
         assert (tracking_uri(), store_file(tracking_uri())) == (wanted, None)
 
@@ -202,10 +214,3 @@ def test_git_in_any_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     with pytest.raises(OSError, match="git"):
         checkout_of(tmp_path / "f")
-
-
-def test_a_password_is_not_shown() -> None:
-    """Messages are stored, and others read them."""
-    assert without_password("postgresql://me:secret@host:1/x") == "postgresql://me:***@host:1/x"
-    for uri in ("http://host:80/a@b", "sqlite:////a/b:c@d.db", "databricks://profile"):
-        assert without_password(uri) == uri

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -21,6 +22,7 @@ import pytest
 from driver_setup import Recording
 from mlflow_store import stored, told_to
 from optitrip.tracking.mlflow_client import QUIET
+from optitrip.tracking.observer import PATIENCE_SECONDS
 from optitrip.tracking.run import Ending
 from optitrip.tracking.subprocess_client import SubprocessClient
 from tracked import ARTIFACTS, LOSS, incomplete, run
@@ -85,21 +87,32 @@ def test_mlflow_down_costs_a_line_and_is_delivered_later(folder: Path, monkeypat
     assert {*artifacts} >= ARTIFACTS
 
 
-@pytest.mark.parametrize("answer", [500, 429, pytest.param(None, marks=pytest.mark.daily)])
+OFTEN = [(500, b"broken"), (429, b"")]
+SELDOM = [(200, b"<html>log in"), (200, b"{}"), (200, b"null"), (401, b"no"), (403, b"\xff"), (302, b""), (204, b"")]
+
+
+@pytest.mark.parametrize("answer", [*OFTEN, *(pytest.param(one, marks=pytest.mark.daily) for one in [None, *SELDOM])])
 def test_a_server_that_does_not_serve_costs_a_line(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, answer: int | None
+    folder: Path, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, bytes] | None
 ) -> None:
-    """A server was asked that answers with errors or never: the sweep has its answer, and the store gets it later."""
+    """A server was asked that answers with errors, nonsense or never: the sweep has its answer, and the store gets it
+    later."""
     asked: list[str] = []
     over = Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if answer is None:
                 over.wait()
-            else:
-                self.send_error(answer)
+                return
+            status, body = answer
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         do_POST = do_GET  # noqa: N815 - its name is the library's
 
@@ -180,13 +193,30 @@ def test_a_server_that_is_killed_and_comes_back_has_all_of_it_once(
     assert {*artifacts} >= ARTIFACTS
 
 
-def test_a_damaged_store_costs_a_line(folder: Path) -> None:
-    """Law 7: a sweep has its answer with a damaged store, too."""
-    (folder / "mlflow.db").write_bytes(b"this is not a database" * 100)
+@pytest.mark.parametrize("damage", ["no database", "a folder", "of another version", "a deleted experiment"])
+def test_a_store_that_cannot_be_used_costs_a_line(folder: Path, damage: str) -> None:
+    """Law 7: a sweep has its answer, and MLflow does not try for minutes."""
+    store = folder / "mlflow.db"
+    if damage == "no database":
+        store.write_bytes(b"this is not a database" * 100)
+    elif damage == "a folder":
+        store.unlink()
+        store.mkdir()
+    elif damage == "of another version":
+        with closing(sqlite3.connect(store)) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    else:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(f"sqlite:///{store}")
+        client.delete_experiment(client.create_experiment("optitrip"))
     lines = Recording()
+    began = time.monotonic()
     outcome = run(watch=lines)
+    assert time.monotonic() - began < PATIENCE_SECONDS
     assert outcome.answer is not None
-    assert len(incomplete(lines)) == 1
+    (line,) = incomplete(lines)
+    assert damage != "a deleted experiment" or "restore it in MLflow" in line
 
 
 def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from command import optitrip
 from optitrip.tracking import subprocess_client
 from optitrip.tracking.mlflow_client import InProcessClient
-from optitrip.tracking.secrets import redacted, without_password
+from optitrip.tracking.secrets import redacted, without_password, without_user
 
 COMMANDS = ["sweep tracked.toml", "sync tracked", "sweep tracked.toml --json", "show tracked"]
 SECRET = "S3NTINEL/ä+%@:"
@@ -32,6 +32,8 @@ QUOTED = "S3NTINEL%2F%C3%A4%2B%25%40%3A"
         ("https://me:se@cret@host/a?b=c", "https://me:***@host/a?b=c"),
         ("http://token@host", "http://***@host"),
         ("http://h/a?password=x&b=1&api_TOKEN=y#z", "http://h/a?password=***&b=1&api_TOKEN=***#z"),
+        ("http://h/x?jwt=a#access_token=b", "http://h/x?jwt=***#access_token=***"),
+        ("http://me:pa/ss?w#d@host:1/x", "http://me:***@host:1/x"),
         ("mysql://h/db?ssl_key=k;passwd=p", "mysql://h/db?ssl_key=***;passwd=***"),
         ("no route to 'http://a:b@c/d' (http://e:f@g)", "no route to 'http://a:***@c/d' (http://e:***@g)"),
     ],
@@ -45,6 +47,19 @@ def test_a_password_is_not_shown(uri: str, wanted: str) -> None:
 def test_other_uris_stay(uri: str) -> None:
     """They name the store by which a run is found again."""
     assert without_password(uri) == redacted(uri, uri) == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("https://me:pa/ss@host:1/x/?token=a#b", "https://host:1/x"),
+        ("http://token@host", "http://host"),
+        ("http://host:80/a@b/", "http://host:80/a@b"),
+    ],
+)
+def test_the_address_of_a_server(uri: str, wanted: str) -> None:
+    """It is printed and opened in a browser without what is for MLflow's client alone."""
+    assert without_user(uri) == wanted
 
 
 @pytest.mark.parametrize("spelling", [SECRET, QUOTED, HEADER])
@@ -84,6 +99,8 @@ def port() -> Iterator[int]:
     [
         "http://me:{}@127.0.0.1:{}",
         "http://127.0.0.1:{1}/?password={0}",
+        pytest.param("http://127.0.0.1:{1}/#token={0}", marks=pytest.mark.daily),
+        pytest.param("http://me:S3NTINEL/x '\"?#@127.0.0.1:{1}", marks=pytest.mark.daily),
         "environment",
         pytest.param("http://me:{}@127.0.0.1:9", marks=pytest.mark.daily),
         pytest.param("postgresql://me:{}@127.0.0.1:9/db", marks=pytest.mark.daily),
