@@ -61,7 +61,7 @@ def settle_run(journal: Journal, identity: str, uri: str, client: TrackingClient
         return [f"the MLflow run of {label} was not complete; it is now"]
     last = journal.last_write() or 0
     client.kill(Run(uri, mark.experiment, label, journal.name, last, {}, {}), last)
-    note_settled(journal.path, identity)
+    note_settled(journal.path, identity, record)
     return [f"the command that ran {label} was killed; its MLflow run is marked as killed"]
 
 
@@ -73,17 +73,18 @@ def send(
     recorded = RecordedRun(without_password(uri), experiment, client.begin(run))
     paths = [str((journal.path.parent / file).absolute()) for file in record.files]
     client.conclude(ending_of(record, paths, children=False))
-    note_settled(journal.path, identity, recorded)
+    note_settled(journal.path, identity, record, recorded)
     return recorded
 
 
-def note_settled(path: Path, identity: str, *facts: SweepFact) -> None:
-    """Store that a run is as it should be, unless a command has begun to run the sweep: that one sends all again."""
+def note_settled(path: Path, identity: str, record: Outbox | None, *facts: SweepFact) -> None:
+    """Store that a run is as it should be, unless a command runs the sweep, or did since: there is more to send."""
     with suppress(StateError, Stopped, OSError), ExitStack() as stack:
         stack.callback(lock_folder(path.parent).release)
         journal = stack.enter_context(closing(Journal(path, identity)))
-        journal.note(*facts)
-        journal.forget(OpenRun)
+        if journal.fact(Outbox) == record:
+            journal.note(*facts)
+            journal.forget(OpenRun)
 
 
 @contextmanager

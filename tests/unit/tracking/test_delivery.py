@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from driver_setup import Recording
 from optitrip.app import results
 from optitrip.app.sync import sync
 from optitrip.errors import StateError, Stopped
-from optitrip.journal.facts import OpenRun
+from optitrip.journal.facts import OpenRun, Outbox
+from optitrip.journal.journal import Journal
 from optitrip.runtime.files import lock_folder
 from optitrip.store.state_dir import peek_fact
 from optitrip.tracking import observer
@@ -277,6 +279,26 @@ def test_a_command_is_not_refused_while_its_sweep_is_delivered(folder: Path, mon
     assert [value for key, value, *_ in rows()["metrics"] if key == "candidates"] == [40, 60]
     (state,) = ROOT.iterdir()
     assert peek_fact(state, OpenRun) is None
+
+
+def test_an_older_end_is_not_taken_for_the_latest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command has run since `optitrip sync` began to deliver, and could not deliver itself: that is still to do."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DOWN)
+    run()
+    conclude = InProcessClient.conclude
+
+    def later(client: InProcessClient, ending: Any) -> list[str]:
+        (state,) = ROOT.iterdir()
+        record = peek_fact(state, Outbox)
+        assert record is not None
+        with closing(Journal(state / "journal.sqlite", state.name.rpartition("-")[2])) as journal:
+            journal.note(replace(record, items=60))
+        return conclude(client, ending)
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setattr(InProcessClient, "conclude", later)
+    sync("tracked", ROOT)
+    assert peek_fact(next(ROOT.iterdir()), OpenRun) is not None
 
 
 def test_a_run_without_a_journal_is_put_right_by_its_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
