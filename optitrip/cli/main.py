@@ -111,7 +111,9 @@ def runs(
     state_dir: StateRoot = STATE_ROOT,
     json: Annotated[bool, Option("--json", help="Print a JSON list instead of the table.")] = False,
 ) -> None:
-    """List the sweeps of this directory: state, best, items, rate, and the time since the last one was stored."""
+    """List the sweeps of this directory, with their state and best.
+
+    Age is the time since the last result was stored."""
     from optitrip.cli.stored import list_sweeps, put_right
 
     list_sweeps(state_dir, json=json)
@@ -151,7 +153,9 @@ def show(
 def sync(
     sweep: SweepName, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT, trust: Trust = False
 ) -> None:
-    """Record a stored sweep in MLflow, e.g. after MLflow was down; nothing is evaluated."""
+    """Record a stored sweep in MLflow, for example after it was down.
+
+    Nothing is evaluated."""
     from optitrip.app import sync
 
     run = sync.sync(sweep, state_dir, overrides or [], trust=trust)

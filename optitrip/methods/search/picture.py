@@ -16,8 +16,8 @@ from optitrip.output.text import short_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DOTS, CROSSES = 20_000, 300
-"""Most candidates, and most failed ones, that are drawn."""
+DOTS, CROSSES, STEPS = 20_000, 300, 4_000
+"""Most candidates, failed ones, and steps of the best so far that are drawn; the picture has 1,080 columns."""
 BEST, DOT, VERIFIED, FAILED = "C3", "0.45", "C0", "black"
 """Colours."""
 
@@ -55,8 +55,7 @@ def draw_history(axes: Axes, result: SearchResult, index: Array, loss: Array, fa
     size, alpha = (5, 1.0) if shown <= 200 else (3, 0.7) if shown <= 2_000 else (2, 0.4)
     axes.plot(index[::stride], loss[::stride], ".", markersize=size, alpha=alpha, color=DOT, label=label)
     best_index, best_loss = int(result.best_index[0]), float(result.best_loss[0])
-    steps = np.append(result.incumbent_index, result.items - 1)
-    values = np.append(result.incumbent_loss, result.incumbent_loss[-1])
+    steps, values = staircase(result)
     axes.step(steps, values, where="post", color=BEST, label=f"{'largest' if result.maximize else 'smallest'} so far")
     axes.plot(best_index, best_loss, "o", color=BEST, markersize=5)
     place = best_index / max(result.items, 1)
@@ -68,6 +67,15 @@ def draw_history(axes: Axes, result: SearchResult, index: Array, loss: Array, fa
     )  # fmt: skip
     axes.xaxis.set_major_formatter(thousands)
     axes.locator_params(axis="x", nbins=6, integer=True)
+
+
+def staircase(result: SearchResult) -> tuple[Array, Array]:
+    """Return indices and losses of the best so far, up to the last candidate: the last one in each column of a fine
+    picture, and the first of all."""
+    index, loss = result.incumbent_index, result.incumbent_loss
+    kept = np.diff(index * STEPS // result.items, append=-1) != 0
+    kept[0] = True
+    return np.append(index[kept], result.items - 1), np.append(loss[kept], loss[-1])
 
 
 def digits(best: float, loss: Array) -> int:

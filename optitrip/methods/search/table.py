@@ -41,9 +41,13 @@ class CandidateTable:
         result = self.result
         losses = {"index": result.index, "screened" if self.screening else self.measure: result.loss}
         told = {"status": status(result.failures, result.index)}
-        entries = len(result.index) * len(scalars(self.candidates.space))
-        drawn = {} if most and entries > most else scalar_columns(self.candidates, result.index)
+        drawn = {} if most and self.entries > most else scalar_columns(self.candidates, result.index)
         return merged_columns(losses, told, result.named, drawn)
+
+    @property
+    def entries(self) -> int:
+        """Number of entries of scalar variables."""
+        return len(self.result.index) * len(scalars(self.candidates.space))
 
     def verified(self) -> dict[str, Column]:
         """Return index, screened loss, loss, other outputs and scalar variables of the verified candidates."""
