@@ -171,15 +171,16 @@ def table(
     state_dir: StateRoot = STATE_ROOT,
 ) -> None:
     """Write what is stored for a sweep as a table, or print the best. (Arrays have no column; `replay` shows them.)"""
-    from optitrip.app.table import check_suffix, stored_table, write_table
+    from optitrip.app.table import check_file, stored_table, write_table
+    from optitrip.cli.stored import terminal_width
     from optitrip.output.tables import text_lines
     from optitrip.store.lookup import find_stored_sweep
 
     if output is not None:
-        check_suffix(output)
+        check_file(output)
     found = find_stored_sweep(sweep, state_dir, overrides or [])
     if output is None:
-        say(*text_lines(stored_table(*found, best or 10)))
+        say(*text_lines(stored_table(*found, best or 10), terminal_width()))
     else:
         write_table(stored_table(*found, best), output)
 

@@ -43,6 +43,20 @@ def short_name(name: str) -> str:
     return text if len(text) <= NAME_SHOWN else f"{text[: NAME_SHOWN - 20]}...{text[-17:]}"
 
 
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for each wide letter, none for an accent of its own."""
+    if text.isascii():
+        return len(text)
+    wide, accents = (unicodedata.east_asian_width(letter) in "WF" for letter in text), map(unicodedata.combining, text)
+    return len(text) + sum(wide) - sum(map(bool, accents))
+
+
+def padded(text: str, width: int, side: str = "<") -> str:
+    """Return text with blanks after it, or before it if `side` is ">", so that it takes so many columns."""
+    blanks = " " * (width - columns(text))
+    return blanks + text if side == ">" else text + blanks
+
+
 def show(value: Any) -> str:
     """Return a value as one or two lines of text."""
     if isinstance(value, np.ndarray) and value.ndim:

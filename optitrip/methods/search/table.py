@@ -72,6 +72,7 @@ class CandidateTable:
     def ranked(self, count: int) -> tuple[Array, Array, dict[str, Array]]:
         """Return index, loss and other outputs of the best candidates: first the best few of all, then the best of the
         others that are stored; of screened ones only those that were verified."""
+        count = max(count, 0)
         result, screening = self.result, self.screening
         index, loss, named = (
             (screening.index, screening.loss, screening.named)
