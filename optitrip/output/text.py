@@ -139,5 +139,5 @@ def reasons(*stages: Failures) -> list[str]:
 
 
 def folded(text: str) -> str:
-    """Return text in lines of at most 79 characters, if words allow it."""
-    return "\n".join(wrap(text, 79, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
+    """Return `one_line` text in lines of at most 79 characters, if words allow it."""
+    return "\n".join(wrap(one_line(text), 79, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))

@@ -106,6 +106,7 @@ def test_the_table_of_a_search(maximize: bool) -> None:
     good = frame[frame["status"] == "ok"].sort_values(["loss", "index"], ascending=[not maximize, True])
     assert [(one.loss, one.index) for one in found.top(10)] == list(zip(good["loss"], good["index"], strict=True))[:10]
     assert found.top(1)[0].x == found.x
+    assert found.top(0) == found.top(-1) == []
     assert found.stored.best(500)["index"].tolist() == good["index"].tolist()
     assert np.array_equal(found.stored.best(500)["x"], good["x"])
 
