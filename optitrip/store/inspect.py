@@ -87,6 +87,8 @@ def overview(sweep: Sweep, folder: Path, hide: Hide) -> Iterator[str]:
         state, leaders = state_of(folder, journal), stored_leaders(sweep, journal)
     if stored is not None:
         yield from result_lines(sweep, folder, stored)
+    elif state == "finished":
+        yield "  finished, but its files are not complete; the command below writes them"
     if ending := ENDINGS.get(state):
         yield f"  {ending}"
     for number, leader in enumerate(leaders[:LEADERS_SHOWN], 1):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DOTS, CROSSES, STEPS = 20_000, 300, 4_000
 """Most candidates, failed ones, and steps of the best so far that are drawn; the picture has 1,080 columns."""
+IN_ONE_ROW = 105
+"""Most letters of a legend in one row."""
 BEST, DOT, VERIFIED, FAILED = "C3", "0.45", "C0", "black"
 """Colours."""
 
@@ -30,7 +32,7 @@ def losses_png(result: SearchResult, title: str, word: str = "loss", screening: 
     """
     finite = np.isfinite(result.loss)
     index, loss = result.index[finite], result.loss[finite]
-    figure = new_figure(9, 4.2)
+    figure = new_figure(9, 4.4)
     figure.suptitle(title, fontsize=11)
     history, shares = figure.subplots(1, 2, sharey=True, width_ratios=[2.6, 1])
     far = set_value_axis(history, np.append(loss, result.best_loss), best_is_largest=result.maximize)
@@ -39,7 +41,10 @@ def losses_png(result: SearchResult, title: str, word: str = "loss", screening: 
         history.plot(screening.index, screening.loss, ".", color=VERIFIED, markersize=4, label="verified loss")
     draw_failures(history, result)
     history.set(xlabel="candidate", ylabel=short_name(word), xlim=(-0.02 * result.items, 1.02 * result.items))
-    legend = history.legend(loc="lower right" if result.maximize else "upper right", fontsize=8, framealpha=0.9)
+    handles, labels = history.get_legend_handles_labels()
+    wide = sum(map(len, labels)) > IN_ONE_ROW
+    # Below the axes, where it hides no candidate.
+    legend = figure.legend(handles, labels, loc="outside lower left", ncols=2 if wide else 4, fontsize=8, frameon=False)
     for handle in legend.legend_handles:
         handle.set(alpha=1, markersize=5)
     draw_shares(shares, result, loss)
