@@ -246,6 +246,15 @@ def say(*lines: str, file: TextIO | None = None) -> None:
     print(*map(plain, lines), sep="\n", file=file)
 
 
+def say_error(text: str) -> None:
+    """Print why a command ends on stderr, on a terminal folded at words."""
+    from shutil import get_terminal_size
+
+    from optitrip.output.text import word_wrapped
+
+    say(word_wrapped(text, get_terminal_size().columns) if sys.stderr.isatty() else text, file=sys.stderr)
+
+
 ABANDONED_SECONDS = 2.0
 """Seconds that a command waits at its end for a Ray that was started but not needed."""
 
@@ -261,7 +270,7 @@ def main() -> NoReturn:
         with signals_interrupt():
             app()
     except (OptitripError, KeyboardInterrupt) as error:
-        say(str(error) or "interrupted", file=sys.stderr)
+        say_error(str(error) or "interrupted")
         raise SystemExit(exit_status(error)) from None
     except SystemExit as end:
         stdout.flush()

@@ -141,3 +141,10 @@ def reasons(*stages: Failures) -> list[str]:
 def folded(text: str) -> str:
     """Return `one_line` text in lines of at most 79 characters, if words allow it."""
     return "\n".join(wrap(one_line(text), 79, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
+
+
+def word_wrapped(text: str, width: int) -> str:
+    """Return text whose lines are folded at words; indented lines, e.g. of a traceback, and long paths stay whole."""
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
+    lines = ([line] if line.startswith(" ") else wrap(line, width, **options) or [""] for line in text.split("\n"))
+    return "\n".join(piece for pieces in lines for piece in pieces)

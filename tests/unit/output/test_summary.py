@@ -11,6 +11,7 @@ from optitrip.core.observer import Printable
 from optitrip.output.outcome import Outcome
 from optitrip.output.summary import location, summary, table_as_lines
 from optitrip.output.tables import text_lines
+from optitrip.output.text import word_wrapped
 
 RUN = "fb29b43482f148a5acab02abb642c815"
 
@@ -35,6 +36,20 @@ def outcome(**fields: Any) -> Outcome:
     mlflow = {"experiment": "an experiment with a long name, " * 5, "run_id": RUN}
     failures = {"raised": 219, "nan": 3}
     return Outcome(state_dir=folder, mlflow=mlflow, failures=failures, **given, **fields)
+
+
+def test_messages_are_folded_at_words() -> None:
+    """Long words, indented lines and empty ones stay as they are."""
+    text = "the journal is in /a/path/that-is/longer/than a line\n\n  File x, in a traceback of the user\nend"
+    assert word_wrapped(text, 16).split("\n") == [
+        "the journal is",
+        "in",
+        "/a/path/that-is/longer/than",
+        "a line",
+        "",
+        "  File x, in a traceback of the user",
+        "end",
+    ]
 
 
 def test_a_wide_table_goes_on_below() -> None:
