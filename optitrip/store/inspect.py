@@ -94,7 +94,7 @@ def overview(sweep: Sweep, folder: Path, hide: Hide) -> Iterator[str]:
     for number, leader in enumerate(leaders[:LEADERS_SHOWN], 1):
         (_, first), *rows = leader.rows()
         words = ", ".join([first, *(f"{short_name(label.strip())} {text}" for label, text in rows)])
-        begin = {"initial_indent": f"  {number}. ", "subsequent_indent": "     "}
+        begin: dict[str, Any] = {"initial_indent": f"  {number}. ", "subsequent_indent": "     "}
         yield fill(one_line(words), 80, **begin, break_long_words=False, break_on_hyphens=False)
     if recorded is not None:
         yield f"  MLflow: experiment {recorded.experiment}, run {recorded.run_id},"

@@ -45,7 +45,7 @@ def losses_png(result: SearchResult, title: str, word: str = "loss", screening: 
     wide = sum(map(len, labels)) > IN_ONE_ROW
     # Below the axes, where it hides no candidate.
     legend = figure.legend(handles, labels, loc="outside lower left", ncols=2 if wide else 4, fontsize=8, frameon=False)
-    for handle in legend.legend_handles:
+    for handle in filter(None, legend.legend_handles):
         handle.set(alpha=1, markersize=5)
     draw_shares(shares, result, loss)
     return png(figure)
