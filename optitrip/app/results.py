@@ -196,7 +196,7 @@ def conclude(
 
 def cut_short(context: Context, state: StateDir, outcome: Outcome, error: BaseException) -> Outcome:
     """Return the outcome of a command that was stopped, or could not write, after its answer was shown."""
-    reason = str(error) or "interrupted"
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "interrupted"
     rest = f"the answer is stored in {shown_path(context)}; the same command writes what is left" if state.path else ""
     message = f"{reason}{': ' if rest else ''}{rest}" if outcome.answer else outcome.message
     return replace(outcome, status="stopped", message=message, notices=context.log.notices)

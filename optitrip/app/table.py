@@ -24,21 +24,26 @@ def stored_table(sweep: Sweep, folder: Path, best: int | None = None) -> dict[st
         columns = sweep.spec.stored_table(sweep, StoredStages(journal).parts, best)
     if not columns:
         raise InputError(f"no {sweep.unit} are stored for {sweep.label} yet; `optitrip sweep` evaluates them")
+    if best and not len(next(iter(columns.values())).tolist()):
+        raise InputError(f"all {sweep.unit} stored for {sweep.label} failed; `optitrip show --failures` lists them")
     return columns
 
 
 def write_table(columns: dict[str, Column], file: Path) -> None:
     """Write columns as CSV or Parquet, by the suffix of the file."""
-    check_suffix(file)
+    check_file(file)
     try:
-        files.write_atomically(file, WRITERS[file.suffix](columns))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be written: {error.strerror or error}") from None
+        # What a link points to is written, as by any other command; the link would be set aside.
+        files.write_atomically(file.resolve(), WRITERS[file.suffix.lower()](columns))
+    except (OSError, RuntimeError) as error:  # the latter for a loop of links
+        raise InputError(f"{file}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
-def check_suffix(file: Path) -> None:
-    if file.suffix not in WRITERS:
+def check_file(file: Path) -> None:
+    if file.suffix.lower() not in WRITERS:
         raise InputError(f"the table's file was {str(file)!r}; wanted a name that ends with {' or '.join(WRITERS)}")
+    if file.is_dir():
+        raise InputError(f"{file}: is a folder; wanted a file in it, or another name")
 
 
 class StoredStages:

@@ -111,7 +111,9 @@ def runs(
     state_dir: StateRoot = STATE_ROOT,
     json: Annotated[bool, Option("--json", help="Print a JSON list instead of the table.")] = False,
 ) -> None:
-    """List the sweeps of this directory: state, best, items, rate, and the time since the last one was stored."""
+    """List the sweeps of this directory, with their state and best.
+
+    Age is the time since the last result was stored."""
     from optitrip.cli.stored import list_sweeps, put_right
 
     list_sweeps(state_dir, json=json)
@@ -151,7 +153,9 @@ def show(
 def sync(
     sweep: SweepName, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT, trust: Trust = False
 ) -> None:
-    """Record a stored sweep in MLflow, e.g. after MLflow was down; nothing is evaluated."""
+    """Record a stored sweep in MLflow, for example after it was down.
+
+    Nothing is evaluated."""
     from optitrip.app import sync
 
     run = sync.sync(sweep, state_dir, overrides or [], trust=trust)
@@ -167,15 +171,16 @@ def table(
     state_dir: StateRoot = STATE_ROOT,
 ) -> None:
     """Write what is stored for a sweep as a table, or print the best. (Arrays have no column; `replay` shows them.)"""
-    from optitrip.app.table import check_suffix, stored_table, write_table
+    from optitrip.app.table import check_file, stored_table, write_table
+    from optitrip.cli.stored import terminal_width
     from optitrip.output.tables import text_lines
     from optitrip.store.lookup import find_stored_sweep
 
     if output is not None:
-        check_suffix(output)
+        check_file(output)
     found = find_stored_sweep(sweep, state_dir, overrides or [])
     if output is None:
-        say(*text_lines(stored_table(*found, best or 10)))
+        say(*text_lines(stored_table(*found, best or 10), terminal_width()))
     else:
         write_table(stored_table(*found, best), output)
 
@@ -241,6 +246,15 @@ def say(*lines: str, file: TextIO | None = None) -> None:
     print(*map(plain, lines), sep="\n", file=file)
 
 
+def say_error(text: str) -> None:
+    """Print why a command ends on stderr, on a terminal folded at words."""
+    from shutil import get_terminal_size
+
+    from optitrip.output.text import word_wrapped
+
+    say(word_wrapped(text, get_terminal_size().columns) if sys.stderr.isatty() else text, file=sys.stderr)
+
+
 ABANDONED_SECONDS = 2.0
 """Seconds that a command waits at its end for a Ray that was started but not needed."""
 
@@ -256,7 +270,7 @@ def main() -> NoReturn:
         with signals_interrupt():
             app()
     except (OptitripError, KeyboardInterrupt) as error:
-        say(str(error) or "interrupted", file=sys.stderr)
+        say_error(str(error) or "interrupted")
         raise SystemExit(exit_status(error)) from None
     except SystemExit as end:
         stdout.flush()

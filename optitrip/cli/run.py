@@ -18,8 +18,7 @@ from optitrip.core.observer import Observer, Observers
 from optitrip.errors import Interrupted, NoAnswer, Stopped
 from optitrip.output.outcome import Outcome
 from optitrip.output.summary import location, summary
-from optitrip.output.terminal import LiveLine, Messages
-from optitrip.output.text import plain
+from optitrip.output.terminal import LiveLine, Messages, print_message
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.process import stop_signals
 from optitrip.runtime.streams import hold_streams, stdout_to_stderr
@@ -96,4 +95,4 @@ class Shown:
     def _print_message(self, outcome: Outcome) -> None:
         if outcome.message and outcome.message != self._message:
             self._message = outcome.message
-            self._errors.print(Text(plain(outcome.message.lstrip())), soft_wrap=True)
+            print_message(self._errors, outcome.message.lstrip())

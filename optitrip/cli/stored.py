@@ -15,11 +15,15 @@ from optitrip.tracking.settle import settle
 def list_sweeps(root: Path, *, json: bool) -> None:
     """Print a table of the sweeps in a folder of state directories, or a JSON list."""
     found = stored_sweeps(root)
-    width = get_terminal_size().columns if sys.stdout.isatty() else None
     if json:
         print(dumps([sweep.to_json() for sweep in found]))
     else:
-        say(*(lines(found, time(), width) if found else [f"there are no sweeps in {root}"]))
+        say(*(lines(found, time(), terminal_width()) if found else [f"there are no sweeps in {root}"]))
+
+
+def terminal_width() -> int | None:
+    """Return the number of columns of the terminal; None if stdout is none."""
+    return get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def put_right(root: Path) -> None:

@@ -33,8 +33,10 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
         text = path.read_text(encoding="utf-8-sig").lstrip("\ufeff")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; wanted a sweep file, e.g. sweeps/digits_random.toml") from None
-    except (OSError, UnicodeDecodeError) as error:
-        wide = isinstance(error, UnicodeDecodeError) and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        wide = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         raise InputError(f"{path}: {UTF_16 if wide else f'cannot be read as UTF-8 text: {error}'}") from None
     if "\0" in text:
         raise InputError(f"{path}: {UTF_16}")

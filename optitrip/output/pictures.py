@@ -87,7 +87,7 @@ def draw_bars(axes: Axes, names: Sequence[Any], values: Array) -> None:
     middle, half = (len(known) - 1) / 2, max(len(known), 4) / 2  # a bar alone is no wider than one of four
     axes.set_xlim(middle - half, middle + half)
     for place, value in zip(places, values.tolist(), strict=True):
-        text = f"{value:.3g}" if np.isfinite(value) else "missing"
+        text = f"{value:.3g}".replace("-", "\N{MINUS SIGN}") if np.isfinite(value) else "missing"
         up = not value < 0
         axes.annotate(text, (place, known[place]), (0, 2 if up else -2), textcoords="offset points", fontsize=8,
                       ha="center", va="bottom" if up else "top")  # fmt: skip

@@ -5,7 +5,7 @@ from textwrap import wrap
 from typing import Any
 
 from optitrip.output.outcome import Outcome, Table
-from optitrip.output.text import one_line, short_name
+from optitrip.output.text import columns, one_line, padded, short_name
 
 WHOLE = {"files", "MLflow", ""}
 """Labels of rows that are never folded."""
@@ -47,15 +47,16 @@ def rows_as_lines(rows: Sequence[tuple[str, str]], width: int) -> list[str]:
     very long label begins there."""
     labels = [short_name(label).rstrip() for label, _ in rows]
     longest = width // 2  # of a label beside its text
-    first = max(10, *(len(label) for label in labels if len(label) <= longest)) + 2
+    first = max(10, *(size for size in map(columns, labels) if size <= longest)) + 2
     lines: list[str] = []
     for label, (_, text) in zip(labels, rows, strict=True):
         folded = [] if label in WHOLE else wrap(one_line(text), max(width - first, 1), **BY_WORDS)
         pieces = folded or [one_line(text)]
-        if len(label) > longest:
+        if columns(label) > longest:
             lines.append(label)
             label = ""
-        lines += [f"{label if number == 0 else '':<{first}}{piece}".rstrip() for number, piece in enumerate(pieces)]
+        beside = [label, *[""] * (len(pieces) - 1)]
+        lines += [(padded(head, first) + piece).rstrip() for head, piece in zip(beside, pieces, strict=True)]
     return lines
 
 
@@ -63,7 +64,7 @@ def table_as_lines(table: Table) -> list[str]:
     """Return a table as a textbook prints it: numbers on the right, below a line of heads; the rows end with none."""
     heads, rows = table
     entries = [[one_line(entry) for entry in row] for row in (heads, *rows)]
-    widths = [max(map(len, column)) for column in zip(*entries, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*entries, strict=True)]
     sides = [">" if head else "<" for head in heads]
-    lines = [" | ".join(map("{:{}{}}".format, row, sides, widths)).rstrip() for row in entries]
+    lines = [" | ".join(map(padded, row, widths, sides)).rstrip() for row in entries]
     return [lines[0], "-+-".join("-" * size for size in widths), *lines[1:]]

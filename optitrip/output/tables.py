@@ -11,7 +11,7 @@ import numpy as np
 from optitrip.core.arrays import Array, Coded, Column
 from optitrip.core.failures import Failures
 from optitrip.output.formats import spelled
-from optitrip.output.text import one_line
+from optitrip.output.text import columns, one_line, padded, short_name
 
 CSV_ROWS = 2**16
 """Number of rows that are turned into text at a time."""
@@ -73,12 +73,18 @@ def csv_bytes(columns: Mapping[str, Column]) -> bytes:
     return "".join(csv_text(columns)).encode(errors="backslashreplace")
 
 
-def text_lines(columns: Mapping[str, Column]) -> Iterator[str]:
-    """Yield a table as lines of aligned text, with numbers of up to eight digits."""
-    cells = [[one_line(name), *map(cell, column.tolist())] for name, column in columns.items()]
-    widths = [max(map(len, column)) for column in cells]
-    for row in zip(*cells, strict=True):
-        yield "  ".join(" " * (width - len(text)) + text for width, text in zip(widths, row, strict=True))
+def text_lines(table: Mapping[str, Column], width: int | None = None) -> Iterator[str]:
+    """Yield a table as lines of aligned text, with numbers of up to eight digits. Columns beyond a width go on below,
+    beside the first one again."""
+    cells = [[short_name(name), *map(cell, column.tolist())] for name, column in table.items()]
+    first, *others = ([padded(text, max(map(columns, column)), ">") for text in column] for column in cells)
+    block = [first]
+    for column in others:
+        if width and len(block) > 1 and sum(2 + columns(one[0]) for one in (*block, column)) - 2 > width:
+            yield from (*map("  ".join, zip(*block, strict=True)), "")
+            block = [first]
+        block.append(column)
+    yield from map("  ".join, zip(*block, strict=True))
 
 
 def cell(value: Any) -> str:

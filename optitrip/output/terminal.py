@@ -15,7 +15,7 @@ from rich.text import Text
 from optitrip.core.notice import Notice
 from optitrip.core.observer import Observer, Progress, Written
 from optitrip.output.line import Line
-from optitrip.output.text import plain
+from optitrip.output.text import plain, word_wrapped
 
 PIPED_SECONDS = 10.0
 """Seconds between printed lines if stderr is not a terminal, where a line cannot be redrawn."""
@@ -74,4 +74,13 @@ class Messages(Observer):
     def notice(self, notice: Notice) -> None:
         if notice.level in self._levels:
             printed = notice.code == "loss-output"  # by the loss, which may use colours
-            self._console.print(Text(notice.text if printed else plain(notice.text)), soft_wrap=True)
+            if printed:
+                self._console.print(Text(notice.text), soft_wrap=True)
+            else:
+                print_message(self._console, notice.text)
+
+
+def print_message(console: Console, text: str) -> None:
+    """Print a message, on a terminal folded at words."""
+    shown = plain(text)
+    console.print(Text(word_wrapped(shown, console.width) if console.is_terminal else shown), soft_wrap=True)

@@ -43,6 +43,20 @@ def short_name(name: str) -> str:
     return text if len(text) <= NAME_SHOWN else f"{text[: NAME_SHOWN - 20]}...{text[-17:]}"
 
 
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for each wide letter, none for an accent of its own."""
+    if text.isascii():
+        return len(text)
+    wide, accents = (unicodedata.east_asian_width(letter) in "WF" for letter in text), map(unicodedata.combining, text)
+    return len(text) + sum(wide) - sum(map(bool, accents))
+
+
+def padded(text: str, width: int, side: str = "<") -> str:
+    """Return text with blanks after it, or before it if `side` is ">", so that it takes so many columns."""
+    blanks = " " * (width - columns(text))
+    return blanks + text if side == ">" else text + blanks
+
+
 def show(value: Any) -> str:
     """Return a value as one or two lines of text."""
     if isinstance(value, np.ndarray) and value.ndim:
@@ -125,5 +139,12 @@ def reasons(*stages: Failures) -> list[str]:
 
 
 def folded(text: str) -> str:
-    """Return text in lines of at most 79 characters, if words allow it."""
-    return "\n".join(wrap(text, 79, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
+    """Return `one_line` text in lines of at most 79 characters, if words allow it."""
+    return "\n".join(wrap(one_line(text), 79, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
+
+
+def word_wrapped(text: str, width: int) -> str:
+    """Return text whose lines are folded at words; indented lines, e.g. of a traceback, and long paths stay whole."""
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
+    lines = ([line] if line.startswith(" ") else wrap(line, width, **options) or [""] for line in text.split("\n"))
+    return "\n".join(piece for pieces in lines for piece in pieces)

@@ -40,9 +40,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     unfinished = path.with_name(path.name + ".part")
     remove_or_move_aside(unfinished)
     with unfinished.open("xb") as file:  # O_EXCL: a link that someone puts there is not followed
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:  # the disk is full: half a file would keep it so
+            unfinished.unlink(missing_ok=True)
+            raise
     if os.path.lexists(path) and not is_regular(path):
         move_aside(path)
     unfinished.replace(path)

@@ -17,7 +17,7 @@ from optitrip.errors import NoAnswer, StateError
 from optitrip.journal.facts import RecordedRun, StoredResult, StoredStory
 from optitrip.journal.rows import missing
 from optitrip.loss.objective import Capabilities
-from optitrip.output.text import one_line
+from optitrip.output.text import one_line, short_name
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.shadowing import is_library
 from optitrip.scheduler.story import lines
@@ -55,7 +55,8 @@ def description(sweep: Sweep) -> str:
         fields = variable.describe()
         distribution = f" {variable.word} {fields[variable.word]}" if variable.word else ""
         shape = f" of shape {list(variable.shape)}" if variable.shape else ""
-        lines.append(f"    {one_line(variable.name)}:{distribution}{shape}, {variable.dtype}")
+        dtype = f", {variable.dtype}" if variable.shape or variable.dtype != "float64" else ""
+        lines.append(f"    {one_line(variable.name)}:{distribution}{shape}{dtype}")
     workers = sweep.run.workers or "one per CPU"
     lines += [
         f"  executor {sweep.run.executor}, workers: {workers}; tracking: {sweep.tracking.use}",
@@ -86,11 +87,15 @@ def overview(sweep: Sweep, folder: Path, hide: Hide) -> Iterator[str]:
         state, leaders = state_of(folder, journal), stored_leaders(sweep, journal)
     if stored is not None:
         yield from result_lines(sweep, folder, stored)
+    elif state == "finished":
+        yield "  finished, but its files are not complete; the command below writes them"
     if ending := ENDINGS.get(state):
         yield f"  {ending}"
     for number, leader in enumerate(leaders[:LEADERS_SHOWN], 1):
-        words = ", ".join(f"{label.strip()} {text}" for label, text in leader.rows())
-        yield fill(one_line(words), 80, initial_indent=f"  {number}. ", subsequent_indent="     ")
+        (_, first), *rows = leader.rows()
+        words = ", ".join([first, *(f"{short_name(label.strip())} {text}" for label, text in rows)])
+        begin: dict[str, Any] = {"initial_indent": f"  {number}. ", "subsequent_indent": "     "}
+        yield fill(one_line(words), 80, **begin, break_long_words=False, break_on_hyphens=False)
     if recorded is not None:
         yield f"  MLflow: experiment {recorded.experiment}, run {recorded.run_id},"
         yield f"    in {hide(recorded.tracking_uri)}"

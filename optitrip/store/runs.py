@@ -11,14 +11,15 @@ from optitrip.errors import OptitripError, StateError
 from optitrip.journal.facts import Commands, StageStarted, StoredResult
 from optitrip.journal.journal import Journal
 from optitrip.methods.registry import METHODS, find
-from optitrip.output.text import compact, one_line
+from optitrip.output.text import columns, compact, one_line, padded
 from optitrip.runtime.files import is_locked
 from optitrip.store.lookup import restore_sweep
 from optitrip.store.state_dir import JOURNAL, exists, open_journal, time_of
 
 NO_SWEEP, UNREADABLE = "no sweep", "damaged"
 HEADS = ("sweep", "state", "best", "items", "rate", "age")
-FORMATS = ("{:<{}}", *["{:>{}}"] * 4)
+SIDES = "<<>>>>"
+"""Sides of the columns on which their texts stand."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,16 @@ def stored_leaders(sweep: Sweep, journal: Journal) -> Sequence[Printable]:
 def lines(sweeps: Sequence[StoredSweep], now: float, width: int | None) -> Iterator[str]:
     """Yield the lines of a table; names that do not fit in the width are cut before their identity."""
     rows = [HEADS, *(cells(sweep, now) for sweep in sweeps)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     if width is not None:
         widths[0] = max(12, min(widths[0], width - sum(widths[1:]) - 2 * len(widths[1:])))
     for name, *rest in rows:
-        if len(name) > widths[0]:
-            name = f"{name[: widths[0] - 11]}..{name[-9:]}"
-        state, *numbers = map(str.format, FORMATS, rest, widths[1:])
-        yield "  ".join([name.ljust(widths[0]), state, *numbers]).rstrip()
+        if columns(name) > widths[0]:
+            begin = name[: widths[0] - 11]
+            while columns(begin) > widths[0] - 11:
+                begin = begin[:-1]
+            name = f"{begin}..{name[-9:]}"
+        yield "  ".join(map(padded, [name, *rest], widths, SIDES)).rstrip()
 
 
 def cells(sweep: StoredSweep, now: float) -> tuple[str, ...]:

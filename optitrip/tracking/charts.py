@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from PIL.Image import Image
 
 
 SECTION = "answer"
@@ -19,7 +20,7 @@ def log_images(client: MlflowClient, run_id: str, files: Sequence[str], step: in
 
     Those of this step and time that the run has are left alone: MLflow would store them once more.
     """
-    from PIL import Image
+    import PIL.Image
 
     pictures = [file for file in map(Path, files) if file.suffix == ".png"]
     there = [found.path for found in client.list_artifacts(run_id, "images")] if pictures else []
@@ -27,5 +28,14 @@ def log_images(client: MlflowClient, run_id: str, files: Sequence[str], step: in
         key = f"{SECTION}/{file.stem}"
         name = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{time}+"  # as MLflow makes it
         if not any(path.startswith(name) for path in there):
-            with Image.open(file) as image:
-                client.log_image(run_id, image.convert("RGB"), key=key, step=step, timestamp=time)
+            with PIL.Image.open(file) as image:
+                client.log_image(run_id, squared(image.convert("RGB")), key=key, step=step, timestamp=time)
+
+
+def squared(image: Image) -> Image:
+    """Return a wide image with white below it: MLflow centres images in squares, and cuts off the lower part of these
+    in its charts."""
+    from PIL import ImageOps
+
+    size = (image.width, max(image.width, image.height))
+    return ImageOps.pad(image, size, color="white", centering=(0, 0))

@@ -721,13 +721,14 @@ def test_a_loss_that_prints_does_not_spoil_the_json(folder: Path) -> None:
 
 
 def test_help_lists_the_commands(folder: Path) -> None:
-    """`--help` names them all."""
+    """`--help` names them all, with a whole sentence about each."""
     done = optitrip(folder, "--help")
     assert done.returncode == 0
     assert all(
         f"  {command} " in done.stdout
         for command in ("sweep", "check", "merge", "runs", "show", "sync", "table", "replay", "init", "data", "ui")
     )
+    assert not [line for line in done.stdout.splitlines() if line.endswith(("...", "e.g."))][1:]  # the first is usage
 
 
 SERVER = """

@@ -10,6 +10,7 @@ from typing import Any
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures
 from optitrip.core.names import joined_names
+from optitrip.core.notice import Notice, info
 from optitrip.methods.search.best import BEST, Best
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.picture import losses_png
@@ -83,6 +84,12 @@ class SearchAnswer(Best, Answer):
         counts.update(self.screening.failures.counts() if self.screening else {})
         counts["report"] = self.report_result.failures.count
         return {kind: count for kind, count in counts.items() if count}
+
+    def notices(self) -> list[Notice]:
+        if (entries := self.stored.entries) <= MOST_ENTRIES:
+            return super().notices()
+        text = f"{CANDIDATES} leaves out the variables, which have {entries:,} entries; `optitrip table SWEEP -o "
+        return [*super().notices(), info("variables-left-out", f"{text}all.parquet` writes them too")]
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         fields = super().fields(folder)

@@ -16,8 +16,10 @@ from optitrip.output.text import short_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DOTS, CROSSES = 20_000, 300
-"""Most candidates, and most failed ones, that are drawn."""
+DOTS, CROSSES, STEPS = 20_000, 300, 4_000
+"""Most candidates, failed ones, and steps of the best so far that are drawn; the picture has 1,080 columns."""
+IN_ONE_ROW = 105
+"""Most letters of a legend in one row."""
 BEST, DOT, VERIFIED, FAILED = "C3", "0.45", "C0", "black"
 """Colours."""
 
@@ -30,7 +32,7 @@ def losses_png(result: SearchResult, title: str, word: str = "loss", screening: 
     """
     finite = np.isfinite(result.loss)
     index, loss = result.index[finite], result.loss[finite]
-    figure = new_figure(9, 4.2)
+    figure = new_figure(9, 4.4)
     figure.suptitle(title, fontsize=11)
     history, shares = figure.subplots(1, 2, sharey=True, width_ratios=[2.6, 1])
     far = set_value_axis(history, np.append(loss, result.best_loss), best_is_largest=result.maximize)
@@ -39,8 +41,11 @@ def losses_png(result: SearchResult, title: str, word: str = "loss", screening: 
         history.plot(screening.index, screening.loss, ".", color=VERIFIED, markersize=4, label="verified loss")
     draw_failures(history, result)
     history.set(xlabel="candidate", ylabel=short_name(word), xlim=(-0.02 * result.items, 1.02 * result.items))
-    legend = history.legend(loc="lower right" if result.maximize else "upper right", fontsize=8, framealpha=0.9)
-    for handle in legend.legend_handles:
+    handles, labels = history.get_legend_handles_labels()
+    wide = sum(map(len, labels)) > IN_ONE_ROW
+    # Below the axes, where it hides no candidate.
+    legend = figure.legend(handles, labels, loc="outside lower left", ncols=2 if wide else 4, fontsize=8, frameon=False)
+    for handle in filter(None, legend.legend_handles):
         handle.set(alpha=1, markersize=5)
     draw_shares(shares, result, loss)
     return png(figure)
@@ -55,8 +60,7 @@ def draw_history(axes: Axes, result: SearchResult, index: Array, loss: Array, fa
     size, alpha = (5, 1.0) if shown <= 200 else (3, 0.7) if shown <= 2_000 else (2, 0.4)
     axes.plot(index[::stride], loss[::stride], ".", markersize=size, alpha=alpha, color=DOT, label=label)
     best_index, best_loss = int(result.best_index[0]), float(result.best_loss[0])
-    steps = np.append(result.incumbent_index, result.items - 1)
-    values = np.append(result.incumbent_loss, result.incumbent_loss[-1])
+    steps, values = staircase(result)
     axes.step(steps, values, where="post", color=BEST, label=f"{'largest' if result.maximize else 'smallest'} so far")
     axes.plot(best_index, best_loss, "o", color=BEST, markersize=5)
     place = best_index / max(result.items, 1)
@@ -68,6 +72,15 @@ def draw_history(axes: Axes, result: SearchResult, index: Array, loss: Array, fa
     )  # fmt: skip
     axes.xaxis.set_major_formatter(thousands)
     axes.locator_params(axis="x", nbins=6, integer=True)
+
+
+def staircase(result: SearchResult) -> tuple[Array, Array]:
+    """Return indices and losses of the best so far, up to the last candidate: the last one in each column of a fine
+    picture, and the first of all."""
+    index, loss = result.incumbent_index, result.incumbent_loss
+    kept = np.diff(index * STEPS // result.items, append=-1) != 0
+    kept[0] = True
+    return np.append(index[kept], result.items - 1), np.append(loss[kept], loss[-1])
 
 
 def digits(best: float, loss: Array) -> int:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from html import escape, unescape
+from html import escape
 from itertools import count
 from typing import Any
 
 import numpy as np
 
 from optitrip.core.arrays import Array, Coded, Column, ours
+from optitrip.methods.search.axes import Losses, axis_of, dimension, label, numbers, short
 from optitrip.methods.search.importance import MOST, Importance, importance
 from optitrip.methods.search.picture import some_failed
 from optitrip.methods.search.table import CandidateTable, best_rows
@@ -23,6 +24,8 @@ IN_TABLE, MOST_PANELS, PANELS_A_ROW = 20, 24, 3
 MOST_VARIABLES, ENTRIES = 200, 2**24
 """Most variables that are looked at, and most numbers that are drawn for their importance."""
 BEST_COLOUR, REST_COLOUR, FAILED_COLOUR = "#c0392b", "#b8bec4", "#222222"
+MARGIN = {"t": 32, "r": 20, "b": 50}
+"""Margins of figures in pixels; the buttons of plotly.js are at the top, which touch screens always show."""
 STYLE = (
     "body{font:14px system-ui,sans-serif;margin:1.5em auto;padding:0 1em;max-width:1200px;color:#222}"
     "table{border-collapse:collapse}"
@@ -95,58 +98,12 @@ def ranked_variables(
     return sorted(found, key=lambda pair: -pair[1].share if pair[1] else 0.0)
 
 
-def numbers(column: Column) -> Array:
-    return column.codes if isinstance(column, Coded) else column
-
-
-class Losses:
-    """The losses of the drawn candidates, the others before the best, and their axis."""
-
-    def __init__(self, values: Array, others: int, word: str, *, log: bool, maximize: bool) -> None:
-        self.values, self.others = values, others
-        low, high = np.quantile(values, [0.01 if maximize else 0, 1 if maximize else 0.99])
-        ends = np.log10([low, high]) if log else np.array([low, high])
-        room = 0.06 * (ends[1] - ends[0]) or 0.06 * abs(ends[0]) or 1.0
-        low, high = ends[0] - room, ends[1] + room
-        self.range = short([low, high])
-        edge = high - 0.02 * (high - low)
-        self.top = 10**edge if log else edge
-        self.axis: dict[str, Any] = {
-            "title": titled(word),
-            "exponentformat": "e",
-            "zeroline": False,
-            "type": "log" if log else "linear",
-            "range": self.range,
-        }
-
-
-def axis_of(variable: Variable, column: Column) -> dict[str, Any]:
-    axis: dict[str, Any] = {"title": titled(label(variable.name)), "zeroline": False}
-    if isinstance(column, Coded):
-        texts = [label(str(option)) for option in column.words]
-        return axis | {"tickvals": list(range(len(texts))), "ticktext": texts, "range": [-0.6, len(texts) - 0.4]}
-    return axis | ({"type": "log", "exponentformat": "e"} if is_log(variable) else {})
-
-
-def label(name: str) -> str:
-    """Return a name of the user's for a figure, in which plotly.js would take some tags for formatting."""
-    return escape(short_name(name), quote=False)
-
-
-def titled(text: str) -> dict[str, Any]:
-    return {"text": text, "standoff": 4}
-
-
-def is_log(variable: Variable) -> bool:
-    return variable.word.startswith("log_")
-
-
 def panels(
     variables: Sequence[Variable], columns: Mapping[str, Column], losses: Losses, failed: Mapping[str, Column]
 ) -> tuple[list[Any], dict[str, Any], int]:
     """Return traces, layout and height of a grid with the loss against each variable."""
     traces: list[Any] = []
-    layout: dict[str, Any] = {"showlegend": False, "margin": {"t": 10, "r": 10, "b": 50, "l": 70}}
+    layout: dict[str, Any] = {"showlegend": False, "margin": {**MARGIN, "l": 70}}
     rows = -(-len(variables) // PANELS_A_ROW)
     size = 3 if losses.others > 200 else 5
     for number, variable in enumerate(variables):
@@ -204,22 +161,6 @@ def parallel(
     return [trace], {"margin": {"t": 60, "b": 30, "l": 80, "r": 80}}, 420
 
 
-def dimension(axis: Mapping[str, Any], column: Column, rows: Array) -> dict[str, Any]:
-    """Return an axis of parallel coordinates; logarithms are drawn, since it has no logarithmic scale."""
-    kept = {key: axis[key] for key in ("tickvals", "range") if key in axis}
-    found, values = {"label": axis["title"]["text"], **kept}, numbers(column)[rows]
-    if "ticktext" in axis:  # plotly.js decodes names, but not these
-        found["ticktext"] = [unescape(text) for text in axis["ticktext"]]
-    if axis.get("type") != "log":
-        return {**found, "values": short(values)}
-    logs = np.log10(values)
-    known = logs[np.isfinite(logs)]  # a log-normal number may round to 0
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    ticks = np.arange(np.ceil(low), np.floor(high) + 1)[:: max(1, int(high - low) // 8)]
-    ticks = ticks if len(ticks) > 3 else np.linspace(low, high, 5)
-    return {**found, "values": short(logs), "tickvals": short(ticks), "ticktext": [f"{10**tick:.3g}" for tick in ticks]}
-
-
 def importance_section(known: Sequence[tuple[Variable, Importance]], count: int) -> str:
     """Return the bars of importance with a text that says what they are; empty if nothing is known."""
     if not known:
@@ -247,7 +188,7 @@ def importance_section(known: Sequence[tuple[Variable, Importance]], count: int)
         "yaxis": yaxis,
         "showlegend": False,
     }
-    layout["margin"] = {"t": 10, "r": 20, "b": 50, "l": 80}
+    layout["margin"] = {**MARGIN, "l": 80}
     text = (
         f"Share of the variance of the loss's ranks that each parameter explains alone, over {count:,} candidates: the "
         "first-order Sobol' index from given data (Plischke, Borgonovo, Smith, 2013), corrected for chance, with its "
@@ -277,8 +218,3 @@ def figure(traces: Sequence[Any], layout: Mapping[str, Any], height: int, *, num
     config = {"typesetMath": False, "displaylogo": False, "responsive": True}
     given = ",".join(json.dumps(part).replace("<", "\\u003c") for part in (traces, whole, config))
     return f'<div id="figure{number}"></div><script>Plotly.newPlot("figure{number}",{given})</script>'
-
-
-def short(values: Any) -> list[float | None]:
-    """Return numbers with six digits, to keep the page small; None, which JSON has, for those that are not finite."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in np.asarray(values, float).tolist()]

@@ -41,9 +41,13 @@ class CandidateTable:
         result = self.result
         losses = {"index": result.index, "screened" if self.screening else self.measure: result.loss}
         told = {"status": status(result.failures, result.index)}
-        entries = len(result.index) * len(scalars(self.candidates.space))
-        drawn = {} if most and entries > most else scalar_columns(self.candidates, result.index)
+        drawn = {} if most and self.entries > most else scalar_columns(self.candidates, result.index)
         return merged_columns(losses, told, result.named, drawn)
+
+    @property
+    def entries(self) -> int:
+        """Number of entries of scalar variables."""
+        return len(self.result.index) * len(scalars(self.candidates.space))
 
     def verified(self) -> dict[str, Column]:
         """Return index, screened loss, loss, other outputs and scalar variables of the verified candidates."""
@@ -68,6 +72,7 @@ class CandidateTable:
     def ranked(self, count: int) -> tuple[Array, Array, dict[str, Array]]:
         """Return index, loss and other outputs of the best candidates: first the best few of all, then the best of the
         others that are stored; of screened ones only those that were verified."""
+        count = max(count, 0)
         result, screening = self.result, self.screening
         index, loss, named = (
             (screening.index, screening.loss, screening.named)

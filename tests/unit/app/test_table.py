@@ -147,12 +147,32 @@ def test_a_mistake_is_told(folder: Path, words: tuple[str, ...], said: str) -> N
     assert not list(folder.glob("all*"))
 
 
-def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
-    """With its name and the reason."""
+def test_what_stands_at_the_files_place_is_kept(folder: Path) -> None:
+    """A missing folder, a folder and a loop of links are told; what a link points to is written."""
     optitrip(folder, "sweep", "table.toml")
-    done = optitrip(folder, "table", "table", "-o", "missing/all.csv")
+    (folder / "folder.csv").mkdir()
+    (folder / "loop.csv").symlink_to("loop.csv")
+    places = {"missing/all.csv": "cannot be written: No such file", "folder.csv": "is a folder", "loop.csv": "loop"}
+    for place, said in places.items():
+        done = optitrip(folder, "table", "table", "-o", place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{place}: " in done.stderr
+        assert said in done.stderr
+    (folder / "link.CSV").symlink_to("target.csv")
+    assert optitrip(folder, "table", "table", "-o", "link.CSV").returncode == 0
+    assert (folder / "link.CSV").is_symlink()
+    assert (folder / "target.csv").read_text().startswith("index,loss,")
+    assert not list(folder.glob("*.old-*"))
+
+
+def test_a_sweep_of_failures_has_no_best(folder: Path) -> None:
+    """That is said, and where to look; the table of all has them."""
+    (folder / "table_loss.py").write_text("def loss(lr, act, W, c): return float('nan')")
+    optitrip(folder, "sweep", "table.toml")
+    done = optitrip(folder, "table", "table")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "missing/all.csv: cannot be written: No such file" in done.stderr
+    assert "all candidates stored for table-" in done.stderr
+    assert len(table(folder)) == 60
 
 
 @pytest.mark.daily

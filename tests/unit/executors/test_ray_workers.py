@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from concurrent.futures import Future
 from pathlib import Path
 from pickle import PickleBuffer
@@ -46,6 +48,29 @@ def test_a_class_that_pickles_its_own_buffer_gets_memory_wherever_it_is_loaded(s
     for loss in (fetch(put(OwnBuffer(bytes(size)), "it", [])), with_read_only_arrays(OwnBuffer(bytes(size)))):
         assert isinstance(loss.memory, memoryview)
         assert (loss.memory.readonly, loss.memory.nbytes, bool(loss.memory)) == (True, size, True)
+
+
+def test_no_garbage_is_collected_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cycle of objects lives until Ray is down, however much is allocated meanwhile; then it goes as ever."""
+    from optitrip.executors.ray import local
+
+    events: list[str] = []
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+            weakref.finalize(self, events.append, "collected")
+
+    def shutdown() -> None:
+        Cycle()
+        held = [[number] for number in range(100_000)]  # with these, the youngest generation is collected many times
+        events.append(f"down, {len(held):,} allocated")
+
+    monkeypatch.setattr(local.ray, "shutdown", shutdown)
+    local.LocalRay().close()
+    gc.collect()
+    assert events == ["down, 100,000 allocated", "collected"]
+    assert gc.isenabled()
 
 
 class OwnBuffer:

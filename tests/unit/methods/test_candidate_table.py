@@ -14,6 +14,7 @@ import optitrip
 from optitrip.core.arrays import Coded
 from optitrip.core.failures import Failures, Record
 from optitrip.core.part import Part
+from optitrip.methods.search import answer
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.search.table import CandidateTable, best_rows
 from optitrip.output.tables import csv_bytes, failures_csv, merged_columns, parquet_bytes, split_runs, status
@@ -105,6 +106,7 @@ def test_the_table_of_a_search(maximize: bool) -> None:
     good = frame[frame["status"] == "ok"].sort_values(["loss", "index"], ascending=[not maximize, True])
     assert [(one.loss, one.index) for one in found.top(10)] == list(zip(good["loss"], good["index"], strict=True))[:10]
     assert found.top(1)[0].x == found.x
+    assert found.top(0) == found.top(-1) == []
     assert found.stored.best(500)["index"].tolist() == good["index"].tolist()
     assert np.array_equal(found.stored.best(500)["x"], good["x"])
 
@@ -131,6 +133,16 @@ def test_a_table_may_be_too_large_for_its_variables() -> None:
     table = CandidateTable(candidates, result)
     assert list(table.all(18)) == ["index", "loss", "status", "x", "y"]
     assert list(table.all(17)) == ["index", "loss", "status"]
+
+
+def test_a_result_file_without_variables_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the answer, with the command that writes the whole table."""
+    found = optitrip.search(lambda x, y: x + y, {"x": {"uniform": [0, 1]}, "y": 2}, candidates=9, executor="serial")
+    monkeypatch.setattr(answer, "MOST_ENTRIES", 18)
+    assert found.notices() == []
+    monkeypatch.setattr(answer, "MOST_ENTRIES", 17)
+    (notice,) = found.notices()
+    assert "which have 18 entries; `optitrip table" in notice.text
 
 
 def test_the_kind_of_each_failure() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import optitrip
+from optitrip.methods.search.axes import log_ticks, short
 from optitrip.methods.search.report import MOST_PANELS, report_html, reported
 
 EVIL = "</script><script>window.evil=1</script>"
@@ -168,6 +169,24 @@ def test_a_browser_draws_the_page(page: str, tmp_path: Path) -> None:
 
 def test_numbers_are_short() -> None:
     """The page holds six digits of each."""
-    from optitrip.methods.search.report import short
-
     assert short(np.array([1 / 3, np.nan, 2.0, 1e300])) == [0.333333, None, 2.0, 1e300]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (1e-4, 0.99, ["0.0001", "0.001", "0.01", "0.1"]),
+        (16, 1_024, ["20", "50", "100", "200", "500", "1000"]),
+        (2.5, 6.5, ["3", "4", "5", "6"]),
+        (1.1, 1.2, ["1.1", "1.2"]),
+        (7, 7, ["7", "7"]),
+    ],
+)
+def test_ticks_of_logarithms_are_round_numbers(low: float, high: float, texts: list[str]) -> None:
+    """Powers of ten, or 1, 2 and 5 times these, or all digits; in a narrow range its ends."""
+    assert [f"{10**tick:.6g}" for tick in log_ticks(np.log10(low), np.log10(high))] == texts
+
+
+def test_ticks_over_hundreds_of_decades_are_few() -> None:
+    """Also of losses near the ends of float64."""
+    assert 3 <= len(log_ticks(-300, 300)) <= 12

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
+import optitrip
 from examples import LOSSES, search
 from optitrip.core.arrays import Array
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.answer import gradient_png
-from optitrip.methods.search.picture import losses_png
+from optitrip.methods.search.picture import STEPS, losses_png, staircase
 from optitrip.objectives import Softmax
 from optitrip.output.outcome import Answer, Draw
 from optitrip.output.pictures import centred, even_scale, images_png, new_figure, set_value_axis
@@ -54,6 +56,22 @@ def test_colours_have_one_scale_around_grey() -> None:
     pixels(images_png({"a": image, "b": np.full((32, 32, 3), np.nan)}, "title"))
     pale = pixels(images_png({"a": image / 100, "b": image}, "title"))
     assert count(pale[:, : pale.shape[1] // 3], 0.5, 0.5, 0.5) > 5_000  # beside the other, it is nearly zero
+
+
+def test_few_steps_of_many_are_drawn() -> None:
+    """A loss that always falls is drawn as a staircase of one step for each column of a fine picture; the first and the
+    last of a column are right."""
+    few = optitrip.search(lambda x: -x, {"x": {"uniform": [0, 1]}}, candidates=10, executor="serial").result
+    index, loss = staircase(few)
+    assert index.tolist() == [*few.incumbent_index.tolist(), 9]
+    assert loss.tolist() == [*few.incumbent_loss.tolist(), few.incumbent_loss[-1]]
+    falling = np.arange(100_000)
+    many = replace(few, items=100_000, incumbent_index=falling, incumbent_loss=-falling.astype(float))
+    index, loss = staircase(many)
+    assert len(index) == STEPS + 2
+    assert (index[0], index[-1]) == (0, 99_999)
+    assert (loss == -index).all()
+    assert np.diff(index).max() <= 100_000 / STEPS
 
 
 def test_an_image_of_one_row_is_drawn_as_bars() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from optitrip.core.observer import Printable
 from optitrip.output.outcome import Outcome
 from optitrip.output.summary import location, summary, table_as_lines
+from optitrip.output.tables import text_lines
+from optitrip.output.text import word_wrapped
 
 RUN = "fb29b43482f148a5acab02abb642c815"
 
@@ -33,6 +36,34 @@ def outcome(**fields: Any) -> Outcome:
     mlflow = {"experiment": "an experiment with a long name, " * 5, "run_id": RUN}
     failures = {"raised": 219, "nan": 3}
     return Outcome(state_dir=folder, mlflow=mlflow, failures=failures, **given, **fields)
+
+
+def test_messages_are_folded_at_words() -> None:
+    """Long words, indented lines and empty ones stay as they are."""
+    text = "the journal is in /a/path/that-is/longer/than a line\n\n  File x, in a traceback of the user\nend"
+    assert word_wrapped(text, 16).split("\n") == [
+        "the journal is",
+        "in",
+        "/a/path/that-is/longer/than",
+        "a line",
+        "",
+        "  File x, in a traceback of the user",
+        "end",
+    ]
+
+
+def test_a_wide_table_goes_on_below() -> None:
+    """Beside its first column again, and never beyond the terminal, unless one column alone is; a wide letter takes two
+    columns of the terminal."""
+    table = {"index": np.arange(2), "loss": np.array([0.5, 12.25]), "größe": np.arange(2), "重み": np.ones(2)}
+    whole = ["index   loss  größe  重み", "    0    0.5      0     1", "    1  12.25      1     1"]
+    assert list(text_lines(table)) == list(text_lines(table, 25)) == whole
+    assert list(text_lines(table, 24)) == [
+        *(line[:19] for line in whole),
+        "",
+        *(line[:5] + line[19:] for line in whole),
+    ]
+    assert next(text_lines({"i": np.arange(1), "n" * 50: np.arange(1)}, 20)) == "i  " + "n" * 50
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])

@@ -174,7 +174,7 @@ def test_show_tells_the_best_and_the_way_on(folder: Path) -> None:
     shown = optitrip(folder, "show", "bowl").stdout
     for number, index in enumerate(order.tolist(), 1):
         x = found.candidates.point(index)["x"][0]
-        assert f"  {number}. min loss {found.losses[index]:.8g} at candidate {index:,}, x {x:.8g}, " in shown
+        assert f"  {number}. {found.losses[index]:.8g} at candidate {index:,}, x {x:.8g}, " in shown
     (place,) = (folder / ".optitrip").iterdir()
     assert f"  command: optitrip sweep .optitrip/{place.name}/sweep.toml\n" in shown
     assert max(map(len, shown.splitlines())) <= 80
@@ -197,6 +197,6 @@ def test_the_best_of_retried_items_counts(folder: Path) -> None:
     assert optitrip(folder, "sweep", "bowl.toml", "--retry-failed").returncode == 0
     after = optitrip(folder, "show", "bowl").stdout
     found = package.search(lambda x, name: (x - 0.5) ** 2, space_of(FILE), candidates=40, executor="serial")
-    first = f"  1. min loss {found.loss:.8g} at candidate {found.index:,}"
+    first = f"  1. {found.loss:.8g} at candidate {found.index:,}"
     assert first not in before
     assert first in after

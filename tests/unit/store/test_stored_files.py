@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import sys
@@ -14,9 +15,10 @@ import pytest
 from driver_setup import Recording
 from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.errors import InputError
+from optitrip.errors import InputError, Stopped
 from optitrip.journal.facts import StoredResult
 from optitrip.journal.journal import Journal
+from optitrip.runtime import files
 from optitrip.store.inspect import overview
 from optitrip.store.lookup import find_stored_sweep, read
 
@@ -210,3 +212,27 @@ def test_files_that_were_not_touched_are_not_written(folder: Path) -> None:
     assert contents(state) != small
     back, _ = run()
     assert (codes(back), back.evaluated, contents(state)) == (set(), 0, small)
+
+
+def full(number: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_half_a_file_takes_no_place_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is removed, and the file that was there before is left alone."""
+    (tmp_path / "table.csv").write_text("old")
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_atomically(tmp_path / "table.csv", b"new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("table.csv", "old")]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_disk_that_is_full_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That files are missing is said by the command and by `show`."""
+    with monkeypatch.context() as patch:
+        patch.setattr("optitrip.app.results.write_files", lambda *given: full(0))
+        with pytest.raises(Stopped, match=r"^No space left on device: the answer is stored in .optitrip"):
+            run()
+    found = find_stored_sweep("result", Path(".optitrip"))
+    assert "  finished, but its files are not complete; the command below writes them" in [*overview(*found, str)]

@@ -13,7 +13,8 @@ from tracked import run
 
 
 def test_pictures_are_images_of_the_run(folder: Path) -> None:
-    """As they are in the file; those of an extended sweep have a later step, so that they are shown in their place."""
+    """As they are in the file, with white below to a square; those of an extended sweep have a later step, so
+    that they are shown in their place."""
     from mlflow import MlflowClient
 
     run()
@@ -23,7 +24,10 @@ def test_pictures_are_images_of_the_run(folder: Path) -> None:
     (images,) = folder.glob("mlartifacts/*/*/artifacts/images")
     steps = {int(path.name.split("+")[2]): path for path in images.glob("answer~losses+step+*.png")}
     assert sorted(steps) == [39, 59]
-    assert (imread(steps[59])[:, :, :3] == imread(Path(outcome.state_dir) / "losses.png")[:, :, :3]).all()
+    drawn, logged = (imread(path)[:, :, :3] for path in (Path(outcome.state_dir) / "losses.png", steps[59]))
+    assert logged.shape[0] == logged.shape[1] == drawn.shape[1] > drawn.shape[0]
+    assert (logged[: len(drawn)] == drawn).all()
+    assert (logged[len(drawn) :] == 1).all()
 
 
 def test_a_report_that_fails_costs_only_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,92 @@
+"""The axes of an HTML report, as plotly.js takes them."""
+
+from collections.abc import Mapping
+from html import escape, unescape
+from typing import Any
+
+import numpy as np
+
+from optitrip.core.arrays import Array, Coded, Column
+from optitrip.output.text import short_name
+from optitrip.space.variables import Variable
+
+LOG_AXIS = {"type": "log", "tickformat": "~g"}
+"""Logarithmic axis whose ticks are all written in full, not "2" for 0.002."""
+
+
+class Losses:
+    """The losses of the drawn candidates, the others before the best, and their axis."""
+
+    def __init__(self, values: Array, others: int, word: str, *, log: bool, maximize: bool) -> None:
+        self.values, self.others = values, others
+        low, high = np.quantile(values, [0.01 if maximize else 0, 1 if maximize else 0.99])
+        ends = np.log10([low, high]) if log else np.array([low, high])
+        room = 0.06 * (ends[1] - ends[0]) or 0.06 * abs(ends[0]) or 1.0
+        low, high = ends[0] - room, ends[1] + room
+        self.range = short([low, high])
+        edge = high - 0.02 * (high - low)
+        self.top = 10**edge if log else edge
+        self.axis: dict[str, Any] = {
+            "title": titled(word),
+            "zeroline": False,
+            "range": self.range,
+            **(LOG_AXIS if log else {"exponentformat": "e"}),
+        }
+
+
+def axis_of(variable: Variable, column: Column) -> dict[str, Any]:
+    axis: dict[str, Any] = {"title": titled(label(variable.name)), "zeroline": False}
+    if isinstance(column, Coded):
+        texts = [label(str(option)) for option in column.words]
+        return axis | {"tickvals": list(range(len(texts))), "ticktext": texts, "range": [-0.6, len(texts) - 0.4]}
+    return axis | (LOG_AXIS if is_log(variable) else {})
+
+
+def label(name: str) -> str:
+    """Return a name of the user's for a figure, in which plotly.js would take some tags for formatting."""
+    return escape(short_name(name), quote=False)
+
+
+def titled(text: str) -> dict[str, Any]:
+    return {"text": text, "standoff": 4}
+
+
+def is_log(variable: Variable) -> bool:
+    return variable.word.startswith("log_")
+
+
+def dimension(axis: Mapping[str, Any], column: Column, rows: Array) -> dict[str, Any]:
+    """Return an axis of parallel coordinates; logarithms are drawn, since it has no logarithmic scale."""
+    kept = {key: axis[key] for key in ("tickvals", "range") if key in axis}
+    found, values = {"label": axis["title"]["text"], **kept}, numbers(column)[rows]
+    if "ticktext" in axis:  # plotly.js decodes names, but not these
+        found["ticktext"] = [unescape(text) for text in axis["ticktext"]]
+    if axis.get("type") != "log":
+        return {**found, "values": short(values)}
+    logs = np.log10(values)
+    known = logs[np.isfinite(logs)]  # a log-normal number may round to 0
+    low, high = kept.get("range") or ((float(known.min()), float(known.max())) if len(known) else (0.0, 1.0))
+    ticks = log_ticks(low, high)
+    texts = [f"{10**tick:.6g}" for tick in ticks]
+    # The ends have ticks without a text, since plotly.js draws the axis from its first tick to its last.
+    return {**found, "values": short(logs), "tickvals": short([low, *ticks, high]), "ticktext": ["", *texts, ""]}
+
+
+def log_ticks(low: float, high: float) -> Array:
+    """Return the logarithms of round numbers in a range of logarithms; of its ends, if there are fewer than three."""
+    decades = np.arange(np.floor(low), np.ceil(high) + 1)[:: max(1, int(high - low) // 8)]
+    for factors in ([1], [1, 2, 5], range(1, 10)):
+        ticks = np.add.outer(decades, np.log10(factors)).ravel()
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) > 2:
+            return ticks
+    return np.array([low, high])
+
+
+def numbers(column: Column) -> Array:
+    return column.codes if isinstance(column, Coded) else column
+
+
+def short(values: Any) -> list[float | None]:
+    """Return numbers with six digits, to keep the page small; None, which JSON has, for those that are not finite."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in np.asarray(values, float).tolist()]
