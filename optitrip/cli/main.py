@@ -34,6 +34,12 @@ Executor = Annotated[str | None, Option(metavar="NAME", help="serial (no Ray), r
 Address = Annotated[str | None, Option(metavar="HOST:PORT", help="Ray cluster to join.", show_default=CLUSTER_DEFAULT)]
 AcceptChanges = Annotated[bool, Option("--accept-changes", help="Continue although code, data or libraries changed.")]
 Trust = Annotated[bool, Option("--trust", help="Use a state directory that others could have planted.")]
+Mirror = Annotated[
+    str | None, Option(metavar="URI", help="Copy the journal every minute, e.g. to file:///mnt/x or s3://bucket/x.")
+]
+Restore = Annotated[
+    str | None, Option(metavar="URI", help="Begin from such a copy; without one yet, from here. Also for retries.")
+]
 ShardNumber = Annotated[str | None, Option(metavar="I/N", help="Evaluate only shard I of N, to `merge` later.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object instead of the table.")]
 Quiet = Annotated[bool, Option("--quiet", help="Hide progress and messages.")]
@@ -52,6 +58,8 @@ def sweep(
     accept_changes: AcceptChanges = False,
     trust: Trust = False,
     shard: ShardNumber = None,
+    mirror: Mirror = None,
+    restore: Restore = None,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Retry failed items once.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -70,7 +78,7 @@ def sweep(
     share = Shard.parse(shard) if shard is not None else None
     if share is not None:
         state_dir = share.state_root(state_dir)
-    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, trust, mlflow_process=True)
+    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, trust, mirror, restore, True)
     raise Exit(run(found, options, json=json, quiet=quiet))
 
 

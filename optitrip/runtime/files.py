@@ -103,14 +103,17 @@ def digest(data: bytes) -> str:
     return f"{len(data)} {hashlib.blake2b(data, digest_size=16).hexdigest()}"
 
 
+def digest_of(path: Path) -> str:
+    """Return the digest of a file; raise OSError if it cannot be read."""
+    with open_regular(path) as file:
+        length = os.fstat(file.fileno()).st_size
+        return f"{length} {hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()}"
+
+
 def has_digest(path: Path, wanted: str) -> bool:
     """Return whether a file can be read and has this digest; a file of another length is not read."""
-    length, _, hash_wanted = wanted.partition(" ")
     try:
-        with open_regular(path) as file:
-            if str(os.fstat(file.fileno()).st_size) != length:
-                return False
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() == hash_wanted
+        return str(path.stat().st_size) == wanted.partition(" ")[0] and digest_of(path) == wanted
     except OSError:
         return False
 
