@@ -74,7 +74,7 @@ class Mirror:
         self._due, self._began = clock.monotonic(), 0.0
         self._call: BackgroundCall[Copy] | None = None
         self._last: Copy | None = None
-        self._failed = self._ended = False
+        self._failed = self._ended = self._gone = False
 
     def tick(self) -> None:
         """Take note of a copy that has ended, and begin one if it is time."""
@@ -98,9 +98,8 @@ class Mirror:
             age = (self._clock.wall_ms() - self._last.made) / 1000 if self._last else 0.0
             found = f"the last copy there is {age:.0f} s old" if self._last else "this command has made no copy there"
             text = f"the end of this sweep was not copied to {self._place}: {found}"
-            self._notify(
-                warning("mirror-failed", f"{text}. As long as the state directory exists, the same command does")
-            )
+            text += f". The same command copies it, as long as {self._journal.parent} exists"
+            self._notify(warning("mirror-failed", text))
 
     def _wait(self, until: float) -> None:
         if self._call is not None:
@@ -115,7 +114,10 @@ class Mirror:
         if error is None:
             if self._failed:
                 self._notify(info("mirror", f"the journal is copied to {self._place} again"))
-            self._last, self._failed = call.result(), False
+            if self._gone:
+                text = f"the earlier copy in {self._place} was gone, as of a disk that is not mounted any more"
+                self._notify(warning("mirror-failed", f"{text}; a new one was made there"))
+            self._last, self._failed, self._gone = call.result(), False, False
         elif isinstance(error, NotOurs):
             self._ended = True
             self._notify(warning("mirror-failed", f"{self._place} {error}"))
@@ -168,6 +170,7 @@ class Mirror:
                 text = "holds a copy of another journal of this sweep, or a later one; it is not replaced, and nothing "
                 raise NotOurs(f"{text}is copied. --restore continues from it, --fresh replaces it")
             self._replaceable.add(before.writer)
+        self._gone = before is None and self._last is not None
         slot = SLOTS[before is not None and before.file == SLOTS[0]]
         made, digest = self._clock.wall_ms(), digest_of(snapshot)
         return Copy(FORMAT, self._label, name.name, epoch.number, self._writer, made, slot, digest, {})
