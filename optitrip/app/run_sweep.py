@@ -94,6 +94,8 @@ def run_loaded(context: Context) -> Outcome:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
         context.put_back()
         outcome = ended(context, state, commands, outcome)
+        if mirror is not None:
+            mirror.tick(now=True)  # while figures are drawn and MLflow is told; whoever stops a command may not wait
         if error is None or isinstance(error, results.SHOWN):
             with options.own_state.restored():
                 options.answered(outcome, results.left(state, driver, outcome, tracked=tracker is not None))

@@ -76,11 +76,11 @@ class Mirror:
         self._last: Copy | None = None
         self._failed = self._ended = self._gone = False
 
-    def tick(self) -> None:
-        """Take note of a copy that has ended, and begin one if it is time."""
+    def tick(self, *, now: bool = False) -> None:
+        """Take note of a copy that has ended, and begin one if it is time, or `now`."""
         if self._call is not None and self._call.done():
             self._take(self._call)
-        if self._call is None and not self._ended and self._clock.monotonic() >= self._due:
+        if self._call is None and not self._ended and (now or self._clock.monotonic() >= self._due):
             self._began = self._clock.monotonic()
             self._due = self._began + self._pause
             self._call = BackgroundCall(self._copy)
@@ -91,8 +91,7 @@ class Mirror:
         self._wait(until)  # for a copy under way, which lacks the end
         if self._call is None:
             self._files = [name for name in files if is_regular(self._journal.with_name(name))]
-            self._due = self._clock.monotonic()
-            self.tick()
+            self.tick(now=True)
             self._wait(until)
         if (self._call is not None or self._failed) and not self._ended:
             age = (self._clock.wall_ms() - self._last.made) / 1000 if self._last else 0.0

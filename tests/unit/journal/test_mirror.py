@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -363,3 +366,47 @@ def test_what_a_uri_names(tmp_path: Path) -> None:
     for uri in ("", "http://host/x", "file://host/x", "file:x", "s3://", "s3:///x", "ftp://x", "sqlite:///x", "a\0b"):
         with pytest.raises(InputError, match="wanted a folder"):
             open_remote(uri, tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A mounted file system of 96 KiB."""
+    point = tmp_path / "disk"
+    point.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "none", str(point)], check=False)
+    if mounted.returncode:
+        pytest.skip("only root can mount a file system")
+    yield point
+    subprocess.run(["umount", "-l", str(point)], check=False, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can mount a file system")
+def test_a_disk_that_fills_up_becomes_read_only_and_vanishes(
+    tmp_path: Path, journal: Journal, small_disk: Path
+) -> None:
+    """A real one: the last whole copy stays, the sweep goes on, and what happens is told each time."""
+    hands, told = Hands(), list[Notice]()
+    mirror = mirror_of(journal, Folder(small_disk / "far"), told, clock=hands)
+
+    def minute() -> str:
+        hands.now += 60
+        mirror.tick()
+        mirror._wait(hands.now + 60)
+        texts, told[:] = [notice.text for notice in told], []
+        return " ".join(texts)
+
+    write(journal, 0, 1)
+    assert minute() == ""
+    write(journal, 1, 800)  # the new copy does not fit beside the old one
+    assert "No space left" in minute()
+    assert len(content(fetched(Folder(small_disk / "far"), tmp_path))[0]) == 1
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    assert "again" in minute()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    write(journal, 800, 801)
+    assert "Read-only" in minute()
+    assert len(content(fetched(Folder(small_disk / "far"), tmp_path))[0]) == 800
+    subprocess.run(["umount", str(small_disk)], check=True)
+    assert "gone" in minute()
+    mirror.finish([])
+    assert len(content(fetched(Folder(small_disk / "far"), tmp_path))[0]) == 801

@@ -7,6 +7,8 @@ import fcntl
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,3 +197,16 @@ def test_a_sweep_is_refused_before_it_evaluates(tmp_path: Path, monkeypatch: pyt
     assert optitrip(tmp_path, "sweep", "probed.toml").returncode == 0
     monkeypatch.setattr(check_file_system, "__defaults__", (table(tmp_path, "nfs", "rw,nolock"), 30.0))
     assert optitrip(tmp_path, "sweep", "probed.toml").returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can mount a file system")
+def test_a_real_odd_file_system_is_refused(tmp_path: Path) -> None:
+    """One of huge pages has folders and files, but no writes."""
+    if subprocess.run(["mount", "-t", "hugetlbfs", "none", str(tmp_path)], check=False).returncode:
+        pytest.skip("no such file system can be mounted here")
+    try:
+        with pytest.raises(StateError, match=r"hugetlbfs at .*new files: Invalid argument"):
+            check_file_system(tmp_path / "state")
+        assert os.listdir(tmp_path) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
