@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from cluster.world import CGROUP_ROOTS, ETC, GATEWAY, HOSTS, UNSHARE, cgroup_name, downloads, sh
+from cluster.world import CGROUP_ROOTS, ETC, GATEWAY, HOSTS, UNSHARE, cgroup_name, sh
 
 OWN = "/srv/own"
 """Folder that each host has to itself, and its home."""
@@ -190,7 +190,7 @@ def add_to_hosts_file(name: str, address: str) -> None:
 def cgroup(name: str, memory: int) -> Path:
     """Make a cgroup with a limit in bytes; raise OSError where that is not allowed."""
     root = next(root for root in CGROUP_ROOTS if root.is_dir())
-    group = root / cgroup_name(str(downloads())) / name
+    group = root / cgroup_name() / name
     group.mkdir(parents=True)
     if root == CGROUP_ROOTS[0]:
         (group / "memory.limit_in_bytes").write_text(str(memory))

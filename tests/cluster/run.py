@@ -126,7 +126,10 @@ def main(arguments: list[str]) -> int:
     if options.log:
         options.log = options.log.absolute()
         options.log.mkdir(parents=True, exist_ok=True)
-    return inside(options) if world.INSIDE in os.environ else outside(options, arguments)
+    try:
+        return inside(options) if world.INSIDE in os.environ else outside(options, arguments)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

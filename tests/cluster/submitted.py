@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cluster.hosts import OWN, Host
 from cluster.joining import CIFAR10_STORE, cifar10, digits
-from cluster.ray_cluster import BIN, JOBS, RayCluster, shared_folder
+from cluster.ray_cluster import BIN, JOBS, OUTSIDE, RayCluster, shared_folder
+from cluster.refusals import SOON
 from cluster.sweeps import Project, Sweep, bowl, digest, expected, join, seen_from_here
 from cluster.trial import NotRun, Trial, scenario
 
@@ -29,10 +30,11 @@ def submit(cluster: RayCluster, project: Project, *more: str, host: Host | None 
     return Sweep(host, project, command, project.states, str(project.folder))
 
 
-def fetched(trial: Trial, cluster: RayCluster, project: Project, host: Host) -> str:
+def fetched(trial: Trial, project: Project, host: Host, states: Path) -> str:
     """Fetch the results of a sweep to a host's own disk, and return their digest."""
-    command = [f"{BIN}/optitrip", "fetch", Path(project.file).stem, "--address", JOBS, "--state-dir", f"{OWN}/fetched"]
-    outcome = Sweep(host, project, command, project.states, OWN).end(120)
+    options = ["--address", JOBS, "--state-dir", str(states), "--output", f"{OWN}/fetched/sweep"]
+    command = [f"{BIN}/optitrip", "fetch", Path(project.file).stem, *options]
+    outcome = Sweep(host, project, command, states, OWN).end(120)
     trial.seen(outcome)
     trial.check(outcome.status == 0, f"exit status {outcome.status} of fetch")
     return digest(seen_from_here(host, Path(f"{OWN}/fetched")))
@@ -47,7 +49,7 @@ def submitted_digits(trial: Trial) -> None:
     trial.same(outcome, project)
     trial.tells(outcome.text, "ray job stop")
     needs("fetch")
-    trial.check(fetched(trial, cluster, project, cluster.head) == expected(project), "other results were fetched")
+    trial.check(fetched(trial, project, cluster.head, project.states) == expected(project), "other files were fetched")
 
 
 @scenario
@@ -66,7 +68,7 @@ def submitted_from_outside(trial: Trial) -> None:
         outcome = Sweep(laptop, shared, command, states, f"{OWN}/bowls").end()
         trial.same(outcome, shared)
         needs("fetch")
-        trial.check(fetched(trial, cluster, shared, laptop) == expected(shared), "other results were fetched")
+        trial.check(fetched(trial, shared, laptop, states) == expected(shared), "other files were fetched")
     finally:
         laptop.destroy()
 
@@ -104,6 +106,19 @@ def submitted_twice(trial: Trial) -> None:
     trial.check(second.status == 2, f"exit status {second.status} of the second submission")
     trial.tells(second.text, "run")
     trial.same(sweep.end(), project)
+
+
+@scenario
+def submitted_without_token(trial: Trial) -> None:
+    """Submissions with another token, and with none, are refused in a line that names the token."""
+    needs("submit", "--follow")
+    cluster, project = trial.world.cluster, bowl("refused", 100, 0.0)
+    for name, token in (("stranger", "d" * 64), ("nobody", "")):
+        host = cluster.host(name, OUTSIDE, token=token)
+        try:
+            trial.refused(submit(cluster, project, host=host).end(60), SOON, "token")
+        finally:
+            host.destroy()
 
 
 @scenario

@@ -11,7 +11,7 @@ from pathlib import Path
 from cluster.hosts import Host
 from cluster.sweeps import Project, bowl, expected, join, on_every_host
 from cluster.trial import NotRun, Trial, prepared, scenario
-from cluster.world import downloads
+from cluster.world import DOWNLOADS
 
 OTHER_NUMPY = "2.3.5"
 BAD_CPUS = 2
@@ -31,7 +31,7 @@ def fetch_other_numpy(folder: Path) -> None:
 @prepared(fetch_other_numpy)
 def other_numpy(trial: Trial) -> None:
     """One host has another NumPy: it is refused, and the difference named."""
-    folder = downloads() / "numpy"
+    folder = DOWNLOADS / "numpy"
     if not folder.is_dir():
         raise NotRun(f"NumPy {OTHER_NUMPY} could not be downloaded")
 

@@ -25,8 +25,9 @@ mount -t tmpfs tmpfs /srv && ip link set lo up && ip link add br0 type bridge &&
 ip link add outer type veth peer name inner && mount -t proc proc /proc
 """
 SRV = Path("/srv")
-SHARED, HOSTS, ETC = SRV / "shared", SRV / "hosts", SRV / "etc"
-"""Folder that all hosts share, as if by NFS; parent of the folders of single hosts; files for their /etc."""
+SHARED, HOSTS, ETC, DOWNLOADS = SRV / "shared", SRV / "hosts", SRV / "etc", SRV / "downloads"
+"""Folder that all hosts share, as if by NFS; parent of the folders of single hosts; files for their /etc; what was
+downloaded outside, where there is a network."""
 GATEWAY = "10.77.0.254"
 """Address of the command itself on the hosts' network."""
 CGROUP_ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
@@ -79,16 +80,18 @@ def watch_for_our_end(folder: str) -> None:
     os.close(reading)
 
 
-def cgroup_name(folder: str) -> str:
-    return Path(folder).name
+def cgroup_name(folder: str | None = None) -> str:
+    """Return the name of the cgroup of all hosts of this command."""
+    return Path(folder or os.environ[INSIDE]).name
 
 
 def set_up() -> None:
     """Make the folders and the network; called once, inside."""
     assert os.getpid() == 1, "only for process 1 of its own namespaces"
     sh("mount -t tmpfs -o size=50%,mode=755 tmpfs /srv")
-    for folder in (SHARED, HOSTS, ETC):
+    for folder in (SHARED, HOSTS, ETC, DOWNLOADS):
         folder.mkdir()
+    sh(f"mount --bind {os.environ[INSIDE]} {DOWNLOADS}")  # hosts have another /tmp
     (ETC / "resolv.conf").touch()  # no name is looked up in vain
     sh("ip link set lo up && ip link add br0 type bridge && ip link set br0 up")
     sh(f"ip addr add {GATEWAY}/24 dev br0")
@@ -100,11 +103,6 @@ def sh(script: str) -> str:
     if done.returncode:
         raise RuntimeError(f"{script}: {done.stderr.strip()}")
     return done.stdout
-
-
-def downloads() -> Path:
-    """Return the folder that was filled outside, where there is a network."""
-    return Path(os.environ[INSIDE])
 
 
 def traces() -> dict[str, set[str]]:
