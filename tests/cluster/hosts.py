@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 from cluster.world import CGROUP_ROOTS, ETC, GATEWAY, HOSTS, UNSHARE, cgroup_name, sh
 
@@ -34,10 +34,14 @@ while true; do wait; done  # process 1 must collect the processes whose parents 
 
 
 class Host:
-    """A host that is up from when it is made until `destroy`."""
+    """A host that is up from when it is made until `destroy`, or until another one gets its name."""
+
+    by_name: ClassVar[dict[str, Host]] = {}
 
     def __init__(self, name: str, address: str, *, shm: str = "1g", memory: int | None = None) -> None:
         self.name, self.address = name, address
+        if name in self.by_name:
+            self.by_name.pop(name).destroy()
         self.folder = HOSTS / name
         self.environment: dict[str, str] = {}
         """Variables of all its commands."""
@@ -54,6 +58,7 @@ class Host:
         if not self._process.stdout or self._process.stdout.readline() != "ready\n":
             raise RuntimeError(f"host {name}: {(self.folder / 'init.log').read_text()}")
         self.init = children(self._process.pid)[0]
+        self.by_name[name] = self
         self._connect()
         if self._cgroup and CGROUP_ROOTS[0] in self._cgroup.parents:
             self.call(f"mount --bind {self._cgroup} {CGROUP_ROOTS[0]}")  # as containers see their own limit

@@ -30,6 +30,7 @@ COMMON = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PATH": f"{BIN}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
 }
+STARTS = 4
 STORE_BYTES = 200 * 2**20
 OURS = r"^ray::(?!IDLE|\w*Agent|JobSupervisor)"
 """Titles of Ray's processes that hold or run somebody's actors and tasks."""
@@ -44,7 +45,7 @@ class RayCluster:
         self._used = 10
         self.head = self.host("head", HEAD)
         options = ["--head", "--port=6379", "--num-cpus=0", f"--dashboard-host={HEAD}", "--dashboard-port=8265"]
-        self._start(self.head, options, {})
+        self._start(self.head, options)
         wait_until(lambda: self.nodes() is not None, "the head's Jobs API")
 
     def host(self, name: str, address: str, *, token: str | None = None, memory: int | None = None) -> Host:
@@ -65,28 +66,31 @@ class RayCluster:
         *,
         prepare: Callable[[Host], object] = lambda host: None,
         memory: int | None = None,
-        wait: bool = True,
         resources: str = "{}",
     ) -> Host:
         """Add a worker host; `prepare` is called before Ray starts there."""
         self._used += 1
         host = self.workers[name] = self.host(name, f"10.77.0.{self._used}", memory=memory)
         prepare(host)
-        self._start(host, [f"--address={ADDRESS}", f"--num-cpus={cpus}", f"--resources={resources}"], {}, wait=wait)
+        self._start(host, [f"--address={ADDRESS}", f"--num-cpus={cpus}", f"--resources={resources}"])
         return host
 
-    def _start(self, host: Host, options: list[str], variables: dict[str, str], *, wait: bool = True) -> None:
+    def _start(self, host: Host, options: list[str]) -> None:
+        """Start Ray on a host; again if Ray itself had not the patience of half a minute, on a busy machine."""
         store = f"--object-store-memory={self.store_bytes}"
         command = [f"{BIN}/ray", "start", f"--node-ip-address={host.address}", store, "--disable-usage-stats", *options]
-        with (host.folder / "ray-start.log").open("w") as log:
-            process = host.popen(*command, variables=variables, stdout=log, stderr=subprocess.STDOUT)
-        if wait and process.wait():
-            raise RuntimeError(f"ray start on {host.name}: {(host.folder / 'ray-start.log').read_text()[-2000:]}")
+        for _ in range(STARTS):
+            with (host.folder / "ray-start.log").open("w") as log:
+                process = host.popen(*command, stdout=log, stderr=subprocess.STDOUT)
+            if process.wait() == 0:
+                return
+            host.call(f"{BIN}/ray stop --force")
+        raise RuntimeError(f"ray start on {host.name}: {(host.folder / 'ray-start.log').read_text()[-2000:]}")
 
     def restart_ray(self, host: Host, cpus: int) -> None:
         """Start Ray again on a worker host that the cluster gave up."""
         host.call(f"{BIN}/ray stop --force")
-        self._start(host, [f"--address={ADDRESS}", f"--num-cpus={cpus}"], {})
+        self._start(host, [f"--address={ADDRESS}", f"--num-cpus={cpus}"])
 
     def remove(self, name: str) -> None:
         self.workers.pop(name).destroy()
@@ -141,7 +145,7 @@ class MlflowServer:
 
     def __init__(self) -> None:
         self.host = Host("mlflow", MLFLOW)
-        self.host.environment = dict(COMMON)
+        self.host.environment = {**COMMON, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         self.backend = "PostgreSQL" if self._start_postgres() else "SQLite"
         self.start()
 

@@ -52,7 +52,7 @@ class World:
                 self._cluster.remove(name)
         for name, cpus in WORKERS.items():
             if name not in self._cluster.workers:
-                self._cluster.add(name, cpus, wait=False)
+                self._cluster.add(name, cpus)
         self._cluster.wait_for_workers()
         self._mlflow.wait()
         self.baseline = {host.name: host.files() for host in self.hosts()}

@@ -124,7 +124,7 @@ def without(trial: Trial, name: str, *, join_first: bool) -> None:
     outcome = sweep.end()
     trial.same(outcome, project)
     trial.tells(outcome.text, "optitrip", r"10\.77\.0\.\d+|node")
-    started = list((cluster.workers["bad"].folder / "tmp").glob("ray/session_latest/logs/worker-*.err"))
+    started = list((cluster.workers["bad"].folder / "tmp").glob("ray/session_2*/logs/worker-*.err"))
     trial.figures["worker processes on the bad host"] = len(started)
     trial.check(len(started) < 20, f"{len(started)} worker processes were started on the bad host")
 

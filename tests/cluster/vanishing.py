@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 from cluster.hosts import Host
@@ -53,14 +54,26 @@ def driver_link_cut(trial: Trial) -> None:
 
 
 @scenario
+def worker_host_frozen(trial: Trial) -> None:
+    """A worker host stands still for 30 s, as a virtual machine that is moved does."""
+    cluster, project = trial.world.cluster, bowl("frozen", 8000, 0.03)
+    sweep = join(cluster, project)
+    trial.check(sweep.wait_for_items(200), "too few items before the host froze")
+    cluster.workers["w2"].kill("", signal.SIGSTOP)
+    time.sleep(CUT_SECONDS)
+    cluster.workers["w2"].kill("", signal.SIGCONT)
+    trial.same(sweep.end(LONG), project)
+
+
+@scenario
 def worker_host_destroyed(trial: Trial) -> None:
     """A worker host loses its power; another one is added."""
-    cluster, project = trial.world.cluster, bowl("destroyed", 8000, 0.02)
+    cluster, project = trial.world.cluster, bowl("destroyed", 8000, 0.03)
     sweep = join(cluster, project)
     trial.check(sweep.wait_for_items(200), "too few items before the end of the host")
     address = cluster.workers["w3"].address
     cluster.remove("w3")
-    cluster.add("w4", 2, wait=False)
+    cluster.add("w4", 2)
     trial.check(sweep.wait_for(lambda: cluster.used_by().get("w4", 0) >= 2), "the added host was not used")
     outcome = sweep.end(LONG)
     trial.same(outcome, project)
@@ -70,13 +83,13 @@ def worker_host_destroyed(trial: Trial) -> None:
 @scenario
 def workers_come_late(trial: Trial) -> None:
     """A sweep begins on a cluster without workers; two hosts come after 20 s, and all their CPUs are used."""
-    cluster, project = trial.world.empty_cluster(), bowl("late", 4000, 0.02)
+    cluster, project = trial.world.empty_cluster(), bowl("late", 8000, 0.02)
     sweep = join(cluster, project)
     begun = time.monotonic()
     sweep.wait_for_text("waiting", 20)
     time.sleep(max(0.0, begun + 20 - time.monotonic()))
-    cluster.add("w1", 1, wait=False)
-    cluster.add("w2", 2, wait=False)
+    cluster.add("w1", 1)
+    cluster.add("w2", 2)
     trial.check(sweep.wait_for(lambda: sum(cluster.used_by().values()) >= 3), "not all 3 CPUs were used")
     trial.figures["workers"] = sum(cluster.used_by().values())
     outcome = sweep.end(LONG)
