@@ -104,7 +104,8 @@ def symmetric_run(trial: Trial) -> None:
     project = bowl("symmetric", 3000, 0.005)
     hosts = [Host(f"s{n}", f"10.77.0.{50 + n}", shm=f"{STORE_BYTES + 2**28}") for n in range(3)]
     try:
-        outcome = run_symmetric(hosts, project)
+        outcome, statuses = run_symmetric(hosts, project)
+        trial.figures["exit statuses of the others"] = statuses
         trial.same(outcome, project)
         trial.tells(outcome.text, "evaluating on 6 Ray workers of the cluster")
     finally:
@@ -112,8 +113,12 @@ def symmetric_run(trial: Trial) -> None:
             host.destroy()
 
 
-def run_symmetric(hosts: list[Host], project: Project) -> Outcome:
-    """Run the same command on all hosts, as `srun` does; the first one is the head."""
+def run_symmetric(hosts: list[Host], project: Project) -> tuple[Outcome, list[int]]:
+    """Run the same command on all hosts, as `srun` does; the first one is the head.
+
+    Returns:
+        what came of the sweep, and the exit statuses of the other hosts' commands.
+    """
     token = shared_folder("symmetric-token") / "token"
     token.write_text("0123456789abcdef" * 4)
     optitrip = [f"{BIN}/optitrip", "sweep", project.file, "--state-dir", str(project.states)]
@@ -125,6 +130,14 @@ def run_symmetric(hosts: list[Host], project: Project) -> Outcome:
     first = Sweep(hosts[0], project, command, project.states, str(project.folder))
     others = [host.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for host in hosts[1:]]
     done = first.end(180)
-    for other in others:
-        other.wait(60)
-    return Outcome(done.status, done.text, done.seconds, digest(project.states), result(project.states))
+    outcome = Outcome(done.status, done.text, done.seconds, digest(project.states), result(project.states))
+    return outcome, [ended(other, 120) for other in others]
+
+
+def ended(process: subprocess.Popen[str], seconds: float) -> int:
+    """Return the exit status of a command; -9 if it had to be killed after a time."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return -9

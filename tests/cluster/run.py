@@ -99,10 +99,8 @@ def outside(options: argparse.Namespace, arguments: list[str]) -> int:
             row = Row(name, "not run", None, reason, 0.0, 0.0, [], [], {})
             print(json.dumps(vars(row)) if options.json else row.line(), flush=True)
         return 0
-    before, rows = world.traces(), options.rows or SCENARIOS
-    status = world.run_inside("cluster.run", arguments, [do for name, do in PREPARATIONS.items() if name in rows])
-    after = world.traces()
-    left = [f"{kind} {name}" for kind, names in after.items() for name in sorted(names - before[kind])]
+    rows = options.rows or SCENARIOS
+    status, left = world.run_inside("cluster.run", arguments, [do for name, do in PREPARATIONS.items() if name in rows])
     print(f"left on this machine: {left or 'nothing'}", file=sys.stderr, flush=True)
     return status or bool(left)
 

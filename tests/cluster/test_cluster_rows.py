@@ -52,18 +52,20 @@ def test_cheap_rows() -> None:
 
 
 @pytest.mark.daily
-def test_nothing_is_left_of_a_harness_that_is_killed() -> None:
+def test_nothing_is_left_of_a_harness_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel ends the hosts with the command, and the cleaner removes its folder."""
-    before = world.traces()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    before = world.network()
     with start("hosts_alone", "--shell") as child:
         assert child.stdout
         assert "hosts_alone" in child.stdout.readline()
-        assert set(world.processes_with(world.INSIDE)) > before["process"]
+        (folder,) = tmp_path.iterdir()
+        assert len(world.traces(str(folder))) >= 4  # the folder, unshare, the command, and the host that stays
         child.kill()
     end = time.monotonic() + 30
-    while world.traces() != before and time.monotonic() < end:
+    while world.traces(str(folder)) and time.monotonic() < end:
         time.sleep(0.2)
-    assert world.traces() == before
+    assert world.traces(str(folder)) | world.network() == before
 
 
 @pytest.mark.daily

@@ -49,35 +49,46 @@ def missing() -> str:
     return f"namespaces are not allowed: {probe.stderr.strip()}" if probe.returncode else ""
 
 
-def run_inside(module: str, arguments: Sequence[str], preparations: Iterable[Callable[[Path], None]] = ()) -> int:
-    """Run a module in new namespaces, after preparations here, where there is a network; return its exit status."""
+def run_inside(
+    module: str, arguments: Sequence[str], preparations: Iterable[Callable[[Path], None]] = ()
+) -> tuple[int, list[str]]:
+    """Run a module in new namespaces, after preparations here, where there is a network.
+
+    Returns:
+        its exit status, and what it left on this machine.
+    """
+    before = network()
     with tempfile.TemporaryDirectory(prefix="optitrip-cluster-") as folder:
         watch_for_our_end(folder)
         for prepare in preparations:
             prepare(Path(folder))
         command = [*UNSHARE, sys.executable, "-m", module, *arguments]
         child = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], env={**os.environ, INSIDE: folder})
-        while True:
+        while child.poll() is None:
             with suppress(KeyboardInterrupt):  # the module gets Ctrl-C as well, and ends
-                return child.wait()
+                child.wait()
+        subprocess.run(["sh", "-c", removal(folder)])
+    return child.returncode, sorted(traces(folder) | (network() - before))
 
 
 def watch_for_our_end(folder: str) -> None:
     """Start a cleaner, which acts when its input ends: when this process has ended, even by SIGKILL."""
+    reading, _writing = os.pipe()  # the writing end stays open as long as this process lives
+    command = ["sh", "-c", f"cat; {removal(folder)}"]
+    subprocess.Popen(command, stdin=reading, stdout=subprocess.DEVNULL, start_new_session=True)
+    os.close(reading)
+
+
+def removal(folder: str) -> str:
+    """Return a script that removes the folder and cgroups of a run as soon as their last processes have ended."""
     groups = " ".join(f"{root}/{cgroup_name(folder)}" for root in CGROUP_ROOTS)
-    script = f"""
-        exec 2>/dev/null
-        cat
+    return f"""
         for try in 1 2 3 4 5 6 7 8 9 10; do
             for group in {groups}; do [ ! -d $group ] || find $group -depth -type d -exec rmdir {{}} + ; done
             rm -rf {folder}
-            ls -d {folder} {groups} 2>/dev/null || break
-            sleep 0.5
-        done
+            ls -d {folder} {groups} >/dev/null && sleep 0.5 || break
+        done 2>/dev/null
     """
-    reading, _writing = os.pipe()  # the writing end stays open as long as this process lives
-    subprocess.Popen(["sh", "-c", script], stdin=reading, stdout=subprocess.DEVNULL, start_new_session=True)
-    os.close(reading)
 
 
 def cgroup_name(folder: str | None = None) -> str:
@@ -105,23 +116,18 @@ def sh(script: str) -> str:
     return done.stdout
 
 
-def traces() -> dict[str, set[str]]:
-    """Return what a run could leave on this machine: interfaces, mounts, cgroups, and folders of its own."""
-    folders = list(Path(tempfile.gettempdir()).glob("optitrip-cluster-*"))
-    groups = [group for root in CGROUP_ROOTS for group in root.glob("optitrip-cluster-*")]
-    return {
-        "interface": {path.name for path in Path("/sys/class/net").iterdir()},
-        "mount": set(Path("/proc/mounts").read_text().splitlines()),
-        "folder": {str(path) for path in [*folders, *groups]},
-        "process": set(processes_with(INSIDE)),
-    }
-
-
-def processes_with(variable: str) -> list[str]:
-    """Return the numbers of processes that have an environment variable."""
-    found: list[str] = []
-    for folder in Path("/proc").glob("[0-9]*"):
+def traces(folder: str) -> set[str]:
+    """Return what is on this machine because of a run, whose folder this is: processes, cgroups, and the folder."""
+    groups = [root / cgroup_name(folder) for root in CGROUP_ROOTS]
+    found = {f"folder {path}" for path in (Path(folder), *groups) if path.exists()}
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if variable.encode() + b"=" in (folder / "environ").read_bytes():
-                found.append(folder.name)
+            if f"{INSIDE}={folder}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.add(f"process {process.name}")
     return found
+
+
+def network() -> set[str]:
+    """Return the interfaces and mounts of this machine."""
+    interfaces = {f"interface {path.name}" for path in Path("/sys/class/net").iterdir()}
+    return interfaces | {f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines()}
