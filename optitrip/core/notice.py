@@ -24,6 +24,7 @@ Code = Literal[
     "no-picture",
     "no-time-limit",
     "no-workers",
+    "node-lost",
     "node-quarantined",
     "not-checked",
     "not-deterministic",

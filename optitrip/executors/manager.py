@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from optitrip.core.executor import Executor
 from optitrip.core.notice import Notice, info
 from optitrip.errors import InputError, Stopped
-from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, joins_cluster, ray_installed
+from optitrip.executors.ray.address import joins_cluster
+from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch

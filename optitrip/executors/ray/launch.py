@@ -5,10 +5,10 @@ from pathlib import Path
 
 import ray
 
+from optitrip.executors.ray.address import joins_cluster
 from optitrip.executors.ray.local import LocalRay
 from optitrip.executors.ray.pool import RayWorkers
 from optitrip.executors.ray.shared import check_not_forked
-from optitrip.executors.ray.start import joins_cluster
 
 
 def start_workers(
