@@ -176,7 +176,7 @@ def executors(
 
 def executors_of(run: RunTable, failures: FailuresTable, address: str | None) -> ExecutorManager:
     """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join."""
-    return executors(executor_word(run, failures), run.workers, address, run.resources)
+    return executors(executor_word(run, failures), run.workers, address, run.needs)
 
 
 def executor_word(run: RunTable, failures: FailuresTable) -> str:

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import ray
-
 STARTS_ALLOWED = 3
 """Number of workers in a row that may fail to start on a node before it is used no more."""
 
@@ -20,11 +18,13 @@ class Nodes:
         self._lost = set[str]()
         self._names: dict[str, str] = {}
 
-    def look(self) -> list[dict[str, Any]]:
-        """Return the nodes that are alive, as Ray describes them, without the excluded ones."""
-        nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+    def see(self, nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Note the names of nodes, as Ray describes them; return them without the excluded ones."""
         self._names |= {node["NodeID"]: name_of(node) for node in nodes}
         return [node for node in nodes if node["NodeID"] not in self.excluded]
+
+    def note_address(self, node: str, address: str) -> None:
+        self._names.setdefault(node, address)
 
     def name(self, node: str) -> str:
         return self._names.get(node) or f"node {node[:8]}"

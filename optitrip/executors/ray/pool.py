@@ -7,10 +7,9 @@ import atexit
 import math
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 import ray
@@ -20,14 +19,16 @@ from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
 from optitrip.executors.ray.actor import WorkerHandle, outcome
 from optitrip.executors.ray.address import joins_cluster
+from optitrip.executors.ray.calls import Calls
 from optitrip.executors.ray.cluster import capacity, connect, is_alive
 from optitrip.executors.ray.local import LocalRay, shut_down, stopped_if_dead
 from optitrip.executors.ray.objects import put, put_objective
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.shared import Connection, holds_all_cpus, user_imports_ray
-from optitrip.executors.ray.starts import LOOK_SECONDS, Starts
+from optitrip.executors.ray.starts import Starts
 from optitrip.executors.ray.variables import RayVariables
-from optitrip.executors.ray.waiting import others_wait
+from optitrip.executors.ray.waiting import View, look
+from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.shadowing import shadowing_files
 
 FROZEN_SECONDS, CHECK_SECONDS = 60.0, 1.0
@@ -52,13 +53,15 @@ class RayWorkers:
     ) -> None:
         self._ours, self._local = not ray.is_initialized(), local
         self._variables = RayVariables()
-        each = {"CPU": 1.0, **(resources or {})}
+        self._needs = {"CPU": 1.0, **(resources or {})}
         imports = list(paths), sorted(shadowing_files(paths)), str(folder or ".")
-        cpus = math.ceil(workers * each["CPU"]) + 1 if workers else None  # one more, for a loss that uses Ray itself
+        cpus = (
+            math.ceil(workers * self._needs["CPU"]) + 1 if workers else None
+        )  # one more, for a loss that uses Ray itself
         connect(address, cpus, libraries_first=bool(imports[1]))
         self._cluster = joins_cluster(address)
         try:
-            held = capacity(each, self._cluster, self._ours)
+            held = capacity(self._needs, self._cluster, self._ours)
         except Exception:
             self._disconnect()
             raise
@@ -71,13 +74,13 @@ class RayWorkers:
         self._limit: float | None = None
         """Time limit of a slice in seconds."""
         self._quarantine = Quarantine()
-        self._finished: SimpleQueue[tuple[WorkerHandle, int | None, Future[Any]]] = SimpleQueue()
-        """Finished calls, each with the ticket of its slice, or None for the calls that make a worker ready."""
-        self._connection, self._next_check, self._next_look = Connection(), 0.0, 0.0
+        self._calls = Calls()
+        self._connection, self._next_check = Connection(), 0.0
+        self._looking: BackgroundCall[View] | None = None
         self.data: Mapping[str, bytes] = {}
         """Files that the loss reads, by path relative to the sweep file, for workers on other hosts."""
         self._job = ray.get_runtime_context().get_job_id()
-        self._starts = Starts(each, imports, self._await, self._notices, proves=self._cluster)
+        self._starts = Starts(self._needs, imports, self._calls.watch, self._notices, proves=self._cluster)
         self._starts.fill(self.wanted, 0)
 
     @property
@@ -87,14 +90,9 @@ class RayWorkers:
             return self._ceiling or self.room
         return self.room + max(1, len(self._ready) // 2)
 
-    def _await(self, worker: WorkerHandle, call: Any) -> Future[Any]:
-        return self._watch(worker, None, call)
-
-    def _watch(self, worker: WorkerHandle, ticket: int | None, call: Any) -> Future[Any]:
-        future: Future[Any] = call.future()
-        # The callback runs in Ray's thread. `ray.wait` would examine all pending calls each time.
-        future.add_done_callback(lambda ended: self._finished.put((worker, ticket, ended)))
-        return future
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        return {slot: self._starts.nodes.name(worker.node) for slot, worker in self._ready.items()}
 
     def _quarantine_node(self, node: str) -> None:
         cause = f"its workers died on {PROVEN} slices that other nodes evaluated. Check its disk, memory and drivers"
@@ -118,20 +116,26 @@ class RayWorkers:
                 if worker.calls and now - worker.since > FROZEN_SECONDS + 2 * self._limit:
                     ray.kill(worker.actor)
         self._connection.check_head(CHECK_SECONDS)
-        if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
-            self._adapt(now)
+        if self._looking is None:
+            self._looking = BackgroundCall(self._look)
+        elif self._looking.done():
+            looking, self._looking = self._looking, None
+            if looking.exception() is None:  # what Ray raises while a head goes is told by the checks of the head
+                self._adapt(looking.result(), now)
         since = min((worker.since for worker in self._ready.values() if worker.calls), default=now)
         if self._user_imports_ray and (text := holds_all_cpus(now - since)):
             self._user_imports_ray = False
             self._notices.append(warning("ray-is-full", text))
 
-    def _adapt(self, now: float) -> None:
+    def _look(self) -> View:
+        return look(self._needs, self._starts.nodes.excluded, self._starts.nodes.causes, self._job)
+
+    def _adapt(self, view: View, now: float) -> None:
         """Ask for as many workers as there is room for, or give idle ones back if another job waits."""
-        room = self._starts.look(len(self._ready))
+        room = self._starts.see(view, len(self._ready))
         self.room = room if self._cluster else self.room
         idle = [worker for worker in self._ready.values() if not worker.calls and now - worker.since > IDLE_SECONDS]
-        if idle and self._cluster and len(idle) < len(self._ready) and others_wait(self._job):
+        if self._cluster and view.others_wait and 0 < len(idle) < len(self._ready):
             self._starts.paused = True
             self._starts.drop()
             for worker in idle:
@@ -195,7 +199,7 @@ class RayWorkers:
         if not worker.calls:
             worker.since = time.monotonic()
         worker.calls[ticket] = call, (stage, items)
-        self._watch(worker, ticket, call)
+        self._calls.watch(worker, call, ticket)
 
     def cancel(self, ticket: int) -> None:
         # Not `ray.cancel`: if it removes a call before that is sent, the actor waits 30 s for the missing sequence
@@ -207,14 +211,8 @@ class RayWorkers:
 
     @stopped_if_dead
     def wait(self, timeout: float) -> list[Done | Failed]:
-        outcomes: list[Done | Failed] = []
         self._check()
-        with suppress(Empty):
-            finished = self._finished.get(timeout=timeout)
-            while True:
-                outcomes += self._outcomes(*finished)
-                finished = self._finished.get_nowait()
-        return outcomes
+        return [found for ended in self._calls.ended(timeout) for found in self._outcomes(*ended)]
 
     def _outcomes(self, worker: WorkerHandle, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
         if ticket is None:
@@ -292,6 +290,8 @@ class RayWorkers:
         if self._connection.closed:
             self._local = self._local and self._local.forget()
             return
+        if self._looking is not None:
+            wait([self._looking], BUSY_SECONDS)
         if not (self._local and self._local.dead):
             with suppress(Exception):  # Ray may be dying
                 self._starts.drop()

@@ -15,11 +15,9 @@ from optitrip.executors.ray.bootstrap import Actor
 from optitrip.executors.ray.nodes import STARTS_ALLOWED, Nodes, room
 from optitrip.executors.ray.objects import put
 from optitrip.executors.ray.shipment import Proof, libraries_used, prove, shipment
-from optitrip.executors.ray.waiting import node_of, why_none
+from optitrip.executors.ray.waiting import View, node_of
 from optitrip.runtime.fingerprint import MACHINE, differences, facts
 
-LOOK_SECONDS = 2.0
-"""Pause between looks at the nodes of a cluster, which may come and go."""
 REASON_SECONDS = 5.0
 """Time without a worker after which the user is told why."""
 
@@ -57,8 +55,7 @@ class Starts:
         """Digest of these files."""
         self._proof = Proof({}, {}, "")
         self._proven, self._failed, self._trace = False, 0, ""
-        self._next_look = self._alone_since = 0.0
-        self._told = ""
+        self._alone_since, self._told = 0.0, ""
 
     def fill(self, wanted: int, ready: int) -> None:
         """Ask for workers until so many are ready or pending."""
@@ -136,6 +133,7 @@ class Starts:
     def _checks(self, worker: WorkerHandle, answer: tuple[str, str, Any]) -> bool:
         """Compare the numerical environment of a worker with that of the driver and the first worker."""
         worker.name, worker.node, found = answer
+        self.nodes.note_address(worker.node, worker.name.rpartition(":")[0])
         if worker.node in self.nodes.excluded:  # its start was requested before
             ray.kill(worker.actor)
             return False
@@ -168,33 +166,26 @@ class Starts:
             self._tell_excluded(worker.node)
 
     def _tell_excluded(self, node: str) -> None:
-        self.nodes.look()
         text = f"{self.nodes.name(node)} is not used: {self.nodes.excluded[node]}"
         self._notices.append(warning("worker-refused", text))
 
-    def look(self, ready: int) -> int:
+    def see(self, view: View, ready: int) -> int:
         """Return the number of workers that the nodes have room for; tell why there is none.
 
         Raise Stopped if no node can be used, or NoAnswer if none can load the loss.
         """
-        possible = room(self.nodes.look(), self._needs)
+        possible = room(self.nodes.see(view.nodes), self._needs)
         if self.nodes.excluded and not ready and not possible:
             if self._trace and not self._proven:
                 raise NoAnswer(self._trace)
             raise Stopped(f"no node can be used: {self.nodes.causes}")
-        self._tell_why_none(ready)
-        return possible
-
-    def _tell_why_none(self, ready: int) -> None:
         now = time.monotonic()
-        if ready:
-            self._alone_since = now
-        elif now - (self._alone_since or now) > REASON_SECONDS:
-            if (reason := why_none(self.nodes, self._needs)) and reason != self._told:
-                self._notices.append(info("no-workers", f"waiting for workers: {reason}"))
-            self._told = reason
-        else:
-            self._alone_since = self._alone_since or now
+        self._alone_since = now if ready else self._alone_since or now
+        if now - self._alone_since > REASON_SECONDS and view.reason != self._told:
+            self._told = view.reason
+            if view.reason:
+                self._notices.append(info("no-workers", f"waiting for workers: {view.reason}"))
+        return possible
 
     def drop(self) -> None:
         """Withdraw the pending workers."""

@@ -1,34 +1,51 @@
 """Why no worker starts on a cluster, for the user who waits."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 import ray._private.state
 
-from optitrip.executors.ray.nodes import Nodes, fits
+from optitrip.executors.ray.nodes import fits
 
 STATE: Any = ray._private.state
 """Calls of Ray that it does not promise to keep."""
 
 
-def why_none(nodes: Nodes, needs: Mapping[str, float]) -> str:
-    """Return why no worker with these needs runs, as far as the cluster tells; "" if one should soon."""
-    usable = nodes.look()
+@dataclass(frozen=True)
+class View:
+    """The cluster at one time."""
+
+    nodes: Sequence[Mapping[str, Any]]
+    """Nodes that are alive, as Ray describes them."""
+    reason: str
+    """Reason why no worker starts, as far as the cluster tells; "" if one should soon."""
+    others_wait: bool
+    """True if workers of other jobs wait for resources."""
+
+
+def look(needs: Mapping[str, float], excluded: Collection[str], causes: str, job: str) -> View:
+    """Look at the cluster; `job` is this one. Without the head, the calls of Ray wait for it."""
+    nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+    usable = [node for node in nodes if node["NodeID"] not in excluded]
+    reason = why_none(usable, needs, job)
+    return View(nodes, f"{reason}; not used: {causes}" if reason and causes else reason, others_wait(job))
+
+
+def why_none(usable: Sequence[Mapping[str, Any]], needs: Mapping[str, float], job: str) -> str:
+    """Return why no worker with these needs starts on some nodes."""
     with_cpus = [node for node in usable if node["Resources"].get("CPU", 0) > 0]
-    left_out = f"; not used: {nodes.causes}" if nodes.excluded else ""
     if not with_cpus and needs.get("CPU", 0) > 0:
-        return f"the cluster has no node to work on yet, only its head without CPUs{left_out}"
+        return "the cluster has no node with CPUs yet"
     if not any(fits(node["Resources"], needs) for node in usable):
-        return f"no node has {listed(needs)}; nodes have {' | '.join(map(offer, with_cpus))}{left_out}"
+        return f"no node has {listed(needs)}; nodes have {' | '.join(map(offer, with_cpus))}"
     available = ray.available_resources()
     taken = [name for name, need in needs.items() if available.get(name, 0) < need]
-    if not taken:
-        return ""
     totals = {name: sum(node["Resources"].get(name, 0) for node in usable) for name in taken}
-    return f"all of {listed(totals)} is taken{by_whom()}{left_out}"
+    return f"all of {listed(totals)} is taken{by_whom(job)}" if taken else ""
 
 
 def listed(resources: Mapping[str, float]) -> str:
@@ -44,9 +61,8 @@ def is_asked_for(resource: str) -> bool:
     return not resource.startswith("node:") and resource != "object_store_memory"
 
 
-def by_whom() -> str:
-    """Return the other jobs that have actors on the cluster, with their commands."""
-    own = ray.get_runtime_context().get_job_id()
+def by_whom(own: str) -> str:
+    """Return the jobs, other than this one, that have actors on the cluster, with their commands."""
     counts = Counter[str]()
     commands: dict[str, str] = {}
     with suppress(Exception):

@@ -97,7 +97,7 @@ def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPa
     failed.set_exception(OutOfMemoryError("killed by the memory monitor"))
     workers.submit(0, 0, range(5), *workers.slots)
     (worker,) = workers._ready.values()
-    workers._finished.put((worker, 0, failed))
+    workers._calls._ended.put((worker, 0, failed))
     monkeypatch.setattr(module.ray, "get", get)
     (outcome,) = outcomes(workers, 1)
     monkeypatch.undo()
@@ -172,6 +172,7 @@ def test_without_any_node_left_the_sweep_stops_and_says_why() -> None:
     from optitrip.executors.ray.actor import WorkerHandle
     from optitrip.executors.ray.bootstrap import Actor
     from optitrip.executors.ray.pool import RayWorkers
+    from optitrip.executors.ray.waiting import View
 
     workers = RayWorkers(1, paths=[HERE])
     try:
@@ -180,6 +181,6 @@ def test_without_any_node_left_the_sweep_stops_and_says_why() -> None:
         workers._forget(next(iter(workers._ready.values())))
         answers(workers, WorkerHandle(Actor.remote([HERE], [])), "No module named 'numpy'", node=node)
         with pytest.raises(Stopped, match=r"no node can be used: .*: optitrip cannot be used there: No module named"):
-            workers._starts.look(0)
+            workers._starts.see(View([{"NodeID": node, "Resources": {"CPU": 4.0}}], "", False), 0)
     finally:
         workers.close()
