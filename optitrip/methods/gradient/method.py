@@ -114,7 +114,8 @@ class Gradient(MethodBase):
 
     def witness(self, part: Part) -> tuple[int, float] | None:
         losses = part.columns.get(self.loss_column)
-        return None if part.items.start or losses is None else (0, float(losses[0]))
+        known = not part.items.start and losses is not None and np.isfinite(losses[0])
+        return (0, float(losses[0])) if known and losses is not None else None
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"sides": [stencil.describe() for stencil in self.stencils]})
