@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
@@ -71,31 +71,33 @@ class JobsClient:
 
     def connect(self, seconds: float = FIRST_SECONDS) -> str:
         """Return the version of Ray at the head; raise InputError soon if nothing answers, or it is too old."""
-        call = BackgroundCall(lambda: self._json("GET", "/api/version", seconds=seconds))  # a name may take a minute
+        call = BackgroundCall(lambda: self._table("/api/version", seconds=seconds))  # a name may take a minute
         try:
             version = call.result(seconds).get("ray_version")
         except TimeoutError:
             raise Unreachable(f"{self.url}: no answer within {seconds:g} s; {WANTED}") from None
         numbers = str(version).split(".")[:2]
         if not all(number.isdigit() for number in numbers):
-            raise InputError(f"{self.url} is not the dashboard of a Ray cluster; {WANTED}")
+            self._raise_no_ray()
         if tuple(map(int, numbers)) < OLDEST:
             raise InputError(f"{self.url} runs Ray {version}; optitrip needs {'.'.join(map(str, OLDEST))} or newer")
         return str(version)
 
     def jobs(self) -> list[Job]:
         """List the jobs that were submitted to this head, also those that have ended."""
-        listed = self._json("GET", "/api/jobs/")
+        listed = self._json("/api/jobs/")
+        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+            self._raise_no_ray()
         return [job_of(entry) for entry in listed if entry.get("submission_id")]
 
     def job(self, id: str) -> Job | None:
         """Return one job; None if this head does not know it, e.g. because it is a new one."""
-        found = self._json("GET", f"/api/jobs/{quote(id, safe='')}", missing={})
+        found = self._table(f"/api/jobs/{quote(id, safe='')}", missing=True)
         return job_of(found) if found else None
 
     def log(self, id: str) -> str:
         """Return all that the command of a job has printed so far."""
-        return str(self._json("GET", f"/api/jobs/{quote(id, safe='')}/logs", missing={}).get("logs") or "")
+        return str(self._table(f"/api/jobs/{quote(id, safe='')}/logs", missing=True).get("logs") or "")
 
     def delete(self, id: str) -> None:
         """Remove a job that has ended from the list."""
@@ -113,13 +115,20 @@ class JobsClient:
         self._request("PUT", path, data, {"Content-Type": "application/octet-stream"})
         return True
 
-    def _json(self, method: str, path: str, *, missing: Any = None, seconds: float = SECONDS) -> Any:
-        data = self._request(method, path, missing=None if missing is None else b"null", seconds=seconds)
+    def _table(self, path: str, *, missing: bool = False, seconds: float = SECONDS) -> dict[str, Any]:
+        """Return an answer that is a table; an empty one where there is no such thing, if that may be."""
+        found = self._json(path, missing=b"{}" if missing else None, seconds=seconds)
+        return found if isinstance(found, dict) else self._raise_no_ray()
+
+    def _json(self, path: str, *, missing: bytes | None = None, seconds: float = SECONDS) -> Any:
+        data = self._request("GET", path, missing=missing, seconds=seconds)
         try:
-            found = json.loads(data)
-        except ValueError:
-            raise InputError(f"{self.url} is not the dashboard of a Ray cluster; {WANTED}") from None
-        return missing if found is None else found
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            self._raise_no_ray()
+
+    def _raise_no_ray(self) -> NoReturn:
+        raise InputError(f"{self.url} is not the dashboard of a Ray cluster; {WANTED}")
 
     def _request(
         self,
