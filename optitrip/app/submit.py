@@ -44,15 +44,10 @@ def submit(
     `options` are further ones of `optitrip sweep`. Raise InputError if something cannot be sent, StateError if a job
     runs the sweep already.
     """
-    for given in options:
-        if not given.startswith("-") or given.split("=")[0] in OWN:
-            raise InputError(
-                f"{given}: wanted further options of `optitrip sweep` after --; {', '.join(OWN)} go before"
-            )
+    check_options(options)
     draft = read_any_draft(file, overrides)
     for given in (*draft.overrides, *options, state_dir or ""):
-        if (shown := without_password(given)) != given:
-            raise InputError(f"{shown}: holds a secret, and all who may list the jobs can read a job's command line")
+        check_shown(given)
     uri = sent_uri(os.environ, without_password) if draft.tracking.use != "none" else None
     root = Path(state_dir) if state_dir else STATE_ROOT
     identity = identity_of(draft, root)
@@ -70,6 +65,20 @@ def submit(
     job = submission.job(attempt, upload(client, found.files), upload(client, own_files()))
     client.submit(job)
     return job["submission_id"]
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Raise InputError if these cannot be further options of `optitrip sweep`."""
+    for place, given in enumerate(options):
+        check_shown(given)
+        if (place == 0 and not given.startswith("-")) or given.partition("=")[0] in OWN:
+            raise InputError(f"{given}: wanted options of `optitrip sweep` after --; {', '.join(OWN)} go before")
+
+
+def check_shown(given: str) -> None:
+    """Raise InputError if a word of the command line holds a secret."""
+    if (shown := without_password(given)) != given:
+        raise InputError(f"{shown}: holds a secret, and all who may list the jobs can read a job's command line")
 
 
 def upload(client: JobsClient, files: Mapping[str, bytes]) -> str:

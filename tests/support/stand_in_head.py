@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +24,8 @@ class Head:
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict[str, tuple[int, bytes]])
     """Statuses and bodies for some requests, instead of the usual answers."""
     url: str = ""
+    begins: Callable[[dict[str, Any]], object] = lambda _job: None
+    """Function called with each job that is submitted; it may change it."""
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         what, name = path.strip("/").split("/")[1], path.strip("/").split("/")[-1]
@@ -55,6 +57,7 @@ class Head:
         if name in self.jobs:
             return 500, f"Traceback:\n  ...\nValueError: Job with submission_id {name} already exists.\n".encode()
         self.jobs[name] = {**job, "type": "SUBMISSION", "status": "PENDING", "start_time": len(self.jobs)}
+        self.begins(self.jobs[name])
         return 200, json.dumps({"submission_id": name}).encode()
 
 
@@ -83,7 +86,7 @@ def stand_in_head(**state: Any) -> Generator[Head]:
 
         do_GET = do_POST = do_PUT = do_DELETE = handle_one  # noqa: N815
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
