@@ -21,6 +21,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from cluster_faults import isolate
+from optitrip.errors import InputError
 from optitrip.jobs.client import JobsClient
 from optitrip.store.runs import stored_sweeps
 
@@ -39,20 +40,33 @@ def environment(**changes: str) -> dict[str, str]:
 
 @contextmanager
 def head(store: Path, cpus: int = 2) -> Generator[None]:
-    """Start a head whose jobs write to a MLflow store, and end all that it has started."""
-    folder = mkdtemp(prefix="head-", dir="/tmp")  # paths of sockets may have 107 characters
+    """Start a head whose jobs write to a MLflow store, wait until it answers, and end all that it has started."""
+    folder = Path(mkdtemp(prefix="head-", dir="/tmp"))  # paths of sockets may have 107 characters
     words = ["--head", "--block", f"--num-cpus={cpus}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
     words += ["--dashboard-host=127.0.0.1", "--include-dashboard=true", "--object-store-memory=100000000"]
-    start = "from ray.scripts.scripts import main; main()"
-    with Path(folder, "head.log").open("wb") as log:
-        # A raylet whose agent is slow to start, on a machine that has much to do, is otherwise given up after 30 s.
-        variables = environment(MLFLOW_TRACKING_URI=f"sqlite:///{store}", RAY_raylet_start_wait_time_s="240")
-        subprocess.Popen([sys.executable, "-c", start, "start", *words], env=variables, stdout=log, stderr=log)
-        try:
-            yield
-        finally:
-            end_all()
-            shutil.rmtree(folder, ignore_errors=True)
+    start = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", *words]
+    # A raylet whose agent is slow to start, on a machine that has much to do, is otherwise given up after 30 s.
+    variables = environment(MLFLOW_TRACKING_URI=f"sqlite:///{store}", RAY_raylet_start_wait_time_s="240")
+    try:
+        with (folder / "head.log").open("wb") as log:
+            process = subprocess.Popen(start, env=variables, stdout=log, stderr=log)
+        while not answers():
+            if process.poll() is not None:
+                raise RuntimeError((folder / "head.log").read_text()[-2000:])
+            time.sleep(1)
+        yield
+    finally:
+        end_all()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def answers() -> bool:
+    """Return whether the head lists its jobs."""
+    try:
+        JobsClient(ADDRESS, TOKEN).jobs()
+    except InputError:
+        return False
+    return True
 
 
 def end_all() -> None:
@@ -76,22 +90,10 @@ def submit(folder: Path, *words: str, **changes: str) -> subprocess.CompletedPro
     return optitrip(folder, "submit", "digits.toml", "--address", ADDRESS, *words, **changes)
 
 
-def wait_for_head(folder: Path) -> None:
-    """Wait until the Jobs API answers; what does not answer yet is said within seconds."""
-    done = None
-    for _ in range(240):
-        done = optitrip(folder, "fetch", "nothing", "--address", ADDRESS)
-        if "knows no job" in done.stderr:
-            return
-        time.sleep(1)
-    raise TimeoutError(done and done.stderr)
-
-
 def life(folder: Path) -> dict[str, Any]:
     """Submit a sweep, stop it, submit it again and follow it, and fetch its files."""
     state, told, jobs = str(folder / "state"), dict[str, Any](), JobsClient(ADDRESS, TOKEN)
     with head(folder / "mlflow.db"):
-        wait_for_head(folder)
         told["no token"] = said(submit(folder, RAY_AUTH_MODE="disabled"))
         told["wrong token"] = said(submit(folder, RAY_AUTH_TOKEN="another-token-of-the-tests-1234"))
         # RAY_ADDRESS would win over the argument in Ray's own client.

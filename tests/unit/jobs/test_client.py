@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
 from optitrip.errors import InputError
-from optitrip.jobs.client import JobsClient, Unreachable
+from optitrip.jobs.client import OLDEST, JobsClient, Unreachable
 from stand_in_head import stand_in_head
+
+PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
 def test_a_package_is_sent_once() -> None:
@@ -87,6 +90,11 @@ def test_an_old_ray_is_told() -> None:
         pytest.raises(InputError, match=r"runs Ray 2\.9\.3; optitrip needs 2\.60"),
     ):
         JobsClient(head.url, None).connect()
+
+
+def test_the_oldest_ray_is_that_of_the_project() -> None:
+    (line,) = {line.partition(",")[0] for line in PROJECT.read_text().splitlines() if '"ray>=' in line}
+    assert line.strip() == '"ray>=' + ".".join(map(str, OLDEST))
 
 
 def test_no_redirect_is_followed_with_the_token() -> None:
