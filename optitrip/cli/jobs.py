@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from optitrip.app import fetch as fetching
@@ -16,8 +15,10 @@ from optitrip.jobs.follow import Follower
 from optitrip.jobs.submission import Commands
 from optitrip.output.text import plain
 
-tell = partial(say, file=sys.stderr)
-"""Prints messages on stderr."""
+
+def tell(*lines: str) -> None:
+    """Print messages on stderr."""
+    say(*lines, file=sys.stderr)
 
 
 def run_submit(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from optitrip.cli import jobs
 from optitrip.errors import Stopped
 from optitrip.jobs.client import Job, Unreachable
 from optitrip.jobs.follow import PATIENCE_SECONDS, Follower
@@ -115,3 +117,21 @@ def test_a_long_log_is_asked_for_less_often() -> None:
     world.log = log
     world.follower.status()
     assert world.time > 2 * 30
+
+
+def test_an_interruption_leaves_the_job_running(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C ends the following, and says how to go on and how to stop it."""
+
+    def interrupted(_: Follower) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs.submitting, "submit", lambda *_: "optitrip-bowl-12345678-1")
+    monkeypatch.setattr(Follower, "status", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_submit(Path("bowl.toml"), [], [], "head:8265", None, follow=True)
+    said = capsys.readouterr()
+    assert said.out == "optitrip-bowl-12345678-1\n"
+    assert "goes on" in said.err
+    assert "ray job stop --address http://head:8265 optitrip-bowl-12345678-1" in said.err
