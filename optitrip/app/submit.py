@@ -84,7 +84,8 @@ def check_shown(given: str) -> None:
 def upload(client: JobsClient, files: Mapping[str, bytes]) -> str:
     """Send some files unless the head has them; return the name of their package."""
     name = package_name(files)
-    client.upload(name, zip_bytes(files))
+    if not client.has_package(name):
+        client.upload(name, zip_bytes(files))
     return name
 
 

@@ -107,13 +107,14 @@ class JobsClient:
         """Submit a job; raise InputError if its id has been used."""
         self._request("POST", "/api/jobs/", json.dumps(job).encode(), {"Content-Type": "application/json"})
 
-    def upload(self, name: str, data: bytes) -> bool:
-        """Store a package for the nodes, unless the head has it; return whether it was sent. Names are digests."""
-        path = f"/api/packages/gcs/{quote(name)}"
-        if self._request("GET", path, missing=b"missing") != b"missing":
-            return False
-        self._request("PUT", path, data, {"Content-Type": "application/octet-stream"})
-        return True
+    def has_package(self, name: str) -> bool:
+        """Return whether the head has a package of this name, and keep it there for a while if so."""
+        return self._request("GET", f"/api/packages/gcs/{quote(name)}", missing=b"missing") != b"missing"
+
+    def upload(self, name: str, data: bytes) -> None:
+        """Store a package for the nodes."""
+        headers = {"Content-Type": "application/octet-stream"}
+        self._request("PUT", f"/api/packages/gcs/{quote(name)}", data, headers)
 
     def _table(self, path: str, *, missing: bool = False, seconds: float = SECONDS) -> dict[str, Any]:
         """Return an answer that is a table; an empty one where there is no such thing, if that may be."""

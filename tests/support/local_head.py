@@ -26,7 +26,7 @@ from optitrip.jobs.client import JobsClient
 from optitrip.store.runs import stored_sweeps
 
 ADDRESS, TOKEN = "http://127.0.0.1:8265", "a-token-of-the-tests-0123456789abcdef"
-ROOT = Path(__file__).parents[2]
+STARTS = 5
 OPTITRIP = [sys.executable, "-m", "optitrip"]
 
 
@@ -39,25 +39,39 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 @contextmanager
-def head(store: Path, cpus: int = 2) -> Generator[None]:
-    """Start a head whose jobs write to a MLflow store, wait until it answers, and end all that it has started."""
+def head(store: Path) -> Generator[None]:
+    """Start a head whose jobs write to a MLflow store, wait until it answers, and end all that it has started.
+
+    Ray's raylet ends if its agents are not up within 15 s, which a busy machine may need; then another one is started.
+    """
     folder = Path(mkdtemp(prefix="head-", dir="/tmp"))  # paths of sockets may have 107 characters
-    words = ["--head", "--block", f"--num-cpus={cpus}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
-    words += ["--dashboard-host=127.0.0.1", "--include-dashboard=true", "--object-store-memory=100000000"]
+    words = ["--head", "--block", "--num-cpus=2", "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"]
+    words += ["--include-dashboard=true", "--object-store-memory=100000000"]
     start = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", *words]
-    # A raylet whose agent is slow to start, on a machine that has much to do, is otherwise given up after 30 s.
-    variables = environment(MLFLOW_TRACKING_URI=f"sqlite:///{store}", RAY_raylet_start_wait_time_s="240")
+    variables = environment(MLFLOW_TRACKING_URI=f"sqlite:///{store}", RAY_raylet_start_wait_time_s="60")
     try:
-        with (folder / "head.log").open("wb") as log:
-            process = subprocess.Popen(start, env=variables, stdout=log, stderr=log)
+        for attempt in range(STARTS):
+            place = folder / str(attempt)
+            place.mkdir()
+            with (place / "head.log").open("wb") as log:
+                process = subprocess.Popen([*start, f"--temp-dir={place}"], env=variables, stdout=log, stderr=log)
+            while process.poll() is None and not started(place / "head.log"):
+                time.sleep(1)
+            if process.poll() is None:
+                break
+            end_all()
+        else:
+            raise RuntimeError((place / "head.log").read_text()[-2000:])
         while not answers():
-            if process.poll() is not None:
-                raise RuntimeError((folder / "head.log").read_text()[-2000:])
             time.sleep(1)
         yield
     finally:
         end_all()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def started(log: Path) -> bool:
+    return "Ray runtime started" in log.read_text()
 
 
 def answers() -> bool:
@@ -137,6 +151,7 @@ def until_ended(client: JobsClient, name: str) -> str:
 
 
 def main(folder: Path) -> Mapping[str, Any]:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         isolate()
     except (OSError, AttributeError) as error:

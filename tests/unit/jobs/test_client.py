@@ -14,12 +14,13 @@ from stand_in_head import stand_in_head
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
-def test_a_package_is_sent_once() -> None:
+def test_a_package_is_there_once_it_was_sent() -> None:
     """By its name, which is a digest of its content."""
     with stand_in_head() as head:
         client = JobsClient(head.url, None)
-        assert client.upload("_ray_pkg_1.zip", b"content")
-        assert not client.upload("_ray_pkg_1.zip", b"content")
+        assert not client.has_package("_ray_pkg_1.zip")
+        client.upload("_ray_pkg_1.zip", b"content")
+        assert client.has_package("_ray_pkg_1.zip")
         assert head.packages == {"_ray_pkg_1.zip": b"content"}
 
 
