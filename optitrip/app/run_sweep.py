@@ -23,6 +23,7 @@ from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
+from optitrip.jobs.session_folder import vanishes
 from optitrip.journal.facts import Accepted, EvaluatingHere
 from optitrip.output.outcome import Answer, Outcome
 from optitrip.runtime import files
@@ -32,6 +33,7 @@ from optitrip.runtime.interrupts import signals_interrupt
 from optitrip.space.rounding import underflow
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
+from optitrip.tracking.location import store_file
 from optitrip.tracking.runs import track
 from optitrip.tracking.subprocess_client import SubprocessClient
 
@@ -154,6 +156,12 @@ def report_oddities(context: Context) -> None:
     for variable in context.sweep.space.variables:
         if text := underflow(variable.distribution, variable.dtype):
             context.observers.notice(warning("rounded-to-zero", f"space.{variable.name}: {text}"))
+    stores = [context.options.root, store_file(context.options.tracking_uri)]
+    if lost := [str(path) for path in stores if path is not None and vanishes(path)]:
+        text = (
+            f"{' and '.join(lost)} vanish with this Ray cluster, whose folder they are in; name places that outlive it "
+        )
+        context.observers.notice(warning("vanishing", f"{text}with --state-dir and MLFLOW_TRACKING_URI"))
     if ignored := context.objective.offers.ignored:
         text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
         text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"

@@ -53,6 +53,8 @@ class ObjectiveTable(Table):
     """True to ignore batched and structured evaluation and call the loss once per item."""
     deterministic: bool = True
     """False if the loss is random on purpose; repeated evaluations of an item are then not compared."""
+    files: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list[str])
+    """Patterns of files beside the sweep file that travel with its modules to a cluster, e.g. "data/*.npz"."""
 
     @property
     def reference(self) -> str:
@@ -216,7 +218,7 @@ class Sweep(Draft):
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
         """Everything in the file that determines items and their results, except the block: the provenance holds it."""
-        objective = self.objective.model_dump(exclude={"block", "deterministic"}, exclude_none=True)
+        objective = self.objective.model_dump(exclude={"block", "deterministic", "files"}, exclude_none=True)
         if self.data is not None:
             objective["data"] = self.data
         return {

@@ -41,6 +41,7 @@ Code = Literal[
     "slow-block",
     "state-changed",
     "stored-result",
+    "vanishing",
     "worker-refused",
 ]
 """Codes of all notices. Programs and tests rely on them: a text may be reworded, a code must not change."""
