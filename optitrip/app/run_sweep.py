@@ -3,7 +3,7 @@
 The answer is shown before figures are drawn and MLflow is told.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -31,6 +31,7 @@ from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import signals_interrupt
 from optitrip.space.rounding import underflow
+from optitrip.store.bundle import collect
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.location import store_file
@@ -168,6 +169,13 @@ def report_oddities(context: Context) -> None:
         context.observers.notice(warning("attribute-ignored", text))
 
 
+def beside(sweep: Sweep) -> Mapping[str, bytes]:
+    """Return what workers on other hosts need from the sweep file's folder: modules, and the files that it names."""
+    module = sweep.objective.reference.partition(":")[0]
+    with errors_located(sweep, ("objective", "files")):
+        return collect(sweep.folder, [module], sweep.objective.files).files
+
+
 @contextmanager
 def make_driver(context: Context, state: StateDir, observer: Observer) -> Generator[Driver]:
     """Make the driver of a run.
@@ -182,6 +190,8 @@ def make_driver(context: Context, state: StateDir, observer: Observer) -> Genera
         observer.notice(warning("crashed-before", text))
         executors.use_workers_only()
         here = False
+    if executors.joins_cluster:
+        executors.files = beside(sweep)
     executors.use(context.objective, context.paths, observer.notice)
     block, shard = context.objective.capabilities.block, options.shard
     accepted = journal.fact(Accepted)

@@ -41,6 +41,8 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         """Folders that workers put first on their import path."""
         self.folder = working_folder()
         """Folder in which workers start: a loss may change into another one, relative to it, when it is imported."""
+        self.files: Mapping[str, bytes] = {}
+        """Files that the loss needs on other hosts, beside its imported modules, by relative path."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None
         self._closing: BackgroundCall[None] | None = None
@@ -48,6 +50,11 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         """Number of the next ticket. The next sweep continues the count, since an executor may still hold slices."""
         self.memory: int | None = None
         """Highest resident memory of a worker in bytes; None where everything runs in this process."""
+
+    @property
+    def joins_cluster(self) -> bool:
+        """True if workers are those of a cluster, on other hosts."""
+        return self._pool is not None and joins_cluster(self._pool.address)
 
     @property
     def starts_here(self) -> bool:
@@ -116,9 +123,9 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
     def _start(self, objective: Any) -> Start:
         assert self._pool is not None
-        pool, paths, folder = self._pool, self.paths, self.folder
+        pool, paths, folder, files = self._pool, self.paths, self.folder, self.files
         self._notify(info("executor", pool.prepare()))
-        return Start(lambda: pool.start(paths, folder), objective)
+        return Start(lambda: pool.start(paths, folder, files), objective)
 
     def _await_workers(self, raise_if_stopped: Callable[[], None]) -> Executor:
         starting, waited, told = self._start(None), Stopwatch(), 0.0

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import ray
 import ray.exceptions
 
+import ray
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
 from optitrip.executors.ray.actor import WorkerHandle, outcome
@@ -50,6 +50,7 @@ class RayWorkers:
         resources: Mapping[str, float] | None = None,
         local: LocalRay | None = None,
         folder: Path | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         self._ours, self._local = not ray.is_initialized(), local
         self._variables = RayVariables()
@@ -77,8 +78,7 @@ class RayWorkers:
         self._calls = Calls()
         self._connection, self._next_check = Connection(), 0.0
         self._looking: BackgroundCall[View] | None = None
-        self.data: Mapping[str, bytes] = {}
-        """Files that the loss reads, by path relative to the sweep file, for workers on other hosts."""
+        self._files = dict(files or {})
         self._job = ray.get_runtime_context().get_job_id()
         self._starts = Starts(self._needs, imports, self._calls.watch, self._notices, proves=self._cluster)
         self._starts.fill(self.wanted, 0)
@@ -170,7 +170,7 @@ class RayWorkers:
                 self._forget(next(reversed(self._ready.values())))
         self._objective = put_objective(objective, self._notices, self.check_local)
         if self._cluster:
-            replaced = self._starts.load(self._objective, self.data)
+            replaced = self._starts.load(self._objective, self._files)
             for worker in list(self._ready.values()):
                 if replaced:
                     self._replace(worker)

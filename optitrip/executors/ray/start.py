@@ -62,11 +62,14 @@ class RayPool:
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         return "starting Ray"
 
-    def start(self, paths: tuple[str, ...], folder: Path) -> Executor:
-        """Start workers in this folder, with `paths` first on their import path; called in a background thread."""
+    def start(self, paths: tuple[str, ...], folder: Path, files: Mapping[str, bytes]) -> Executor:
+        """Start workers in this folder, with `paths` first on their import path; called in a background thread.
+
+        Those on other hosts get `files`, by relative path, with the user's imported modules.
+        """
         from optitrip.executors.ray.launch import start_workers
 
-        return start_workers(self.workers, self.address, paths, self.resources, folder)
+        return start_workers(self.workers, self.address, paths, self.resources, folder, files)
 
     def describe(self, executor: Executor) -> str:
         """Return the text of the notice that workers are ready."""

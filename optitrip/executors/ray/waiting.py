@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 import ray._private.state
 
+import ray
 from optitrip.executors.ray.nodes import fits
 
 STATE: Any = ray._private.state
