@@ -24,6 +24,7 @@ Code = Literal[
     "no-picture",
     "no-time-limit",
     "no-workers",
+    "node-lost",
     "node-quarantined",
     "not-checked",
     "not-deterministic",
@@ -40,6 +41,7 @@ Code = Literal[
     "slow-block",
     "state-changed",
     "stored-result",
+    "vanishing",
     "worker-refused",
 ]
 """Codes of all notices. Programs and tests rely on them: a text may be reworded, a code must not change."""
