@@ -176,14 +176,15 @@ class JobsClient:
 
 def job_of(entry: Mapping[str, Any]) -> Job:
     """Return a job from its JSON."""
-    code = entry.get("driver_exit_code")
+    code, started = entry.get("driver_exit_code"), entry.get("start_time")
+    metadata, environment = entry.get("metadata"), entry.get("runtime_env")
     return Job(
         str(entry.get("submission_id")),
         str(entry.get("status")),
-        {str(key): str(value) for key, value in (entry.get("metadata") or {}).items()},
+        {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {},
         code if isinstance(code, int) else None,
         str(entry.get("message") or ""),
         str(entry.get("error_type") or ""),
-        entry.get("runtime_env") or {},
-        int(entry.get("start_time") or 0),
+        environment if isinstance(environment, dict) else {},
+        started if isinstance(started, int) else 0,
     )

@@ -91,10 +91,11 @@ def test_no_secret_is_sent(folder: Path, head: Head) -> None:
     refused = [
         submit(folder, head, MLFLOW_TRACKING_URI="http://me:hunter2@mlflow:5000"),
         submit(folder, head, "--set", 'objective.arguments.db="postgresql://me:hunter2@db/x"'),
+        submit(folder, head, "--set", "objective.arguments.api_key=hunter2"),
         submit(folder, head, "--", "--mirror", "s3://me:hunter2@bucket/x"),
         optitrip(folder, "submit", "bowl.toml", "--address", head.url.replace("//", "//me:hunter2@")),
     ]
-    assert [done.returncode for done in refused] == [2] * 4
+    assert [done.returncode for done in refused] == [2] * 5
     assert "hunter2" not in "".join(done.stdout + done.stderr for done in refused)
     assert head.requests == []
     variables = {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "MLFLOW_TRACKING_TOKEN": "hunter2"}
