@@ -99,10 +99,6 @@ class JobsClient:
         """Return all that the command of a job has printed so far."""
         return str(self._table(f"/api/jobs/{quote(id, safe='')}/logs", missing=True).get("logs") or "")
 
-    def delete(self, id: str) -> None:
-        """Remove a job that has ended from the list."""
-        self._request("DELETE", f"/api/jobs/{quote(id, safe='')}")
-
     def submit(self, job: Mapping[str, Any]) -> None:
         """Submit a job; raise InputError if its id has been used."""
         self._request("POST", "/api/jobs/", json.dumps(job).encode(), {"Content-Type": "application/json"})

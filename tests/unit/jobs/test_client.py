@@ -36,8 +36,6 @@ def test_jobs_are_listed_as_they_are() -> None:
         assert client.job("a") == job
         assert client.job("b") is None
         assert client.log("a") == "printed\n"
-        client.delete("a")
-        assert client.jobs() == []
 
 
 def test_a_used_id_is_told_in_one_line() -> None:
