@@ -11,7 +11,7 @@ from http.client import HTTPException
 from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from optitrip.errors import InputError
 from optitrip.jobs.access import ADVICE, WANTED
@@ -64,10 +64,11 @@ class NoRedirect(HTTPRedirectHandler):
 class JobsClient:
     """Speaks to one head."""
 
-    def __init__(self, url: str, token: str | None, opener: OpenerDirector | None = None) -> None:
+    def __init__(self, url: str, token: str | None) -> None:
         self.url = url
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._opener = opener or build_opener(NoRedirect)
+        # Without TLS the token would go to a proxy in clear; and a head stands where proxies do not lead, as a rule.
+        self._opener = build_opener(NoRedirect, *([] if url.startswith("https:") else [ProxyHandler({})]))
 
     def connect(self, seconds: float = FIRST_SECONDS) -> str:
         """Return the version of Ray at the head; raise InputError soon if nothing answers, or it is too old."""

@@ -131,7 +131,7 @@ def test_what_a_job_warns_of(folder: Path) -> None:
         (folder / name).rename(place / name)
     done = optitrip(place, "sweep", "bowl.toml", "--executor", "serial", "--set", "tracking.use=none")
     assert done.returncode == 0
-    assert "vanish with this Ray cluster" in done.stderr
+    assert f"{place / '.optitrip'} would vanish with this Ray cluster" in done.stderr
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, 0), (3, 3), (75, 75), (-9, 137)])

@@ -105,6 +105,15 @@ def test_no_redirect_is_followed_with_the_token() -> None:
         assert other.requests == []
 
 
+def test_no_proxy_gets_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of a proxy are for the Internet; a head is in a private network."""
+    with stand_in_head() as proxy, stand_in_head(token="right") as head:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert JobsClient(head.url, "right").connect() == "2.60.0"
+        assert proxy.requests == []
+
+
 def test_a_head_that_is_not_ready_may_be_asked_again() -> None:
     with (
         stand_in_head(answers={"GET /api/jobs/": (503, b"starting")}) as head,
