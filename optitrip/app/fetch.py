@@ -92,11 +92,9 @@ def log_of(want: Wanted, client: JobsClient, sleep: Callable[[float], None] = ti
     for _ in range(round(LIMIT_SECONDS / POLL_SECONDS)):
         job = client.job(name)
         if job is not None and not job.active:
-            log = client.log(name)
-            client.delete(name)
             if job.exit_code is None:
                 reason = job.message.strip().splitlines() or ["without a reason"]
                 raise InputError(f"the job that reads the files did not run: {reason[-1]:.300}")
-            return log
+            return client.log(name)  # the job stays in the list: Ray 2.60 would list a deleted one as failed
         sleep(POLL_SECONDS)
     raise InputError(f"the job {name}, which reads the files, has not ended in {LIMIT_SECONDS:g} s; fetch again later")

@@ -1,10 +1,11 @@
 """Submits a sweep as a job of a Ray cluster, with the modules and files that it needs."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from optitrip.config.overrides import resolved
+from optitrip.config.overrides import parsed, resolved
 from optitrip.config.sweep import Draft
 from optitrip.errors import InputError
 from optitrip.jobs.client import JobsClient
@@ -29,6 +30,9 @@ from optitrip.tracking.secrets import without_password
 
 OWN = ("--address", "--set", "--state-dir", "--workers")
 """Options of `optitrip sweep` that are also options of `optitrip submit`."""
+SHOWN = "holds a secret, and all who may list the jobs can read a job's command line"
+SECRET = re.compile(r"(?i)(passw(or)?d|secret|api_?key|access_?key|token|credentials?)$")
+"""Ends of keys whose text nobody else should read."""
 
 
 def submit(
@@ -46,8 +50,10 @@ def submit(
     """
     check_options(options)
     draft = read_any_draft(file, overrides)
-    for given in (*draft.overrides, *options, state_dir or ""):
+    for given in (*draft.overrides, state_dir or ""):
         check_shown(given)
+    for option in draft.overrides:
+        check_override(option)
     uri = sent_uri(os.environ, without_password) if draft.tracking.use != "none" else None
     root = Path(state_dir) if state_dir else STATE_ROOT
     identity = identity_of(draft, root)
@@ -78,7 +84,14 @@ def check_options(options: Sequence[str]) -> None:
 def check_shown(given: str) -> None:
     """Raise InputError if a word of the command line holds a secret."""
     if (shown := without_password(given)) != given:
-        raise InputError(f"{shown}: holds a secret, and all who may list the jobs can read a job's command line")
+        raise InputError(f"{shown}: {SHOWN}")
+
+
+def check_override(option: str) -> None:
+    """Raise InputError if an override sets a text that is called a secret."""
+    path, value, _ = parsed(option)
+    if isinstance(value, str) and SECRET.search(path[-1]):
+        raise InputError(f"--set {'.'.join(path)}: {SHOWN}; in the sweep file itself they cannot")
 
 
 def upload(client: JobsClient, files: Mapping[str, bytes]) -> str:

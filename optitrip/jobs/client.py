@@ -11,7 +11,7 @@ from http.client import HTTPException
 from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from optitrip.errors import InputError
 from optitrip.jobs.access import ADVICE, WANTED
@@ -64,10 +64,11 @@ class NoRedirect(HTTPRedirectHandler):
 class JobsClient:
     """Speaks to one head."""
 
-    def __init__(self, url: str, token: str | None, opener: OpenerDirector | None = None) -> None:
+    def __init__(self, url: str, token: str | None) -> None:
         self.url = url
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._opener = opener or build_opener(NoRedirect)
+        # Without TLS the token would go to a proxy in clear; and a head stands where proxies do not lead, as a rule.
+        self._opener = build_opener(NoRedirect, *([] if url.startswith("https:") else [ProxyHandler({})]))
 
     def connect(self, seconds: float = FIRST_SECONDS) -> str:
         """Return the version of Ray at the head; raise InputError soon if nothing answers, or it is too old."""
@@ -98,10 +99,6 @@ class JobsClient:
     def log(self, id: str) -> str:
         """Return all that the command of a job has printed so far."""
         return str(self._table(f"/api/jobs/{quote(id, safe='')}/logs", missing=True).get("logs") or "")
-
-    def delete(self, id: str) -> None:
-        """Remove a job that has ended from the list."""
-        self._request("DELETE", f"/api/jobs/{quote(id, safe='')}")
 
     def submit(self, job: Mapping[str, Any]) -> None:
         """Submit a job; raise InputError if its id has been used."""
@@ -176,14 +173,15 @@ class JobsClient:
 
 def job_of(entry: Mapping[str, Any]) -> Job:
     """Return a job from its JSON."""
-    code = entry.get("driver_exit_code")
+    code, started = entry.get("driver_exit_code"), entry.get("start_time")
+    metadata, environment = entry.get("metadata"), entry.get("runtime_env")
     return Job(
         str(entry.get("submission_id")),
         str(entry.get("status")),
-        {str(key): str(value) for key, value in (entry.get("metadata") or {}).items()},
+        {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {},
         code if isinstance(code, int) else None,
         str(entry.get("message") or ""),
         str(entry.get("error_type") or ""),
-        entry.get("runtime_env") or {},
-        int(entry.get("start_time") or 0),
+        environment if isinstance(environment, dict) else {},
+        started if isinstance(started, int) else 0,
     )

@@ -56,8 +56,9 @@ class Submission:
     def entrypoint(self) -> str:
         """Command line, for a shell."""
         where = ["--state-dir", self.state_dir] if self.state_dir else []
+        file = f"./{self.file}" if self.file.startswith("-") else self.file
         # `exec`, so that the exit status is the sweep's and a signal comes once.
-        return f"exec {shlex.join(['python', '-m', 'optitrip', 'sweep', self.file, *where, *self.options])}"
+        return f"exec {shlex.join(['python', '-m', 'optitrip', 'sweep', file, *where, *self.options])}"
 
     def job(self, attempt: int, working_dir: str, own: str) -> dict[str, Any]:
         """Return what the Jobs API wants, with the names of two packages: of the sweep, and of optitrip."""

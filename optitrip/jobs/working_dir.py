@@ -10,12 +10,12 @@ from optitrip.config.sweep import Draft
 from optitrip.errors import InputError
 from optitrip.runtime.files import working_folder
 from optitrip.runtime.imports import is_installed
-from optitrip.store.bundle import collect, imported
+from optitrip.store.bundle import collect, imported, is_portable
 
 LARGE = 10 * 2**20
 """Size of a file, in bytes, that is worth a message."""
 ELSEWHERE = "sweep"
-"""Folder of the sweep file in the job's working directory, if it is not below this one's."""
+"""Folder of the sweep file in the job's working directory, if it is not below this one's, or has an odd name."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def working_dir(draft: Draft) -> WorkingDir:
     """
     folder, here = draft.folder.resolve(), working_folder().resolve()
     inside = folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ELSEWHERE
-    prefix = "" if inside == "." else f"{inside}/"
+    prefix = "" if inside == "." else f"{inside if is_portable(inside) else ELSEWHERE}/"
     at = draft.spec.start(draft.method)
     start = at.file if at and at.file and not Path(at.file).expanduser().is_absolute() else None
     start_here = start if start and not (folder / start).exists() else None

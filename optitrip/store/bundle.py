@@ -175,12 +175,16 @@ def check_size(sizes: Mapping[str, int]) -> None:
 
 
 def contents(path: Path, name: str) -> bytes:
-    """Read a file; raise InputError if it cannot be read, or its name be written."""
+    """Read a file; raise InputError if it cannot be read, or its name not be unpacked everywhere."""
+    if not is_portable(name):
+        raise InputError(f"{name!r}: a file of this name cannot be unpacked everywhere; rename it")
     try:
-        name.encode()
         with open_regular(path) as file:
             return file.read()
-    except UnicodeEncodeError:
-        raise InputError(f"{name!r}: the name of this file is not valid text; rename it") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def is_portable(name: str) -> bool:
+    """Return whether a relative path is text and means the same on all systems; Ray leaves out what does not."""
+    return "\\" not in name and name[1:2] != ":" and not any("\ud800" <= letter <= "\udfff" for letter in name)

@@ -51,27 +51,22 @@ def head(store: Path) -> Generator[None]:
     variables = environment(MLFLOW_TRACKING_URI=f"sqlite:///{store}", RAY_raylet_start_wait_time_s="60")
     try:
         for attempt in range(STARTS):
-            place = folder / str(attempt)
-            place.mkdir()
-            with (place / "head.log").open("wb") as log:
-                process = subprocess.Popen([*start, f"--temp-dir={place}"], env=variables, stdout=log, stderr=log)
-            while process.poll() is None and not started(place / "head.log"):
+            place, log = folder / str(attempt), folder / f"{attempt}.log"
+            with log.open("wb") as file:
+                process = subprocess.Popen([*start, f"--temp-dir={place}"], env=variables, stdout=file, stderr=file)
+            while process.poll() is None and "Ray runtime started" not in log.read_text():
                 time.sleep(1)
             if process.poll() is None:
                 break
             end_all()
         else:
-            raise RuntimeError((place / "head.log").read_text()[-2000:])
+            raise RuntimeError("no head could be started")
         while not answers():
             time.sleep(1)
         yield
     finally:
         end_all()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def started(log: Path) -> bool:
-    return "Ray runtime started" in log.read_text()
 
 
 def answers() -> bool:

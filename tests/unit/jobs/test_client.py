@@ -36,8 +36,6 @@ def test_jobs_are_listed_as_they_are() -> None:
         assert client.job("a") == job
         assert client.job("b") is None
         assert client.log("a") == "printed\n"
-        client.delete("a")
-        assert client.jobs() == []
 
 
 def test_a_used_id_is_told_in_one_line() -> None:
@@ -105,6 +103,15 @@ def test_no_redirect_is_followed_with_the_token() -> None:
         with pytest.raises(InputError, match="not the dashboard"):
             JobsClient(head.url, "right").connect()
         assert other.requests == []
+
+
+def test_no_proxy_gets_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of a proxy are for the Internet; a head is in a private network."""
+    with stand_in_head() as proxy, stand_in_head(token="right") as head:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert JobsClient(head.url, "right").connect() == "2.60.0"
+        assert proxy.requests == []
 
 
 def test_a_head_that_is_not_ready_may_be_asked_again() -> None:

@@ -38,6 +38,10 @@ def test_the_command_is_quoted_for_the_shell() -> None:
     assert words == wanted
 
 
+def test_a_folder_that_looks_like_an_option_is_none() -> None:
+    assert shlex.split(Submission("a", "12345678", "-x/a.toml").entrypoint)[-1] == "./-x/a.toml"
+
+
 def test_the_job_says_what_it_is() -> None:
     """By an id with name, identity and attempt, and the same as metadata, which are strings only."""
     found = Submission("a", "12345678", "a.toml", tracking_uri="http://mlflow:5000").job(3, "w.zip", "o.zip")

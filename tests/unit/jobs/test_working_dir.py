@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,6 +57,18 @@ def test_a_sweep_elsewhere_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path / "here")
     found = packed(Path("../there/bowl.toml"))
     assert sorted(found.files) == ["helper.py", "sweep/bowl.toml", "sweep/loss.py"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bytes in names")
+@pytest.mark.parametrize("name", [b"\xff", b"a\\b"])
+def test_a_folder_with_an_odd_name_has_another_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
+) -> None:
+    """One that is no text, or that Ray would not unpack."""
+    odd = os.fsdecode(name)
+    fill(tmp_path, {f"{odd}/bowl.toml": SWEEP.format(""), f"{odd}/loss.py": LOSS})
+    monkeypatch.chdir(tmp_path)
+    assert sorted(packed(Path(odd, "bowl.toml")).files) == ["sweep/bowl.toml", "sweep/loss.py"]
 
 
 @pytest.mark.parametrize("overrides", [(), ("seed=7",), ("name=other", "method.candidates=3")])

@@ -112,13 +112,15 @@ def test_links_inside_the_folder_are_followed_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="needs pipes and bytes in names")
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """A pipe, which would never end, and a name that is no text."""
+    """A pipe, which would never end, and names that are no text, or that Ray leaves out when it unpacks."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="pipe"):
         collect(tmp_path, [], ["pipe"])
-    (tmp_path / os.fsdecode(b"bad\xff.txt")).write_text("")
-    with pytest.raises(InputError, match="rename"):
-        collect(tmp_path, [], ["bad*"])
+    for name in (b"bad\xff.txt", b"bad\\b.txt", b"C:bad.txt"):
+        (tmp_path / os.fsdecode(name)).write_text("")
+        with pytest.raises(InputError, match="rename"):
+            collect(tmp_path, [], ["*bad*"])
+        (tmp_path / os.fsdecode(name)).unlink()
 
 
 def test_the_digest_is_of_names_and_contents(tmp_path: Path) -> None:
