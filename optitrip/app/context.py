@@ -75,6 +75,10 @@ class Options:
     """Share of the items to evaluate, merged with the others later; only the merged sweep is tracked in MLflow."""
     trust: bool = False
     """True to use a state directory that others could have planted or changed."""
+    mirror: str | None = None
+    """URI of a folder or bucket to which the journal is copied every minute and at the end."""
+    restore: str | None = None
+    """URI of such a copy, from which the sweep begins."""
     mlflow_process: bool = False
     """True to write to MLflow from a subprocess, so that a command does not wait for MLflow's import."""
     settings: Settings = DEFAULT

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from warnings import catch_warnings
 
-from optitrip.app import results
+from optitrip.app import mirrored, results
 from optitrip.app.commands import begun, ended
 from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import errors_located, load
@@ -25,6 +25,7 @@ from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
 from optitrip.jobs.session_folder import vanishes
 from optitrip.journal.facts import Accepted, EvaluatingHere
+from optitrip.journal.mirror import Mirror
 from optitrip.output.outcome import Answer, Outcome
 from optitrip.runtime import files
 from optitrip.runtime.clock import Stopwatch
@@ -72,21 +73,15 @@ def run_loaded(context: Context) -> Outcome:
     """
     sweep, options, phases = context.sweep, context.options, context.phases
     with ours(), ExitStack() as stack:
-        context.put_back()
-        with phases.time("load"):
-            with options.own_state.restored():
-                state = StateDir(options.root, sweep, fresh=options.fresh, trust=options.trust)
-            stack.enter_context(closing(state))
-            check_state(context, state)
-            report_oddities(context)
-            commands = begun(context, state)
+        state, mirror = opened(context, stack)
+        commands = begun(context, state)
         tracker = None
         if not options.shard:
             tracker = track(
                 sweep, state, options.tracking_uri, context.client, commands, context.observers, options.folder
             )
         observers = Observers(context.observers, *([tracker] if tracker else []))
-        driver = stack.enter_context(make_driver(context, state, observers))
+        driver = stack.enter_context(make_driver(context, state, observers, mirror))
         written = results.Written(state.path)
         error: BaseException | None = None
         try:
@@ -102,6 +97,8 @@ def run_loaded(context: Context) -> Outcome:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
         context.put_back()
         outcome = ended(context, state, commands, outcome)
+        if mirror is not None:
+            mirror.tick(now=True)  # while figures are drawn and MLflow is told; whoever stops a command may not wait
         if error is None or isinstance(error, results.SHOWN):
             with options.own_state.restored():
                 options.answered(outcome, results.left(state, driver, outcome, tracked=tracker is not None))
@@ -117,9 +114,24 @@ def run_loaded(context: Context) -> Outcome:
         try:
             with options.own_state.restored(), catch_warnings(action="ignore"):
                 outcome = results.conclude(context, state, tracker, outcome, written)
+                outcome = mirrored.finished(context, mirror, outcome, written.names)
         except KeyboardInterrupt as raised:
             error, outcome = error or raised, results.cut_short(context, state, outcome, raised)
     return results.return_or_raise(outcome, error)
+
+
+def opened(context: Context, stack: ExitStack) -> tuple[StateDir, Mirror | None]:
+    """Restore the journal if asked to, open the state directory and check it; return it with the mirror, if any."""
+    options = context.options
+    context.put_back()
+    with context.phases.time("load"):
+        with options.own_state.restored():
+            replaces = mirrored.restored(context)
+            state = StateDir(options.root, context.sweep, fresh=options.fresh, trust=options.trust)
+        stack.enter_context(closing(state))
+        check_state(context, state)
+        report_oddities(context)
+        return state, mirrored.mirror_of(context, state, replaces)
 
 
 def write(
@@ -176,7 +188,7 @@ def beside(sweep: Sweep) -> Mapping[str, bytes]:
 
 
 @contextmanager
-def make_driver(context: Context, state: StateDir, observer: Observer) -> Generator[Driver]:
+def make_driver(context: Context, state: StateDir, observer: Observer, mirror: Mirror | None) -> Generator[Driver]:
     """Make the driver of a run.
 
     While items may be evaluated in this process, the journal holds the fact `EvaluatingHere`. A loss that crashes this
@@ -200,7 +212,13 @@ def make_driver(context: Context, state: StateDir, observer: Observer) -> Genera
         wait_seconds=sweep.run.wait_seconds,
         item_seconds=sweep.failures.timeout_seconds,
     )
-    services = Services(executors, journal, observer, context.phases, context.raise_if_stopped, settings)
+
+    def between_slices() -> None:
+        if mirror is not None:
+            mirror.tick()
+        context.raise_if_stopped()
+
+    services = Services(executors, journal, observer, context.phases, between_slices, settings)
     driver = Driver(
         services,
         block,

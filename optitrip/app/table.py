@@ -31,7 +31,7 @@ def write_table(columns: dict[str, Column], file: Path) -> None:
     """Write columns as CSV or Parquet, by the suffix of the file."""
     check_suffix(file)
     try:
-        files.write_atomically(file, WRITERS[file.suffix](columns))
+        files.write_atomically(file, WRITERS[file.suffix](columns), 0o666)  # the user's own file: as the umask says
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror or error}") from None
 

@@ -23,6 +23,8 @@ app = Typer(
 
 CLUSTER_DEFAULT = "RAY_ADDRESS, else a local Ray"
 BEST_DEFAULT = "all to a file, 10 to the terminal"
+MIRROR_HELP = "Copy the journal to a folder or bucket every minute and at the end, e.g. s3://name/folder."
+RESTORE_HELP = "Begin from such a copy, if there is one yet; give it with --mirror from the first time on."
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 
 SweepName = Annotated[str, Argument(metavar="SWEEP", help="Sweep file, name, identity or MLflow run.")]
@@ -31,6 +33,8 @@ Executor = Annotated[str | None, Option(metavar="NAME", help="serial (no Ray), r
 Address = Annotated[str | None, Option(metavar="HOST:PORT", help="Ray cluster to join.", show_default=CLUSTER_DEFAULT)]
 AcceptChanges = Annotated[bool, Option("--accept-changes", help="Continue although code, data or libraries changed.")]
 Trust = Annotated[bool, Option("--trust", help="Use a state directory that others could have planted.")]
+Mirror = Annotated[str | None, Option(metavar="URI", help=MIRROR_HELP)]
+Restore = Annotated[str | None, Option(metavar="URI", help=RESTORE_HELP)]
 ShardNumber = Annotated[str | None, Option(metavar="I/N", help="Evaluate only shard I of N, to `merge` later.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object instead of the table.")]
 Quiet = Annotated[bool, Option("--quiet", help="Hide progress and messages.")]
@@ -49,6 +53,8 @@ def sweep(
     accept_changes: AcceptChanges = False,
     trust: Trust = False,
     shard: ShardNumber = None,
+    mirror: Mirror = None,
+    restore: Restore = None,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Retry failed items once.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -67,7 +73,7 @@ def sweep(
     share = Shard.parse(shard) if shard is not None else None
     if share is not None:
         state_dir = share.state_root(state_dir)
-    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, trust, mlflow_process=True)
+    options = Options(state_dir, address, fresh, accept_changes, retry_failed, share, trust, mirror, restore, True)
     raise Exit(run(found, options, json=json, quiet=quiet))
 
 

@@ -17,6 +17,8 @@ Code = Literal[
     "late-slice",
     "loss-output",
     "low-precision",
+    "mirror",
+    "mirror-failed",
     "mlflow-incomplete",
     "mlflow-settled",
     "named-like-library",

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from functools import cache, lru_cache, partial
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any, TypeVar
 
 from optitrip.errors import StateError
 from optitrip.journal.facts import Owner
 from optitrip.runtime.background import BackgroundCall
-from optitrip.runtime.files import is_regular, remove_or_move_aside, unused_path
+from optitrip.runtime.files import is_regular, open_new, remove_or_move_aside, unused_path
 
 T = TypeVar("T")
 Checksum = Callable[..., int]
@@ -93,6 +94,9 @@ def declared_size(path: Path) -> int:
 def connect(path: Path, sweep: str, *, reading: bool) -> sqlite3.Connection:
     """Connect to a journal, creating tables in a new file; raise StateError if its version or sweep differs."""
     address = f"{path.absolute().as_uri()}?mode=rw" if reading else path
+    if not reading and path != Path(":memory:"):
+        with suppress(FileExistsError):
+            open_new(path).close()  # SQLite would leave its mode to the umask; its own files get that of this one
     database = sqlite3.connect(address, isolation_level=None, timeout=20, uri=reading)
     try:
         (application,) = database.execute("PRAGMA application_id").fetchone()
@@ -204,14 +208,16 @@ def rebuild(path: Path, sweep: str) -> tuple[str, ...]:
     new = path.with_name(path.name + ".mended")
     for left in (new, new.with_name(new.name + "-journal")):
         remove_or_move_aside(left)
-    new.touch(exist_ok=False)  # SQLite would follow a link
+    open_new(new).close()  # SQLite would follow a link
+    with suppress(OSError):  # e.g. a file system without modes
+        new.chmod(S_IMODE(path.stat().st_mode))
     with closing(sqlite3.connect(new, isolation_level=None)) as database:
         database.executescript(f"BEGIN; {SCHEMA} COMMIT; PRAGMA synchronous=EXTRA; BEGIN;")
         database.executemany(INSERT, parts)
         database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?, ?)", facts)
         database.execute("COMMIT")
     copy = unused_path(path, "damaged")
-    with path.open("rb") as damaged, copy.open("xb") as file:
+    with path.open("rb") as damaged, open_new(copy) as file:
         shutil.copyfileobj(damaged, file)  # a copy, so that the journal exists at every moment
     new.replace(path)
     left_out = [

@@ -4,17 +4,20 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from io import BufferedReader
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from io import BufferedReader, BufferedWriter
 from itertools import count
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_IMODE, S_ISREG
 from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from optitrip.errors import StateError
 
+PRIVATE = 0o600
+"""Mode of new files: their owner's alone, as the folders are that `make_private` makes."""
 LOOK_SECONDS = 0.2
 """Seconds that a command waits for a lock: another one may hold it for a moment, to see whether it is held."""
 
@@ -27,23 +30,47 @@ def working_folder() -> Path:
         return Path(os.sep)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Write a file durably and then rename it into place: no reader sees half of it, an OSError keeps the old file."""
+    with replacing(path, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, mode: int = PRIVATE) -> Generator[BufferedWriter]:
+    """Open a new file that replaces the one at a path once all is on disk; an exception keeps the old one.
+
+    A new file gets this mode, less the umask; a replacement keeps the mode of the file that was there.
+    """
     unfinished = path.with_name(path.name + ".part")
     remove_or_move_aside(unfinished)
-    with unfinished.open("xb") as file:  # O_EXCL: a link that someone puts there is not followed
-        file.write(data)
+    with open_new(unfinished, mode) as file:
+        if is_regular(path) and hasattr(os, "fchmod"):
+            with suppress(OSError):  # e.g. a file system without modes
+                os.fchmod(file.fileno(), S_IMODE(path.stat().st_mode))
+        yield file
         file.flush()
         os.fsync(file.fileno())
     if os.path.lexists(path) and not is_regular(path):
         move_aside(path)
     unfinished.replace(path)
-    if hasattr(os, "O_DIRECTORY"):  # the rename must survive a power cut too; Windows has no such call
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut, e.g. after a rename; Windows has no such call."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
+
+
+def open_new(path: Path, mode: int = PRIVATE) -> BufferedWriter:
+    """Create a file to write; raise FileExistsError if there is one: a link that someone puts there is not followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, mode), "wb")
 
 
 def is_regular(path: Path) -> bool:
@@ -76,14 +103,17 @@ def digest(data: bytes) -> str:
     return f"{len(data)} {hashlib.blake2b(data, digest_size=16).hexdigest()}"
 
 
+def digest_of(path: Path) -> str:
+    """Return the digest of a file; raise OSError if it cannot be read."""
+    with open_regular(path) as file:
+        length = os.fstat(file.fileno()).st_size
+        return f"{length} {hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()}"
+
+
 def has_digest(path: Path, wanted: str) -> bool:
     """Return whether a file can be read and has this digest; a file of another length is not read."""
-    length, _, hash_wanted = wanted.partition(" ")
     try:
-        with open_regular(path) as file:
-            if str(os.fstat(file.fileno()).st_size) != length:
-                return False
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest() == hash_wanted
+        return str(path.stat().st_size) == wanted.partition(" ")[0] and digest_of(path) == wanted
     except OSError:
         return False
 
@@ -98,7 +128,7 @@ def lock_folder(path: Path) -> BaseFileLock:
     if os.path.lexists(path / "lock") and not is_regular(path / "lock"):
         move_aside(path / "lock")
     # Without flock the library would leave a lock file after a crash; then only the journal's epoch protects the sweep.
-    lock = FileLock(path / "lock", timeout=LOOK_SECONDS, fallback_to_soft=False, thread_local=False)
+    lock = FileLock(path / "lock", LOOK_SECONDS, mode=PRIVATE, fallback_to_soft=False, thread_local=False)
     try:
         lock.acquire()
     except Timeout:

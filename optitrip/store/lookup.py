@@ -96,7 +96,8 @@ def find_state_directories(name: str, root: Path) -> list[Path]:
     Finished sweeps come first; within each group, the most recently written.
     """
     found: list[Path] = []
-    if re.fullmatch(r"[\w.-]+", name):  # anything else could change the meaning of the glob patterns
+    # Anything else could change the meaning of the glob patterns, or, as `..`, lead out of the folder.
+    if re.fullmatch(r"\w[\w.-]*", name):
         others = [f"*-{name}", f"{name}-{'[0-9a-f]' * 8}"]
         folders = [root / name, *(folder for pattern in others for folder in matching(root, pattern))]
         found = [folder for folder in dict.fromkeys(folders) if exists(folder / JOURNAL)]

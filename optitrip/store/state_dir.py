@@ -17,6 +17,7 @@ from optitrip.journal.journal import Journal, Unwritable, peek
 from optitrip.runtime import files
 from optitrip.runtime.files import lock_folder, move_aside
 from optitrip.runtime.ownership import distrust
+from optitrip.store.probe import check_file_system
 
 F = TypeVar("F", bound=SweepFact)
 JOURNAL, IDENTITY_FILE, RESULT, SWEEP_FILE = "journal.sqlite", "identity.json", "result.json", "sweep.toml"
@@ -30,7 +31,8 @@ class StateDir:
     def __init__(self, root: Path | None, sweep: Sweep, *, fresh: bool = False, trust: bool = False) -> None:
         """Open or create the directory; with `fresh`, an existing one is set aside.
 
-        Raise StateError if others could have planted what is in it, unless it is to be trusted (`trust`).
+        Raise StateError if others could have planted what is in it, unless it is to be trusted (`trust`), or if its
+        file system cannot hold a journal safely.
 
         The directory of a finished sweep may be read-only: its result can be shown, and nothing is written.
         """
@@ -45,6 +47,8 @@ class StateDir:
             return
         if not trust:
             check_trusted(self.path)
+        if fresh or finished_items(self.path) != sweep.items:
+            check_file_system(self.path)
         try:
             with ExitStack() as lock:
                 self.journal = self._open(root, self.path, sweep, lock, fresh=fresh)

@@ -30,7 +30,7 @@ ADAPTERS = {
     "matplotlib": {"output/pictures.py"},
     "plotly": {"methods/search/report.py"},
     "pooch": {"objectives/data/download.py"},
-    "pyarrow": {"output/tables.py"},
+    "pyarrow": {"output/tables.py", "runtime/remote.py"},
     "rich": {"output/terminal.py", "cli/run.py", "api/session.py"},
 }
 RANKS = (

@@ -99,9 +99,8 @@ def test_a_finished_sweep_in_a_read_only_directory_shows_its_result(
     for parent in (state, *state.parents):  # their owner opens up what is made for the owner alone
         if parent.stat().st_uid == 0 and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
-    if not files_too:  # its files could be written, but no new ones made
-        for path in state.iterdir():
-            path.chmod(0o666)
+    for path in state.iterdir():  # without `files_too` they could be written, but no new ones made
+        path.chmod(0o644 if files_too else 0o666)
     before = {path.name: path.read_bytes() for path in state.iterdir()}
     with as_nobody(monkeypatch):
         again = optitrip(folder, "sweep", "odd.toml", "--json")
