@@ -34,7 +34,7 @@ def joined_digits(trial: Trial) -> None:
     cluster, project = trial.world.cluster, digits("joined-digits")
     outcome = join(cluster, project).end()
     trial.same(outcome, project)
-    trial.tells(outcome.text, r"evaluating on 5 Ray workers")
+    trial.tells(outcome.text, r"evaluating on .*Ray")
 
 
 @scenario
@@ -43,7 +43,7 @@ def job_digits(trial: Trial) -> None:
     cluster, project = trial.world.cluster, digits("job-digits")
     outcome = ray_job(cluster, project).end()
     trial.same(outcome, project)
-    trial.tells(outcome.text, r"evaluating on 5 Ray workers")
+    trial.tells(outcome.text, r"evaluating on .*Ray")
 
 
 @scenario
@@ -55,7 +55,7 @@ def joined_cifar10(trial: Trial) -> None:
     cluster.add("w2", 2)
     outcome = join(cluster, project).end(600)
     trial.same(outcome, project)
-    trial.tells(outcome.text, r"evaluating on 3 Ray workers")
+    trial.tells(outcome.text, r"evaluating on .*Ray")
 
 
 @scenario
@@ -107,7 +107,7 @@ def symmetric_run(trial: Trial) -> None:
         outcome, statuses = run_symmetric(hosts, project)
         trial.figures["exit statuses of the others"] = statuses
         trial.same(outcome, project)
-        trial.tells(outcome.text, "evaluating on 6 Ray workers of the cluster")
+        trial.tells(outcome.text, "evaluating on .*Ray.*cluster")
     finally:
         for host in hosts:
             host.destroy()

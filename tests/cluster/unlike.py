@@ -148,7 +148,7 @@ def too_little_memory(trial: Trial) -> None:
 def two_sweeps(trial: Trial) -> None:
     """Two sweeps at once: the second says why it waits, or shares; both end."""
     cluster = trial.world.cluster
-    first, second = bowl("first", 4000, 0.02), bowl("second", 2000, 0.02)
+    first, second = bowl("first", 8000, 0.03), bowl("second", 2000, 0.02)
     one = join(cluster, first)
     trial.check(one.wait_for_items(200), "too few items before the second sweep")
     two = join(cluster, second)
