@@ -19,7 +19,7 @@ def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOpti
     """Return the options in the [run] table of a sweep file."""
     draft = draft_of(path_or_table)
     run, executor = draft.run, executor_word(draft.run, draft.failures)
-    return {"workers": run.workers, "executor": executor, "resources": run.resources}
+    return {"workers": run.workers, "executor": executor, "resources": run.needs}
 
 
 def in_new_session(

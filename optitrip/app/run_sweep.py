@@ -3,7 +3,7 @@
 The answer is shown before figures are drawn and MLflow is told.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
+from optitrip.jobs.session_folder import vanishes
 from optitrip.journal.facts import Accepted, EvaluatingHere
 from optitrip.journal.mirror import Mirror
 from optitrip.output.outcome import Answer, Outcome
@@ -31,8 +32,10 @@ from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import signals_interrupt
 from optitrip.space.rounding import underflow
+from optitrip.store.bundle import collect
 from optitrip.store.provenance import check_provenance, provenance
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
+from optitrip.tracking.location import store_file
 from optitrip.tracking.runs import track
 from optitrip.tracking.subprocess_client import SubprocessClient
 
@@ -165,10 +168,22 @@ def report_oddities(context: Context) -> None:
     for variable in context.sweep.space.variables:
         if text := underflow(variable.distribution, variable.dtype):
             context.observers.notice(warning("rounded-to-zero", f"space.{variable.name}: {text}"))
+    tracked = context.sweep.tracking.use != "none"
+    stores = [context.options.root, store_file(context.options.tracking_uri) if tracked else None]
+    if lost := [str(path) for path in stores if path is not None and vanishes(path)]:
+        text = f"{' and '.join(lost)} would vanish with this Ray cluster, in whose folder it is; name places that outlive it "
+        context.observers.notice(warning("vanishing", f"{text}with --state-dir and MLFLOW_TRACKING_URI"))
     if ignored := context.objective.offers.ignored:
         text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
         text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
         context.observers.notice(warning("attribute-ignored", text))
+
+
+def beside(sweep: Sweep) -> Mapping[str, bytes]:
+    """Return what workers on other hosts need from the sweep file's folder: modules, and the files that it names."""
+    module = sweep.objective.reference.partition(":")[0]
+    with errors_located(sweep, ("objective", "files")):
+        return collect(sweep.folder, [module], sweep.objective.files).files
 
 
 @contextmanager
@@ -185,6 +200,8 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
         observer.notice(warning("crashed-before", text))
         executors.use_workers_only()
         here = False
+    if executors.joins_cluster:
+        executors.files = beside(sweep)
     executors.use(context.objective, context.paths, observer.notice)
     block, shard = context.objective.capabilities.block, options.shard
     accepted = journal.fact(Accepted)

@@ -7,6 +7,8 @@ from typing import Annotated, NoReturn, TextIO
 
 from typer import Argument, Exit, Option, Typer
 
+from optitrip.cli import cluster
+from optitrip.cli.options import Overrides, SweepFile, Workers
 from optitrip.cli.statuses import NO_ANSWER, RESUMABLE, exit_status
 from optitrip.errors import InputError, OptitripError
 from optitrip.store import STATE_ROOT
@@ -25,13 +27,8 @@ MIRROR_HELP = "Copy the journal to a folder or bucket every minute and at the en
 RESTORE_HELP = "Begin from such a copy, if there is one yet; give it with --mirror from the first time on."
 PLAIN_HELP = "Ignore batched and structured evaluation; call the loss once per item (for comparison)."
 
-SweepFile = Annotated[Path, Argument(metavar="FILE", help="Sweep file (TOML).")]
 SweepName = Annotated[str, Argument(metavar="SWEEP", help="Sweep file, name, identity or MLflow run.")]
-Overrides = Annotated[
-    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file; may be repeated.")
-]
 StateRoot = Annotated[Path, Option("--state-dir", metavar="DIR", help="Folder for journals and result files.")]
-Workers = Annotated[int | None, Option(min=1, metavar="N", help="Number of workers.", show_default="one per CPU")]
 Executor = Annotated[str | None, Option(metavar="NAME", help="serial (no Ray), ray or auto.", show_default="auto")]
 Address = Annotated[str | None, Option(metavar="HOST:PORT", help="Ray cluster to join.", show_default=CLUSTER_DEFAULT)]
 AcceptChanges = Annotated[bool, Option("--accept-changes", help="Continue although code, data or libraries changed.")]
@@ -243,6 +240,9 @@ def ui(
     from optitrip.tracking.ui_server import serve
 
     raise Exit(serve(port, state_dir, experiment, browser=not no_open))
+
+
+cluster.add_to(app)
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:

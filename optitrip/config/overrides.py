@@ -13,7 +13,15 @@ from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 
 Path = tuple[str, ...]
-UNTOLD = {("name",), ("run",), ("tracking",), ("failures",), ("stop", "max_seconds"), ("stop", "drain_seconds")}
+UNTOLD = {
+    ("name",),
+    ("objective", "files"),
+    ("run",),
+    ("tracking",),
+    ("failures",),
+    ("stop", "max_seconds"),
+    ("stop", "drain_seconds"),
+}
 """Keys that say where and how long a sweep runs, or that name it: its result is the same without them."""
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from optitrip.config.locations import KeyPath, Lines
@@ -53,6 +53,8 @@ class ObjectiveTable(Table):
     """True to ignore batched and structured evaluation and call the loss once per item."""
     deterministic: bool = True
     """False if the loss is random on purpose; repeated evaluations of an item are then not compared."""
+    files: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list[str])
+    """Patterns of files beside the sweep file that travel with its modules to a cluster, e.g. "data/*.npz"."""
 
     @property
     def reference(self) -> str:
@@ -64,6 +66,17 @@ class ObjectiveTable(Table):
         return ("objective", "loss" if self.loss else "make")
 
 
+def custom_resource(name: str) -> str:
+    """Refuse the resources that have a key of their own."""
+    own = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+    if name in own:
+        raise PydanticCustomError("own_key", "{key} in [run]", {"key": own[name]})
+    return name
+
+
+CustomResource = Annotated[str, AfterValidator(custom_resource)]
+
+
 class RunTable(Table):
     """Where items are evaluated; does not affect the answer."""
 
@@ -71,7 +84,19 @@ class RunTable(Table):
     workers: Annotated[int, Field(ge=1)] | None = None
     wait_seconds: NonNegative = 600.0
     """Maximum seconds without any worker, after which the sweep stops; it can be resumed."""
-    resources: dict[str, NonNegative] = Field(default_factory=dict)
+    num_cpus: NonNegative = 1.0
+    """CPUs that a cluster reserves for a worker; the loss still computes with one thread."""
+    num_gpus: NonNegative = 0.0
+    memory: Annotated[int, Field(ge=1)] | None = None
+    """Bytes of memory that a cluster reserves for a worker; it does not limit them."""
+    resources: dict[CustomResource, NonNegative] = Field(default_factory=dict)
+    """Custom resources of a worker, by the names that the nodes of a cluster give them."""
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """Resources of a worker by Ray's names."""
+        memory = {} if self.memory is None else {"memory": float(self.memory)}
+        return {**self.resources, "CPU": self.num_cpus, "GPU": self.num_gpus, **memory}
 
 
 class StopTable(Table):
@@ -193,7 +218,7 @@ class Sweep(Draft):
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
         """Everything in the file that determines items and their results, except the block: the provenance holds it."""
-        objective = self.objective.model_dump(exclude={"block", "deterministic"}, exclude_none=True)
+        objective = self.objective.model_dump(exclude={"block", "deterministic", "files"}, exclude_none=True)
         if self.data is not None:
             objective["data"] = self.data
         return {

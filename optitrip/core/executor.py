@@ -3,6 +3,7 @@
 # Protocol methods have only docstrings.
 # pyright: reportReturnType=false
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -43,6 +44,10 @@ class Executor(Protocol):
     @property
     def slots(self) -> tuple[str, ...]:
         """Names of the slots in which slices can run now; the same tuple object until they change, in `wait`."""
+
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        """Names of the machines of a cluster that the slots are on; empty if all are on this one."""
 
     def reuse(self) -> bool:
         """Make ready for another sweep; return False if this executor has lost what it needs, and must be closed."""

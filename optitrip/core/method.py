@@ -127,6 +127,12 @@ class Method(Items, Protocol):
     def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
         """Return the whole with its failed items replaced by those of later parts, which are disjoint and ascending."""
 
+    def witness(self, part: Part) -> tuple[int, float] | None:
+        """Return the item of a part that decides the answer, with its loss, or None.
+
+        On a cluster, another node evaluates it again at the end. A part of this item alone has the same witness.
+        """
+
     def result(self, whole: Part) -> Any:
         """Return the result of the stage from the part that covers all items."""
 

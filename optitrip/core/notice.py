@@ -26,6 +26,7 @@ Code = Literal[
     "no-picture",
     "no-time-limit",
     "no-workers",
+    "node-lost",
     "node-quarantined",
     "not-checked",
     "not-deterministic",
@@ -42,6 +43,7 @@ Code = Literal[
     "slow-block",
     "state-changed",
     "stored-result",
+    "vanishing",
     "variables-left-out",
     "worker-refused",
 ]

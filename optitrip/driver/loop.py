@@ -1,6 +1,6 @@
 """The only loop: sends slices to the executor and parts to the sink until nothing is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 
 from optitrip.core.executor import Done, Executor
@@ -28,9 +28,19 @@ class Loop:
         self._output, self._slow_blocks = LossOutput(services.observer), SlowBlocks(services.observer, block)
         self._process_changes = ProcessChanges(services.observer)
         self._reported: set[str] = set()
+        self.item_seconds = 0.0
+        """Mean seconds per item of a slot, as far as is known."""
 
-    def evaluate(self, stage: Stage, sink: Sink, gaps: Sequence[range], whole_slices: Sequence[range] = ()) -> None:
-        """Evaluate ranges of a stage, those in `whole_slices` as one slice each; skip items past an early end.
+    def evaluate(
+        self,
+        stage: Stage,
+        sink: Sink,
+        gaps: Sequence[range],
+        whole_slices: Sequence[range] = (),
+        avoid: Collection[str] = (),
+    ) -> None:
+        """Evaluate ranges of a stage, those in `whole_slices` as one slice each; skip items past an early end. Return
+        without having evaluated all if every slot is on a node to `avoid`.
 
         Raise NoAnswer if the objective cannot be set up in a worker or the required prefix fails; raise Stopped after a
         request to stop, without workers, or if the sink cannot write parts.
@@ -45,12 +55,16 @@ class Loop:
         cancellation, no_workers = Cancellation(self._services), NoWorkers(self._services)
         try:
             while True:
+                slots = without(executor, avoid)
+                if avoid and not slots:
+                    return
                 now = events.Tick(self._clock.monotonic())
-                state, actions = plan.step(state, [*happened, events.Slots(executor.slots), now])
+                state, actions = plan.step(state, [*happened, events.Slots(slots), now])
                 self._executors.next_ticket = state.next_ticket
                 self._perform(actions, executor, stage)
                 if state.complete or (self._held and self._clock.monotonic() >= self._due):
                     self._flush(sink, state.story, last=state.complete)
+                self.item_seconds = state.pace or self.item_seconds
                 if state.complete:
                     return
                 happened = [events.Cut(stage.needed)] if stage.needed < needed else []
@@ -160,3 +174,10 @@ class Loop:
         self._observer.notice(warning("item-failed", text))
         part = stage.method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
+
+
+def without(executor: Executor, nodes: Collection[str]) -> tuple[str, ...]:
+    """Return the slots of an executor that are not on some nodes."""
+    if not nodes:
+        return executor.slots
+    return tuple(slot for slot in executor.slots if executor.nodes.get(slot) not in nodes)

@@ -9,6 +9,7 @@ from typing import Any
 from optitrip.core.method import Method, Route
 from optitrip.core.notice import info
 from optitrip.core.part import Part
+from optitrip.driver.elsewhere import check_elsewhere
 from optitrip.driver.loop import Loop
 from optitrip.driver.settings import Services
 from optitrip.driver.sink import JournalSink, spot_check
@@ -98,6 +99,9 @@ class Driver:
             if method.retried:
                 whole = self._retry(stage, whole)
             if stage.ends_with(whole):
+                if self.checked_since is not None and self.evaluated[method.kind] and method.main:
+                    executor = self.services.executors.executor(self.services.raise_if_stopped)
+                    check_elsewhere(self._loop, executor, stage, whole)
                 return method.result(whole)
 
     def _fill(self, stage: Stage, within: range) -> None:

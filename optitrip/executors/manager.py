@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from optitrip.core.executor import Executor
 from optitrip.core.notice import Notice, info
 from optitrip.errors import InputError, Stopped
-from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, joins_cluster, ray_installed
+from optitrip.executors.ray.address import joins_cluster
+from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
@@ -40,6 +41,8 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         """Folders that workers put first on their import path."""
         self.folder = working_folder()
         """Folder in which workers start: a loss may change into another one, relative to it, when it is imported."""
+        self.files: Mapping[str, bytes] = {}
+        """Files that the loss needs on other hosts, beside its imported modules, by relative path."""
         self._notify: Callable[[Notice], None] = lambda _: None
         self._starting: Start | None = None
         self._closing: BackgroundCall[None] | None = None
@@ -47,6 +50,11 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         """Number of the next ticket. The next sweep continues the count, since an executor may still hold slices."""
         self.memory: int | None = None
         """Highest resident memory of a worker in bytes; None where everything runs in this process."""
+
+    @property
+    def joins_cluster(self) -> bool:
+        """True if workers are those of a cluster, on other hosts."""
+        return self._pool is not None and joins_cluster(self._pool.address)
 
     @property
     def starts_here(self) -> bool:
@@ -115,9 +123,9 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
 
     def _start(self, objective: Any) -> Start:
         assert self._pool is not None
-        pool, paths, folder = self._pool, self.paths, self.folder
+        pool, paths, folder, files = self._pool, self.paths, self.folder, self.files
         self._notify(info("executor", pool.prepare()))
-        return Start(lambda: pool.start(paths, folder), objective)
+        return Start(lambda: pool.start(paths, folder, files), objective)
 
     def _await_workers(self, raise_if_stopped: Callable[[], None]) -> Executor:
         starting, waited, told = self._start(None), Stopwatch(), 0.0
@@ -175,7 +183,7 @@ def executors(
 
 def executors_of(run: RunTable, failures: FailuresTable, address: str | None) -> ExecutorManager:
     """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join."""
-    return executors(executor_word(run, failures), run.workers, address, run.resources)
+    return executors(executor_word(run, failures), run.workers, address, run.needs)
 
 
 def executor_word(run: RunTable, failures: FailuresTable) -> str:

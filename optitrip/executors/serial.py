@@ -4,7 +4,7 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -71,6 +71,10 @@ class Serial:
     def __init__(self) -> None:
         self._queue: deque[tuple[int, int, range]] = deque()
         self._methods: dict[int, Any] = {}
+
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        return {}
 
     def reuse(self) -> bool:
         return True

@@ -47,6 +47,10 @@ class MethodBase:
     def evaluations(self, items: range) -> int:
         return len(items)
 
+    def witness(self, part: Part) -> tuple[int, float] | None:
+        del part
+        return None
+
     def merge(self, *parts: Part) -> Part:
         return joined_part(parts, joined([part.columns for part in parts], self.common_column, ""))
 

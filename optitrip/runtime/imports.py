@@ -53,9 +53,11 @@ def in_folders(path: str, folders: Sequence[str]) -> bool:
 @lru_cache(4_096)
 def is_installed(folder: str) -> bool:
     """Return whether the modules in a folder are installed ones, or optitrip's. Links are followed: an editable install
-    may be a link among the installed packages. Another environment's packages are installed, too."""
+    may be a link among the installed packages. Another environment's packages are installed, too, and so is the folder
+    in which a job of Ray gets optitrip: it holds nothing else, and must come before an optitrip of the image."""
     real = os.path.realpath(folder)
     own = os.path.dirname(os.path.realpath(optitrip.__file__))
+    own = os.path.dirname(own) if "py_modules_files" in own.split(os.sep) else own
     packages = {"site-packages", "dist-packages"} & set(real.split(os.sep))
     return bool(packages) or in_folders(real, (own, *installed_folders()))
 

@@ -35,7 +35,12 @@ from optitrip.store.state_dir import (
 
 
 def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> Sweep:
-    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where it starts.
+    """Read a sweep file with overrides such as `method.candidates=500`, and look up the point where it starts."""
+    return resolve(read_any_draft(path, overrides), root)
+
+
+def read_any_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
+    """Read a sweep file with overrides, without the point where it starts.
 
     The file in a state directory, unless it was edited, stands for the one that was run, with its overrides: modules
     and files are looked up in that one's folder.
@@ -46,7 +51,7 @@ def read(path: Path, overrides: Sequence[str] = (), root: Path = STATE_ROOT) -> 
         if origin and stored and draft.text == resolved(stored.text, origin.overrides, origin.name):
             options = effective([*origin.overrides, *overrides])
             draft = replace(draft, folder=origin.folder, text=stored.text, overrides=options)
-    return resolve(draft, root)
+    return draft
 
 
 def find_stored_sweep(name: str, root: Path, overrides: Sequence[str] = ()) -> tuple[Sweep, Path]:

@@ -13,6 +13,7 @@ from optitrip.core.differences import flat
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Progress
 from optitrip.errors import Stopped
+from optitrip.jobs.session_folder import submission_id
 from optitrip.journal.facts import Commands, OpenRun, Outbox, RecordedRun
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
@@ -99,6 +100,8 @@ def tags_of(sweep: Sweep) -> dict[str, str]:
         "mlflow.user": "unknown",
         PROCESS: this_process(),
     }
+    if (job := submission_id()) is not None:
+        tags["optitrip.ray_job_id"] = job
     with suppress(Exception):  # a container without an entry for its user
         tags["mlflow.user"] = getpass.getuser()
     return tags

@@ -65,6 +65,7 @@ class Prepared:
     slots = tuple(f"slot {n}" for n in range(8))
 
     def __init__(self) -> None:
+        self.nodes: dict[str, str] = {}
         self.queue: list[tuple[int, range, str]] = []
         self.apart = 0.0
 

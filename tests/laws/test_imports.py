@@ -26,7 +26,7 @@ ADAPTERS = {
         "executors/ray/shared.py",
     },
     "mlflow": {"tracking/children.py", "tracking/mlflow_client.py", "tracking/mlflow_store.py"},
-    "typer": {"cli/main.py", "cli/replay.py"},
+    "typer": {"cli/cluster.py", "cli/main.py", "cli/options.py", "cli/replay.py"},
     "matplotlib": {"output/pictures.py"},
     "plotly": {"methods/search/report.py"},
     "pooch": {"objectives/data/download.py"},
@@ -42,6 +42,7 @@ RANKS = (
     {"driver", "methods", "objectives"},
     {"config"},
     {"store"},
+    {"jobs"},
     {"tracking"},
     {"app"},
     {"api", "cli", "__init__"},
@@ -52,7 +53,8 @@ APART = {
     "executors": {"core", "runtime", "errors"},
     "objectives": {"core", "runtime", "errors"},
     "driver": {"core", "runtime", "scheduler", "journal", "errors"},
-    "tracking": {"core", "runtime", "output", "journal", "config", "store", "errors"},
+    "jobs": {"runtime", "output", "journal", "config", "store", "errors"},
+    "tracking": {"core", "runtime", "output", "journal", "config", "store", "jobs", "errors"},
 }
 """Rooms that know less than their rank allows."""
 PURE = {"core", "space", "samplers", "loss", "objectives", "methods", "output", "scheduler"}

@@ -67,6 +67,7 @@ class Chaos(Faults):
         self.slots = slot_names(self.random.randint(1, 5))
         self.queue: dict[int, tuple[int, range, str]] = {}
         self.methods: dict[int, Any] = {}
+        self.nodes: dict[str, str] = {}
 
     def load(self, objective: Any) -> None:
         self.worker: Any = Worker(objective)

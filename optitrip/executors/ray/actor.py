@@ -9,40 +9,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import ray
-
 from optitrip.core.executor import Done, Failed
 from optitrip.executors.ray.objects import fetch
 from optitrip.executors.ray.quarantine import Work
+from optitrip.executors.ray.shipment import Proof, prove, unpack
 from optitrip.executors.serial import Worker
 from optitrip.runtime.fingerprint import facts
 from optitrip.runtime.process import lead_group, peak_bytes, time_limit
 from optitrip.runtime.streams import capture_output
 from optitrip.runtime.tracebacks import text_of, trace_of
 from optitrip.runtime.visible import apply_settings
-
-
-@ray.remote(max_restarts=0, max_task_retries=0)
-class Actor:
-    """Makes a worker in a Ray process once the import path is set. Ray itself puts the driver's working directory first
-    on it, so nothing may be imported before, neither here nor to unpickle this class."""
-
-    def __init__(self, paths: Sequence[str], libraries: Sequence[str], folder: str = ".") -> None:
-        from optitrip.runtime.libraries import put_first
-
-        put_first(paths, libraries)
-        from optitrip.executors.ray.actor import RayWorker
-
-        self._worker = RayWorker(folder)
-
-    def ready(self) -> tuple[str, str, dict[str, str]]:
-        return self._worker.ready()
-
-    def set_references(self, objective: list[Any], method: list[Any]) -> None:
-        self._worker.set_references(objective, method)
-
-    def evaluate(self, lo: int, hi: int, limit: float | None) -> bytes | str:
-        return self._worker.evaluate(lo, hi, limit)
 
 
 class RayWorker:
@@ -55,18 +31,35 @@ class RayWorker:
         self._loaded: Any = None
         self._prepared: Any = None
 
-    def ready(self) -> tuple[str, str, dict[str, str]]:
-        """Return the worker's name, its node, and the fingerprint of its numerical environment."""
-        name = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
-        return name, ray.get_runtime_context().get_node_id(), facts()
+    def facts(self) -> dict[str, str]:
+        return facts()
 
-    def set_references(self, objective: list[Any], method: list[Any]) -> None:
+    def load(self, files: Sequence[Any], objective: Sequence[Any], libraries: Sequence[str]) -> Proof | str:
+        """Put the user's files first on the import path, load the objective, and return what this process imported for
+        it, or the traceback of an exception."""
+        try:
+            with capture_output():
+                unpack(fetch(files[0]))
+                self._load(objective[0])
+                return prove(libraries)
+        except BaseException as error:
+            return text_of(error, trace_of(error))
+
+    def set_references(self, objective: Sequence[Any], method: Sequence[Any]) -> None:
         """Set the objective and the method of subsequent slices, each packed or a reference to it.
 
         References are wrapped in lists: Ray would unpickle a bare one before the import paths are set, and would not
         find the user's modules. They are sent once: in every call, they would be most of the driver's work.
         """
         self._references = objective[0], method[0]
+
+    def _load(self, objective: Any) -> None:
+        if self._loaded != objective:
+            self._worker: Any = None  # free the old data set first: memory may not hold two
+            fetched = fetch(objective)[1]
+            apply_settings(getattr(fetched, "settings", b""))
+            self._worker = Worker(fetched)
+            self._loaded = objective
 
     def evaluate(self, lo: int, hi: int, limit: float | None) -> bytes | str:
         """Evaluate a slice; return the pickled outcome, or the traceback of an exception outside the loss.
@@ -76,13 +69,7 @@ class RayWorker:
         try:
             with capture_output() as output:
                 objective, method = self._references
-                if self._loaded != objective:
-                    self._worker: Any = None  # free the old data set first: memory may not hold two
-                    fetched = fetch(objective)[1]
-                    apply_settings(getattr(fetched, "settings", b""))
-                    self._worker = Worker(fetched)
-                    del fetched
-                    self._loaded = objective
+                self._load(objective)
                 if self._prepared != method:
                     self._method = fetch(method)
                     self._prepared = method
@@ -105,9 +92,12 @@ class WorkerHandle:
     stale: dict[int, Any] = field(default_factory=dict[int, Any])
     """References to the outcomes of cancelled calls that may still run, by ticket."""
     since: float = 0.0
-    """Earliest possible start of the first of these calls, in seconds of the monotonic clock."""
+    """Earliest possible start of the first of these calls, or begin of an idle time, in seconds of the monotonic
+    clock."""
     references: tuple[Any, Any] | None = None
     """References to the objective and the method last sent to the actor."""
+    awaited: Any = None
+    """Future of the call whose answer makes the worker ready."""
 
     def forget(self, ticket: int) -> None:
         """Remove a call that has an outcome or no longer needs one; the next call starts."""

@@ -1,18 +1,17 @@
 """Joins a Ray cluster, or starts one on this machine, and queries its resources."""
 
 import logging
-import os
-import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import ray
 from ray.job_config import JobConfig
 
+import ray
 from optitrip.errors import InputError, Stopped
-from optitrip.executors.ray.start import joins_cluster
+from optitrip.executors.ray.address import AUTO, cluster_address
+from optitrip.executors.ray.joining import check_can_join, first_line
 from optitrip.runtime.imports import is_installed
 
 ROOM_SECONDS = 10.0
@@ -38,28 +37,22 @@ def connect(address: str | None, cpus: int | None, *, libraries_first: bool = Fa
         return
     if address and address.startswith("ray://"):
         raise InputError(f"--address {address}: Ray Client is not supported; run on the cluster, or give its host:6379")
-    joins = joins_cluster(address)
-    where = (address or os.environ.get("RAY_ADDRESS") or "auto") if joins else "local"
+    where = cluster_address(address) or "local"
+    joins = where != "local"
     options: dict[str, Any] = {} if joins else {"num_cpus": cpus, "include_dashboard": False}
     options |= {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "optitrip"}
     if libraries_first:
         options["job_config"] = JobConfig()
         vars(options["job_config"])["_py_driver_sys_path"] = LibrariesFirst()
+    if joins and where != AUTO:
+        check_can_join(where)
     try:
-        check_listening(where)
         ray.init(where, **options)
     except Exception as error:  # Ray raises a bare Exception if a node starts too slowly
         if joins:
-            raise InputError(f"no Ray cluster could be joined at {where}: {error}") from None
+            raise InputError(f"no Ray cluster could be joined at {where}: {first_line(error)}") from None
         kind = InputError if isinstance(error, WRONG) else Stopped
         raise kind(f"Ray could not be started here: {error}; --executor serial does not need it") from None
-
-
-def check_listening(address: str, seconds: float = 10.0) -> None:
-    """Raise OSError if nothing listens at host:port; Ray itself would keep trying for two minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
 
 
 def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:

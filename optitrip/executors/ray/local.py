@@ -110,10 +110,7 @@ class LocalRay:
         """Shut Ray down, and kill what is left of it."""
         self._look()
         self._keep = bool(self.dead)
-        with no_garbage_collected():
-            shutdown = BackgroundCall(ray.shutdown)
-            if not wait([shutdown], SHUTDOWN_SECONDS).done:
-                atexit.unregister(ray.shutdown)
+        shut_down()
         self.kill()
 
     def forget(self) -> None:
@@ -133,6 +130,14 @@ class LocalRay:
             shutil.rmtree(self._session, ignore_errors=True)
         self._end_watchdog()
         self._closed.set()
+
+
+def shut_down() -> None:
+    """Shut Ray down, or leave it if that raises or takes too long: what was evaluated is stored by now."""
+    with no_garbage_collected():
+        shutdown = BackgroundCall(ray.shutdown)
+        if not wait([shutdown], SHUTDOWN_SECONDS).done:
+            atexit.unregister(ray.shutdown)
 
 
 @contextmanager

@@ -1,39 +1,41 @@
 """Evaluates slices on Ray workers, one actor per slot. Call `RayPool.prepare` before Ray is imported.
 
-Ray's own retries stay off: they would silently repeat a slice that kills its worker, forever. The scheduler decides
-every retry; this file only replaces lost workers.
+The scheduler decides every retry; this file only replaces lost workers.
 """
 
 import atexit
 import math
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
-import ray
 import ray.exceptions
 
+import ray
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
-from optitrip.errors import Stopped
-from optitrip.executors.ray.actor import Actor, WorkerHandle, outcome
+from optitrip.executors.ray.actor import WorkerHandle, outcome
+from optitrip.executors.ray.address import joins_cluster
+from optitrip.executors.ray.calls import Calls
 from optitrip.executors.ray.cluster import capacity, connect, is_alive
-from optitrip.executors.ray.local import LocalRay, stopped_if_dead
+from optitrip.executors.ray.local import LocalRay, shut_down, stopped_if_dead
 from optitrip.executors.ray.objects import put, put_objective
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.shared import Connection, holds_all_cpus, user_imports_ray
-from optitrip.executors.ray.start import joins_cluster
+from optitrip.executors.ray.starts import Starts
 from optitrip.executors.ray.variables import RayVariables
-from optitrip.runtime.fingerprint import MACHINE, differences, facts
+from optitrip.executors.ray.waiting import View, look
+from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.shadowing import shadowing_files
 
-STARTS_ALLOWED, FROZEN_SECONDS, CHECK_SECONDS = 3, 60.0, 1.0
+FROZEN_SECONDS, CHECK_SECONDS = 60.0, 1.0
 BUSY_SECONDS = 2.0
 """Longest wait before a sweep for slices that the last one cancelled."""
+IDLE_SECONDS = 5.0
+"""Time without a slice after which a worker's resources are given back, if another job waits for some."""
 
 
 class RayWorkers:
@@ -48,19 +50,24 @@ class RayWorkers:
         resources: Mapping[str, float] | None = None,
         local: LocalRay | None = None,
         folder: Path | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         self._ours, self._local = not ray.is_initialized(), local
         self._variables = RayVariables()
-        each = {"CPU": 1.0, **(resources or {})}
-        self._imports = list(paths), sorted(shadowing_files(paths)), str(folder or ".")
-        cpus = math.ceil(workers * each["CPU"]) + 1 if workers else None  # one more, for a loss that uses Ray itself
-        connect(address, cpus, libraries_first=bool(self._imports[1]))
+        self._needs = {"CPU": 1.0, **(resources or {})}
+        imports = list(paths), sorted(shadowing_files(paths)), str(folder or ".")
+        cpus = (
+            math.ceil(workers * self._needs["CPU"]) + 1 if workers else None
+        )  # one more, for a loss that uses Ray itself
+        connect(address, cpus, libraries_first=bool(imports[1]))
+        self._cluster = joins_cluster(address)
         try:
-            held = capacity(each, joins_cluster(address), self._ours)
+            held = capacity(self._needs, self._cluster, self._ours)
         except Exception:
             self._disconnect()
             raise
-        self.wanted = workers or held
+        self._ceiling, self.room = workers, held
+        """Most workers to use, and the number that there is room for now."""
         self._may_spare, self._user_imports_ray = workers is None and held > 1, False
         self.slots: tuple[str, ...] = ()
         self._ready: dict[str, WorkerHandle] = {}
@@ -68,74 +75,29 @@ class RayWorkers:
         self._limit: float | None = None
         """Time limit of a slice in seconds."""
         self._quarantine = Quarantine()
-        self._finished: SimpleQueue[tuple[WorkerHandle, int | None, Future[Any]]] = SimpleQueue()
-        """Finished calls, each with the ticket of its slice, or None for the call that reports a worker ready."""
-        self._options = {
-            "num_cpus": each.pop("CPU"),
-            "num_gpus": each.pop("GPU", 0),
-            "memory": each.pop("memory", None),
-            "resources": each,
-            "enable_task_events": False,  # otherwise the head would receive and store an event for each slice
-        }
-        self._connection, self._next_check, self._failed_starts = Connection(), 0.0, 0
-        self._machine: dict[str, str] = {}
-        """Kind of processor of the first worker, which all others must match."""
-        self._starting, self._quarantined = set[WorkerHandle](), set[str]()
-        """Workers that are not ready yet; nodes no longer used."""
-        for _ in range(self.wanted):
-            self._start_worker()
+        self._calls = Calls()
+        self._connection, self._next_check = Connection(), 0.0
+        self._looking: BackgroundCall[View] | None = None
+        self._files = dict(files or {})
+        self._job = ray.get_runtime_context().get_job_id()
+        self._starts = Starts(self._needs, imports, self._calls.watch, self._notices, proves=self._cluster)
+        self._starts.fill(self.wanted, 0)
 
-    def _start_worker(self) -> None:
-        elsewhere = {"ray.io/node-id": f"!in({','.join(sorted(self._quarantined))})"} if self._quarantined else None
-        worker = WorkerHandle(Actor.options(**self._options, label_selector=elsewhere).remote(*self._imports))
-        self._starting.add(worker)
-        self._watch(worker, None, worker.actor.ready.remote())
+    @property
+    def wanted(self) -> int:
+        """Number of workers to be ready or pending. Where the cluster may grow, they are more than it has room for."""
+        if self._ceiling is not None or not self._cluster:
+            return self._ceiling or self.room
+        return self.room + max(1, len(self._ready) // 2)
 
-    def _watch(self, worker: WorkerHandle, ticket: int | None, call: Any) -> None:
-        future: Future[Any] = call.future()
-        # The callback runs in Ray's thread. `ray.wait` would examine all pending calls each time.
-        future.add_done_callback(lambda ended: self._finished.put((worker, ticket, ended)))
-
-    def _on_ready(self, worker: WorkerHandle, future: Future[Any]) -> None:
-        """Accept or reject a worker, or replace one that could not start; raise Stopped if no worker is possible."""
-        if worker not in self._starting:
-            return
-        self._starting.discard(worker)
-        try:
-            worker.name, worker.node, fingerprint = future.result()
-        except ray.exceptions.RayError as error:
-            self.check_local()
-            self._failed_starts += 1
-            if self._failed_starts >= STARTS_ALLOWED and not self._ready:
-                raise Stopped(f"{self._failed_starts} Ray workers could not start: {error}") from None
-            self._start_worker()
-            return
-        if worker.node in self._quarantined:  # its start was requested before the quarantine
-            ray.kill(worker.actor)
-            self._start_worker()
-            return
-        own = {name: fact for name, fact in facts().items() if name not in MACHINE}
-        if different := differences({**own, **self._machine}, fingerprint):
-            # It is not replaced: a replacement would most likely start on the same machine.
-            ray.kill(worker.actor)
-            text = f"a Ray worker at {worker.name} would not reproduce results bit for bit: {'; '.join(different)}"
-            if not self._ready and not self._starting:
-                raise Stopped(
-                    f"{text}. There is no other worker; use nodes with the same libraries and kind of processor"
-                )
-            self._notices.append(warning("worker-refused", f"{text}; it is not used"))
-            return
-        self._machine = {name: fingerprint[name] for name in MACHINE}
-        self._ready[worker.name] = worker
-        self.slots = tuple(self._ready)
-        self._failed_starts = 0
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        return {slot: self._starts.nodes.name(worker.node) for slot, worker in self._ready.items()}
 
     def _quarantine_node(self, node: str) -> None:
-        self._quarantined.add(node)
-        text = (
-            f"node {node[:8]} killed its workers on {PROVEN} slices that other nodes evaluated; it is no longer used. "
-            "Check its disk, memory and drivers"
-        )
+        cause = f"its workers died on {PROVEN} slices that other nodes evaluated. Check its disk, memory and drivers"
+        self._starts.nodes.excluded[node] = cause
+        text = f"{self._starts.nodes.name(node)} is no longer used: {cause}"
         self._notices.append(warning("node-quarantined", text))
         for worker in self._ready.values():
             if worker.node == node:
@@ -154,10 +116,31 @@ class RayWorkers:
                 if worker.calls and now - worker.since > FROZEN_SECONDS + 2 * self._limit:
                     ray.kill(worker.actor)
         self._connection.check_head(CHECK_SECONDS)
+        if self._looking is None:
+            self._looking = BackgroundCall(self._look)
+        elif self._looking.done():
+            looking, self._looking = self._looking, None
+            if looking.exception() is None:  # what Ray raises while a head goes is told by the checks of the head
+                self._adapt(looking.result(), now)
         since = min((worker.since for worker in self._ready.values() if worker.calls), default=now)
         if self._user_imports_ray and (text := holds_all_cpus(now - since)):
             self._user_imports_ray = False
             self._notices.append(warning("ray-is-full", text))
+
+    def _look(self) -> View:
+        return look(self._needs, self._starts.nodes.excluded, self._starts.nodes.causes, self._job)
+
+    def _adapt(self, view: View, now: float) -> None:
+        """Ask for as many workers as there is room for, or give idle ones back if another job waits."""
+        room = self._starts.see(view, len(self._ready))
+        self.room = room if self._cluster else self.room
+        idle = [worker for worker in self._ready.values() if not worker.calls and now - worker.since > IDLE_SECONDS]
+        if self._cluster and view.others_wait and 0 < len(idle) < len(self._ready):
+            self._starts.paused = True
+            self._starts.drop()
+            for worker in idle:
+                self._forget(worker)
+        self._starts.fill(self.wanted, len(self._ready))
 
     def check_local(self) -> None:
         self._variables.put_back()
@@ -180,15 +163,25 @@ class RayWorkers:
         self.check_local()
         self._user_imports_ray = user_imports_ray()
         if self._user_imports_ray and self._may_spare:
-            self._may_spare, self.wanted = False, self.wanted - 1
-            worker = self._starting.pop() if self._starting else self._ready.popitem()[1]
-            self.slots = tuple(self._ready)
-            ray.kill(worker.actor)
+            self._may_spare, self._ceiling = False, self.room - 1
+            if self._starts.pending:
+                ray.kill(self._starts.pending.pop().actor)
+            else:
+                self._forget(next(reversed(self._ready.values())))
         self._objective = put_objective(objective, self._notices, self.check_local)
+        if self._cluster:
+            replaced = self._starts.load(self._objective, self._files)
+            for worker in list(self._ready.values()):
+                if replaced:
+                    self._replace(worker)
+                else:
+                    self._leave_slot(worker)
+                    self._starts.check_load(worker)
 
     @stopped_if_dead
     def stage(self, number: int, method: Any) -> None:
         self.check_local()
+        self._starts.paused = False
         self._methods = {number: put(method, "the point", self._notices)}  # so that the object store frees earlier ones
 
     def set_time_limit(self, seconds: float | None) -> bool:
@@ -206,7 +199,7 @@ class RayWorkers:
         if not worker.calls:
             worker.since = time.monotonic()
         worker.calls[ticket] = call, (stage, items)
-        self._watch(worker, ticket, call)
+        self._calls.watch(worker, call, ticket)
 
     def cancel(self, ticket: int) -> None:
         # Not `ray.cancel`: if it removes a call before that is sent, the actor waits 30 s for the missing sequence
@@ -218,18 +211,16 @@ class RayWorkers:
 
     @stopped_if_dead
     def wait(self, timeout: float) -> list[Done | Failed]:
-        outcomes: list[Done | Failed] = []
         self._check()
-        with suppress(Empty):
-            finished = self._finished.get(timeout=timeout)
-            while True:
-                outcomes += self._outcomes(*finished)
-                finished = self._finished.get_nowait()
-        return outcomes
+        return [found for ended in self._calls.ended(timeout) for found in self._outcomes(*ended)]
 
     def _outcomes(self, worker: WorkerHandle, ticket: int | None, future: Future[Any]) -> list[Done | Failed]:
         if ticket is None:
-            self._on_ready(worker, future)
+            self.check_local()
+            if self._starts.answer(worker, future):
+                self._ready[worker.name] = worker
+                self.slots = tuple(self._ready)
+            self._starts.fill(self.wanted, len(self._ready))
             return []
         if ticket not in worker.calls:  # cancelled, or lost with its worker
             worker.stale.pop(ticket, None)
@@ -252,7 +243,13 @@ class RayWorkers:
         """Replace a lost worker; return the outcomes of the slices queued at it."""
         self._replace(worker)
         kind: Literal["died", "timed out", "lost"] = "died"
-        if not is_alive(worker.node) or worker.node in self._quarantined:  # the node, not the slice, is to blame
+        if not is_alive(worker.node):
+            kind = "lost"
+            if self._starts.nodes.lost(worker.node):
+                name = self._starts.nodes.name(worker.node)
+                text = f"{name} has left the cluster; what it was evaluating is evaluated elsewhere"
+                self._notices.append(warning("node-lost", text))
+        elif worker.node in self._starts.nodes.excluded:  # the node, not the slice, is to blame
             kind = "lost"
         elif self._limit is not None and time.monotonic() - worker.since >= self._limit:
             kind = "timed out"
@@ -269,13 +266,20 @@ class RayWorkers:
         return outcomes
 
     def _replace(self, worker: WorkerHandle) -> None:
+        self._forget(worker)
+        self._starts.fill(self.wanted, len(self._ready))
+
+    def _forget(self, worker: WorkerHandle) -> None:
+        self._leave_slot(worker)
+        ray.kill(worker.actor)
+
+    def _leave_slot(self, worker: WorkerHandle) -> None:
         del self._ready[worker.name]
         self.slots = tuple(self._ready)
-        ray.kill(worker.actor)
-        self._start_worker()
 
     def notices(self) -> list[Notice]:
-        notices, self._notices = self._notices, []
+        notices = self._notices.copy()
+        self._notices.clear()  # `Starts` has the same list
         return notices
 
     def close(self) -> None:
@@ -286,15 +290,18 @@ class RayWorkers:
         if self._connection.closed:
             self._local = self._local and self._local.forget()
             return
-        for worker in [] if self._local and self._local.dead else [*self._ready.values(), *self._starting]:
+        if self._looking is not None:
+            wait([self._looking], BUSY_SECONDS)
+        if not (self._local and self._local.dead):
             with suppress(Exception):  # Ray may be dying
-                ray.kill(worker.actor)
+                self._starts.drop()
+                for worker in self._ready.values():
+                    ray.kill(worker.actor)
         self._ready.clear()
-        self._starting.clear()
         self.slots = ()
         self._disconnect()
 
     def _disconnect(self) -> None:
         if self._ours:
             self._ours = False
-            (self._local.close if self._local else ray.shutdown)()
+            (self._local.close if self._local else shut_down)()

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 from optitrip.core.executor import Executor
+from optitrip.executors.ray.address import joins_cluster
 from optitrip.runtime.background import BackgroundCall, await_abandoned
 
 POLL_SECONDS = 0.1
@@ -22,12 +23,6 @@ every file it reads: with the default, importing Ray took five times as long nex
 def ray_installed() -> bool:
     """Return whether Ray is installed: it has no wheels for Intel Macs or Windows on ARM."""
     return importlib.util.find_spec("ray") is not None
-
-
-def joins_cluster(address: str | None) -> bool:
-    """Return whether there is a cluster to join: from the argument, RAY_ADDRESS, or because this is a Ray job."""
-    where = address or os.environ.get("RAY_ADDRESS")
-    return where != "local" and bool(where or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,8 @@ class RayPool:
         # Avoids a warning about a future default on machines without a GPU.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         if joins_cluster(self.address):
+            # What goes wrong is said in one line, not in twenty of Ray's log.
+            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
             return "joining a Ray cluster"
         # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -65,16 +62,22 @@ class RayPool:
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         return "starting Ray"
 
-    def start(self, paths: tuple[str, ...], folder: Path) -> Executor:
-        """Start workers in this folder, with `paths` first on their import path; called in a background thread."""
+    def start(self, paths: tuple[str, ...], folder: Path, files: Mapping[str, bytes]) -> Executor:
+        """Start workers in this folder, with `paths` first on their import path; called in a background thread.
+
+        Those on other hosts get `files`, by relative path, with the user's imported modules.
+        """
         from optitrip.executors.ray.launch import start_workers
 
-        return start_workers(self.workers, self.address, paths, self.resources, folder)
+        return start_workers(self.workers, self.address, paths, self.resources, folder, files)
 
     def describe(self, executor: Executor) -> str:
         """Return the text of the notice that workers are ready."""
-        where = "Ray workers of the cluster" if joins_cluster(self.address) else "local Ray workers"
-        return f"evaluating on {getattr(executor, 'wanted', len(executor.slots))} {where}"
+        room = int(getattr(executor, "room", len(executor.slots)))
+        if not joins_cluster(self.address):
+            return f"evaluating on {room} local Ray workers"
+        most = "" if self.workers is None else f", and uses at most {self.workers}"
+        return f"evaluating on the Ray cluster, which has room for {room} workers now{most}"
 
 
 class Start(BackgroundCall[Executor]):

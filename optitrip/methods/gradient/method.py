@@ -112,6 +112,11 @@ class Gradient(MethodBase):
         steps = [f"{stencil.sign}h" for number, stencil in enumerate(self.stencils) if side in (number, None)]
         return stepped_title(self.center, self.points.coordinates, item, " or ".join(steps))
 
+    def witness(self, part: Part) -> tuple[int, float] | None:
+        losses = part.columns.get(self.loss_column)
+        known = not part.items.start and losses is not None and np.isfinite(losses[0])
+        return (0, float(losses[0])) if known and losses is not None else None
+
     def digest(self) -> bytes:
         return digest_of(self.kind, {"sides": [stencil.describe() for stencil in self.stencils]})
 

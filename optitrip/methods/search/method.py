@@ -158,6 +158,10 @@ class Search(PointMethod[Candidates]):
     def evaluations(self, items: range) -> int:
         return 0 if self.screen else len(items)
 
+    def witness(self, part: Part) -> tuple[int, float] | None:
+        index, loss = part.columns["low_index"], part.columns["low_loss"]
+        return (int(index[-1]), float(loss[-1])) if len(index) else None
+
     def part(self, evaluation: Evaluation, low: float = np.inf, worst: float = np.inf) -> Part:
         """Return the part of one stretch, leaving out losses that cannot beat the incumbent, or enter the best few, of
         the stretches before it: merging would drop them, and sorting nearly all of a long slice is avoided."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Fleet(RayPool):
         self.asked += 1
         return "starting"
 
-    def start(self, paths: tuple[str, ...], folder: Path) -> Executor:
+    def start(self, paths: tuple[str, ...], folder: Path, files: Mapping[str, bytes]) -> Executor:
         assert self.go.wait(60)
         return self.make()
 

@@ -58,7 +58,7 @@ method.candidates = 7_000   # raising it extends the sweep
 method.use = 'search'
 method.sampler = "random"
 method.best = 10
-run = { executor = "serial", resources = { GPU = 1 } }
+run = { executor = "serial", num_gpus = 1, resources = { gpu4 = 1 } }
 
 [space]
 c = { constant = 2.50 }
@@ -120,7 +120,8 @@ def test_reordered_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "override",
     [
-        "name=other", "method.candidates=7", "run.workers=5", "run.executor=serial", 'run.resources={ "GPU" = 1 }',
+        "name=other", "method.candidates=7", "run.workers=5", "run.executor=serial", "run.num_gpus=1.0",
+        'run.resources={ "gpu4" = 1 }',
         "tracking.use=mlflow", "tracking.experiment=mine", "objective.block=1", "space.x.normal=[0.0, 1.0]",
         "space.c={ constant = 2.5 }", "space.W.uniform=[-1.0, 1]", "seed=0x3", "method.sampler=random",
         "method.best=10", 'space.x.dtype="float64"', "space.x.shape=[]",
@@ -338,7 +339,10 @@ BAD: dict[str, tuple[str, list[str]]] = {
     ),
     "number for a name": (changed("seed = 3", "name = 3"), ["bad.toml:1: name: was 3, wanted", "string"]),
     "text for a resource": (
-        changed("workers = 2", 'resources = { GPU = "one" }'), ["bad.toml:23: run.resources.GPU: was 'one', wanted"],
+        changed("workers = 2", 'resources = { gpu4 = "one" }'), ["bad.toml:23: run.resources.gpu4: was 'one', wanted"],
+    ),
+    "GPUs among custom resources": (
+        changed("workers = 2", "resources = { GPU = 1 }"), ["bad.toml:23: run.resources.GPU", "num_gpus in [run]"],
     ),
     "no candidate": (changed("500", "0"), ["bad.toml:20: method.candidates: was 0, wanted greater than or equal to 1"]),
     "negative candidates": (changed("500", "-5"), ["bad.toml:20: method.candidates: was -5, wanted greater than or"]),
@@ -426,7 +430,7 @@ def test_a_bad_file_is_reported_with_line_key_and_value(tmp_path: Path, name: st
 WORDS = [
     "name", "objective.loss", "objective.make", "space.x.dtype", "space.x.shape", "space.x.normal",
     "method.use", "method.sampler", "method.screen", "method.device", "run.executor",
-    "run.resources.GPU", "failures.allow", "tracking.use", "tracking.experiment",
+    "run.resources.gpu4", "failures.allow", "tracking.use", "tracking.experiment",
 ]  # fmt: skip
 WORDS_OF_GRADIENTS = ["sampler", "scheme", "at", "at.candidate", "at.best_of", "at.file", "at.values", "at.fill"]
 

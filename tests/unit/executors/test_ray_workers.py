@@ -122,7 +122,7 @@ def test_a_worker_killed_for_its_memory_is_replaced(monkeypatch: pytest.MonkeyPa
     failed.set_exception(OutOfMemoryError("killed by the memory monitor"))
     workers.submit(0, 0, range(5), *workers.slots)
     (worker,) = workers._ready.values()
-    workers._finished.put((worker, 0, failed))
+    workers._calls._ended.put((worker, 0, failed))
     monkeypatch.setattr(module.ray, "get", get)
     (outcome,) = outcomes(workers, 1)
     monkeypatch.undo()
@@ -157,27 +157,55 @@ def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> N
 
 
 def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
-    """Another BLAS core rounds differently: the worker is rejected, with what differs, and the others stay in use."""
-    from optitrip.executors.ray.actor import Actor, WorkerHandle
+    """Another BLAS core rounds differently: its node is left out, with what differs, and the others stay in use."""
+    from optitrip.executors.ray.actor import WorkerHandle
+    from optitrip.executors.ray.bootstrap import Actor
     from optitrip.executors.ray.pool import RayWorkers
 
     workers = RayWorkers(1, paths=[HERE])
     try:
         await_slots(workers)
         here = fingerprint.facts()
-        start = Future[tuple[str, str, dict[str, str]]]()
-        start.set_result(("far:1", "node", {**here, "numpy": "1.0", "SIMD": here["SIMD"] + " NEON"}))
-        stranger = WorkerHandle(Actor.remote([HERE], []))
-        workers._starting.add(stranger)
-        workers._outcomes(stranger, None, start)
+        stranger = answers(workers, WorkerHandle(Actor.remote([HERE], [])), {**here, "numpy": "1.0"})
         assert len(workers.slots) == 1
         (notice,) = workers.notices()
         assert notice.code == "worker-refused"
-        assert "far:1 would not reproduce results bit for bit: numpy is 1.0 there" in notice.text
+        assert "would not reproduce results bit for bit: numpy is 1.0 there" in notice.text
+        assert "is not used" in notice.text
+        answers(workers, stranger, {**here, "SIMD": here["SIMD"] + " NEON"}, node="another")
+        (notice,) = workers.notices()
         assert "SIMD is NEON there and less elsewhere" in notice.text
-        workers._ready.clear()
-        workers._starting.add(stranger)
-        with pytest.raises(Stopped, match="no other worker"):
-            workers._outcomes(stranger, None, start)
+        answers(workers, stranger, {**here, "numpy": "1.0"}, node="another")
+        assert workers.notices() == []  # each node is named once
+    finally:
+        workers.close()
+
+
+def answers(workers: Any, worker: Any, found: object, node: str = "node") -> Any:
+    """Have a pending worker answer with the fingerprint of its node."""
+    answer: Future[Any] = Future()
+    answer.set_result(("far:1", node, found))
+    worker.awaited = answer
+    workers._starts.pending.add(worker)
+    workers._outcomes(worker, None, answer)
+    return worker
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_without_any_node_left_the_sweep_stops_and_says_why() -> None:
+    """Waiting would not help: every node of the cluster is named with its cause."""
+    from optitrip.executors.ray.actor import WorkerHandle
+    from optitrip.executors.ray.bootstrap import Actor
+    from optitrip.executors.ray.pool import RayWorkers
+    from optitrip.executors.ray.waiting import View
+
+    workers = RayWorkers(1, paths=[HERE])
+    try:
+        await_slots(workers)
+        node = next(iter(workers._ready.values())).node
+        workers._forget(next(iter(workers._ready.values())))
+        answers(workers, WorkerHandle(Actor.remote([HERE], [])), "No module named 'numpy'", node=node)
+        with pytest.raises(Stopped, match=r"no node can be used: .*: optitrip cannot be used there: No module named"):
+            workers._starts.see(View([{"NodeID": node, "Resources": {"CPU": 4.0}}], "", False), 0)
     finally:
         workers.close()

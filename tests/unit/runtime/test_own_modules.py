@@ -75,6 +75,18 @@ def test_packages_and_the_standard_library_are_installed() -> None:
     assert not is_installed("/usr/src/app")
 
 
+def test_the_folder_in_which_a_job_gets_optitrip_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes before an optitrip of the image on workers; a clone of the project is no such folder."""
+    clone = Path(optitrip.__file__).parents[1]
+    assert not is_installed(str(clone))
+    place = "/tmp/ray/session_latest/runtime_resources/py_modules_files/_ray_pkg_1"
+    monkeypatch.setattr(optitrip, "__file__", f"{place}/optitrip/__init__.py")
+    is_installed.cache_clear()
+    assert is_installed(place)
+    assert is_installed(f"{place}/optitrip/core")
+    assert not is_installed("/tmp/ray/session_latest/runtime_resources/py_modules_files/_ray_pkg_2")
+
+
 def test_an_editable_install_is_the_users_own(tmp_path: Path) -> None:
     """A .pth file names a folder in another project, or packages hold a link to it."""
     source, packages = tmp_path / "other" / "src", tmp_path / "lib" / "site-packages"

@@ -1,0 +1,94 @@
+"""Why no worker starts on a cluster, for the user who waits."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray._private.state
+
+import ray
+from optitrip.executors.ray.nodes import fits
+
+STATE: Any = ray._private.state
+"""Calls of Ray that it does not promise to keep."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The cluster at one time."""
+
+    nodes: Sequence[Mapping[str, Any]]
+    """Nodes that are alive, as Ray describes them."""
+    reason: str
+    """Reason why no worker starts, as far as the cluster tells; "" if one should soon."""
+    others_wait: bool
+    """True if workers of other jobs wait for resources."""
+
+
+def look(needs: Mapping[str, float], excluded: Collection[str], causes: str, job: str) -> View:
+    """Look at the cluster; `job` is this one. Without the head, the calls of Ray wait for it."""
+    nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+    usable = [node for node in nodes if node["NodeID"] not in excluded]
+    reason = why_none(usable, needs, job)
+    return View(nodes, f"{reason}; not used: {causes}" if reason and causes else reason, others_wait(job))
+
+
+def why_none(usable: Sequence[Mapping[str, Any]], needs: Mapping[str, float], job: str) -> str:
+    """Return why no worker with these needs starts on some nodes."""
+    with_cpus = [node for node in usable if node["Resources"].get("CPU", 0) > 0]
+    if not with_cpus and needs.get("CPU", 0) > 0:
+        return "the cluster has no node with CPUs yet"
+    if not any(fits(node["Resources"], needs) for node in usable):
+        return f"no node has {listed(needs)}; nodes have {' | '.join(map(offer, with_cpus))}"
+    available = ray.available_resources()
+    taken = [name for name, need in needs.items() if available.get(name, 0) < need]
+    totals = {name: sum(node["Resources"].get(name, 0) for node in usable) for name in taken}
+    return f"all of {listed(totals)} is taken{by_whom(job)}" if taken else ""
+
+
+def listed(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:g} {name}" for name, value in sorted(resources.items()) if value > 0)
+
+
+def offer(node: Mapping[str, Any]) -> str:
+    """Describe the resources of a node that a user may ask for."""
+    return listed({name: value for name, value in node["Resources"].items() if is_asked_for(name)})
+
+
+def is_asked_for(resource: str) -> bool:
+    return not resource.startswith("node:") and resource != "object_store_memory"
+
+
+def by_whom(own: str) -> str:
+    """Return the jobs, other than this one, that have actors on the cluster, with their commands."""
+    counts = Counter[str]()
+    commands: dict[str, str] = {}
+    with suppress(Exception):
+        counts.update(actor["JobID"] for actor in STATE.actors(actor_state_name="ALIVE").values())
+        commands = {job["JobID"]: str(job.get("Entrypoint", "")) for job in STATE.jobs()}
+    del counts[own]
+    jobs = [f"{described(job, commands)} with {count} workers" for job, count in counts.most_common(3)]
+    return f" by {' and '.join(jobs)}" if jobs else " by other jobs"
+
+
+def described(job: str, commands: Mapping[str, str]) -> str:
+    command = commands.get(job, "")
+    return f"job {job} ({command if len(command) <= 60 else command[:57] + '...'})" if command else f"job {job}"
+
+
+def others_wait(job: str) -> bool:
+    """Return whether actors of jobs other than this one wait for resources."""
+    with suppress(Exception):
+        waiting = STATE.actors(actor_state_name="PENDING_CREATION").values()
+        return any(actor["JobID"] != job for actor in waiting)
+    return False
+
+
+def node_of(actor_id: str) -> str:
+    """Return the node on which an actor is, or was; "" if it never had one."""
+    with suppress(Exception):
+        node = str(STATE.actors(actor_id)["Address"]["NodeID"])
+        return "" if set(node) <= {"f"} else node
+    return ""
