@@ -171,8 +171,8 @@ def report_oddities(context: Context) -> None:
     tracked = context.sweep.tracking.use != "none"
     stores = [context.options.root, store_file(context.options.tracking_uri) if tracked else None]
     if lost := [str(path) for path in stores if path is not None and vanishes(path)]:
-        text = f"{' and '.join(lost)} would vanish with this Ray cluster, in whose folder it is; name places that outlive it "
-        context.observers.notice(warning("vanishing", f"{text}with --state-dir and MLFLOW_TRACKING_URI"))
+        text = f"{' and '.join(lost)} would vanish with this Ray cluster, in whose folder it is; name places that "
+        context.observers.notice(warning("vanishing", f"{text}outlive it with --state-dir and MLFLOW_TRACKING_URI"))
     if ignored := context.objective.offers.ignored:
         text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
         text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
