@@ -58,6 +58,8 @@ start() {
     if await "${#nodes[@]}" "$!"; then
       return
     fi
+    kill -TERM "$!" 2>/dev/null || true
+    wait "$!" 2>/dev/null || true
     unset 'nodes[-1]'
   done
   echo "local.sh: Ray could not be started:" >&2
@@ -67,7 +69,7 @@ start() {
 
 # Waits until the cluster has so many nodes; fails if the process of the newest has ended.
 await() {
-  python3 - "$host" "$port" "$@" 2>"$folder/await.log" <<'PYTHON'
+  python3 - "$host" "$port" "$@" >"$folder/await.log" 2>&1 <<'PYTHON'
 import logging, os, socket, sys, time
 import ray
 
