@@ -2,8 +2,8 @@
 # Runs a Ray cluster on this machine (Linux): a head without CPUs, as on a real cluster, and two workers. It is for trying
 # things out, and ends all that it has started when it ends.
 #
-#   cluster/local.sh                                  until Ctrl-C; prints what another terminal needs
-#   cluster/local.sh COMMAND [ARGUMENT ...]           until COMMAND ends; exits with its status
+#   uv run --extra cluster cluster/local.sh                               until Ctrl-C; prints what other terminals need
+#   uv run --extra cluster cluster/local.sh COMMAND [ARGUMENT ...]        until COMMAND ends; exits with its status
 #
 #   WORKERS=2 CPUS=1                                  number of workers, and CPUs of each
 #   PORT=6379 DASHBOARD_PORT=8265                     where the head and its dashboard listen
@@ -15,6 +15,11 @@ host=127.0.0.2
 workers=${WORKERS:-2} cpus=${CPUS:-1} port=${PORT:-6379} dashboard_port=${DASHBOARD_PORT:-8265}
 if [ "$#" -eq 0 ]; then
   set -- sleep infinity
+fi
+
+if ! command -v ray >/dev/null; then
+  echo "local.sh: Ray is not installed here; begin with uv run --extra cluster, or activate optitrip's environment" >&2
+  exit 2
 fi
 
 # Ray keeps sockets here, whose paths may have 107 characters: so not in $TMPDIR, which may be long.
@@ -49,7 +54,7 @@ unset RAY_ADDRESS                      # it would name another cluster
 start() {
   local name=$1
   shift
-  for _ in 1 2 3; do # Ray gives up after 30 s, which a busy machine may need to read its files
+  for _ in 1 2 3 4 5; do # Ray gives up after 30 s, which a busy machine may need to read its files
     # A session of its own, so that Ctrl-C reaches COMMAND alone, which then stops while the workers still live.
     # Ports are free ones, so that another Ray on this machine does not matter.
     setsid ray start --node-ip-address="$host" --min-worker-port=0 --max-worker-port=0 \

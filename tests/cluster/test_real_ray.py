@@ -74,7 +74,8 @@ def test_a_cluster_on_this_machine(folder: Path) -> None:
     Ray jobs that would end the same way again are stopped by their own entrypoint, as KubeRay runs it.
     """
     text = (CLUSTER / "README.md").read_text()
-    (line,) = [line.strip() for line in text.splitlines() if line.startswith("    cluster/local.sh ")]
+    begin = "    uv run --extra cluster "  # which finds this environment's commands, as `run` does
+    (line,) = [line.removeprefix(begin) for line in text.splitlines() if line.startswith(f"{begin}cluster/local.sh ")]
     port, dashboard = free_port(), free_port()
     words = shlex.split(line.replace("sweeps/rosenbrock_random.toml", "bowl.toml").replace("6379", port))
     address = f"--address http://127.0.0.1:{dashboard}"
