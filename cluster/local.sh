@@ -112,11 +112,11 @@ A head and $workers workers with $cpus CPUs each. In another terminal:
 TEXT
 
 # In the background, since a trap waits for a command in the foreground. SIGTERM is passed on. Ctrl-C reaches COMMAND
-# anyway; bash has what it starts in the background ignore it, and `env` undoes that.
+# itself, in which `env` undoes that it is ignored here.
+trap '' INT
 env --default-signal=INT "$@" <&0 &
 command=$!
 interrupted=yes
-trap 'interrupted=yes' INT
 trap 'interrupted=yes; kill -TERM "$command" 2>/dev/null || true' TERM
 while [ -n "$interrupted" ]; do # a signal ends `wait`, and not yet the command
   interrupted='' status=0

@@ -260,7 +260,8 @@ def test_the_sweep_of_kuberay_is_one() -> None:
 def test_no_file_names_a_package_index() -> None:
     """Whose packages are installed is for pip's own settings to say."""
     for path in FILES:
-        assert not re.search("py[p]i|python[h]osted|index-[u]rl|conda.[a]naconda", path.read_text(), re.IGNORECASE), path
+        text = path.read_text()
+        assert not re.search("py[p]i|python[h]osted|index-[u]rl|conda.[a]naconda", text, re.IGNORECASE), path
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
