@@ -33,8 +33,8 @@ def write_table(columns: dict[str, Column], file: Path) -> None:
     """Write columns as CSV or Parquet, by the suffix of the file."""
     check_file(file)
     try:
-        # What a link points to is written, as by any other command; the link would be set aside. The user's own file has
-        # the mode that the umask says.
+        # What a link points to is written, as by any other command; the link would be set aside. The file is the
+        # user's own, so it has the mode that the umask says.
         files.write_atomically(file.resolve(), WRITERS[file.suffix.lower()](columns), 0o666)
     except (OSError, RuntimeError) as error:  # the latter for a loop of links
         raise InputError(f"{file}: cannot be written: {getattr(error, 'strerror', None) or error}") from None

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from ray.cluster_utils import Cluster
 
-import ray
 from driver_setup import MEMORY, driver, settings
 from examples import HERE
 from optitrip.core.notice import Notice

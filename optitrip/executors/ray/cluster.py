@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import ray
 from ray.job_config import JobConfig
 
-import ray
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.address import AUTO, cluster_address
 from optitrip.executors.ray.joining import check_can_join, first_line

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ray
+
 from optitrip.executors.ray.address import joins_cluster
 from optitrip.executors.ray.local import LocalRay
 from optitrip.executors.ray.pool import RayWorkers

@@ -39,11 +39,12 @@ class Nodes:
             self.excluded.setdefault(node, f"{self._failed[node]} workers in a row did not start: {cause}")
         return node in self.excluded
 
-    def lost(self, node: str) -> bool:
-        """Note a node that has left the cluster; return whether that is news."""
+    def lost(self, node: str) -> str:
+        """Note a node that has left the cluster; return the text of a notice, "" if it was noted before."""
         news = node not in self._lost
         self._lost.add(node)
-        return news
+        text = f"{self.name(node)} has left the cluster; what it was evaluating is evaluated elsewhere"
+        return text if news else ""
 
     @property
     def causes(self) -> str:

@@ -8,16 +8,16 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+import ray
 import ray.exceptions
+from ray import cloudpickle
 from ray.experimental import get_local_object_locations
 
-import ray
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
 from optitrip.runtime.imports import own_modules
 from optitrip.runtime.interrupts import failure, no_failures
 from optitrip.runtime.tracebacks import record_of
-from ray import cloudpickle
 
 MESSAGE_BYTES = 64 * 1024
 """Largest object that is sent in a message. Ray itself puts arguments of over 100 KiB into its object store."""

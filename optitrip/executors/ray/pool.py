@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import ray
 import ray.exceptions
 
-import ray
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice, warning
 from optitrip.executors.ray.actor import WorkerHandle, outcome
@@ -67,15 +67,14 @@ class RayWorkers:
             self._disconnect()
             raise
         self._ceiling, self.room = workers, held
-        """Most workers to use, and the number that there is room for now."""
+        """Most workers to use; the number that there is room for now."""
         self._may_spare, self._user_imports_ray = workers is None and held > 1, False
         self.slots: tuple[str, ...] = ()
         self._ready: dict[str, WorkerHandle] = {}
         self._notices: list[Notice] = []
         self._limit: float | None = None
         """Time limit of a slice in seconds."""
-        self._quarantine = Quarantine()
-        self._calls = Calls()
+        self._quarantine, self._calls = Quarantine(), Calls()
         self._connection, self._next_check = Connection(), 0.0
         self._looking: BackgroundCall[View] | None = None
         self._files = dict(files or {})
@@ -117,7 +116,7 @@ class RayWorkers:
                     ray.kill(worker.actor)
         self._connection.check_head(CHECK_SECONDS)
         if self._looking is None:
-            self._looking = BackgroundCall(self._look)
+            self._looking = BackgroundCall(lambda: look(self._needs, self._starts.nodes, self._job))
         elif self._looking.done():
             looking, self._looking = self._looking, None
             if looking.exception() is None:  # what Ray raises while a head goes is told by the checks of the head
@@ -126,9 +125,6 @@ class RayWorkers:
         if self._user_imports_ray and (text := holds_all_cpus(now - since)):
             self._user_imports_ray = False
             self._notices.append(warning("ray-is-full", text))
-
-    def _look(self) -> View:
-        return look(self._needs, self._starts.nodes.excluded, self._starts.nodes.causes, self._job)
 
     def _adapt(self, view: View, now: float) -> None:
         """Ask for as many workers as there is room for, or give idle ones back if another job waits."""
@@ -245,9 +241,7 @@ class RayWorkers:
         kind: Literal["died", "timed out", "lost"] = "died"
         if not is_alive(worker.node):
             kind = "lost"
-            if self._starts.nodes.lost(worker.node):
-                name = self._starts.nodes.name(worker.node)
-                text = f"{name} has left the cluster; what it was evaluating is evaluated elsewhere"
+            if text := self._starts.nodes.lost(worker.node):
                 self._notices.append(warning("node-lost", text))
         elif worker.node in self._starts.nodes.excluded:  # the node, not the slice, is to blame
             kind = "lost"

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import ray
+
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.joining import check_listening
 from optitrip.runtime.imports import file_of, own_modules, source_bytes

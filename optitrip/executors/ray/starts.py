@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import ray
 import ray.exceptions
 
-import ray
 from optitrip.core.notice import Notice, info, warning
 from optitrip.errors import NoAnswer, Stopped
 from optitrip.executors.ray.actor import WorkerHandle

@@ -1,15 +1,15 @@
 """Why no worker starts on a cluster, for the user who waits."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 import ray._private.state
 
-import ray
-from optitrip.executors.ray.nodes import fits
+from optitrip.executors.ray.nodes import Nodes, fits
 
 STATE: Any = ray._private.state
 """Calls of Ray that it does not promise to keep."""
@@ -27,8 +27,9 @@ class View:
     """True if workers of other jobs wait for resources."""
 
 
-def look(needs: Mapping[str, float], excluded: Collection[str], causes: str, job: str) -> View:
+def look(needs: Mapping[str, float], known: Nodes, job: str) -> View:
     """Look at the cluster; `job` is this one. Without the head, the calls of Ray wait for it."""
+    excluded, causes = dict(known.excluded), known.causes
     nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
     usable = [node for node in nodes if node["NodeID"] not in excluded]
     reason = why_none(usable, needs, job)
