@@ -66,8 +66,7 @@ class RayWorkers:
         except Exception:
             self._disconnect()
             raise
-        self._ceiling, self.room = workers, held
-        """Most workers to use; the number that there is room for now."""
+        self._ceiling, self.room = workers, held  # most workers to use; the number that there is room for now
         self._may_spare, self._user_imports_ray = workers is None and held > 1, False
         self.slots: tuple[str, ...] = ()
         self._ready: dict[str, WorkerHandle] = {}
