@@ -45,7 +45,7 @@ def fetch(
     ] = None,
     state_dir: RemoteRoot = None,
 ) -> None:
-    """Copy the result files of a sweep from a Ray cluster to this machine."""
+    """Copy the result files of a sweep from a Ray cluster."""
     from optitrip.cli.jobs import run_fetch
 
     run_fetch(sweep, address, state_dir, output)

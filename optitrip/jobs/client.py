@@ -148,7 +148,7 @@ class JobsClient:
                 if error.code == 404 and missing is not None:
                     return missing
                 raise self._refusal(error) from None
-        except (URLError, HTTPException, OSError) as error:
+        except (URLError, OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             reason = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
             raise Unreachable(f"{self.url} cannot be reached: {one_line(str(reason))}; {WANTED}") from None

@@ -17,13 +17,17 @@ PACKAGE = Path(optitrip.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 ADAPTERS = {
     "ray": {
-        "executors/ray/actor.py",
+        "executors/ray/bootstrap.py",
         "executors/ray/cluster.py",
+        "executors/ray/joining.py",
         "executors/ray/launch.py",
         "executors/ray/local.py",
         "executors/ray/objects.py",
         "executors/ray/pool.py",
         "executors/ray/shared.py",
+        "executors/ray/shipment.py",
+        "executors/ray/starts.py",
+        "executors/ray/waiting.py",
     },
     "mlflow": {"tracking/children.py", "tracking/mlflow_client.py", "tracking/mlflow_store.py"},
     "typer": {"cli/cluster.py", "cli/main.py", "cli/options.py", "cli/replay.py"},

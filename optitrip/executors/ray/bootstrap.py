@@ -24,7 +24,7 @@ class Actor:
             from optitrip.executors.ray.actor import RayWorker
 
             self._worker = RayWorker(folder)
-        except BaseException as error:
+        except Exception as error:
             self._cause = f"{type(error).__name__}: {error}"
 
     def ready(self) -> tuple[str, str, dict[str, str] | str]:
