@@ -190,7 +190,9 @@ class Describer:
         if start is not None and start.file:
             needs.append(f"the file {start.file}")
         if known is not None:
-            modules = [f"{name} (BLAKE2b {source})" for name, source in known.modules.items()]
+            named = sweep.objective.reference.partition(":")[0]
+            names = sorted(known.modules, key=lambda name: name != named)  # the loss's own module comes first
+            modules = [f"{name} (BLAKE2b {known.modules[name]})" for name in names]
             needs += [f"the module {text}" for text in modules[:MODULES]]
             needs += [f"and {len(modules) - MODULES:,} more modules"] if len(modules) > MODULES else []
             needs += [f"data with the digest {known.data}"] if known.data else []
