@@ -95,7 +95,7 @@ def test_a_cluster_on_this_machine(folder: Path) -> None:
     assert mode == "600"
     found = json.loads(answer)["best"]
     assert (found["loss"], found["index"]) == serial(folder)
-    assert "evaluating on 2 Ray workers" in done.stderr
+    assert "which has room for 2 workers" in done.stderr
     if has_jobs:
         assert len(ends) == len(STATUSES), done.stderr
         for (status, wanted), end in zip(STATUSES.items(), ends, strict=True):

@@ -46,8 +46,6 @@ class RayPool:
         # Avoids a warning about a future default on machines without a GPU.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         if joins_cluster(self.address):
-            # What goes wrong is said in one line, not in twenty of Ray's log.
-            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
             return "joining a Ray cluster"
         # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
