@@ -25,6 +25,7 @@ Code = Literal[
     "new-sweep",
     "no-picture",
     "no-time-limit",
+    "no-token",
     "no-workers",
     "node-lost",
     "node-quarantined",

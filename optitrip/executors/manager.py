@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from optitrip.core.executor import Executor
-from optitrip.core.notice import Notice, info
+from optitrip.core.notice import Notice, info, warning
 from optitrip.errors import InputError, Stopped
-from optitrip.executors.ray.address import joins_cluster
+from optitrip.executors.ray.address import joins_cluster, unprotected
 from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, ray_installed
 from optitrip.executors.serial import Serial
 from optitrip.runtime.background import BackgroundCall
@@ -125,6 +125,8 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         assert self._pool is not None
         pool, paths, folder, files = self._pool, self.paths, self.folder, self.files
         self._notify(info("executor", pool.prepare()))
+        if text := unprotected(pool.address):
+            self._notify(warning("no-token", text))
         return Start(lambda: pool.start(paths, folder, files), objective)
 
     def _await_workers(self, raise_if_stopped: Callable[[], None]) -> Executor:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address
@@ -51,6 +52,19 @@ def option(name: str, words: list[str]) -> str | None:
         if word.startswith(f"{name}="):
             return word.partition("=")[2]
     return None
+
+
+def unprotected(address: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """Return a warning if a cluster beyond this machine is joined without a token; "" otherwise. Inside of a job, it is
+    for who submitted it to know."""
+    where = cluster_address(address)
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in environment
+    if where in (None, AUTO) or is_loopback(where or "") or in_job or environment.get("RAY_AUTH_MODE") == "token":
+        return ""
+    return (
+        f"the Ray cluster at {where} is joined without a token: whoever reaches it can run code on it, as you. Use it "
+        "only in a network that you trust, or start it with RAY_AUTH_MODE=token"
+    )
 
 
 def is_loopback(address: str) -> bool:

@@ -56,9 +56,8 @@ class RayWorkers:
         self._variables = RayVariables()
         self._needs = {"CPU": 1.0, **(resources or {})}
         imports = list(paths), sorted(shadowing_files(paths)), str(folder or ".")
-        cpus = (
-            math.ceil(workers * self._needs["CPU"]) + 1 if workers else None
-        )  # one more, for a loss that uses Ray itself
+        # One CPU more, for a loss that uses Ray itself.
+        cpus = math.ceil(workers * self._needs["CPU"]) + 1 if workers else None
         connect(address, cpus, libraries_first=bool(imports[1]))
         self._cluster = joins_cluster(address)
         try:
@@ -114,9 +113,9 @@ class RayWorkers:
                 if worker.calls and now - worker.since > FROZEN_SECONDS + 2 * self._limit:
                     ray.kill(worker.actor)
         self._connection.check_head(CHECK_SECONDS)
-        if self._looking is None:
+        if self._looking is None and (self._cluster or self._starts.nodes.excluded):
             self._looking = BackgroundCall(lambda: look(self._needs, self._starts.nodes, self._job))
-        elif self._looking.done():
+        elif self._looking is not None and self._looking.done():
             looking, self._looking = self._looking, None
             if looking.exception() is None:  # what Ray raises while a head goes is told by the checks of the head
                 self._adapt(looking.result(), now)

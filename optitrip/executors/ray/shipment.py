@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.machinery import all_suffixes
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -55,7 +56,8 @@ def shipment(replaces: Sequence[str], data: Mapping[str, bytes]) -> Shipment:
             f"{MOST_BYTES / 1e6:,.0f} MB; the largest is {largest}. Put large data where every node can read it",
             ("objective",),
         )
-    return Shipment(files, tuple(replaces), bool(data))
+    has_data = any(not name.endswith(tuple(all_suffixes())) for name in data)
+    return Shipment(files, tuple(replaces), has_data)
 
 
 def module_files() -> dict[str, bytes]:

@@ -58,7 +58,8 @@ class Starts:
         self._alone_since, self._told = 0.0, ""
 
     def fill(self, wanted: int, ready: int) -> None:
-        """Ask for workers until so many are ready or pending."""
+        """Ask for workers until so many are ready or pending; without any left, also while that is paused."""
+        self.paused = self.paused and ready > 0
         if not self.paused:
             for _ in range(wanted - ready - len(self.pending)):
                 self._start()

@@ -43,10 +43,12 @@ def why_none(usable: Sequence[Mapping[str, Any]], needs: Mapping[str, float], jo
         return "the cluster has no node with CPUs yet"
     if not any(fits(node["Resources"], needs) for node in usable):
         return f"no node has {listed(needs)}; nodes have {' | '.join(map(offer, with_cpus))}"
-    available = ray.available_resources()
-    taken = [name for name, need in needs.items() if available.get(name, 0) < need]
-    totals = {name: sum(node["Resources"].get(name, 0) for node in usable) for name in taken}
-    return f"all of {listed(totals)} is taken{by_whom(job)}" if taken else ""
+    # Asked node by node: what an excluded node has free does not help.
+    free: Mapping[str, Mapping[str, float]] = STATE.available_resources_per_node()
+    if any(fits(free.get(node["NodeID"], {}), needs) for node in usable):
+        return ""
+    totals = {name: sum(node["Resources"].get(name, 0) for node in usable) for name, need in needs.items() if need > 0}
+    return f"all of {listed(totals)} is taken{by_whom(job)}"
 
 
 def listed(resources: Mapping[str, float]) -> str:
@@ -71,7 +73,7 @@ def by_whom(own: str) -> str:
         commands = {job["JobID"]: str(job.get("Entrypoint", "")) for job in STATE.jobs()}
     del counts[own]
     jobs = [f"{described(job, commands)} with {count} workers" for job, count in counts.most_common(3)]
-    return f" by {' and '.join(jobs)}" if jobs else " by other jobs"
+    return f" by {' and '.join(jobs)}" if jobs else ", by tasks of other jobs or workers that are starting"
 
 
 def described(job: str, commands: Mapping[str, str]) -> str:

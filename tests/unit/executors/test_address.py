@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from optitrip.executors.ray.address import cluster_address, is_loopback, option
+from optitrip.executors.ray.address import cluster_address, is_loopback, option, unprotected
 
 FIND = "from optitrip.executors.ray.address import cluster_address; print(cluster_address(None))"
 RUN = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[-1]])"
@@ -65,3 +65,19 @@ def test_options_are_read_up_to_the_command() -> None:
 def test_loopback(address: str, expected: bool) -> None:
     """Only this machine reaches it."""
     assert is_loopback(address) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "environment", "warned"),
+    [
+        ("10.77.0.1:6379", {}, True),
+        ("10.77.0.1:6379", {"RAY_AUTH_MODE": "disabled"}, True),
+        ("10.77.0.1:6379", {"RAY_AUTH_MODE": "token"}, False),
+        ("10.77.0.1:6379", {"RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}, False),
+        ("127.0.0.1:6379", {}, False),
+        ("local", {}, False),
+    ],
+)
+def test_a_cluster_without_a_token_is_told(address: str, environment: dict[str, str], warned: bool) -> None:
+    """Whoever reaches it runs code on it; a Ray on this machine alone is nobody else's to reach."""
+    assert bool(unprotected(address, environment)) == warned

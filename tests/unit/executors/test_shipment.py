@@ -104,3 +104,9 @@ def test_a_proof_names_what_differs(project: Path) -> None:
     assert library == f"scipy is 1.0 there and {here.libraries['scipy']} here"
     assert own == "optitrip has other code there, though its version is the same"
     assert here.differences(Proof({}, {}, here.code)) == []  # what only one has imported does not count
+
+
+def test_workers_stay_in_their_folder_if_only_modules_are_sent(project: Path) -> None:
+    """On a shared disk, a loss finds by relative path what it finds on the driver."""
+    assert not shipment([str(project)], {"helper.py": b""}).has_data
+    assert shipment([str(project)], {"helper.py": b"", "points.csv": b""}).has_data
