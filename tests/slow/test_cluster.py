@@ -76,11 +76,14 @@ def test_a_loss_that_leaks_costs_nothing_but_workers(tmp_path: Path) -> None:
 
 
 def test_a_node_that_kills_all_workers_is_used_no_more(tmp_path: Path) -> None:
-    """After three slices that died there and were evaluated elsewhere; no item is blamed."""
+    """After three slices that died there and were evaluated elsewhere; no item is blamed.
+
+    More may die before the other node has evaluated three of them, depending on how fast it is.
+    """
     (tmp_path / "deaths").touch()
     told = scenario("node_poisoned", DEATHS=str(tmp_path / "deaths"))
     assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
-    assert told["deaths"] <= 6  # three, and those that had begun
+    assert told["later"] <= 1  # its worker may have begun one more
     assert told["codes"][0] == "node-quarantined"
 
 

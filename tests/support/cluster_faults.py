@@ -74,6 +74,7 @@ class World(Observers):
         self.codes: list[str] = []
         self.after, self.written = 3, 0
         self.happens: Callable[[], object] = lambda: None
+        self.noticed: Callable[[Notice], object] = lambda notice: None
 
     def node(self) -> Any:
         return self.cluster.add_node(num_cpus=1)
@@ -86,6 +87,7 @@ class World(Observers):
 
     def notice(self, notice: Notice) -> None:
         self.codes.append(notice.code)
+        self.noticed(notice)
 
     def run(self, objective: Objective | None = None, **changes: Any) -> Any:
         objective = objective or Objective(slow)
@@ -195,10 +197,13 @@ def node_poisoned() -> dict[str, Any]:
     """A node on which every slice kills its worker; another one evaluates all, and it is used no more."""
     world = World(2)
     deaths = Path(os.environ["DEATHS"])
+    at_notice: list[int] = []
+    world.noticed = lambda _: at_notice.append(deaths.stat().st_size)
     objective = Objective(Poisoned(world.nodes[0].node_id, str(deaths)))
     result, evaluated = world.run(objective=objective, wait_seconds=60)
-    fired = deaths.stat().st_size
-    return {**told(result, evaluated), "fired": fired >= 3, "deaths": fired, "codes": world.codes}
+    told_at = at_notice[0] if at_notice else 0
+    later = deaths.stat().st_size - told_at
+    return {**told(result, evaluated), "fired": told_at >= 3, "later": later, "codes": world.codes}
 
 
 class Poisoned:
