@@ -1,7 +1,7 @@
 """The session, whose workers and loaded loss serve several calls."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import wraps
@@ -9,6 +9,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Concatenate, NoReturn, ParamSpec, TextIO, TypeVar, Unpack, cast, get_args
 
+import numpy as np
 from rich.console import Console
 
 from optitrip.api.exclusive import Exclusive
@@ -183,8 +184,11 @@ class Session(AbstractContextManager["Session"]):
         x: Any,
         *,
         scheme: str | None = None,
-        step: float | None = None,
-        coordinates: int | None = None,
+        step: Any = "auto",
+        noise: float | None = None,
+        errors: bool = True,
+        bounds: Any = None,
+        coordinates: int | str | Sequence[str] | None = None,
         seed: int = 0,
         plain: bool = False,
         as_dict: bool = False,
@@ -198,11 +202,17 @@ class Session(AbstractContextManager["Session"]):
             loss: as for `search`.
             x: a number or an array if the loss has one parameter, else a dict of them by name, e.g. the state dict of a
                 PyTorch module; float32 stays float32.
-            scheme: "forward", "backward" or "central" differences; by default forward, or central if the loss is
-                coarser than float64 (e.g. float32, as in PyTorch) and no step is given.
-            step: step size h; by default eps^(1/2) max(1, |x|), or eps^(1/3) max(1, |x|) for central differences, with
-                the eps of x or of the loss, whichever is coarser.
-            coordinates: number of coordinates to differentiate, drawn at random; all by default.
+            scheme: "forward", "backward", "central", "four_point" or "richardson" differences; by default four-point
+                ones, central ones of a structured loss, or forward ones with a given step.
+            step: "auto" for steps from the measured noise of the loss; a number h, negative to go down; an array or
+                numbers by variable; or {"relative": 1e-6} for steps relative to x.
+            noise: standard deviation of the loss, if you know it: it is not measured then, and there is no second round
+                with better steps.
+            errors: False to save the evaluations that only serve the error estimates, half of those of schemes with one
+                or two points.
+            bounds: limits that x must not leave, a pair (low, high) of numbers or arrays, or such pairs by name.
+            coordinates: number of coordinates to differentiate, drawn at random; or which, e.g. "W[3, :]" or a list of
+                such; all by default.
             seed: seed of that draw.
             plain: True to ignore batched and structured evaluation and call the loss once per coordinate.
             as_dict: as for `search`.
@@ -219,9 +229,13 @@ class Session(AbstractContextManager["Session"]):
         point = named_point(loss, x, {*held, *bound}, as_dict=as_dict)
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
         method: dict[str, Any] = {"use": "gradient"}
-        method |= {"scheme": scheme} if scheme is not None else {}
-        method |= {"step": step} if step is not None else {}
-        method |= {"coordinates": coordinates} if coordinates is not None else {}
+        single = next(iter(point)) if len(point) == 1 and not isinstance(x, Mapping) else ""
+        step = {single: step} if single and isinstance(step, np.ndarray | list | tuple) else step
+        bounds = {single: bounds} if single and bounds is not None and not isinstance(bounds, Mapping) else bounds
+        given = {"scheme": scheme, "noise": noise, "coordinates": coordinates, "bounds": bounds}
+        method |= {key: value for key, value in given.items() if value is not None}
+        method |= {} if isinstance(step, str) and step == "auto" else {"step": step}
+        method |= {} if errors else {"errors": False}
         space = with_constants(space, held, bound)
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
         return self._python_sweep(loss, tables, options, point)

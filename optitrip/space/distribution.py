@@ -33,6 +33,11 @@ class Distribution(Protocol):
         """Shape of the value itself, for a variable that gives none."""
         return ()
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Closed interval that a gradient must not leave; infinite by default."""
+        return -math.inf, math.inf
+
     def extremes(self) -> Array:
         """Return points u, shape (n,), whose values include the smallest and the largest."""
         return np.array([LOWEST, 0.5, HIGHEST])

@@ -5,6 +5,7 @@ value may round to a bound: bounds are closed.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -51,6 +52,10 @@ class LogNormal(Normal):
 
     positive: ClassVar[bool] = True
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        return sys.float_info.min, math.inf
+
     def values(self, unit: Array) -> Array:
         normal = super().values(unit)
         return np.exp(normal, out=normal)
@@ -72,6 +77,10 @@ class Uniform(Distribution):
         if not math.isfinite(high - low):
             raise ValueError(f"high - low must be finite, was [{first!r}, {second!r}]")
         return cls(low, high)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        return self.low, self.high
 
     def values(self, unit: Array) -> Array:
         width = self.high - self.low

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,22 @@ import numpy as np
 from optitrip.core.arrays import Array, ours
 from optitrip.core.notice import Notice, info, warning
 from optitrip.loss.returns import DOUBLE, PRECISIONS
-from optitrip.methods.gradient.method import (
+from optitrip.methods.gradient.flags import (
+    BELOW_NOISE,
     FAILED,
     IMPRECISE,
+    KINK,
     LEFT_OUT,
+    ONE_SIDED,
+    OUTSIDE,
     UNCHANGED,
     WITHOUT_STEP,
-    Gradient,
-    GradientResult,
 )
+from optitrip.methods.gradient.method import Gradient
+from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.picture import gradient_png
+from optitrip.methods.gradient.result import GradientResult
+from optitrip.methods.gradient.stencil import step_text
 from optitrip.methods.gradient.words import distinct, how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
@@ -30,10 +36,21 @@ from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
 """Names of the result files."""
-BESIDE_GRADIENT = ("steps", "flags", "bounds", "kinks")
+BESIDE_GRADIENT = ("error", "steps", "flags", "kinks")
 """Suffixes of the arrays in `gradient.npz` beside each variable's gradient."""
 TABLE_ROWS, LARGEST = 8, 5
 """Numbers of coordinates in the table, and in the list of the largest."""
+TOLD = (
+    (FAILED | WITHOUT_STEP, "missing", f"coordinates; their flags in {GRADIENT} explain why"),
+    (UNCHANGED, "no change", "coordinates do not change the loss at all: the derivative is 0, or the step too small"),
+    (BELOW_NOISE, "below noise", "coordinates have an error larger than the entry: nothing but 0 can be told of them"),
+    (IMPRECISE, "imprecise", f"coordinates have an error over 2 %; the errors are in {GRADIENT}"),
+    (KINK, "at kinks", "coordinates have another slope to each side of x, so there is no derivative"),
+    (ONE_SIDED, "one-sided", "coordinates have losses on one side of x only"),
+    (OUTSIDE, "outside", "coordinates of x are outside of their variable's limits, which were ignored there"),
+    (LEFT_OUT, "left out", "coordinates were not requested"),
+)
+"""Flags that the table tells of, each with the head and the text of its row."""
 NAMES = {eps: name for name, eps in PRECISIONS.items()}
 
 
@@ -48,7 +65,9 @@ class GradientAnswer(Answer):
     analytic_result: ReportResult
     """Analytic gradient of the objective; empty if it offers none."""
     repeated: float | None = None
-    """Loss at x when evaluated again; None if it was not."""
+    """Loss at x when evaluated a second time; None if it was not."""
+    measured: Noise = field(default_factory=Noise)
+    """Noise of the loss."""
 
     @property
     def x(self) -> dict[str, Any]:
@@ -61,9 +80,16 @@ class GradientAnswer(Answer):
         return self.result.loss
 
     @property
-    def gradient(self) -> Mapping[str, Array]:
-        """Gradient by variable, in its shape, float64; NaN where `flags` explains why."""
-        return self.result.gradient
+    def gradient(self) -> dict[str, Array]:
+        """Gradient by variable, in its shape and dtype; NaN where `flags` explains why."""
+        values = self.method.center.values
+        with ours():
+            return {name: part.astype(values[name].dtype) for name, part in self.result.gradient.items()}
+
+    @property
+    def error(self) -> Mapping[str, Array]:
+        """Estimated error of each entry by variable, float64; empty without error estimates."""
+        return self.result.error
 
     @property
     def steps(self) -> Mapping[str, Array]:
@@ -72,15 +98,15 @@ class GradientAnswer(Answer):
 
     @property
     def flags(self) -> Mapping[str, Array]:
-        """Bit flags, uint8: 1 the losses are bitwise equal, 2 no finite quotient, 4 no step, 8 not requested, 16 the
-        error bound is over 2 % of the entry."""
+        """Bit flags, uint16: 1 the losses are bitwise equal, 2 missing, 4 no step, 8 not requested, 16 the error is
+        over 2 % of the entry, 32 it is larger than the entry, 64 from one side of x only, 128 a kink, 256 some loss
+        failed, 512 x is outside of the variable's limits."""
         return self.result.flags
 
     @property
-    def bounds(self) -> Mapping[str, Array]:
-        """Bounds on the error from rounding, 2 eps |f| / h, float64; those of a float32 loss with central differences
-        include the difference between forward and backward. Empty for structured differences."""
-        return self.result.bounds
+    def noise(self) -> float:
+        """Standard deviation of the noise of the loss at x, from rounding or for other reasons."""
+        return float(self.measured.at(np.array([self.loss]))[0])
 
     @property
     def norm(self) -> float:
@@ -134,13 +160,19 @@ class GradientAnswer(Answer):
 
     @property
     def imprecise(self) -> int:
-        """Number of coordinates that change the loss, but whose error bound is over 2 % of the entry."""
+        """Number of coordinates that change the loss, but whose estimated error is over 2 % of the entry."""
         return self.result.flagged(IMPRECISE)
+
+    @property
+    def largest_error(self) -> float:
+        """Largest estimated error of an entry; NaN without error estimates."""
+        errors = self.result.found.error[np.isfinite(self.result.found.value)]
+        return float(np.nanmax(errors)) if self.result.has_errors and np.isfinite(errors).any() else math.nan
 
     @property
     def eps(self) -> float:
         """Relative precision of the loss."""
-        return self.method.points.eps
+        return self.measured.eps
 
     @property
     def drift(self) -> float:
@@ -154,12 +186,12 @@ class GradientAnswer(Answer):
             text += (
                 f"deterministic: with these steps, a difference of {self.drift:.2g} changes an entry of the gradient "
             )
-            text += f"by {self.drift / float(np.nanmax([step.max() for step in self.steps.values()])):.2g} or more"
+            text += f"by {self.drift / float(np.nanmax(np.abs(self.result.step))):.2g} or more"
             notices.append(warning("not-deterministic", text))
         if self.eps == DOUBLE:
             return notices
         text = f"the losses are {NAMES[self.eps]} numbers, so the steps are longer than for float64; "
-        text += f"{self.imprecise:,} of {self.items:,} coordinates have an error bound over 2 %"
+        text += f"{self.imprecise:,} of {self.items:,} coordinates have an error over 2 %"
         return [*notices, warning("low-precision", text) if self.imprecise else info("low-precision", text)]
 
     @property
@@ -169,6 +201,7 @@ class GradientAnswer(Answer):
 
     def fields(self, folder: Path | None) -> dict[str, Any]:
         figures = {"loss": self.loss, "norm": self.norm, "max_abs": self.max_abs}
+        figures |= {"error": self.largest_error, "noise": self.noise} if self.result.has_errors else {}
         figures |= {} if self.difference is None else {"from_analytic": self.difference}
         counts = {"flagged": self.flagged, "unchanged": self.result.flagged(UNCHANGED), "imprecise": self.imprecise}
         file = str(folder / GRADIENT) if folder else None
@@ -185,28 +218,18 @@ class GradientAnswer(Answer):
         return how_sure(self)
 
     def rows(self) -> Rows:
-        result, stencils = self.result, self.method.stencils
-        scheme = "central" if len(stencils) == 2 else "forward" if stencils[0].side > 0 else "backward"
-        kinks = sum(int(counts.sum()) for counts in result.kinks.values())
-        unchanged, left_out = result.flagged(UNCHANGED), result.flagged(LEFT_OUT)
+        result, scheme = self.result, self.method.scheme.name.replace("_", "-")
         rows = [
             ("loss at x", f"{self.loss:.12g}"),
             *variable_rows(self.method.points.point(0)),
             ("gradient", f"norm {self.norm:.8g}, largest magnitude {self.max_abs:.8g}, {scheme} differences"),
             ("largest", ", ".join(f"{title} {value:.6g}" for title, value in self.largest())),
         ]
-        if self.flagged:
-            rows.append(("missing", f"{self.flagged:,} coordinates; their flags in {GRADIENT} explain why"))
-        if unchanged:
-            why = "do not change the loss at all: the derivative is 0, or the step too small"
-            rows.append(("no change", f"{unchanged:,} coordinates {why}"))
-        if self.imprecise:
-            why = f"have an error bound over 2 %: the loss is rounded; the bounds are in {GRADIENT}"
-            rows.append(("imprecise", f"{self.imprecise:,} coordinates {why}"))
-        if kinks:
+        if np.isfinite(self.largest_error):
+            rows.append(("errors", f"largest {self.largest_error:.2g}, noise of the loss {self.noise:.2g}"))
+        rows += [(head, f"{result.flagged(flag):,} {text}") for flag, head, text in TOLD if result.flagged(flag)]
+        if kinks := sum(int(counts.sum()) for counts in result.kinks.values()):
             rows.append(("kinks", f"{kinks:,} crossed by steps; a difference across a kink is not a derivative"))
-        if left_out:
-            rows.append(("left out", f"{left_out:,} coordinates were not requested"))
         if self.difference is not None:
             rows.append(
                 ("analytic", f"relative difference {self.difference:.3g}: norm of the difference / sum of the norms")
@@ -233,18 +256,26 @@ class GradientAnswer(Answer):
         x = center.entries(first)
         name = center.varied[0] if len(center.varied) == 1 else "x"
         columns = [[center.title(int(coordinate)) for coordinate in first], [f"{value:.6g}" for value in x]]
-        columns.append(distinct(self.method.points.entries(first), x))
-        heads = ["", name, f"{name} {self.method.points.sign} h"]
-        for stencil in self.method.stencils:
-            heads.append(f"loss({name} {stencil.sign} h)")
-            losses = np.concatenate([part.ravel() for part in result.losses[stencil.side].values()])[first]
-            columns.append([f"{loss:.11g}" for loss in losses])
+        columns.append(distinct(x + np.concatenate([part.ravel() for part in result.steps.values()])[first], x))
+        step = spaced(self.method.moves.offsets[0])
+        heads = ["", name, f"{name} {step}"]
+        for offset in self.method.scheme.offsets:
+            heads.append(f"loss({name} {spaced(offset)})")
+            columns.append([f"{loss:.11g}" for loss in result.losses(offset)[first]])
         columns.append([f"{value:.6g}" for value in result.flat[first]])
-        return [*heads, f"d{name}"], [list(row) for row in zip(*columns, strict=True)]
+        heads.append(f"d{name}")
+        if result.has_errors:
+            errors = np.concatenate([part.ravel() for part in result.error.values()])[first]
+            columns.append([f"{error:.1g}" for error in errors])
+            heads.append("error")
+        return heads, [list(row) for row in zip(*columns, strict=True)]
 
     def metrics(self) -> dict[str, float]:
         figures = {"loss": self.loss, "gradient/norm": self.norm, "gradient/max_abs": self.max_abs}
         figures |= {"gradient/flagged": float(self.flagged), "gradient/imprecise": float(self.imprecise)}
+        figures |= (
+            {"gradient/error": self.largest_error, "gradient/noise": self.noise} if self.result.has_errors else {}
+        )
         return figures | ({} if self.difference is None else {"gradient/from_analytic": self.difference})
 
     def files(self, name: str) -> Iterator[File]:
@@ -254,7 +285,7 @@ class GradientAnswer(Answer):
             arrays[variable] = values
             arrays[f"{variable}.steps"] = result.steps[variable]
             arrays[f"{variable}.flags"] = result.flags[variable]
-        arrays |= {f"{variable}.bounds": bounds for variable, bounds in result.bounds.items()}
+        arrays |= {f"{variable}.error": error for variable, error in result.error.items()}
         arrays |= {f"{variable}.kinks": kinks for variable, kinks in result.kinks.items()}
         yield GRADIENT, lambda: npz_bytes(arrays)
         yield POINT, lambda: point_bytes(self.method.points.point(0))
@@ -283,11 +314,18 @@ class GradientAnswer(Answer):
 
     def __repr__(self) -> str:
         largest = ", ".join(f"{title} {value:.6g}" for title, value in self.largest())
-        tail = f", {self.flagged:,} flagged" if self.flagged else ""
+        tail = f", largest error {self.largest_error:.1g}" if np.isfinite(self.largest_error) else ""
+        tail += f", {self.flagged:,} flagged" if self.flagged else ""
         tail += f", {self.imprecise:,} imprecise" if self.imprecise else ""
         tail += f", the loss at x differs by {self.drift:.2g} when evaluated again" if self.drift else ""
         tail += "" if self.difference is None else f", from_analytic={self.difference:.3g}"
         return folded(f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})")
+
+
+def spaced(offset: float) -> str:
+    """Return a multiple of the step as in a formula, e.g. + h, - 2h."""
+    text = step_text(offset)
+    return f"{text[0]} {text[1:]}"
 
 
 @ours()

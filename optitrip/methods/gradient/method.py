@@ -1,17 +1,11 @@
 """Gradient: one finite difference of the loss along each coordinate.
 
-    forward    (f(x + h e_i) - f(x)) / h
-    backward   (f(x) - f(x - h e_i)) / h
-    central    (f(x + h e_i) - f(x - h e_i)) / 2h
-
-(Stanford CS231n, "Optimization: computing the gradient numerically"; J. Nocedal, S. J. Wright, "Numerical
-Optimization", 2nd ed., equations 8.3 and 8.7.) In floating point x + h is rounded, so the quotient divides by the
-step actually taken, (x + h) - x, and never by h.
+In floating point x + h is rounded, so the differences divide by the step actually taken, (x + h) - x, and never by h.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,72 +15,50 @@ from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.returns import DOUBLE
-from optitrip.methods.gradient.stencil import Stencil, stepped_title
+from optitrip.methods.gradient.estimate import Derivatives, derivatives
+from optitrip.methods.gradient.flags import OUTSIDE, flags_of
+from optitrip.methods.gradient.moves import Limits, Moves
+from optitrip.methods.gradient.noise import Noise
+from optitrip.methods.gradient.result import GradientResult
+from optitrip.methods.gradient.schemes import SCHEMES, Scheme
+from optitrip.methods.gradient.stencil import Stencil, step_text, stepped_title
 from optitrip.methods.shared import MethodBase
 
-SIDES: dict[str, tuple[int, ...]] = {"forward": (1,), "backward": (-1,), "central": (1, -1)}
-"""Sides of x on which the loss is computed, by scheme."""
-LOSS = {1: "loss_up", -1: "loss_down"}
-"""Columns of the losses, by side."""
 BESIDE, KINKS = "beside_", "kinks"
 
-UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT, IMPRECISE = 1, 2, 4, 8, 16
-"""Bit flags of a coordinate: the losses are bitwise equal, so that the derivative is 0 or below the resolution of the
-loss; a loss failed or the quotient overflowed; x + h is x or not finite; it was not requested; the bound on its error
-is over `PRECISE` of its magnitude. With FAILED, WITHOUT_STEP or LEFT_OUT the derivative is NaN."""
-PRECISE = 0.02
 
-
-@dataclass(frozen=True, eq=False)
-class GradientResult:
-    """A numeric gradient; arrays by name have the shapes of the variables."""
-
-    loss: float
-    """f(x)."""
-    gradient: Mapping[str, Array]
-    """Quotients, float64; NaN where a flag explains why."""
-    steps: Mapping[str, Array]
-    """Steps actually taken, float64: (x + h) - x, or half of (x + h) - (x - h) for central differences."""
-    flags: Mapping[str, Array]
-    """Bit flags UNCHANGED, FAILED, WITHOUT_STEP, LEFT_OUT and IMPRECISE, uint8."""
-    bounds: Mapping[str, Array]
-    """Bound on the error of each quotient, float64, as far as the losses show it; empty if they were not subtracted."""
-    losses: Mapping[int, Mapping[str, Array]]
-    """Losses by side, 1 for x + h and -1 for x - h, float64; NaN if missing."""
-    named: Mapping[str, float]
-    """Other numbers that the objective returned at x."""
-    kinks: Mapping[str, Array]
-    """Number of kinks of the loss between x and x + h, int64; empty if the objective does not count them."""
-    items: int
-    failures: Failures
-
-    @property
-    def flat(self) -> Array:
-        """Entries of all variables, concatenated."""
-        return np.concatenate([part.ravel() for part in self.gradient.values()])
-
-    def flagged(self, flag: int) -> int:
-        return sum(int(np.count_nonzero(flags & flag)) for flags in self.flags.values())
+def column_name(prefix: str, offset: float) -> str:
+    """Return the column of the losses at a multiple of the step, e.g. loss_up, loss_down_2."""
+    side, size = "up" if offset > 0 else "down", abs(offset)
+    return f"{prefix}_{side}" if size == 1 else f"{prefix}_{side}_{size:g}"
 
 
 @dataclass(frozen=True)
 class Gradient(MethodBase):
-    """The gradient along the first `items - 1` of the stencils' coordinates; item 0 is f(x)."""
+    """The gradient along the first `items - 1` of the coordinates; item 0 is f(x). `gradient_of` makes it."""
 
     stencils: tuple[Stencil, ...]
-    """Stencils of the scheme, one per side; `gradient_of` makes them."""
+    """Stencils of the scheme, one per multiple of the step."""
     items: int
+    scheme: Scheme
+    noise: Noise = field(default_factory=Noise)
+    """Noise of the loss, for the error estimates."""
     kind = "gradient"
     main = True
     retried = True
     required_prefix = 1  # without f(x) there is no gradient
     common_column = "coordinate"
-    side_columns: ClassVar[Mapping[int, str]] = LOSS
+    prefix = "loss"
+    """Prefix of the columns with losses."""
 
     @property
     def points(self) -> Stencil:
-        """Stencil of the first side."""
+        """Stencil of the first multiple."""
         return self.stencils[0]
+
+    @property
+    def moves(self) -> Moves:
+        return self.points.moves
 
     @property
     def center(self) -> Point:
@@ -94,8 +66,8 @@ class Gradient(MethodBase):
 
     @property
     def measured(self) -> list[str]:
-        """Columns of the losses, one per side."""
-        return [self.side_columns[stencil.side] for stencil in self.stencils]
+        """Columns of the losses, one per multiple of the step."""
+        return [column_name(self.prefix, offset) for offset in self.moves.offsets]
 
     @property
     def loss_column(self) -> str:
@@ -109,7 +81,7 @@ class Gradient(MethodBase):
         return self.stencils[side].point(item)
 
     def title(self, item: int, side: int | None = 0) -> str:
-        steps = [f"{stencil.sign}h" for number, stencil in enumerate(self.stencils) if side in (number, None)]
+        steps = [step_text(one.offset) for number, one in enumerate(self.stencils) if side in (number, None)]
         return stepped_title(self.center, self.points.coordinates, item, " or ".join(steps))
 
     def witness(self, part: Part) -> tuple[int, float] | None:
@@ -124,7 +96,7 @@ class Gradient(MethodBase):
         problems: Problems = []
         columns: dict[str, Array] = {"coordinate": self.coordinates_of(items)}
         for number, stencil in enumerate(self.stencils):
-            # x itself is the same on both sides, and its loss may be expensive.
+            # x itself is the same on all sides, and its loss may be expensive.
             shared = number > 0 and items.start == 0 and len(items) > 0
             found = context.evaluate(stencil.values, items[1:] if shared else items)
             losses = found.losses
@@ -167,11 +139,12 @@ class Gradient(MethodBase):
         return Part(items, columns, Failures.of({index: kind for index, (kind, _) in first.items()}, first.values()))
 
     def without_step(self, items: range) -> list[Record]:
-        """Return a record for each item whose step leaves x unchanged or leads to NaN or infinity."""
+        """Return a record for each item of which a step leaves x unchanged or leads to NaN or infinity; steps that serve
+        only the error estimate do not count."""
         stepping = np.arange(max(items.start, 1), items.stop)
         along = self.points.coordinates[stepping - 1]
         x = self.center.entries(along)
-        stepped = np.array([stencil.entries(along) for stencil in self.stencils])
+        stepped = self.moves.entries(along)[: len(self.scheme.offsets)]
         moved = np.isfinite(stepped) & (stepped != x)
         return [
             Record(
@@ -186,77 +159,81 @@ class Gradient(MethodBase):
             for row in np.flatnonzero(~moved.all(axis=0))
         ]
 
-    def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
-        """Return f(x), the difference between the upper and lower loss of each coordinate, and the losses by side."""
-        losses = {stencil.side: columns[LOSS[stencil.side]] for stencil in self.stencils}
-        at_x = float(losses[self.points.side][0])
-        sides = {side: column[1:] for side, column in losses.items()}
+    def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, Array]:
+        """Return f(x), the losses at each multiple of the step minus f(x), and their noise; both of shape (multiples,
+        coordinates)."""
+        losses = np.array([columns[name] for name in self.measured])
+        at_x = float(losses[0, 0])
         with np.errstate(all="ignore"):
-            return at_x, np.subtract(sides.get(1, at_x), sides.get(-1, at_x)), sides
+            largest = np.fmax.reduce(np.abs(losses), axis=0)[1:]
+            return at_x, losses[:, 1:] - at_x, np.broadcast_to(self.noise.at(largest), losses[:, 1:].shape)
 
-    def error_bounds(self, loss: float, losses: Mapping[int, Array], steps: Array) -> Array:
-        """Return a bound on the error of each quotient; NaN where a loss is missing.
-
-        Rounding contributes up to 2 eps |f| / h. The steps for a loss coarser than float64 are so long that it may bend
-        or cross kinks between x - h and x + h; there the difference between the forward and the backward quotient is
-        added.
-        """
-        sides, eps = list(losses.values()), self.points.eps
+    def taken(self, along: Array) -> Array:
+        """Return the displacements from x that are really taken, of shape (multiples, coordinates)."""
         with np.errstate(all="ignore"):
-            bounds = 2 * eps * np.max(np.abs([np.full(len(steps), loss), *sides]), axis=0) / steps
-            if len(sides) == 2 and eps > DOUBLE:
-                bounds += np.abs(sides[0] - 2 * loss + sides[1]) / steps
-        return bounds
+            return self.moves.entries(along) - self.center.entries(along)
+
+    def found(self, whole: Part) -> tuple[float, Array, Array, Derivatives]:
+        """Return f(x), displacements, differences of losses and derivatives along the coordinates."""
+        loss, deltas, noise = self.differences(whole.columns)
+        taken = self.taken(whole.columns["coordinate"][1:])
+        return loss, taken, deltas, derivatives(self.scheme, self.moves.offsets, taken, deltas, noise)
 
     def result(self, whole: Part) -> GradientResult:
         columns, center = whole.columns, self.center
         along = columns["coordinate"][1:]
-        loss, difference, losses = self.differences(columns)
-        x = center.entries(along)
-        ends = {stencil.side: stencil.entries(along) for stencil in self.stencils}
-        taken = ends.get(1, x) - ends.get(-1, x)
-        with np.errstate(all="ignore"):
-            quotient = difference / taken
-        flags = np.where(difference == 0, UNCHANGED, 0).astype(np.uint8)
-        for kind, runs in whole.failures.runs.items():
-            for lo, hi in runs:
-                flags[max(lo, 1) - 1 : hi - 1] = WITHOUT_STEP if kind == NO_STEP else FAILED
-        flags[~np.isfinite(quotient) & (flags == 0)] = FAILED  # a quotient too large for float64
-        quotient[flags > UNCHANGED] = np.nan
-        step = taken / 2 if len(self.stencils) == 2 else taken
-        bounds = self.error_bounds(loss, losses, np.abs(step))
-        if len(bounds):
-            flags[(flags == 0) & (bounds > PRECISE * np.abs(quotient))] = IMPRECISE
-
-        def shaped(values: Array, rest: float, dtype: type = np.float64) -> dict[str, Array]:
-            flat = np.full(center.size, rest, dtype)
-            flat[along] = values
-            return center.by_variable(flat)
-
+        loss, taken, deltas, found = self.found(whole)
+        kinks = np.nan_to_num(columns[KINKS][1:]) if KINKS in columns else None
+        flags = flags_of(found, deltas, len(self.scheme.offsets), whole.failures, kinks, errors=self.has_errors)
         return GradientResult(
+            center=center,
+            coordinates=along,
+            offsets=self.moves.offsets,
             loss=loss,
-            gradient=shaped(quotient, np.nan),
-            steps=shaped(step, np.nan),
-            flags=shaped(flags, LEFT_OUT, np.uint8),
-            bounds=shaped(bounds, np.nan) if len(bounds) else {},
-            losses={side: shaped(column, np.nan) for side, column in losses.items()},
+            found=found,
+            has_errors=self.has_errors,
+            step=taken[0] / self.moves.offsets[0],
+            flag=flags | np.where(self.moves.outside(along), OUTSIDE, 0).astype(np.uint16),
+            deltas=deltas,
             named={name: float(column[0]) for name, column in without_prefix(columns, BESIDE).items()},
-            kinks=shaped(np.nan_to_num(columns[KINKS][1:]), 0, np.int64) if KINKS in columns else {},
+            kink_counts=kinks,
             items=len(whole.items),
             failures=whole.failures,
         )
+
+    @property
+    def has_errors(self) -> bool:
+        """True if the losses show the truncation error."""
+        return len(self.moves.offsets) >= len(self.scheme.nodes(errors=True))
+
+
+@dataclass(frozen=True)
+class Refinement(Gradient):
+    """A second round along some of the coordinates, with better steps."""
+
+    kind = "refinement"
+    main = False
 
 
 def gradient_of(
     center: Point,
     coordinates: Array,
     scheme: str,
-    step: float | None = None,
+    step: float | Array | None = None,
     items: int | None = None,
     eps: float = DOUBLE,
+    *,
+    errors: bool = False,
+    noise: Noise | None = None,
+    limits: Limits | None = None,
 ) -> Gradient:
-    """Make the gradient at a point along the first `items` - 1 (by default all) of the flat `coordinates`, int64, with
-    forward, backward or central differences; `step` is h, None for the stencil's default at the loss's `eps`."""
-    sides = SIDES[scheme]
-    stencils = tuple(Stencil(center, coordinates, side, len(sides), step, eps) for side in sides)
-    return Gradient(stencils, 1 + center.size if items is None else items)
+    """Make the gradient at a point along the first `items` - 1 (by default all) of the flat `coordinates`, int64.
+
+    `step` is h, None for the default at the loss's `eps`; with `errors`, losses that show the truncation error are
+    evaluated too; variables stay within their `limits`.
+    """
+    chosen = SCHEMES[scheme]
+    moves = Moves(center, chosen.nodes(errors=errors), step, chosen.order, eps, limits)
+    stencils = tuple(Stencil(moves, coordinates, node) for node in range(len(moves.offsets)))
+    items = 1 + len(coordinates) if items is None else items
+    return Gradient(stencils, items, chosen, noise or Noise(eps=eps))

@@ -1,35 +1,38 @@
-"""The [method] table of a gradient, its stages and its descriptor."""
+"""The [method] table of a gradient, and its descriptor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from optitrip.core.arrays import Column
+from optitrip.core.arrays import Array, Column
 from optitrip.core.method import Route
 from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
-from optitrip.errors import Invalid, NoAnswer
+from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
-from optitrip.loss.returns import DOUBLE
-from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
-from optitrip.methods.gradient.answer import BESIDE_GRADIENT, GradientAnswer
-from optitrip.methods.gradient.method import SIDES, Gradient, GradientResult, gradient_of
+from optitrip.methods.gradient.answer import BESIDE_GRADIENT
+from optitrip.methods.gradient.limits import limits_of
+from optitrip.methods.gradient.method import Gradient
+from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.progress import GradientProgress
-from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
-from optitrip.methods.gradient.table import gradient_columns
-from optitrip.methods.shared import Report, ReportResult, no_answer
+from optitrip.methods.gradient.route import Request, gradient_route
+from optitrip.methods.gradient.schemes import SCHEMES
+from optitrip.methods.gradient.selection import selected
+from optitrip.methods.gradient.stencil import step_text
+from optitrip.methods.gradient.steps import AUTO, check_step, steps_of
+from optitrip.methods.gradient.table import gradient_columns, stored_result
 from optitrip.methods.spec import MethodSpec, StoredParts
 from optitrip.samplers.random import permutation
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import StopTable, Sweep
+
+Entries = Annotated[str, Field(min_length=1)]
 
 
 class GradientConfig(Table):
@@ -39,60 +42,30 @@ class GradientConfig(Table):
     at: StartPoint
     sampler: str = "random"
     """Name of the sampler that draws the candidate of `at = { candidate = ... }`."""
-    scheme: Literal["forward", "backward", "central"] | None = None
-    """Forward by default, or central if the loss is coarser than float64 and there is no `step`."""
-    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    coordinates: Annotated[int, Field(ge=1, le=2**53)] | None = None
-    """Number of coordinates, drawn at random without repetition; all by default."""
+    scheme: Literal["forward", "backward", "central", "four_point", "richardson"] | None = None
+    """By default four-point differences, central ones of a structured loss, or forward ones with a given step."""
+    step: Any = AUTO
+    """Step h: "auto" for steps from the measured noise of the loss, a number (negative to go down), { relative = ... }
+    for steps relative to x, or steps by variable."""
+    noise: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Standard deviation of the loss, if it is known; it is not measured then, and there is no second round."""
+    errors: bool = True
+    """True to estimate the error of every entry; this doubles the evaluations of the schemes with one or two points."""
+    coordinates: Annotated[int, Field(ge=1, le=2**53)] | Entries | list[Entries] | None = None
+    """Number of coordinates, drawn at random without repetition; or which, e.g. "W[3, :]"; all by default."""
+    bounds: dict[str, Any] | None = None
+    """Limits [low, high] by variable, in place of those of its distribution; no variable leaves its limits."""
 
 
-def gradient_route(
-    main: Callable[[float], Gradient], capabilities: Capabilities, seed: int, *, agree: bool = True
-) -> Route:
-    """Yield the stages of a numeric gradient; return the answer.
-
-    `main` makes the main stage for the eps of the loss, which is measured first. Raises NoAnswer if no coordinate has a
-    difference, or if `agree` is set (not for random losses, which never do) and the fast and the plain calls give
-    different losses.
-    """
-    method = main(DOUBLE)
-    nearby, unchecked = Nearby(method.center, seed), ""
-    if isinstance(method, Deltas):
-        if agree:
-            agreed = yield from check_agreement(deltas_agreement(method, seed))
-            unchecked = agreed.unchecked
-    elif capabilities.losses and agree:
-        agreed = yield from check_agreement(Agreement(nearby))
-        unchecked = agreed.unchecked
-        method = main(agreed.eps)
-    else:
-        method = main((yield Probe(nearby)))
-    without_step = method.without_step(range(method.items))
-    if len(without_step) == method.items - 1:
-        raise NoAnswer(f"no coordinate can take a step: {without_step[0].message}")
-    result: GradientResult = yield method
-    if not np.isfinite(result.flat).any():
-        raise no_answer(f"none of the {result.items - 1:,} coordinates has a difference", result.failures, method)
-    repeated = (yield Repeat(method.points)) if agree else None
-    report = (yield Report(method.points, 0)) if capabilities.report else ReportResult()
-    analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else ReportResult()
-    return GradientAnswer(result, method, report, analytic, repeated, unchecked=unchecked)
-
-
-def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:
-    """Make the check of deltas along a few coordinates drawn at random: the first pixels of images are often black."""
-    drawn = permutation(seed, "agreement", "", method.center.size)[:MOST_COMPARED]
-    stencils = tuple(replace(stencil, coordinates=drawn) for stencil in method.stencils)
-    return DeltasAgreement(
-        stencils[0], len(stencils) * len(drawn), method=replace(method, stencils=stencils, items=1 + len(drawn))
-    )
+def shapes_of(space: Space) -> dict[str, tuple[int, ...]]:
+    return {variable.name: variable.shape for variable in space.varied}
 
 
 class GradientSpec(MethodSpec[GradientConfig]):
     word, unit, config = "gradient", "coordinates", GradientConfig
     example = """[method]                   # or the numeric gradient at one point
 use = "gradient"
-scheme = "central"         # forward, backward or central
+scheme = "central"         # forward, backward, central, four_point or richardson
 at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", file = "x.npz", values = { ... }
 """
 
@@ -107,6 +80,16 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
             if stem in names and suffix in BESIDE_GRADIENT:
                 what = f"gradient.npz calls the {suffix} of {stem!r} by this name"
                 raise Invalid(("space", name), f"{what}; rename one of the two variables")
+        checks = {
+            "step": lambda: check_step(config.step, shapes_of(space)),
+            "coordinates": lambda: self.chosen(config, space),
+            "bounds": lambda: limits_of(space, config.bounds),
+        }
+        for key, check in checks.items():
+            try:
+                check()
+            except ValueError as error:
+                raise Invalid(("method", key), str(error)) from None
 
     def drawn(self, config: GradientConfig) -> bool:
         return config.at.candidate is not None
@@ -115,51 +98,67 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
         return config.at
 
     def points_of(self, config: GradientConfig, item: int) -> tuple[str, ...]:
-        sides = SIDES[config.scheme or "central"]
+        scheme = SCHEMES[config.scheme or ("four_point" if config.step == AUTO else "forward")]
+        steps = [step_text(offset) for offset in scheme.nodes(errors=config.errors)]
         # Item 0 is x itself.
-        return tuple(f"x {'+' if side > 0 else '-'} h" for side in sides) if item and len(sides) > 1 else ()
+        return tuple(f"x {step[0]} {step[1:]}" for step in steps) if item and len(steps) > 1 else ()
+
+    def chosen(self, config: GradientConfig, space: Space) -> Array | None:
+        """Return the coordinates that are named, ascending; None if all, or some at random, are wanted."""
+        wanted = config.coordinates
+        return None if wanted is None or isinstance(wanted, int) else selected(wanted, shapes_of(space))
 
     def items(self, config: GradientConfig, space: Space) -> int:
         entries = sum(variable.size for variable in space.varied)
-        return entries if config.coordinates is None else min(config.coordinates, entries)
+        if (chosen := self.chosen(config, space)) is not None:
+            return len(chosen)
+        return min(config.coordinates, entries) if isinstance(config.coordinates, int) else entries
 
     def identity(self, config: GradientConfig, start: Point | None) -> dict[str, Any]:
-        # The sampler only determines the point, which the digest covers.
-        fields = config.model_dump(exclude={"coordinates", "at", "sampler"}, exclude_none=True)
+        # The sampler only determines the point, which the digest covers; options that are off are left out.
+        fields = config.model_dump(exclude={"coordinates", "at", "sampler", "errors"}, exclude_none=True)
+        fields |= {} if config.errors else {"errors": False}
+        fields |= {} if isinstance(config.coordinates, int | None) else {"coordinates": config.coordinates}
+        fields = {key: value for key, value in fields.items() if (key, value) != ("step", AUTO)}
         return fields | ({"at": start.digest} if start else {})
 
-    def method(self, sweep: Sweep, capabilities: Capabilities, eps: float = DOUBLE) -> Gradient:
+    def request(self, sweep: Sweep, capabilities: Capabilities) -> Request:
+        """Return what the sweep asks for."""
         config: GradientConfig = sweep.method
-        base = sweep.start_point
-        coordinates = np.arange(base.size)
-        if sweep.items < base.size:
+        base, order = sweep.start_point, capabilities.order
+        every = order if order is not None and len(order) == base.size else np.arange(base.size)
+        chosen = self.chosen(config, sweep.space)
+        if chosen is not None:
+            coordinates = every[np.isin(every, chosen)]
+        elif sweep.items < base.size:
             coordinates = permutation(sweep.seed, "coordinate", "", base.size)
-        elif capabilities.order is not None and len(capabilities.order) == base.size:
-            coordinates = capabilities.order
-        scheme = config.scheme or ("central" if eps > DOUBLE and config.step is None else "forward")
-        gradient = gradient_of(base, coordinates, scheme, config.step, 1 + sweep.items, eps)
-        if capabilities.around:
-            return Deltas(gradient.stencils, gradient.items, block=capabilities.deltas_block)
-        return gradient
+        else:
+            coordinates = every
+        return Request(
+            base,
+            coordinates,
+            1 + sweep.items,
+            config.scheme,
+            steps_of(config.step, base),
+            config.noise,
+            config.errors,
+            limits_of(sweep.space, config.bounds),
+            sweep.seed,
+        )
+
+    def method(self, sweep: Sweep, capabilities: Capabilities) -> Gradient:
+        return self.request(sweep, capabilities).gradient(Noise(), capabilities)
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        main = partial(self.method, sweep, capabilities)
-        return gradient_route(main, capabilities, sweep.seed, agree=sweep.objective.deterministic)
+        return gradient_route(self.request(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
 
     def stored_table(self, sweep: Sweep, stored: StoredParts, best: int | None) -> dict[str, Column]:
         """Return the gradient along the coordinates before the first gap."""
-        plain = self.method(sweep, Capabilities())
-        parts = stored(plain, self.word)
-        if not parts or parts[0].items.start or len(parts[0].items) < 2:
-            return {}
-        if not {*plain.side_columns.values()} & parts[0].columns.keys():  # from structured differences, in float64
-            method = self.method(sweep, Capabilities(around=True))
-        else:
-            nearby = Nearby(plain.center, sweep.seed)
-            agreed = [Agreement(nearby).result(part).eps for part in stored(Agreement(nearby))[:1]]
-            probed = [Probe(nearby).result(part) for part in stored(Probe(nearby))[:1]]
-            method = self.method(sweep, Capabilities(), max([DOUBLE, *agreed, *probed]))
-        return gradient_columns(method.center, method.result(parts[0]), best)
+        for capabilities in (Capabilities(losses=True), Capabilities(), Capabilities(around=True)):
+            result = stored_result(self.route(sweep, capabilities), stored)
+            if result is not None:
+                return gradient_columns(result.center, result, best)
+        return {}
 
     def progress(self, sweep: Sweep) -> GradientProgress:
         return GradientProgress(sweep.items)
@@ -167,8 +166,9 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
     def describe(self, sweep: Sweep) -> str:
         config: GradientConfig = sweep.method
         (way,) = config.at.ways
-        step = f"step {config.step:g}" if config.step else "default steps"
-        scheme = config.scheme or "forward (central if the loss is in float32)"
+        step = f"step {config.step:g}" if isinstance(config.step, int | float) else "automatic steps"
+        step = "steps from the file" if isinstance(config.step, dict) else step
+        scheme = (config.scheme or ("four_point" if config.step == AUTO else "forward")).replace("_", "-")
         return f"gradient: {sweep.items:,} coordinates, {scheme} differences, {step}, at its {way}"
 
     def summary(self, result: Mapping[str, Any]) -> str:

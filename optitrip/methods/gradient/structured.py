@@ -16,14 +16,14 @@ from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.loss.evaluation import Evaluation, stretches
 from optitrip.loss.objective import Objective
-from optitrip.loss.returns import NotANumber, as_batch
+from optitrip.loss.returns import DOUBLE, NotANumber, as_batch
 from optitrip.methods.checks import Agreement, compared
 from optitrip.methods.gradient.method import KINKS, Gradient
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of
 
-DELTA = {1: "delta_up", -1: "delta_down"}
-"""Columns of the differences, by side."""
+ROUNDED = 4 * DOUBLE
+"""Relative error of a delta that is computed without cancellation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Deltas(Gradient):
 
     block: int = 256
     """Number of items per call; item n belongs to call n div block. The last block may be shorter."""
-    side_columns = DELTA
+    prefix = "delta"
 
     def digest(self) -> bytes:
         return digest_of("deltas", {"sides": [stencil.describe() for stencil in self.stencils], "block": self.block})
@@ -90,8 +90,7 @@ class Deltas(Gradient):
         if not stepping:
             return
         along = self.points.coordinates[block.start - 1 : block.stop - 1]
-        x = self.center.entries(along)
-        steps = [stencil.entries(along) - x for stencil in self.stencils]
+        steps = self.taken(along)
         coordinates = np.tile(along, len(steps))
         h = np.nan_to_num(np.concatenate(steps), nan=0.0, posinf=0.0, neginf=0.0)
         rows = slice(stepping.start - first, stepping.stop - first)
@@ -101,7 +100,7 @@ class Deltas(Gradient):
                 raise around
             deltas = as_batch(run(around.deltas, coordinates, h), len(h), "deltas").reshape(len(steps), -1)
             kinks = np.asarray(run(around.kinks, coordinates, h) if KINKS in columns else np.zeros(len(h), np.int64))
-            kinks = kinks.reshape(len(steps), -1).sum(axis=0)
+            kinks = kinks.reshape(len(steps), -1)[: len(self.scheme.offsets)].sum(axis=0)
         except BaseException as error:
             reported = failure(error) if not isinstance(error, NotANumber) else TypeError(str(error))
             # One call covers all of them, so the item at fault is unknown.
@@ -118,14 +117,9 @@ class Deltas(Gradient):
         if KINKS in columns:
             columns[KINKS][rows] = kinks[places]
 
-    def error_bounds(self, loss: float, losses: Mapping[int, Array], steps: Array) -> Array:
-        return np.empty(0)  # no losses are subtracted, so none of their digits cancel
-
-    def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, dict[int, Array]]:
-        at_x = float(columns["loss"][0])
-        deltas = {stencil.side: columns[DELTA[stencil.side]][1:] for stencil in self.stencils}
-        losses = {side: at_x + delta for side, delta in deltas.items()}
-        return at_x, np.subtract(deltas.get(1, 0.0), deltas.get(-1, 0.0)), losses
+    def differences(self, columns: Mapping[str, Array]) -> tuple[float, Array, Array]:
+        deltas = np.array([columns[name][1:] for name in self.measured])
+        return float(columns["loss"][0]), deltas, ROUNDED * np.abs(deltas)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def how_sure(answer: GradientAnswer) -> list[str]:
-    """Return how the gradient compares with the analytic one, what is missing or imprecise, and the bound on errors."""
+    """Return how the gradient compares with the analytic one, what is missing or imprecise, and the largest error."""
     doubtful = {"missing": answer.flagged, "imprecise": answer.imprecise}
     counts = ", ".join(f"{count:,} {word}" for word, count in doubtful.items() if count)
     lines = [f"{counts} of {answer.items:,}" if counts else f"none of {answer.items:,} is missing or imprecise"]
@@ -21,10 +21,9 @@ def how_sure(answer: GradientAnswer) -> list[str]:
         lines.insert(0, f"its relative difference from the analytic gradient is {answer.difference:.2g}")
     if answer.drift:
         lines.append(f"the loss at x changed by {answer.drift:.2g} when evaluated again")
-    if answer.bounds:
-        largest = max(float(np.max(bound[np.isfinite(bound)], initial=0.0)) for bound in answer.bounds.values())
-        share = f", {largest / answer.max_abs:.2g} of the largest entry" if answer.max_abs else ""
-        lines.append(f"rounding changes no entry by more than {largest:.2g}{share}")
+    if np.isfinite(answer.largest_error):
+        share = f", {answer.largest_error / answer.max_abs:.2g} of the largest entry" if answer.max_abs else ""
+        lines.append(f"the largest estimated error of an entry is {answer.largest_error:.2g}{share}")
     return lines
 
 

@@ -1,0 +1,150 @@
+"""The stages of a numeric gradient: noise, differences, better steps where they help, what the objective knows."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from optitrip.core.arrays import Array
+from optitrip.core.method import Route
+from optitrip.core.point import Point
+from optitrip.errors import NoAnswer
+from optitrip.loss.objective import Capabilities
+from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
+from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
+from optitrip.methods.gradient.moves import Limits
+from optitrip.methods.gradient.noise import Noise, measured_noise
+from optitrip.methods.gradient.refine import better_steps, combined
+from optitrip.methods.gradient.result import GradientResult
+from optitrip.methods.gradient.schemes import SCHEMES
+from optitrip.methods.gradient.stencil import Stencil
+from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
+from optitrip.methods.shared import Report, ReportResult, no_answer
+from optitrip.samplers.random import permutation
+
+SCALE = 0.01
+"""Smallest size of an entry by which its first automatic step is measured."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a gradient.
+
+    Args:
+        center: x.
+        coordinates: flat coordinates, int64, in the order of evaluation.
+        items: number of the first of them that are wanted, plus one for x itself.
+        scheme: name of the scheme; None for the best that suits the loss.
+        step: h, for all coordinates or each; None for automatic steps.
+        noise: standard deviation of the loss, if it is known.
+        errors: True to estimate the error of every coordinate.
+        limits: variables that must not leave an interval.
+        seed: seed of the random directions of checks.
+    """
+
+    center: Point
+    coordinates: Array
+    items: int
+    scheme: str | None = None
+    step: float | Array | None = None
+    noise: float | None = None
+    errors: bool = True
+    limits: Limits | None = None
+    seed: int = 0
+
+    def gradient(self, noise: Noise, capabilities: Capabilities, at_x: float = np.nan) -> Gradient:
+        """Make the main stage, for losses with this noise; `at_x` is f(x) if it is known."""
+        if capabilities.around:
+            return self.deltas(noise, capabilities)
+        scheme = self.scheme or ("four_point" if self.step is None else "forward")
+        step = self.step
+        if step is None and np.isfinite(at_x):
+            step = automatic_steps(self.center, SCHEMES[scheme].order, noise.relative(at_x))
+        return self.make(scheme, step, noise)
+
+    def deltas(self, noise: Noise, capabilities: Capabilities) -> Deltas:
+        """Make the main stage of an objective that knows its structured differences."""
+        plain = self.make(self.scheme or ("central" if self.step is None else "forward"), self.step, noise)
+        return Deltas(plain.stencils, plain.items, plain.scheme, plain.noise, block=capabilities.deltas_block)
+
+    def make(self, scheme: str, step: float | Array | None, noise: Noise) -> Gradient:
+        return gradient_of(
+            self.center,
+            self.coordinates,
+            scheme,
+            step,
+            self.items,
+            noise.eps,
+            errors=self.errors,
+            noise=noise,
+            limits=self.limits,
+        )
+
+
+def automatic_steps(center: Point, order: int, noise: float) -> Array:
+    """Return the first step of every coordinate, noise^(1 / (order + 1)) max(0.01, |x|), float64."""
+    return noise ** (1 / (order + 1)) * np.maximum(SCALE, np.abs(center.entries(np.arange(center.size))))
+
+
+def gradient_route(request: Request, capabilities: Capabilities, *, agree: bool = True) -> Route:
+    """Yield the stages of a numeric gradient; return the answer.
+
+    Raises NoAnswer if no coordinate has a difference, or if `agree` is set (not for random losses, which never do) and
+    the fast and the plain calls give different losses.
+    """
+    seed, unchecked, first = request.seed, "", np.nan
+    noise = Noise(level=request.noise or 0.0)
+    if capabilities.around:
+        if agree:
+            agreed = yield from check_agreement(deltas_agreement(request.deltas(noise, capabilities), seed))
+            unchecked = agreed.unchecked
+    else:
+        nearby = Nearby(request.center, seed)
+        if capabilities.losses and agree:
+            agreed = yield from check_agreement(Agreement(nearby))
+            unchecked, noise = agreed.unchecked, replace(noise, eps=agreed.eps)
+        if request.noise is None and (request.errors or request.step is None):
+            measured = yield from measured_noise(request.center, seed, request.limits)
+            noise, first = measured.noise, measured.at_x
+        elif request.noise is None and not capabilities.losses:
+            noise = replace(noise, eps=(yield Probe(nearby)))
+    method = request.gradient(noise, capabilities, first)
+    without_step = method.without_step(range(method.items))
+    if len(without_step) == method.items - 1:
+        raise NoAnswer(f"no coordinate can take a step: {without_step[0].message}")
+    result: GradientResult = yield method
+    if request.step is None and request.noise is None and request.errors and not capabilities.around:
+        second = better_gradient(method, result)
+        result = combined(result, (yield second)) if second else result
+    if not np.isfinite(result.found.value).any():
+        raise no_answer(f"none of the {result.items - 1:,} coordinates has a difference", result.failures, method)
+    repeated = first if np.isfinite(first) else None
+    if agree and repeated is None:
+        repeated = yield Repeat(method.points)
+    report = (yield Report(method.points, 0)) if capabilities.report else ReportResult()
+    analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else ReportResult()
+    return GradientAnswer(
+        result, method, report, analytic, repeated if agree else None, measured=noise, unchecked=unchecked
+    )
+
+
+def better_gradient(method: Gradient, result: GradientResult) -> Refinement | None:
+    """Make the second round along the coordinates that gain from another step; None if there are none."""
+    order, noise = method.scheme.order, method.noise.relative(result.loss)
+    better = better_steps(result, order, noise ** (1 / (order + 1)))
+    rows = np.flatnonzero(np.isfinite(better))
+    if not len(rows):
+        return None
+    steps = np.full(method.center.size, np.nan)
+    steps[result.coordinates[rows]] = better[rows]
+    moves = replace(method.moves, step=steps)
+    stencils = tuple(Stencil(moves, result.coordinates[rows], node) for node in range(len(moves.offsets)))
+    return Refinement(stencils, 1 + len(rows), method.scheme, method.noise)
+
+
+def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:
+    """Make the check of deltas along a few coordinates drawn at random: the first pixels of images are often black."""
+    drawn = permutation(seed, "agreement", "", method.center.size)[:MOST_COMPARED]
+    stencils = tuple(replace(stencil, coordinates=drawn) for stencil in method.stencils)
+    few = Deltas(stencils, 1 + len(drawn), method.scheme, method.noise, block=method.block)
+    return DeltasAgreement(stencils[0], len(stencils) * len(drawn), method=few)
