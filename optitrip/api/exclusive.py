@@ -3,11 +3,16 @@
 import logging
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from optitrip.errors import InputError
 
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=Any)
 WAITED_SECONDS = 10.0
 
 
@@ -43,3 +48,14 @@ class Exclusive:
         finally:
             self._thread = None
             self._lock.release()
+
+
+def one_at_a_time(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Make a method of a session wait for the calls of other threads."""
+
+    @wraps(method)
+    def exclusive(session: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        with session._exclusive.call():
+            return method(session, *args, **kwargs)
+
+    return exclusive

@@ -193,6 +193,18 @@ def named_point(loss: Any, x: Any, given: Collection[str], *, as_dict: bool) -> 
     return {only_parameter(loss, given): float_array("x", x, integers=True)}
 
 
+def gradient_table(x: Any, point: Mapping[str, Array], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the [method] table of a gradient at a point; steps and bounds of a bare x belong to its only variable."""
+    table: dict[str, Any] = {"use": "gradient", **{key: value for key, value in given.items() if value is not None}}
+    if not isinstance(x, Mapping):
+        (name,) = point
+        by_variable = {"bounds": table.get("bounds"), "step": table.get("step")}
+        for key, value in by_variable.items():
+            if isinstance(value, np.ndarray | list | tuple):
+                table[key] = {name: value}
+    return table
+
+
 def only_parameter(loss: Any, given: Collection[str]) -> str:
     call = loss if callable(loss) else getattr(loss, "losses", None)
     signature = signature_of(call) if callable(call) else None

@@ -1,19 +1,25 @@
 """The session, whose workers and loaded loss serve several calls."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import wraps
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Concatenate, NoReturn, ParamSpec, TextIO, TypeVar, Unpack, cast, get_args
+from typing import Any, NoReturn, TextIO, Unpack, cast, get_args
 
-import numpy as np
 from rich.console import Console
 
-from optitrip.api.exclusive import Exclusive
-from optitrip.api.inputs import by_name, draft_of, named_point, python_draft, with_constants, without_numpy
+from optitrip.api.exclusive import Exclusive, one_at_a_time
+from optitrip.api.inputs import (
+    by_name,
+    draft_of,
+    gradient_table,
+    named_point,
+    python_draft,
+    with_constants,
+    without_numpy,
+)
 from optitrip.api.loaded import LoadedLoss, Same
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.app.context import Context, NoticeLog, Options
@@ -36,20 +42,7 @@ from optitrip.runtime.streams import UsersStream
 from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
 
-P = ParamSpec("P")
-R = TypeVar("R")
 EXECUTORS: tuple[str, ...] = get_args(RunTable.model_fields["executor"].annotation)
-
-
-def one_at_a_time(method: Callable[Concatenate["Session", P], R]) -> Callable[Concatenate["Session", P], R]:
-    """Make a method of a session wait for the calls of other threads."""
-
-    @wraps(method)
-    def exclusive(session: "Session", *args: P.args, **kwargs: P.kwargs) -> R:
-        with session._exclusive.call():  # pyright: ignore[reportPrivateUsage] - of the class below
-            return method(session, *args, **kwargs)
-
-    return exclusive
 
 
 class Session(AbstractContextManager["Session"]):
@@ -202,17 +195,14 @@ class Session(AbstractContextManager["Session"]):
             loss: as for `search`.
             x: a number or an array if the loss has one parameter, else a dict of them by name, e.g. the state dict of a
                 PyTorch module; float32 stays float32.
-            scheme: "forward", "backward", "central", "four_point" or "richardson" differences; by default four-point
-                ones, central ones of a structured loss, or forward ones with a given step.
-            step: "auto" for steps from the measured noise of the loss; a number h, negative to go down; an array or
-                numbers by variable; or {"relative": 1e-6} for steps relative to x.
-            noise: standard deviation of the loss, if you know it: it is not measured then, and there is no second round
-                with better steps.
-            errors: False to save the evaluations that only serve the error estimates, half of those of schemes with one
-                or two points.
+            scheme: "forward", "backward", "central", "four_point" or "richardson"; by default four-point differences,
+                central ones of a structured loss, or forward ones with a given step.
+            step: "auto" for steps from the measured noise of the loss; h, negative to go down; numbers or arrays by
+                variable; or {"relative": 1e-6} for steps relative to x.
+            noise: standard deviation of the loss, if known: it is not measured then, and there is no second round.
+            errors: False to save the evaluations that only serve error estimates, half of all with one or two points.
             bounds: limits that x must not leave, a pair (low, high) of numbers or arrays, or such pairs by name.
-            coordinates: number of coordinates to differentiate, drawn at random; or which, e.g. "W[3, :]" or a list of
-                such; all by default.
+            coordinates: number of coordinates, drawn at random, or which, e.g. "W[3, :]" or a list; all by default.
             seed: seed of that draw.
             plain: True to ignore batched and structured evaluation and call the loss once per coordinate.
             as_dict: as for `search`.
@@ -228,14 +218,8 @@ class Session(AbstractContextManager["Session"]):
         objective: dict[str, Any] = {"maximize": False, "plain": plain, "as_dict": as_dict, "arguments": bound}
         point = named_point(loss, x, {*held, *bound}, as_dict=as_dict)
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
-        method: dict[str, Any] = {"use": "gradient"}
-        single = next(iter(point)) if len(point) == 1 and not isinstance(x, Mapping) else ""
-        step = {single: step} if single and isinstance(step, np.ndarray | list | tuple) else step
-        bounds = {single: bounds} if single and bounds is not None and not isinstance(bounds, Mapping) else bounds
-        given = {"scheme": scheme, "noise": noise, "coordinates": coordinates, "bounds": bounds}
-        method |= {key: value for key, value in given.items() if value is not None}
-        method |= {} if isinstance(step, str) and step == "auto" else {"step": step}
-        method |= {} if errors else {"errors": False}
+        given = {"scheme": scheme, "step": step, "noise": noise, "errors": errors, "bounds": bounds}
+        method = gradient_table(x, point, {**given, "coordinates": coordinates})
         space = with_constants(space, held, bound)
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}
         return self._python_sweep(loss, tables, options, point)

@@ -17,11 +17,12 @@ from optitrip.core.arrays import Array
 from optitrip.core.method import Route
 from optitrip.core.part import Part
 from optitrip.core.point import Point
-from optitrip.loss.objective import Objective
+from optitrip.loss.objective import Capabilities, Objective
 from optitrip.methods.checks import Agreement
 from optitrip.methods.gradient.method import Gradient, gradient_of
-from optitrip.methods.gradient.spec import gradient_route
-from optitrip.methods.gradient.structured import Deltas
+from optitrip.methods.gradient.noise import NoiseLines, NoiseProbe
+from optitrip.methods.gradient.route import GradientRequest, gradient_route
+from optitrip.methods.gradient.structured import Deltas, deltas_of
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.screening import Verification
 from optitrip.methods.search.spec import search_route
@@ -260,8 +261,22 @@ def gradient(items: int, scheme: str = "central", entries: int = ENTRIES) -> Gra
 
 
 def deltas(items: int, scheme: str = "central", entries: int = ENTRIES) -> Deltas:
-    by_losses = gradient(items, scheme, entries)
-    return Deltas(by_losses.stencils, by_losses.items, block=16)
+    return deltas_of(gradient(items, scheme, entries), 16)
+
+
+def route_of(method: Gradient, capabilities: Capabilities, seed: int) -> Route:
+    """The stages with such a gradient as the main one."""
+    points = method.points
+    request = GradientRequest(
+        points.center,
+        points.coordinates,
+        method.items,
+        method.scheme.name,
+        method.moves.step,
+        errors=method.has_errors,
+        seed=seed,
+    )
+    return gradient_route(request, capabilities)
 
 
 METHODS: dict[str, Any] = {
@@ -274,7 +289,9 @@ METHODS: dict[str, Any] = {
     "forward": lambda items: gradient(items, "forward", 3),
     "backward": lambda items: gradient(items, "backward", 3),
     "central": lambda items: gradient(items, "central", 3),
+    "four_point": lambda items: gradient(items, "four_point", 3),
     "deltas": lambda items: deltas(items, "central", 3),
+    "noise": lambda items: NoiseProbe(NoiseLines(around(3), 4, 1e-8), min(items, 14)),
     "count": lambda items: Count(draws(), items, 12.0),
 }
 """Makers by items, each run through every law; a report's only item is the candidate of that index."""
@@ -296,8 +313,19 @@ def screened_case(**options: Any) -> tuple[Objective, Callable[[int, int], Route
 
 def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int], Route]]:
     objective = WIDE_LOSSES[loss]
-    make = deltas if objective.capabilities.around else gradient
-    return objective, lambda items, seed: gradient_route(lambda _: make(items, scheme), objective.capabilities, seed)
+    return objective, lambda items, seed: route_of(gradient(items, scheme), objective.capabilities, seed)
+
+
+def automatic_case(loss: str, scheme: str | None = None) -> tuple[Objective, Callable[[int, int], Route]]:
+    """A gradient with automatic steps and error estimates."""
+    objective = WIDE_LOSSES[loss]
+    coordinates = permutation(4, "coordinate", "", ENTRIES)
+
+    def route(items: int, seed: int) -> Route:
+        request = GradientRequest(around(), coordinates, max(2, min(items, 1 + ENTRIES)), scheme, seed=seed)
+        return gradient_route(request, objective.capabilities)
+
+    return objective, route
 
 
 def count_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:
@@ -318,6 +346,10 @@ CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     "central poisoned": gradient_case("poisoned", "central"),
     "central batched beside": gradient_case("batched beside", "central"),
     "central structured": gradient_case("structured", "central"),
+    "automatic": automatic_case("scalar"),
+    "automatic troubled": automatic_case("troubled"),
+    "automatic batched": automatic_case("batched", "central"),
+    "automatic structured": automatic_case("structured"),
     "backward structured": gradient_case("structured", "backward"),
     "count troubled": count_case("troubled"),
     "count batched": count_case("batched"),

@@ -12,13 +12,8 @@ from optitrip.core.arrays import Array, ours
 from optitrip.core.notice import Notice, info, warning
 from optitrip.loss.returns import DOUBLE, PRECISIONS
 from optitrip.methods.gradient.flags import (
-    BELOW_NOISE,
     FAILED,
     IMPRECISE,
-    KINK,
-    LEFT_OUT,
-    ONE_SIDED,
-    OUTSIDE,
     UNCHANGED,
     WITHOUT_STEP,
 )
@@ -26,31 +21,20 @@ from optitrip.methods.gradient.method import Gradient
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.picture import gradient_png
 from optitrip.methods.gradient.result import GradientResult
-from optitrip.methods.gradient.stencil import step_text
-from optitrip.methods.gradient.words import distinct, how_sure
+from optitrip.methods.gradient.rows import answer_rows, first_coordinates
+from optitrip.methods.gradient.words import how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
-from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
-from optitrip.output.text import finite, first_failure, folded, point_line, reasons, variable_rows
+from optitrip.output.outcome import Answer, Draw, File, Rows, Table
+from optitrip.output.text import finite, first_failure, folded, point_line, reasons
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
 """Names of the result files."""
 BESIDE_GRADIENT = ("error", "steps", "flags", "kinks")
 """Suffixes of the arrays in `gradient.npz` beside each variable's gradient."""
-TABLE_ROWS, LARGEST = 8, 5
-"""Numbers of coordinates in the table, and in the list of the largest."""
-TOLD = (
-    (FAILED | WITHOUT_STEP, "missing", f"coordinates; their flags in {GRADIENT} explain why"),
-    (UNCHANGED, "no change", "coordinates do not change the loss at all: the derivative is 0, or the step too small"),
-    (BELOW_NOISE, "below noise", "coordinates have an error larger than the entry: nothing but 0 can be told of them"),
-    (IMPRECISE, "imprecise", f"coordinates have an error over 2 %; the errors are in {GRADIENT}"),
-    (KINK, "at kinks", "coordinates have another slope to each side of x, so there is no derivative"),
-    (ONE_SIDED, "one-sided", "coordinates have losses on one side of x only"),
-    (OUTSIDE, "outside", "coordinates of x are outside of their variable's limits, which were ignored there"),
-    (LEFT_OUT, "left out", "coordinates were not requested"),
-)
-"""Flags that the table tells of, each with the head and the text of its row."""
+LARGEST = 5
+"""Number of coordinates in the list of the largest."""
 NAMES = {eps: name for name, eps in PRECISIONS.items()}
 
 
@@ -218,23 +202,7 @@ class GradientAnswer(Answer):
         return how_sure(self)
 
     def rows(self) -> Rows:
-        result, scheme = self.result, self.method.scheme.name.replace("_", "-")
-        rows = [
-            ("loss at x", f"{self.loss:.12g}"),
-            *variable_rows(self.method.points.point(0)),
-            ("gradient", f"norm {self.norm:.8g}, largest magnitude {self.max_abs:.8g}, {scheme} differences"),
-            ("largest", ", ".join(f"{title} {value:.6g}" for title, value in self.largest())),
-        ]
-        if np.isfinite(self.largest_error):
-            rows.append(("errors", f"largest {self.largest_error:.2g}, noise of the loss {self.noise:.2g}"))
-        rows += [(head, f"{result.flagged(flag):,} {text}") for flag, head, text in TOLD if result.flagged(flag)]
-        if kinks := sum(int(counts.sum()) for counts in result.kinks.values()):
-            rows.append(("kinks", f"{kinks:,} crossed by steps; a difference across a kink is not a derivative"))
-        if self.difference is not None:
-            rows.append(
-                ("analytic", f"relative difference {self.difference:.3g}: norm of the difference / sum of the norms")
-            )
-        return rows + figure_rows(self.report)
+        return answer_rows(self)
 
     def largest(self) -> list[tuple[str, float]]:
         """Return the titles and values of the largest entries by magnitude."""
@@ -249,26 +217,7 @@ class GradientAnswer(Answer):
         return {**self.x, **{name: -values for name, values in self.gradient.items()}}
 
     def table(self) -> Table | None:
-        """Return a table of W | W + h | loss(W + h) | dW for the first coordinates."""
-        center, result = self.method.center, self.result
-        asked = np.flatnonzero(~np.concatenate([(flags & LEFT_OUT).ravel() > 0 for flags in result.flags.values()]))
-        first = asked[:TABLE_ROWS]
-        x = center.entries(first)
-        name = center.varied[0] if len(center.varied) == 1 else "x"
-        columns = [[center.title(int(coordinate)) for coordinate in first], [f"{value:.6g}" for value in x]]
-        columns.append(distinct(x + np.concatenate([part.ravel() for part in result.steps.values()])[first], x))
-        step = spaced(self.method.moves.offsets[0])
-        heads = ["", name, f"{name} {step}"]
-        for offset in self.method.scheme.offsets:
-            heads.append(f"loss({name} {spaced(offset)})")
-            columns.append([f"{loss:.11g}" for loss in result.losses(offset)[first]])
-        columns.append([f"{value:.6g}" for value in result.flat[first]])
-        heads.append(f"d{name}")
-        if result.has_errors:
-            errors = np.concatenate([part.ravel() for part in result.error.values()])[first]
-            columns.append([f"{error:.1g}" for error in errors])
-            heads.append("error")
-        return heads, [list(row) for row in zip(*columns, strict=True)]
+        return first_coordinates(self)
 
     def metrics(self) -> dict[str, float]:
         figures = {"loss": self.loss, "gradient/norm": self.norm, "gradient/max_abs": self.max_abs}
@@ -320,12 +269,6 @@ class GradientAnswer(Answer):
         tail += f", the loss at x differs by {self.drift:.2g} when evaluated again" if self.drift else ""
         tail += "" if self.difference is None else f", from_analytic={self.difference:.3g}"
         return folded(f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})")
-
-
-def spaced(offset: float) -> str:
-    """Return a multiple of the step as in a formula, e.g. + h, - 2h."""
-    text = step_text(offset)
-    return f"{text[0]} {text[1:]}"
 
 
 @ours()

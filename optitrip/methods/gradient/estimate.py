@@ -77,7 +77,7 @@ def derivatives(scheme: Scheme, offsets: Sequence[float], taken: Array, deltas: 
         truncation = np.abs(value - dropped(taken, deltas, usable))
     if len(offsets) >= len(scheme.nodes(errors=True)):
         largest = noise.max(axis=0, initial=0)
-        shown = TRUNCATIONS[scheme.order](first, deltas, value, largest)
+        shown = shown_by(scheme.order, first, deltas, value, largest)
         truncation[regular], coarse[regular] = shown.truncation[regular], shown.coarse[regular]
         evident = regular & (shown.change > EVIDENT * largest)
     if len(offsets) >= 4:
@@ -121,7 +121,7 @@ def dropped(taken: Array, deltas: Array, usable: Array) -> Array:
 
 
 class Shown(NamedTuple):
-    """What the losses show of the truncation error; float64 arrays of shape (coordinates,)."""
+    """An estimate of the truncation error as the losses show it; float64 arrays of shape (coordinates,)."""
 
     truncation: Array
     change: Array
@@ -130,13 +130,13 @@ class Shown(NamedTuple):
     """Ratio of higher to lower terms of the Taylor series of the loss."""
 
 
-def one_sided(h: Array, deltas: Array, value: Array, noise: Array) -> Shown:
+def one_sided(h: Array, deltas: Array, value: Array) -> Shown:
     """Halving the step halves the truncation error of a one-sided difference."""
     change = np.abs(deltas[1] / (h / 2) - value)
     return Shown(2 * change, change * np.abs(h), np.zeros_like(value))
 
 
-def central(h: Array, deltas: Array, value: Array, noise: Array) -> Shown:
+def central(h: Array, deltas: Array, value: Array) -> Shown:
     """Halving the step leaves a quarter of the truncation error of a central difference."""
     change = np.abs((deltas[2] - deltas[3]) / h - value)
     return Shown(4 / 3 * change, change * np.abs(h), np.zeros_like(value))
@@ -157,7 +157,7 @@ def four_point(h: Array, deltas: Array, value: Array, noise: Array) -> Shown:
     return Shown(np.where(coarse > COARSE, np.fmax(truncation, 3 * third / np.abs(h)), truncation), high, coarse)
 
 
-def richardson(h: Array, deltas: Array, value: Array, noise: Array) -> Shown:
+def richardson(h: Array, deltas: Array, value: Array) -> Shown:
     """Compare the extrapolations from h and h/2, from h/2 and h/4, and from all three."""
     differences = [(deltas[2 * k] - deltas[2 * k + 1]) / (2 * h / 2**k) for k in range(3)]
     once = [(4 * fine - rough) / 3 for rough, fine in pairwise(differences)]
@@ -167,8 +167,11 @@ def richardson(h: Array, deltas: Array, value: Array, noise: Array) -> Shown:
     return Shown(truncation, change_once * np.abs(h), np.zeros_like(value))
 
 
-TRUNCATIONS = {1: one_sided, 2: central, 4: four_point, 6: richardson}
-"""Estimates of the truncation error by the order of the scheme."""
+def shown_by(order: int, h: Array, deltas: Array, value: Array, noise: Array) -> Shown:
+    """Return what the losses of a scheme of this order show of its truncation error."""
+    if order == 4:
+        return four_point(h, deltas, value, noise)
+    return {1: one_sided, 2: central, 6: richardson}[order](h, deltas, value)
 
 
 def jumps(offsets: Sequence[float], h: Array, deltas: Array, noise: Array) -> Array:

@@ -33,7 +33,7 @@ def flags_of(
     `own` is the number of losses of the scheme itself, the first ones of `deltas`; `kinks` counts those crossed.
     """
     finite, value = np.isfinite(deltas), found.value
-    flags = np.where(finite.all(axis=0) & (deltas == 0).all(axis=0), UNCHANGED, 0).astype(np.uint16)
+    flags = np.where(finite.any(axis=0) & ((deltas == 0) | ~finite).all(axis=0), UNCHANGED, 0).astype(np.uint16)
     for lo, hi in failures.runs.get(NO_STEP, ()):
         flags[max(lo, 1) - 1 : max(hi, 1) - 1] = WITHOUT_STEP
     flags[~np.isfinite(value) & (flags & WITHOUT_STEP == 0)] = FAILED  # also a quotient too large for float64

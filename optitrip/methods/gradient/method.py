@@ -139,8 +139,8 @@ class Gradient(MethodBase):
         return Part(items, columns, Failures.of({index: kind for index, (kind, _) in first.items()}, first.values()))
 
     def without_step(self, items: range) -> list[Record]:
-        """Return a record for each item of which a step leaves x unchanged or leads to NaN or infinity; steps that serve
-        only the error estimate do not count."""
+        """Return a record for each item of which a step leaves x unchanged or leads to NaN or infinity; steps for the
+        error estimate alone do not count."""
         stepping = np.arange(max(items.start, 1), items.stop)
         along = self.points.coordinates[stepping - 1]
         x = self.center.entries(along)
@@ -173,6 +173,12 @@ class Gradient(MethodBase):
         with np.errstate(all="ignore"):
             return self.moves.entries(along) - self.center.entries(along)
 
+    def steps(self, taken: Array) -> Array:
+        """Return the steps taken: half the distance of the first two points if they are x + h and x - h."""
+        first, *others = self.moves.offsets
+        with np.errstate(all="ignore"):
+            return (taken[0] - taken[1]) / (2 * first) if others[:1] == [-first] else taken[0] / first
+
     def found(self, whole: Part) -> tuple[float, Array, Array, Derivatives]:
         """Return f(x), displacements, differences of losses and derivatives along the coordinates."""
         loss, deltas, noise = self.differences(whole.columns)
@@ -192,7 +198,7 @@ class Gradient(MethodBase):
             loss=loss,
             found=found,
             has_errors=self.has_errors,
-            step=taken[0] / self.moves.offsets[0],
+            step=self.steps(taken),
             flag=flags | np.where(self.moves.outside(along), OUTSIDE, 0).astype(np.uint16),
             deltas=deltas,
             named={name: float(column[0]) for name, column in without_prefix(columns, BESIDE).items()},

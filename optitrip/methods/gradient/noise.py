@@ -35,7 +35,7 @@ Status = Literal["found", "too close", "too far", "failed"]
 
 
 class NoiseLevel(NamedTuple):
-    """What losses at equally spaced points show of their noise."""
+    """The noise that losses at equally spaced points show."""
 
     level: float
     """Standard deviation of the noise; NaN unless it was found."""
@@ -98,7 +98,7 @@ def noise_level(losses: Array) -> NoiseLevel:
 
 
 @dataclass(frozen=True, eq=False)
-class Lines(Points):
+class NoiseLines(Points):
     """Points on two parallel lines, one through x and one beside it, equally spaced in a random direction.
 
     Args:
@@ -148,10 +148,25 @@ class Lines(Points):
         return {"near": self.center.digest, "seed": self.seed, "spacing": self.spacing, "limits": limits}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Lines) and self.describe() == other.describe()
+        return isinstance(other, NoiseLines) and self.describe() == other.describe()
 
     def __hash__(self) -> int:
         return hash(str(self.describe()))
+
+
+@dataclass(frozen=True)
+class LossAtX(PointMethod[Points]):
+    """The loss at the first point; the result is the loss."""
+
+    points: Points
+    items = 1
+    kind = "loss at x"
+
+    def digest(self) -> bytes:
+        return digest_of(self.kind, {"points": self.points.describe()})
+
+    def result(self, whole: Part) -> float:
+        return float(whole.columns["loss"][0])
 
 
 class Seen(NamedTuple):
@@ -175,14 +190,14 @@ class NoiseProbe(PointMethod[Points]):
         return digest_of(self.kind, {"points": self.points.describe()})
 
     def part(self, evaluation: Evaluation) -> Part:
-        return Part(evaluation.items, {"loss": evaluation.losses, "eps": evaluation.eps}, evaluation.failures)
+        return Part(evaluation.items, {"loss": evaluation.losses, "coarsest": evaluation.eps}, evaluation.failures)
 
     def failed_part(self, items: range, problems: Problems) -> Part:
         return self.part(Evaluation(items, problems=problems))
 
     def result(self, whole: Part) -> Seen:
         losses = whole.columns["loss"]
-        eps = max(precision(losses), float(whole.columns["eps"].max()))
+        eps = max(precision(losses), float(whole.columns["coarsest"].max()))
         return Seen(losses.reshape(len(LINES), ON_LINE), eps)
 
 
@@ -206,7 +221,7 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
     found: dict[int, NoiseLevel] = {}
     sizes, eps, at_x, stages = [0.0, 0.0], DOUBLE, np.nan, 0
     for _ in range(ATTEMPTS):
-        seen: Seen = yield NoiseProbe(Lines(center, seed, spacing, limits))
+        seen: Seen = yield NoiseProbe(NoiseLines(center, seed, spacing, limits))
         stages += 1
         eps, at_x = seen.eps, float(seen.losses[0, 0])
         wanted: Status = "found"

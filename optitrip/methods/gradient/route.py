@@ -12,13 +12,13 @@ from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
-from optitrip.methods.gradient.moves import Limits
-from optitrip.methods.gradient.noise import Noise, measured_noise
+from optitrip.methods.gradient.moves import Limits, Moves
+from optitrip.methods.gradient.noise import LossAtX, Noise, measured_noise
 from optitrip.methods.gradient.refine import better_steps, combined
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES
 from optitrip.methods.gradient.stencil import Stencil
-from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
+from optitrip.methods.gradient.structured import Deltas, DeltasAgreement, deltas_of
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.samplers.random import permutation
 
@@ -27,8 +27,8 @@ SCALE = 0.01
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of a gradient.
+class GradientRequest:
+    """A gradient to compute.
 
     Args:
         center: x.
@@ -65,7 +65,7 @@ class Request:
     def deltas(self, noise: Noise, capabilities: Capabilities) -> Deltas:
         """Make the main stage of an objective that knows its structured differences."""
         plain = self.make(self.scheme or ("central" if self.step is None else "forward"), self.step, noise)
-        return Deltas(plain.stencils, plain.items, plain.scheme, plain.noise, block=capabilities.deltas_block)
+        return deltas_of(plain, capabilities.deltas_block)
 
     def make(self, scheme: str, step: float | Array | None, noise: Noise) -> Gradient:
         return gradient_of(
@@ -86,7 +86,7 @@ def automatic_steps(center: Point, order: int, noise: float) -> Array:
     return noise ** (1 / (order + 1)) * np.maximum(SCALE, np.abs(center.entries(np.arange(center.size))))
 
 
-def gradient_route(request: Request, capabilities: Capabilities, *, agree: bool = True) -> Route:
+def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agree: bool = True) -> Route:
     """Yield the stages of a numeric gradient; return the answer.
 
     Raises NoAnswer if no coordinate has a difference, or if `agree` is set (not for random losses, which never do) and
@@ -106,6 +106,8 @@ def gradient_route(request: Request, capabilities: Capabilities, *, agree: bool 
         if request.noise is None and (request.errors or request.step is None):
             measured = yield from measured_noise(request.center, seed, request.limits)
             noise, first = measured.noise, measured.at_x
+        elif request.noise is not None and request.step is None:
+            first = yield LossAtX(Stencil(Moves(request.center, (1,)), request.coordinates))
         elif request.noise is None and not capabilities.losses:
             noise = replace(noise, eps=(yield Probe(nearby)))
     method = request.gradient(noise, capabilities, first)
@@ -146,5 +148,5 @@ def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:
     """Make the check of deltas along a few coordinates drawn at random: the first pixels of images are often black."""
     drawn = permutation(seed, "agreement", "", method.center.size)[:MOST_COMPARED]
     stencils = tuple(replace(stencil, coordinates=drawn) for stencil in method.stencils)
-    few = Deltas(stencils, 1 + len(drawn), method.scheme, method.noise, block=method.block)
+    few = replace(method, stencils=stencils, items=1 + len(drawn))
     return DeltasAgreement(stencils[0], len(stencils) * len(drawn), method=few)

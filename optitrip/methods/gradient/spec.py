@@ -19,7 +19,7 @@ from optitrip.methods.gradient.limits import limits_of
 from optitrip.methods.gradient.method import Gradient
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.progress import GradientProgress
-from optitrip.methods.gradient.route import Request, gradient_route
+from optitrip.methods.gradient.route import GradientRequest, gradient_route
 from optitrip.methods.gradient.schemes import SCHEMES
 from optitrip.methods.gradient.selection import selected
 from optitrip.methods.gradient.stencil import step_text
@@ -32,8 +32,6 @@ from optitrip.space.variables import Space
 if TYPE_CHECKING:
     from optitrip.config.sweep import StopTable, Sweep
 
-Entries = Annotated[str, Field(min_length=1)]
-
 
 class GradientConfig(Table):
     """The numeric gradient at one point: the finite difference of the loss along each coordinate."""
@@ -43,7 +41,7 @@ class GradientConfig(Table):
     sampler: str = "random"
     """Name of the sampler that draws the candidate of `at = { candidate = ... }`."""
     scheme: Literal["forward", "backward", "central", "four_point", "richardson"] | None = None
-    """By default four-point differences, central ones of a structured loss, or forward ones with a given step."""
+    """Name of the scheme; four_point by default, central for a structured loss, forward with a given step."""
     step: Any = AUTO
     """Step h: "auto" for steps from the measured noise of the loss, a number (negative to go down), { relative = ... }
     for steps relative to x, or steps by variable."""
@@ -51,7 +49,7 @@ class GradientConfig(Table):
     """Standard deviation of the loss, if it is known; it is not measured then, and there is no second round."""
     errors: bool = True
     """True to estimate the error of every entry; this doubles the evaluations of the schemes with one or two points."""
-    coordinates: Annotated[int, Field(ge=1, le=2**53)] | Entries | list[Entries] | None = None
+    coordinates: Any = None
     """Number of coordinates, drawn at random without repetition; or which, e.g. "W[3, :]"; all by default."""
     bounds: dict[str, Any] | None = None
     """Limits [low, high] by variable, in place of those of its distribution; no variable leaves its limits."""
@@ -104,9 +102,17 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
         return tuple(f"x {step[0]} {step[1:]}" for step in steps) if item and len(steps) > 1 else ()
 
     def chosen(self, config: GradientConfig, space: Space) -> Array | None:
-        """Return the coordinates that are named, ascending; None if all, or some at random, are wanted."""
+        """Return the coordinates that are named, ascending; None if all, or some at random, are wanted.
+
+        Raises ValueError, with what was wanted, unless they are a number, an entry or a list of such.
+        """
         wanted = config.coordinates
-        return None if wanted is None or isinstance(wanted, int) else selected(wanted, shapes_of(space))
+        if wanted is None or (isinstance(wanted, int) and not isinstance(wanted, bool) and 1 <= wanted <= 2**53):
+            return None
+        texts = [wanted] if isinstance(wanted, str) else wanted
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):  # pyright: ignore[reportUnknownVariableType]
+            raise ValueError(f'was {wanted!r}, wanted a number of at least 1, or entries such as "W[3, :]"')
+        return selected(texts, shapes_of(space))  # pyright: ignore[reportUnknownArgumentType]
 
     def items(self, config: GradientConfig, space: Space) -> int:
         entries = sum(variable.size for variable in space.varied)
@@ -122,7 +128,7 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
         fields = {key: value for key, value in fields.items() if (key, value) != ("step", AUTO)}
         return fields | ({"at": start.digest} if start else {})
 
-    def request(self, sweep: Sweep, capabilities: Capabilities) -> Request:
+    def request(self, sweep: Sweep, capabilities: Capabilities) -> GradientRequest:
         """Return what the sweep asks for."""
         config: GradientConfig = sweep.method
         base, order = sweep.start_point, capabilities.order
@@ -134,7 +140,7 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
             coordinates = permutation(sweep.seed, "coordinate", "", base.size)
         else:
             coordinates = every
-        return Request(
+        return GradientRequest(
             base,
             coordinates,
             1 + sweep.items,
@@ -154,8 +160,9 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
 
     def stored_table(self, sweep: Sweep, stored: StoredParts, best: int | None) -> dict[str, Column]:
         """Return the gradient along the coordinates before the first gap."""
-        for capabilities in (Capabilities(losses=True), Capabilities(), Capabilities(around=True)):
-            result = stored_result(self.route(sweep, capabilities), stored)
+        for capabilities in (Capabilities(), Capabilities(losses=True), Capabilities(around=True)):
+            request = self.request(sweep, capabilities)
+            result = stored_result(gradient_route(request, capabilities, agree=False), stored)
             if result is not None:
                 return gradient_columns(result.center, result, best)
         return {}

@@ -122,6 +122,11 @@ class Deltas(Gradient):
         return float(columns["loss"][0]), deltas, ROUNDED * np.abs(deltas)
 
 
+def deltas_of(by_losses: Gradient, block: int = 256) -> Deltas:
+    """Make the gradient from structured differences at the same points as one from losses."""
+    return Deltas(by_losses.stencils, by_losses.items, by_losses.scheme, by_losses.noise, block=block)
+
+
 @dataclass(frozen=True)
 class DeltasAgreement(Agreement):
     """A check that deltas and plain calls give the same losses; its items are coordinates, each on every side.

@@ -126,7 +126,9 @@ def test_a_gradient_shows_itself(outputs: dict[str, list[Any]]) -> None:
     text, pictures, plain = displayed(outputs["there"])
     assert text == plain
     plain = plain.replace("\n    ", " ")
-    found = re.fullmatch(r"GradientAnswer\(loss=(\S+), norm=(\S+), largest: (\w) (\S+), (\w) (\S+)\)", plain)
+    found = re.fullmatch(
+        r"GradientAnswer\(loss=(\S+), norm=(\S+), largest: (\w) (\S+), (\w) (\S+), largest error \S+\)", plain
+    )
     assert found is not None, plain
     assert float(found[1]) == pytest.approx(loss, rel=1e-7)
     assert float(found[2]) == pytest.approx((dx**2 + dy**2) ** 0.5, rel=1e-7)

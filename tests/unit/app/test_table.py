@@ -226,12 +226,12 @@ def test_a_gradient(folder: Path, case: str) -> None:
     words = [word for setting in settings for word in ("--set", setting)]
     answer = json.loads(optitrip(folder, "sweep", "table.toml", "--json", *words).stdout)
     with np.load(folder / answer["state_dir"] / "gradient.npz") as arrays:
-        wanted = {name: flat(arrays, name) for name in ("", ".steps", ".flags", ".bounds")}
+        wanted = {name: flat(arrays, name) for name in ("", ".steps", ".flags", ".error")}
     rows = table(folder, *words)
     asked = [int(row["coordinate"]) for row in rows]
     assert asked == np.flatnonzero(wanted[".flags"] & 8 == 0).tolist()
     assert [row["name"] for row in rows] == [("x[0]", "x[1]", "x[2]", "y")[place] for place in asked]
-    for column, suffix in {"value": "", "step": ".steps", "flag": ".flags", "bound": ".bounds"}.items():
+    for column, suffix in {"value": "", "step": ".steps", "flag": ".flags", "error": ".error"}.items():
         entries = wanted[suffix][asked] if len(wanted[suffix]) else np.full(len(rows), np.nan)
         np.testing.assert_array_equal([float(row[column]) for row in rows], entries)
     largest = sorted((abs(float(row["value"])) for row in rows if row["value"] != "nan"), reverse=True)

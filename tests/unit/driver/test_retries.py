@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 
 from chaos import Chaos
 from driver_setup import MEMORY, driver
-from examples import Batched, draws, gradient, result_bits, search
+from examples import Batched, draws, gradient, result_bits, route_of, search
 from optitrip.core.arrays import Array
 from optitrip.core.observer import MetricPoint, Observers, Times, Written
 from optitrip.core.part import Part
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
-from optitrip.methods.gradient.spec import gradient_route
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.spec import search_route
@@ -56,7 +55,7 @@ def run(
     route = (
         search_route(method, objective.capabilities)
         if isinstance(method, Search)
-        else gradient_route(lambda _: method, objective.capabilities, seed)
+        else route_of(method, objective.capabilities, seed)
     )
     one = driver(objective, lambda: Chaos(seed), journal, watch, block=8, **options)
     return one.run(route), one.evaluated

@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examples import ENTRIES, Structured, deltas
+from examples import ENTRIES, Structured, deltas, route_of
 from optitrip.core.arrays import Array
 from optitrip.core.point import Point
 from optitrip.errors import NoAnswer
 from optitrip.executors.serial import Worker
 from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import gradient_of
-from optitrip.methods.gradient.spec import gradient_route
-from optitrip.methods.gradient.structured import Deltas, DeltasAgreement
+from optitrip.methods.gradient.structured import DeltasAgreement, deltas_of
 from optitrip.methods.shared import Report
 from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.linear.softmax import ratios, terms_needed
@@ -131,10 +130,7 @@ def test_kinks_are_counted_by_coordinate() -> None:
 def answer(loss: Any, W: Array, scheme: str, step: float | None = None, plain: bool = False) -> Any:
     objective = Objective(loss, plain=plain)
     by_losses = gradient_of(Point({"W": W}, ("W",)), np.arange(W.size), scheme, step)
-    method = (
-        by_losses if plain else Deltas(by_losses.stencils, by_losses.items, block=objective.capabilities.deltas_block)
-    )
-    route, result = gradient_route(lambda _: method, objective.capabilities, 0), None
+    route, result = route_of(by_losses, objective.capabilities, 0), None
     while True:
         try:
             stage = route.send(result)
@@ -152,8 +148,8 @@ def test_a_gradient_by_deltas_is_the_gradient_by_losses(make: type, scheme: str)
     bound = 64 * EPS * max(fast.loss, 1) / 1e-4
     assert (np.abs(fast.gradient["W"] - slow.gradient["W"]) <= bound).all()
     assert fast.steps["W"].tobytes() == slow.steps["W"].tobytes()
-    for side in fast.result.losses:
-        np.testing.assert_allclose(fast.result.losses[side]["W"], slow.result.losses[side]["W"], rtol=1e-14)
+    for offset in fast.result.offsets:
+        np.testing.assert_allclose(fast.result.losses(offset), slow.result.losses(offset), rtol=1e-14)
 
 
 def test_tiny_steps_are_as_good_as_the_analytic_gradient() -> None:
@@ -191,7 +187,7 @@ def test_an_objective_that_cannot_be_prepared_is_reported_as_it_raised() -> None
         answer(Refuses(), np.zeros((10, 65)), "forward")
     assert "MemoryError: no room for the scores" in str(caught.value)
     objective = Objective(Softmax())
-    method = Deltas(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward").stencils, 641)
+    method = deltas_of(gradient_of(Point({"W": np.zeros((10, 64))}, ("W",)), np.arange(640), "forward"))
     part = method.evaluate(method.prepare(objective), range(1))
     assert "wanted (10, 65)" in part.failures.records["raised"][0].message
 

@@ -83,9 +83,11 @@ def test_the_words_of_a_gradient() -> None:
     assert answer.how_sure() == [
         f"its relative difference from the analytic gradient is {answer.difference:.2g}",
         "none of 650 is missing or imprecise",
+        f"the largest estimated error of an entry is {answer.largest_error:.2g}, "
+        f"{answer.largest_error / answer.max_abs:.2g} of the largest entry",
     ]
     assert answer.verdict().startswith(f"gradient of norm {answer.norm:.8g}, largest at W[")
-    partial = optitrip.gradient(lambda x: float(x[0] if x[1] < 1e-9 else math.nan), {"x": np.array([1.0, 0.0])})
+    partial = optitrip.gradient(lambda x: float(x[0] if x[1] == 0 else math.nan), {"x": np.array([1.0, 0.0])})
     assert partial.how_sure()[0] == "1 missing of 2"
 
 

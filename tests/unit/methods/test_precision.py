@@ -57,14 +57,12 @@ SINGLE = {
 @pytest.mark.parametrize("scheme", [None, "forward", "backward", "central"])
 @pytest.mark.parametrize("loss", SINGLE.values(), ids=SINGLE)
 def test_a_loss_in_float32_has_a_gradient(loss: Any, scheme: str | None) -> None:
-    """Steps are those of float32: sqrt(eps) on one side, the cube root, and central by default, on both."""
+    """Steps suit its noise, so every scheme has some right digits, and no entry is off by more than its error."""
     found = optitrip.gradient(loss, X, scheme=scheme, executor="serial")
     assert found.eps == EPS["float32"]
-    order = 3 if scheme in (None, "central") else 2
-    assert np.allclose(np.abs(found.steps["x"]), EPS["float32"] ** (1 / order) * np.maximum(1, np.abs(X)), rtol=1e-3)
     error = np.abs(found.gradient["x"] - 2 * X)
-    assert (error <= (1e-4 if order == 3 else 2e-3)).all()
-    assert (error <= found.bounds["x"] + (0 if order == 3 else found.steps["x"].__abs__() * 1.01)).all()
+    assert (error <= (4e-3 if scheme in ("forward", "backward") else 2e-4)).all()
+    assert (error <= found.error["x"]).all()
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
@@ -73,10 +71,10 @@ def test_a_loss_in_half_precision_is_known_by_value(name: str) -> None:
     rounded = bfloat16 if name == "bfloat16" else lambda value: float(np.float16(value))
     found = optitrip.gradient(lambda x: rounded(float(np.sum(x**2))), X, executor="serial")
     assert found.eps == EPS[name]
-    assert (np.abs(found.gradient["x"] - 2 * X) <= found.bounds["x"]).all()
-    assert (found.flags["x"] == 16).all()
-    assert "3 imprecise" in repr(found)
-    assert found.metrics()["gradient/imprecise"] == 3
+    assert (np.abs(found.gradient["x"] - 2 * X) <= found.error["x"]).all()
+    assert found.imprecise == np.count_nonzero(found.error["x"] > 0.02 * np.abs(found.gradient["x"])) > 0
+    assert f"{found.imprecise} imprecise" in repr(found)
+    assert found.metrics()["gradient/imprecise"] == found.imprecise
 
 
 FINE = {
@@ -92,10 +90,10 @@ FINE = {
 @pytest.mark.parametrize("at", [X, np.ones(3), np.zeros(3), np.array([1.0, 2.0, 3.0]), 1e8 * X], ids=str)
 @pytest.mark.parametrize("loss", FINE.values(), ids=FINE)
 def test_no_false_alarm(loss: Any, at: Array) -> None:
-    """A float64 loss keeps its steps, also at a round x, where f(x) itself is a float32 number."""
+    """A float64 loss is known as such, also at a round x, where f(x) itself is a float32 number."""
     found = optitrip.gradient(loss, at, executor="serial")
     assert found.eps == 2.0**-52
-    assert found.steps["x"].max() < 4e-8 * max(1, np.abs(at).max())
+    assert found.error["x"].max() <= 1e-9 * max(1, np.abs(at).max())
 
 
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, unique=True), st.integers(-100, 100))
@@ -107,24 +105,30 @@ def test_float32_numbers_are_known_by_value(losses: list[float], exponent: int) 
     assert precision(np.append(values, np.array([np.nan, np.inf]))) == precision(values)
 
 
-def test_the_rounding_bound() -> None:
-    """2 eps |f| / h by hand; entries that it swallows are flagged, keep their value, and are counted in the table."""
-    found = optitrip.gradient(lambda x: 1e12 + float(x @ x), np.array([1.0, 2.0, 1e6]), executor="serial")
-    wanted = 2 * 2.0**-52 * found.result.losses[1]["x"] / found.steps["x"]
-    np.testing.assert_allclose(found.bounds["x"], wanted, rtol=1e-12)
-    assert (found.flags["x"] & 16).astype(bool).tolist() == [True, True, False] or found.flags["x"][0] == 1
+def test_the_error_from_noise() -> None:
+    """Four standard deviations of (8 f1 - 8 f2 - f3 + f4) / 12h by hand; entries that it swallows are flagged, keep
+    their value, and are counted."""
+    loss, x = (lambda x: 3.0 + float(x[0]) + 1e-7 * float(x[1])), np.array([1.0, 2.0])
+    found = optitrip.gradient(loss, x, noise=1e-6, executor="serial")
+    wanted = 4 * 1e-6 * math.sqrt(130) / 12 / found.steps["x"]
+    np.testing.assert_allclose(found.error["x"], wanted, rtol=1e-3)
+    assert found.flags["x"].tolist() == [0, 16 | 32]
     assert np.isfinite(found.gradient["x"]).all()
+    assert found.imprecise == 1
 
 
-def test_deltas_have_no_rounding_bound() -> None:
-    """They are not differences of losses."""
-    found = optitrip.gradient(objectives.Softmax(), np.zeros((10, 65)), coordinates=5, executor="serial")
-    assert found.bounds == {}
-    assert found.imprecise == 0
+def test_deltas_have_small_errors() -> None:
+    """They are not differences of losses, so the noise of the loss is not in them."""
+    loss, W = objectives.Softmax(), 0.03 * np.random.default_rng(1).standard_normal((10, 65))
+    found = optitrip.gradient(loss, W, coordinates=50, executor="serial")
+    known = np.isfinite(found.gradient["W"])
+    error, told = np.abs(found.gradient["W"] - loss.gradient(W))[known], found.error["W"][known]
+    assert (error <= told).all()
+    assert told.max() < 1e-9
 
 
 def test_an_explicit_step_is_kept() -> None:
-    """The bound says what it is worth, with the precision known from the losses."""
+    """The error says what it is worth, with the precision known from the losses."""
     found = optitrip.gradient(lambda x: float(single(x)), X, step=1e-6, executor="serial")
     assert np.allclose(found.steps["x"], 1e-6)
     assert found.eps == EPS["float32"]
@@ -156,12 +160,12 @@ def test_the_command_says_so_and_replays_the_same_point(tmp_path: Path) -> None:
     done = command(tmp_path, "sweep", "c.toml", "--executor", "serial")
     assert done.returncode == 3
     assert "the losses are float32 numbers" in done.stderr
-    assert "central differences" in done.stdout
+    assert "four-point differences" in done.stdout
     again = command(tmp_path, "replay", "c", "2")
     assert "too far" in again.stderr
     moved = re.search(r"x = \[1\. +(\S+)\]", again.stdout)
     assert moved is not None
-    assert float(moved[1]) == pytest.approx(2 + 2 * EPS["float32"] ** (1 / 3), rel=1e-3)
+    assert float(moved[1]) > 2.05  # with a step of float64, it would be 2.0015
 
 
 class Noisy:
@@ -175,8 +179,8 @@ class Noisy:
         return float(x @ x) + 1e-3 * self.rng.standard_normal()
 
 
-@pytest.mark.parametrize("step", [None, 1e-4])
-def test_a_stochastic_loss_is_told(step: float | None, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("step", ["auto", 1e-4])
+def test_a_stochastic_loss_is_told(step: Any, caplog: pytest.LogCaptureFixture) -> None:
     """By how much it differs, and what this is in the gradient; a loss that says so is not asked twice."""
     found = optitrip.gradient(Noisy(), X, step=step, executor="serial")
     assert 0 < found.drift < 1e-2
