@@ -55,6 +55,10 @@ class GradientConfig(Table):
     """Limits [low, high] by variable, in place of those of its distribution; no variable leaves its limits."""
 
 
+ALGORITHM = 2
+"""Version of the gradient, part of its identity; incremented when a change to it changes any answer."""
+
+
 def shapes_of(space: Space) -> dict[str, tuple[int, ...]]:
     return {variable.name: variable.shape for variable in space.varied}
 
@@ -126,7 +130,7 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
         fields |= {} if config.errors else {"errors": False}
         fields |= {} if isinstance(config.coordinates, int | None) else {"coordinates": config.coordinates}
         fields = {key: value for key, value in fields.items() if (key, value) != ("step", AUTO)}
-        return fields | ({"at": start.digest} if start else {})
+        return fields | {"algorithm": ALGORITHM} | ({"at": start.digest} if start else {})
 
     def request(self, sweep: Sweep, capabilities: Capabilities) -> GradientRequest:
         """Return what the sweep asks for."""
