@@ -10,7 +10,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.methods.gradient.estimate import Derivatives
-from optitrip.methods.gradient.flags import BELOW_NOISE, IMPRECISE, MISSING, doubts
+from optitrip.methods.gradient.flags import BELOW_NOISE, IMPRECISE, MISSING, SIDE_FAILED, doubts
 from optitrip.methods.gradient.result import GradientResult
 
 SHRINK, GROW = 1e-4, 32.0
@@ -44,9 +44,10 @@ def better_steps(result: GradientResult, order: int, smallest: float) -> Array:
 
 
 def is_too_long(result: GradientResult) -> Array:
-    """Return where the steps are too long for the losses to show by how much, or reach over a kink; bool."""
-    found = result.found
-    return (found.coarse > LONG) | (found.jump != 0) | (result.flag & MISSING > 0) | ~np.isfinite(found.truncation)
+    """Return where the steps are too long for the losses to show by how much, reach over a kink or to where the loss
+    fails; bool."""
+    found, failed = result.found, result.flag & (MISSING | SIDE_FAILED) > 0
+    return (found.coarse > LONG) | (found.jump != 0) | failed | ~np.isfinite(found.truncation)
 
 
 @ours()

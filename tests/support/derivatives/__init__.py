@@ -1,0 +1,1 @@
+"""Problems with known derivatives, to hold numeric gradients against."""

@@ -1,0 +1,46 @@
+"""The functions that a formula needs, for floats and with fifty digits: one formula is both the loss and the truth."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import mpmath
+
+DIGITS = 50
+
+
+class Arithmetic(Protocol):
+    """Functions of one number, and numbers from text."""
+
+    def exp(self, x: Any, /) -> Any: ...
+    def log(self, x: Any, /) -> Any: ...
+    def sin(self, x: Any, /) -> Any: ...
+    def cos(self, x: Any, /) -> Any: ...
+    def atan(self, x: Any, /) -> Any: ...
+    def sqrt(self, x: Any, /) -> Any: ...
+
+
+class Exact:
+    """Arithmetic with fifty digits."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(mpmath, name)
+
+
+FLOATS: Any = math
+EXACT: Any = Exact()
+
+
+def exact_gradient(formula: Any, x: list[float]) -> list[float]:
+    """Differentiate a formula at a point with fifty digits, by central differences with a step of 1e-20."""
+    with mpmath.workdps(DIGITS):
+        gradient: list[float] = []
+        for k, entry in enumerate(x):
+            size = max(abs(entry), 1e-6)
+            points = [[mpmath.mpf(value) for value in x] for _ in range(2)]
+            h = mpmath.mpf(size) * mpmath.mpf(10) ** -20
+            points[0][k] += h
+            points[1][k] -= h
+            gradient.append(float((formula(EXACT, points[0]) - formula(EXACT, points[1])) / (2 * h)))
+        return gradient
