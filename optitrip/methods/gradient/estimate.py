@@ -16,6 +16,8 @@ from optitrip.methods.gradient.schemes import Scheme
 
 TRUNCATION, ROUNDING = 2.0, 4.0
 """Safety factors: of estimated truncation errors, and of the standard deviation that noise gives a derivative."""
+LONG = 0.05
+"""Ratio of higher to lower terms from which on a step is too long to tell by how much."""
 EVIDENT = 3.0
 """Number of standard deviations of the noise above which a term is not noise."""
 TINY = float(np.finfo(np.float64).tiny)
@@ -75,6 +77,8 @@ def derivatives(scheme: Scheme, offsets: Sequence[float], taken: Array, deltas: 
     evident = np.zeros(len(value), bool)
     if len(offsets) > 1:
         truncation = np.abs(value - dropped(taken, deltas, usable))
+        # Points on one side approach a singularity beyond a limit slowly, so that a change of 1 % is a warning.
+        coarse = np.where(regular, 0.0, LONG / 0.01 * truncation / np.maximum(np.abs(value), TINY))
     if len(offsets) >= len(scheme.nodes(errors=True)):
         largest = noise.max(axis=0, initial=0)
         shown = shown_by(scheme.order, first, deltas, value, largest)
@@ -83,8 +87,9 @@ def derivatives(scheme: Scheme, offsets: Sequence[float], taken: Array, deltas: 
     if len(offsets) >= 4:
         jump[regular] = jumps(offsets, first, deltas, noise)[regular]
     truncation = TRUNCATION * truncation
-    unknown = (coarse > COARSE) | ((used.sum(axis=0) == 1) & ~regular)
-    truncation[unknown] = np.fmax(truncation, np.abs(value))[unknown]
+    unknown = (coarse > np.where(regular, COARSE, LONG)) | ((used.sum(axis=0) == 1) & ~regular)
+    slopes = np.fmax.reduce(np.abs(np.where(usable, deltas, np.nan) / taken), axis=0)
+    truncation[unknown] = np.fmax(truncation, slopes)[unknown]
     upper, lower = (used & (taken > 0)).any(axis=0), (used & (taken < 0)).any(axis=0)
     return Derivatives(value, truncation, rounding, coarse, evident, jump, ~regular & (upper != lower))
 

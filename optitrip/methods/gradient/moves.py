@@ -60,6 +60,16 @@ class Moves:
         low, high = (np.broadcast_to(bound, self.center.values[name].size) for bound in (self.limits or {})[name])
         return low[places], high[places]
 
+    def sizes(self, coordinates: Array) -> Array:
+        """Return the sizes of entries: |x|, or the distance from a limit that is nearer; float64."""
+        found = np.abs(self.center.entries(coordinates))
+        for name, own, places in self.center.split(coordinates):
+            if name in (self.limits or {}):
+                x, (low, high) = self.center.values[name].ravel()[places], self.bounds(name, places)
+                room = np.minimum(np.where(x > low, x - low, np.inf), np.where(x < high, high - x, np.inf))
+                found[own] = np.minimum(found[own], room)
+        return found
+
     def outside(self, coordinates: Array) -> Array:
         """Return which entries at some coordinates are outside of their limits themselves; bool."""
         found = np.zeros(len(coordinates), bool)

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
-from optitrip.methods.gradient.estimate import Derivatives
+from optitrip.methods.gradient.estimate import LONG, Derivatives
 from optitrip.methods.gradient.flags import BELOW_NOISE, IMPRECISE, MISSING, SIDE_FAILED, doubts
 from optitrip.methods.gradient.result import GradientResult
 
@@ -17,17 +17,16 @@ SHRINK, GROW = 1e-4, 32.0
 """Smallest and largest factor of a step."""
 BLIND = 8.0
 """Factor of a step of which the losses show nothing but noise."""
-LONG = 0.05
-"""Ratio of higher to lower terms from which on a step is too long to tell by how much."""
 GAIN = 5.0
 """Quotient of the expected errors from which on a second round is worth its evaluations."""
 
 
 @ours()
-def better_steps(result: GradientResult, order: int, smallest: float) -> Array:
+def better_steps(result: GradientResult, order: int, smallest: float, sizes: Array) -> Array:
     """Return better steps for the coordinates of a result, float64, NaN where the ones taken are good enough.
 
-    `smallest` is the first step relative to x, for coordinates that are small because their scale is.
+    `smallest` is the first step relative to `sizes`, those of x or of its distance from a limit, for coordinates that
+    are small because their scale is.
     """
     found, step = result.found, np.abs(result.step)
     truncation, rounding = found.truncation, found.rounding
@@ -36,8 +35,7 @@ def better_steps(result: GradientResult, order: int, smallest: float) -> Array:
     factor = np.where((factor > 1) & ~found.evident, np.maximum(factor, BLIND), factor)
     factor = np.clip(factor, SHRINK, GROW)
     too_long = is_too_long(result)
-    x = np.abs(result.center.entries(result.coordinates))
-    shorter = np.where(x > 0, np.minimum(smallest * x / step, 0.1), 0.1)
+    shorter = np.where(sizes > 0, np.minimum(smallest * sizes / step, 0.1), 0.1)
     factor = np.where(too_long, np.fmin(factor, shorter), factor)
     expected = truncation * factor**order + rounding / factor
     return np.where(too_long | (truncation + rounding > GAIN * expected), step * factor, np.nan)
@@ -62,7 +60,8 @@ def combined(first: GradientResult, second: GradientResult) -> GradientResult:
     apart = np.abs(old.value - new.value)
     blind, now_blind = is_too_long(first)[rows], is_too_long(second)
     contradict = ~blind & ~now_blind & (apart > old.error + new.error)
-    better = np.where(blind == now_blind, ~(old.error <= new.error), blind)
+    better = np.where(blind & ~now_blind, True, ~(old.error <= new.error))
+    better = np.where(blind & now_blind & (new.coarse != old.coarse), new.coarse < old.coarse, better)
     better = np.isfinite(new.value) & (better | ~np.isfinite(old.value))
     taken = rows[better]
     found = {one.name: getattr(first.found, one.name).copy() for one in fields(Derivatives)}

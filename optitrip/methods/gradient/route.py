@@ -133,7 +133,7 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
 def better_gradient(method: Gradient, result: GradientResult) -> Refinement | None:
     """Make the second round along the coordinates that gain from another step; None if there are none."""
     order, noise = method.scheme.order, method.noise.relative(result.loss)
-    better = better_steps(result, order, noise ** (1 / (order + 1)))
+    better = better_steps(result, order, noise ** (1 / (order + 1)), method.moves.sizes(result.coordinates))
     rows = np.flatnonzero(np.isfinite(better))
     if not len(rows):
         return None

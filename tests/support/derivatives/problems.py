@@ -19,7 +19,7 @@ from optitrip.core.arrays import Array
 
 HERE = Path(__file__).parent
 NIST: dict[str, Any] = json.loads((HERE / "nist.json").read_text())
-"""Data, starts and certified values: NIST Statistical Reference Datasets, nonlinear regression, in the public domain."""
+"""Data, starts and certified values of NIST's Statistical Reference Datasets (nonlinear regression; public domain)."""
 MGH: dict[str, list[list[float]]] = {
     "rosenbrock": [[-1.2, 1], [1.0000001, 0.9999999]],
     "freudenstein_roth": [[0.5, -2]],

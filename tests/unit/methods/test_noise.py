@@ -1,0 +1,86 @@
+"""The measured noise of a loss, against published numbers and known levels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import optitrip
+from optitrip.core.arrays import Array
+from optitrip.core.point import Point
+from optitrip.methods.gradient.noise import ON_LINE, Noise, NoiseLines, noise_level
+
+WILD = [1.00327, 1.01081, 1.0205, 1.0325, 1.04117, 1.04955, 1.05907]
+
+
+def test_the_table_of_more_and_wild() -> None:
+    """Seven values with noise of 1e-3 give 8.6470e-4 (section 3 of their paper; ECnoise.m)."""
+    found = noise_level(np.array(WILD))
+    assert found.status == "found"
+    assert found.level == pytest.approx(8.6470e-4, rel=1e-4)
+
+
+def test_uniform_noise_is_found() -> None:
+    """Of cos + sin with uniform noise of 1e-3: nearly always, within a factor of four, and right in the median."""
+    rng = np.random.default_rng(0)
+    x = 1.0 + 1e-2 * np.arange(ON_LINE)
+    drawn = [
+        noise_level(np.cos(x) + np.sin(x) + 1e-3 * rng.uniform(0, 2 * math.sqrt(3), ON_LINE)) for _ in range(2_000)
+    ]
+    levels = np.array([one.level for one in drawn if one.status == "found"])
+    assert len(levels) > 0.99 * len(drawn)
+    assert np.median(levels) == pytest.approx(1e-3, rel=0.15)
+    assert ((levels > 1e-3 / 4) & (levels < 4e-3)).mean() > 0.99
+
+
+def test_what_shows_no_noise_says_why() -> None:
+    """Points that are too close give equal losses, points that are too far a curve; a missing loss gives nothing."""
+    assert noise_level(np.ones(7)).status == "too close"
+    assert noise_level(np.array([1, 1, 1, 1, 1, 1 + 2.0**-52, 1])).status == "too close"
+    assert noise_level(np.arange(1.0, 8)).status == "too far"
+    assert noise_level(1 + 1e-3 * np.arange(7.0) ** 3).status == "too far"
+    assert noise_level(np.array([1, 1, np.nan, 1, 1, 1, 1])).status == "failed"
+
+
+def test_the_model_is_the_largest_of_three() -> None:
+    """A level at x, growth with the root of f, and half a unit in the last place."""
+    losses = np.array([0.0, 4.0, -1e20])
+    assert Noise(1e-3).at(losses).tolist() == [1e-3, 1e-3, 1e20 * 2.0**-53]
+    assert Noise(1e-3, growth=0.1).at(losses)[1] == pytest.approx(0.2)
+    assert Noise(1e-3).relative(1.0) == 1e-3
+    assert Noise(10.0).relative(1.0) == 0.05
+    assert Noise().relative(0.0) == 2.0**-52
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_lines_start_at_x_and_keep_zeros_and_limits(dtype: type) -> None:
+    """The first point is x itself, entries that are 0 stay 0 unless all are, and limits are never left."""
+    x = np.array([1.0, 0.0, -2.0, 3.0], dtype)
+    limits = {"x": (np.array([1.0, -1, -2, 0]), np.array([1.0, 1, -1.9999, 3]))}
+    lines = NoiseLines(Point({"x": x}, ("x",)), 0, 1e-4, limits)
+    points = lines.values(range(2 * ON_LINE))["x"]
+    assert points.dtype == dtype
+    assert points[0].tobytes() == x.tobytes()
+    assert (points[:, 1] == 0).all()
+    assert (points >= limits["x"][0]).all()
+    assert (points <= limits["x"][1].astype(dtype)).all()
+    assert len(np.unique(points[:, 2])) > ON_LINE
+    zero = NoiseLines(Point({"x": np.zeros(2)}, ("x",)), 0, 1e-4).values(range(ON_LINE))["x"]
+    assert (zero[1:] != 0).all()
+
+
+@pytest.mark.parametrize("level", [1e-12, 1e-9, 1e-6, 1e-3])
+def test_the_noise_of_a_loss_is_measured(level: float) -> None:
+    """Within a factor of three of what was added, for any size of x; a known noise is believed."""
+    rng = np.random.default_rng(5)
+
+    def loss(x: Array) -> float:
+        return float(np.cos(x).sum()) + level * rng.standard_normal()
+
+    for scale in (1e-3, 1.0, 10.0):
+        x = scale * np.array([0.3, -1.2, 0.8])
+        found = optitrip.gradient(loss, x, executor="serial", coordinates=1)
+        assert level / 3 < found.noise < 3 * level
+        assert optitrip.gradient(loss, x, executor="serial", coordinates=1, noise=level).noise == level
