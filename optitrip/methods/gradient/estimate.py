@@ -87,7 +87,7 @@ def derivatives(scheme: Scheme, offsets: Sequence[float], taken: Array, deltas: 
     if len(offsets) >= 4:
         jump[regular] = jumps(offsets, first, deltas, noise)[regular]
     truncation = TRUNCATION * truncation
-    unknown = (coarse > np.where(regular, COARSE, LONG)) | ((used.sum(axis=0) == 1) & ~regular)
+    unknown = (coarse > COARSE) | ((used.sum(axis=0) == 1) & ~regular)
     slopes = np.fmax.reduce(np.abs(np.where(usable, deltas, np.nan) / taken), axis=0)
     truncation[unknown] = np.fmax(truncation, slopes)[unknown]
     upper, lower = (used & (taken > 0)).any(axis=0), (used & (taken < 0)).any(axis=0)
