@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optitrip.api.functions import gradient, search, sweep
+    from optitrip.api.gradcheck import Gradcheck, gradcheck
+    from optitrip.api.jac import Jacobian, jac
     from optitrip.api.session import Session
     from optitrip.errors import InputError, Interrupted, NoAnswer, OptitripError, StateError, Stopped
     from optitrip.loss.objective import batched
@@ -23,9 +25,11 @@ __version__ = "0.1.0"
 IMPORTED_AT = time.perf_counter()
 """Start of a command's seconds: this line runs before anything large is imported."""
 __all__ = [
+    "Gradcheck",
     "GradientAnswer",
     "InputError",
     "Interrupted",
+    "Jacobian",
     "NoAnswer",
     "OptitripError",
     "SearchAnswer",
@@ -33,13 +37,17 @@ __all__ = [
     "StateError",
     "Stopped",
     "batched",
+    "gradcheck",
     "gradient",
+    "jac",
     "search",
     "sweep",
 ]
 
 _HOMES = {
     "api.functions": ("gradient", "search", "sweep"),
+    "api.gradcheck": ("Gradcheck", "gradcheck"),
+    "api.jac": ("Jacobian", "jac"),
     "api.session": ("Session",),
     "errors": ("InputError", "Interrupted", "NoAnswer", "OptitripError", "StateError", "Stopped"),
     "loss.objective": ("batched",),

@@ -16,6 +16,7 @@ from optitrip.errors import InputError
 from optitrip.loss.loading import build, find_loss
 from optitrip.loss.objective import Objective, batch_block
 from optitrip.loss.passing import check_parameters
+from optitrip.loss.with_gradient import WithGradient
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.shadowing import added_paths_checked, described, use_import_paths
@@ -37,6 +38,8 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
             notify(warning("named-like-library", described(files)))
     with errors_located(sweep, ("objective", "arguments") if table.arguments else table.key):
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
+        if table.gradient is not None:
+            loss = WithGradient(loss, find_loss(table.gradient, sweep.folder))
         objective = objective_of(sweep, loss)
         shared = [name for name in table.arguments if name in sweep.space.names]
         if table.loss and not inspect.isclass(target) and shared:

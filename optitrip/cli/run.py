@@ -12,11 +12,11 @@ from rich.text import Text
 import optitrip
 from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.cli.statuses import FAILURES, FINISHED, SIGNALLED, exit_status
+from optitrip.cli.statuses import FAILURES, FINISHED, NO_ANSWER, SIGNALLED, exit_status
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
-from optitrip.errors import Interrupted, NoAnswer, Stopped
-from optitrip.output.outcome import Outcome
+from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
+from optitrip.output.outcome import Answer, Outcome
 from optitrip.output.summary import location, summary
 from optitrip.output.terminal import LiveLine, Messages, print_message
 from optitrip.runtime.clock import Stopwatch
@@ -26,8 +26,8 @@ from optitrip.runtime.streams import hold_streams, stdout_to_stderr
 STOPPING = "\nstopping once the running slices are done; Ctrl-C again stops at once\n"
 
 
-def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
-    """Run a sweep and print its outcome; return the exit status."""
+def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool, checks: bool = False) -> int:
+    """Run a sweep and print its outcome; return the exit status, 1 if it `checks` the objective and finds it wrong."""
     stdout, errors = sys.stdout, Console(file=sys.stderr, highlight=False)
     live, shown = LiveLine(errors, sweep.spec.progress(sweep)), Shown(stdout, errors)
     # Not by way of `logging`, which the loss may have set up for itself.
@@ -53,6 +53,8 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
         try:
             outcome = run_sweep(sweep, options, observer, Stopwatch(optitrip.IMPORTED_AT))
             status = FINISHED if outcome.failures_allowed else FAILURES
+            if checks and outcome.answer is not None:
+                status = checked_status(outcome.answer, status)
         except (NoAnswer, Stopped, Interrupted) as error:
             if error.outcome is None:
                 raise
@@ -63,6 +65,17 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
             print(dumps(outcome.to_json()), file=stdout)
         shown.rest(outcome, table=not json)
     return status
+
+
+def checked_status(answer: Answer, status: int) -> int:
+    """Return the exit status of a command that checks what the objective claims; raise InputError if it claims
+    nothing."""
+    if answer.contradiction is None:
+        raise InputError(
+            "there is nothing to check: the objective has no gradient, or the method computes no errors; name a "
+            "gradient with --gradient MODULE:NAME, or give the objective a method `gradient`"
+        )
+    return NO_ANSWER if answer.contradiction else status
 
 
 class Shown:

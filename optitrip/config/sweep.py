@@ -43,6 +43,8 @@ class ObjectiveTable(Table):
 
     loss: Reference | None = None
     make: Reference | None = None
+    gradient: Reference | None = None
+    """Function that returns the analytic gradient, in place of a method of the loss."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     block: Annotated[int, Field(ge=1, le=2**20)] | None = None
     maximize: bool = False

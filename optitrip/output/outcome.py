@@ -48,6 +48,12 @@ class Answer(Printable, ABC):
     stored results nor repeated slices of dead or slow workers count. (A counter in the loss may count on workers.)"""
 
     @property
+    def contradiction(self) -> str | None:
+        """Description of what the objective claims and the answer contradicts; empty if it agrees, None if the
+        objective claims nothing."""
+        return None
+
+    @property
     @abstractmethod
     def items(self) -> int:
         """Number of items that the answer covers."""

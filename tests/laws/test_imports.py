@@ -30,7 +30,7 @@ ADAPTERS = {
         "executors/ray/waiting.py",
     },
     "mlflow": {"tracking/children.py", "tracking/mlflow_client.py", "tracking/mlflow_store.py"},
-    "typer": {"cli/cluster.py", "cli/main.py", "cli/options.py", "cli/replay.py"},
+    "typer": {"cli/cluster.py", "cli/gradcheck.py", "cli/main.py", "cli/options.py", "cli/replay.py"},
     "matplotlib": {"output/pictures.py"},
     "plotly": {"methods/search/report.py"},
     "pooch": {"objectives/data/download.py"},

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from optitrip.core.arrays import Array, ours
 from optitrip.core.notice import Notice, info, warning
 from optitrip.loss.returns import DOUBLE, PRECISIONS
+from optitrip.methods.gradient.checking import Comparison
 from optitrip.methods.gradient.flags import (
     FAILED,
     IMPRECISE,
@@ -20,7 +22,7 @@ from optitrip.methods.gradient.flags import (
 from optitrip.methods.gradient.method import Gradient
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.picture import gradient_png
-from optitrip.methods.gradient.result import GradientResult
+from optitrip.methods.gradient.result import GradientResult, norm
 from optitrip.methods.gradient.rows import answer_rows, first_coordinates
 from optitrip.methods.gradient.words import how_sure
 from optitrip.methods.shared import ReportResult
@@ -52,6 +54,8 @@ class GradientAnswer(Answer):
     """Loss at x when evaluated a second time; None if it was not."""
     measured: Noise = field(default_factory=Noise)
     """Noise of the loss."""
+    slope: float = math.nan
+    """Exponent with which Taylor's remainder of the analytic gradient falls; NaN if it is not known."""
 
     @property
     def x(self) -> dict[str, Any]:
@@ -122,6 +126,22 @@ class GradientAnswer(Answer):
         size = norm(numeric[known]) + norm(analytic[known])
         return norm(numeric[known] - analytic[known]) / size if size else 0.0
 
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """Comparison of the analytic gradient with the numeric one, coordinate by coordinate; None without both."""
+        if self.analytic is None or not self.result.has_errors:
+            return None
+        flat = np.concatenate([part.ravel() for part in self.analytic.values()])
+        return Comparison(self.result, flat[self.result.coordinates])
+
+    @property
+    def contradiction(self) -> str | None:
+        if self.analytic_result.failures.count:
+            return "the analytic gradient failed"
+        if self.comparison is None:
+            return None
+        return "" if self.comparison.ok else f"the analytic gradient {self.comparison.verdict}"
+
     @property
     def items(self) -> int:
         """Number of coordinates requested."""
@@ -187,7 +207,10 @@ class GradientAnswer(Answer):
         figures = {"loss": self.loss, "norm": self.norm, "max_abs": self.max_abs}
         figures |= {"error": self.largest_error, "noise": self.noise} if self.result.has_errors else {}
         figures |= {} if self.difference is None else {"from_analytic": self.difference}
+        figures |= {} if math.isnan(self.slope) else {"taylor_slope": self.slope}
         counts = {"flagged": self.flagged, "unchanged": self.result.flagged(UNCHANGED), "imprecise": self.imprecise}
+        if self.comparison is not None:
+            counts["wrong"] = int(np.count_nonzero(self.comparison.wrong))
         file = str(folder / GRADIENT) if folder else None
         return {"gradient": {**finite(figures), "file": file, **counts}}
 
@@ -225,6 +248,8 @@ class GradientAnswer(Answer):
         figures |= (
             {"gradient/error": self.largest_error, "gradient/noise": self.noise} if self.result.has_errors else {}
         )
+        if self.comparison is not None:
+            figures["gradient/wrong"] = float(np.count_nonzero(self.comparison.wrong))
         return figures | ({} if self.difference is None else {"gradient/from_analytic": self.difference})
 
     def files(self, name: str) -> Iterator[File]:
@@ -269,12 +294,3 @@ class GradientAnswer(Answer):
         tail += f", the loss at x differs by {self.drift:.2g} when evaluated again" if self.drift else ""
         tail += "" if self.difference is None else f", from_analytic={self.difference:.3g}"
         return folded(f"GradientAnswer(loss={self.loss:.8g}, norm={self.norm:.8g}, largest: {largest}{tail})")
-
-
-@ours()
-def norm(values: Array) -> float:
-    """Return the Euclidean norm without overflow of the squares; NaN if a value is not finite."""
-    largest = float(np.max(np.abs(values), initial=0.0))
-    if not np.isfinite(largest):
-        return math.nan
-    return largest * float(np.linalg.norm(values / largest)) if largest else 0.0

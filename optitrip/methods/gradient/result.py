@@ -1,5 +1,6 @@
 """The result of a gradient's stages: derivatives, steps, flags and errors along the coordinates that were requested."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array
+from optitrip.core.arrays import Array, ours
 from optitrip.core.failures import Failures
 from optitrip.core.point import Point
 from optitrip.methods.gradient.estimate import Derivatives
@@ -88,3 +89,12 @@ class GradientResult:
         """Return the number of coordinates with a flag."""
         left_out = self.center.size - len(self.coordinates) if flag & LEFT_OUT else 0
         return left_out + int(np.count_nonzero(self.flag & flag))
+
+
+@ours()
+def norm(values: Array) -> float:
+    """Return the Euclidean norm without overflow of the squares; NaN if a value is not finite."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if not np.isfinite(largest):
+        return math.nan
+    return largest * float(np.linalg.norm(values / largest)) if largest else 0.0

@@ -11,6 +11,7 @@ from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
 from optitrip.methods.gradient.answer import GradientAnswer
+from optitrip.methods.gradient.checking import Ray, Remainders, taylor_slope
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
 from optitrip.methods.gradient.moves import Limits, Moves
 from optitrip.methods.gradient.noise import LossAtX, Noise, measured_noise
@@ -125,9 +126,14 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
         repeated = yield Repeat(method.points)
     report = (yield Report(method.points, 0)) if capabilities.report else ReportResult()
     analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else ReportResult()
-    return GradientAnswer(
+    answer = GradientAnswer(
         result, method, report, analytic, repeated if agree else None, measured=noise, unchecked=unchecked
     )
+    if answer.comparison is None or answer.analytic is None:
+        return answer
+    ray = Ray(request.center, seed, request.limits)
+    losses = yield Remainders(ray)
+    return answer if losses is None else replace(answer, slope=taylor_slope(ray, losses, answer.analytic, noise))
 
 
 def better_gradient(method: Gradient, result: GradientResult) -> Refinement | None:

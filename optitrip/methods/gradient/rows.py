@@ -56,6 +56,8 @@ def answer_rows(answer: "GradientAnswer") -> Rows:
         rows.append(
             ("analytic", f"relative difference {answer.difference:.3g}: norm of the difference / sum of the norms")
         )
+    if answer.comparison is not None:
+        rows.append(("gradcheck", f"the analytic gradient {answer.comparison.verdict}"))
     return rows + figure_rows(answer.report)
 
 
