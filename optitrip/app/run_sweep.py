@@ -23,7 +23,6 @@ from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
-from optitrip.jobs.session_folder import vanishes
 from optitrip.journal.facts import Accepted, EvaluatingHere
 from optitrip.journal.mirror import Mirror
 from optitrip.output.outcome import Answer, Outcome
@@ -31,6 +30,7 @@ from optitrip.runtime import files
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import signals_interrupt
+from optitrip.runtime.ray_job import vanishes
 from optitrip.space.rounding import underflow
 from optitrip.store.bundle import collect
 from optitrip.store.provenance import check_provenance, provenance
