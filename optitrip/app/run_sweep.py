@@ -100,7 +100,9 @@ def run_loaded(context: Context) -> Outcome:
             mirror.tick(now=True)  # while figures are drawn and MLflow is told; whoever stops a command may not wait
         if error is None or isinstance(error, results.SHOWN):
             with options.own_state.restored():
-                options.answered(outcome, results.left(state, driver, outcome, tracked=tracker is not None))
+                place = mirror.place if mirror is not None else None
+                left = results.left(state, driver, outcome, tracked=tracker is not None, mirror=place)
+                options.answered(outcome, left)
         try:
             if outcome.answer is not None:
                 with phases.time("files"):
