@@ -548,8 +548,9 @@ def test_a_lost_sweep_goes_on_from_its_mirror(cwd: Path) -> None:
         assert (first.evaluations, again.evaluations) == (3, 0)
         assert (again.loss, again.index) == (first.loss, first.index)
     for key in places:
+        alone: dict[str, Any] = {key: "far"}
         with pytest.raises(optitrip.InputError, match=f"^{key}: wanted a folder"):
-            optitrip.search(counted, ONE, candidates=2, executor="serial", **{key: "far"})
+            optitrip.search(counted, ONE, candidates=2, executor="serial", **alone)
 
 
 def test_options_replace_what_the_file_or_the_session_says(cwd: Path) -> None:
