@@ -40,7 +40,8 @@ class NoAnswer(OptitripError):
 
 
 class Stopped(OptitripError):
-    """A sweep that was stopped and can be resumed if it has a state directory; `signal` is the one that stopped it."""
+    """A sweep that was stopped and can be resumed if it has a state directory, or another command that may succeed if
+    it is repeated; `signal` is the one that stopped it."""
 
     def __init__(self, message: str, signal: int | None = None) -> None:
         super().__init__(message)

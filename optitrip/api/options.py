@@ -23,9 +23,11 @@ class RunOptions(TypedDict, total=False):
     state_dir: str | Path | None
     track: bool
     trust: bool
+    mirror: str | None
+    restore: str | None
 
 
-CALL_OPTIONS = ("state_dir", "track", "trust")
+CALL_OPTIONS = ("state_dir", "track", "trust", "mirror", "restore")
 """Options that one call of a session may override; the others configure its workers."""
 
 

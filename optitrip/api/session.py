@@ -67,6 +67,9 @@ class Session(AbstractContextManager["Session"]):
             nothing is written.
         track: True to record sweeps in MLflow, as the command does.
         trust: True to use a state directory that others could have planted or changed, e.g. in a shared folder.
+        mirror: folder or bucket, e.g. "s3://name/folder", to which the journal of each sweep in `state_dir` is copied
+            every minute and at the end.
+        restore: such a folder or bucket, from which each sweep begins if it has a copy there.
 
     Raises:
         InputError: if the executor or the number of workers is not valid.
@@ -83,6 +86,8 @@ class Session(AbstractContextManager["Session"]):
         state_dir: str | Path | None = None,
         track: bool = False,
         trust: bool = False,
+        mirror: str | None = None,
+        restore: str | None = None,
     ) -> None:
         if not isinstance(executor, str) or executor not in EXECUTORS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
@@ -90,7 +95,13 @@ class Session(AbstractContextManager["Session"]):
             raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
         self._executors = executors(executor, workers, address, resources)
         self._progress = progress
-        self._options: RunOptions = {"state_dir": state_dir, "track": track, "trust": trust}
+        self._options: RunOptions = {
+            "state_dir": state_dir,
+            "track": track,
+            "trust": trust,
+            "mirror": mirror,
+            "restore": restore,
+        }
         self._loaded = LoadedLoss(self._executors.close)
         self._exclusive = Exclusive()
 
@@ -153,7 +164,8 @@ class Session(AbstractContextManager["Session"]):
             arguments: arguments by name that are bound to a function, as [objective.arguments] does; any objects. With
                 `state_dir`, both must be numbers, text, None, arrays, or lists, tuples and dicts of them.
             screen: name of a surrogate that the loss offers; it evaluates all candidates, and the loss only the best.
-            options: `state_dir`, `track` and `trust`; the function `optitrip.search` takes all options of a `Session`.
+            options: `state_dir`, `track`, `trust`, `mirror` and `restore`; the function `optitrip.search` takes all
+                options of a `Session`.
 
         Raises:
             optitrip.InputError: if an argument is wrong; usually before anything is evaluated.
@@ -273,8 +285,12 @@ class Session(AbstractContextManager["Session"]):
 
     def _settings(self, options: RunOptions) -> Options:
         """Return the settings of a run in the working directory, before the loss can change it."""
-        state_dir = options.get("state_dir")
-        settings = Options(None if state_dir is None else Path(state_dir), trust=options.get("trust", False))
+        state_dir, copies = options.get("state_dir"), {key: options.get(key) for key in ("mirror", "restore")}
+        for key, uri in copies.items():
+            if uri is not None and (state_dir is None or not isinstance(uri, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InputError(f"{key}: wanted a folder or the URI of a bucket, as a string, and a state_dir")
+        root = None if state_dir is None else Path(state_dir)
+        settings = Options(root, trust=options.get("trust", False), mirror=copies["mirror"], restore=copies["restore"])
         self._executors.folder = settings.folder
         return settings
 

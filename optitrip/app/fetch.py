@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from optitrip.app.submit import identity_of, upload
-from optitrip.errors import InputError
+from optitrip.errors import InputError, Stopped
 from optitrip.jobs.client import Job, JobsClient
+from optitrip.jobs.follow import LOST
 from optitrip.jobs.package import own_files
 from optitrip.jobs.submission import IDENTITY, NAME, STATE_DIR, runtime_env
 from optitrip.jobs.transfer import Received, received
@@ -94,7 +95,8 @@ def log_of(want: Wanted, client: JobsClient, sleep: Callable[[float], None] = ti
         if job is not None and not job.active:
             if job.exit_code is None:
                 reason = job.message.strip().splitlines() or ["without a reason"]
-                raise InputError(f"the job that reads the files did not run: {reason[-1]:.300}")
+                error = Stopped if job.error_type == LOST else InputError
+                raise error(f"the job that reads the files did not run: {reason[-1]:.300}")
             return client.log(name)  # the job stays in the list: Ray 2.60 would list a deleted one as failed
         sleep(POLL_SECONDS)
-    raise InputError(f"the job {name}, which reads the files, has not ended in {LIMIT_SECONDS:g} s; fetch again later")
+    raise Stopped(f"the job {name}, which reads the files, has not ended in {LIMIT_SECONDS:g} s; fetch again later")

@@ -55,10 +55,11 @@ class Written(NamedTuple):
         return [file for file, digest in self.digests.items() if digest is not None]
 
 
-def left(state: StateDir, driver: Driver, outcome: Outcome, *, tracked: bool) -> str:
-    """Say what is left to do once the answer is known; empty if it takes no time."""
+def left(state: StateDir, driver: Driver, outcome: Outcome, *, tracked: bool, mirror: str | None) -> str:
+    """Say what is left to do once the answer is known; empty if it takes no time. `mirror` is where a copy is made."""
     figures = outcome.answer is not None and (driver.evaluated.total() or state.journal.fact(StoredResult) is None)
     steps = [*(["writing figures"] if figures else []), *(["updating MLflow"] if tracked else [])]
+    steps += [f"copying to {mirror}"] if mirror is not None else []
     return f"{', '.join(steps)} ..." if steps else ""
 
 

@@ -23,7 +23,6 @@ from optitrip.driver.run import Driver
 from optitrip.driver.settings import Services
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
-from optitrip.jobs.session_folder import vanishes
 from optitrip.journal.facts import Accepted, EvaluatingHere
 from optitrip.journal.mirror import Mirror
 from optitrip.output.outcome import Answer, Outcome
@@ -31,6 +30,7 @@ from optitrip.runtime import files
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import signals_interrupt
+from optitrip.runtime.ray_job import vanishes
 from optitrip.space.rounding import underflow
 from optitrip.store.bundle import collect
 from optitrip.store.provenance import check_provenance, provenance
@@ -100,7 +100,9 @@ def run_loaded(context: Context) -> Outcome:
             mirror.tick(now=True)  # while figures are drawn and MLflow is told; whoever stops a command may not wait
         if error is None or isinstance(error, results.SHOWN):
             with options.own_state.restored():
-                options.answered(outcome, results.left(state, driver, outcome, tracked=tracker is not None))
+                place = mirror.place if mirror is not None else None
+                left = results.left(state, driver, outcome, tracked=tracker is not None, mirror=place)
+                options.answered(outcome, left)
         try:
             if outcome.answer is not None:
                 with phases.time("files"):

@@ -8,14 +8,15 @@ from pathlib import Path
 from optitrip.config.overrides import parsed, resolved
 from optitrip.config.sweep import Draft
 from optitrip.errors import InputError
-from optitrip.jobs.client import JobsClient
+from optitrip.jobs.client import Job, JobsClient
 from optitrip.jobs.package import own_files, package_name, zip_bytes
 from optitrip.jobs.submission import (
     Commands,
     Submission,
-    check_not_running,
     jobs_of,
     next_attempt,
+    refusal,
+    running,
     sent_uri,
     unsent,
     would_vanish,
@@ -42,11 +43,13 @@ def submit(
     state_dir: str | None,
     client: JobsClient,
     say: Callable[[str], None],
+    *,
+    attach: bool = False,
 ) -> str:
     """Submit a sweep; return the id of the job.
 
-    `options` are further ones of `optitrip sweep`. Raise InputError if something cannot be sent, StateError if a job
-    runs the sweep already.
+    `options` are further ones of `optitrip sweep`. With `attach`, a job that runs the sweep already is the one that is
+    returned; otherwise that raises StateError. Raise InputError if something cannot be sent.
     """
     check_options(options)
     draft = read_any_draft(file, overrides)
@@ -54,23 +57,38 @@ def submit(
         check_shown(given)
     for option in draft.overrides:
         check_override(option)
+    vanishing = would_vanish(state_dir)
     uri = sent_uri(os.environ, without_password) if draft.tracking.use != "none" else None
     root = Path(state_dir) if state_dir else STATE_ROOT
     identity = identity_of(draft, root)
     client.connect()
     before = jobs_of(client.jobs(), draft.name, identity)
-    check_not_running(before, Commands(client.url))
+    if job := running(before):
+        return attached(job, client, say, attach=attach)
     found = working_dir(draft)
-    for note in (*found.notes, unsent(os.environ, uri), would_vanish(state_dir)):
+    for note in (*found.notes, unsent(os.environ, uri), vanishing):
         if note:
             say(note)
     words = [word for option in draft.overrides for word in ("--set", option)]
     submission = Submission(draft.name, identity, found.file, (*words, *options), state_dir, uri)
     opened = peek_fact(root / f"{draft.name}-{identity}", Epoch) if state_dir else None
     attempt = next_attempt(before, opened.number if opened else 0)
-    job = submission.job(attempt, upload(client, found.files), upload(client, own_files()))
-    client.submit(job)
-    return job["submission_id"]
+    sent = submission.job(attempt, upload(client, found.files), upload(client, own_files()))
+    try:
+        client.submit(sent)
+    except InputError:  # perhaps its id was just used, by another one who submits the sweep
+        if job := running(jobs_of(client.jobs(), draft.name, identity)):
+            return attached(job, client, say, attach=attach)
+        raise
+    return sent["submission_id"]
+
+
+def attached(job: Job, client: JobsClient, say: Callable[[str], None], *, attach: bool) -> str:
+    """Return the id of a job that runs the sweep already, with a message; raise StateError without `attach`."""
+    if not attach:
+        raise refusal(job, Commands(client.url))
+    say(f"{job.id} runs this sweep already, with the options that it was submitted with; following it")
+    return job.id
 
 
 def check_options(options: Sequence[str]) -> None:

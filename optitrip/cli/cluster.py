@@ -28,7 +28,9 @@ def submit(
     overrides: Overrides = None,
     workers: Workers = None,
     state_dir: RemoteRoot = None,
-    follow: Annotated[bool, Option("--follow", help="Show what the job prints, and end as the sweep does.")] = False,
+    follow: Annotated[
+        bool, Option("--follow", help="Show what the job prints and end as it does; it may run already.")
+    ] = False,
 ) -> None:
     """Run a sweep as a job of a Ray cluster, or resume it there. Prints the job's id."""
     from optitrip.cli.jobs import run_submit

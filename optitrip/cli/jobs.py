@@ -24,14 +24,15 @@ def tell(*lines: str) -> None:
 def run_submit(
     file: Path, overrides: Sequence[str], options: Sequence[str], address: str, state_dir: str | None, *, follow: bool
 ) -> int:
-    """Submit a sweep and print the id of its job on stdout; with `follow`, return the exit status of the sweep."""
+    """Submit a sweep and print the id of its job on stdout; with `follow`, also what the job prints, be it a new one or
+    one that runs the sweep already, and return the exit status of the sweep."""
     client = JobsClient(base_url(address), token())
-    job = submitting.submit(file, overrides, options, state_dir, client, tell)
+    job = submitting.submit(file, overrides, options, state_dir, client, tell, attach=follow)
     say(job)
     sys.stdout.flush()
     commands = Commands(client.url)
+    tell(commands.logs(job), commands.status(job), commands.stop(job))
     if not follow:
-        tell(commands.logs(job), commands.status(job), commands.stop(job))
         return FINISHED
     try:
         return Follower(client, job, show, tell, time.monotonic, time.sleep).status()

@@ -8,18 +8,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
+from ssl import SSLCertVerificationError
 from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from optitrip.errors import InputError
+from optitrip.errors import InputError, OptitripError, Stopped
 from optitrip.jobs.access import ADVICE, WANTED
 from optitrip.output.text import one_line
 from optitrip.runtime.background import BackgroundCall
 
 ACTIVE = ("PENDING", "RUNNING")
 """States of a job that has not ended."""
+BUSY = (408, 425, 429, 502, 503, 504)
+"""Statuses of HTTP for which the same request may succeed later."""
 OLDEST = (2, 60)
 """Oldest Ray that this is tested with, as in `pyproject.toml`."""
 FIRST_SECONDS = 12.0
@@ -30,8 +33,9 @@ SHOWN = 300
 """Length of an answer that a message quotes, in characters."""
 
 
-class Unreachable(InputError):
-    """No answer from the head: a wrong address, a broken link, or a head that is gone or not ready."""
+class Unreachable(Stopped):
+    """No answer from the head: a broken link, a head that is gone or not ready, or a wrong address, which looks the
+    same. Repeating the command may help, so it ends like a sweep that can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class JobsClient:
         self._opener = build_opener(NoRedirect, *([] if url.startswith("https:") else [ProxyHandler({})]))
 
     def connect(self, seconds: float = FIRST_SECONDS) -> str:
-        """Return the version of Ray at the head; raise InputError soon if nothing answers, or it is too old."""
+        """Return the version of Ray at the head. Raise Unreachable soon if nothing answers, InputError if it is old."""
         call = BackgroundCall(lambda: self._table("/api/version", seconds=seconds))  # a name may take a minute
         try:
             version = call.result(seconds).get("ray_version")
@@ -150,10 +154,12 @@ class JobsClient:
                 raise self._refusal(error) from None
         except (URLError, OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
+            if isinstance(reason, SSLCertVerificationError):
+                raise InputError(f"{self.url} has a certificate that is not trusted: {reason.verify_message}") from None
             reason = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
             raise Unreachable(f"{self.url} cannot be reached: {one_line(str(reason))}; {WANTED}") from None
 
-    def _refusal(self, error: HTTPError) -> InputError:
+    def _refusal(self, error: HTTPError) -> OptitripError:
         """Return the error for a status that is not a success, in one line."""
         if error.code == 401:
             return InputError(f"{self.url} wants a token: {ADVICE}")
@@ -164,7 +170,7 @@ class JobsClient:
         except (OSError, HTTPException):
             text = ""
         line = one_line(text.splitlines()[-1][:SHOWN] if text else error.reason)
-        if error.code in (502, 503, 504):
+        if error.code in BUSY:
             return Unreachable(f"{self.url} is not ready ({error.code}: {line}); try again")
         if 300 <= error.code < 400 or error.code in (404, 405):
             return InputError(f"{self.url} is not the dashboard of a Ray cluster ({error.code}); {WANTED}")

@@ -10,7 +10,7 @@ from typing import Any
 import optitrip
 from optitrip.errors import InputError, StateError
 from optitrip.jobs.client import Job
-from optitrip.jobs.session_folder import vanishes
+from optitrip.runtime.ray_job import vanishes
 
 STOP_SECONDS = 30
 """Seconds between the signal to stop and the kill; Ray's own 3 are too few for running slices and MLflow."""
@@ -20,6 +20,7 @@ NAME, IDENTITY, FILE, VERSION, ATTEMPT, STATE_DIR = (
 """Keys of a job's metadata."""
 SECRETS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """Variables that are not sent."""
+NAME_ONE = "name a folder that outlives the cluster, and that all nodes see, with --state-dir"
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,17 @@ def next_attempt(before: Sequence[Job], opened: int) -> int:
     return 1 + max([opened, *(int(number) for number in numbers if re.fullmatch(r"\d{1,9}", number))])
 
 
-def check_not_running(before: Sequence[Job], commands: Commands) -> None:
-    """Raise StateError if a job of the sweep has not ended."""
-    for job in before:
-        if job.active:
-            raise StateError(
-                f"{job.id} runs this sweep already ({job.status.lower()}); follow it with `{commands.logs(job.id)}`, "
-                f"or stop it with `{commands.stop(job.id)}` and submit again: it resumes"
-            )
+def running(jobs: Iterable[Job]) -> Job | None:
+    """Return the latest of some jobs that has not ended."""
+    return max((job for job in jobs if job.active), key=lambda job: job.started, default=None)
+
+
+def refusal(job: Job, commands: Commands) -> StateError:
+    """Return the error for a sweep that a job runs already."""
+    return StateError(
+        f"{job.id} runs this sweep already ({job.status.lower()}); follow it with `{commands.logs(job.id)}`, "
+        f"or stop it with `{commands.stop(job.id)}` and submit again: it resumes"
+    )
 
 
 def sent_uri(environment: Mapping[str, str], hide: Callable[[str], str]) -> str | None:
@@ -135,10 +139,16 @@ def unsent(environment: Mapping[str, str], uri: str | None) -> str | None:
 
 
 def would_vanish(state_dir: str | None) -> str | None:
-    """Return a warning if what the sweep stores would go with the job's working directory."""
-    if state_dir and PurePosixPath(state_dir).is_absolute() and not vanishes(Path(state_dir)):
+    """Return a warning if what the sweep stores would go with the job's working directory.
+
+    Raise InputError for another place in Ray's session folder: others may write there, so the sweep would refuse it.
+    """
+    place = PurePosixPath(state_dir or ".")
+    if vanishes(Path(place)) if place.is_absolute() else ".." in place.parts:
+        raise InputError(f"--state-dir {state_dir}: is in Ray's session folder, where others may write; {NAME_ONE}")
+    if place.is_absolute():
         return None
     return (
         "the journal and the results are stored in the job's working directory, which vanishes with the cluster, and "
-        "when a file of the sweep changes; name a folder that outlives it, and that all nodes see, with --state-dir"
+        f"when a file of the sweep changes; {NAME_ONE}"
     )

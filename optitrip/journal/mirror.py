@@ -66,7 +66,7 @@ class Mirror:
             clock: for the pauses, and for the time of a copy.
             pause: seconds between the beginnings of two copies.
         """
-        self._remote, self._place, self._label, self._journal, self._sweep = remote, place, label, journal, sweep
+        self._remote, self.place, self._label, self._journal, self._sweep = remote, place, label, journal, sweep
         self._notify, self._hide, self._clock, self._pause = notify, hide, clock, pause
         self._fresh, self._writer = fresh, uuid.uuid4().hex
         self._replaceable = {self._writer, replaces}
@@ -96,7 +96,7 @@ class Mirror:
         if (self._call is not None or self._failed) and not self._ended:
             age = (self._clock.wall_ms() - self._last.made) / 1000 if self._last else 0.0
             found = f"the last copy there is {age:.0f} s old" if self._last else "this command has made no copy there"
-            text = f"the end of this sweep was not copied to {self._place}: {found}"
+            text = f"the end of this sweep was not copied to {self.place}: {found}"
             text += f". The same command copies it, as long as {self._journal.parent} exists"
             self._notify(warning("mirror-failed", text))
 
@@ -112,18 +112,18 @@ class Mirror:
         self._due = max(self._due, self._began + SHARE * (self._clock.monotonic() - self._began))
         if error is None:
             if self._failed:
-                self._notify(info("mirror", f"the journal is copied to {self._place} again"))
+                self._notify(info("mirror", f"the journal is copied to {self.place} again"))
             if self._gone:
-                text = f"the earlier copy in {self._place} was gone, as of a disk that is not mounted any more"
+                text = f"the earlier copy in {self.place} was gone, as of a disk that is not mounted any more"
                 self._notify(warning("mirror-failed", f"{text}; a new one was made there"))
             self._last, self._failed, self._gone = call.result(), False, False
         elif isinstance(error, NotOurs):
             self._ended = True
-            self._notify(warning("mirror-failed", f"{self._place} {error}"))
+            self._notify(warning("mirror-failed", f"{self.place} {error}"))
         elif not self._failed:
             self._failed = True
             reason = self._hide(str(error) or type(error).__name__)
-            text = f"the journal could not be copied to {self._place}: {reason:.500}; the sweep goes on, and"
+            text = f"the journal could not be copied to {self.place}: {reason:.500}; the sweep goes on, and"
             self._notify(warning("mirror-failed", f"{text} optitrip tries again every {self._pause:.0f} s"))
 
     def _copy(self) -> Copy:

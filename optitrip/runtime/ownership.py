@@ -10,6 +10,12 @@ A state directory names the module that commands import, and commands write to i
 - no folder above is writable by everyone, unless it is sticky, like /tmp. Owners and groups of the folders above do not
   count: what they put in place of ours would not belong to us.
 
+In a job of Ray, its working directory and the folders above may be open to all. Ray makes its session folder so (0777,
+without the sticky bit), and unpacks there the code that this very process runs: whoever can put another folder in place
+of ours could as well put other code into the job, so a refusal would protect nobody. It holds only for what lies in the
+job's own working directory; what was made below it must be ours alone, as everywhere. Any other process, e.g. a later
+`optitrip replay` of a state directory there, runs no code from that folder and refuses it.
+
 File systems without permissions, where a private file is shown as everyone's, are not judged by their modes.
 """
 
@@ -19,6 +25,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+
+from optitrip.runtime.ray_job import folders_of_job
 
 if os.name == "posix":
     import grp
@@ -30,6 +38,8 @@ def distrust(folder: Path) -> str | None:
     if os.name != "posix":
         return None
     folder = folder.absolute()
+    real = Path(os.path.realpath(folder))  # Path.resolve raises for a link that leads to itself
+    of_job = folders_of_job(real)
     entries = [folder] if os.path.lexists(folder) else []
     with suppress(OSError):  # it is no folder, or may not be read
         entries += [folder / name for name in os.listdir(folder)]
@@ -37,11 +47,10 @@ def distrust(folder: Path) -> str | None:
         if reason := fault(path, sticky=False):
             return reason
     above = next(path for path in folder.parents if path.exists())
-    if above == folder.parent and (reason := fault(above, sticky=True)):
+    if above == folder.parent and above not in of_job and (reason := fault(above, sticky=True)):
         return reason
-    real = Path(os.path.realpath(folder))  # Path.resolve raises for a link that leads to itself
     for path in dict.fromkeys([*folder.parents, *real.parents]):
-        if path.exists() and open_to_all(path.stat()) and has_permissions(path):
+        if path not in of_job and path.exists() and open_to_all(path.stat()) and has_permissions(path):
             return f"{path} can be written by everyone"
     return None
 

@@ -1,9 +1,10 @@
 """Folders elsewhere: on another disk, or in a bucket. A file there is replaced as a whole or not at all."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -31,6 +32,7 @@ class Folder(Remote):
         self.path = path
 
     def put(self, name: str, source: Path) -> None:
+        self._check_no_link(name)
         make_private((self.path / name).parent)
         with open_regular(source) as data, replacing(self.path / name) as file:
             shutil.copyfileobj(data, file)
@@ -38,6 +40,13 @@ class Folder(Remote):
     def get(self, name: str, target: Path) -> None:
         with open_regular(self.path / name) as data:
             save(data, target)
+
+    def _check_no_link(self, name: str) -> None:
+        """Raise OSError if a folder of a name is a link: whoever planted it would choose what is replaced, and where.
+        The folder of this object may be one, as the user named it, and a link in the place of a file is moved aside."""
+        for inner in reversed(PurePath(name).parents):
+            if (self.path / inner).is_symlink() and inner.parts:
+                raise OSError(errno.ELOOP, "is a link, which is not followed; remove it", str(self.path / inner))
 
 
 class Bucket(Remote):

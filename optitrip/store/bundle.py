@@ -1,7 +1,12 @@
-"""Collects the files that travel with a sweep: the user's own modules, and the data files that the sweep file names."""
+"""Collects the files that travel with a sweep: the user's own modules, and the data files that the sweep file names.
+
+Modules are found here by what the sources import, as nothing is imported on the machine that submits. A driver that has
+joined a cluster adds the modules that it has imported (`executors/ray/shipment.py`), which sources do not always name:
+a loss from Python has no sweep file, and imports may be computed. What may travel at all is for both in
+`runtime/travelling.py`.
+"""
 
 import ast
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,20 +16,10 @@ from pathlib import Path
 from optitrip.errors import InputError
 from optitrip.runtime.files import open_regular
 from optitrip.runtime.shadowing import is_library
-from optitrip.store.state_dir import JOURNAL
+from optitrip.runtime.travelling import check_size, digest_of, is_included
 
-LARGEST = 256 * 2**20
-"""Maximum number of bytes of a bundle. Ray refuses 512 MiB, and every node gets a copy."""
-NAMED = 5
-"""Number of large files that a message names."""
 FILES = ("objective", "files")
 """Path of the key with the patterns."""
-CACHES = {"__pycache__", "node_modules", "mlruns", "mlartifacts", "venv"}
-SECRET = re.compile(
-    r"(?i)id_(rsa|dsa|ecdsa|ed25519)(_sk)?|auth_token|credentials(\.(json|ya?ml|toml|ini|csv|txt))?"
-    r"|secrets?\.(?!py)\w+|.*\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk|tfstate)|service[_-]account.*\.json"
-)
-"""Names of files that usually hold a secret, beside those that begin with a dot."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +33,7 @@ class Bundle:
     @property
     def digest(self) -> str:
         """Hash of the names and the contents."""
-        total = hashlib.blake2b(digest_size=16)
-        for name, data in self.files.items():
-            for part in (name.encode(), data):
-                total.update(len(part).to_bytes(8, "little"))
-                total.update(part)
-        return total.hexdigest()
+        return digest_of(self.files)
 
 
 def collect(folder: Path, modules: Iterable[str], patterns: Sequence[str] = ()) -> Bundle:
@@ -144,34 +134,6 @@ def below(root: Path, place: Path, seen: tuple[Path, ...] = ()) -> Iterator[Path
         for path in sorted(place.iterdir()):
             if is_included(root, path):
                 yield from below(root, path, (*seen, real))
-
-
-def is_included(root: Path, path: Path) -> bool:
-    """Return whether a path may travel: nothing that is hidden, a cache or a store, or has the name of a secret.
-
-    The names of what a link leads to count, too. One that leads out of the root is for `below` to refuse.
-    """
-    places = [place.relative_to(root) for place in (path, path.resolve()) if place.is_relative_to(root)]
-    names = {name for place in places for name in place.parts}
-    folders = {root / place for inner in places for place in (inner, *inner.parents)} - {root}
-    return not (
-        any(name.startswith(".") or name in CACHES or SECRET.fullmatch(name) for name in names)
-        or path.name.startswith("mlflow.db")
-        or path.suffix in {".pyc", ".pyo"}
-        or any((folder / mark).exists() for folder in folders for mark in (JOURNAL, "pyvenv.cfg"))
-    )
-
-
-def check_size(sizes: Mapping[str, int]) -> None:
-    """Raise InputError if files are too large together, and name the largest."""
-    if (total := sum(sizes.values())) <= LARGEST:
-        return
-    largest = sorted(sizes, key=lambda name: -sizes[name])[:NAMED]
-    listed = ", ".join(f"{name} ({sizes[name] / 2**20:,.0f} MiB)" for name in largest)
-    raise InputError(
-        f"what would travel with the sweep has {total / 2**20:,.0f} MiB, more than {LARGEST // 2**20}: {listed}. Put "
-        "large data where all nodes see it, and give the loss its absolute path"
-    )
 
 
 def contents(path: Path, name: str) -> bytes:

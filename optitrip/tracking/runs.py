@@ -13,12 +13,12 @@ from optitrip.core.differences import flat
 from optitrip.core.notice import warning
 from optitrip.core.observer import Observer, Progress
 from optitrip.errors import Stopped
-from optitrip.jobs.session_folder import submission_id
 from optitrip.journal.facts import Commands, OpenRun, Outbox, RecordedRun
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
 from optitrip.runtime.files import DELIVERY, lock_folder
 from optitrip.runtime.interrupts import failure
+from optitrip.runtime.ray_job import submission_id
 from optitrip.store.state_dir import StateDir
 from optitrip.tracking.dead import PROCESS, this_process
 from optitrip.tracking.description import Describer, run_name

@@ -73,10 +73,7 @@ def test_the_token_is_read_from_the_file_of_secrets(tmp_path: Path) -> None:
 
 
 def test_code_inside_manifests_is_code(tmp_path: Path) -> None:
-    """Python compiles, and shellcheck finds nothing in shell, with Compose's `$$` read as `$`."""
-    (wait,) = sweep_job()["initContainers"]
-    assert wait["command"][:2] == ["python", "-c"]
-    compile(wait["command"][2], "sweep-job.yaml", "exec")
+    """A shell can read it, with Compose's `$$` read as `$`."""
     services = yaml.safe_load((CLUSTER / "compose.yaml").read_text())["services"]
     scripts = [services["mlflow"]["command"][2], services["s3"]["command"][0]]
     for script in scripts:

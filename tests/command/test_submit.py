@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import re
 import shlex
 import sqlite3
@@ -70,6 +71,7 @@ def test_a_sweep_is_submitted_once_and_again_when_it_has_ended(folder: Path, hea
     assert job["entrypoint"] == words
     assert unpacked(head, job, "working_dir").keys() == {"bowl.toml", "bowl.py"}
     assert "optitrip/cli/main.py" in unpacked(head, job, "py_modules")
+    assert "runs this sweep" not in first.stderr
     for line, verb in zip(first.stderr.splitlines(), ["logs", "status", "stop"], strict=True):
         assert shlex.split(line)[:3] == ["ray", "job", verb]
         assert line.endswith(job["submission_id"])
@@ -120,18 +122,51 @@ def test_options_of_the_sweep_come_after_the_dashes(folder: Path, head: Head, wo
 
 def test_results_that_would_vanish_are_told(folder: Path, head: Head) -> None:
     """Once, when the sweep is submitted; the job says it, too."""
-    assert "vanishes with the cluster" in submit(folder, head).stderr
+    done = submit(folder, head)
+    assert (done.returncode, "vanishes with the cluster" in done.stderr) == (0, True)
 
 
+@pytest.mark.parametrize("place", ["/tmp/ray/session_latest/x", "../x", "a/../../x"])
+def test_a_place_that_the_job_would_refuse_is_refused_here(folder: Path, head: Head, place: str) -> None:
+    """Nobody is asked: the job would end at once, on the cluster, where it is seen late."""
+    done = submit(folder, head, "--state-dir", place)
+    assert (done.returncode, done.stdout, head.requests) == (2, "", [])
+    assert "name a folder that outlives the cluster" in done.stderr
+
+
+JOB = json.dumps({"metadata": {"job_submission_id": "raysubmit_1"}})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
 def test_what_a_job_warns_of(folder: Path) -> None:
-    """A sweep that runs in Ray's session folder, e.g. by a plain `ray job submit`, stores there what ends with it."""
-    place = folder / "session_2026-11-27_07-41-10_123456_789" / "_ray_pkg_1"
+    """A sweep that runs in Ray's session folder, e.g. by a plain `ray job submit`, stores there what ends with it.
+
+    Ray lets everyone write to that folder, and runs the job's code from it. Where a process is no job, where the state
+    lies elsewhere in that folder, or is itself open to all, it is refused.
+    """
+    session = folder / "session_2026-11-27_07-41-10_123456_789"
+    place = session / "_ray_pkg_1"
     place.mkdir(parents=True)
     for name in ("bowl.toml", "bowl.py"):
         (folder / name).rename(place / name)
-    done = optitrip(place, "sweep", "bowl.toml", "--executor", "serial", "--set", "tracking.use=none")
-    assert done.returncode == 0
-    assert f"{place / '.optitrip'} would vanish with this Ray cluster" in done.stderr
+    (place / "link").symlink_to(session)
+    for path in (session, place):
+        path.chmod(0o777)
+    words = ("sweep", "bowl.toml", "--executor", "serial", "--set", "tracking.use=none")
+    for more in ([], ["--state-dir", "."]):
+        done = optitrip(place, *words, *more, RAY_JOB_CONFIG_JSON_ENV_VAR=JOB)
+        assert done.returncode == 0, done.stderr
+        assert f"{place / '' if more else place / '.optitrip'} would vanish with this Ray cluster" in done.stderr
+    assert (place / ".optitrip").stat().st_mode & 0o777 == 0o700
+
+    refused = [optitrip(place, *words, RAY_JOB_CONFIG_JSON_ENV_VAR="{}")]
+    for elsewhere in ("..", str(session / "x"), "link", "link/x"):
+        done = optitrip(place, *words, "--state-dir", elsewhere, RAY_JOB_CONFIG_JSON_ENV_VAR=JOB)
+        refused.append(done)
+    (place / ".optitrip").chmod(0o777)
+    refused.append(optitrip(place, *words, RAY_JOB_CONFIG_JSON_ENV_VAR=JOB))
+    for done in refused:
+        assert (done.returncode, "can be written by everyone" in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, 0), (3, 3), (75, 75), (-9, 137)])
@@ -148,12 +183,48 @@ def test_following_ends_as_the_sweep_does(folder: Path, head: Head, code: int, s
     name, *lines = done.stdout.splitlines()
     assert name in head.jobs
     assert lines == ["evaluating", r"loss 1.5 \x1b[31m"]
+    assert [line.split()[2] for line in done.stderr.splitlines()[:3]] == ["logs", "status", "stop"]
 
 
-def test_nobody_is_there(folder: Path) -> None:
-    """In one line, without a traceback; and a file that is wrong is told before anybody is asked."""
-    done = optitrip(folder, "submit", "bowl.toml", "--address", "127.0.0.1:1")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+def test_a_sweep_that_runs_is_followed(folder: Path, head: Head) -> None:
+    """To its end, without a second job; also if somebody else submits it in the same moment."""
+    first = submit(folder, head, "--state-dir", "/mnt/shared").stdout.strip()
+    job = head.jobs[first]
+    job["status"] = "RUNNING"
+
+    def end() -> None:
+        job.update({"status": "FAILED", "driver_exit_code": 3})
+
+    head.logs[first] = "evaluating\n"
+    head.asked = lambda path: end() if path.endswith("/logs") else None
+    done = submit(folder, head, "--state-dir", "/mnt/shared", "--workers", "7", "--follow")
+    assert (done.returncode, done.stdout.splitlines()) == (3, [first, "evaluating"]), done.stderr
+    assert f"{first} runs this sweep already" in done.stderr
+    assert f"ray job stop --address {head.url} {first}" in done.stderr
+    assert list(head.jobs) == [first]
+
+    def faster(path: str) -> None:
+        if path.startswith("/api/packages/") and len(head.jobs) == 1:
+            head.submitted({**job, "submission_id": first[:-1] + "2"})
+
+    head.asked = faster
+    refused = submit(folder, head, "--state-dir", "/mnt/shared")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"{first[:-1]}2 runs this sweep already" in refused.stderr
+    assert len(head.jobs) == 2
+
+
+def test_nobody_is_there(folder: Path, head: Head) -> None:
+    """In one line, without a traceback, with the status that says to try again, also for a head that is not ready; and
+    a file that is wrong is told before anybody is asked."""
+    for words in (["submit", "bowl.toml"], ["submit", "bowl.toml", "--follow"], ["fetch", "bowl"]):
+        done = optitrip(folder, *words, "--address", "127.0.0.1:1")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1)
+    for status in (429, 503):
+        head.answers = {"GET /api/jobs/": (status, b"busy")}
+        assert submit(folder, head).returncode == 75
+    head.answers = {"GET /api/jobs/": (404, b"")}
+    assert submit(folder, head).returncode == 2
     (folder / "bowl.toml").write_text("[objective]]")
     assert "bowl.toml:1" in optitrip(folder, "submit", "bowl.toml", "--address", "127.0.0.1:1").stderr
 
@@ -255,6 +326,8 @@ def test_the_life_of_a_sweep_on_a_real_head(tmp_path: Path, store: Path) -> None
     assert "resuming" in told["second"][1]
     assert told["failing"][0] == 2, told["failing"]
     assert "absent" in told["failing"][1]
+    assert told["without a folder"][0] == 0, told["without a folder"]
+    assert "would vanish with this Ray cluster" in told["without a folder"][1]
     assert "a-token-of-the-tests" not in json.dumps(told["jobs"])
 
     assert told["fetched"][0] == 0, told["fetched"]

@@ -21,7 +21,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from cluster_faults import isolate
-from optitrip.errors import InputError
+from optitrip.errors import OptitripError
 from optitrip.jobs.client import JobsClient
 from optitrip.store.runs import stored_sweeps
 
@@ -73,7 +73,7 @@ def answers() -> bool:
     """Return whether the head lists its jobs."""
     try:
         JobsClient(ADDRESS, TOKEN).jobs()
-    except InputError:
+    except OptitripError:
         return False
     return True
 
@@ -117,6 +117,8 @@ def life(folder: Path) -> dict[str, Any]:
         told["second"] = said(submit(folder, "--state-dir", state, "--workers", "2", "--follow"))
         told["fetched"] = said(optitrip(folder, "fetch", "digits.toml", "--address", ADDRESS, "-o", "fetched"))
         told["failing"] = said(submit(folder, "--follow", "--set", "objective.loss=slow_digits:absent"))
+        few = ["--set", "method.candidates=200", "--set", "tracking.use=none"]
+        told["without a folder"] = said(submit(folder, "--follow", *few, "--", "--executor", "serial"))
         told["jobs"] = [
             [found.id, found.status, dict(found.metadata), dict(found.runtime_env)] for found in jobs.jobs()
         ]

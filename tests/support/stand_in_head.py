@@ -27,7 +27,11 @@ class Head:
     begins: Callable[[dict[str, Any]], object] = lambda _job: None
     """Function called with each job that is submitted; it may change it."""
 
+    asked: Callable[[str], object] = lambda _path: None
+    """Function called with the path of each request, before it is answered."""
+
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        self.asked(path)
         what, name = path.strip("/").split("/")[1], path.strip("/").split("/")[-1]
         job = path.strip("/").split("/")[2] if path.startswith("/api/jobs/") and path != "/api/jobs/" else None
         match method, what:

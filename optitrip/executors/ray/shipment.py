@@ -2,6 +2,9 @@
 
 A loss travels by the name of its module. Imported on another host from a copy that is older, it would give other
 numbers, without a word; so the files themselves are sent, by content, and put first on the import path.
+
+Modules are found here by what this process has imported, and those that sources name come as data (`store/bundle.py`):
+neither knows all.
 """
 
 import hashlib
@@ -18,13 +21,10 @@ from types import ModuleType
 from typing import Any
 
 import optitrip
-from optitrip.errors import InputError
 from optitrip.runtime.imports import file_of, is_installed, loaded_sources, own_modules, source_bytes
 from optitrip.runtime.interrupts import no_failures
 from optitrip.runtime.libraries import FINDER, put_first
-
-MOST_BYTES = 100 * 2**20
-"""Largest total size of the files of a shipment."""
+from optitrip.runtime.travelling import check_size, digest_of, is_included
 
 
 @dataclass(frozen=True)
@@ -39,30 +39,23 @@ class Shipment:
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.blake2b(digest_size=16)
-        for name, content in sorted(self.files.items()):
-            digest.update(f"{len(name.encode())} {len(content)} {name}".encode())
-            digest.update(content)
-        object.__setattr__(self, "digest", digest.hexdigest())
+        object.__setattr__(self, "digest", digest_of(self.files))
 
 
 def shipment(replaces: Sequence[str], data: Mapping[str, bytes]) -> Shipment:
     """Collect the user's modules and data files; raise InputError if they are too large to send to every worker."""
     files = {**module_files(), **data}
-    if (size := sum(map(len, files.values()))) > MOST_BYTES:
-        largest = max(files, key=lambda name: len(files[name]))
-        raise InputError(
-            f"the modules and data files that workers need take {size / 1e6:,.0f} MB, more than "
-            f"{MOST_BYTES / 1e6:,.0f} MB; the largest is {largest}. Put large data where every node can read it",
-            ("objective",),
-        )
+    check_size({name: len(content) for name, content in files.items()})
     has_data = any(not name.endswith(tuple(all_suffixes())) for name in data)
     return Shipment(files, tuple(replaces), has_data)
 
 
 def module_files() -> dict[str, bytes]:
     """Return the files of the user's imported modules, of their packages, and of modules beside them, which may be
-    imported later."""
+    imported later, except those that may not travel.
+
+    A module that is imported travels wherever it is from: workers have nothing else to load it from.
+    """
     files = dict[str, bytes]()
     for name, module in own_modules():
         file = Path(file_of(module) or "")
@@ -70,9 +63,15 @@ def module_files() -> dict[str, bytes]:
         base = PurePosixPath(*parents)
         files[str(base / file.name)] = source_bytes(file)
         for beside in sorted(file.parent.glob("*.py")):
-            if beside.is_file() and os.access(beside, os.R_OK):
+            if beside.is_file() and os.access(beside, os.R_OK) and stays_inside(file.parent.resolve(), beside.name):
                 files.setdefault(str(base / beside.name), beside.read_bytes())
     return files
+
+
+def stays_inside(folder: Path, name: str) -> bool:
+    """Return whether a module beside another one may travel: nothing private, and no link out of their folder."""
+    path = folder / name
+    return is_included(folder, path) and path.resolve().is_relative_to(folder)
 
 
 def unpack(sent: Shipment) -> None:

@@ -534,11 +534,27 @@ def test_an_unknown_option_is_refused_with_the_nearest_one(cwd: Path, case: str)
 
 def test_options_are_in_the_signatures() -> None:
     """Notebooks complete and show them; a session's calls take those that may differ from call to call."""
-    shared = {"workers", "executor", "address", "resources", "progress", "state_dir", "track", "trust"}
+    of_calls = {"state_dir", "track", "trust", "mirror", "restore"}
+    shared = {"workers", "executor", "address", "resources", "progress", *of_calls}
     for function in (optitrip.search, optitrip.gradient, optitrip.sweep, optitrip.Session):
         assert shared <= inspect.signature(function).parameters.keys()
     for method in (optitrip.Session.search, optitrip.Session.gradient, optitrip.Session.sweep):
-        assert shared & inspect.signature(method).parameters.keys() == {"state_dir", "track", "trust"}
+        assert shared & inspect.signature(method).parameters.keys() == of_calls
+
+
+def test_a_lost_sweep_goes_on_from_its_mirror(cwd: Path) -> None:
+    """As by the command; without a state directory there is nothing to copy."""
+    places: dict[str, Any] = {"mirror": "far", "restore": "far"}
+    with optitrip.Session(executor="serial", state_dir="one", **places) as session:
+        first = session.search(counted, ONE, candidates=3)
+        shutil.rmtree("one")
+        again = session.search(counted, ONE, candidates=3)
+        assert (first.evaluations, again.evaluations) == (3, 0)
+        assert (again.loss, again.index) == (first.loss, first.index)
+    for key in places:
+        alone: dict[str, Any] = {key: "far"}
+        with pytest.raises(optitrip.InputError, match=f"^{key}: wanted a folder"):
+            optitrip.search(counted, ONE, candidates=2, executor="serial", **alone)
 
 
 def test_options_replace_what_the_file_or_the_session_says(cwd: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from optitrip.errors import InputError
 from optitrip.executors.ray import shipment as module
 from optitrip.executors.ray.shipment import Proof, Shipment, libraries_used, prove, shipment, unpack, version_of
+from optitrip.runtime import travelling
 
 NAMES = ("shipped_loss", "shipped_later", "shipped_package", "shipped_package.inner")
 
@@ -45,6 +46,18 @@ def test_modules_travel_with_those_beside_them(project: Path) -> None:
     assert {"shipped_later.py", "shipped_package/inner.py", "shipped_package/__init__.py", "data/points.csv"} <= {
         *files
     }
+
+
+def test_neither_secrets_nor_links_out_of_the_folder_travel(project: Path, tmp_path: Path) -> None:
+    """As for a job: a hidden module, and a link to one elsewhere, to a hidden one, or to nothing; a link within the
+    folder travels."""
+    (tmp_path / "elsewhere.py").write_text("TOKEN = 1\n")
+    (project / ".hidden.py").write_text("TOKEN = 1\n")
+    targets = {"out": "../elsewhere.py", "hidden": ".hidden.py", "nothing": "absent.py", "within": "shipped_later.py"}
+    for name, target in targets.items():
+        (project / f"{name}.py").symlink_to(target)
+    files = shipment([str(project)], {}).files
+    assert {"out.py", "hidden.py", "nothing.py", ".hidden.py", "within.py"} & {*files} == {"within.py"}
 
 
 def test_a_worker_imports_what_was_sent_and_not_its_own_copy(project: Path) -> None:
@@ -89,8 +102,8 @@ def test_the_digest_is_that_of_names_and_contents() -> None:
 def test_files_too_large_to_send_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest is named."""
     monkeypatch.setattr(module, "module_files", dict)
-    monkeypatch.setattr(module, "MOST_BYTES", 1000)
-    with pytest.raises(InputError, match=r"the largest is big\.bin"):
+    monkeypatch.setattr(travelling, "LARGEST", 1000)
+    with pytest.raises(InputError, match=r"big\.bin"):
         shipment([], {"big.bin": b"0" * 1001})
 
 

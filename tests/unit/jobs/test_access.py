@@ -9,7 +9,7 @@ import pytest
 
 from optitrip.errors import InputError
 from optitrip.jobs.access import base_url, token
-from optitrip.jobs.session_folder import submission_id, vanishes
+from optitrip.runtime.ray_job import submission_id, vanishes
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_an_interruption_leaves_the_job_running(
     def interrupted(_: Follower) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs.submitting, "submit", lambda *_: "optitrip-bowl-12345678-1")
+    monkeypatch.setattr(jobs.submitting, "submit", lambda *_, **__: "optitrip-bowl-12345678-1")
     monkeypatch.setattr(Follower, "status", interrupted)
     with pytest.raises(KeyboardInterrupt):
         jobs.run_submit(Path("bowl.toml"), [], [], "head:8265", None, follow=True)

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from optitrip.errors import InputError, StateError
+from optitrip.errors import InputError
 from optitrip.jobs.client import Job
 from optitrip.jobs.submission import (
     ATTEMPT,
@@ -15,9 +15,10 @@ from optitrip.jobs.submission import (
     NAME,
     Commands,
     Submission,
-    check_not_running,
     jobs_of,
     next_attempt,
+    refusal,
+    running,
     sent_uri,
     unsent,
     would_vanish,
@@ -68,10 +69,10 @@ def test_a_running_sweep_is_not_submitted_again() -> None:
     others = [job("1"), job("2", "RUNNING", name="b"), job("3", "PENDING", identity="87654321")]
     mine = jobs_of(others, "a", "12345678")
     assert mine == others[:1]
-    check_not_running(mine, commands)
+    assert running(mine) is None
     for status in ("RUNNING", "PENDING"):
-        with pytest.raises(StateError, match=r"ray job stop --address http://head:8265 job-4"):
-            check_not_running([*mine, job("4", status)], commands)
+        assert running([*mine, active := job("4", status)]) == active
+        assert "ray job stop --address http://head:8265 job-4" in str(refusal(active, commands))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_the_address_of_mlflow_is_sent_and_its_secrets_are_not() -> None:
     assert unsent(given, None) is None
 
 
-@pytest.mark.parametrize("state_dir", [None, "results", "./x", "/tmp/ray/session_latest/runtime_resources/x"])
+@pytest.mark.parametrize("state_dir", [None, "", "results", "./x", ".", "x..y"])
 def test_results_that_would_vanish_are_told(state_dir: str | None) -> None:
     said = would_vanish(state_dir)
     assert said is not None

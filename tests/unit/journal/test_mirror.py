@@ -216,6 +216,28 @@ def test_a_bucket_that_fails_at_any_call(tmp_path: Path, journal: Journal, call:
         assert "the last copy there is" in told[-1].text
 
 
+@pytest.mark.parametrize("name", ["label", "label/files"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_link_below_the_folder_is_followed(tmp_path: Path, name: str, exists: bool) -> None:
+    """Whoever plants one would choose what is replaced; the folder itself may be a link, and one in place of a file is
+    set aside."""
+    target, source = tmp_path / "target", tmp_path / "source"
+    source.write_text("data")
+    (tmp_path / "real" / name).parent.mkdir(parents=True)
+    (tmp_path / "far").symlink_to("real")
+    if exists:
+        (target / "files").mkdir(parents=True)
+    (tmp_path / "far" / name).symlink_to(target)
+    with pytest.raises(OSError, match="is a link, which is not followed"):
+        Folder(tmp_path / "far").put("label/files/best.npz", source)
+    assert target.exists() == exists
+    assert not list(target.glob("**/best.npz*"))
+    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "real" / "best.npz").symlink_to(tmp_path / "kept")
+    Folder(tmp_path / "far").put("best.npz", source)
+    assert [(tmp_path / where).read_text() for where in ("kept", "real/best.npz")] == ["kept", "data"]
+
+
 def test_a_folder_that_vanishes_or_becomes_read_only(tmp_path: Path, journal: Journal) -> None:
     """Told once while it lasts; a copy that was gone is told, too: the disk may not be mounted."""
     hands, told, far = Hands(), list[Notice](), tmp_path / "far"

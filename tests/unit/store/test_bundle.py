@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from optitrip.errors import InputError
+from optitrip.runtime import travelling
 from optitrip.store import bundle
 from optitrip.store.bundle import collect
 
@@ -133,7 +134,7 @@ def test_the_digest_is_of_names_and_contents(tmp_path: Path) -> None:
 
 def test_a_bundle_that_is_too_large_names_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything of it is read."""
-    monkeypatch.setattr(bundle, "LARGEST", 2**20)
+    monkeypatch.setattr(travelling, "LARGEST", 2**20)
     fill(tmp_path, {"small.txt": "x"})
     with (tmp_path / "large.bin").open("wb") as file:
         file.truncate(3 * 2**20)

@@ -50,8 +50,10 @@ def test_the_answer_comes_first(folder: Path, happened: list[str]) -> None:
     again = optitrip(folder, *SWEEP_COMMAND)
     assert happened[3:] == ["answer"]
     assert "writing figures" not in again.stderr
+    mirrored = optitrip(folder, *SWEEP_COMMAND, "--mirror", "far")
+    assert mirrored.stderr.count("copying to far ...") == 1
     printed = json.loads(optitrip(folder, *SWEEP_COMMAND, "--json", "--set", "seed=9").stdout)
-    assert happened[4:] == ["figure", "MLflow"]
+    assert happened[5:] == ["figure", "MLflow"]
     assert printed["mlflow"]["experiment"] == "optitrip"
 
 

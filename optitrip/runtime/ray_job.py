@@ -18,6 +18,16 @@ def vanishes(path: Path) -> bool:
     return any(SESSION.fullmatch(part) for part in path.absolute().parts)
 
 
+def folders_of_job(path: Path, environment: Mapping[str, str] = os.environ) -> frozenset[Path]:
+    """Return the working directory and all folders above it, if this process is a job in Ray's session folder, and a
+    path without links lies in that directory; otherwise none."""
+    with suppress(FileNotFoundError):  # the working directory was removed
+        here = Path.cwd()
+        if submission_id(environment) is not None and vanishes(here) and path.is_relative_to(here):
+            return frozenset((here, *here.parents))
+    return frozenset()
+
+
 def submission_id(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the submission id of the Ray job that this process belongs to; None if it belongs to none."""
     with suppress(ValueError, LookupError, TypeError):
