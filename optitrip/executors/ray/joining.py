@@ -11,6 +11,7 @@ import ray._raylet
 import ray.exceptions
 
 from optitrip.errors import InputError
+from optitrip.executors.ray.own_log import without_own_log
 from optitrip.runtime.background import BackgroundCall
 
 CORE: Any = ray._raylet
@@ -29,8 +30,10 @@ def check_can_join(address: str) -> None:
         raise InputError(f"{failed}nothing answers there ({error}); is its head running, and the port open?") from None
     if not has_token():
         raise InputError(f"{failed}this process has no token, though RAY_AUTH_MODE is token; {TOKEN}")
-    call = BackgroundCall(lambda: nodes_of(address))
-    if not wait([call], GIVE_UP_SECONDS).done:
+    with without_own_log():
+        call = BackgroundCall(lambda: nodes_of(address))
+        answered = bool(wait([call], GIVE_UP_SECONDS).done)
+    if not answered:
         call.abandon(lambda _: None)
         raise InputError(f"{failed}something listens there, but does not answer; is it the head of a Ray cluster?")
     try:
