@@ -11,7 +11,7 @@ from ray.job_config import JobConfig
 
 from optitrip.errors import InputError, Stopped
 from optitrip.executors.ray.address import AUTO, cluster_address
-from optitrip.executors.ray.joining import check_can_join, first_line
+from optitrip.executors.ray.joining import check_can_join, check_head, first_line
 from optitrip.runtime.imports import is_installed
 
 ROOM_SECONDS = 10.0
@@ -77,6 +77,7 @@ def capacity(resources: Mapping[str, float], joins: bool, ours: bool) -> int:
 def is_alive(node: str) -> bool:
     """Return whether a node still belongs to the cluster, as far as is known."""
     try:
+        check_head()
         return any(other["NodeID"] == node and other["Alive"] for other in ray.nodes())
     except Exception:  # the head is lost as well
         return False

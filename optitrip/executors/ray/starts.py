@@ -1,7 +1,7 @@
 """Starts workers and checks each before its first slice; keeps as many wanted as the cluster can give."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -188,9 +188,9 @@ class Starts:
                 self._notices.append(info("no-workers", f"waiting for workers: {view.reason}"))
         return possible
 
-    def drop(self) -> None:
-        """Withdraw the pending workers."""
-        for worker in self.pending:
+    def drop(self, others: Iterable[WorkerHandle] = ()) -> None:
+        """Withdraw the pending workers, and kill others."""
+        for worker in [*self.pending, *others]:
             ray.kill(worker.actor)
         self.pending.clear()
         self._checked.clear()
