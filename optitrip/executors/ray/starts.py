@@ -124,7 +124,9 @@ class Starts:
 
     def _not_started(self, worker: WorkerHandle, error: ray.exceptions.RayError) -> None:
         node = worker.node or node_of(worker.actor._actor_id.hex())
-        cause = str(error).strip().splitlines()[-1]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        # The last line of one that was killed for its memory is half a page of advice.
+        cause = next((line for line in lines if "low on memory" in line), lines[-1])[:300]
         self._failed += 1
         if node and self.nodes.failed_start(node, cause):
             self._tell_excluded(node)
