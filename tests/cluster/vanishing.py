@@ -68,7 +68,7 @@ def worker_host_frozen(trial: Trial) -> None:
 @scenario
 def worker_host_destroyed(trial: Trial) -> None:
     """A worker host loses its power; another one is added."""
-    cluster, project = trial.world.cluster, bowl("destroyed", 8000, 0.03)
+    cluster, project = trial.world.cluster, bowl("destroyed", 14_000, 0.03)  # Ray takes a minute to give a node up
     sweep = join(cluster, project)
     trial.check(sweep.wait_for_items(200), "too few items before the end of the host")
     address = cluster.workers["w3"].address
