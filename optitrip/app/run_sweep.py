@@ -125,6 +125,7 @@ def opened(context: Context, stack: ExitStack) -> tuple[StateDir, Mirror | None]
     """Restore the journal if asked to, open the state directory and check it; return it with the mirror, if any."""
     options = context.options
     context.put_back()
+    report_vanishing(context)  # also if the state directory is then refused
     with context.phases.time("load"):
         with options.own_state.restored():
             replaces = mirrored.restored(context)
@@ -170,15 +171,19 @@ def report_oddities(context: Context) -> None:
     for variable in context.sweep.space.variables:
         if text := underflow(variable.distribution, variable.dtype):
             context.observers.notice(warning("rounded-to-zero", f"space.{variable.name}: {text}"))
+    if ignored := context.objective.offers.ignored:
+        text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
+        text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
+        context.observers.notice(warning("attribute-ignored", text))
+
+
+def report_vanishing(context: Context) -> None:
+    """Warn of results that Ray deletes with its cluster."""
     tracked = context.sweep.tracking.use != "none"
     stores = [context.options.root, store_file(context.options.tracking_uri) if tracked else None]
     if lost := [str(path) for path in stores if path is not None and vanishes(path)]:
         text = f"{' and '.join(lost)} would vanish with this Ray cluster, in whose folder it is; name places that "
         context.observers.notice(warning("vanishing", f"{text}outlive it with --state-dir and MLFLOW_TRACKING_URI"))
-    if ignored := context.objective.offers.ignored:
-        text = f"{context.objective.name} has attributes called like what optitrip looks for, which it leaves "
-        text += f"alone: {'; '.join(ignored)}. Rename or correct what was meant for it"
-        context.observers.notice(warning("attribute-ignored", text))
 
 
 def beside(sweep: Sweep) -> Mapping[str, bytes]:

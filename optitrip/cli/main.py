@@ -268,7 +268,7 @@ ABANDONED_SECONDS = 2.0
 
 def main() -> NoReturn:
     """Run the console script; turn exceptions into a message and an exit status."""
-    from optitrip.runtime.background import abandoned, await_abandoned, force_exit
+    from optitrip.runtime.background import LEFT, abandoned, await_abandoned, force_exit
     from optitrip.runtime.interrupts import signals_interrupt
     from optitrip.runtime.streams import steady_streams
 
@@ -290,7 +290,7 @@ def main() -> NoReturn:
             with suppress(KeyboardInterrupt):
                 await_abandoned(ABANDONED_SECONDS)
         # Everything is closed; skip the normal exit, where Ray's libraries crash if their cluster is gone.
-        if end.code == RESUMABLE or (abandoned() and sys.platform == "linux"):
+        if end.code == RESUMABLE or LEFT.is_set() or (abandoned() and sys.platform == "linux"):
             force_exit(end.code if isinstance(end.code, int) else 0)
         raise
     raise SystemExit(0)

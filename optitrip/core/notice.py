@@ -19,6 +19,7 @@ Code = Literal[
     "low-precision",
     "mirror",
     "mirror-failed",
+    "mlflow-away",
     "mlflow-incomplete",
     "mlflow-settled",
     "named-like-library",

@@ -125,8 +125,6 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         assert self._pool is not None
         pool, paths, folder, files = self._pool, self.paths, self.folder, self.files
         self._notify(info("executor", pool.prepare()))
-        if text := unprotected(pool.address):
-            self._notify(warning("no-token", text))
         return Start(lambda: pool.start(paths, folder, files), objective)
 
     def _await_workers(self, raise_if_stopped: Callable[[], None]) -> Executor:
@@ -146,6 +144,8 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         assert self._pool is not None
         self._on_workers = True
         self._notify(info("executor", self._pool.describe(workers)))
+        if text := unprotected(self._pool.address):
+            self._notify(warning("no-token", text))
         return workers
 
     def start_closing(self) -> None:

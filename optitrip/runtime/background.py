@@ -60,6 +60,8 @@ def await_abandoned(seconds: float | None = None) -> None:
             ABANDONED.remove(thread)
 
 
+LEFT = threading.Event()
+"""Set once a library was left as it is, since its own end takes too long: a normal exit may crash this process."""
 FORCED: list[Callable[[], None]] = []
 
 

@@ -24,6 +24,8 @@ PAUSE_SECONDS, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between requests while a sweep runs; after failures they are doubled, up to the longest pause."""
 PATIENCE_SECONDS = 60.0
 """Seconds that the end of a sweep waits for MLflow at most."""
+AWAY_SECONDS = 10.0
+"""Seconds for which MLflow fails after which the user is told so while the sweep runs."""
 DESCRIBE_SECONDS, DESCRIBE_SHARE = 30.0, 0.05
 """Age of a description, in seconds and as a part of the time that the sweep took so far, after which it is written
 anew: some 150 times in a week."""
@@ -45,6 +47,7 @@ class MlflowObserver(Observer):
         so_far: Callable[[Failed], str],
         describe: Callable[[Outcome], str],
         alone: Callable[[], AbstractContextManager[None]],
+        away: Callable[[BaseException | None], None] = lambda _: None,
     ) -> None:
         """Begin the run in a thread.
 
@@ -55,6 +58,7 @@ class MlflowObserver(Observer):
             so_far: describes how far the sweep is, given the failures so far.
             describe: describes how it ended.
             alone: keeps other commands from making a run of this sweep meanwhile; raises an exception if it cannot.
+            away: tells the user, in the driver's thread, what MLflow has raised for long, and None once it is well.
         """
         self.client, self.run, self.describe = client, run, describe
         self.points: list[MetricPoint] = []
@@ -62,7 +66,8 @@ class MlflowObserver(Observer):
         self.run_id: str | None = None
         self.error: BaseException | None = None
         """Exception that MLflow last raised, unless it has been well since."""
-        self._curve_of, self._so_far, self._alone = curve_of, so_far, alone
+        self._curve_of, self._so_far, self._alone, self._away = curve_of, so_far, alone, away
+        self._well_at, self._told_away = time.monotonic(), False
         self._curve: Curve | None = None
         self._main, self._failed, self._note = False, Failed(), ""
         self._began = self._described = time.monotonic()
@@ -79,6 +84,7 @@ class MlflowObserver(Observer):
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         del new
+        self._tell_if_away()
         if self._curve is not None:
             for part, times in self._order.push(written):
                 if points := self._curve.points(part, times):
@@ -112,7 +118,18 @@ class MlflowObserver(Observer):
         if self._thread.is_alive():
             self.error = TimeoutError(f"not done after {PATIENCE_SECONDS:.0f} s")
             return None
+        if self._refused is not None:
+            self._tell_if_away()
         return self._refused
+
+    def _tell_if_away(self) -> None:
+        error = self.error
+        if error is not None and not self._told_away and time.monotonic() - self._well_at > AWAY_SECONDS:
+            self._told_away = True
+            self._away(error)
+        elif error is None and self._told_away and self.run_id is not None:
+            self._told_away = False
+            self._away(None)
 
     def _work(self) -> None:
         """Begin the run, send what is new about once a second, and at last the end."""
@@ -136,7 +153,7 @@ class MlflowObserver(Observer):
             self.error, self._failed_at = failure(error), time.monotonic()
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         else:
-            self.error, self._pause = None, PAUSE_SECONDS
+            self.error, self._pause, self._well_at = None, PAUSE_SECONDS, time.monotonic()
         self._due = time.monotonic() + self._pause
 
     def _behind(self) -> int:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import optitrip
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import flat
-from optitrip.core.notice import warning
+from optitrip.core.notice import info, warning
 from optitrip.core.observer import Observer, Progress
 from optitrip.errors import Stopped
 from optitrip.journal.facts import Commands, OpenRun, Outbox, RecordedRun
@@ -58,7 +58,8 @@ def track(
         with suppress(Stopped):  # if the journal cannot be written
             journal.note(OpenRun(without_password(uri), experiment, ended=False))
         so_far, alone = partial(describer.so_far, progress), partial(delivering, state.path if state.writable else None)
-        return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve, so_far, describer.ended, alone)
+        away = partial(tell_away, uri, observer)
+        return MlflowObserver(client or InProcessClient(), run, sweep.spec.curve, so_far, describer.ended, alone, away)
 
     return guarded(start, uri, state, observer)
 
@@ -176,6 +177,18 @@ def guarded(act: Callable[[], T], uri: str, state: StateDir, observer: Observer)
         lost = "It was not recorded in MLflow; with a state_dir, a later call could record it."
         observer.notice(warning("mlflow-incomplete", failed + (stored if state.path else lost)))
         return None
+
+
+def tell_away(uri: str, observer: Observer, error: BaseException | None) -> None:
+    """Tell the user that MLflow has failed for a while, or that it is well again."""
+    if error is None:
+        text = "is there again, and gets what it has missed"
+    else:
+        text = (
+            f"cannot be reached ({first_line(redacted(str(error) or repr(error), uri))}). The sweep goes on, and what "
+        )
+        text += "MLflow misses is sent once it is there again"
+    observer.notice(info("mlflow-away", f"MLflow at {without_password(uri)} {text}"))
 
 
 def first_line(text: str) -> str:

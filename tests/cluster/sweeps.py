@@ -53,6 +53,9 @@ candidates = {candidates}
 """
 
 
+ITEMS = "coalesce(sum(hi - lo), 0)"
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder with a sweep file, and the loss if that is the user's."""
@@ -230,7 +233,7 @@ def result(states: Path) -> Mapping[str, Any] | None:
 
 def items_written(states: Path) -> int:
     """Return how many items of the one sweep in a state directory are in its journal."""
-    return ask_journal(states, "coalesce(sum(hi - lo), 0)")
+    return ask_journal(states, ITEMS)
 
 
 def slices_written(states: Path) -> int:
@@ -238,8 +241,14 @@ def slices_written(states: Path) -> int:
     return ask_journal(states, "count(*)")
 
 
-def ask_journal(states: Path, wanted: str) -> int:
-    for journal in states.glob("*/journal.sqlite"):
-        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=5)) as rows:
+def items_mirrored(mirror: Path) -> int:
+    """Return how many items of it are in the newer copy of its journal."""
+    options = "mode=ro&immutable=1"
+    return max(ask_journal(mirror, ITEMS, f"journal-{slot}.sqlite", options) for slot in (0, 1))
+
+
+def ask_journal(states: Path, wanted: str, name: str = "journal.sqlite", options: str = "mode=ro") -> int:
+    for path in states.glob(f"*/{name}"):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?{options}", uri=True, timeout=5)) as rows:
             return int(rows.execute(f"SELECT {wanted} FROM part").fetchone()[0])
     return 0

@@ -68,7 +68,7 @@ def worker_host_frozen(trial: Trial) -> None:
 @scenario
 def worker_host_destroyed(trial: Trial) -> None:
     """A worker host loses its power; another one is added."""
-    cluster, project = trial.world.cluster, bowl("destroyed", 8000, 0.03)
+    cluster, project = trial.world.cluster, bowl("destroyed", 14_000, 0.03)  # Ray takes a minute to give a node up
     sweep = join(cluster, project)
     trial.check(sweep.wait_for_items(200), "too few items before the end of the host")
     address = cluster.workers["w3"].address
@@ -100,7 +100,7 @@ def workers_come_late(trial: Trial) -> None:
 @scenario
 def mlflow_restarted(trial: Trial) -> None:
     """The MLflow server is away when a sweep begins, and comes back after 20 s; the run is there and finished."""
-    cluster, project = trial.world.cluster, bowl("tracked", 8000, 0.02)
+    cluster, project = trial.world.cluster, bowl("tracked", 12_000, 0.02)
     server = trial.world.mlflow
     before = {run["info"]["run_id"] for run in server.runs()}
     server.stop()
@@ -113,7 +113,8 @@ def mlflow_restarted(trial: Trial) -> None:
     new = [run["info"] for run in server.runs() if run["info"]["run_id"] not in before]
     trial.figures["runs"] = [info["status"] for info in new]
     trial.check([info["status"] for info in new] == ["FINISHED"], "not one finished run in MLflow")
-    trial.tells(outcome.text, "MLflow.*(answer|reach|fail|later|again|wait)")
+    trial.tells(outcome.text, "MLflow.*cannot be reached")
+    trial.tells(outcome.text, "MLflow.*is there again")
 
 
 @scenario
@@ -188,4 +189,6 @@ def head_killed_at_the_end(trial: Trial) -> None:
     if outcome.status == 75:
         trial.seen(outcome)
         outcome = join(trial.world.cluster, project).end(LONG)
+    else:
+        trial.world.discard()  # Ray's workers outlive their head for a minute
     trial.same(outcome, project)

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from concurrent.futures import wait
 from typing import Any
 
+import ray
 import ray._private.services
 import ray._raylet
 import ray.exceptions
 
 from optitrip.errors import InputError
+from optitrip.executors.ray.own_log import without_own_log
 from optitrip.runtime.background import BackgroundCall
 
 CORE: Any = ray._raylet
 SERVICES: Any = ray._private.services
 """Ray's own, which has no types."""
-LISTEN_SECONDS, ANSWER_SECONDS, GIVE_UP_SECONDS = 5.0, 4.0, 8.0
+LISTEN_SECONDS, ANSWER_SECONDS, GIVE_UP_SECONDS, HEAD_SECONDS = 5.0, 4.0, 8.0, 1.0
 TOKEN = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN) to the token of the cluster"
 
 
@@ -29,8 +31,10 @@ def check_can_join(address: str) -> None:
         raise InputError(f"{failed}nothing answers there ({error}); is its head running, and the port open?") from None
     if not has_token():
         raise InputError(f"{failed}this process has no token, though RAY_AUTH_MODE is token; {TOKEN}")
-    call = BackgroundCall(lambda: nodes_of(address))
-    if not wait([call], GIVE_UP_SECONDS).done:
+    with without_own_log():
+        call = BackgroundCall(lambda: nodes_of(address))
+        answered = bool(wait([call], GIVE_UP_SECONDS).done)
+    if not answered:
         call.abandon(lambda _: None)
         raise InputError(f"{failed}something listens there, but does not answer; is it the head of a Ray cluster?")
     try:
@@ -69,6 +73,11 @@ def check_listening(address: str, seconds: float) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
+
+
+def check_head() -> None:
+    """Raise OSError if the head does not answer: calls that ask it would wait, and then end this process."""
+    check_listening(str(ray.get_runtime_context().gcs_address), HEAD_SECONDS)
 
 
 def first_line(error: BaseException) -> str:

@@ -21,7 +21,7 @@ import psutil  # Ray brings it along, and makes it importable
 from optitrip.errors import Stopped
 from optitrip.executors.ray.variables import RayVariables
 from optitrip.executors.ray.watchdog import watch
-from optitrip.runtime.background import BackgroundCall, at_forced_exit
+from optitrip.runtime.background import LEFT, BackgroundCall, at_forced_exit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -137,7 +137,13 @@ def shut_down() -> None:
     with no_garbage_collected():
         shutdown = BackgroundCall(ray.shutdown)
         if not wait([shutdown], SHUTDOWN_SECONDS).done:
-            atexit.unregister(ray.shutdown)
+            leave()
+
+
+def leave() -> None:
+    """Leave Ray as it is, without its head: calls to it would wait for that, and then end this process."""
+    atexit.unregister(ray.shutdown)
+    LEFT.set()
 
 
 @contextmanager

@@ -33,11 +33,12 @@ class Nodes:
         del self._failed[node]
 
     def failed_start(self, node: str, cause: str) -> bool:
-        """Count a worker that did not start; return whether its node is excluded now."""
+        """Count a worker that did not start; return whether its node is excluded because of this one."""
         self._failed[node] += 1
-        if self._failed[node] >= STARTS_ALLOWED:
-            self.excluded.setdefault(node, f"{self._failed[node]} workers in a row did not start: {cause}")
-        return node in self.excluded
+        if self._failed[node] < STARTS_ALLOWED or node in self.excluded:
+            return False
+        self.excluded[node] = f"{self._failed[node]} workers in a row did not start: {cause}"
+        return True
 
     def lost(self, node: str) -> str:
         """Note a node that has left the cluster; return the text of a notice, "" if it was noted before."""

@@ -3,12 +3,10 @@
 The scheduler decides every retry; this file only replaces lost workers.
 """
 
-import atexit
 import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +19,7 @@ from optitrip.executors.ray.actor import WorkerHandle, outcome
 from optitrip.executors.ray.address import joins_cluster
 from optitrip.executors.ray.calls import Calls
 from optitrip.executors.ray.cluster import capacity, connect, is_alive
-from optitrip.executors.ray.local import LocalRay, shut_down, stopped_if_dead
+from optitrip.executors.ray.local import SHUTDOWN_SECONDS, LocalRay, leave, shut_down, stopped_if_dead
 from optitrip.executors.ray.objects import put, put_objective
 from optitrip.executors.ray.quarantine import PROVEN, Quarantine
 from optitrip.executors.ray.shared import Connection, holds_all_cpus, user_imports_ray
@@ -276,22 +274,21 @@ class RayWorkers:
 
     def close(self) -> None:
         """Kill the workers, and Ray if it was started here."""
-        if self._connection.headless:  # any call to Ray would wait for the head and then end this process
-            atexit.unregister(ray.shutdown)
-            return
+        if self._connection.headless:
+            return leave()
         if self._connection.closed:
             self._local = self._local and self._local.forget()
-            return
+            return None
         if self._looking is not None:
             wait([self._looking], BUSY_SECONDS)
         if not (self._local and self._local.dead):
-            with suppress(Exception):  # Ray may be dying
-                self._starts.drop()
-                for worker in self._ready.values():
-                    ray.kill(worker.actor)
+            ready = list(self._ready.values())
+            killing = BackgroundCall(lambda: self._starts.drop(ready))  # without a head, Ray may wait for it
+            if not wait([killing], SHUTDOWN_SECONDS).done and self._local is None:
+                return leave()
         self._ready.clear()
         self.slots = ()
-        self._disconnect()
+        return self._disconnect()
 
     def _disconnect(self) -> None:
         if self._ours:

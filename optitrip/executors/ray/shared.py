@@ -52,7 +52,10 @@ class Connection:
         except OSError as error:
             if time.monotonic() - self._seen > HEAD_SECONDS:
                 self.headless = True
-                raise Stopped(f"the head of the Ray cluster, {self._head}, no longer answers: {error}") from None
+                back = f"If this node was cut off, bring it back with `ray stop` and `ray start --address={self._head}`"
+                raise Stopped(
+                    f"the head of the Ray cluster, {self._head}, no longer answers ({error}). {back}"
+                ) from None
 
 
 def connection() -> tuple[str, str]:

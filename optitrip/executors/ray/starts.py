@@ -1,7 +1,7 @@
 """Starts workers and checks each before its first slice; keeps as many wanted as the cluster can give."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -124,7 +124,9 @@ class Starts:
 
     def _not_started(self, worker: WorkerHandle, error: ray.exceptions.RayError) -> None:
         node = worker.node or node_of(worker.actor._actor_id.hex())
-        cause = str(error).strip().splitlines()[-1]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        # The last line of one that was killed for its memory is half a page of advice.
+        cause = next((line for line in lines if "low on memory" in line), lines[-1])[:300]
         self._failed += 1
         if node and self.nodes.failed_start(node, cause):
             self._tell_excluded(node)
@@ -188,9 +190,9 @@ class Starts:
                 self._notices.append(info("no-workers", f"waiting for workers: {view.reason}"))
         return possible
 
-    def drop(self) -> None:
-        """Withdraw the pending workers."""
-        for worker in self.pending:
+    def drop(self, others: Iterable[WorkerHandle] = ()) -> None:
+        """Withdraw the pending workers, and kill others."""
+        for worker in [*self.pending, *others]:
             ray.kill(worker.actor)
         self.pending.clear()
         self._checked.clear()

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 import ray._private.state
 
+from optitrip.executors.ray.joining import check_head
 from optitrip.executors.ray.nodes import Nodes, fits
 
 STATE: Any = ray._private.state
@@ -92,6 +93,7 @@ def others_wait(job: str) -> bool:
 def node_of(actor_id: str) -> str:
     """Return the node on which an actor is, or was; "" if it never had one."""
     with suppress(Exception):
+        check_head()
         node = str(STATE.actors(actor_id)["Address"]["NodeID"])
         return "" if set(node) <= {"f"} else node
     return ""

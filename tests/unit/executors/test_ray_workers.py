@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 from concurrent.futures import Future
 from pathlib import Path
 from pickle import PickleBuffer
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,6 +75,54 @@ def test_no_garbage_is_collected_while_ray_shuts_down(monkeypatch: pytest.Monkey
     gc.collect()
     assert events == ["down, 100,000 allocated", "collected"]
     assert gc.isenabled()
+
+
+def test_a_ray_that_does_not_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its head, Ray's own shutdown waits for ever: it is waited for a while, and not at the process's exit."""
+    from optitrip.executors.ray import local
+
+    over, unregistered, left = Event(), list[Any](), Event()
+    monkeypatch.setattr(local, "SHUTDOWN_SECONDS", 0.01)
+    monkeypatch.setattr(local, "LEFT", left)
+    monkeypatch.setattr(local.ray, "shutdown", over.wait)
+    monkeypatch.setattr(local.atexit, "unregister", unregistered.append)
+    local.shut_down()
+    assert left.is_set()
+    assert unregistered == [over.wait]
+    over.set()
+
+
+def test_workers_that_cannot_be_killed_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was asked for when the head went is waited for by Ray: the sweep, which has its answer, is not."""
+    from optitrip.executors.ray import local, pool
+
+    over, left = Event(), Event()
+    monkeypatch.setattr(local, "LEFT", left)
+    monkeypatch.setattr(local.atexit, "unregister", lambda _: None)
+    monkeypatch.setattr(pool, "SHUTDOWN_SECONDS", 0.01)
+    workers: Any = object.__new__(pool.RayWorkers)
+    workers._connection = SimpleNamespace(headless=False, closed=False)
+    workers._local = workers._looking = None
+    workers._ready, workers._starts = {}, SimpleNamespace(drop=lambda _: over.wait())
+    workers.close()
+    assert left.is_set()
+    over.set()
+
+
+def test_a_command_does_not_exit_through_what_was_left() -> None:
+    """Ray's libraries crash at a normal exit while their shutdown still waits; the exit status is the sweep's."""
+    program = """
+import atexit, os, sys
+from optitrip.cli.main import main
+from optitrip.runtime.background import LEFT
+atexit.register(os.abort)
+LEFT.set()
+sys.argv = ["optitrip", "--help"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
 
 
 class OwnBuffer:

@@ -8,7 +8,11 @@ import pytest
 
 pytest.importorskip("ray")
 
+from ray.exceptions import RayError
+
+from optitrip.core.notice import Notice
 from optitrip.executors.ray import waiting
+from optitrip.executors.ray.actor import WorkerHandle
 from optitrip.executors.ray.starts import Starts
 from optitrip.executors.ray.waiting import why_none
 
@@ -76,3 +80,26 @@ def test_the_loss_of_all_workers_ends_a_pause(monkeypatch: pytest.MonkeyPatch) -
     assert started == []
     starts.fill(3, 0)
     assert len(started) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("The actor died.\nits process ended", "its process ended"),
+        (
+            "1 worker(s) were killed due to the node running low on memory.\nRead " + 99 * "more ",
+            "running low on memory",
+        ),
+        ("", "RayError"),
+    ],
+)
+def test_a_node_that_starts_no_worker_is_told_once(text: str, cause: str) -> None:
+    """More workers were asked for there before it was used no more; Ray's advice is not its cause."""
+    notices: list[Notice] = []
+    starts = Starts(NEEDS, ((), (), "."), lambda worker, call: call, notices, proves=True)
+    for _ in range(5):
+        starts._not_started(WorkerHandle(None, node="a"), RayError(text))
+    (notice,) = notices
+    assert "3 workers in a row did not start" in notice.text
+    assert cause in notice.text
+    assert len(notice.text) < 200

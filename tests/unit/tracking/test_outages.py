@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,9 +21,10 @@ import pytest
 
 from driver_setup import Recording
 from mlflow_store import stored, told_to
-from optitrip.tracking.mlflow_client import QUIET
+from optitrip.tracking import observer
+from optitrip.tracking.mlflow_client import QUIET, InProcessClient
 from optitrip.tracking.observer import PATIENCE_SECONDS
-from optitrip.tracking.run import Ending
+from optitrip.tracking.run import Ending, Metric, Run
 from optitrip.tracking.subprocess_client import SubprocessClient
 from tracked import ARTIFACTS, LOSS, incomplete, run
 
@@ -255,3 +256,32 @@ def test_a_run_deleted_in_the_middle_is_made_anew(folder: Path) -> None:
     again = run("method.candidates=400")
     assert again.mlflow["run_id"] not in deleted
     assert stored(folder)[1]["loss"][-1] == (399, again.answer.loss)
+
+
+def test_an_outage_is_told_while_it_lasts_and_when_it_is_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches a long sweep learns that its server is away, once, with the cause and without the password."""
+    monkeypatch.setattr(observer, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(observer, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    lines = Recording()
+
+    class Away(InProcessClient):
+        def begin(self, run: Run) -> str:
+            told = [notice for notice in lines.notices if notice.code == "mlflow-away"]
+            if not told:
+                raise ConnectionError(f"no route to {run.uri}\nand more")
+            return "a run"
+
+        def log(self, metrics: Sequence[Metric], tags: Mapping[str, str]) -> None: ...
+
+        def conclude(self, ending: Ending) -> list[str]:
+            return []
+
+    monkeypatch.setattr("optitrip.tracking.runs.InProcessClient", Away)
+    (folder / "tracked_loss.py").write_text(f"import time\n{LOSS}".replace("return", "time.sleep(0.01)\n    return"))
+    assert run("method.candidates=100", "stop.max_seconds=60", watch=lines).mlflow is not None
+    away, there = [notice.text for notice in lines.notices if notice.code == "mlflow-away"]
+    assert "(no route to http" in away
+    assert "is there again" in there
+    assert "secret" not in away + there
+    assert not incomplete(lines)
