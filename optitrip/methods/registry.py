@@ -8,6 +8,7 @@ from optitrip.methods.spec import MethodSpec
 METHODS: dict[str, str] = {
     "search": "optitrip.methods.search.spec:SPEC",
     "gradient": "optitrip.methods.gradient.spec:SPEC",
+    "estimate": "optitrip.methods.estimate.spec:SPEC",
 }
 
 

@@ -19,6 +19,10 @@ from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.objective import Capabilities, Objective
 from optitrip.methods.checks import Agreement
+from optitrip.methods.estimate.combination import Combination
+from optitrip.methods.estimate.directions import Directions, Kind
+from optitrip.methods.estimate.slopes import Slopes
+from optitrip.methods.estimate.spec import estimate_route, slopes_of
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.noise import NoiseLines, NoiseProbe
 from optitrip.methods.gradient.route import GradientRequest, gradient_route
@@ -291,6 +295,9 @@ METHODS: dict[str, Any] = {
     "central": lambda items: gradient(items, "central", 3),
     "four_point": lambda items: gradient(items, "four_point", 3),
     "deltas": lambda items: deltas(items, "central", 3),
+    "estimate": lambda items: slopes(items),
+    "orthogonal": lambda items: slopes(items, "orthogonal"),
+    "combination": lambda items: Combination(around(), Directions("gaussian", 4, 5, ENTRIES), np.arange(5.0), 0.25),
     "noise": lambda items: NoiseProbe(NoiseLines(around(3), 4, 1e-8), min(items, 14)),
     "count": lambda items: Count(draws(), items, 12.0),
 }
@@ -328,6 +335,21 @@ def automatic_case(loss: str, scheme: str | None = None) -> tuple[Objective, Cal
     return objective, route
 
 
+def slopes(items: int, kind: Kind = "rademacher", seed: int = 4) -> Slopes:
+    """Slopes along so many directions less one."""
+    return slopes_of(around(3), Directions(kind, seed, max(1, items - 1), 3), 0.25)
+
+
+def estimate_case(loss: str, kind: Kind) -> tuple[Objective, Callable[[int, int], Route]]:
+    objective = WIDE_LOSSES[loss]
+
+    def route(items: int, seed: int) -> Route:
+        directions = Directions(kind, seed, max(1, items - 1), ENTRIES)
+        return estimate_route(around(), directions, 0.25, objective.capabilities)
+
+    return objective, route
+
+
 def count_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:
     return LOSSES[loss], lambda items, seed: count_route(Count(draws(seed), items, 12.0))
 
@@ -346,6 +368,9 @@ CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     "central poisoned": gradient_case("poisoned", "central"),
     "central batched beside": gradient_case("batched beside", "central"),
     "central structured": gradient_case("structured", "central"),
+    "rademacher": estimate_case("scalar", "rademacher"),
+    "gaussian troubled": estimate_case("troubled", "gaussian"),
+    "orthogonal batched": estimate_case("batched", "orthogonal"),
     "automatic": automatic_case("scalar"),
     "automatic troubled": automatic_case("troubled"),
     "automatic batched": automatic_case("batched", "central"),

@@ -1,0 +1,1 @@
+"""Estimates of a gradient from its slopes along a few directions."""

@@ -1,0 +1,102 @@
+"""Directions, drawn by index: direction n depends on the seed, its kind, the number of entries and n alone, except that
+orthogonal ones depend on the group of directions that n belongs to.
+
+    gaussian      independent normal entries
+    rademacher    independent signs (J. C. Spall, "Multivariate stochastic approximation using a simultaneous
+                  perturbation gradient approximation", IEEE Trans. Autom. Control 37, 1992)
+    orthogonal    random orthogonal vectors of length sqrt(d), in groups of at most d (K. Choromanski et al.,
+                  "Structured evolution with compact architectures for scalable policy optimization", ICML 2018)
+
+All have E[v v'] = I, so the mean of the slopes times the directions estimates the gradient without bias.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from scipy.special import gammaln, ndtri
+
+from optitrip.core.arrays import Array
+from optitrip.samplers.random import open_unit, stream_key, words
+
+Kind = Literal["orthogonal", "rademacher", "gaussian"]
+LARGEST_ORTHOGONAL = 10**7
+"""Most entries of all directions together that are made orthogonal by default; the work grows with n^2 d."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """A sequence of directions.
+
+    Args:
+        kind: how they are drawn.
+        seed: seed of the draws.
+        count: number of directions.
+        size: number of entries of each.
+    """
+
+    kind: Kind
+    seed: int
+    count: int
+    size: int
+
+    def vector(self, n: int, entries: range | None = None) -> Array:
+        """Return some entries, by default all, of direction n, float64."""
+        entries = range(self.size) if entries is None else entries
+        if self.kind == "orthogonal":
+            group, place = divmod(n, min(self.count, self.size))
+            return self._groups(group)[entries.start : entries.stop, place]
+        if self.kind == "rademacher":
+            return 2.0 * self.bits(n, entries) - 1.0
+        return ndtri(open_unit(words(self.key, n * self.size + entries.start, len(entries))))
+
+    def bits(self, n: int, entries: range) -> Array:
+        """Return for some entries of direction n whether they are positive: 64 of them to a word, uint8."""
+        own = -(-self.size // 64)  # words of one direction
+        first, last = entries.start // 64, -(-entries.stop // 64)
+        drawn = words(self.key, n * own + first, last - first).astype("<u8").view(np.uint8)
+        return np.unpackbits(drawn, bitorder="little")[entries.start - 64 * first :][: len(entries)]
+
+    @cached_property
+    def key(self) -> int:
+        return stream_key(self.seed, "direction", self.kind)
+
+    def _groups(self, group: int) -> Array:
+        """Return the directions of a group as columns: an orthonormal basis of a random subspace times sqrt(d), made
+        unique by positive diagonal entries of R."""
+        made: dict[int, Array] = self.__dict__.setdefault("_made", {})
+        if group not in made:
+            made.clear()
+            columns = min(self.count, self.size)
+            drawn = words(self.key, group * columns * self.size, columns * self.size)
+            q, r = np.linalg.qr(ndtri(open_unit(drawn)).reshape(columns, self.size).T)
+            made[group] = q * (np.sign(np.diagonal(r)) * self.size**0.5)
+        return made[group]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name in ("kind", "seed", "count", "size")}
+
+
+def expected_cosine(kind: Kind, count: int, size: int) -> float:
+    """Return the expected cosine of the angle between the estimate and the gradient.
+
+    Its square is distributed as Beta(n/2, (d - 1)/2) for independent normal directions: the estimate has the component
+    |a|^2 along the gradient and |a| chi_(d-1) across, a being the n slopes; and as Beta(n/2, (d - n)/2) for orthogonal
+    ones, which project the gradient onto their span. For signs the former holds to within 1 / d.
+    """
+    if kind == "orthogonal" and count >= size:
+        return 1.0
+    a, b = count / 2, (size - count) / 2 if kind == "orthogonal" else (size - 1) / 2
+    if b == 0:
+        return 1.0
+    return float(np.exp(gammaln(a + 0.5) + gammaln(a + b) - gammaln(a) - gammaln(a + b + 0.5)))
+
+
+def relative_variance(kind: Kind, count: int, size: int) -> float:
+    """Return E|estimate - g|^2 / |g|^2 for a loss that is linear at the scale of the steps."""
+    if kind == "orthogonal":
+        whole, rest = divmod(count, size)
+        # Whole groups are exact; the others see d / n of their part of the gradient.
+        return 0.0 if not rest and whole else size / count - 1 if not whole else rest * (size - rest) / count**2
+    return (size + 1 if kind == "gaussian" else size - 1) / count

@@ -1,0 +1,144 @@
+"""Estimates of gradients from slopes along directions, against their formulas and exact gradients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+import optitrip
+from command import optitrip as command
+from optitrip.core.arrays import Array
+from optitrip.core.point import Point
+from optitrip.loss.objective import Objective
+from optitrip.methods.estimate.combination import Combination
+from optitrip.methods.estimate.directions import Directions, Kind, expected_cosine, relative_variance
+from optitrip.methods.estimate.spec import estimate_route
+from optitrip.objectives import Softmax
+
+D = 50
+KINDS: tuple[Kind, ...] = get_args(Kind)
+G = np.random.default_rng(0).standard_normal(D)
+
+
+def estimates(kind: Kind, count: int, draws: int) -> Array:
+    """Estimates of the gradient G of a linear loss, each from so many directions of their own; shape (draws, D)."""
+    found = np.zeros((draws, D))
+    for seed in range(draws):
+        directions = Directions(kind, seed, count, D)
+        vectors = np.array([directions.vector(n) for n in range(count)])
+        found[seed] = (vectors @ G) @ vectors / count
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("count", "draws"), [(10, 2_000), (100, 300)])
+def test_mean_and_variance(kind: Kind, count: int, draws: int) -> None:
+    """Unbiased, and E|estimate - g|^2 is the formula's to 3 %; orthogonal directions in whole groups are exact."""
+    found = estimates(kind, count, draws)
+    spread = relative_variance(kind, count, D)
+    errors = (np.square(found - G).sum(axis=1) / (G @ G)).mean()
+    assert errors == pytest.approx(spread, rel=0.03, abs=1e-12)
+    assert np.linalg.norm(found.mean(axis=0) - G) <= 1.3 * np.linalg.norm(G) * (spread / draws) ** 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 20, 50])
+def test_the_expected_cosine(kind: Kind, count: int) -> None:
+    """Within 2 % of the mean of many, for few directions, too, where sqrt(n / (n + d + 1)) is up to 23 % too large."""
+    found = estimates(kind, count, 4_000 if count < 5 else 600)
+    cosines = found @ G / np.linalg.norm(found, axis=1) / np.linalg.norm(G)
+    assert cosines.mean() == pytest.approx(expected_cosine(kind, count, D), rel=0.02)
+
+
+def test_directions_are_drawn_again_by_index() -> None:
+    """Any entries of any direction, in any order, are those of the whole; another seed or kind has others."""
+    for kind in KINDS:
+        directions = Directions(kind, 3, 7, 200)
+        whole = np.array([directions.vector(n) for n in range(7)])
+        again = Directions(kind, 3, 7, 200)
+        for n in (6, 0, 3):
+            for entries in (range(200), range(63, 65), range(10, 200), range(5, 5)):
+                assert again.vector(n, entries).tobytes() == whole[n, entries.start : entries.stop].tobytes()
+        assert not np.array_equal(Directions(kind, 4, 7, 200).vector(0), whole[0])
+    vectors = np.array([Directions("orthogonal", 0, 20, 50).vector(n) for n in range(20)])
+    np.testing.assert_allclose(vectors @ vectors.T, 50 * np.eye(20), atol=1e-11)
+    assert set(np.abs(Directions("rademacher", 0, 1, 999).vector(0)).tolist()) == {1.0}
+
+
+def answered(loss: Any, x: Array, kind: Kind, count: int, step: float | None = None) -> Any:
+    objective, point = Objective(loss), Point({"x": x}, ("x",))
+    route, result = estimate_route(point, Directions(kind, 1, count, x.size), step, objective.capabilities), None
+    while True:
+        try:
+            stage = route.send(result)
+        except StopIteration as end:
+            return end.value
+        result = stage.result(stage.evaluate(stage.prepare(objective), range(stage.items)))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_as_many_orthogonal_directions_as_entries_are_exact(dtype: type) -> None:
+    """For a quadratic; in float32, x + h v is rounded, and the displacement that was taken counts."""
+    x = np.random.default_rng(2).standard_normal(40).astype(dtype)
+    found = answered(lambda x: float(np.sum(np.square(x, dtype=np.float64))), x, "orthogonal", 40)
+    assert found.gradient["x"].dtype == dtype
+    np.testing.assert_allclose(found.gradient["x"], 2 * x, atol=1e-8 if dtype is np.float64 else 2e-3)
+    assert (found.cosine, found.error) == (1.0, 0.0)
+
+
+def test_a_direction_that_fails_is_left_out() -> None:
+    """It is counted, and the estimate is the mean of the others."""
+    x = np.ones(30)
+    found = answered(lambda x: float(x @ x) if x[0] + x[1] > 1.99 else float("nan"), x, "rademacher", 40, 1e-2)
+    assert 5 < found.known < 40
+    assert found.failures["nan"] == 40 - found.known
+    assert "left out" in dict(found.rows())
+    directions = Directions("rademacher", 1, 40, 30)
+    kept = [n for n in range(40) if np.isfinite(found.slopes[n])]
+    wanted = np.mean([found.slopes[n] * directions.vector(n) for n in kept], axis=0)
+    np.testing.assert_allclose(found.gradient["x"], wanted, rtol=1e-9)
+
+
+def test_the_sum_does_not_depend_on_slices() -> None:
+    """Entry by entry in the order of the directions, to the bit."""
+    point = Point({"a": np.ones((70, 1000)), "b": np.ones(3, np.float32)}, ("a", "b"))
+    for kind in ("gaussian", "rademacher"):
+        directions = Directions(kind, 5, 4, point.size)
+        method = Combination(point, directions, np.array([1.0, np.nan, -2.0, 0.3]), 1e-3)
+        whole = method.evaluate(None, range(method.items))
+        parts = [method.evaluate(None, one) for one in (range(1), range(1, 66_000), range(66_000, method.items))]
+        assert method.merge(*parts).columns["estimate"].tobytes() == whole.columns["estimate"].tobytes()
+
+
+SWEEP = """
+seed = 1
+[objective]
+loss = "optitrip.objectives:Softmax"
+[objective.arguments]
+data = "digits"
+[space]
+W = { shape = [10, 65], normal = [0, 0.03] }
+[method]
+use = "estimate"
+directions = 130
+at = { candidate = 0 }
+[tracking]
+use = "none"
+"""
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """It prints norm, cosine and error; the estimate has the angle to the gradient that was announced."""
+    (tmp_path / "digits.toml").write_text(SWEEP)
+    done = command(tmp_path, "sweep", "digits.toml", "--executor", "serial")
+    assert done.returncode == 0, done.stderr
+    assert "from 130 orthogonal directions" in done.stdout
+    answer: Any = optitrip.sweep(tmp_path / "digits.toml", executor="serial")
+    true = Softmax().gradient(**answer.x)
+    found = answer.gradient["W"]
+    cosine = float((found * true).sum() / np.linalg.norm(found) / np.linalg.norm(true))
+    assert cosine == pytest.approx(answer.cosine, abs=0.08)
+    assert answer.norm == pytest.approx(float(np.linalg.norm(true)), rel=0.2)
