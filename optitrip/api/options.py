@@ -3,10 +3,13 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from numbers import Integral
 from pathlib import Path
-from typing import ParamSpec, TypedDict, TypeVar, get_type_hints
+from typing import Any, ParamSpec, TypedDict, TypeVar, get_args, get_type_hints
 
+from optitrip.config.sweep import RunTable
 from optitrip.core.differences import nearest
+from optitrip.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,8 +30,17 @@ class RunOptions(TypedDict, total=False):
     restore: str | None
 
 
+EXECUTORS: tuple[str, ...] = get_args(RunTable.model_fields["executor"].annotation)
 CALL_OPTIONS = ("state_dir", "track", "trust", "mirror", "restore")
 """Options that one call of a session may override; the others configure its workers."""
+
+
+def check_workers(executor: Any, workers: Any) -> None:
+    """Raise InputError unless an executor is known by name and a number of workers is one, or None."""
+    if not isinstance(executor, str) or executor not in EXECUTORS:
+        raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
+    if workers is not None and not (isinstance(workers, Integral) and int(workers) >= 1):
+        raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
 
 
 def takes_options(options: Iterable[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:

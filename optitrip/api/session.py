@@ -4,9 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, Unpack, cast, get_args
+from typing import Any, NoReturn, TextIO, Unpack, cast
 
 from rich.console import Console
 
@@ -21,11 +20,11 @@ from optitrip.api.inputs import (
     without_numpy,
 )
 from optitrip.api.loaded import LoadedLoss, Same
-from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
+from optitrip.api.options import CALL_OPTIONS, RunOptions, check_workers, takes_options
 from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import check_calls, load, objective_of, with_surrogate
 from optitrip.app.run_sweep import run_loaded
-from optitrip.config.sweep import RunTable, Sweep
+from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
 from optitrip.executors.manager import executors
@@ -41,8 +40,6 @@ from optitrip.runtime.interrupts import signals_interrupt
 from optitrip.runtime.streams import UsersStream
 from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
-
-EXECUTORS: tuple[str, ...] = get_args(RunTable.model_fields["executor"].annotation)
 
 
 class Session(AbstractContextManager["Session"]):
@@ -89,19 +86,11 @@ class Session(AbstractContextManager["Session"]):
         mirror: str | None = None,
         restore: str | None = None,
     ) -> None:
-        if not isinstance(executor, str) or executor not in EXECUTORS:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f"executor: was {executor!r}, wanted {' or '.join(map(repr, EXECUTORS))}")
-        if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
-            raise InputError(f"workers: was {workers!r}, wanted a whole number of at least 1")
+        check_workers(executor, workers)
         self._executors = executors(executor, workers, address, resources)
         self._progress = progress
-        self._options: RunOptions = {
-            "state_dir": state_dir,
-            "track": track,
-            "trust": trust,
-            "mirror": mirror,
-            "restore": restore,
-        }
+        self._options: RunOptions = {"state_dir": state_dir, "track": track, "trust": trust}
+        self._options |= {"mirror": mirror, "restore": restore}
         self._loaded = LoadedLoss(self._executors.close)
         self._exclusive = Exclusive()
 

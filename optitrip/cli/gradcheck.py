@@ -25,7 +25,9 @@ def gradcheck(
     json: Annotated[bool, Option("--json", help="Print one JSON object instead of the table.")] = False,
     quiet: Annotated[bool, Option("--quiet", help="Hide progress and messages.")] = False,
 ) -> None:
-    """Compare the objective's gradient with the numeric one; exit status 1 if it is wrong."""
+    """Compare the objective's gradient with the numeric one.
+
+    Exit status 1 if it is wrong."""
     from optitrip.app.context import Options
     from optitrip.cli.run import run
     from optitrip.store.lookup import read

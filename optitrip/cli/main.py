@@ -197,7 +197,7 @@ def replay(
     state_dir: StateRoot = STATE_ROOT,
     trust: Trust = False,
 ) -> None:
-    """Evaluate one item again, and show what the loss returns or raises."""
+    """Evaluate one item again, and show what comes of it."""
     from optitrip.cli.replay import print_replay
 
     print_replay(sweep, index, overrides or [], state_dir, debug=pdb, trust=trust)

@@ -39,11 +39,13 @@ def along(problem: Problem, k: int) -> Callable[[float], float]:
 
 
 def scipy_forward(problem: Problem, evaluations: int) -> Array:
-    return np.atleast_1d(approx_derivative(problem.loss, problem.x, method="2-point"))
+    found: Any = approx_derivative(problem.loss, problem.x, method="2-point")
+    return np.atleast_1d(found)
 
 
 def scipy_central(problem: Problem, evaluations: int) -> Array:
-    return np.atleast_1d(approx_derivative(problem.loss, problem.x, method="3-point"))
+    found: Any = approx_derivative(problem.loss, problem.x, method="3-point")
+    return np.atleast_1d(found)
 
 
 def scipy_differentiate(problem: Problem, evaluations: int) -> Array:
@@ -60,7 +62,7 @@ def scipy_differentiate(problem: Problem, evaluations: int) -> Array:
 
 
 def numdifftools(problem: Problem, evaluations: int) -> Array:
-    import numdifftools
+    import numdifftools  # pyright: ignore[reportMissingImports]
 
     steps = max(2, evaluations // 2)
     return np.array(
@@ -73,7 +75,8 @@ def numdifftools(problem: Problem, evaluations: int) -> Array:
 
 def textbook(problem: Problem, evaluations: int) -> Array:
     """Forward differences with a step of 1e-4, as in the course."""
-    return approx_fprime(problem.x, problem.loss, 1e-4)
+    found: Any = approx_fprime(problem.x, problem.loss, 1e-4)
+    return np.asarray(found)
 
 
 PEERS: dict[str, Peer] = {

@@ -87,15 +87,14 @@ def stopped_and_resumed(trial: Trial) -> None:
 
 @scenario
 def plain_job_warns(trial: Trial) -> None:
-    """A plain job whose state would vanish with Ray's session folder, and which others could write to, says so."""
+    """A plain job whose state would vanish with Ray's session folder says so, and runs."""
     cluster, project = trial.world.cluster, bowl("vanishing", 300, 0.005)
     sent = ["--address", "http://10.77.0.1:8265", "--working-dir", str(project.folder)]
     command = [f"{BIN}/ray", "job", "submit", *sent, "--", f"{BIN}/optitrip", "sweep", project.file]
     outcome = Sweep(cluster.head, project, command, project.states, "/srv/own").end()
     trial.seen(outcome)
-    trial.check(outcome.status == 1, f"exit status {outcome.status} of a job that is refused")
+    trial.check(outcome.status == 0, f"exit status {outcome.status}")
     trial.tells(outcome.text, "would vanish", "state-dir")
-    trial.tells(outcome.text, "written by everyone", "state-dir")
 
 
 @scenario

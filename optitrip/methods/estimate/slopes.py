@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array, ours
+from optitrip.core.arrays import Array, ours, without_prefix
 from optitrip.core.failures import Failures, Problems, Record
 from optitrip.core.method import Points, digest_of
 from optitrip.core.part import Part
@@ -16,6 +16,8 @@ from optitrip.methods.shared import MethodBase
 
 COLUMNS = {1: "ahead", -1: "behind"}
 """Columns of the losses, by side."""
+EXTRA = "with_"
+"""Prefix of the columns of other numbers that the objective returned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ class Slopes(MethodBase):
             columns[COLUMNS[ends.side]] = losses
             problems += [(kind, replace(record, side=side)) for kind, record in found.problems]
             if not side:
-                columns |= {f"beside_{name}": column for name, column in found.extras.items()}
+                columns |= {EXTRA + name: column for name, column in found.extras.items()}
         return self.part(items, columns, problems)
 
     def evaluations(self, items: range) -> int:
@@ -143,5 +145,5 @@ class Slopes(MethodBase):
         ahead, behind = (whole.columns[name] for name in COLUMNS.values())
         with ours():
             slopes = (ahead - behind)[1:] / (2 * self.ends[0].length)
-        named = {name[7:]: float(column[0]) for name, column in whole.columns.items() if name.startswith("beside_")}
+        named = {name: float(column[0]) for name, column in without_prefix(whole.columns, EXTRA).items()}
         return SlopesResult(float(ahead[0]), np.where(np.isfinite(slopes), slopes, np.nan), named, whole.failures)
