@@ -815,8 +815,8 @@ SWEEPS = [
 @pytest.mark.parametrize("path", SWEEPS)
 def test_every_sweep_file_runs(path: Path, tmp_path: Path) -> None:
     """With a few items each, in an empty folder; what needs CIFAR-10 says where it is to be had."""
-    few = "method.coordinates=4" if "gradient" in path.stem else "method.candidates=4"
-    words = ["--executor", "serial", "--set", few, "--set", "tracking.use=none", "--json"]
+    unit = {"gradient": "coordinates", "estimate": "directions"}.get(path.stem.rpartition("_")[2], "candidates")
+    words = ["--executor", "serial", "--set", f"method.{unit}=4", "--set", "tracking.use=none", "--json"]
     # scikit-learn brings an OpenMP library, which would stay in this process and be part of what later sweeps run with.
     command = optitrip_process if path.stem == "model_selection" else optitrip
     done = command(tmp_path, "sweep", str(path), *words)

@@ -39,15 +39,19 @@ def clone(tmp_path: Path) -> Path:
 def test_the_readme_has_so_many_commands() -> None:
     """None is overlooked."""
     first = [words[0] for words in readme_commands()]
-    assert (first.count("sweep"), first.count("check")) == (9, 1)
+    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (10, 1, 1)
 
 
 def test_the_python_of_the_readme_runs() -> None:
-    """The search finds the neighbourhood of (1, -2), and the gradient there is that of the bowl."""
+    """The search finds the neighbourhood of (1, -2), and the gradient there is that of the bowl; the gradient of the
+    other loss is right to its error, and SciPy finds its minimum."""
     text = (ROOT / "README.md").read_text()
-    code = next(block for _, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) if "import optitrip" in block)
+    blocks = [block for _, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL) if "import optitrip" in block]
+    trial: dict[str, Any] = {}
     names: dict[str, Any] = {}
-    exec(code, names)
+    exec(next(block for block in blocks if "gradcheck" in block), trial)
+    assert (abs(trial["there"].gradient["x"] - (4 * (trial["x"] - 1) ** 3 + 2 * trial["x"])) < 1e-8).all()
+    exec(next(block for block in blocks if "optitrip.search" in block), names)
     found, there = names["found"], names["there"]
     assert found.loss < 0.1
     assert float(there.gradient["x"]) == pytest.approx(2 * (found.x["x"] - 1), abs=1e-8)
@@ -74,9 +78,12 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
 
 def small(words: list[str]) -> list[str]:
     """Return the command with few items, without Ray and MLflow."""
-    if words[0] != "sweep":
+    if words[0] not in ("sweep", "gradcheck"):
         return words
-    few = "coordinates=5" if "gradient" in words[1] else "candidates=100"
+    kind = words[1].removesuffix(".toml").rpartition("_")[2]
+    few = {"gradient": "coordinates=5", "estimate": "directions=5"}.get(kind, "candidates=100")
+    if words[0] == "gradcheck":
+        return [*words, "--set", f"method.{few}", "--set", "tracking.use=none"]
     return [*words, "--executor", "serial", "--set", f"method.{few}", "--set", "tracking.use=none"]
 
 

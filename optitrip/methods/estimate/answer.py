@@ -117,8 +117,8 @@ class EstimateAnswer(Answer):
             ("loss at x", f"{self.loss:.12g}"),
             *variable_rows(self.method.point(0)),
             (
-                "gradient",
-                f"norm {self.norm:.4g}, from {self.known:,} {directions.kind} directions of {directions.size:,}",
+                "true norm",
+                f"about {self.norm:.4g}, from {self.known:,} {directions.kind} directions of {directions.size:,}",
             ),
             ("estimate", f"norm {size:.4g}, expected cosine {self.cosine:.3g}, expected error {self.error:.3g}"),
         ]
