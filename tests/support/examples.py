@@ -297,7 +297,7 @@ METHODS: dict[str, Any] = {
     "deltas": lambda items: deltas(items, "central", 3),
     "estimate": lambda items: slopes(items),
     "orthogonal": lambda items: slopes(items, "orthogonal"),
-    "combination": lambda items: Combination(around(), Directions("gaussian", 4, 5, ENTRIES), np.arange(5.0), 0.25),
+    "combination": lambda items: Combination(around(3), Directions("gaussian", 4, 5, 3), np.arange(5.0), 0.25),
     "noise": lambda items: NoiseProbe(NoiseLines(around(3), 4, 1e-8), min(items, 14)),
     "count": lambda items: Count(draws(), items, 12.0),
 }
@@ -369,7 +369,7 @@ CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     "central batched beside": gradient_case("batched beside", "central"),
     "central structured": gradient_case("structured", "central"),
     "rademacher": estimate_case("scalar", "rademacher"),
-    "gaussian troubled": estimate_case("troubled", "gaussian"),
+    "gaussian beside": estimate_case("beside", "gaussian"),
     "orthogonal batched": estimate_case("batched", "orthogonal"),
     "automatic": automatic_case("scalar"),
     "automatic troubled": automatic_case("troubled"),

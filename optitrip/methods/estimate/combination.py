@@ -60,6 +60,12 @@ class Combination(MethodBase):
         fields = {"x": self.center.digest, **vars_of(self.directions), "length": self.length, "slopes": slopes}
         return digest_of(self.kind, fields)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Combination) and self.digest() == other.digest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
     def evaluate(self, context: Any, items: range) -> Part:
         parts = [self._sum(range(lo, min(lo + AT_ONCE, items.stop))) for lo in range(items.start, items.stop, AT_ONCE)]
         return Part(items, {"estimate": np.concatenate([np.empty(0), *parts])}, Failures())

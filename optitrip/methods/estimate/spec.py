@@ -75,11 +75,6 @@ def slopes_of(center: Point, directions: Directions, step: float | None, eps: fl
 
 class EstimateSpec(MethodSpec[EstimateConfig]):
     word, unit, config = "estimate", "directions", EstimateConfig
-    example = """[method]                   # or an estimate of the gradient, for very many parameters
-use = "estimate"
-directions = 100           # two evaluations each
-at = { fill = 0.0 }
-"""
 
     def check(self, config: EstimateConfig, space: Space, stop: StopTable) -> None:
         if "sampler" in config.model_fields_set and config.at.candidate is None:
@@ -123,7 +118,7 @@ at = { fill = 0.0 }
     def describe(self, sweep: Sweep) -> str:
         directions = self.directions(sweep)
         (way,) = sweep.method.at.ways
-        return f"estimate: {directions.count:,} {directions.kind} directions of {directions.size:,}, at its {way}"
+        return f"estimate: {directions.count:,} directions ({directions.kind}) of {directions.size:,} entries, at its {way}"
 
     def summary(self, result: Mapping[str, Any]) -> str:
         return f"norm {result['estimate']['norm']:.8g}"

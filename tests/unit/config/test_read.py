@@ -647,7 +647,7 @@ def test_descriptions_import_nothing(tmp_path: Path) -> None:
     for path in files:
         sweep = read(path, root=Path("nowhere"))
         assert f"{sweep.label}: a valid sweep" in done.stdout
-        assert f"{sweep.items:,} {'candidates' if sweep.method.use == 'search' else 'coordinates'}" in done.stdout
+        assert f"{sweep.items:,} {sweep.unit}" in done.stdout
         for name in sweep.space.names:
             assert f"    {name}: " in done.stdout
     assert f"imports trap_of_description for loss, found in {tmp_path.resolve()}" in done.stdout

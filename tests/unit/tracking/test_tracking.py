@@ -233,7 +233,7 @@ def test_a_gradient_is_one_run_too(folder: Path) -> None:
     assert figures["report/train_accuracy"] > 0
     assert figures["coordinates"] == 650
     assert "failed" not in figures
-    assert len(metrics) <= 12
+    assert len(metrics) <= 13
     assert found.data.params["method.use"] == "gradient"
     assert found.data.params["method.at"] == outcome.answer.method.center.digest
     assert found.data.tags["optitrip.coordinates"] == "650"
