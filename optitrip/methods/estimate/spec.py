@@ -76,6 +76,12 @@ def slopes_of(center: Point, directions: Directions, step: float | None, eps: fl
 class EstimateSpec(MethodSpec[EstimateConfig]):
     word, unit, config = "estimate", "directions", EstimateConfig
 
+    example = """[method]                   # or an estimate of the gradient, for very many parameters
+use = "estimate"
+directions = 100           # two evaluations each
+at = { fill = 0.0 }
+"""
+
     def check(self, config: EstimateConfig, space: Space, stop: StopTable) -> None:
         if "sampler" in config.model_fields_set and config.at.candidate is None:
             problem = "only applies to at = { candidate = ... }, and `at` specifies the point differently"
@@ -116,9 +122,9 @@ class EstimateSpec(MethodSpec[EstimateConfig]):
         return estimate_route(sweep.start_point, self.directions(sweep), sweep.method.step, capabilities, agree=agree)
 
     def describe(self, sweep: Sweep) -> str:
-        directions = self.directions(sweep)
+        drawn = self.directions(sweep)
         (way,) = sweep.method.at.ways
-        return f"estimate: {directions.count:,} directions ({directions.kind}) of {directions.size:,} entries, at its {way}"
+        return f"estimate: {drawn.count:,} directions ({drawn.kind}) of {drawn.size:,} entries, at its {way}"
 
     def summary(self, result: Mapping[str, Any]) -> str:
         return f"norm {result['estimate']['norm']:.8g}"

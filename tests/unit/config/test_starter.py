@@ -217,12 +217,12 @@ def test_comments_are_toml_too(here: Path) -> None:
         def __call__(self, x: float): pass
     """
     text = started(here, code).text
-    table, gradient = text.partition("[space]")[0], text[text.index("# [method]") :]
+    table, (_, gradient, *_) = text.partition("[space]")[0], text.split("# [method]")
     assert tomllib.loads(table.partition("[objective.arguments]")[2].replace("# ", "")) == {
         "a": 1e-5, "b": [1, 2], "c": "d", "e": {"g h": [True]}, "h": np.inf,
     }  # fmt: skip
     path = here / "gradient.toml"
-    path.write_text(text.partition("[method]")[0] + gradient.replace("\n# ", "\n")[2:], encoding="utf-8")
+    path.write_text(text.partition("[method]")[0] + "[method]" + gradient.replace("\n# ", "\n"), encoding="utf-8")
     assert read(path).method.use == "gradient"
 
 
