@@ -269,6 +269,7 @@ def test_check_prints_the_plan_without_importing(folder: Path) -> None:
     assert f"imports cli_loss for good, found in {folder}" in done.stdout
 
 
+@pytest.mark.daily
 def test_a_killed_sweep_resumes_to_the_same_answer(folder: Path) -> None:
     """SIGKILL in the middle; the same command resumes, and its files are those of a sweep never killed, to the bit."""
     sweep_file(folder, "slow", candidates=600)
@@ -454,6 +455,7 @@ def test_a_damaged_journal_is_repaired_or_refused(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.daily
 def test_a_sweep_has_one_command_at_a_time(folder: Path) -> None:
     """A second one is refused, with --fresh too; looking on is not; the system lets go of what was killed."""
     sweep_file(folder, "slow", candidates=100_000)
@@ -472,6 +474,7 @@ def test_a_sweep_has_one_command_at_a_time(folder: Path) -> None:
     assert json.loads(limited.stdout)["status"] == "stopped"
 
 
+@pytest.mark.daily
 def test_a_reader_that_goes_away_costs_no_sweep(folder: Path) -> None:
     """With a closed pipe on stdout and stderr a sweep ends as it would; without room for its result it says so."""
     sweep_file(folder, "some", candidates=200)

@@ -74,7 +74,7 @@ KINDS = sorted({problem.kind for problem in PROBLEMS})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("scheme", [None, "central"])
+@pytest.mark.parametrize("scheme", [None, pytest.param("central", marks=pytest.mark.daily)])
 def test_errors_cover_the_truth(kind: str, scheme: str | None) -> None:
     """98 % of the entries of the published problems and 95 % under noise are within their error, which in the median is
     no more than 20 times the true one (50 under noise). Seeded, so this is no matter of luck."""

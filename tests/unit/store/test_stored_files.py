@@ -85,8 +85,16 @@ TOUCHED = {
 }
 
 
-@pytest.mark.parametrize("how", TOUCHED)
-@pytest.mark.parametrize("file", ["best.npz", "candidates.parquet", "losses.png", "result.json"])
+FILES = ["best.npz", "candidates.parquet", "losses.png", "result.json"]
+EACH = [
+    # Each way and each file once in the test command, all pairs once a day.
+    pytest.param(file, how, marks=[] if place % len(TOUCHED) == number else pytest.mark.daily)
+    for number, file in enumerate(FILES)
+    for place, how in enumerate(TOUCHED)
+]
+
+
+@pytest.mark.parametrize(("file", "how"), EACH)
 def test_a_touched_file_is_reported_and_made_again(folder: Path, file: str, how: str) -> None:
     """A finished sweep run again evaluates nothing, sets the touched file aside, and makes the first bytes again."""
     first, state = run()

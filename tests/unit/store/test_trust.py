@@ -145,7 +145,7 @@ def test_a_drive_that_changes_owners_or_has_no_modes_is_trusted(folder: Path, mo
 LINKED = ["identity.json.part", "result.json.part", "best.npz.part", "sweep.toml.part", "lock", "best.npz"]
 
 
-@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("existing", [pytest.param(True, marks=pytest.mark.daily), False])
 @pytest.mark.parametrize("name", LINKED)
 def test_no_link_is_written_through(folder: Path, name: str, existing: bool) -> None:
     """Whatever a link in the state directory names stays as it was, even if the state is trusted."""
