@@ -369,7 +369,6 @@ CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     "central batched beside": gradient_case("batched beside", "central"),
     "central structured": gradient_case("structured", "central"),
     "gaussian": estimate_case("scalar", "gaussian"),
-    "orthogonal batched": estimate_case("batched", "orthogonal"),
     "automatic": automatic_case("scalar"),
     "automatic structured": automatic_case("structured"),
     "backward structured": gradient_case("structured", "backward"),

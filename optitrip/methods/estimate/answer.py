@@ -1,5 +1,6 @@
 """The answer of an estimate of a gradient."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.core.method import Items
+from optitrip.loss.returns import DOUBLE
+from optitrip.methods.estimate.combination import Combined
 from optitrip.methods.estimate.directions import expected_cosine, relative_variance
 from optitrip.methods.estimate.slopes import Slopes, SlopesResult
 from optitrip.methods.shared import ReportResult
@@ -29,10 +32,17 @@ class EstimateAnswer(Answer):
 
     method: Slopes
     result: SlopesResult
-    flat: Array
-    """Estimate, float64 of shape (coordinates,)."""
+    combined: Combined
+    """Estimate, and the coordinates at which the sum failed."""
     report_result: ReportResult = field(default_factory=ReportResult)
     """Report on x; empty if the objective offers none."""
+    eps: float = DOUBLE
+    """Relative precision of the loss."""
+
+    @property
+    def flat(self) -> Array:
+        """Estimate, float64 of shape (coordinates,); NaN where the sum failed."""
+        return self.combined.flat
 
     @property
     def x(self) -> dict[str, Any]:
@@ -68,9 +78,16 @@ class EstimateAnswer(Answer):
 
     @property
     def error(self) -> float:
-        """Expected norm of the difference between the estimate and the gradient, from the variance of the estimate."""
-        directions = self.method.ends[0].directions
-        return self.norm * relative_variance(directions.kind, self.known, directions.size) ** 0.5
+        """Expected norm of the difference between the estimate and the gradient: from the variance of the estimate
+        and the rounding of the losses and of x, if the losses are no noisier than that."""
+        ends = self.method.ends[0]
+        spread = self.norm * relative_variance(ends.directions.kind, self.known, ends.directions.size) ** 0.5
+        # A slope is off by eps |f| / h and eps |x| |g| / h, and the estimate by sqrt(d / n) times that.
+        center = self.method.center
+        x = center.entries(np.arange(center.size))
+        coarsest = max(float(np.finfo(center.values[name].dtype).eps) for name in center.varied)
+        lost = self.eps * abs(self.loss) + coarsest * float(np.sqrt(np.mean(np.square(x)))) * self.norm
+        return math.hypot(spread, lost / ends.length * (ends.directions.size / self.known) ** 0.5)
 
     @property
     def cosine(self) -> float:
@@ -85,6 +102,7 @@ class EstimateAnswer(Answer):
     @property
     def failures(self) -> dict[str, int]:
         counts = self.result.failures.counts()
+        counts |= {"combination": self.combined.failures.count} if self.combined.failures.count else {}
         return counts | ({"report": self.report_result.failures.count} if self.report_result.failures.count else {})
 
     @property
@@ -112,7 +130,7 @@ class EstimateAnswer(Answer):
         )
 
     def rows(self) -> Rows:
-        directions, size = self.method.ends[0].directions, float(np.linalg.norm(self.flat))
+        directions, size = self.method.ends[0].directions, float(np.linalg.norm(np.nan_to_num(self.flat)))
         rows = [
             ("loss at x", f"{self.loss:.12g}"),
             *variable_rows(self.method.point(0)),
@@ -122,6 +140,8 @@ class EstimateAnswer(Answer):
             ),
             ("estimate", f"norm {size:.4g}, expected cosine {self.cosine:.3g}, expected error {self.error:.3g}"),
         ]
+        if missing := int(np.isnan(self.flat).sum()):
+            rows.append(("missing", f"{missing:,} coordinates, at which the sum of the directions failed"))
         if self.known < self.items:
             rows.append(("left out", f"{self.items - self.known:,} directions, of which a loss failed"))
         return rows + figure_rows(self.report)
@@ -160,7 +180,7 @@ class EstimateAnswer(Answer):
         )
 
     def reasons(self) -> list[str]:
-        return reasons(self.result.failures, self.report_result.failures)
+        return reasons(self.result.failures, self.combined.failures, self.report_result.failures)
 
     def __repr__(self) -> str:
         return folded(

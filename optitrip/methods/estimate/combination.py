@@ -6,7 +6,7 @@ a matrix product would round by the shape of the slice.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,14 @@ from optitrip.methods.shared import MethodBase
 
 AT_ONCE = 2**16
 """Number of entries that are added at a time: few enough to stay in the cache."""
+
+
+class Combined(NamedTuple):
+    """The sum of slopes times directions."""
+
+    flat: Array
+    """Estimate, float64 of shape (coordinates,); NaN where the sum failed."""
+    failures: Failures
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,5 +110,5 @@ class Combination(MethodBase):
     def failed_part(self, items: range, problems: Problems) -> Part:
         return Part(items, {"estimate": np.full(len(items), np.nan)}, Evaluation(items, problems=problems).failures)
 
-    def result(self, whole: Part) -> Array:
-        return whole.columns["estimate"]
+    def result(self, whole: Part) -> Combined:
+        return Combined(whole.columns["estimate"], whole.failures)

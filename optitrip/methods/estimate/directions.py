@@ -16,11 +16,14 @@ from typing import Literal
 
 import numpy as np
 from scipy.special import gammaln, ndtri
+from scipy.stats import beta
 
 from optitrip.core.arrays import Array
 from optitrip.samplers.random import open_unit, stream_key, words
 
 Kind = Literal["orthogonal", "rademacher", "gaussian"]
+MIDPOINTS = 1_000
+"""Number of points of the integral over a distribution."""
 LARGEST_ORTHOGONAL = 10**7
 """Most entries of all directions together that are made orthogonal by default; the work grows with n^2 d."""
 
@@ -83,10 +86,16 @@ def expected_cosine(kind: Kind, count: int, size: int) -> float:
 
     Its square is distributed as Beta(n/2, (d - 1)/2) for independent normal directions: the estimate has the component
     |a|^2 along the gradient and |a| chi_(d-1) across, a being the n slopes; and as Beta(n/2, (d - n)/2) for orthogonal
-    ones, which project the gradient onto their span. For signs the former holds to within 1 / d.
+    ones, which project the gradient onto their span; beside w whole groups of d, the cosine is
+    (w + b) / sqrt(w^2 + 2 w b + b) for a square b of this distribution. For signs it is that of normal directions, if
+    no few entries dominate the gradient.
     """
     if kind == "orthogonal" and count >= size:
-        return 1.0
+        whole, rest = divmod(count, size)
+        if not rest:
+            return 1.0
+        squares = beta.ppf((np.arange(MIDPOINTS) + 0.5) / MIDPOINTS, rest / 2, (size - rest) / 2)
+        return float(np.mean((whole + squares) / np.sqrt(whole**2 + (2 * whole + 1) * squares)))
     a, b = count / 2, (size - count) / 2 if kind == "orthogonal" else (size - 1) / 2
     if b == 0:
         return 1.0

@@ -16,7 +16,7 @@ from optitrip.loss.objective import Capabilities
 from optitrip.loss.returns import DOUBLE
 from optitrip.methods.checks import Agreement, Nearby, Probe, check_agreement
 from optitrip.methods.estimate.answer import EstimateAnswer
-from optitrip.methods.estimate.combination import Combination
+from optitrip.methods.estimate.combination import Combination, Combined
 from optitrip.methods.estimate.directions import LARGEST_ORTHOGONAL, Directions
 from optitrip.methods.estimate.slopes import Ends, Slopes, SlopesResult
 from optitrip.methods.shared import Report, ReportResult, no_answer
@@ -56,9 +56,9 @@ def estimate_route(
     result: SlopesResult = yield method
     if not np.isfinite(result.slopes).any():
         raise no_answer(f"none of the {len(result.slopes):,} directions has a slope", result.failures, method)
-    flat = yield Combination(center, directions, result.slopes, method.ends[0].length)
+    combined: Combined = yield Combination(center, directions, result.slopes, method.ends[0].length)
     report = (yield Report(method.ends[0], 0)) if capabilities.report else ReportResult()
-    return EstimateAnswer(method, result, flat, report, unchecked=unchecked)
+    return EstimateAnswer(method, result, combined, report, eps=eps, unchecked=unchecked)
 
 
 def slopes_of(center: Point, directions: Directions, step: float | None, eps: float = DOUBLE) -> Slopes:
