@@ -650,18 +650,19 @@ def test_plain_takes_one_coordinate_at_a_time(folder: Path) -> None:
 @pytest.mark.daily
 def test_a_stopped_gradient_is_resumed(folder: Path) -> None:
     """SIGINT in its middle; the same command takes the coordinates that are left, to the same bits."""
-    gradient_file(folder, "slow", entries=120)
+    gradient_file(folder, "slow", entries=600)
     whole = json.loads(optitrip(folder, "sweep", "slope.toml", "--json", "--state-dir", "whole").stdout)
     child = start_optitrip(folder, "sweep", "slope.toml", stderr=subprocess.PIPE)
     wait_for_parts(next_journal(folder))
+    time.sleep(1)  # the first parts are those of the noise; the gradient takes six seconds
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert re.search(r"stopped by SIGINT: \d+ of 120 coordinates are stored", errors)
+    assert re.search(r"stopped by SIGINT: \d+ of 600 coordinates are stored", errors)
     resumed = optitrip(folder, "sweep", "slope.toml", "--json")
     answer = json.loads(resumed.stdout)
-    assert re.search(r"resuming: \d+ of 121 items are in the journal", resumed.stderr)
-    assert 0 < answer["evaluated"] < 120
+    assert re.search(r"resuming: \d+ of 601 items are in the journal", resumed.stderr)
+    assert 0 < answer["evaluated"] < 600
     files = [folder / state["state_dir"] / "gradient.npz" for state in (whole, answer)]
     assert files[0].read_bytes() == files[1].read_bytes()
 
