@@ -1,9 +1,9 @@
-"""Compares numeric gradients at equal numbers of evaluations, on problems with known derivatives.
+"""Compares numeric gradients with those of other libraries, on problems with known derivatives.
 
 PYTHONPATH=tests/support uv run --group bench python tests/benchmarks/gradients.py
 
 Rows are kinds of problems, with the worst and the median relative error over all entries. Every peer may use as many
-evaluations as optitrip did: SciPy's forward and central differences take fewer and have no use for more;
+evaluations as optitrip did, and takes fewer: SciPy's forward and central differences have no use for more;
 scipy.differentiate takes the largest order that fits, and numdifftools as many Richardson terms. `unsure` is the share
 of entries whose error optitrip estimates at over 100 %, `covered` that of entries within their error, and `bar / error`
 the median quotient of both.
