@@ -15,6 +15,8 @@ import xdist_groups
 from quick_tests import mark_quick
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Under `uv run pytest`, Ray would start each worker, also those of clusters that tests start, by another `uv run`.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 # Derandomised: every run tests the same examples. No deadlines: the speed of the machine is not under test.
 settings.register_profile(

@@ -35,6 +35,7 @@ def environment(**changes: str) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_TRACKING"))}
     ray = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    ray["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # below `uv run pytest`, each job would be run by `uv run` as well
     return {**kept, **ray, "PATH": path, **changes}
 
 

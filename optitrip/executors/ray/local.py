@@ -53,7 +53,7 @@ class LocalRay:
         """Folder of Ray's sockets and logs."""
         self._end_watchdog: Callable[[], None] = lambda: None
         self._keep = False
-        """True to keep that folder, since Ray has died and its logs may say why."""
+        """True once a message has named that folder: its logs may say why Ray died."""
 
     def start(self, make: Callable[[], T]) -> T:
         """Start Ray by a call in a thread of its own; raise Stopped if Ray dies meanwhile or takes too long.
@@ -99,17 +99,21 @@ class LocalRay:
         return [name for name, process in self._vital.items() if not lives(process)]
 
     def check(self) -> None:
-        """Raise Stopped if Ray is dead."""
+        """Raise Stopped if Ray is dead, and keep its logs, which may say why."""
         if dead := self.dead:
+            self._keep = True
             raise Stopped(f"Ray has died: its {' and its '.join(dead)} ended{self._logs()}")
 
     def _logs(self) -> str:
         return f" (logs: {self._session / 'logs'})" if self._session else ""
 
     def close(self) -> None:
-        """Shut Ray down, and kill what is left of it."""
+        """Shut Ray down, and kill what is left of it.
+
+        The logs of a Ray that died are kept only if a message has named them; one that dies when all is evaluated is
+        nobody's concern.
+        """
         self._look()
-        self._keep = bool(self.dead)
         shut_down()
         self.kill()
 

@@ -48,7 +48,9 @@ class RayPool:
         if joins_cluster(self.address):
             return "joining a Ray cluster"
         # Under `uv run`, Ray would copy the working directory and build the environment anew for each worker.
-        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        enabled = os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0").lower() in ("1", "true")
+        if (constants := sys.modules.get("ray._private.ray_constants")) is not None:  # it has read the variable by now
+            vars(constants)["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = enabled
         # With the first workers, Ray would wait for them in `ray.init`: for ever, if one dies before it has registered.
         os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
         # Ray holds the GIL while it waits for its head, 30 s by default; starting one takes a second or two.

@@ -77,6 +77,26 @@ def test_no_garbage_is_collected_while_ray_shuts_down(monkeypatch: pytest.Monkey
     assert gc.isenabled()
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_logs_stay_only_if_a_message_names_them(told: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Ray that died while a sweep ran leaves its folder; one that died after the last result leaves nothing."""
+    from optitrip.executors.ray import local
+
+    monkeypatch.setattr(local.ray, "shutdown", lambda: None)
+    session = tmp_path / "session"
+    session.mkdir()
+    head = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    dead = local.LocalRay()
+    dead._vital, dead._session = {"gcs_server": local.psutil.Process(head.pid)}, session
+    dead.check()
+    head.communicate(b"end\n")
+    if told:
+        with pytest.raises(Stopped, match=f"gcs_server ended .*{session / 'logs'}"):
+            dead.check()
+    dead.close()
+    assert session.exists() == told
+
+
 def test_a_ray_that_does_not_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its head, Ray's own shutdown waits for ever: it is waited for a while, and not at the process's exit."""
     from optitrip.executors.ray import local
