@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 import process_guard
 import xdist_groups
+from daily_tests import mark_daily
 from quick_tests import mark_quick
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -21,12 +22,13 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 # Derandomised: every run tests the same examples. No deadlines: the speed of the machine is not under test.
 settings.register_profile(
     "laws",
-    max_examples=50,
+    max_examples=20,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.register_profile("quick", settings.get_profile("laws"), max_examples=10)
+settings.register_profile("daily", settings.get_profile("laws"), max_examples=50)
 settings.load_profile("laws")
 
 
@@ -34,8 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the process guard and the scheduler of groups once a run, not in each of its processes."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; some tests press Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if config.option.markexpr == "quick":
-        settings.load_profile("quick")
+    if config.option.markexpr in ("quick", "daily"):
+        settings.load_profile(config.option.markexpr)
     if not hasattr(config, "workerinput"):
         config.stash[WATCH] = process_guard.watch()
         config.pluginmanager.register(xdist_groups.Scheduling())
@@ -46,6 +48,7 @@ WATCH = pytest.StashKey[object]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mark_daily(items)
     xdist_groups.arrange(config, items)
     mark_quick(items)
 

@@ -116,6 +116,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize(("where", "error"), list(zip(RECORDED, cycle(["panic", "interrupt"]))))
 def test_whatever_user_code_raises_is_told(folder: Path, where: str, error: str) -> None:
     """By the command, as any exception is: with where it was raised and what it says."""

@@ -158,6 +158,7 @@ def test_piped_output_has_no_control_codes(folder: Path, words: list[str]) -> No
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", stream)
 
 
+@pytest.mark.daily
 def test_output_is_ascii_where_the_stream_is_not_utf_8(folder: Path) -> None:
     """A terminal without UTF-8 gets the table too, whatever the values are."""
     path = sweep_file(folder, "worded")
@@ -167,6 +168,7 @@ def test_output_is_ascii_where_the_stream_is_not_utf_8(folder: Path) -> None:
     assert done.stdout.isascii()
 
 
+@pytest.mark.daily
 def test_the_live_line_on_a_terminal(folder: Path) -> None:
     """In the words of the original loop, within 80 columns, and gone at the end."""
     sweep_file(folder, "slow", candidates=400)
@@ -493,6 +495,7 @@ def test_a_reader_that_goes_away_costs_no_sweep(folder: Path) -> None:
         assert "could not be written to stdout" in done.stderr
 
 
+@pytest.mark.daily
 def test_a_closed_terminal_is_a_request_to_stop(folder: Path) -> None:
     """SIGHUP: what is done is kept, exit status 129."""
     sweep_file(folder, "slow", candidates=100_000)

@@ -78,6 +78,7 @@ def test_habits_in_calls(tmp_path: Path, commands: Commands, by_hand: Array) -> 
     check_all(tmp_path, commands, {habit: in_calls(habit) for habit in HABITS}, by_hand, REPORTED)
 
 
+@pytest.mark.daily
 @pytest.mark.parametrize(
     "habits",
     [

@@ -147,6 +147,7 @@ def test_a_fresh_interpreter_stays_light(code: str, absent: set[str]) -> None:
     assert not loaded_by(code) & absent
 
 
+@pytest.mark.daily
 def test_a_command_imports_only_what_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
     """A tracked gradient in the driver's own process needs neither Ray nor what MLflow is made of, and no tables."""
     monkeypatch.chdir(tmp_path)

@@ -54,7 +54,7 @@ class Crash(Observer):
 
 
 @pytest.mark.parametrize("case", CASES)
-@hypothesis_settings(max_examples=10)
+@hypothesis_settings(max_examples=5)
 @given(seed=st.integers(0, 2**32))
 def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> None:
     """Law 1: slicing, order of arrival, duplicates, stale outcomes, deaths and losses change no bit."""
@@ -62,7 +62,7 @@ def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> N
 
 
 @pytest.mark.parametrize("case", CASES)
-@hypothesis_settings(max_examples=5)
+@hypothesis_settings(max_examples=3)
 @given(seed=st.integers(0, 2**32), poison=st.sets(st.integers(5, ITEMS // 2), min_size=1, max_size=3))
 def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, seed: int, poison: set[int]) -> None:
     """It is recorded with its index; all others have the values of a sweep without it."""
@@ -107,7 +107,7 @@ def main_stages(case: str, make: Callable[[], Executor]) -> list[tuple[Method, A
 
 
 @pytest.mark.parametrize("case", CASES)
-@hypothesis_settings(max_examples=7)
+@hypothesis_settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), after=st.lists(st.integers(0, 12), max_size=3))
 def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -> None:
     """Law 1: a driver that dies and is started again, with other slices each time, gives the same bits."""
@@ -121,7 +121,7 @@ def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -
 
 
 @pytest.mark.parametrize("case", CASES)
-@hypothesis_settings(max_examples=7)
+@hypothesis_settings(max_examples=4)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=2, max_size=3), seed=st.integers(0, 2**32))
 def test_prefix(case: str, sizes: list[int], seed: int) -> None:
     """Law 2: raising and lowering N, across the border where losses thin out and with the report behind it, gives what
@@ -281,6 +281,7 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
         yield executor, with_settings(target_seconds=target)
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("case", CASES)
 def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Law 1: 1, 2 and 3 Ray workers with slices of several sizes give the bits of the serial executor."""
@@ -313,7 +314,8 @@ def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
         executors.close()
 
 
-@hypothesis_settings(max_examples=10)
+@pytest.mark.mostly_daily
+@hypothesis_settings(max_examples=5)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=1, max_size=3), case=st.sampled_from(sorted(CASES)))
 def test_prefix_on_ray_and_serial_in_turn(sizes: list[int], case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Laws 1 and 2: a sweep of which some was done in this process and some on workers is the sweep of either."""

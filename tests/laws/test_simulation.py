@@ -10,10 +10,10 @@ import simulation
 
 
 def test_some_worlds_and_the_same_answer_in_each() -> None:
-    """The first five hundred seeds."""
-    lives, error = simulation.many(range(500))
+    """The first two hundred seeds."""
+    lives, error = simulation.many(range(200))
     assert error is None
-    assert lives > 1_000
+    assert lives > 400
 
 
 @pytest.mark.daily

@@ -146,6 +146,7 @@ def test_a_flood_of_output_disturbs_nothing(tmp_path: Path, workers: Executor) -
     assert result.loss.tobytes() == clean(tmp_path).loss.tobytes()
 
 
+@pytest.mark.daily
 def test_a_killed_worker_that_was_in_the_middle_costs_its_slice(tmp_path: Path, workers: Executor) -> None:
     """SIGKILL from outside, e.g. by the system for its memory."""
     killed: list[int] = []

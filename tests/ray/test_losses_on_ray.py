@@ -217,6 +217,7 @@ def expected(case: str, x: Any, k: int) -> float:
             return float(x.sum()) * k
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("case", KINDS)
 def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManager, case: str) -> None:
     """Law 1 for every kind of loss that a file can name; and the numbers are those of the formula."""

@@ -16,6 +16,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
+pytestmark = pytest.mark.daily
+
 LOSS = "lambda x, y: (x - 1) ** 2 + (y + 2) ** 2"
 CELLS = {
     "import": "import optitrip\nimport numpy as np",

@@ -109,6 +109,7 @@ def sized(x: float, thing: Any) -> float:
     return x * (thing.size if isinstance(thing, Thing) else len(thing))
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize(
     "thing",
     [Thing(), (1, 2, 3), {1: 1, 2: 2, 3: 3}, [[1], [2, 3], []], {"a", "b", "c"}],

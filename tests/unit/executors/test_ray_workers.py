@@ -155,6 +155,7 @@ class OwnBuffer:
         return OwnBuffer, (PickleBuffer(self.memory),)
 
 
+@pytest.mark.daily
 def test_a_killed_worker_costs_nothing_but_time(ray_workers: Executor, tmp_path: Path) -> None:
     """Law 1: SIGKILL of a worker in its slice changes no bit; the worker is replaced."""
     marker = tmp_path / "killed"

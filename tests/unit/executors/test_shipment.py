@@ -107,6 +107,7 @@ def test_files_too_large_to_send_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         shipment([], {"big.bin": b"0" * 1001})
 
 
+@pytest.mark.daily
 def test_a_proof_names_what_differs(project: Path) -> None:
     """Modules by their code, libraries by their version, optitrip by its own code."""
     here = prove(libraries_used())

@@ -71,9 +71,10 @@ def test_a_missing_side_leaves_the_other() -> None:
 
 PROBLEMS = problems()
 KINDS = sorted({problem.kind for problem in PROBLEMS})
+DAILY = {"noise 1e-10", "noise 0.001", "hard"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.daily] * (kind in DAILY)) for kind in KINDS])
 @pytest.mark.parametrize("scheme", [None, pytest.param("central", marks=pytest.mark.daily)])
 def test_errors_cover_the_truth(kind: str, scheme: str | None) -> None:
     """98 % of the entries of the published problems and 95 % under noise are within their error, which in the median is

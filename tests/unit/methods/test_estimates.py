@@ -45,6 +45,7 @@ def test_mean_and_variance(kind: Kind, count: int, draws: int) -> None:
     assert np.linalg.norm(found.mean(axis=0) - G) <= 1.3 * np.linalg.norm(G) * (spread / draws) ** 0.5 + 1e-9
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 20, 50, 75])
 def test_the_expected_cosine(kind: Kind, count: int) -> None:

@@ -54,6 +54,7 @@ SINGLE = {
 }
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("scheme", [None, "forward", "backward", "central"])
 @pytest.mark.parametrize("loss", SINGLE.values(), ids=SINGLE)
 def test_a_loss_in_float32_has_a_gradient(loss: Any, scheme: str | None) -> None:
@@ -87,6 +88,7 @@ FINE = {
 }
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("at", [X, np.ones(3), np.zeros(3), np.array([1.0, 2.0, 3.0]), 1e8 * X], ids=str)
 @pytest.mark.parametrize("loss", FINE.values(), ids=FINE)
 def test_no_false_alarm(loss: Any, at: Array) -> None:

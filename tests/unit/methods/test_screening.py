@@ -265,6 +265,7 @@ def test_failures_of_the_surrogate_beyond_the_bound_are_told(monkeypatch: pytest
     assert found.metrics()["screening/unseen"] == seen.unseen
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize(
     "distort",
     [lambda losses, x: 0 * losses + 7, lambda losses, x: -losses, lambda losses, x: np.sign(x[:, 0])],
@@ -374,6 +375,7 @@ def classifier(request: pytest.FixtureRequest) -> LinearClassifier:
     return request.param("digits", l2=1e-3)
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("how", SCREENS)
 def test_screening_finds_the_winner_of_digits(classifier: LinearClassifier, how: str) -> None:
     """Each screen, with real images, against the search without it."""

@@ -44,6 +44,7 @@ def losses(loss: str, maximize: bool) -> Any:
     return np.where(np.isfinite(whole), -whole if maximize else whole, np.inf)
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("maximize", [False, True])
 @pytest.mark.parametrize("loss", ["scalar", "troubled", "batched", "beside"])
 @hypothesis_settings(max_examples=15)

@@ -83,6 +83,7 @@ def small_data(scale: float = 1.0) -> tuple[Array, Array, Array]:
     return x, np.arange(24) % 4, random.integers(-2000, 2001, (4, 5)) / 64.0 * scale
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("label", ["all", "one class", "another class"])
 @pytest.mark.parametrize("scale", [2.0**-8, 1.0, 2.0**5, 2.0**24, 2.0**100])
 def test_deltas_of_softmax_keep_their_digits(scale: float, label: str) -> None:
@@ -128,6 +129,7 @@ def test_deltas_of_hinge_keep_their_digits(scale: float) -> None:
             assert abs(Fraction(delta) * 24 - total) <= Fraction(1e-15) * size + Fraction(SMALLEST), (step, j)
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("make", [Softmax, Hinge])
 @pytest.mark.parametrize(
     ("scale", "scheme", "step"),

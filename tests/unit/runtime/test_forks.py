@@ -42,6 +42,7 @@ def status_of_child(way: Callable[[], object]) -> float:
     return float(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_child_of_the_loss_ends_where_it_leaves_it(way: str, batched: bool) -> None:

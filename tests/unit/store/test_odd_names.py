@@ -113,6 +113,7 @@ def test_a_finished_sweep_in_a_read_only_directory_shows_its_result(
     assert {path.name: path.read_bytes() for path in state.iterdir()} == before
 
 
+@pytest.mark.mostly_daily
 @root_only
 @pytest.mark.parametrize("name", ["journal.sqlite", "identity.json", "result.json", "best.npz", "lock", "."])
 def test_unreadable_files_give_the_answer_or_a_message(

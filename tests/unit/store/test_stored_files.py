@@ -129,6 +129,7 @@ def test_a_kill_while_the_result_is_stored_is_no_touched_file(folder: Path, monk
     assert (third.evaluated, third.answer.loss, codes(third)) == (0, first.answer.loss, set())
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("how", TOUCHED)
 def test_no_gradient_is_taken_at_a_touched_point(folder: Path, how: str) -> None:
     """`best_of` refuses a best.npz that the journal does not know, and takes it once it is made again."""
@@ -193,6 +194,7 @@ def test_a_lost_journal_is_told_before_all_is_evaluated_again(folder: Path, how:
     assert (aside / "best.npz").read_bytes() == left
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("text", ["[]", "5", "null", "\x80", "{", "", '{"seed": 9}', "[" * 100_000])
 def test_an_odd_identity_file_is_set_aside(folder: Path, text: str) -> None:
     """What proves no other sweep stops neither this one nor a new one of the same name."""

@@ -75,6 +75,7 @@ PLANTED: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("how", PLANTED)
 def test_planted_state_is_refused(folder: Path, how: str) -> None:
     """`replay` and `sweep` import nothing and say whose it is; `show` shows it; with `--trust` all goes on."""
@@ -145,6 +146,7 @@ def test_a_drive_that_changes_owners_or_has_no_modes_is_trusted(folder: Path, mo
 LINKED = ["identity.json.part", "result.json.part", "best.npz.part", "sweep.toml.part", "lock", "best.npz"]
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("existing", [pytest.param(True, marks=pytest.mark.daily), False])
 @pytest.mark.parametrize("name", LINKED)
 def test_no_link_is_written_through(folder: Path, name: str, existing: bool) -> None:
