@@ -1,6 +1,7 @@
 """Overrides beside a sweep file, `--set key.path=value`: applied to its tables, written into its text, and named."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,8 @@ from optitrip.core.differences import nearest
 from optitrip.errors import InputError
 
 Path = tuple[str, ...]
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""Characters that a comment of TOML cannot have."""
 UNTOLD = {
     ("name",),
     ("objective", "files"),
@@ -95,14 +98,25 @@ def resolved(text: str, options: Sequence[str], name: str) -> str:
     if not tomllib.loads(text):
         return text
     wanted = changed(tomllib.loads(text))
-    for read in (tomlkit.parse, tomllib.loads):
+    writers = (lambda: changed(tomlkit.parse(text)), lambda: variables_in_line(changed(tomllib.loads(text))))
+    for write in writers:
         with suppress(Exception):  # TOML Kit fails on some valid files
-            written = tomlkit.dumps(changed(read(text)))
+            written = tomlkit.dumps(write())
             written.encode()
             if same(tomllib.loads(written), wanted):
                 return written
     comments = "".join("\n# --set " + option.replace("\n", "\n# ") for option in options)
+    comments = CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", comments)
     return f"{text}{comments}\n".encode(errors="backslashreplace").decode()
+
+
+def variables_in_line(tables: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables with variables as inline tables: others would come after constants, and their order counts."""
+    for name, value in tables["space"].items():
+        if isinstance(value, dict):
+            tables["space"][name] = tomlkit.inline_table()
+            tables["space"][name].update(value)
+    return tables
 
 
 def same(tables: Mapping[str, Any], others: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ METHODS: dict[str, str] = {
     "search": "optitrip.methods.search.spec:SPEC",
     "gradient": "optitrip.methods.gradient.spec:SPEC",
     "estimate": "optitrip.methods.estimate.spec:SPEC",
+    "directional": "optitrip.methods.directional.spec:SPEC",
 }
 
 

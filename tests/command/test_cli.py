@@ -239,7 +239,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.daily] * ("cluster" in case)) for case in BAD])
 def test_bad_input_is_reported_before_anything_starts(folder: Path, case: str) -> None:
     """Exit status 2, a message without a traceback, and nothing left behind."""
     sweep_file(folder, "good")

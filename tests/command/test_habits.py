@@ -152,6 +152,7 @@ def test_closed_streams(tmp_path: Path, commands: Commands) -> None:
         assert ("candidate" in err) == (2 not in numbers)
 
 
+@pytest.mark.daily
 def test_characters_beyond_the_encoding(tmp_path: Path, commands: Commands) -> None:
     """What a loss prints, and all that is shown of its sweep, is escaped where a stream cannot encode it."""
     narrow = "\n".join(

@@ -19,7 +19,11 @@ MODULES = {word: place.partition(":")[0].rpartition(".")[0] for word, place in r
 """The package of each method in the registry."""
 EXEMPT = {"__init__.py", "methods/registry.py"}
 """Public names, and the one line of each method."""
-USES = {"descent": ["optitrip.methods.gradient.method"], "trip": ["optitrip.methods.registry"]}
+USES = {
+    "directional": ["optitrip.methods.gradient", "optitrip.methods.estimate.directions"],
+    "descent": ["optitrip.methods.gradient.method"],
+    "trip": ["optitrip.methods.registry"],
+}
 """Modules of other methods that a method may import beside `shared`, by its word."""
 NAMESAKES = {
     "loss/objective.py": {"gradient"},
@@ -70,7 +74,8 @@ def own_words(word: str) -> set[str]:
             found |= {text for _, text in texts(tree(file)) if text.endswith(FILE_NAME) and text not in FILE_NAME}
             constants = [node.value for node in tree(file).body if isinstance(node, ast.Assign)]
             found |= {text for one in constants for _, text in texts(one) if text.endswith("_")}
-    return found - EVERYDAY
+    builds_on = [other for other, module in MODULES.items() if module in USES.get(word, ())]
+    return found - EVERYDAY - {text for other in builds_on for text in own_words(other)}
 
 
 def imports(node: ast.AST) -> Iterator[tuple[int, str]]:

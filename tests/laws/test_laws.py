@@ -281,7 +281,7 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
         yield executor, with_settings(target_seconds=target)
 
 
-@pytest.mark.mostly_daily
+@pytest.mark.mostly_daily(8)
 @pytest.mark.parametrize("case", CASES)
 def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Law 1: 1, 2 and 3 Ray workers with slices of several sizes give the bits of the serial executor."""
@@ -289,6 +289,7 @@ def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> Non
     assert go(case, make=lambda: workers, settings=settings)[0] == reference(case)
 
 
+@pytest.mark.daily
 @pytest.mark.parametrize("case", ["batched", "central batched"])
 def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
     """Law 1: some slices are evaluated in this process while Ray starts, the rest on its workers."""

@@ -82,6 +82,7 @@ def test_merging_a_gradient_at_any_cuts_gives_the_bits_of_the_whole(scheme: str,
     assert bits(merged(parts, one.merge)) == bits(one.merge(*decoded(parts))) == whole
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("loss", ["scalar", "batched", "beside", "batched beside"])
 @pytest.mark.parametrize("method", METHODS)
 @examples(20)

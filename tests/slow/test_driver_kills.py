@@ -42,6 +42,7 @@ def killed(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     return counts
 
 
+@pytest.mark.daily
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forks")
 def test_a_killed_driver_loses_nothing(folder: Path) -> None:
     """Ten times; `pytest -m daily` does it 30 times, `-m thorough` 300 times and at every point."""

@@ -1,4 +1,4 @@
-"""Mark most cases of a test with many as daily: `@pytest.mark.mostly_daily`. The first of every four runs each time."""
+"""Mark three of four cases of a test as daily: `@pytest.mark.mostly_daily`; or seven of eight: `mostly_daily(8)`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ ONE_OF = 4
 
 
 def mark_daily(items: list[pytest.Item]) -> None:
-    """Mark three of four cases of each test that is marked `mostly_daily`, in the order of its parameters."""
+    """Mark all but the first of every four (or so many) cases of each test marked `mostly_daily`, in their order."""
     seen = Counter[str]()
     for item in items:
-        if item.get_closest_marker("mostly_daily") and not item.get_closest_marker("daily"):
-            name = item.nodeid.partition("[")[0]
-            if seen[name] % ONE_OF:
+        if (marker := item.get_closest_marker("mostly_daily")) and not item.get_closest_marker("daily"):
+            name, (one_of, *_) = item.nodeid.partition("[")[0], (*marker.args, ONE_OF)
+            if seen[name] % one_of:
                 item.add_marker("daily")
             seen[name] += 1

@@ -19,12 +19,13 @@ from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.objective import Capabilities, Objective
 from optitrip.methods.checks import Agreement
+from optitrip.methods.directional.lines import LinesRequest, UnitLines
 from optitrip.methods.estimate.combination import Combination
 from optitrip.methods.estimate.directions import Directions, Kind
 from optitrip.methods.estimate.slopes import Slopes
 from optitrip.methods.estimate.spec import estimate_route, slopes_of
 from optitrip.methods.gradient.method import Gradient, gradient_of
-from optitrip.methods.gradient.noise import NoiseLines, NoiseProbe
+from optitrip.methods.gradient.noise import Noise, NoiseLines, NoiseProbe
 from optitrip.methods.gradient.route import GradientRequest, gradient_route
 from optitrip.methods.gradient.structured import Deltas, deltas_of
 from optitrip.methods.search.method import Search
@@ -297,6 +298,7 @@ METHODS: dict[str, Any] = {
     "deltas": lambda items: deltas(items, "central", 3),
     "estimate": lambda items: slopes(items),
     "orthogonal": lambda items: slopes(items, "orthogonal"),
+    "directional": lambda items: lines(items, 3).gradient(Noise(), Capabilities()),
     "combination": lambda items: Combination(around(3), Directions("gaussian", 4, 5, 3), np.arange(5.0), 0.25),
     "noise": lambda items: NoiseProbe(NoiseLines(around(3), 4, 1e-8), min(items, 14)),
     "count": lambda items: Count(draws(), items, 12.0),
@@ -350,6 +352,18 @@ def estimate_case(loss: str, kind: Kind) -> tuple[Objective, Callable[[int, int]
     return objective, route
 
 
+def lines(items: int, entries: int = ENTRIES, seed: int = 4) -> LinesRequest:
+    """Derivatives along so many orthogonal directions less one."""
+    through = UnitLines(around(entries), max(1, min(items, 1 + entries) - 1), seed=seed)
+    along = np.arange(through.count)
+    return LinesRequest(through.center, along, 1 + len(along), "central", 0.25, seed=seed, lines=through)
+
+
+def directional_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:
+    objective = WIDE_LOSSES[loss]
+    return objective, lambda items, seed: gradient_route(lines(items, seed=seed), objective.capabilities)
+
+
 def count_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:
     return LOSSES[loss], lambda items, seed: count_route(Count(draws(seed), items, 12.0))
 
@@ -369,6 +383,7 @@ CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     "central batched beside": gradient_case("batched beside", "central"),
     "central structured": gradient_case("structured", "central"),
     "gaussian": estimate_case("scalar", "gaussian"),
+    "directional batched": directional_case("batched"),
     "automatic": automatic_case("scalar"),
     "automatic structured": automatic_case("structured"),
     "backward structured": gradient_case("structured", "backward"),

@@ -13,12 +13,11 @@ from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Rep
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.checking import Ray, Remainders, taylor_slope
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
-from optitrip.methods.gradient.moves import Limits, Moves
+from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.gradient.noise import LossAtX, Noise, measured_noise
 from optitrip.methods.gradient.refine import better_steps, combined
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES
-from optitrip.methods.gradient.stencil import Stencil
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement, deltas_of
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.samplers.random import permutation
@@ -53,6 +52,20 @@ class GradientRequest:
     limits: Limits | None = None
     seed: int = 0
 
+    @property
+    def point(self) -> Point:
+        """Parameters of the loss."""
+        return self.center
+
+    @property
+    def point_limits(self) -> Limits | None:
+        """Limits of the parameters."""
+        return self.limits
+
+    def sizes(self) -> Array:
+        """Return the scales of all coordinates, to which automatic steps are relative: max(0.01, |x|), float64."""
+        return np.maximum(SCALE, np.abs(self.center.entries(np.arange(self.center.size))))
+
     def gradient(self, noise: Noise, capabilities: Capabilities, at_x: float = np.nan) -> Gradient:
         """Make the main stage, for losses with this noise; `at_x` is f(x) if it is known."""
         if capabilities.around:
@@ -60,7 +73,8 @@ class GradientRequest:
         scheme = self.scheme or ("four_point" if self.step is None else "forward")
         step = self.step
         if step is None and np.isfinite(at_x):
-            step = automatic_steps(self.center, SCHEMES[scheme].order, noise.relative(at_x))
+            # A first guess: a second round finds better ones where it matters.
+            step = noise.relative(at_x) ** (1 / (SCHEMES[scheme].order + 1)) * self.sizes()
         return self.make(scheme, step, noise)
 
     def deltas(self, noise: Noise, capabilities: Capabilities) -> Deltas:
@@ -82,11 +96,6 @@ class GradientRequest:
         )
 
 
-def automatic_steps(center: Point, order: int, noise: float) -> Array:
-    """Return the first step of every coordinate, noise^(1 / (order + 1)) max(0.01, |x|), float64."""
-    return noise ** (1 / (order + 1)) * np.maximum(SCALE, np.abs(center.entries(np.arange(center.size))))
-
-
 def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agree: bool = True) -> Route:
     """Yield the stages of a numeric gradient; return the answer.
 
@@ -100,15 +109,15 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
             agreed = yield from check_agreement(deltas_agreement(request.deltas(noise, capabilities), seed))
             unchecked = agreed.unchecked
     else:
-        nearby = Nearby(request.center, seed)
+        nearby = Nearby(request.point, seed)
         if capabilities.losses and agree:
             agreed = yield from check_agreement(Agreement(nearby))
             unchecked, noise = agreed.unchecked, replace(noise, eps=agreed.eps)
         if request.noise is None and (request.errors or request.step is None):
-            measured = yield from measured_noise(request.center, seed, request.limits)
+            measured = yield from measured_noise(request.point, seed, request.point_limits)
             noise, first = measured.noise, measured.at_x
         elif request.noise is not None and request.step is None:
-            first = yield LossAtX(Stencil(Moves(request.center, (1,)), request.coordinates))
+            first = yield LossAtX(request.make("forward", None, noise).points)
         elif request.noise is None and not capabilities.losses:
             noise = replace(noise, eps=(yield Probe(nearby)))
     method = request.gradient(noise, capabilities, first)
@@ -146,7 +155,8 @@ def better_gradient(method: Gradient, result: GradientResult) -> Refinement | No
     steps = np.full(method.center.size, np.nan)
     steps[result.coordinates[rows]] = better[rows]
     moves = replace(method.moves, step=steps)
-    stencils = tuple(Stencil(moves, result.coordinates[rows], node) for node in range(len(moves.offsets)))
+    along = result.coordinates[rows]
+    stencils = tuple(replace(stencil, moves=moves, coordinates=along) for stencil in method.stencils)
     return Refinement(stencils, 1 + len(rows), method.scheme, method.noise)
 
 

@@ -59,6 +59,7 @@ def by_name(**point: float) -> float:
     return Sphere()(point)
 
 
+@pytest.mark.daily
 @pytest.mark.parametrize("as_dict", [True, False])
 def test_a_search_keeps_any_names(tmp_path: Path, as_dict: bool) -> None:
     """In the answer, the files, the report, and the journal, from which the same call shows it again."""

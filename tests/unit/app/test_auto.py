@@ -117,6 +117,7 @@ def go(executors: ExecutorManager, watch: Observer | None = None, items: int = 1
     )
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_the_answer_is_the_same_whenever_workers_take_over(moment: int) -> None:
     """Law 1: between any two slices; what was queued here is not lost. In the last moments the sweep is done before."""

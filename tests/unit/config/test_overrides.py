@@ -70,6 +70,8 @@ VALUES = st.sampled_from(
 
 
 @given(st.lists(st.tuples(st.lists(KEYS, min_size=1, max_size=4), VALUES), max_size=4))
+@example([(["objective", "seed", "seed"], "\x1b")])
+@example([(["objective", "seed", "seed"], "1")])
 @example([(["objective", "arguments", "list"], "1"), (["objective", "arguments", "table", "a", "c"], "3")])
 def test_any_overrides_are_written_into_the_text(given: list[tuple[list[str], str]]) -> None:
     """What they do to the tables is what the text then says, and to apply the effective ones again changes nothing."""

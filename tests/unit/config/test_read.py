@@ -619,6 +619,7 @@ def test_examples_are_different_sweeps() -> None:
     assert len({read(path, root=Path("nowhere")).identity for path in SWEEPS}) == len(SWEEPS)
 
 
+@pytest.mark.daily
 def test_descriptions_import_nothing(tmp_path: Path) -> None:
     """A fresh interpreter describes every example, and a module that would raise, without importing any."""
     trap = tmp_path / "trap_of_description.py"

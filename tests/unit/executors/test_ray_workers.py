@@ -218,6 +218,7 @@ def test_a_worker_that_no_machine_can_hold_is_refused() -> None:
         RayWorkers(None, resources={"GPU": 64})
 
 
+@pytest.mark.daily
 def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> None:
     """Only a worker in a process of its own reports its memory: that of this process is known."""
     method = search(20)
@@ -264,6 +265,7 @@ def answers(workers: Any, worker: Any, found: object, node: str = "node") -> Any
     return worker
 
 
+@pytest.mark.daily
 @pytest.mark.usefixtures("local_ray")
 def test_without_any_node_left_the_sweep_stops_and_says_why() -> None:
     """Waiting would not help: every node of the cluster is named with its cause."""

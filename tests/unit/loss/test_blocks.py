@@ -143,6 +143,7 @@ MANY: dict[str, set[int]] = {
 }
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("poison", MANY.values(), ids=list(MANY))
 @pytest.mark.parametrize("block", [16, 256])
 @pytest.mark.parametrize("at", [[0, ITEMS], [0, 100, ITEMS], [0, 1, 99, 101, 255, 257, ITEMS], list(range(ITEMS + 1))])

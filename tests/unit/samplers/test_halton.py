@@ -179,6 +179,7 @@ def test_a_search_finds_a_halton_candidate_and_replays_it(folder: Path) -> None:
     assert read(folder / "even.toml").identity != read(folder / "even.toml", ["method.sampler=random"]).identity
 
 
+@pytest.mark.daily
 def test_resuming_and_shards_change_nothing(folder: Path) -> None:
     """A search that is extended, and one that is shared out and merged, have the losses of one that was not."""
     whole = run("sweep", "even.toml", "--state-dir", "whole")

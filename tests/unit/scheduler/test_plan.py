@@ -127,6 +127,7 @@ def test_every_item_is_done_exactly_once_whatever_happens(trouble: float) -> Non
         assert state.next_ticket == 17 + len(tickets)
 
 
+@pytest.mark.daily
 def test_slices_hold_whole_blocks_but_at_the_ends() -> None:
     """Inner borders of slices are borders of blocks, so no block is evaluated twice."""
     for seed in range(300):

@@ -94,6 +94,7 @@ EACH = [
 ]
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize(("file", "how"), EACH)
 def test_a_touched_file_is_reported_and_made_again(folder: Path, file: str, how: str) -> None:
     """A finished sweep run again evaluates nothing, sets the touched file aside, and makes the first bytes again."""
@@ -174,6 +175,7 @@ def test_show_goes_by_the_sweep_file_in_the_journal(folder: Path) -> None:
     assert (state / "sweep.toml").read_text() == text
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("how", ["missing", "empty", "without rows"])
 def test_a_lost_journal_is_told_before_all_is_evaluated_again(folder: Path, how: str) -> None:
     """The directory with the unproven result is set aside as it is."""

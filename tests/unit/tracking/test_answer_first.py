@@ -57,6 +57,7 @@ def test_the_answer_comes_first(folder: Path, happened: list[str]) -> None:
     assert printed["mlflow"]["experiment"] == "optitrip"
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("place", ["figure", "MLflow"])
 def test_ctrl_c_after_the_answer(
     folder: Path, monkeypatch: pytest.MonkeyPatch, happened: list[str], place: str
@@ -83,6 +84,7 @@ def test_ctrl_c_after_the_answer(
     assert "losses.png" in artifacts
 
 
+@pytest.mark.daily
 def test_the_time_of_all_commands(folder: Path) -> None:
     """A command that only shows a result takes none; one that was killed took until its last write."""
     first = run()

@@ -105,6 +105,7 @@ def commands_in(line: str, folder: Path) -> list[tuple[Path, list[str]]]:
     return [(Path(call.split("\0")[0]), call.split("\0")[1:]) for call in calls]
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[pytest.mark.daily] * (kind not in OFTEN)) for kind in KINDS]
 )

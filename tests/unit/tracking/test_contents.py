@@ -82,6 +82,7 @@ def test_a_smaller_sweep_gets_a_run_of_its_own(folder: Path) -> None:
     assert run("method.candidates=20").mlflow["run_id"] == found.info.run_id
 
 
+@pytest.mark.daily
 def test_a_number_that_the_new_best_lacks_is_not_left(folder: Path) -> None:
     """A report that is not finite for the new best: the earlier one's would be taken for it."""
     (folder / "tracked_loss.py").write_text(
@@ -121,6 +122,7 @@ def test_a_stopped_sweep_has_its_best_so_far(folder: Path) -> None:
     assert finished.total_seconds > finished.seconds - finished.phases["files"] - finished.phases["mlflow"] + 0.5
 
 
+@pytest.mark.daily
 def test_children_are_the_best_candidates(folder: Path) -> None:
     """In one pass at the end, each once, also when the sweep is extended; their number is no part of the identity."""
     from mlflow import MlflowClient
@@ -145,6 +147,7 @@ def test_children_are_the_best_candidates(folder: Path) -> None:
     assert incomplete(watch) == []
 
 
+@pytest.mark.daily
 def test_requests_do_not_depend_on_the_number_of_candidates(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some dozen, for a thousand candidates and for a hundred thousand, also if each is better than all before it."""
     import mlflow

@@ -73,6 +73,7 @@ class Unused:
         raise AssertionError(name)
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("sweep", ["search", "stopped", "gradient"])
 def test_what_was_missed_is_delivered_by_sync(folder: Path, monkeypatch: pytest.MonkeyPatch, sweep: str) -> None:
     """MLflow is down for the whole sweep: `optitrip sync` makes the run that another store got at once, with its times,
@@ -100,6 +101,7 @@ def test_what_was_missed_is_delivered_by_sync(folder: Path, monkeypatch: pytest.
     assert optitrip(folder, "sync", label, MLFLOW_TRACKING_URI=DOWN).returncode == 75
 
 
+@pytest.mark.daily
 def test_a_run_that_is_sent_again_is_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also to a store that has it; and the command itself delivers to another store, which it makes."""
     run()
@@ -115,6 +117,7 @@ def test_a_run_that_is_sent_again_is_the_same(folder: Path, monkeypatch: pytest.
     assert artifacts("there/mlartifacts") == files
 
 
+@pytest.mark.daily
 def test_a_description_is_kept_up_to_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the sweep runs it tells how far it is, seldom enough; one that cannot be told costs nothing."""
     for name, value in {"PAUSE_SECONDS": 0.01, "DESCRIBE_SECONDS": -1.0, "DESCRIBE_SHARE": 0.0}.items():
@@ -244,6 +247,7 @@ def test_another_sweep_puts_the_run_of_a_killed_one_right(folder: Path, monkeypa
     assert settle(ROOT, "http://elsewhere") == settle(Path("no such folder"), DOWN) == []
 
 
+@pytest.mark.daily
 def test_a_command_is_not_refused_while_its_sweep_is_delivered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has its answer meanwhile, and its own MLflow run begins when that has ended, so that there is only one."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DOWN)
@@ -301,6 +305,7 @@ def test_an_older_end_is_not_taken_for_the_latest(folder: Path, monkeypatch: pyt
     assert peek_fact(next(ROOT.iterdir()), OpenRun) is not None
 
 
+@pytest.mark.daily
 def test_a_run_without_a_journal_is_put_right_by_its_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run in a local store whose process has died is marked as killed; those of living ones and of other machines are
     not, and a damaged store is no reason to fail."""

@@ -92,6 +92,7 @@ OFTEN = [(500, b"broken"), (429, b"")]
 SELDOM = [(200, b"<html>log in"), (200, b"{}"), (200, b"null"), (401, b"no"), (403, b"\xff"), (302, b""), (204, b"")]
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("answer", [*OFTEN, *(pytest.param(one, marks=pytest.mark.daily) for one in [None, *SELDOM])])
 def test_a_server_that_does_not_serve_costs_a_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, bytes] | None
@@ -194,6 +195,7 @@ def test_a_server_that_is_killed_and_comes_back_has_all_of_it_once(
     assert {*artifacts} >= ARTIFACTS
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("damage", ["no database", "a folder", "of another version", "a deleted experiment"])
 def test_a_store_that_cannot_be_used_costs_a_line(folder: Path, damage: str) -> None:
     """Law 7: a sweep has its answer, and MLflow does not try for minutes."""
@@ -220,6 +222,7 @@ def test_a_store_that_cannot_be_used_costs_a_line(folder: Path, damage: str) -> 
     assert damage != "a deleted experiment" or "restore it in MLflow" in line
 
 
+@pytest.mark.daily
 def test_a_run_deleted_by_hand_is_made_anew(folder: Path) -> None:
     """A run that a user deletes in MLflow's page is created anew when the sweep is resumed."""
     from mlflow import MlflowClient

@@ -34,6 +34,7 @@ def test_the_result_files_hold_the_answer(folder: Path) -> None:
     assert (state / "losses.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.daily
 def test_files_belong_to_the_answer_after_a_crash_between(folder: Path) -> None:
     """Raise N, die before the result is written, lower N again: winner and losses are those of the smaller sweep."""
     import numpy as np

@@ -94,6 +94,7 @@ def port() -> Iterator[int]:
         server.shutdown()
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize(
     "uri",
     [

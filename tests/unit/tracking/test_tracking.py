@@ -90,6 +90,7 @@ def test_a_process_of_its_own_records_the_same(folder: Path, monkeypatch: pytest
     assert recorded[0] == recorded[1]
 
 
+@pytest.mark.daily
 def test_a_module_that_changes_the_working_directory(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Store, artifacts and results are where the command began."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -104,6 +105,7 @@ def test_a_module_that_changes_the_working_directory(folder: Path, tmp_path_fact
     assert (folder / outcome.state_dir / "result.json").exists()
 
 
+@pytest.mark.daily
 def test_a_store_that_another_sweep_created_first_is_used(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sweeps that start in an empty directory share one store: the second leaves it as it is."""
     run()
@@ -177,6 +179,7 @@ def test_a_relative_store_is_the_one_of_the_working_directory(folder: Path, monk
     assert {path.name for path in folder.glob("mlartifacts/_Shared_x/*/artifacts/*")} >= ARTIFACTS
 
 
+@pytest.mark.daily
 def test_another_store_gets_the_sweep_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep that was delivered to one store is delivered to another, too."""
     run()

@@ -1,0 +1,1 @@
+"""The method `directional`: derivatives of a loss along a few directions."""
