@@ -182,6 +182,7 @@ class Session(AbstractContextManager["Session"]):
         noise: float | None = None,
         errors: bool = True,
         bounds: Any = None,
+        f0: float | None = None,
         coordinates: int | str | Sequence[str] | None = None,
         seed: int = 0,
         plain: bool = False,
@@ -203,6 +204,7 @@ class Session(AbstractContextManager["Session"]):
             noise: standard deviation of the loss, if known: it is not measured then, and there is no second round.
             errors: False to save the evaluations that only serve error estimates, half of all with one or two points.
             bounds: limits that x must not leave, a pair (low, high) of numbers or arrays, or such pairs by name.
+            f0: loss at x, if it is known: it is not evaluated then, but to measure the noise.
             coordinates: number of coordinates, drawn at random, or which, e.g. "W[3, :]" or a list; all by default.
             seed: seed of that draw.
             plain: True to ignore batched and structured evaluation and call the loss once per coordinate.
@@ -219,7 +221,7 @@ class Session(AbstractContextManager["Session"]):
         objective: dict[str, Any] = {"maximize": False, "plain": plain, "as_dict": as_dict, "arguments": bound}
         point = named_point(loss, x, {*held, *bound}, as_dict=as_dict)
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
-        given = {"scheme": scheme, "step": step, "noise": noise, "errors": errors, "bounds": bounds}
+        given = {"scheme": scheme, "step": step, "noise": noise, "errors": errors, "bounds": bounds, "f0": f0}
         method = gradient_table(x, point, {**given, "coordinates": coordinates})
         space = with_constants(space, held, bound)
         tables = {"seed": seed, "objective": objective, "space": space, "method": method}

@@ -19,6 +19,7 @@ from optitrip.methods.gradient.estimate import Derivatives, derivatives
 from optitrip.methods.gradient.flags import OUTSIDE, flags_of
 from optitrip.methods.gradient.moves import Limits, Moves
 from optitrip.methods.gradient.noise import Noise
+from optitrip.methods.gradient.refine import combined
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES, Scheme
 from optitrip.methods.gradient.stencil import Stencil, step_text, stepped_title
@@ -43,6 +44,8 @@ class Gradient(MethodBase):
     scheme: Scheme
     noise: Noise = field(default_factory=Noise)
     """Noise of the loss, for the error estimates."""
+    f0: float | None = None
+    """Loss at x if it is known, so that it is not evaluated."""
     kind = "gradient"
     main = True
     retried = True
@@ -90,26 +93,27 @@ class Gradient(MethodBase):
         return (0, float(losses[0])) if known and losses is not None else None
 
     def digest(self) -> bytes:
-        return digest_of(self.kind, {"sides": [stencil.describe() for stencil in self.stencils]})
+        known = {} if self.f0 is None else {"f0": self.f0}
+        return digest_of(self.kind, {"sides": [stencil.describe() for stencil in self.stencils], **known})
 
     def evaluate(self, context: Any, items: range) -> Part:
         problems: Problems = []
         columns: dict[str, Array] = {"coordinate": self.coordinates_of(items)}
+        at_x = [] if self.f0 is None or items.start else [self.f0][: len(items)]
         for number, stencil in enumerate(self.stencils):
             # x itself is the same on all sides, and its loss may be expensive.
-            shared = number > 0 and items.start == 0 and len(items) > 0
-            found = context.evaluate(stencil.values, items[1:] if shared else items)
-            losses = found.losses
-            if shared:
-                losses = np.concatenate([columns[self.loss_column][:1], losses])
-            columns[self.measured[number]] = losses
+            found = context.evaluate(stencil.values, items[len(at_x) :])
+            columns[self.measured[number]] = np.concatenate([at_x, found.losses])
             problems += [(kind, replace(record, side=number)) for kind, record in found.problems]
             if not number:
-                columns |= {BESIDE + name: column for name, column in found.extras.items()}
+                beside = {BESIDE + name: column for name, column in found.extras.items()}
+                columns |= {name: np.concatenate([[np.nan] * len(at_x), column]) for name, column in beside.items()}
+                at_x = columns[self.loss_column][:1] if items.start == 0 else at_x
         return self.part(items, columns, problems)
 
     def evaluations(self, items: range) -> int:
-        return len(self.stencils) * len(items) - (len(self.stencils) - 1 if 0 in items else 0)
+        at_x = 1 if self.f0 is None else 0
+        return len(self.stencils) * len(items) - (len(self.stencils) - at_x if 0 in items else 0)
 
     def failed_part(self, items: range, problems: Problems) -> Part:
         columns = {name: np.full(len(items), np.nan) for name in [self.loss_column, *self.measured]}
@@ -220,6 +224,10 @@ class Refinement(Gradient):
     kind = "refinement"
     main = False
 
+    def merged(self, first: GradientResult, second: GradientResult) -> GradientResult:
+        """Return what follows from the results before and of this round."""
+        return combined(first, second)
+
 
 def gradient_of(
     center: Point,
@@ -232,14 +240,15 @@ def gradient_of(
     errors: bool = False,
     noise: Noise | None = None,
     limits: Limits | None = None,
+    f0: float | None = None,
 ) -> Gradient:
     """Make the gradient at a point along the first `items` - 1 (by default all) of the flat `coordinates`, int64.
 
     `step` is h, None for the default at the loss's `eps`; with `errors`, losses that show the truncation error are
-    evaluated too; variables stay within their `limits`.
+    evaluated too; variables stay within their `limits`; `f0` is the loss at the point, if it is known.
     """
     chosen = SCHEMES[scheme]
     moves = Moves(center, chosen.nodes(errors=errors), step, chosen.order, eps, limits)
     stencils = tuple(Stencil(moves, coordinates, node) for node in range(len(moves.offsets)))
     items = 1 + len(coordinates) if items is None else items
-    return Gradient(stencils, items, chosen, noise or Noise(eps=eps))
+    return Gradient(stencils, items, chosen, noise or Noise(eps=eps), f0)

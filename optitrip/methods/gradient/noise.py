@@ -201,6 +201,20 @@ class NoiseProbe(PointMethod[Points]):
         return Seen(losses.reshape(len(LINES), ON_LINE), eps)
 
 
+class Line(NamedTuple):
+    """The line through x on which the noise showed."""
+
+    points: NoiseLines
+    losses: Array
+    """Losses on it, float64 of shape (points,); the first is f(x)."""
+
+    def moves(self) -> Array:
+        """Return the displacements from x, float64 of shape (points, coordinates)."""
+        rows, center = self.points.values(range(ON_LINE)), self.points.center
+        moved = np.concatenate([rows[name].reshape(ON_LINE, -1).astype(np.float64) for name in center.varied], axis=1)
+        return moved - moved[0]
+
+
 @dataclass(frozen=True)
 class Measured:
     """The noise of a loss as measured."""
@@ -209,6 +223,8 @@ class Measured:
     at_x: float
     """Loss at x as first computed."""
     evaluations: int
+    line: Line | None
+    """Line through x whose losses showed the noise; None if none did."""
 
 
 def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator[Method, Any, Measured]:
@@ -219,9 +235,11 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
     kinds = [np.finfo(center.values[name].dtype) for name in center.varied]
     spacing = float(max(kind.eps for kind in kinds)) ** 0.5
     found: dict[int, NoiseLevel] = {}
+    line_at_x: Line | None = None
     sizes, eps, at_x, stages = [0.0, 0.0], DOUBLE, np.nan, 0
     for _ in range(ATTEMPTS):
-        seen: Seen = yield NoiseProbe(NoiseLines(center, seed, spacing, limits))
+        lines = NoiseLines(center, seed, spacing, limits)
+        seen: Seen = yield NoiseProbe(lines)
         stages += 1
         eps, at_x = seen.eps, float(seen.losses[0, 0])
         wanted: Status = "found"
@@ -229,6 +247,7 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
             level = noise_level(losses)
             if level.status == "found" and line not in found:
                 found[line], sizes[line] = level, float(np.abs(losses).max())
+                line_at_x = line_at_x if line else Line(lines, losses)
             elif line not in found and wanted == "found":
                 wanted = "found" if level.status == "failed" else level.status
         if wanted == "found":
@@ -236,4 +255,4 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
         spacing *= 100 if wanted == "too close" else 0.01
     level = found[0].level if 0 in found else 0.0
     growth = max((found[line].level / sizes[line] ** 0.5 for line in found if sizes[line]), default=0.0)
-    return Measured(Noise(level, growth, eps), at_x, stages * len(LINES) * ON_LINE)
+    return Measured(Noise(level, growth, eps), at_x, stages * len(LINES) * ON_LINE, line_at_x)

@@ -10,7 +10,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.methods.gradient.estimate import LONG, Derivatives
-from optitrip.methods.gradient.flags import BELOW_NOISE, IMPRECISE, MISSING, SIDE_FAILED, doubts
+from optitrip.methods.gradient.flags import MISSING, SIDE_FAILED
 from optitrip.methods.gradient.result import GradientResult
 
 SHRINK, GROW = 1e-4, 32.0
@@ -54,8 +54,7 @@ def combined(first: GradientResult, second: GradientResult) -> GradientResult:
 
     Where the two differ by more than both errors allow, the difference is the error.
     """
-    places = {int(coordinate): row for row, coordinate in enumerate(first.coordinates)}
-    rows = np.array([places[int(coordinate)] for coordinate in second.coordinates], np.int64)
+    rows = first.rows_of(second.coordinates)
     old, new = entries(first.found, rows), second.found
     apart = np.abs(old.value - new.value)
     blind, now_blind = is_too_long(first)[rows], is_too_long(second)
@@ -63,17 +62,22 @@ def combined(first: GradientResult, second: GradientResult) -> GradientResult:
     better = np.where(blind & ~now_blind, True, ~(old.error <= new.error))
     better = np.where(blind & now_blind & (new.coarse != old.coarse), new.coarse < old.coarse, better)
     better = np.isfinite(new.value) & (better | ~np.isfinite(old.value))
+    merged = taken_over(first, second, rows, better)
+    truncation = merged.found.truncation.copy()
+    truncation[rows] = np.where(contradict, np.fmax(truncation[rows], apart), truncation[rows])
+    return merged.with_truncation(truncation)
+
+
+def taken_over(first: GradientResult, second: GradientResult, rows: Array, better: Array) -> GradientResult:
+    """Return the first result with the entries of the second that are better; they are at these rows of the first."""
     taken = rows[better]
     found = {one.name: getattr(first.found, one.name).copy() for one in fields(Derivatives)}
     for name, values in found.items():
-        values[taken] = getattr(new, name)[better]
-    truncation = found["truncation"]
-    truncation[rows] = np.where(contradict, np.fmax(truncation[rows], apart), truncation[rows])
-    merged = Derivatives(**found)
+        values[taken] = getattr(second.found, name)[better]
     step, flag, deltas = first.step.copy(), first.flag.copy(), first.deltas.copy()
     step[taken], flag[taken], deltas[:, taken] = second.step[better], second.flag[better], second.deltas[:, better]
-    flag = (flag & ~np.uint16(IMPRECISE | BELOW_NOISE)) | doubts(merged, flag)
-    return replace(first, found=merged, step=step, flag=flag, deltas=deltas)
+    merged = replace(first, found=Derivatives(**found), step=step, flag=flag, deltas=deltas)
+    return merged.with_truncation(merged.found.truncation)
 
 
 def entries(found: Derivatives, rows: Array) -> Derivatives:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from optitrip.core.arrays import Array, ours
 from optitrip.core.failures import Failures
 from optitrip.core.point import Point
 from optitrip.methods.gradient.estimate import Derivatives
-from optitrip.methods.gradient.flags import LEFT_OUT
+from optitrip.methods.gradient.flags import BELOW_NOISE, IMPRECISE, LEFT_OUT, doubts
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +73,17 @@ class GradientResult:
     def kinks(self) -> dict[str, Array]:
         """Number of kinks crossed by variable, int64; empty if the objective does not count them."""
         return {} if self.kink_counts is None else self.shaped(self.kink_counts, 0, np.int64)
+
+    def rows_of(self, coordinates: Array) -> Array:
+        """Return the rows of some of its coordinates, int64."""
+        places = {int(coordinate): row for row, coordinate in enumerate(self.coordinates)}
+        return np.array([places[int(coordinate)] for coordinate in coordinates], np.int64)
+
+    def with_truncation(self, truncation: Array) -> "GradientResult":
+        """Return the result with other truncation errors, and the flags that follow from them."""
+        found = replace(self.found, truncation=truncation)
+        flag = (self.flag & ~np.uint16(IMPRECISE | BELOW_NOISE)) | doubts(found, self.flag)
+        return replace(self, found=found, flag=flag)
 
     def losses(self, offset: float) -> Array:
         """Return the losses at a multiple of the step as one flat array, NaN where missing."""

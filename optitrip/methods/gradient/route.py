@@ -12,10 +12,11 @@ from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.checking import Ray, Remainders, taylor_slope
+from optitrip.methods.gradient.consistency import consistent
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
 from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.gradient.noise import LossAtX, Noise, measured_noise
-from optitrip.methods.gradient.refine import better_steps, combined
+from optitrip.methods.gradient.refine import better_steps
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement, deltas_of
@@ -40,6 +41,7 @@ class GradientRequest:
         errors: True to estimate the error of every coordinate.
         limits: variables that must not leave an interval.
         seed: seed of the random directions of checks.
+        f0: loss at x, if it is known.
     """
 
     center: Point
@@ -51,6 +53,7 @@ class GradientRequest:
     errors: bool = True
     limits: Limits | None = None
     seed: int = 0
+    f0: float | None = None
 
     @property
     def point(self) -> Point:
@@ -93,6 +96,7 @@ class GradientRequest:
             errors=self.errors,
             noise=noise,
             limits=self.limits,
+            f0=self.f0,
         )
 
 
@@ -102,7 +106,7 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
     Raises NoAnswer if no coordinate has a difference, or if `agree` is set (not for random losses, which never do) and
     the fast and the plain calls give different losses.
     """
-    seed, unchecked, first = request.seed, "", np.nan
+    seed, unchecked, first, line = request.seed, "", np.nan, None
     noise = Noise(level=request.noise or 0.0)
     if capabilities.around:
         if agree:
@@ -115,9 +119,11 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
             unchecked, noise = agreed.unchecked, replace(noise, eps=agreed.eps)
         if request.noise is None and (request.errors or request.step is None):
             measured = yield from measured_noise(request.point, seed, request.point_limits)
-            noise, first = measured.noise, measured.at_x
+            noise, first, line = measured.noise, measured.at_x, measured.line
         elif request.noise is not None and request.step is None:
-            first = yield LossAtX(request.make("forward", None, noise).points)
+            first = (
+                request.f0 if request.f0 is not None else (yield LossAtX(request.make("forward", None, noise).points))
+            )
         elif request.noise is None and not capabilities.losses:
             noise = replace(noise, eps=(yield Probe(nearby)))
     method = request.gradient(noise, capabilities, first)
@@ -127,11 +133,13 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
     result: GradientResult = yield method
     if request.step is None and request.noise is None and request.errors and not capabilities.around:
         second = better_gradient(method, result)
-        result = combined(result, (yield second)) if second else result
+        result = second.merged(result, (yield second)) if second else result
+        if line is not None and request.point is request.center and len(result.coordinates) == request.center.size:
+            result = yield from consistent(method, result, line)
     if not np.isfinite(result.found.value).any():
         raise no_answer(f"none of the {result.items - 1:,} coordinates has a difference", result.failures, method)
     repeated = first if np.isfinite(first) else None
-    if agree and repeated is None:
+    if agree and repeated is None and request.f0 is None:
         repeated = yield Repeat(method.points)
     report = (yield Report(method.points, 0)) if capabilities.report else ReportResult()
     analytic = (yield Report(method.points, 0, method.center.varied)) if capabilities.gradient else ReportResult()
@@ -157,7 +165,7 @@ def better_gradient(method: Gradient, result: GradientResult) -> Refinement | No
     moves = replace(method.moves, step=steps)
     along = result.coordinates[rows]
     stencils = tuple(replace(stencil, moves=moves, coordinates=along) for stencil in method.stencils)
-    return Refinement(stencils, 1 + len(rows), method.scheme, method.noise)
+    return Refinement(stencils, 1 + len(rows), method.scheme, method.noise, result.loss)
 
 
 def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:

@@ -51,11 +51,13 @@ class GradientConfig(Table):
     """True to estimate the error of every entry; this doubles the evaluations of the schemes with one or two points."""
     coordinates: Any = None
     """Number of coordinates, drawn at random without repetition; or which, e.g. "W[3, :]"; all by default."""
+    f0: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Loss at x, if it is known: it is not evaluated then."""
     bounds: dict[str, Any] | None = None
     """Limits [low, high] by variable, in place of those of its distribution; no variable leaves its limits."""
 
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Version of the gradient, part of its identity; incremented when a change to it changes any answer."""
 
 
@@ -154,6 +156,7 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
             config.errors,
             limits_of(sweep.space, config.bounds),
             sweep.seed,
+            config.f0,
         )
 
     def method(self, sweep: Sweep, capabilities: Capabilities) -> Gradient:

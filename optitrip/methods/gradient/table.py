@@ -10,8 +10,7 @@ from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.errors import NoAnswer
 from optitrip.methods.gradient.flags import LEFT_OUT
-from optitrip.methods.gradient.method import Gradient
-from optitrip.methods.gradient.refine import combined
+from optitrip.methods.gradient.method import Gradient, Refinement
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.spec import StoredParts
 
@@ -65,8 +64,10 @@ def stored_result(route: Route, stored: StoredParts) -> GradientResult | None:
                 return found
             result = method.result(part)
             if isinstance(method, Gradient):
-                found = combined(found, result) if found else result
+                found = method.merged(found, result) if found and isinstance(method, Refinement) else result
             if len(part.items) < method.items:
                 return found
-    except (StopIteration, NoAnswer):
+    except NoAnswer:
         return found
+    except StopIteration as end:
+        return end.value.result

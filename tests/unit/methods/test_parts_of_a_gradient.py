@@ -189,3 +189,22 @@ def test_a_file_has_the_limits_of_its_distributions(tmp_path: Path) -> None:
     refused = command(tmp_path, "check", "limited.toml", "--set", 'method.coordinates="z"')
     assert refused.returncode == 2
     assert "there is no variable 'z'" in refused.stderr
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_known_loss_at_x_is_not_evaluated(scheme: str) -> None:
+    """The answer is the same with fewer evaluations; a wrong one is told, for its differences are wrong."""
+    x = np.array([0.3, 1.2])
+
+    def loss(x: Array) -> dict[str, float]:
+        return {"loss": float(np.sum(np.exp(x))), "largest": float(x.max())}
+
+    plain: Any = optitrip.gradient(loss, x, scheme=scheme, executor="serial")
+    known: Any = optitrip.gradient(loss, x, scheme=scheme, f0=plain.loss, executor="serial")
+    assert known.evaluations == plain.evaluations - 1
+    np.testing.assert_array_equal(known.gradient["x"], plain.gradient["x"])
+    np.testing.assert_array_equal(known.error["x"], plain.error["x"])
+    few = optitrip.gradient(loss, x, scheme=scheme, f0=plain.loss, noise=1e-15, errors=False, executor="serial")
+    assert few.evaluations == len(SCHEMES[scheme].offsets) * 2
+    wrong = optitrip.gradient(loss, x, scheme=scheme, f0=plain.loss + 0.1, executor="serial")
+    assert wrong.drift == pytest.approx(0.1)
