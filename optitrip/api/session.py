@@ -195,8 +195,7 @@ class Session(AbstractContextManager["Session"]):
 
         Args:
             loss: as for `search`.
-            x: a number or an array if the loss has one parameter, else a dict of them by name, e.g. the state dict of a
-                PyTorch module; float32 stays float32.
+            x: a number or an array if the loss has one parameter, else a dict of them by name; float32 stays float32.
             scheme: "forward", "backward", "central", "four_point" or "richardson"; by default four-point differences,
                 central ones of a structured loss, or forward ones with a given step.
             step: "auto" for steps from the measured noise of the loss; h, negative to go down; numbers or arrays by
@@ -204,7 +203,7 @@ class Session(AbstractContextManager["Session"]):
             noise: standard deviation of the loss, if known: it is not measured then, and there is no second round.
             errors: False to save the evaluations that only serve error estimates, half of all with one or two points.
             bounds: limits that x must not leave, a pair (low, high) of numbers or arrays, or such pairs by name.
-            f0: loss at x, if it is known: it is not evaluated then, but to measure the noise.
+            f0: loss at x, if known: it is not evaluated then, but to measure the noise.
             coordinates: number of coordinates, drawn at random, or which, e.g. "W[3, :]" or a list; all by default.
             seed: seed of that draw.
             plain: True to ignore batched and structured evaluation and call the loss once per coordinate.
@@ -223,8 +222,7 @@ class Session(AbstractContextManager["Session"]):
         space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
         given = {"scheme": scheme, "step": step, "noise": noise, "errors": errors, "bounds": bounds, "f0": f0}
         method = gradient_table(x, point, {**given, "coordinates": coordinates})
-        space = with_constants(space, held, bound)
-        tables = {"seed": seed, "objective": objective, "space": space, "method": method}
+        tables = {"seed": seed, "objective": objective, "space": with_constants(space, held, bound), "method": method}
         return self._python_sweep(loss, tables, options, point)
 
     @takes_options(CALL_OPTIONS)

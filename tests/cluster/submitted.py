@@ -22,10 +22,10 @@ def needs(*command: str) -> None:
         raise NotRun(f"this optitrip has no `{' '.join(command)}`")
 
 
-def submit(cluster: RayCluster, project: Project, *more: str, host: Host | None = None) -> Sweep:
+def submit(cluster: RayCluster, project: Project, *more: str, host: Host | None = None, follow: bool = True) -> Sweep:
     """Submit a sweep, from the head by default, and follow it."""
     host = host or cluster.head
-    options = ["--address", JOBS, "--state-dir", str(project.states), "--follow", *project.more, *more]
+    options = ["--address", JOBS, "--state-dir", str(project.states), *["--follow"] * follow, *project.more, *more]
     command = [f"{BIN}/optitrip", "submit", project.file, *options]
     return Sweep(host, project, command, project.states, str(project.folder))
 
@@ -94,15 +94,18 @@ def submitted_stopped_resumed(trial: Trial) -> None:
 
 @scenario
 def submitted_twice(trial: Trial) -> None:
-    """A sweep that runs is not submitted a second time."""
+    """A sweep that runs is not submitted a second time: the command is refused, or follows the job that runs it."""
     needs("submit", "--follow")
     cluster, project = trial.world.cluster, bowl("submitted-twice", 4000, 0.02)
     sweep = submit(cluster, project)
     trial.check(sweep.wait_for_items(100), "too few items before the second submission")
-    second = submit(cluster, project).end(90)
+    second = submit(cluster, project, follow=False).end(90)
     trial.seen(second)
     trial.check(second.status == 2, f"exit status {second.status} of the second submission")
     trial.tells(second.text, "run")
+    third = submit(cluster, project).end()
+    trial.check(third.status == 0, f"exit status {third.status} of the command that followed")
+    trial.tells(third.text, "following it")
     trial.same(sweep.end(), project)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from optitrip.core.arrays import ours
 from optitrip.core.method import Method
 from optitrip.methods.gradient.method import Gradient, Refinement
-from optitrip.methods.gradient.noise import ON_LINE, Line, Noise
+from optitrip.methods.gradient.noise import ON_LINE, Noise, ShortLine
 from optitrip.methods.gradient.refine import entries, taken_over
 from optitrip.methods.gradient.result import GradientResult
 
@@ -27,7 +27,7 @@ ROUNDS = 2
 
 
 @ours()
-def unexplained(line: Line, result: GradientResult, noise: Noise) -> float:
+def unexplained(line: ShortLine, result: GradientResult, noise: Noise) -> float:
     """Return the slope of the loss on the line, a step of the line being 1, less that of the gradient along all
     coordinates; 0 where errors and noise explain the difference, or where an entry is missing."""
     value, error, moves = result.found.value, result.found.error, line.moves()[:, result.coordinates]
@@ -44,7 +44,7 @@ def unexplained(line: Line, result: GradientResult, noise: Noise) -> float:
     return float(slope) if abs(slope) > allowed else 0.0
 
 
-def consistent(method: Gradient, result: GradientResult, line: Line) -> Generator[Method, Any, GradientResult]:
+def consistent(method: Gradient, result: GradientResult, line: ShortLine) -> Generator[Method, Any, GradientResult]:
     """Yield stages with shorter and shorter steps while the gradient does not explain the slope on the line; return
     the result, with errors that explain it where no steps did."""
     for _ in range(ROUNDS):
@@ -87,7 +87,7 @@ def replaced(first: GradientResult, second: GradientResult) -> GradientResult:
 
 
 @ours()
-def doubted(result: GradientResult, line: Line, slope: float) -> GradientResult:
+def doubted(result: GradientResult, line: ShortLine, slope: float) -> GradientResult:
     """Return the result with errors that explain a slope, should it all come from any one coordinate."""
     moves = np.abs(line.moves()[1][result.coordinates])
     least = np.where(moves > 0, abs(slope) / moves, 0.0)

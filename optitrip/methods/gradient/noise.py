@@ -201,7 +201,7 @@ class NoiseProbe(PointMethod[Points]):
         return Seen(losses.reshape(len(LINES), ON_LINE), eps)
 
 
-class Line(NamedTuple):
+class ShortLine(NamedTuple):
     """The line through x on which the noise showed."""
 
     points: NoiseLines
@@ -223,7 +223,7 @@ class Measured:
     at_x: float
     """Loss at x as first computed."""
     evaluations: int
-    line: Line | None
+    line: ShortLine | None
     """Line through x whose losses showed the noise; None if none did."""
 
 
@@ -235,7 +235,7 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
     kinds = [np.finfo(center.values[name].dtype) for name in center.varied]
     spacing = float(max(kind.eps for kind in kinds)) ** 0.5
     found: dict[int, NoiseLevel] = {}
-    line_at_x: Line | None = None
+    line_at_x: ShortLine | None = None
     sizes, eps, at_x, stages = [0.0, 0.0], DOUBLE, np.nan, 0
     for _ in range(ATTEMPTS):
         lines = NoiseLines(center, seed, spacing, limits)
@@ -247,7 +247,7 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
             level = noise_level(losses)
             if level.status == "found" and line not in found:
                 found[line], sizes[line] = level, float(np.abs(losses).max())
-                line_at_x = line_at_x if line else Line(lines, losses)
+                line_at_x = line_at_x if line else ShortLine(lines, losses)
             elif line not in found and wanted == "found":
                 wanted = "found" if level.status == "failed" else level.status
         if wanted == "found":
