@@ -21,6 +21,7 @@ EXEMPT = {"__init__.py", "methods/registry.py"}
 """Public names, and the one line of each method."""
 USES = {
     "directional": ["optitrip.methods.gradient", "optitrip.methods.estimate.directions"],
+    "estimate": ["optitrip.methods.gradient.limits", "optitrip.methods.gradient.noise"],
     "descent": ["optitrip.methods.gradient.method"],
     "trip": ["optitrip.methods.registry"],
 }

@@ -10,10 +10,10 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.core.method import Items
-from optitrip.loss.returns import DOUBLE
 from optitrip.methods.estimate.combination import Combined
 from optitrip.methods.estimate.directions import expected_cosine, relative_variance
 from optitrip.methods.estimate.slopes import Slopes, SlopesResult
+from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
@@ -36,12 +36,12 @@ class EstimateAnswer(Answer):
     """Estimate, and the coordinates at which the sum failed."""
     report_result: ReportResult = field(default_factory=ReportResult)
     """Report on x; empty if the objective offers none."""
-    eps: float = DOUBLE
-    """Relative precision of the loss."""
+    measured: Noise = field(default_factory=Noise)
+    """Noise of the loss."""
 
     @property
     def flat(self) -> Array:
-        """Estimate, float64 of shape (coordinates,); NaN where the sum failed."""
+        """Estimate, float64 of shape (coordinates,); NaN where the sum failed or no step changes x."""
         return self.combined.flat
 
     @property
@@ -79,15 +79,20 @@ class EstimateAnswer(Answer):
     @property
     def error(self) -> float:
         """Expected norm of the difference between the estimate and the gradient: from the variance of the estimate
-        and the rounding of the losses and of x, if the losses are no noisier than that."""
+        and the noise of the losses and the rounding of x."""
         ends = self.method.ends[0]
         spread = self.norm * relative_variance(ends.directions.kind, self.known, ends.directions.size) ** 0.5
-        # A slope is off by eps |f| / h and eps |x| |g| / h, and the estimate by sqrt(d / n) times that.
+        # A slope is off by two deviations of the noise / h and eps |x| |g| / h, the estimate by sqrt(d / n) times that.
         center = self.method.center
         x = center.entries(np.arange(center.size))
         coarsest = max(float(np.finfo(center.values[name].dtype).eps) for name in center.varied)
-        lost = self.eps * abs(self.loss) + coarsest * float(np.sqrt(np.mean(np.square(x)))) * self.norm
+        lost = 2 * self.noise + coarsest * float(np.sqrt(np.mean(np.square(x)))) * self.norm
         return math.hypot(spread, lost / ends.length * (ends.directions.size / self.known) ** 0.5)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise of the loss at x."""
+        return float(self.measured.at(np.array([self.loss]))[0])
 
     @property
     def cosine(self) -> float:
@@ -141,7 +146,7 @@ class EstimateAnswer(Answer):
             ("estimate", f"norm {size:.4g}, expected cosine {self.cosine:.3g}, expected error {self.error:.3g}"),
         ]
         if missing := int(np.isnan(self.flat).sum()):
-            rows.append(("missing", f"{missing:,} coordinates, at which the sum of the directions failed"))
+            rows.append(("missing", f"{missing:,} coordinates, where a step changes nothing, or the sum failed"))
         if self.known < self.items:
             rows.append(("left out", f"{self.items - self.known:,} directions, of which a loss failed"))
         return rows + figure_rows(self.report)

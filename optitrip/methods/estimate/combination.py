@@ -17,7 +17,8 @@ from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.evaluation import Evaluation
 from optitrip.methods.estimate.directions import Directions
-from optitrip.methods.estimate.slopes import vars_of
+from optitrip.methods.estimate.moves import Limits, moved
+from optitrip.methods.estimate.slopes import limits_in, vars_of
 from optitrip.methods.shared import MethodBase
 
 AT_ONCE = 2**16
@@ -28,7 +29,7 @@ class Combined(NamedTuple):
     """The sum of slopes times directions."""
 
     flat: Array
-    """Estimate, float64 of shape (coordinates,); NaN where the sum failed."""
+    """Estimate, float64 of shape (coordinates,); NaN where the sum failed, or where no step changes x."""
     failures: Failures
 
 
@@ -41,12 +42,14 @@ class Combination(MethodBase):
         directions: the directions.
         slopes: slopes along them, float64; NaN for those to leave out.
         length: factor of the directions.
+        limits: variables that must not leave an interval.
     """
 
     center: Point
     directions: Directions
     slopes: Array
     length: float
+    limits: Limits | None = None
     kind = "combination"
     common_column = "estimate"
 
@@ -66,7 +69,7 @@ class Combination(MethodBase):
     def digest(self) -> bytes:
         slopes = hashlib.blake2b(self.slopes.tobytes(), digest_size=16).hexdigest()
         fields = {"x": self.center.digest, **vars_of(self.directions), "length": self.length, "slopes": slopes}
-        return digest_of(self.kind, fields)
+        return digest_of(self.kind, fields | limits_in(self.limits))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Combination) and self.digest() == other.digest()
@@ -81,28 +84,23 @@ class Combination(MethodBase):
     @ours()
     def _sum(self, entries: range) -> Array:
         known = np.flatnonzero(np.isfinite(self.slopes))
-        x = self.center.entries(np.arange(entries.start, entries.stop))
-        total = np.zeros(len(entries))
+        total, stuck = np.zeros(len(entries)), np.ones(len(entries), bool)
         if self.directions.kind == "rademacher":
             # Both ends are rounded as the signs +1 and -1 are, so the displacement taken factors out.
-            taken = (self._ends(x + self.length, entries) - self._ends(x - self.length, entries)) / (2 * self.length)
+            taken = self._taken(np.full(len(entries), self.length), entries)
             for n in known:
                 total += self.slopes[n] * (2.0 * self.directions.bits(int(n), entries) - 1.0)
-            return total * taken / len(known)
+            return np.where(taken == 0, np.nan, total * taken / len(known))
         for n in known:
-            v = self.length * self.directions.vector(int(n), entries)
-            taken = (self._ends(x + v, entries) - self._ends(x - v, entries)) / (2 * self.length)
+            taken = self._taken(self.length * self.directions.vector(int(n), entries), entries)
+            stuck &= taken == 0
             total += self.slopes[n] * taken
-        return total / len(known)
+        return np.where(stuck, np.nan, total / len(known))
 
-    def _ends(self, values: Array, entries: range) -> Array:
-        """Return values as rounded to the dtype of their variable, float64."""
-        if all(self.center.values[name].dtype == np.float64 for name in self.center.varied):
-            return values
-        rounded = np.empty(len(values))
-        for name, own, _ in self.center.split(np.arange(entries.start, entries.stop)):
-            rounded[own] = values[own].astype(self.center.values[name].dtype)
-        return rounded
+    def _taken(self, moves: Array, entries: range) -> Array:
+        """Return the displacements that are really taken by moves to both sides, divided by the length."""
+        ahead, behind = (moved(self.center, entries, side * moves, self.limits) for side in (1, -1))
+        return (ahead - behind) / (2 * self.length)
 
     def evaluations(self, items: range) -> int:
         return 0

@@ -12,6 +12,7 @@ from optitrip.core.method import Points, digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.methods.estimate.directions import Directions
+from optitrip.methods.estimate.moves import Limits, moved
 from optitrip.methods.shared import MethodBase
 
 COLUMNS = {1: "ahead", -1: "behind"}
@@ -29,12 +30,14 @@ class Ends(Points):
         directions: the directions.
         length: factor of the directions.
         side: 1 or -1.
+        limits: variables that must not leave an interval.
     """
 
     center: Point
     directions: Directions
     length: float
     side: int
+    limits: Limits | None = None
 
     @ours()
     def values(self, items: range) -> dict[str, Array]:
@@ -42,9 +45,9 @@ class Ends(Points):
         for row, item in enumerate(items):
             if item:
                 moves = self.side * self.length * self.directions.vector(item - 1)
-                for name, part in self.center.by_variable(moves).items():
-                    x = self.center.values[name]
-                    rows[name][row] = x.astype(np.float64) + part
+                ends = moved(self.center, range(self.center.size), moves, self.limits)
+                for name, part in self.center.by_variable(ends).items():
+                    rows[name][row] = part
         for column in rows.values():
             column.flags.writeable = False
         return rows
@@ -53,7 +56,8 @@ class Ends(Points):
         return f"x {'+' if self.side > 0 else '-'} h along direction {item - 1}" if item else "x itself"
 
     def describe(self) -> dict[str, Any]:
-        return {"x": self.center.digest, **vars_of(self.directions), "length": self.length, "side": self.side}
+        fields = {"x": self.center.digest, **vars_of(self.directions), "length": self.length, "side": self.side}
+        return fields | limits_in(self.limits)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ends) and self.describe() == other.describe()
@@ -66,6 +70,11 @@ def vars_of(directions: Directions) -> dict[str, Any]:
     """Return what directions depend on; independent ones do not depend on their number."""
     fields = {"kind": directions.kind, "seed": directions.seed, "size": directions.size}
     return {**fields, "count": directions.count} if directions.kind == "orthogonal" else fields
+
+
+def limits_in(limits: Limits | None) -> dict[str, Any]:
+    """Return the limits for digests; nothing if there are none."""
+    return {"limits": {name: [b.tolist() for b in pair] for name, pair in sorted(limits.items())}} if limits else {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,17 +14,24 @@ from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.loss.returns import DOUBLE
-from optitrip.methods.checks import Agreement, Nearby, Probe, check_agreement
+from optitrip.methods.checks import Agreement, Nearby, check_agreement
 from optitrip.methods.estimate.answer import EstimateAnswer
 from optitrip.methods.estimate.combination import Combination, Combined
 from optitrip.methods.estimate.directions import LARGEST_ORTHOGONAL, Directions
+from optitrip.methods.estimate.moves import Limits
 from optitrip.methods.estimate.slopes import Ends, Slopes, SlopesResult
+from optitrip.methods.gradient.limits import limits_of
+from optitrip.methods.gradient.noise import measured_noise
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import StopTable, Sweep
+
+
+ALGORITHM = 2
+"""Version of the method, part of its identity; incremented when a change to it changes any answer."""
 
 
 class EstimateConfig(Table):
@@ -36,39 +43,51 @@ class EstimateConfig(Table):
     kind: Literal["orthogonal", "rademacher", "gaussian"] | None = None
     """Orthogonal by default, or rademacher if all directions together have over 10^7 entries."""
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Length h of the moves; eps^(1/3) max(1, |x|) with the root mean square of x by default."""
+    """Length h of the moves; e^(1/3) max(1, |x|) by default, with the relative noise e of the loss and the root mean
+    square of x."""
     sampler: str = "random"
     """Name of the sampler that draws the candidate of `at = { candidate = ... }`."""
 
 
 def estimate_route(
-    center: Point, directions: Directions, step: float | None, capabilities: Capabilities, *, agree: bool = True
+    center: Point,
+    directions: Directions,
+    step: float | None,
+    capabilities: Capabilities,
+    limits: Limits | None = None,
+    *,
+    agree: bool = True,
 ) -> Route:
     """Yield the stages of an estimate; return the answer. Raises NoAnswer if no direction has a slope, or if `agree` is
     set and batches and plain calls give different losses."""
-    nearby, unchecked, eps = Nearby(center, directions.seed), "", DOUBLE
+    unchecked = ""
     if capabilities.losses and agree:
-        agreed = yield from check_agreement(Agreement(nearby))
-        unchecked, eps = agreed.unchecked, agreed.eps
-    elif step is None:
-        eps = yield Probe(nearby)
-    method = slopes_of(center, directions, step, eps)
+        unchecked = (yield from check_agreement(Agreement(Nearby(center, directions.seed)))).unchecked
+    measured = yield from measured_noise(center, directions.seed, limits)
+    method = slopes_of(center, directions, step, measured.noise.relative(measured.at_x), limits)
     result: SlopesResult = yield method
     if not np.isfinite(result.slopes).any():
         raise no_answer(f"none of the {len(result.slopes):,} directions has a slope", result.failures, method)
-    combined: Combined = yield Combination(center, directions, result.slopes, method.ends[0].length)
+    combined: Combined = yield Combination(center, directions, result.slopes, method.ends[0].length, limits)
     report = (yield Report(method.ends[0], 0)) if capabilities.report else ReportResult()
-    return EstimateAnswer(method, result, combined, report, eps=eps, unchecked=unchecked)
+    return EstimateAnswer(method, result, combined, report, measured=measured.noise, unchecked=unchecked)
 
 
-def slopes_of(center: Point, directions: Directions, step: float | None, eps: float = DOUBLE) -> Slopes:
-    """Make the stage of slopes; raise NoAnswer for a step that leaves x as it is."""
+def slopes_of(
+    center: Point,
+    directions: Directions,
+    step: float | None,
+    eps: float = DOUBLE,
+    limits: Limits | None = None,
+) -> Slopes:
+    """Make the stage of slopes, by default with steps for losses of this relative noise; raise NoAnswer for a step that
+    leaves x as it is."""
     x = center.entries(np.arange(center.size))
     coarsest = max([eps, *(float(np.finfo(center.values[name].dtype).eps) for name in center.varied)])
     length = step or coarsest ** (1 / 3) * max(1.0, float(np.sqrt(np.mean(np.square(x)))))
-    ahead, behind = (Ends(center, directions, length, side) for side in (1, -1))
-    moved = np.concatenate([part.ravel() for name, part in ahead.point(1).items() if name in center.varied])
-    if (moved == x).all() or not np.isfinite(moved).all():
+    ahead, behind = (Ends(center, directions, length, side, limits) for side in (1, -1))
+    after = np.concatenate([part.ravel() for name, part in ahead.point(1).items() if name in center.varied])
+    if (after == x).all() or not np.isfinite(after).all():
         raise NoAnswer(f"no direction can be taken: a step of {length:g} leads from x to itself, or out of all numbers")
     return Slopes((ahead, behind), 1 + directions.count)
 
@@ -106,7 +125,7 @@ at = { fill = 0.0 }
         fields = config.model_dump(exclude={"at", "sampler", "directions"}, exclude_none=True)
         if config.kind in (None, "orthogonal"):
             fields["directions"] = config.directions  # the directions of a group depend on their number
-        return fields | ({"at": start.digest} if start else {})
+        return fields | {"algorithm": ALGORITHM} | ({"at": start.digest} if start else {})
 
     def directions(self, sweep: Sweep) -> Directions:
         config: EstimateConfig = sweep.method
@@ -115,11 +134,14 @@ at = { fill = 0.0 }
         return Directions(config.kind or by_default, sweep.seed, count, size)
 
     def method(self, sweep: Sweep, capabilities: Capabilities) -> Slopes:
-        return slopes_of(sweep.start_point, self.directions(sweep), sweep.method.step)
+        return slopes_of(
+            sweep.start_point, self.directions(sweep), sweep.method.step, limits=limits_of(sweep.space, None)
+        )
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        agree = sweep.objective.deterministic
-        return estimate_route(sweep.start_point, self.directions(sweep), sweep.method.step, capabilities, agree=agree)
+        agree, limits = sweep.objective.deterministic, limits_of(sweep.space, None)
+        directions, step = self.directions(sweep), sweep.method.step
+        return estimate_route(sweep.start_point, directions, step, capabilities, limits, agree=agree)
 
     def describe(self, sweep: Sweep) -> str:
         drawn = self.directions(sweep)

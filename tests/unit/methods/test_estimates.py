@@ -70,9 +70,9 @@ def test_directions_are_drawn_again_by_index() -> None:
     assert set(np.abs(Directions("rademacher", 0, 1, 999).vector(0)).tolist()) == {1.0}
 
 
-def answered(loss: Any, x: Array, kind: Kind, count: int, step: float | None = None) -> Any:
-    objective, point = Objective(loss), Point({"x": x}, ("x",))
-    route, result = estimate_route(point, Directions(kind, 1, count, x.size), step, objective.capabilities), None
+def answered(loss: Any, x: Array, kind: Kind, count: int, step: float | None = None, limits: Any = None) -> Any:
+    objective, point, result = Objective(loss), Point({"x": x}, ("x",)), None
+    route = estimate_route(point, Directions(kind, 1, count, x.size), step, objective.capabilities, limits)
     while True:
         try:
             stage = route.send(result)
@@ -105,6 +105,51 @@ def test_a_direction_that_fails_is_left_out() -> None:
     kept = [n for n in range(40) if np.isfinite(found.slopes[n])]
     wanted = np.mean([found.slopes[n] * directions.vector(n) for n in kept], axis=0)
     np.testing.assert_allclose(found.gradient["x"], wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_entry_leaves_its_limits(kind: Kind, dtype: type) -> None:
+    """Points beside a limit lie around the nearest one that has room, so the estimate stays unbiased; an entry that is
+    outside itself, and one whose limits are nearly equal, move, too."""
+    x = np.array([0.0, 1.0, 0.5, 1e-7, 0.25, 2.0], dtype)
+    low, high = np.array([0.0, 0, 0, 0, 0.25, 0]), np.array([1.0, 1, 1, 1, 0.2500005, 1])
+    low, high = low.astype(dtype).astype(float), high.astype(dtype).astype(float)
+    outside: list[Array] = []
+    slope = np.array([3.0, -2, 1, 5, 0.5, -4])
+
+    def loss(x: Array) -> float:
+        outside.append((x.astype(float) < low) | (x.astype(float) > high))
+        return float(slope @ x + 0.1 * np.sum(np.square(x, dtype=np.float64)))
+
+    found = answered(loss, x, kind, 6000, None, {"x": (low, high)})
+    assert not np.any(outside, axis=0)[:5].any()
+    truth = slope + 0.2 * x.astype(float)
+    np.testing.assert_allclose(found.flat[[0, 1, 2, 3, 5]], truth[[0, 1, 2, 3, 5]], atol=0.5)
+
+
+def test_the_noise_of_the_loss_is_in_the_error() -> None:
+    """And in the step: an exact estimate of a noisy loss is off by the error that it tells."""
+    x = np.linspace(1, 2, 30)
+    for noise in (1e-10, 1e-6, 1e-3):
+
+        def loss(x: Array, noise: float = noise) -> float:
+            smooth = float(x @ x)
+            return smooth * (1 + noise * np.sin(1e12 * smooth + 1e13 * float(x.sum())))
+
+        found = answered(loss, x, "orthogonal", 30)
+        off = float(np.linalg.norm(found.flat - 2 * x))
+        assert found.error / 20 < off < 4 * found.error
+        assert off < 30 * noise ** (2 / 3) * found.norm
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entry_that_no_step_changes_is_missing(kind: Kind) -> None:
+    """It is never 0."""
+    x = np.array([1.0, 1e18, 2.0])
+    found = answered(lambda x: float(x[0] + x[2] + x[1] / 1e18), x, kind, 3, 1e-3)
+    assert np.isnan(found.flat).tolist() == [False, True, False]
+    assert "missing" in dict(found.rows())
 
 
 def test_a_sum_that_fails_is_told() -> None:
