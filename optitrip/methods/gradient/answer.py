@@ -13,6 +13,7 @@ from optitrip.core.arrays import Array, ours
 from optitrip.core.notice import Notice, info, warning
 from optitrip.loss.returns import DOUBLE, PRECISIONS
 from optitrip.methods.gradient.checking import Comparison
+from optitrip.methods.gradient.comparison import comparison_csv, comparison_png
 from optitrip.methods.gradient.flags import (
     FAILED,
     IMPRECISE,
@@ -32,6 +33,7 @@ from optitrip.output.text import finite, first_failure, folded, point_line, reas
 from optitrip.space.variables import arguments
 
 GRADIENT, PICTURE, POINT = "gradient.npz", "gradient.png", "point.npz"
+CHECK, CHECK_TABLE = "gradcheck.png", "gradcheck.csv"
 """Names of the result files."""
 BESIDE_GRADIENT = ("error", "steps", "flags", "kinks")
 """Suffixes of the arrays in `gradient.npz` beside each variable's gradient."""
@@ -245,9 +247,8 @@ class GradientAnswer(Answer):
     def metrics(self) -> dict[str, float]:
         figures = {"loss": self.loss, "gradient/norm": self.norm, "gradient/max_abs": self.max_abs}
         figures |= {"gradient/flagged": float(self.flagged), "gradient/imprecise": float(self.imprecise)}
-        figures |= (
-            {"gradient/error": self.largest_error, "gradient/noise": self.noise} if self.result.has_errors else {}
-        )
+        if self.result.has_errors:
+            figures |= {"gradient/error": self.largest_error, "gradient/noise": self.noise}
         if self.comparison is not None:
             figures["gradient/wrong"] = float(np.count_nonzero(self.comparison.wrong))
         return figures | ({} if self.difference is None else {"gradient/from_analytic": self.difference})
@@ -263,6 +264,9 @@ class GradientAnswer(Answer):
         arrays |= {f"{variable}.kinks": kinks for variable, kinks in result.kinks.items()}
         yield GRADIENT, lambda: npz_bytes(arrays)
         yield POINT, lambda: point_bytes(self.method.points.point(0))
+        if (comparison := self.comparison) is not None:
+            yield CHECK_TABLE, lambda: comparison_csv(comparison)
+            yield CHECK, lambda: comparison_png(comparison, f"{name}: analytic and numeric gradient")
         yield PICTURE, lambda: gradient_png(result.gradient, self.images, f"{name}: {self.picture_title}")
 
     @property

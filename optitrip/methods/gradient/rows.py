@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TABLE_ROWS = 8
 """Number of coordinates in the table."""
+SHOWN_LOSSES = 2
+"""Most losses of a coordinate in the table, which with more would not fit on a terminal."""
 TOLD = (
     (FAILED | WITHOUT_STEP, "missing", "coordinates; their flags in gradient.npz explain why"),
     (UNCHANGED, "no change", "coordinates do not change the loss at all: the derivative is 0, or the step too small"),
@@ -72,7 +74,7 @@ def first_coordinates(answer: "GradientAnswer") -> Table:
     columns.append(distinct(x + np.concatenate([part.ravel() for part in result.steps.values()])[first], x))
     step = spaced(answer.method.moves.offsets[0])
     heads = ["", name, f"{name} {step}"]
-    for offset in answer.method.scheme.offsets:
+    for offset in answer.method.scheme.offsets[:SHOWN_LOSSES]:
         heads.append(f"loss({name} {spaced(offset)})")
         columns.append([f"{loss:.11g}" for loss in result.losses(offset)[first]])
     columns.append([f"{value:.6g}" for value in result.flat[first]])

@@ -201,6 +201,22 @@ use = "none"
 """
 
 
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, 1e300])
+def test_the_picture_and_the_table_show_whatever_there_is(bad: float) -> None:
+    """Entries of 0, not finite, huge; and of no size at all."""
+    x = np.array([0.0, 1e-300, 3.0, -10.0])
+
+    def gradient(x: Array) -> Array:
+        found = 2 * x
+        found[2] = bad
+        return found
+
+    answer = optitrip.gradcheck(lambda x: float(x @ x), x, gradient, executor="serial").answer
+    files = dict(answer.files("odd $x$"))
+    assert files["gradcheck.png"]().startswith(b"\x89PNG")
+    assert files["gradcheck.csv"]().decode().splitlines()[1].startswith("x[2],")
+
+
 def test_the_command(tmp_path: Path) -> None:
     """Exit status 0 for a right gradient, 1 for a wrong one, named, and 2 if there is none."""
     (tmp_path / "cubic.py").write_text(MODULE)
@@ -210,6 +226,13 @@ def test_the_command(tmp_path: Path) -> None:
     wrong = command(tmp_path, "gradcheck", "cubic.toml", "--gradient", "cubic:wrong")
     assert wrong.returncode == 1
     assert "WRONG along 1 of 2 coordinates, x: analytic 12, numeric 36" in " ".join(wrong.stdout.split())
+    tables = {file.read_text().splitlines()[1] for file in tmp_path.glob(".optitrip/*/gradcheck.csv")}
+    (worst,) = (
+        row.split(",") for row in tables if row.endswith("wrong,wrong")
+    )  # the word of the notes, and the verdict
+    assert [worst[0], float(worst[1])] == ["x", 12]
+    assert float(worst[2]) == pytest.approx(36)
+    assert len(tables) == len(list(tmp_path.glob(".optitrip/*/gradcheck.png"))) == 2
     none = command(tmp_path, "gradcheck", "cubic.toml")
     assert none.returncode == 2
     assert "nothing to check" in none.stderr
