@@ -2,9 +2,10 @@
 
 PYTHONPATH=tests/support uv run --group bench python tests/benchmarks/gradients.py
 
-Rows are kinds of problems, with the worst and the median relative error over all entries. Every peer may use as many
-evaluations as optitrip did, and takes fewer: SciPy's forward and central differences have no use for more;
-scipy.differentiate takes the largest order that fits, and numdifftools as many Richardson terms. `unsure` is the share
+Rows are kinds of problems, with the worst and the median relative error over all entries; `*` marks the best of each.
+Every peer may use as many evaluations as optitrip did: scipy.differentiate takes the largest order and number of
+halvings that fit, numdifftools as many Richardson terms; SciPy's forward and central differences and the textbook's
+have no use for more than two. `unsure` is the share
 of entries whose error optitrip estimates at over 100 %, `covered` that of entries within their error, and `bar / error`
 the median quotient of both.
 """
@@ -51,7 +52,7 @@ def scipy_central(problem: Problem, evaluations: int) -> Array:
 def scipy_differentiate(problem: Problem, evaluations: int) -> Array:
     """Steps from its default, 0.5, are halved as often as the evaluations allow, two at a time after the first nine."""
     halvings = max(1, (evaluations - 9) // 2 + 1) if evaluations >= 9 else 1
-    order = 8 if evaluations >= 9 else max(2, evaluations // 2 * 2 - 2)
+    order = min(8, max(2, (evaluations - 1) // 2 * 2))
     found: list[float] = []
     for k, x in enumerate(problem.x):
         one = along(problem, k)
@@ -88,9 +89,30 @@ PEERS: dict[str, Peer] = {
 }
 
 
+NAMES = {
+    "optitrip": "optitrip",
+    "textbook": "textbook",
+    "scipy 2-point": "scipy 2-point",
+    "scipy 3-point": "scipy 3-point",
+    "scipy.differentiate": "differentiate",
+    "numdifftools": "numdifftools",
+}
+"""Heads of the columns by peer; `differentiate` is SciPy's."""
+HARD = {
+    **dict.fromkeys(("inverse", "scales", "conditioned"), "badly scaled"),
+    **dict.fromkeys(("at_zero", "fast_sine"), "near zero"),
+    **dict.fromkeys(("offset_8", "offset_12"), "offset"),
+    "near_a_bound": "bounded",
+    "kinked": "beside a kink",
+    **dict.fromkeys(("linear", "mixed", "logistic"), "others"),
+}
+"""Rows of the hard problems, by name."""
+
+
 def relative(problem: Problem, found: Array) -> Array:
-    size = np.where(problem.gradient != 0, np.abs(problem.gradient), max(1e-300, float(np.abs(problem.gradient).max())))
-    error = np.abs(found - problem.gradient) / size
+    """Return the relative errors; those of entries that are 0 but for rounding are relative to the largest entry."""
+    size = np.abs(problem.gradient)
+    error = np.abs(found - problem.gradient) / np.maximum(size, 1e-12 * size.max() or 1.0)
     return np.where(np.isfinite(error), error, np.inf)
 
 
@@ -125,17 +147,34 @@ def row(some: list[Problem]) -> dict[str, Any]:
     }
 
 
+def kind_of(problem: Problem) -> str:
+    """Return the row of a problem."""
+    if problem.kind == "nist" and problem.name.endswith("certified"):
+        return "at a solution"
+    return HARD.get(problem.name.split()[0], problem.kind)
+
+
+def cell(found: dict[str, Any], name: str) -> str:
+    """Return the worst and the median error, each marked if it is the least of all."""
+    both = [
+        f"{found['errors'][name][k]:.0e}".replace("e-0", "e-")
+        + "*" * (found["errors"][name][k] <= min(errors[k] for errors in found["errors"].values()))
+        for k in (0, 1)
+    ]
+    return f"{both[0]:>7s}{both[1]:>7s}"
+
+
 def main() -> None:
     by_kind: dict[str, list[Problem]] = {}
     for problem in problems():
-        kind = "at a solution" if problem.kind == "nist" and problem.name.endswith("certified") else problem.kind
-        by_kind.setdefault(kind, []).append(problem)
-    print(f"{'worst / median error':16s}" + "".join(f"{name[:13]:>16s}" for name in ("optitrip", *PEERS)))
+        by_kind.setdefault(kind_of(problem), []).append(problem)
+    print(f"{'':14s}" + "".join(f"{name:>14s}" for name in NAMES.values()))
+    print(f"{'':14s}" + f"{'worst':>7s}{'median':>7s}" * len(NAMES))
     told: list[str] = []
     for kind, some in by_kind.items():
         found = row(some)
-        cells = "".join(f"{worst:>8.0e} /{median:>6.0e}" for worst, median in found["errors"].values())
-        print(f"{kind:20s}{cells}", flush=True)
+        cells = "".join(cell(found, name) for name in NAMES)
+        print(f"{kind:14s}{cells}", flush=True)
         told.append(
             f"{kind:20s}{found['covered']:>10.1%}{found['quotient']:>14.1f}{found['unsure']:>10.1%}"
             f"{found['evaluations']:>14.1f}"

@@ -163,6 +163,11 @@ def near_a_bound(m: Any, x: Any) -> Any:
     return m.log(x[0]) + m.sqrt(x[1])
 
 
+def kinked(m: Any, x: Any) -> Any:
+    """Beside a kink at x[0] = 0.3."""
+    return 2 * abs(x[0] - 0.3) + x[0] * x[1] * x[1]
+
+
 def linear(m: Any, x: Any) -> Any:
     return 3 * x[0] - 7 * x[1] + 2
 

@@ -47,6 +47,7 @@ HARD: dict[str, list[list[float]]] = {
     "scales": [[3e-12, 5e11, 2, 1e-6]],
     "at_zero": [[0, 0, 0]],
     "near_a_bound": [[1e-3, 1e-3]],
+    "kinked": [[0.30001, 2], [0.2999999, -1], [0.31, 0.5]],
     "linear": [[3, 4]],
     "conditioned": [[5, 1, 1e-3]],
     "mixed": [[-1.3, 2.2]],
