@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from optitrip.errors import InputError, OptitripError
+from optitrip.errors import InputError, OptitripError, Stopped
 from optitrip.jobs.package import zip_bytes
 from optitrip.journal.facts import StoredResult
 from optitrip.runtime import files
@@ -48,17 +48,18 @@ def main(words: list[str]) -> int:
     try:
         lines = sent(root, sweep)
     except (OptitripError, OSError) as error:
-        lines = [REFUSED + json.dumps(str(error))]
+        lines = [REFUSED + json.dumps({"message": str(error), "later": isinstance(error, Stopped)})]
     sys.stdout.write("\n".join([*lines, ""]))
     return 0
 
 
 def sent(root: Path, sweep: str) -> list[str]:
-    """Return the lines that hold the files of a finished sweep; raise InputError if there is none."""
+    """Return the lines that hold the files of a finished sweep; raise InputError if there is none, and Stopped if
+    the sweep is not finished."""
     for folder in find_state_directories(sweep, root):
         stored = peek_fact(folder, StoredResult)
         if stored is None:
-            raise InputError(f"{folder} has no result yet; submit the sweep again: it resumes")
+            raise Stopped(f"{folder} has no result yet; submit the sweep again: it resumes")
         wanted = {RESULT: digest(files.json_bytes(stored.outcome)), **stored.files}
         found, notes, room = dict[str, bytes](), list[str](), LARGEST
         for name in sorted(wanted, key=lambda name: size_of(folder / name)):
@@ -91,11 +92,12 @@ def contents(path: Path) -> bytes:
 
 
 def received(log: str) -> Received:
-    """Return the files in a log; raise InputError if there are none, or they are not as they were sent."""
+    """Return the files in a log; raise InputError if there are none, and Stopped if there may be some later."""
     lines = log.splitlines()
     for line in lines:
         if line.startswith(REFUSED):
-            raise InputError(str(json.loads(line.removeprefix(REFUSED))))
+            told = json.loads(line.removeprefix(REFUSED))
+            raise (Stopped if told["later"] else InputError)(str(told["message"]))
     first = next((number for number, line in enumerate(lines) if line.startswith(BEGIN)), None)
     if first is None or END not in lines[first:]:
         last = lines[-1] if lines else "it printed nothing"
@@ -109,12 +111,12 @@ def received(log: str) -> Received:
                 raise InputError(f"the files of {label:.80} are larger than {LARGEST // 2**20} MiB")
             found = {name: archive.read(name) for name in archive.namelist()}
     except (ValueError, LookupError, TypeError, BadZipFile, binascii.Error, NotImplementedError) as error:
-        raise InputError(f"the files came damaged: {error}; fetch them again") from None
+        raise Stopped(f"the files came damaged: {error}; fetch them again") from None
     for name in (label, *found):
         if not FILE_NAME.fullmatch(name):
             raise InputError(f"a file is called {name!r:.80}, which is none of optitrip's names; nothing is written")
     if {name: digest(data) for name, data in found.items()} != digests:
-        raise InputError("the files came damaged: their digests differ from those that were sent; fetch them again")
+        raise Stopped("the files came damaged: their digests differ from those that were sent; fetch them again")
     return Received(label, found, notes)
 
 

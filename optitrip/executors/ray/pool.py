@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,7 +113,9 @@ class RayWorkers:
                     ray.kill(worker.actor)
         self._connection.check_head(CHECK_SECONDS)
         if self._looking is None and (self._cluster or self._starts.nodes.excluded):
-            self._looking = BackgroundCall(lambda: look(self._needs, self._starts.nodes, self._job))
+            self._looking = BackgroundCall(
+                partial(look, self._needs, self._starts.nodes, self._job, waits=not self._ready)
+            )
         elif self._looking is not None and self._looking.done():
             looking, self._looking = self._looking, None
             if looking.exception() is None:  # what Ray raises while a head goes is told by the checks of the head

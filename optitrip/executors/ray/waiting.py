@@ -9,6 +9,7 @@ from typing import Any
 import ray
 import ray._private.state
 
+from optitrip.executors.ray.cluster import answering
 from optitrip.executors.ray.joining import check_head
 from optitrip.executors.ray.nodes import Nodes, fits
 
@@ -28,17 +29,19 @@ class View:
     """True if workers of other jobs wait for resources."""
 
 
-def look(needs: Mapping[str, float], known: Nodes, job: str) -> View:
-    """Look at the cluster; `job` is this one. Without the head, the calls of Ray wait for it."""
+def look(needs: Mapping[str, float], known: Nodes, job: str, *, waits: bool) -> View:
+    """Look at the cluster; `job` is this one, and `waits` while it has no worker. Without the head, the calls of Ray
+    wait for it."""
     excluded, causes = dict(known.excluded), known.causes
     nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
     usable = [node for node in nodes if node["NodeID"] not in excluded]
-    reason = why_none(usable, needs, job)
+    reason = why_none(usable, needs, job, waits=waits)
     return View(nodes, f"{reason}; not used: {causes}" if reason and causes else reason, others_wait(job))
 
 
-def why_none(usable: Sequence[Mapping[str, Any]], needs: Mapping[str, float], job: str) -> str:
-    """Return why no worker with these needs starts on some nodes."""
+def why_none(usable: Sequence[Mapping[str, Any]], needs: Mapping[str, float], job: str, *, waits: bool = False) -> str:
+    """Return why no worker with these needs starts on some nodes; with `waits`, nodes that do not answer do not count
+    as free, for one that dies counts as alive for up to a minute."""
     with_cpus = [node for node in usable if node["Resources"].get("CPU", 0) > 0]
     if not with_cpus and needs.get("CPU", 0) > 0:
         return "the cluster has no node with CPUs yet"
@@ -46,7 +49,8 @@ def why_none(usable: Sequence[Mapping[str, Any]], needs: Mapping[str, float], jo
         return f"no node has {listed(needs)}; nodes have {' | '.join(map(offer, with_cpus))}"
     # Asked node by node: what an excluded node has free does not help.
     free: Mapping[str, Mapping[str, float]] = STATE.available_resources_per_node()
-    if any(fits(free.get(node["NodeID"], {}), needs) for node in usable):
+    with_room = [node for node in usable if fits(free.get(node["NodeID"], {}), needs)]
+    if with_room and (not waits or answering(with_room)):
         return ""
     totals = {name: sum(node["Resources"].get(name, 0) for node in usable) for name, need in needs.items() if need > 0}
     return f"all of {listed(totals)} is taken{by_whom(job)}"

@@ -121,7 +121,7 @@ FIRST = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
-class Ray(Points):
+class TaylorLine(Points):
     """Points x + t d, of which the first is x itself and each of the others is half as far as the one before.
 
     Args:
@@ -163,7 +163,7 @@ class Ray(Points):
         return {"from": self.center.digest, "seed": self.seed, "limits": limits}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ray) and self.describe() == other.describe()
+        return isinstance(other, TaylorLine) and self.describe() == other.describe()
 
     def __hash__(self) -> int:
         return hash(str(self.describe()))
@@ -192,10 +192,10 @@ class Remainders(PointMethod[Points]):
 
 
 @ours()
-def taylor_slope(ray: Ray, losses: Array, gradient: dict[str, Array], noise: Noise) -> float:
+def taylor_slope(line: TaylorLine, losses: Array, gradient: dict[str, Array], noise: Noise) -> float:
     """Return the exponent with which |f(x + t d) - f(x) - t g d| falls with t, over the remainders that stand out from
     the noise; NaN if fewer than two do. It is 2 for a right gradient of a smooth loss, and 1 for a wrong one."""
-    points, center = ray.values(range(1 + HALVINGS)), ray.center
+    points, center = line.values(range(1 + HALVINGS)), line.center
     slope = np.zeros(1 + HALVINGS)
     for name in center.varied:
         moved = points[name].reshape(1 + HALVINGS, -1).astype(np.float64)

@@ -11,7 +11,7 @@ from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
 from optitrip.methods.gradient.answer import GradientAnswer
-from optitrip.methods.gradient.checking import Ray, Remainders, taylor_slope
+from optitrip.methods.gradient.checking import Remainders, TaylorLine, taylor_slope
 from optitrip.methods.gradient.consistency import consistent
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
 from optitrip.methods.gradient.moves import Limits
@@ -148,9 +148,9 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
     )
     if answer.comparison is None or answer.analytic is None:
         return answer
-    ray = Ray(request.center, seed, request.limits)
-    losses = yield Remainders(ray)
-    return answer if losses is None else replace(answer, slope=taylor_slope(ray, losses, answer.analytic, noise))
+    line = TaylorLine(request.center, seed, request.limits)
+    losses = yield Remainders(line)
+    return answer if losses is None else replace(answer, slope=taylor_slope(line, losses, answer.analytic, noise))
 
 
 def better_gradient(method: Gradient, result: GradientResult) -> Refinement | None:

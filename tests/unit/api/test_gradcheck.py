@@ -201,6 +201,16 @@ use = "none"
 """
 
 
+@pytest.mark.parametrize("off", [1e-2, 1e-3, 1e-5, 1e-6])
+def test_what_other_tools_let_pass_is_found(off: float) -> None:
+    """One entry that is wrong by the relative tolerance of pyPESTO, PyTorch, JAX, or OpenMDAO and MATLAB."""
+    x = np.linspace(-1, 2, 7)
+    right = rosen_der(x)
+    wrong = right * np.where(np.arange(7) == 3, 1 + off, 1)
+    assert optitrip.gradcheck(rosen, x, right, executor="serial")
+    assert list(optitrip.gradcheck(rosen, x, wrong, executor="serial").comparison.wrong) == [n == 3 for n in range(7)]
+
+
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, 1e300])
 def test_the_picture_and_the_table_show_whatever_there_is(bad: float) -> None:
     """Entries of 0, not finite, huge; and of no size at all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -68,6 +69,19 @@ def test_what_a_node_has_free_that_is_not_used_does_not_hide_the_cause(cluster: 
     assert why_none([node("a", CPU=2)], NEEDS, "01").startswith("all of 2 CPU is taken")
     cluster["free"]["a"] = {"CPU": 1.0}
     assert why_none([node("a", CPU=2)], NEEDS, "01") == ""
+
+
+def test_a_node_that_does_not_answer_has_no_room(cluster: dict[str, Any]) -> None:
+    """While the sweep has no worker, a host that just died does not hide who holds the CPUs of the others."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        alive = {**node("b", CPU=2), "Alive": True, "NodeManagerAddress": "127.0.0.1", "NodeManagerPort": port}
+        dead = {**node("gone", CPU=4), "Alive": True, "NodeManagerAddress": "127.0.0.1", "NodeManagerPort": 1}
+        cluster |= {"free": {"b": {}, "gone": {"CPU": 4.0}}, "actors": ["03"]}
+        assert why_none([alive, dead], NEEDS, "01") == ""
+        assert why_none([alive, dead], NEEDS, "01", waits=True).startswith("all of 6 CPU is taken by job 03")
+        cluster["free"]["b"] = {"CPU": 1.0}
+        assert why_none([alive, dead], NEEDS, "01", waits=True) == ""
 
 
 def test_the_loss_of_all_workers_ends_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from command import optitrip
-from optitrip.errors import InputError
+from optitrip.errors import InputError, Stopped
 from optitrip.jobs import transfer
 from optitrip.jobs.package import zip_bytes
 from optitrip.jobs.transfer import BEGIN, END, main, received, sent
@@ -67,14 +67,22 @@ def test_what_is_damaged_or_large_is_left_and_told(
     assert any(f"copy {folder / largest}" in note for note in found.notes)
 
 
-def test_nothing_stored_and_nothing_finished_are_told(finished: Path, tmp_path: Path) -> None:
+def test_nothing_stored_and_nothing_finished_are_told(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The former is wrong input; the latter may be there when the same command is repeated."""
     with pytest.raises(InputError, match="nothing is stored"):
         sent(finished, "cup")
     assert main([str(tmp_path), "cup"]) == 0
     (tmp_path / "cup-12345678").mkdir()
     (tmp_path / "cup-12345678" / "journal.sqlite").touch()
-    with pytest.raises(InputError, match="no result yet"):
+    with pytest.raises(Stopped, match="no result yet"):
         sent(tmp_path, "cup")
+    capsys.readouterr()
+    for root, error in ((tmp_path, Stopped), (finished, InputError)):
+        assert main([str(root), "cup"]) == 0
+        with pytest.raises(error):
+            received(capsys.readouterr().out)
 
 
 def lines(files: Mapping[str, bytes], label: str = "bowl-12345678", **header: object) -> str:
@@ -107,8 +115,9 @@ def test_damage_is_told() -> None:
         "",
     ]
     for log in broken:
-        with pytest.raises(InputError, match=r"damaged|failed"):
+        with pytest.raises((InputError, Stopped), match=r"damaged|failed") as told:
             received(log)
+        assert told.type is (Stopped if "damaged" in str(told.value) else InputError)
 
 
 def test_an_archive_that_would_grow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
