@@ -17,7 +17,9 @@ def how_sure(answer: GradientAnswer) -> list[str]:
     doubtful = {"missing": answer.flagged, "imprecise": answer.imprecise}
     counts = ", ".join(f"{count:,} {word}" for word, count in doubtful.items() if count)
     lines = [f"{counts} of {answer.items:,}" if counts else f"none of {answer.items:,} is missing or imprecise"]
-    if answer.difference is not None:
+    if answer.comparison is not None:
+        lines.insert(0, f"the analytic gradient {answer.comparison.verdict}")
+    elif answer.difference is not None:
         lines.insert(0, f"its relative difference from the analytic gradient is {answer.difference:.2g}")
     if answer.drift:
         lines.append(f"the loss at x changed by {answer.drift:.2g} when evaluated again")

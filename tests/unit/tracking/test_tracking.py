@@ -227,7 +227,8 @@ def test_a_gradient_is_one_run_too(folder: Path) -> None:
     outcome = run()
     found, metrics, artifacts = stored(folder)
     assert found.info.status == "FINISHED"
-    assert artifacts == ["gradient.npz", "gradient.png", "images", "point.npz", "sweep.toml"]
+    files = ["gradcheck.csv", "gradcheck.png", "gradient.npz", "gradient.png", "images", "point.npz", "sweep.toml"]
+    assert artifacts == files
     figures = {key: points[-1][1] for key, points in metrics.items()}
     assert figures["gradient/norm"] == outcome.answer.norm
     assert figures["gradient/max_abs"] == outcome.answer.max_abs
