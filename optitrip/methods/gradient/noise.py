@@ -5,7 +5,7 @@ computational noise", SIAM J. Sci. Comput. 33, 2011, section 3), once at x and o
 a sum of squares grows with the residuals, so that it is larger beside a solution than there.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +28,10 @@ ON_LINE = 7
 APART = 1e-3
 """Distance of the second line from x, relative to x."""
 LINES = (0.0, APART)
+PROPORTIONAL = 0.75
+"""Power of the losses from which on noise that grows with it counts as proportional."""
+STUBBORN = 0.3
+"""Ratio of the ranges of losses from which on they are noise, if the spacing is a hundredth of the one before."""
 ATTEMPTS = 4
 """Most spacings that are tried, each a hundred times longer or shorter."""
 
@@ -44,7 +48,7 @@ class NoiseLevel(NamedTuple):
 
 @dataclass(frozen=True)
 class Noise:
-    """A model of the noise of a loss: its standard deviation is the largest of three."""
+    """A model of the noise of a loss: its standard deviation is the largest of four."""
 
     level: float = 0.0
     """Standard deviation at x."""
@@ -52,12 +56,14 @@ class Noise:
     """Standard deviation divided by the square root of |f|."""
     eps: float = DOUBLE
     """Relative precision of the losses, half of which is the noise of rounding them."""
+    share: float = 0.0
+    """Standard deviation divided by |f|, if the noise is known to be proportional."""
 
     @ours()
     def at(self, losses: Array) -> Array:
         """Return the standard deviation of losses of this size."""
         size = np.abs(losses)
-        return np.maximum(np.maximum(self.level, self.growth * np.sqrt(size)), self.eps / 2 * size)
+        return np.maximum(np.maximum(self.level, self.growth * np.sqrt(size)), max(self.eps / 2, self.share) * size)
 
     @ours()
     def relative(self, loss: float) -> float:
@@ -67,8 +73,9 @@ class Noise:
 
 
 @ours()
-def noise_level(losses: Array) -> NoiseLevel:
-    """Estimate the noise from losses at four or more equally spaced points (ECnoise).
+def noise_level(losses: Array, *, wide: bool = False) -> NoiseLevel:
+    """Estimate the noise from losses at four or more equally spaced points (ECnoise), which differ by less than 10 %
+    unless `wide` is set.
 
     Differences of order k of noise have the variance level^2 (2k)! / (k!)^2, while those of a smooth function vanish.
     The level is that of the lowest order from which on three orders agree within a factor of 4, and signs alternate.
@@ -78,7 +85,7 @@ def noise_level(losses: Array) -> NoiseLevel:
         return NoiseLevel(np.nan, "failed")
     if low == high:
         return NoiseLevel(np.nan, "too close")
-    if high - low > 0.1 * max(abs(low), abs(high)):
+    if not wide and high - low > 0.1 * max(abs(low), abs(high)):
         return NoiseLevel(np.nan, "too far")
     levels: list[float] = []
     alternates: list[bool] = []
@@ -227,6 +234,18 @@ class Measured:
     """Line through x whose losses showed the noise; None if none did."""
 
 
+@ours()
+def proportion(levels: Sequence[float], sizes: Sequence[float]) -> float:
+    """Return the noise relative to the losses if both lines show that it is proportional to them, else 0.
+
+    Between them it has grown by a power of the losses: 1/2 for rounding in a sum of squares, 1 for relative noise.
+    """
+    (near, far), (small, large) = levels, sizes
+    if not (0 < 10 * small < large and near > 0):
+        return 0.0
+    return far / large if np.log(far / near) > PROPORTIONAL * np.log(large / small) else 0.0
+
+
 def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator[Method, Any, Measured]:
     """Yield stages of losses near x until their spacing shows the noise; return what they show.
 
@@ -237,6 +256,7 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
     found: dict[int, NoiseLevel] = {}
     line_at_x: ShortLine | None = None
     sizes, eps, at_x, stages = [0.0, 0.0], DOUBLE, np.nan, 0
+    ranges, shorter = [np.inf, np.inf], False
     for _ in range(ATTEMPTS):
         lines = NoiseLines(center, seed, spacing, limits)
         seen: Seen = yield NoiseProbe(lines)
@@ -244,7 +264,9 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
         eps, at_x = seen.eps, float(seen.losses[0, 0])
         wanted: Status = "found"
         for line, losses in enumerate(seen.losses):
-            level = noise_level(losses)
+            # Around a loss of 0, noise is not small beside the losses; but it stays where the points come closer.
+            range_before, ranges[line] = ranges[line], float(np.ptp(losses))
+            level = noise_level(losses, wide=shorter and ranges[line] > STUBBORN * range_before)
             if level.status == "found" and line not in found:
                 found[line], sizes[line] = level, float(np.abs(losses).max())
                 line_at_x = line_at_x if line else ShortLine(lines, losses)
@@ -252,7 +274,9 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
                 wanted = "found" if level.status == "failed" else level.status
         if wanted == "found":
             break
-        spacing *= 100 if wanted == "too close" else 0.01
+        shorter = wanted != "too close"
+        spacing *= 0.01 if shorter else 100
     level = found[0].level if 0 in found else 0.0
     growth = max((found[line].level / sizes[line] ** 0.5 for line in found if sizes[line]), default=0.0)
-    return Measured(Noise(level, growth, eps), at_x, stages * len(LINES) * ON_LINE, line_at_x)
+    share = proportion([found[line].level for line in found], sizes) if len(found) == len(LINES) else 0.0
+    return Measured(Noise(level, growth, eps, share), at_x, stages * len(LINES) * ON_LINE, line_at_x)

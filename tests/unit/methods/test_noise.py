@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,11 +45,12 @@ def test_what_shows_no_noise_says_why() -> None:
     assert noise_level(np.array([1, 1, np.nan, 1, 1, 1, 1])).status == "failed"
 
 
-def test_the_model_is_the_largest_of_three() -> None:
-    """A level at x, growth with the root of f, and half a unit in the last place."""
+def test_the_model_is_the_largest_of_four() -> None:
+    """A level at x, growth with the root of f, a share of f, and half a unit in the last place."""
     losses = np.array([0.0, 4.0, -1e20])
     assert Noise(1e-3).at(losses).tolist() == [1e-3, 1e-3, 1e20 * 2.0**-53]
     assert Noise(1e-3, growth=0.1).at(losses)[1] == pytest.approx(0.2)
+    assert Noise(1e-3, share=0.1).at(losses).tolist() == [1e-3, 0.4, 1e19]
     assert Noise(1e-3).relative(1.0) == 1e-3
     assert Noise(10.0).relative(1.0) == 0.05
     assert Noise().relative(0.0) == 2.0**-52
@@ -84,3 +86,37 @@ def test_the_noise_of_a_loss_is_measured(level: float) -> None:
         found = optitrip.gradient(loss, x, executor="serial", coordinates=1)
         assert level / 3 < found.noise < 3 * level
         assert optitrip.gradient(loss, x, executor="serial", coordinates=1, noise=level).noise == level
+
+
+@pytest.mark.parametrize("level", [1e-9, 1e-6, 1e-3])
+def test_noise_around_a_loss_of_0(level: float) -> None:
+    """At a solution noise is as large as the losses, and is no change of the loss: it stays where points come closer."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+
+        def loss(x: Array, rng: Any = rng) -> float:
+            return float(np.sum((x - 1) ** 2)) + level * rng.uniform(-1, 1)
+
+        found = optitrip.gradient(loss, np.ones(3), executor="serial")
+        assert level / 3 < found.noise * 3**0.5 < 3 * level  # a uniform draw has the deviation 1 / sqrt(3)
+        assert (np.abs(found.gradient["x"]) <= found.error["x"]).all()
+
+
+@pytest.mark.parametrize("level", [1e-9, 1e-6, 1e-3])
+def test_noise_that_is_proportional_to_the_loss(level: float) -> None:
+    """At a solution there is next to none, and beside it as much as the loss is large."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+
+        def loss(x: Array, rng: Any = rng) -> float:
+            return (1e-12 + float(np.sum((x - 1) ** 2))) * (1 + level * rng.standard_normal())
+
+        found = optitrip.gradient(loss, np.ones(3), executor="serial")
+        assert level / 4 < found.measured.at(np.array([1e3]))[0] / 1e3 < 4 * level
+
+
+def test_losses_that_differ_and_are_not_noise() -> None:
+    """Those of a steep loss differ by over a tenth at first, and by a hundredth of that where points come closer."""
+    found = optitrip.gradient(lambda x: float(np.exp(1e9 * x) - 1), 1e-9, executor="serial")
+    assert found.noise < 1e-13
+    assert abs(found.gradient["x"] - 1e9 * np.e) <= found.error["x"]
