@@ -90,7 +90,7 @@ def test_the_noise_of_a_loss_is_measured(level: float) -> None:
 
 @pytest.mark.parametrize("level", [1e-9, 1e-6, 1e-3])
 def test_noise_around_a_loss_of_0(level: float) -> None:
-    """At a solution noise is as large as the losses, and is no change of the loss: it stays where points come closer."""
+    """At a solution noise is as large as the losses: it is what stays where points come closer."""
     for seed in range(10):
         rng = np.random.default_rng(seed)
 
