@@ -202,7 +202,16 @@ def gradient_table(x: Any, point: Mapping[str, Array], given: Mapping[str, Any])
         for key, value in by_variable.items():
             if isinstance(value, np.ndarray | list | tuple):
                 table[key] = {name: value}
+    if isinstance(table.get("bounds"), Mapping):
+        table["bounds"] = {name: without_none(pair) for name, pair in table["bounds"].items()}
     return table
+
+
+def without_none(pair: Any) -> Any:
+    """Return a pair of limits with infinity for None, as SciPy has it."""
+    if isinstance(pair, list | tuple) and len(pair) == 2:  # pyright: ignore[reportUnknownArgumentType]
+        return [end if one is None else one for one, end in zip(pair, (-np.inf, np.inf), strict=True)]  # pyright: ignore[reportUnknownVariableType]
+    return pair
 
 
 def only_parameter(loss: Any, given: Collection[str]) -> str:

@@ -20,6 +20,8 @@ from optitrip.methods.gradient.result import GradientResult
 
 MARGIN = 10.0
 """Number of standard deviations of the line's slope that count as noise."""
+SLOPE_MARGIN = 1.25
+"""Safety factor of a slope that is not explained."""
 SHORTER = 1e-3
 """Factor of the steps where the gradient does not explain that slope."""
 ROUNDS = 2
@@ -90,5 +92,5 @@ def replaced(first: GradientResult, second: GradientResult) -> GradientResult:
 def doubted(result: GradientResult, line: ShortLine, slope: float) -> GradientResult:
     """Return the result with errors that explain a slope, should it all come from any one coordinate."""
     moves = np.abs(line.moves()[1][result.coordinates])
-    least = np.where(moves > 0, abs(slope) / moves, 0.0)
+    least = np.where(moves > 0, SLOPE_MARGIN * abs(slope) / moves, 0.0)
     return result.with_truncation(np.fmax(result.found.truncation, least))

@@ -257,16 +257,17 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
     line_at_x: ShortLine | None = None
     sizes, eps, at_x, stages = [0.0, 0.0], DOUBLE, np.nan, 0
     ranges, shorter = [np.inf, np.inf], False
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         lines = NoiseLines(center, seed, spacing, limits)
         seen: Seen = yield NoiseProbe(lines)
         stages += 1
         eps, at_x = seen.eps, float(seen.losses[0, 0])
         wanted: Status = "found"
         for line, losses in enumerate(seen.losses):
-            # Around a loss of 0, noise is not small beside the losses; but it stays where the points come closer.
+            # Around a loss of 0, noise is not small beside the losses; but it stays however close the points come.
             range_before, ranges[line] = ranges[line], float(np.ptp(losses))
-            level = noise_level(losses, wide=shorter and ranges[line] > STUBBORN * range_before)
+            last = shorter and attempt == ATTEMPTS - 1
+            level = noise_level(losses, wide=last and ranges[line] > STUBBORN * range_before)
             if level.status == "found" and line not in found:
                 found[line], sizes[line] = level, float(np.abs(losses).max())
                 line_at_x = line_at_x if line else ShortLine(lines, losses)

@@ -208,3 +208,11 @@ def test_a_known_loss_at_x_is_not_evaluated(scheme: str) -> None:
     assert few.evaluations == len(SCHEMES[scheme].offsets) * 2
     wrong = optitrip.gradient(loss, x, scheme=scheme, f0=plain.loss + 0.1, executor="serial")
     assert wrong.drift == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("bounds", [(0, None), [0, math.inf], {"x": (0.0, None)}])
+def test_a_limit_may_be_none(bounds: Any) -> None:
+    """As SciPy spells a variable without a limit on one side; also for `jac`."""
+    found = optitrip.gradient(math.log, 1e-9, bounds=bounds, executor="serial")
+    assert abs(found.gradient["x"] - 1e9) <= found.error["x"]
+    assert optitrip.jac(math.log, 1e-9, bounds=bounds)(2e-9) == pytest.approx(5e8, rel=1e-6)
