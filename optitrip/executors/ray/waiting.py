@@ -52,6 +52,9 @@ def why_none(usable: Sequence[Mapping[str, Any]], needs: Mapping[str, float], jo
     with_room = [node for node in usable if fits(free.get(node["NodeID"], {}), needs)]
     if with_room and (not waits or answering(with_room)):
         return ""
+    usable = [node for node in usable if node not in with_room]
+    if not usable:
+        return f"none of {len(with_room)} nodes with room answers"
     totals = {name: sum(node["Resources"].get(name, 0) for node in usable) for name, need in needs.items() if need > 0}
     return f"all of {listed(totals)} is taken{by_whom(job)}"
 

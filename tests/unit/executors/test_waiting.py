@@ -79,7 +79,8 @@ def test_a_node_that_does_not_answer_has_no_room(cluster: dict[str, Any]) -> Non
         dead = {**node("gone", CPU=4), "Alive": True, "NodeManagerAddress": "127.0.0.1", "NodeManagerPort": 1}
         cluster |= {"free": {"b": {}, "gone": {"CPU": 4.0}}, "actors": ["03"]}
         assert why_none([alive, dead], NEEDS, "01") == ""
-        assert why_none([alive, dead], NEEDS, "01", waits=True).startswith("all of 6 CPU is taken by job 03")
+        assert why_none([alive, dead], NEEDS, "01", waits=True).startswith("all of 2 CPU is taken by job 03")
+        assert why_none([dead], NEEDS, "01", waits=True) == "none of 1 nodes with room answers"
         cluster["free"]["b"] = {"CPU": 1.0}
         assert why_none([alive, dead], NEEDS, "01", waits=True) == ""
 
