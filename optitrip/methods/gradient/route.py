@@ -1,11 +1,13 @@
 """The stages of a numeric gradient: noise, differences, better steps where they help, what the objective knows."""
 
+from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.core.method import Route
+from optitrip.core.method import Method, Route
 from optitrip.core.point import Point
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
@@ -15,7 +17,7 @@ from optitrip.methods.gradient.checking import Remainders, TaylorLine, taylor_sl
 from optitrip.methods.gradient.consistency import consistent
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
 from optitrip.methods.gradient.moves import Limits
-from optitrip.methods.gradient.noise import LossAtX, Noise, measured_noise
+from optitrip.methods.gradient.noise import LossAtX, Noise, ShortLine, measured_noise
 from optitrip.methods.gradient.refine import better_steps
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES
@@ -100,32 +102,51 @@ class GradientRequest:
         )
 
 
+class Known(NamedTuple):
+    """What is known of the loss before the differences."""
+
+    noise: Noise
+    at_x: float = np.nan
+    """Loss at x; NaN if it was not evaluated."""
+    line: ShortLine | None = None
+    """Line on which the noise showed, if it was measured."""
+    unchecked: str = ""
+    """Description of a comparison of fast and plain calls that showed nothing; empty if it was conclusive."""
+
+
+def known_before(request: GradientRequest, capabilities: Capabilities, *, agree: bool) -> Generator[Method, Any, Known]:
+    """Yield the stages before the differences; return what they show. Raises NoAnswer if `agree` is set and the fast
+    and the plain calls give different losses."""
+    noise, unchecked = Noise(level=request.noise or 0.0), ""
+    if capabilities.around:
+        if agree:
+            agreement = deltas_agreement(request.deltas(noise, capabilities), request.seed)
+            unchecked = (yield from check_agreement(agreement)).unchecked
+        return Known(noise, unchecked=unchecked)
+    nearby = Nearby(request.point, request.seed)
+    if capabilities.losses and agree:
+        agreed = yield from check_agreement(Agreement(nearby))
+        unchecked, noise = agreed.unchecked, replace(noise, eps=agreed.eps)
+    if request.noise is None and (request.errors or request.step is None):
+        measured = yield from measured_noise(request.point, request.seed, request.point_limits)
+        return Known(measured.noise, measured.at_x, measured.line, unchecked)
+    if request.noise is None:
+        eps = noise.eps if capabilities.losses else (yield Probe(nearby))
+        return Known(replace(noise, eps=eps), unchecked=unchecked)
+    at_x = np.nan
+    if request.step is None:
+        points = request.make("forward", None, noise).points
+        at_x = request.f0 if request.f0 is not None else (yield LossAtX(points))
+    return Known(noise, at_x, unchecked=unchecked)
+
+
 def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agree: bool = True) -> Route:
     """Yield the stages of a numeric gradient; return the answer.
 
     Raises NoAnswer if no coordinate has a difference, or if `agree` is set (not for random losses, which never do) and
     the fast and the plain calls give different losses.
     """
-    seed, unchecked, first, line = request.seed, "", np.nan, None
-    noise = Noise(level=request.noise or 0.0)
-    if capabilities.around:
-        if agree:
-            agreed = yield from check_agreement(deltas_agreement(request.deltas(noise, capabilities), seed))
-            unchecked = agreed.unchecked
-    else:
-        nearby = Nearby(request.point, seed)
-        if capabilities.losses and agree:
-            agreed = yield from check_agreement(Agreement(nearby))
-            unchecked, noise = agreed.unchecked, replace(noise, eps=agreed.eps)
-        if request.noise is None and (request.errors or request.step is None):
-            measured = yield from measured_noise(request.point, seed, request.point_limits)
-            noise, first, line = measured.noise, measured.at_x, measured.line
-        elif request.noise is not None and request.step is None:
-            first = (
-                request.f0 if request.f0 is not None else (yield LossAtX(request.make("forward", None, noise).points))
-            )
-        elif request.noise is None and not capabilities.losses:
-            noise = replace(noise, eps=(yield Probe(nearby)))
+    noise, first, line, unchecked = yield from known_before(request, capabilities, agree=agree)
     method = request.gradient(noise, capabilities, first)
     without_step = method.without_step(range(method.items))
     if len(without_step) == method.items - 1:
@@ -148,9 +169,9 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
     )
     if answer.comparison is None or answer.analytic is None:
         return answer
-    line = TaylorLine(request.center, seed, request.limits)
-    losses = yield Remainders(line)
-    return answer if losses is None else replace(answer, slope=taylor_slope(line, losses, answer.analytic, noise))
+    taylor = TaylorLine(request.center, request.seed, request.limits)
+    losses = yield Remainders(taylor)
+    return answer if losses is None else replace(answer, slope=taylor_slope(taylor, losses, answer.analytic, noise))
 
 
 def better_gradient(method: Gradient, result: GradientResult) -> Refinement | None:
