@@ -61,6 +61,7 @@ def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> N
     assert go(case, make=lambda: Chaos(seed))[0] == reference(case)
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("case", CASES)
 @hypothesis_settings(max_examples=3)
 @given(seed=st.integers(0, 2**32), poison=st.sets(st.integers(5, ITEMS // 2), min_size=1, max_size=3))
@@ -281,7 +282,7 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
         yield executor, with_settings(target_seconds=target)
 
 
-@pytest.mark.mostly_daily(8)
+@pytest.mark.mostly_daily(16)
 @pytest.mark.parametrize("case", CASES)
 def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Law 1: 1, 2 and 3 Ray workers with slices of several sizes give the bits of the serial executor."""

@@ -56,6 +56,7 @@ def evaluated(method: str, loss: str) -> tuple[Any, Any, Any]:
     return one, context, bits(one.evaluate(context, range(one.items))) if agrees else None
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("method", ["search", "largest", "verification", "agreement", "count"])
 @examples(40)
@@ -69,6 +70,7 @@ def test_merging_at_any_cuts_gives_the_bits_of_the_whole(method: str, loss: str,
         assert bits(merged(parts, one.merge)) == bits(one.merge(*decoded(parts))) == whole
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("loss", WIDE_LOSSES)
 @pytest.mark.parametrize("scheme", ["forward", "backward", "central"])
 @examples(20)

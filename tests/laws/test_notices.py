@@ -165,6 +165,7 @@ def sometimes_nan(x: float) -> float:
     return x if x > -0.5 else float("nan")
 
 
+@pytest.mark.daily
 @pytest.mark.parametrize("kept", [True, pytest.param(False, marks=pytest.mark.daily)])
 def test_a_stopped_search_counts_what_failed(kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its journal, a file or in memory; where that cannot be read, what ended the sweep is still what is told."""

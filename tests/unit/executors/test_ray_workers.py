@@ -163,6 +163,7 @@ def test_a_killed_worker_costs_nothing_but_time(ray_workers: Executor, tmp_path:
     assert marker.exists()
 
 
+@pytest.mark.daily
 def test_only_the_slice_that_had_begun_counts_as_a_death(ray_workers: Executor, tmp_path: Path) -> None:
     """Slices queued behind a killed one are lost, which counts against nobody."""
     ray_workers.load(Objective(KillsOnce(str(tmp_path / "killed"))))

@@ -46,6 +46,7 @@ def exactly(loss: Any, W: Array, coordinate: int, step: float) -> tuple[float, f
     return float(change.sum() / len(images) + penalty), float(np.abs(change).mean() + abs(penalty))
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("scale", [1e-4, 0.03])
 @pytest.mark.parametrize("make", CLASSIFIERS)

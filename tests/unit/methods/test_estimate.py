@@ -71,7 +71,7 @@ def test_a_missing_side_leaves_the_other() -> None:
 
 PROBLEMS = problems()
 KINDS = sorted({problem.kind for problem in PROBLEMS})
-DAILY = {"noise 1e-10", "noise 0.001", "hard"}
+DAILY = {"noise 1e-10", "noise 0.001", "hard", "nist"}
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.daily] * (kind in DAILY)) for kind in KINDS])

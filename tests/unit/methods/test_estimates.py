@@ -34,6 +34,7 @@ def estimates(kind: Kind, count: int, draws: int) -> Array:
     return found
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("count", "draws"), [(10, 2_000), (100, 300)])
 def test_mean_and_variance(kind: Kind, count: int, draws: int) -> None:
@@ -107,6 +108,7 @@ def test_a_direction_that_fails_is_left_out() -> None:
     np.testing.assert_allclose(found.gradient["x"], wanted, rtol=1e-9)
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_entry_leaves_its_limits(kind: Kind, dtype: type) -> None:

@@ -88,6 +88,7 @@ def test_the_noise_of_a_loss_is_measured(level: float) -> None:
         assert optitrip.gradient(loss, x, executor="serial", coordinates=1, noise=level).noise == level
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("level", [1e-9, 1e-6, 1e-3])
 def test_noise_around_a_loss_of_0(level: float) -> None:
     """At a solution noise is as large as the losses: it is what stays where points come closer."""
@@ -102,6 +103,7 @@ def test_noise_around_a_loss_of_0(level: float) -> None:
         assert (np.abs(found.gradient["x"]) <= found.error["x"]).all()
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("level", [1e-9, 1e-6, 1e-3])
 def test_noise_that_is_proportional_to_the_loss(level: float) -> None:
     """At a solution there is next to none, and beside it as much as the loss is large."""

@@ -60,6 +60,7 @@ def test_a_target_ends_a_search_at_the_first_that_meets_it(loss: str, maximize: 
     assert result_bits(ended) == result_bits(found(loss, items=wanted, maximize=maximize))
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("loss", ["scalar", "troubled", "batched"])
 @hypothesis_settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), allowed=st.integers(1, 120))

@@ -129,7 +129,7 @@ def test_deltas_of_hinge_keep_their_digits(scale: float) -> None:
             assert abs(Fraction(delta) * 24 - total) <= Fraction(1e-15) * size + Fraction(SMALLEST), (step, j)
 
 
-@pytest.mark.mostly_daily
+@pytest.mark.mostly_daily(8)
 @pytest.mark.parametrize("make", [Softmax, Hinge])
 @pytest.mark.parametrize(
     ("scale", "scheme", "step"),

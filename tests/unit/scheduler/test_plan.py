@@ -117,6 +117,7 @@ def simulate(world: World, gaps: list[range] | None = None) -> tuple[State, list
     raise AssertionError(f"seed {world.seed}: the stage never ended")
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("trouble", [0.0, 0.2])
 def test_every_item_is_done_exactly_once_whatever_happens(trouble: float) -> None:
     """Deaths, losses, duplicates, stale outcomes and changing slots: complete, nothing twice, tickets never reused."""

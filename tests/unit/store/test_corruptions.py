@@ -129,7 +129,7 @@ SOME = [
 ]
 
 
-@pytest.mark.mostly_daily
+@pytest.mark.mostly_daily(12)
 @pytest.mark.parametrize("name", SOME)
 def test_some_corruptions(finished: Path, tmp_path: Path, name: str) -> None:
     """The right answer, or a message with advice that helps; what was there is still there."""

@@ -55,6 +55,7 @@ def test_new_files_are_private(folder: Path) -> None:
     assert modes(folder)["all.csv"] == 0o644
 
 
+@pytest.mark.daily
 def test_modes_that_somebody_chose_stay(folder: Path) -> None:
     """A team that reads a sweep's files goes on reading them when it is resumed, also after the journal is rebuilt."""
     assert optitrip(folder, "sweep", "mine.toml").returncode == 0

@@ -91,6 +91,7 @@ def contents(outcome: Outcome) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(outcome.state_dir).iterdir() if path.name in names}
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize(
     ("kind", "count"), [pytest.param("search", 16, marks=pytest.mark.daily), ("gradient", 4), ("troubled", 4)]
 )

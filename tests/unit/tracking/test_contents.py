@@ -69,6 +69,7 @@ def test_failures_that_are_gone_are_no_longer_counted(folder: Path) -> None:
     assert found.data.metrics["loss"] == second.answer.loss
 
 
+@pytest.mark.daily
 def test_a_smaller_sweep_gets_a_run_of_its_own(folder: Path) -> None:
     """MLflow would show the last loss of the larger one: the run is made anew, and the old one is in MLflow's bin."""
     larger = run("method.candidates=90")

@@ -82,6 +82,7 @@ def test_a_date_may_be_an_argument(folder: Path) -> None:
     assert run("tracking.use=none").evaluated == 0
 
 
+@pytest.mark.daily
 def test_the_stored_sweep_file_is_the_whole_sweep(folder: Path) -> None:
     """It needs no `--set`: from the folder of the sweep it finds the same journal, wherever a copy of it lies. The one
     in the state directory has the modules beside the original, and its overrides, unless it was edited."""
