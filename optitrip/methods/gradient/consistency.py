@@ -24,6 +24,8 @@ SLOPE_MARGIN = 1.25
 """Safety factor of a slope that is not explained."""
 SHORTER = 1e-3
 """Factor of the steps where the gradient does not explain that slope."""
+DOUBT = 10.0
+"""Safety factor of truncation errors at shorter steps."""
 ROUNDS = 2
 """Most times that steps are made shorter."""
 
@@ -81,7 +83,11 @@ def with_shorter_steps(method: Gradient, result: GradientResult) -> ShorterSteps
 
 @ours()
 def replaced(first: GradientResult, second: GradientResult) -> GradientResult:
-    """Return the second result, but the first where both agree and its error is smaller."""
+    """Return the second result, but the first where both agree and its error is smaller.
+
+    Where a loss has a part of a much smaller scale, the decline of its Taylor series misleads: hence larger errors.
+    """
+    second = second.with_truncation(DOUBT * second.found.truncation)
     rows = first.rows_of(second.coordinates)
     old, new = entries(first.found, rows), second.found
     agree = np.abs(old.value - new.value) <= old.error + new.error
