@@ -273,7 +273,14 @@ def test_a_batch_that_differs_from_the_plain_call_ends_the_sweep() -> None:
         go(Objective(Wrong()))
 
 
-@pytest.fixture(scope="module", params=[(1, 1.0), (2, 0.001), (3, 0.02)], ids=["1 worker", "2 workers", "3 workers"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((1, 1.0), id="1 worker", marks=pytest.mark.daily),
+        pytest.param((2, 0.001), id="2 workers", marks=pytest.mark.daily),
+        pytest.param((3, 0.02), id="3 workers"),
+    ],
+)
 def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Executor, Settings]]:
     """Workers that outlive a run, since a new actor takes two seconds, with slices of a length of their own."""
     del local_ray
@@ -282,7 +289,6 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
         yield executor, with_settings(target_seconds=target)
 
 
-@pytest.mark.mostly_daily(16)
 @pytest.mark.parametrize("case", CASES)
 def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Law 1: 1, 2 and 3 Ray workers with slices of several sizes give the bits of the serial executor."""
@@ -316,7 +322,6 @@ def test_same_answer_when_ray_takes_over(case: str, local_ray: None) -> None:
         executors.close()
 
 
-@pytest.mark.mostly_daily
 @hypothesis_settings(max_examples=5)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=1, max_size=3), case=st.sampled_from(sorted(CASES)))
 def test_prefix_on_ray_and_serial_in_turn(sizes: list[int], case: str, on_ray: tuple[Executor, Settings]) -> None:
