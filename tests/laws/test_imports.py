@@ -24,6 +24,7 @@ ADAPTERS = {
         "executors/ray/local.py",
         "executors/ray/objects.py",
         "executors/ray/pool.py",
+        "executors/ray/raylet.py",
         "executors/ray/shared.py",
         "executors/ray/shipment.py",
         "executors/ray/starts.py",

@@ -19,6 +19,7 @@ import ray  # isort: split
 import psutil  # Ray brings it along, and makes it importable
 
 from optitrip.errors import Stopped
+from optitrip.executors.ray.raylet import raylet_first
 from optitrip.executors.ray.variables import RayVariables
 from optitrip.executors.ray.watchdog import watch
 from optitrip.runtime.background import LEFT, BackgroundCall, at_forced_exit
@@ -62,7 +63,7 @@ class LocalRay:
         closed, because on Linux the kernel ends Ray's processes with the thread that started them.
         """
         self._end_watchdog = watch(self._folder)
-        call, since = BackgroundCall(make, self._closed), time.monotonic()
+        call, since = BackgroundCall(raylet_first()(make), self._closed), time.monotonic()
         at_forced_exit(self.kill)
         try:
             while not wait([call], POLL_SECONDS).done:
