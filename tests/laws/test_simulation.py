@@ -18,18 +18,18 @@ def test_some_worlds_and_the_same_answer_in_each() -> None:
 
 @pytest.mark.daily
 @pytest.mark.timeout(900)
-def test_ten_thousand_worlds_and_the_same_answer_in_each() -> None:
+def test_four_thousand_worlds_and_the_same_answer_in_each() -> None:
     """A failure names its seed: `python tests/support/simulation.py SEED 1` runs that one again."""
-    lives, errors = simulation.everywhere(range(10_000))
+    lives, errors = simulation.everywhere(range(4_000))
     assert errors == []
-    assert lives > 20_000
+    assert lives > 8_000
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(100_000)
 def test_a_million_worlds() -> None:
     """The million worlds after those give the answer of a serial sweep, too."""
-    assert simulation.everywhere(range(10_000, 1_010_000))[1] == []
+    assert simulation.everywhere(range(4_000, 1_004_000))[1] == []
 
 
 def test_a_mistake_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:

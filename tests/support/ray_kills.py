@@ -33,7 +33,7 @@ KINDS = {
 """Kinds of processes, and what their command lines contain; the first that fits counts, since raylets name agents."""
 CANDIDATES, MOMENTS = 2_000, 12.0
 """Number of candidates, and the seconds from the start of a life within which something is killed."""
-SILENCE_SECONDS, ORPHAN_SECONDS, PATIENCE_SECONDS = 20.0, 10.0, 60.0
+SILENCE_SECONDS, ORPHAN_SECONDS, PATIENCE_SECONDS = 40.0, 10.0, 60.0
 FILES = ("best.npz", "candidates.parquet")
 LOSS = """
 import time
