@@ -103,7 +103,7 @@ class GradientRequest:
 
 
 class Known(NamedTuple):
-    """What is known of the loss before the differences."""
+    """The noise of the loss and f(x), as far as they are known before the differences."""
 
     noise: Noise
     at_x: float = np.nan
