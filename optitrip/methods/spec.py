@@ -13,6 +13,7 @@ from optitrip.core.observer import Curve, Printable, Progress
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
+from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.space.variables import Space
 
@@ -84,6 +85,14 @@ class MethodSpec(ABC, Generic[Config]):
 
     def check(self, config: Config, space: Space, stop: StopTable) -> None:
         """Raise Invalid, with the path of the key, if the configuration does not fit the space or [stop]."""
+
+    def check_point(self, config: Config, space: Space) -> None:
+        """Raise Invalid if the table names a sampler that draws nothing, or the space cannot be differentiated."""
+        start = self.start(config)
+        if "sampler" in config.model_fields_set and start is not None and start.candidate is None:
+            problem = "only applies to at = { candidate = ... }, and `at` specifies the point differently"
+            raise Invalid(("method", "sampler"), f"{problem}; remove this line, or give a candidate")
+        space.check_differentiable()
 
     def best_kept(self, config: Config) -> int:
         """Return how many best items an answer has, which may become child runs in MLflow; 0 if items are not

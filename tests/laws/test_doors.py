@@ -20,8 +20,8 @@ MODULES = {word: place.partition(":")[0].rpartition(".")[0] for word, place in r
 EXEMPT = {"__init__.py", "methods/registry.py"}
 """Public names, and the one line of each method."""
 USES = {
-    "directional": ["optitrip.methods.gradient", "optitrip.methods.estimate.directions"],
-    "estimate": ["optitrip.methods.gradient.limits", "optitrip.methods.gradient.noise"],
+    "directional": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
+    "estimate": [f"optitrip.methods.gradient.{name}" for name in ("limits", "moves", "noise")],
     "descent": ["optitrip.methods.gradient.method"],
     "trip": ["optitrip.methods.registry"],
 }

@@ -10,17 +10,17 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.notice import Notice
 from optitrip.methods.directional.lines import DISTANCE, UnitLines
+from optitrip.methods.estimate.picture import slopes_png
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.flags import FLAGS
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
-from optitrip.output.pictures import draw_bars, new_figure, plain_style, png
 from optitrip.output.text import finite, folded, variable_rows
 
 SLOPES, PICTURE, POINT = "directional.npz", "directional.png", "directional_point.npz"
 """Names of the result files."""
-TABLE_ROWS, MOST_BARS, MOST_STORED = 8, 20, 10**6
-"""Most directions in the table and in the picture, and most entries of all directions together in the file."""
+TABLE_ROWS, MOST_STORED = 8, 10**6
+"""Most directions in the table, and most entries of all directions together in the file."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,16 +145,9 @@ class DirectionalAnswer(Answer):
         yield POINT, lambda: point_bytes(self.found.method.points.point(0))
         yield PICTURE, self.picture
 
-    @plain_style
     def picture(self) -> bytes:
         """Draw the slopes, as a PNG."""
-        figure = new_figure(8, 3.5)
-        axes = figure.add_subplot()
-        shown = self.slopes[:MOST_BARS]
-        draw_bars(axes, range(len(shown)), shown)
-        axes.set(xlabel="direction", ylabel="slope")
-        figure.suptitle("slopes of the loss along the directions")
-        return png(figure)
+        return slopes_png(self.slopes)
 
     def pictures(self) -> list[Draw]:
         return [self.picture]

@@ -1,4 +1,4 @@
-"""UnitLines through x: each turns the loss into a function of one number t, the distance from x along a unit vector."""
+"""Lines through x: each turns the loss into a function of one number t, the distance from x along a unit vector."""
 
 import hashlib
 from collections.abc import Mapping

@@ -65,10 +65,7 @@ at = { fill = 0.0 }
 """
 
     def check(self, config: DirectionalConfig, space: Space, stop: StopTable) -> None:
-        if "sampler" in config.model_fields_set and config.at.candidate is None:
-            problem = "only applies to at = { candidate = ... }, and `at` specifies the point differently"
-            raise Invalid(("method", "sampler"), f"{problem}; remove this line, or give a candidate")
-        space.check_differentiable()
+        self.check_point(config, space)
         if config.step == 0:
             raise Invalid(("method", "step"), 'was 0, wanted "auto", or another number than 0')
         for key, check in {

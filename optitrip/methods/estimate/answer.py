@@ -12,18 +12,17 @@ from optitrip.core.arrays import Array, ours
 from optitrip.core.method import Items
 from optitrip.methods.estimate.combination import Combined
 from optitrip.methods.estimate.directions import expected_cosine, relative_variance
+from optitrip.methods.estimate.picture import slopes_png
 from optitrip.methods.estimate.slopes import Slopes, SlopesResult
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, figure_rows
-from optitrip.output.pictures import draw_bars, new_figure, plain_style, png
 from optitrip.output.text import finite, first_failure, folded, point_line, reasons, variable_rows
 from optitrip.space.variables import arguments
 
 ESTIMATE, PICTURE, POINT = "estimate.npz", "estimate.png", "estimate_point.npz"
 """Names of the result files."""
-MOST_BARS = 200
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -164,16 +163,9 @@ class EstimateAnswer(Answer):
         yield POINT, lambda: point_bytes(self.method.point(0))
         yield PICTURE, self.picture
 
-    @plain_style
     def picture(self) -> bytes:
         """Draw the slopes, as a PNG."""
-        figure = new_figure(8, 3.5)
-        axes = figure.add_subplot()
-        shown = self.slopes[:MOST_BARS]
-        draw_bars(axes, range(len(shown)), shown) if len(shown) <= 20 else axes.bar(np.arange(len(shown)), shown)
-        axes.set(xlabel="direction", ylabel="slope")
-        figure.suptitle("slopes of the loss along the directions")
-        return png(figure)
+        return slopes_png(self.slopes)
 
     def pictures(self) -> list[Draw]:
         return [self.picture]

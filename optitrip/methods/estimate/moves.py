@@ -1,14 +1,10 @@
 """Moves of all entries at once, within the limits of their variables."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.core.point import Point
-
-Limits = Mapping[str, tuple[Array, Array]]
-"""Smallest and largest allowed values by variable, float64, each of the variable's size or of one entry."""
+from optitrip.methods.gradient.moves import Limits
 
 
 @ours()

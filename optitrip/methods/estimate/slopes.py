@@ -12,7 +12,8 @@ from optitrip.core.method import Points, digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.methods.estimate.directions import Directions
-from optitrip.methods.estimate.moves import Limits, moved
+from optitrip.methods.estimate.moves import moved
+from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.shared import MethodBase
 
 COLUMNS = {1: "ahead", -1: "behind"}

@@ -18,9 +18,9 @@ from optitrip.methods.checks import Agreement, Nearby, check_agreement
 from optitrip.methods.estimate.answer import EstimateAnswer
 from optitrip.methods.estimate.combination import Combination, Combined
 from optitrip.methods.estimate.directions import LARGEST_ORTHOGONAL, Directions
-from optitrip.methods.estimate.moves import Limits
 from optitrip.methods.estimate.slopes import Ends, Slopes, SlopesResult
 from optitrip.methods.gradient.limits import limits_of
+from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.gradient.noise import measured_noise
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec
@@ -102,10 +102,7 @@ at = { fill = 0.0 }
 """
 
     def check(self, config: EstimateConfig, space: Space, stop: StopTable) -> None:
-        if "sampler" in config.model_fields_set and config.at.candidate is None:
-            problem = "only applies to at = { candidate = ... }, and `at` specifies the point differently"
-            raise Invalid(("method", "sampler"), f"{problem}; remove this line, or give a candidate")
-        space.check_differentiable()
+        self.check_point(config, space)
         if "slopes" in space.names:
             raise Invalid(("space", "slopes"), "estimate.npz calls the slopes by this name; rename the variable")
 

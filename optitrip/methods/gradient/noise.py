@@ -229,7 +229,6 @@ class Measured:
     noise: Noise
     at_x: float
     """Loss at x as first computed."""
-    evaluations: int
     line: ShortLine | None
     """Line through x whose losses showed the noise; None if none did."""
 
@@ -255,12 +254,11 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
     spacing = float(max(kind.eps for kind in kinds)) ** 0.5
     found: dict[int, NoiseLevel] = {}
     line_at_x: ShortLine | None = None
-    sizes, eps, at_x, stages = [0.0, 0.0], DOUBLE, np.nan, 0
+    sizes, eps, at_x = [0.0, 0.0], DOUBLE, np.nan
     ranges, shorter = [np.inf, np.inf], False
     for attempt in range(ATTEMPTS):
         lines = NoiseLines(center, seed, spacing, limits)
         seen: Seen = yield NoiseProbe(lines)
-        stages += 1
         eps, at_x = seen.eps, float(seen.losses[0, 0])
         wanted: Status = "found"
         for line, losses in enumerate(seen.losses):
@@ -280,4 +278,4 @@ def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator
     level = found[0].level if 0 in found else 0.0
     growth = max((found[line].level / sizes[line] ** 0.5 for line in found if sizes[line]), default=0.0)
     share = proportion([found[line].level for line in found], sizes) if len(found) == len(LINES) else 0.0
-    return Measured(Noise(level, growth, eps, share), at_x, stages * len(LINES) * ON_LINE, line_at_x)
+    return Measured(Noise(level, growth, eps, share), at_x, line_at_x)

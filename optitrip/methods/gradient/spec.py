@@ -74,10 +74,7 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
 """
 
     def check(self, config: GradientConfig, space: Space, stop: StopTable) -> None:
-        if "sampler" in config.model_fields_set and config.at.candidate is None:
-            problem = "only applies to at = { candidate = ... }, and `at` specifies the point differently"
-            raise Invalid(("method", "sampler"), f"{problem}; remove this line, or give a candidate")
-        space.check_differentiable()
+        self.check_point(config, space)
         names = [variable.name for variable in space.varied]
         for name in names:
             stem, _, suffix = name.rpartition(".")

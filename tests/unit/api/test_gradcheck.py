@@ -233,6 +233,7 @@ def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "cubic.toml").write_text(SWEEP)
     right = command(tmp_path, "gradcheck", "cubic.toml", "--gradient", "cubic:right")
     assert (right.returncode, "agrees along 2 coordinates" in right.stdout) == (0, True), right.stderr
+    assert max(len(line) for line in right.stdout.splitlines() if " | " in line) <= 80
     wrong = command(tmp_path, "gradcheck", "cubic.toml", "--gradient", "cubic:wrong")
     assert wrong.returncode == 1
     assert "WRONG along 1 of 2 coordinates, x: analytic 12, numeric 36" in " ".join(wrong.stdout.split())

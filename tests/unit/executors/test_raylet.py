@@ -1,4 +1,4 @@
-"""Tests of waiting for the raylet of a Ray that starts."""
+"""Tests of the start of a local Ray: by which command workers start, and waiting for the raylet."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ pytest.importorskip("ray")
 from optitrip.errors import Stopped
 from optitrip.executors.ray import raylet
 from optitrip.executors.ray.raylet import await_raylet, raylet_first
+from optitrip.executors.ray.start import RayPool
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its sockets have no paths there")
 
@@ -49,3 +50,17 @@ def test_a_raylet_that_listens_late_is_awaited(tmp_path: Path, monkeypatch: pyte
     assert called == [((waiting, "name"), {"mode": 0})]
     assert raylet.WORKER.connect is connect
     waiting.all_processes["raylet"][0].process.communicate(b"end\n")
+
+
+def test_a_ray_that_is_imported_already_starts_no_worker_by_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has read its switch by then; under `uv run`, each worker would build the environment anew. A user's stays."""
+    from ray._private import ray_constants
+
+    for given, uses_uv in ((None, False), ("1", True)):
+        monkeypatch.setattr(ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", True)
+        monkeypatch.delenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", raising=False)
+        if given:
+            monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", given)
+        RayPool().prepare()
+        assert ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV is uses_uv
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
