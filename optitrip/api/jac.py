@@ -13,16 +13,15 @@ import numpy as np
 
 from optitrip.api.functions import gradient
 from optitrip.api.inputs import by_name, named_point
+from optitrip.api.repeated import check_bare, relative_steps, sizes_of
 from optitrip.core.arrays import Array, ours
 from optitrip.core.point import Point
-from optitrip.errors import InputError
 from optitrip.loss.offers import offers_of
 from optitrip.loss.passing import Passing
 from optitrip.loss.returns import as_array, split_loss
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.estimate import derivative_weights
 from optitrip.methods.gradient.moves import Limits, Moves
-from optitrip.methods.gradient.route import SCALE
 
 BLOCK = 256
 """Number of points per call of a batched loss."""
@@ -55,7 +54,7 @@ class Jacobian:
         point = point if point.dtype == np.float32 else point.astype(np.float64)
         center, scheme = Point({self.name: point}, (self.name,)), self.answer.method.scheme
         every = np.arange(point.size)
-        steps = self.steps * np.maximum(SCALE, np.abs(point.ravel().astype(np.float64)))
+        steps = self.steps * sizes_of(point)
         ends = Moves(center, scheme.offsets, steps, limits=self.limits).entries(every)
         taken = ends - point.ravel()
         weights = derivative_weights(taken, taken != 0)
@@ -137,8 +136,7 @@ def jac(
         optitrip.OptitripError: as for `gradient`.
     """
     given = {**by_name("constants", constants), **by_name("arguments", arguments)}
-    if isinstance(x0, Mapping):
-        raise InputError("x0: was a dict; wanted a number or an array, as the optimizers of SciPy pass it")
+    check_bare(x0)
     ((name, point),) = named_point(loss, x0, given, as_dict=False).items()
     passing = passing_of(name, given)
     several = callable(loss) and np.ndim(as_array(split_loss(passing(loss, point))[0])) > 0
@@ -154,9 +152,7 @@ def jac(
         arguments=arguments,
         executor="serial",
     )
-    sizes = np.maximum(SCALE, np.abs(point.ravel().astype(np.float64)))
-    steps = np.abs(answer.steps[name]).ravel() / sizes
-    steps = np.where(np.isfinite(steps), steps, np.nanmedian(steps))
+    steps = relative_steps(answer, name, point)
     offers = frozenset[str]() if plain or several else offers_of(loss, "loss", (name, *given), as_dict=False).methods
     fast = next((way for way in ("around", "losses") if way in offers and callable(loss)), "")
     return Jacobian(loss, answer, name, steps, passing, answer.method.moves.limits, fast)

@@ -298,6 +298,7 @@ METHODS: dict[str, Any] = {
     "deltas": lambda items: deltas(items, "central", 3),
     "estimate": lambda items: slopes(items),
     "orthogonal": lambda items: slopes(items, "orthogonal"),
+    "coordinates": lambda items: slopes(items, "coordinates"),
     "directional": lambda items: lines(items, 3).gradient(Noise(), Capabilities()),
     "combination": lambda items: Combination(around(3), Directions("gaussian", 4, 5, 3), np.arange(5.0), 0.25),
     "noise": lambda items: NoiseProbe(NoiseLines(around(3), 4, 1e-8), min(items, 14)),

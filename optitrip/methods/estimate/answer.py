@@ -85,7 +85,8 @@ class EstimateAnswer(Answer):
         center = self.method.center
         x = center.entries(np.arange(center.size))
         coarsest = max(float(np.finfo(center.values[name].dtype).eps) for name in center.varied)
-        lost = 2 * self.noise + coarsest * float(np.sqrt(np.mean(np.square(x)))) * self.norm
+        rounding = coarsest * float(np.sqrt(np.mean(np.square(x)))) * self.norm * ends.directions.length
+        lost = 2 * self.noise + rounding
         return math.hypot(spread, lost / ends.length * (ends.directions.size / self.known) ** 0.5)
 
     @property

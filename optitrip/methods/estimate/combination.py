@@ -92,11 +92,24 @@ class Combination(MethodBase):
             for n in known:
                 total += self.slopes[n] * (2.0 * self.directions.bits(int(n), entries) - 1.0)
             return np.where(taken == 0, np.nan, total * taken / len(known))
+        if self.directions.kind == "coordinates":
+            return self._sum_of_axes(entries, known)
         for n in known:
             taken = self._taken(self.length * self.directions.vector(int(n), entries), entries)
             stuck &= taken == 0
             total += self.slopes[n] * taken
         return np.where(stuck, np.nan, total / len(known))
+
+    def _sum_of_axes(self, entries: range, known: Array) -> Array:
+        """Return the sum for directions with one entry each: 0 along axes that were not drawn."""
+        total = np.zeros(len(entries))
+        moves = np.full(len(entries), self.length * self.directions.size**0.5)
+        taken = self._taken(moves, entries)
+        for n in known:
+            if (axis := self.directions.axis(int(n))) in entries:
+                row = axis - entries.start
+                total[row] += self.slopes[n] * taken[row] if taken[row] else np.nan
+        return total / len(known)
 
     def _taken(self, moves: Array, entries: range) -> Array:
         """Return the displacements that are really taken by moves to both sides, divided by the length."""

@@ -6,6 +6,7 @@ orthogonal ones depend on the group of directions that n belongs to.
                   perturbation gradient approximation", IEEE Trans. Autom. Control 37, 1992)
     orthogonal    random orthogonal vectors of length sqrt(d), in groups of at most d (K. Choromanski et al.,
                   "Structured evolution with compact architectures for scalable policy optimization", ICML 2018)
+    coordinates   sqrt(d) times a coordinate axis, in an order that is drawn anew for each d of them
 
 All have E[v v'] = I, so the mean of the slopes times the directions estimates the gradient without bias.
 """
@@ -19,9 +20,9 @@ from scipy.special import gammaln, ndtri
 from scipy.stats import beta
 
 from optitrip.core.arrays import Array
-from optitrip.samplers.random import open_unit, stream_key, words
+from optitrip.samplers.random import open_unit, permutation, stream_key, words
 
-Kind = Literal["orthogonal", "rademacher", "gaussian"]
+Kind = Literal["orthogonal", "rademacher", "gaussian", "coordinates"]
 MIDPOINTS = 1_000
 """Number of points of the integral over a distribution."""
 LARGEST_ORTHOGONAL = 10**7
@@ -50,6 +51,11 @@ class Directions:
         if self.kind == "orthogonal":
             group, place = divmod(n, min(self.count, self.size))
             return self._groups(group)[entries.start : entries.stop, place]
+        if self.kind == "coordinates":
+            found = np.zeros(len(entries))
+            if (axis := self.axis(n)) in entries:
+                found[axis - entries.start] = self.size**0.5
+            return found
         if self.kind == "rademacher":
             return 2.0 * self.bits(n, entries) - 1.0
         return ndtri(open_unit(words(self.key, n * self.size + entries.start, len(entries))))
@@ -60,6 +66,20 @@ class Directions:
         first, last = entries.start // 64, -(-entries.stop // 64)
         drawn = words(self.key, n * own + first, last - first).astype("<u8").view(np.uint8)
         return np.unpackbits(drawn, bitorder="little")[entries.start - 64 * first :][: len(entries)]
+
+    def axis(self, n: int) -> int:
+        """Return the entry that is not 0 in direction n of the kind "coordinates"."""
+        group, place = divmod(n, self.size)
+        orders: dict[int, Array] = self.__dict__.setdefault("_orders", {})
+        if group not in orders:
+            orders.clear()
+            orders[group] = permutation(self.seed, "direction", f"{self.kind} {group}", self.size)
+        return int(orders[group][place])
+
+    @property
+    def length(self) -> float:
+        """Factor that makes the largest typical entry of a direction 1."""
+        return self.size**-0.5 if self.kind == "coordinates" else 1.0
 
     @cached_property
     def key(self) -> int:
@@ -87,9 +107,13 @@ def expected_cosine(kind: Kind, count: int, size: int) -> float:
     Its square is distributed as Beta(n/2, (d - 1)/2) for independent normal directions: the estimate has the component
     |a|^2 along the gradient and |a| chi_(d-1) across, a being the n slopes; and as Beta(n/2, (d - n)/2) for orthogonal
     ones, which project the gradient onto their span; beside w whole groups of d, the cosine is
-    (w + b) / sqrt(w^2 + 2 w b + b) for a square b of this distribution. For signs it is that of normal directions, if
-    no few entries dominate the gradient.
+    (w + b) / sqrt(w^2 + 2 w b + b) for a square b of this distribution. For signs it is that of normal directions, and
+    for coordinates that of b = (n mod d) / d, if no few entries dominate the gradient.
     """
+    if kind == "coordinates":
+        whole, rest = divmod(count, size)
+        share = rest / size
+        return (whole + share) / (whole**2 + (2 * whole + 1) * share) ** 0.5
     if kind == "orthogonal" and count >= size:
         whole, rest = divmod(count, size)
         if not rest:
@@ -104,7 +128,7 @@ def expected_cosine(kind: Kind, count: int, size: int) -> float:
 
 def relative_variance(kind: Kind, count: int, size: int) -> float:
     """Return E|estimate - g|^2 / |g|^2 for a loss that is linear at the scale of the steps."""
-    if kind == "orthogonal":
+    if kind in ("orthogonal", "coordinates"):
         whole, rest = divmod(count, size)
         # Whole groups are exact; the others see d / n of their part of the gradient.
         return 0.0 if not rest and whole else size / count - 1 if not whole else rest * (size - rest) / count**2

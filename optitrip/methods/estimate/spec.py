@@ -18,6 +18,7 @@ from optitrip.methods.checks import Agreement, Nearby, check_agreement
 from optitrip.methods.estimate.answer import EstimateAnswer
 from optitrip.methods.estimate.combination import Combination, Combined
 from optitrip.methods.estimate.directions import LARGEST_ORTHOGONAL, Directions
+from optitrip.methods.estimate.moves import moved
 from optitrip.methods.estimate.slopes import Ends, Slopes, SlopesResult
 from optitrip.methods.gradient.limits import limits_of
 from optitrip.methods.gradient.moves import Limits
@@ -40,11 +41,11 @@ class EstimateConfig(Table):
     use: Literal["estimate"]
     at: StartPoint
     directions: Annotated[int, Field(ge=1, le=2**31)]
-    kind: Literal["orthogonal", "rademacher", "gaussian"] | None = None
+    kind: Literal["orthogonal", "rademacher", "gaussian", "coordinates"] | None = None
     """Orthogonal by default, or rademacher if all directions together have over 10^7 entries."""
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Length h of the moves; e^(1/3) max(1, |x|) by default, with the relative noise e of the loss and the root mean
-    square of x."""
+    """Length h by which an entry moves; e^(1/3) max(1, |x|) by default, with the relative noise e of the loss and the
+    root mean square of x."""
     sampler: str = "random"
     """Name of the sampler that draws the candidate of `at = { candidate = ... }`."""
 
@@ -85,8 +86,11 @@ def slopes_of(
     x = center.entries(np.arange(center.size))
     coarsest = max([eps, *(float(np.finfo(center.values[name].dtype).eps) for name in center.varied)])
     length = step or coarsest ** (1 / 3) * max(1.0, float(np.sqrt(np.mean(np.square(x)))))
+    length *= directions.length
     ahead, behind = (Ends(center, directions, length, side, limits) for side in (1, -1))
-    after = np.concatenate([part.ravel() for name, part in ahead.point(1).items() if name in center.varied])
+    every = range(center.size)
+    moves = length / directions.length if directions.kind == "coordinates" else length * directions.vector(0)
+    after = moved(center, every, np.broadcast_to(moves, center.size), limits)
     if (after == x).all() or not np.isfinite(after).all():
         raise NoAnswer(f"no direction can be taken: a step of {length:g} leads from x to itself, or out of all numbers")
     return Slopes((ahead, behind), 1 + directions.count)

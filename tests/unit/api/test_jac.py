@@ -98,3 +98,17 @@ def test_limits_are_kept_and_exceptions_are_the_losss_own() -> None:
         derivative(np.array([3.0, 1.0]))
     with pytest.raises(optitrip.InputError, match="x0: was a dict"):
         optitrip.jac(loss, {"x": np.ones(2)})
+
+
+def test_a_session_gives_the_gradient_as_a_function_on_its_workers() -> None:
+    """The first call's noise and steps serve the others, in one stage each; the minimum is that of the function."""
+    with optitrip.Session(executor="serial") as session:
+        derivative = session.jac(lambda x: float(rosen(x)), np.array([1.3, 0.7, 0.8]))
+        x = np.array([0.5, 0.4, 1.5])
+        np.testing.assert_allclose(derivative(x), rosen_der(x), rtol=1e-8)
+        assert derivative(x.astype(np.float32)).dtype == np.float32
+        found = minimize(rosen, x, jac=derivative, method="BFGS")
+        assert np.abs(found.x - 1).max() < 1e-5
+        assert "four-point" in repr(derivative)
+        with pytest.raises(optitrip.InputError, match="as the optimizers of SciPy pass it"):
+            session.jac(lambda x: x, {"x": 1.0})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -49,8 +50,10 @@ def test_mean_and_variance(kind: Kind, count: int, draws: int) -> None:
 @pytest.mark.mostly_daily
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 20, 50, 75])
-def test_the_expected_cosine(kind: Kind, count: int) -> None:
+def test_the_expected_cosine(kind: Kind, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within 2 % of the mean of many, for few directions, too, where sqrt(n / (n + d + 1)) is up to 23 % too large."""
+    if kind == "coordinates":
+        monkeypatch.setattr(sys.modules[__name__], "G", np.sign(G))  # the formula is for entries of equal size
     found = estimates(kind, count, 4_000 if count < 5 else 600)
     cosines = found @ G / np.linalg.norm(found, axis=1) / np.linalg.norm(G)
     assert cosines.mean() == pytest.approx(expected_cosine(kind, count, D), rel=0.02)
@@ -65,7 +68,7 @@ def test_directions_are_drawn_again_by_index() -> None:
         for n in (6, 0, 3):
             for entries in (range(200), range(63, 65), range(10, 200), range(5, 5)):
                 assert again.vector(n, entries).tobytes() == whole[n, entries.start : entries.stop].tobytes()
-        assert not np.array_equal(Directions(kind, 4, 7, 200).vector(0), whole[0])
+        assert not np.array_equal(Directions(kind, 5, 7, 200).vector(0), whole[0])
     vectors = np.array([Directions("orthogonal", 0, 20, 50).vector(n) for n in range(20)])
     np.testing.assert_allclose(vectors @ vectors.T, 50 * np.eye(20), atol=1e-11)
     assert set(np.abs(Directions("rademacher", 0, 1, 999).vector(0)).tolist()) == {1.0}
@@ -93,6 +96,21 @@ def test_as_many_orthogonal_directions_as_entries_are_exact(dtype: type) -> None
     assert found.cosine == 1.0
     assert 0 < found.error < 1e-2 * found.norm
     assert error <= 10 * found.error
+
+
+def test_coordinates_are_central_differences() -> None:
+    """As many as entries give the whole gradient, fewer leave 0 along the others, in the units of a step of the
+    entries."""
+    x = np.linspace(1, 2, 40)
+    found = answered(lambda x: float(x @ x), x, "coordinates", 40)
+    np.testing.assert_allclose(found.flat, 2 * x, rtol=1e-9)
+    moves = found.method.ends[0].values(range(41))["x"][1:] - x
+    assert (np.count_nonzero(moves, axis=1) == 1).all()
+    assert 1e-6 < np.abs(moves).max() < 1e-4
+    few = answered(lambda x: float(x @ x), x, "coordinates", 10, 1e-3)
+    assert np.count_nonzero(few.flat) == 10
+    moved = np.flatnonzero(few.flat)
+    np.testing.assert_allclose(few.flat[moved], 4 * 2 * x[moved], rtol=1e-9)
 
 
 def test_a_direction_that_fails_is_left_out() -> None:
