@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 import process_guard
 import xdist_groups
-from daily_tests import mark_daily
+from daily_tests import mark_most
 from quick_tests import mark_quick
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -36,8 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the process guard and the scheduler of groups once a run, not in each of its processes."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; some tests press Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if config.option.markexpr in ("quick", "daily"):
-        settings.load_profile(config.option.markexpr)
+    profile = config.option.markexpr.partition(" ")[0]
+    if profile in ("quick", "daily"):
+        settings.load_profile(profile)
     if not hasattr(config, "workerinput"):
         config.stash[WATCH] = process_guard.watch()
         config.pluginmanager.register(xdist_groups.Scheduling())
@@ -48,7 +49,7 @@ WATCH = pytest.StashKey[object]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    mark_daily(items)
+    mark_most(items)
     xdist_groups.arrange(config, items)
     mark_quick(items)
 

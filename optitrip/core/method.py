@@ -89,6 +89,19 @@ class Method(Items, Protocol):
         that stage takes over a second and over 1 % of the whole."""
 
     @property
+    def only_stored(self) -> bool:
+        """True if the stage is only read from the journal: it is skipped, with the result None, unless it is there."""
+
+    @property
+    def joins(self) -> bool:
+        """True if the stage has the number of the stage before it, so that a route may yield any number of such stages.
+        Their digests tell them apart, and the journal lists only the last."""
+
+    @property
+    def before(self) -> int:
+        """Number of the sweep's items that are done before a main stage."""
+
+    @property
     def required_prefix(self) -> int:
         """Number of leading items; if all fail, a stage with more ends without an answer. 0 if any items may fail."""
 
@@ -143,6 +156,11 @@ Route = Generator[Method, Any, Any]
 It is pure: it depends only on the sweep, the capabilities of the objective and the results, so resuming can replay it
 with the journal's results.
 """
+
+
+def number_after(number: int, method: Method) -> int:
+    """Return the number of a stage that follows stage `number`, -1 for none."""
+    return max(0, number + (not method.joins))
 
 
 def merged(parts: list[Part], merge: Callable[..., Part]) -> Part:

@@ -10,6 +10,7 @@ from typing import Literal
 Code = Literal[
     "attribute-ignored",
     "crashed-before",
+    "diverged",
     "executor",
     "item-failed",
     "journal-damaged",

@@ -157,6 +157,7 @@ class Progress(Observer):
 
     def stage(self, method: Method) -> None:
         self.is_main = method.main
+        self.done = method.before if method.main else self.done
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
         for part, _ in written if self.is_main else ():

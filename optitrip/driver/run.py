@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any
 
-from optitrip.core.method import Method, Route
+from optitrip.core.method import Method, Route, number_after
 from optitrip.core.notice import info
 from optitrip.core.part import Part
 from optitrip.driver.elsewhere import check_elsewhere
@@ -15,6 +15,7 @@ from optitrip.driver.settings import Services
 from optitrip.driver.sink import JournalSink, spot_check
 from optitrip.driver.stage import Stage
 from optitrip.errors import ShardDone
+from optitrip.journal.rows import missing
 
 
 @dataclass
@@ -45,7 +46,11 @@ class Driver:
         self._journal, self._loop = self.services.journal, Loop(self.services, self.block)
         self._chapters: list[dict[str, Any]] = []
         self._checked: set[int] = set()
-        self._main: list[Stage] = []
+        self._main: Stage | None = None
+        self._remembered: Method | None = None
+        """Last stage that was only read."""
+        self._failed_before: Counter[str] = Counter()
+        """Number of failed items by kind in the main stages before the last."""
 
     def run(self, route: Route) -> Any:
         """Run all stages, and return what the route returns.
@@ -55,34 +60,49 @@ class Driver:
         loss no longer gives the results in the journal.
         """
         result: Any = None
-        number = 0
+        number = -1
         while True:
             try:
                 method = route.send(result)
             except StopIteration as end:
                 return end.value
+            number = number_after(number, method)
+            self._tell_of_memory(method)
             with self.services.phases.time(method.kind):
                 result = self._run_stage(number, method) if self._is_wanted(number, method) else None
-            number += 1
+
+    def _tell_of_memory(self, method: Method) -> None:
+        """Say from where a route goes on, once the last of what it remembers was read."""
+        if self._remembered is not None and not method.only_stored:
+            text = f"going on from {self._remembered.title(0)}, which is stored"
+            self.services.observer.notice(info("resuming", text))
+            self._remembered = None
 
     def failures(self) -> dict[str, int]:
         """Count the failed items of main stages in the journal, by kind; raise StateError if it cannot be read."""
-        counts: Counter[str] = Counter()
-        for stage in self._main:
+        stage, counts = self._main, self._failed_before.copy()
+        if stage is not None:
             counts.update(self._journal.failures(stage.number, stage.digest, stage.method.items).counts())
         return dict(counts)
 
     def _is_wanted(self, number: int, method: Method) -> bool:
         """Return whether to run a stage: an optional one only if it is stored, or cheap beside the main stage."""
+        if method.only_stored:
+            stored = not missing(self._journal.tiling(number, method.digest(), method.items), method.items)
+            self._remembered = method if stored else self._remembered
+            return stored
         if not method.optional or self._journal.tiling(number, method.digest(), method.items):
             return True
-        main, evaluated = self._main[-1].method, self.evaluated[self._main[-1].method.kind]
+        if self._main is None:
+            return True
+        main, evaluated = self._main.method, self.evaluated[self._main.method.kind]
         seconds = self.services.phases.seconds.get(main.kind, 0.0)
         return bool(evaluated) and (main.items >= 100 or seconds < evaluated)
 
     def _run_stage(self, number: int, method: Method) -> Any:
         stage = Stage(number, method, self._journal, self.services.observer)
-        self._main += [stage] if method.main else []
+        if method.main:
+            self._failed_before, self._main = Counter(self.failures()), stage
         stage.begin()
         if self.share and method.main:
             share = self.share(method.items)

@@ -19,13 +19,19 @@ class Stage:
     def __init__(self, number: int, method: Method, journal: Journal, observer: Observer) -> None:
         self.number, self.method, self.digest = number, method, method.digest()
         self._journal, self._observer = journal, observer
+        self._started: StageStarted | None = None
+        """Fact to store with the first parts."""
         self._tiling: tuple[tuple[int, int, int], list[range]] | None = None
         self._fail_fast, self._stop_rule = FailFast(method), method.stop_rule()
 
     def begin(self) -> None:
         """Report the stored parts to observers; raise NoAnswer if all of the required prefix failed."""
         items = self.method.items
-        self._journal.begin(StageStarted(self.number, self.digest, self.method.kind, items))
+        started = StageStarted(self.number, self.digest, self.method.kind, items, self.method.before)
+        if not self.method.joins:
+            self._journal.begin(started)
+        elif self.method.main:  # in the transaction of its first parts: a route may have thousands of such stages
+            self._started = started
         self._observer.stage(self.method)
         found: list[range] = []
         for batch in self._journal.batches(self.number, self.digest, items, check=False):
@@ -34,7 +40,7 @@ class Stage:
             self.see(part)
             found.append(part.items)
         self._tiling = (items, 0, 0), found
-        stored = sum(map(len, found))
+        stored = 0 if self.method.joins else sum(map(len, found))
         if stored == items and self.method.main:
             self._observer.notice(info("stored-result", "already finished; showing the stored result"))
         elif stored and self.method.main:
@@ -99,5 +105,7 @@ class Stage:
         self, parts: Sequence[tuple[Part, float]], written: int, attempt: int, facts: Sequence[Fact]
     ) -> list[range]:
         """Write facts, and parts with their seconds; return ranges stored before with a different result."""
+        if self._started is not None:
+            facts, self._started = [*facts, self._started], None
         self._tiling = None
         return self._journal.write(self.number, self.digest, parts, written, attempt, facts)

@@ -209,18 +209,21 @@ class StageStarted:
     """Digest of its method, under which its parts are stored."""
     kind: str
     items: int
+    before: int = 0
+    """Number of the sweep's items that were done before the stage."""
 
     @property
     def key(self) -> str:
         return f"stage {self.number}"
 
     def to_json(self) -> list[Any]:
-        return [self.digest.hex(), self.kind, self.items]
+        return [self.digest.hex(), self.kind, self.items, *([self.before] if self.before else [])]
 
     @classmethod
     def from_json(cls, number: int, value: Any) -> Self:
-        digest, kind, items = typed(value, list)
-        return cls(number, bytes.fromhex(typed(digest, str)), typed(kind, str), typed(items, int))
+        digest, kind, items, *before = typed(value, list)
+        before = typed(before[0], int) if len(before) == 1 else 0
+        return cls(number, bytes.fromhex(typed(digest, str)), typed(kind, str), typed(items, int), before)
 
 
 Fact = SweepFact | StageStarted

@@ -29,6 +29,9 @@ class MethodBase:
     main: bool = False
     retried: bool = False
     optional: bool = False
+    only_stored: bool = False
+    joins: bool = False
+    before: int = 0
     required_prefix: int = 0
     block: int = 0
     common_column: str = "loss"

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
-from optitrip.core.method import Method, merged
+from optitrip.core.method import Method, merged, number_after
 from optitrip.errors import NoAnswer, StateError
 from optitrip.journal.facts import RecordedRun, StoredResult, StoredStory
 from optitrip.journal.rows import missing
@@ -163,14 +162,17 @@ def point_of(sweep: Sweep, kind: str, record: Record) -> str:
 def main_method(sweep: Sweep, capabilities: Capabilities, folder: Path | None) -> Method:
     """Return the main stage that follows from the stored results of the stages before it, or else from none."""
     if folder is not None:
-        route, result = sweep.spec.route(sweep, capabilities), None
+        route, result, number = sweep.spec.route(sweep, capabilities), None, -1
         with open_journal(folder) as journal, suppress(StopIteration, NoAnswer):
-            for number in count():
+            while True:
                 method: Method = route.send(result)
                 if method.main:
                     return method
+                number, result = number_after(number, method), None
                 tiles = journal.tiling(number, method.digest(), method.items)
                 if missing(tiles, method.items):
+                    if method.only_stored:
+                        continue
                     break
                 parts = [part for part, _ in journal.parts(number, method.digest(), tiles)]
                 result = method.result(merged(parts, method.merge))

@@ -81,7 +81,7 @@ def read(folder: Path, journal: Journal) -> StoredSweep:
     leaders = stored_leaders(sweep, journal)
     best = sweep.spec.headline(leaders[0].fields(None)) if leaders else None
     counted = sweep.spec.progress(sweep).count
-    done = sum(map(counted, journal.tiling(stage.number, stage.digest, stage.items)))
+    done = stage.before + sum(map(counted, journal.tiling(stage.number, stage.digest, stage.items)))
     return StoredSweep(folder, state, done, sweep.items, best, journal.recent_rate())
 
 

@@ -266,6 +266,7 @@ RISKY = (
 
 
 @pytest.mark.daily
+@pytest.mark.mostly_thorough(4)
 @pytest.mark.parametrize("habit", RISKY)
 def test_habits_at_import_with_ray(habit: str, tmp_path: Path, by_hand: Array) -> None:
     """Ray starts after the import, in the process that it has changed."""
@@ -279,6 +280,7 @@ def test_habits_at_import_with_ray(habit: str, tmp_path: Path, by_hand: Array) -
 
 
 @pytest.mark.daily
+@pytest.mark.mostly_thorough(2)
 @pytest.mark.parametrize("executor", ["ray", "auto"])
 def test_a_loss_that_clears_the_environment_while_ray_starts_or_runs(executor: str, tmp_path: Path) -> None:
     """Ray reads its token for each new connection, and hung without it. Where it cannot even start, `auto` goes on

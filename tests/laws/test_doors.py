@@ -22,7 +22,7 @@ EXEMPT = {"__init__.py", "methods/registry.py"}
 USES = {
     "directional": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
     "estimate": [f"optitrip.methods.gradient.{name}" for name in ("limits", "moves", "noise")],
-    "descent": ["optitrip.methods.gradient.method"],
+    "descent": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
     "trip": ["optitrip.methods.registry"],
 }
 """Modules of other methods that a method may import beside `shared`, by its word."""
@@ -30,10 +30,13 @@ NAMESAKES = {
     "loss/objective.py": {"gradient"},
     "loss/loading.py": {"gradient"},
     "loss/offers.py": {"gradient"},
+    "methods/gradient/answer.py": {"steps"},
+    "methods/directional/answer.py": {"steps"},
+    **{f"methods/descent/{name}.py": {"gradient", "coordinates", "directions"} for name in ("sources", "spec")},
     **{f"methods/estimate/{name}.py": {"coordinates"} for name in ("directions", "combination", "spec")},
 }
 """Words that are a method's and mean something else there: what an objective offers, a field in a digest, a kind of
-directions."""
+directions, the lengths h of differences."""
 EVERYDAY = {"loss"}
 """Columns that have the name of something that all know."""
 FILE_NAME = (".npz", ".parquet", ".png", ".json")

@@ -49,6 +49,7 @@ def scenario(name: str, **environment: str) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.mostly_thorough(2)
 @pytest.mark.parametrize("name", ["node_lost", "node_frozen", "worker_frozen", "worker_frozen_for_ever", "store_full"])
 def test_what_is_lost_costs_nothing_but_time(name: str) -> None:
     """Slices of a lost worker are evaluated elsewhere and counted against no item; an objective that does not fit takes

@@ -19,6 +19,13 @@ from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.objective import Capabilities, Objective
 from optitrip.methods.checks import Agreement
+from optitrip.methods.descent.line_search import LineSearch
+from optitrip.methods.descent.points import Along, only
+from optitrip.methods.descent.route import Descent, descent_route
+from optitrip.methods.descent.rule import rule_of
+from optitrip.methods.descent.schedule import schedule_of
+from optitrip.methods.descent.sources import Differences, Estimates, OwnGradient
+from optitrip.methods.descent.step import Step
 from optitrip.methods.directional.lines import LinesRequest, UnitLines
 from optitrip.methods.estimate.combination import Combination
 from optitrip.methods.estimate.directions import Directions, Kind
@@ -26,12 +33,13 @@ from optitrip.methods.estimate.slopes import Slopes
 from optitrip.methods.estimate.spec import estimate_route, slopes_of
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.noise import Noise, NoiseLines, NoiseProbe
-from optitrip.methods.gradient.route import GradientRequest, gradient_route
+from optitrip.methods.gradient.route import GradientRequest, Known, gradient_route
 from optitrip.methods.gradient.structured import Deltas, deltas_of
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.screening import Verification
 from optitrip.methods.search.spec import search_route
 from optitrip.methods.shared import Report
+from optitrip.methods.snapshot import Snapshot
 from optitrip.samplers.random import permutation
 from optitrip.space.variables import Candidates, Space
 from toy_method.method import Count, count_route
@@ -300,6 +308,12 @@ METHODS: dict[str, Any] = {
     "orthogonal": lambda items: slopes(items, "orthogonal"),
     "coordinates": lambda items: slopes(items, "coordinates"),
     "directional": lambda items: lines(items, 3).gradient(Noise(), Capabilities()),
+    "descent": lambda items: step_of_descent(items),
+    "own gradient": lambda items: OwnGradient(only(around(3))),
+    "line search": lambda items: LineSearch(
+        Along(around(3), np.array([1.0, -1.0, 0.5]), tuple(0.5**n for n in range(min(items, 60)))), 30.0, -40.0, 1e-12
+    ),
+    "snapshot": lambda items: Snapshot("route", 10, {"x": np.arange(3.0), "state of mean": np.ones(3)}),
     "combination": lambda items: Combination(around(3), Directions("gaussian", 4, 5, 3), np.arange(5.0), 0.25),
     "noise": lambda items: NoiseProbe(NoiseLines(around(3), 4, 1e-8), min(items, 14)),
     "count": lambda items: Count(draws(), items, 12.0),
@@ -307,26 +321,30 @@ METHODS: dict[str, Any] = {
 """Makers by items, each run through every law; a report's only item is the candidate of that index."""
 
 
-def search_case(loss: str, **options: Any) -> tuple[Objective, Callable[[int, int], Route]]:
+Case = tuple[Objective, Callable[[int, int], Route]]
+"""An objective, and a route by items and seed."""
+
+
+def search_case(loss: str, **options: Any) -> Case:
     objective = LOSSES[loss]
     return objective, lambda items, seed: search_route(
         Search(draws(seed), items, 4, 50, **options), objective.capabilities
     )
 
 
-def screened_case(**options: Any) -> tuple[Objective, Callable[[int, int], Route]]:
+def screened_case(**options: Any) -> Case:
     objective = LOSSES["screened"]
     return objective, lambda items, seed: search_route(
         Search(draws(seed), items, 4, 50, screen="rough", **options), objective.capabilities
     )
 
 
-def gradient_case(loss: str, scheme: str) -> tuple[Objective, Callable[[int, int], Route]]:
+def gradient_case(loss: str, scheme: str) -> Case:
     objective = WIDE_LOSSES[loss]
     return objective, lambda items, seed: route_of(gradient(items, scheme), objective.capabilities, seed)
 
 
-def automatic_case(loss: str, scheme: str | None = None) -> tuple[Objective, Callable[[int, int], Route]]:
+def automatic_case(loss: str, scheme: str | None = None) -> Case:
     """A gradient with automatic steps and error estimates."""
     objective = WIDE_LOSSES[loss]
     coordinates = permutation(4, "coordinate", "", ENTRIES)
@@ -343,7 +361,7 @@ def slopes(items: int, kind: Kind = "rademacher", seed: int = 4) -> Slopes:
     return slopes_of(around(3), Directions(kind, seed, max(1, items - 1), 3), 0.25)
 
 
-def estimate_case(loss: str, kind: Kind) -> tuple[Objective, Callable[[int, int], Route]]:
+def estimate_case(loss: str, kind: Kind) -> Case:
     objective = WIDE_LOSSES[loss]
 
     def route(items: int, seed: int) -> Route:
@@ -360,16 +378,37 @@ def lines(items: int, entries: int = ENTRIES, seed: int = 4) -> LinesRequest:
     return LinesRequest(through.center, along, 1 + len(along), "central", 0.25, seed=seed, lines=through)
 
 
-def directional_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:
+def directional_case(loss: str) -> Case:
     objective = WIDE_LOSSES[loss]
     return objective, lambda items, seed: gradient_route(lines(items, seed=seed), objective.capabilities)
 
 
-def count_case(loss: str) -> tuple[Objective, Callable[[int, int], Route]]:
+def step_of_descent(items: int) -> Step:
+    """One step of a descent along central differences of three coordinates."""
+    del items
+    return Differences("central", 0.25, None, 4).first(around(3), Known(Noise()), Capabilities())
+
+
+def descent_case(loss: str, rule: str = "momentum", **options: Any) -> Case:
+    objective = WIDE_LOSSES[loss]
+    schedule = schedule_of(options.pop("rate", 1e-3))
+    estimate = options.pop("kind", None)
+
+    def route(items: int, seed: int) -> Route:
+        source = Estimates(estimate, 3, 0.25, None, seed) if estimate else Differences("central", 0.25, None, seed)
+        named = rule_of(rule, {}, Path())
+        steps = 1 + items // 40
+        descent = Descent(around(), steps, named, schedule, source, f"{loss} {rule} {seed}", **options)
+        return descent_route(descent, objective.capabilities)
+
+    return objective, route
+
+
+def count_case(loss: str) -> Case:
     return LOSSES[loss], lambda items, seed: count_route(Count(draws(seed), items, 12.0))
 
 
-CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
+CASES: dict[str, Case] = {
     **{loss: search_case(loss) for loss in LOSSES},
     "screened by a stand-in": screened_case(),
     "the largest, screened": screened_case(maximize=True),
@@ -385,6 +424,10 @@ CASES: dict[str, tuple[Objective, Callable[[int, int], Route]]] = {
     "central structured": gradient_case("structured", "central"),
     "gaussian": estimate_case("scalar", "gaussian"),
     "directional batched": directional_case("batched"),
+    "descent": descent_case("scalar"),
+    "descent with troubles": descent_case("troubled", "adam"),
+    "descent in batches": descent_case("batched beside", "nesterov", rate={"line_search": 0.01}),
+    "descent by estimates": descent_case("scalar", "rmsprop", kind="orthogonal"),
     "automatic": automatic_case("scalar"),
     "automatic structured": automatic_case("structured"),
     "backward structured": gradient_case("structured", "backward"),

@@ -44,6 +44,7 @@ class Combination(MethodBase):
         slopes: slopes along them, float64; NaN for those to leave out.
         length: factor of the directions.
         limits: variables that must not leave an interval.
+        joins: True if the stage has the number of the one before it.
     """
 
     center: Point
@@ -51,6 +52,7 @@ class Combination(MethodBase):
     slopes: Array
     length: float
     limits: Limits | None = None
+    joins: bool = False
     kind = "combination"
     common_column = "estimate"
 

@@ -38,12 +38,19 @@ class Directions:
         seed: seed of the draws.
         count: number of directions.
         size: number of entries of each.
+        draw: number of the draw, where they are drawn anew again and again.
     """
 
     kind: Kind
     seed: int
     count: int
     size: int
+    draw: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of their stream."""
+        return f"{self.kind} {self.draw}" if self.draw else self.kind
 
     def vector(self, n: int, entries: range | None = None) -> Array:
         """Return some entries, by default all, of direction n, float64."""
@@ -73,7 +80,7 @@ class Directions:
         orders: dict[int, Array] = self.__dict__.setdefault("_orders", {})
         if group not in orders:
             orders.clear()
-            orders[group] = permutation(self.seed, "direction", f"{self.kind} {group}", self.size)
+            orders[group] = permutation(self.seed, "direction", f"{self.name} {group}", self.size)
         return int(orders[group][place])
 
     @property
@@ -83,7 +90,7 @@ class Directions:
 
     @cached_property
     def key(self) -> int:
-        return stream_key(self.seed, "direction", self.kind)
+        return stream_key(self.seed, "direction", self.name)
 
     def _groups(self, group: int) -> Array:
         """Return the directions of a group as columns: an orthonormal basis of a random subspace times sqrt(d), made
@@ -98,7 +105,9 @@ class Directions:
         return made[group]
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name in ("kind", "seed", "count", "size")}
+        return {
+            name: value for name, value in self.__dict__.items() if name in ("kind", "seed", "count", "size", "draw")
+        }
 
 
 def expected_cosine(kind: Kind, count: int, size: int) -> float:

@@ -69,7 +69,8 @@ class Ends(Points):
 
 def vars_of(directions: Directions) -> dict[str, Any]:
     """Return what directions depend on; independent ones do not depend on their number."""
-    fields = {"kind": directions.kind, "seed": directions.seed, "size": directions.size}
+    fields: dict[str, Any] = {"kind": directions.kind, "seed": directions.seed, "size": directions.size}
+    fields |= {"draw": directions.draw} if directions.draw else {}
     return {**fields, "count": directions.count} if directions.kind == "orthogonal" else fields
 
 

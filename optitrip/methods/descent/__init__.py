@@ -1,0 +1,1 @@
+"""The method `descent`: follows the slope of the loss, step by step."""

@@ -1,0 +1,69 @@
+"""The progress of a descent and its chart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from optitrip.core.method import Method
+from optitrip.core.observer import MetricPoint, Progress, Times, Written
+from optitrip.core.part import Part
+from optitrip.methods.descent.answer import DescentSoFar
+from optitrip.methods.descent.step import Step
+from optitrip.output.text import figure
+
+
+class DescentProgress(Progress):
+    """Counts steps, and shows the latest loss and the best."""
+
+    def __init__(self, total: int, sign: int = 1) -> None:
+        super().__init__(total)
+        self._sign, self._latest = sign, float("nan")
+        self._step: Step | None = None
+        self._best: DescentSoFar | None = None
+
+    def stage(self, method: Method) -> None:
+        super().stage(method)
+        self._step = method if isinstance(method, Step) else None
+
+    def count(self, items: range) -> int:
+        return int(0 in items)
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        if self._step is None:
+            return
+        for part, _ in written:
+            loss = self._step.loss_in(part)
+            if loss is None:
+                continue
+            self.done = self._step.number + 1
+            self.new += new
+            self._latest = loss
+            best = self._best
+            if np.isfinite(loss) and (best is None or self._sign * loss < self._sign * best.loss):
+                self._best = DescentSoFar(self._step.center, loss, self._step.number)
+
+    def words(self) -> str:
+        best = "" if self._best is None else f" | Best {figure(self._best.loss)} at {self._best.step:,}"
+        return f"Step {self.done:,} of {self.total:,} | Loss {figure(self._latest)}{best}"
+
+    def few_words(self) -> str:
+        return f"Step {self.done:,} | Loss {figure(self._latest)}"
+
+    def best(self) -> DescentSoFar | None:
+        return self._best
+
+
+class DescentCurve:
+    """Charts the loss at the beginning of each step."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    def points(self, part: Part, times: Times) -> list[MetricPoint]:
+        loss = self._step.loss_in(part)
+        if loss is None or not np.isfinite(loss):
+            return []
+        return [MetricPoint("loss", loss, self._step.number, times.at(part.items.start))]
+
+    def retried(self, part: Part) -> None:
+        """Leave the chart as it is: MLflow cannot withdraw points."""
