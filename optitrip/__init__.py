@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api.functions import gradient, search, sweep
+    from optitrip.api.functions import descend, gradient, search, sweep
     from optitrip.api.gradcheck import Gradcheck, gradcheck
     from optitrip.api.jac import Jacobian, jac
     from optitrip.api.session import Session
     from optitrip.errors import InputError, Interrupted, NoAnswer, OptitripError, StateError, Stopped
     from optitrip.loss.objective import batched
+    from optitrip.methods.descent.answer import DescentAnswer
     from optitrip.methods.gradient.answer import GradientAnswer
     from optitrip.methods.search.answer import SearchAnswer
 
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 IMPORTED_AT = time.perf_counter()
 """Start of a command's seconds: this line runs before anything large is imported."""
 __all__ = [
+    "DescentAnswer",
     "Gradcheck",
     "GradientAnswer",
     "InputError",
@@ -37,6 +39,7 @@ __all__ = [
     "StateError",
     "Stopped",
     "batched",
+    "descend",
     "gradcheck",
     "gradient",
     "jac",
@@ -45,12 +48,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api.functions": ("gradient", "search", "sweep"),
+    "api.functions": ("descend", "gradient", "search", "sweep"),
     "api.gradcheck": ("Gradcheck", "gradcheck"),
     "api.jac": ("Jacobian", "jac"),
     "api.session": ("Session",),
     "errors": ("InputError", "Interrupted", "NoAnswer", "OptitripError", "StateError", "Stopped"),
     "loss.objective": ("batched",),
+    "methods.descent.answer": ("DescentAnswer",),
     "methods.gradient.answer": ("GradientAnswer",),
     "methods.search.answer": ("SearchAnswer",),
 }

@@ -1,4 +1,4 @@
-"""The functions `search`, `gradient` and `sweep`, each of which opens a session for one call."""
+"""The functions `search`, `gradient`, `descend` and `sweep`, each of which opens a session for one call."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -43,4 +43,5 @@ def in_new_session(
 
 search = in_new_session(Session.search)
 gradient = in_new_session(Session.gradient)
+descend = in_new_session(Session.descend)
 sweep = in_new_session(Session.sweep, run_table)

@@ -193,9 +193,30 @@ def named_point(loss: Any, x: Any, given: Collection[str], *, as_dict: bool) -> 
     return {only_parameter(loss, given): float_array("x", x, integers=True)}
 
 
-def gradient_table(x: Any, point: Mapping[str, Array], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the [method] table of a gradient at a point; steps and bounds of a bare x belong to its only variable."""
-    table: dict[str, Any] = {"use": "gradient", **{key: value for key, value in given.items() if value is not None}}
+def tables_at(
+    loss: Any,
+    x: Any,
+    method: Mapping[str, Any],
+    objective: Mapping[str, Any],
+    constants: Mapping[str, Any] | None,
+    arguments: Mapping[str, Any] | None,
+    **others: Any,
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return the tables of a sweep that starts at x, `others` included, and the point by name."""
+    bound, held = by_name("arguments", arguments), by_name("constants", constants)
+    point = named_point(loss, x, {*held, *bound}, as_dict=objective["as_dict"])
+    space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
+    return {
+        "objective": {"maximize": False, **objective, "arguments": bound},
+        "space": with_constants(space, held, bound),
+        "method": point_table(x, point, method),
+        **others,
+    }, point
+
+
+def point_table(x: Any, point: Mapping[str, Array], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the [method] table of a sweep at a point; steps and bounds of a bare x belong to its only variable."""
+    table: dict[str, Any] = {**{key: value for key, value in given.items() if value is not None}}
     if not isinstance(x, Mapping):
         (name,) = point
         by_variable = {"bounds": table.get("bounds"), "step": table.get("step")}
@@ -212,6 +233,12 @@ def without_none(pair: Any) -> Any:
     if isinstance(pair, list | tuple) and len(pair) == 2:  # pyright: ignore[reportUnknownArgumentType]
         return [end if one is None else one for one, end in zip(pair, (-np.inf, np.inf), strict=True)]  # pyright: ignore[reportUnknownVariableType]
     return pair
+
+
+def check_rule(rule: Any, state_dir: str | Path | None) -> None:
+    """Raise InputError for an update rule of this process with which a stored sweep could not be resumed."""
+    if state_dir is not None and not isinstance(rule, str) and not importable(rule):
+        raise InputError("state_dir: the rule cannot be imported by name; wanted a function of a module, or a name")
 
 
 def only_parameter(loss: Any, given: Collection[str]) -> str:

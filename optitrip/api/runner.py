@@ -85,7 +85,9 @@ class Runner:
 
     @one_at_a_time
     @signals_interrupt()
-    def _python_sweep(self, loss: Any, tables: Any, options: RunOptions, point: Any = None) -> Any:
+    def _python_sweep(
+        self, loss: Any, tables: Any, options: RunOptions, point: Any = None, watch: Observer | None = None
+    ) -> Any:
         options = {**self._options, **options}
         settings = self._settings(options)
         arguments = tables["objective"]["arguments"]
@@ -100,7 +102,7 @@ class Runner:
         bound = {name: Same(value) for name, value in arguments.items()}
         key = Same(loss), bound, names, objective.as_dict, surrogate, objective.capabilities
         objective = self._loaded.objective(key, lambda: with_surrogate(objective, sweep))
-        return self._run(sweep, objective, python_paths(), options, settings)
+        return self._run(sweep, objective, python_paths(), options, settings, watch)
 
     def _settings(self, options: RunOptions) -> Options:
         """Return the settings of a run in the working directory, before the loss can change it."""
@@ -114,7 +116,13 @@ class Runner:
         return settings
 
     def _run(
-        self, sweep: Sweep, objective: Objective, paths: tuple[str, ...], options: RunOptions, settings: Options
+        self,
+        sweep: Sweep,
+        objective: Objective,
+        paths: tuple[str, ...],
+        options: RunOptions,
+        settings: Options,
+        watch: Observer | None = None,
     ) -> Any:
         observer, shown = Observer(), nullcontext()
         notebook = in_notebook()
@@ -124,6 +132,7 @@ class Runner:
             line = NotebookLine(counted, time.monotonic) if notebook else LiveLine(console, counted)
             shown = line.show()
             observer = Observers(Messages(console, "info"), line) if self._progress else line
+        observer = Observers(observer, watch) if watch is not None else observer
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if options.get("track") else "none"})
         sweep = replace(sweep, tracking=tracking)
         with shown:

@@ -7,17 +7,17 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from optitrip.api.descents import Descents
 from optitrip.api.exclusive import one_at_a_time
 from optitrip.api.inputs import (
     by_name,
     draft_of,
-    gradient_table,
     named_point,
+    tables_at,
     with_constants,
 )
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.api.repeated import RepeatedGradient, check_bare, relative_steps
-from optitrip.api.runner import Runner
 from optitrip.app.context import NoticeLog
 from optitrip.app.load_objective import load
 from optitrip.loss.objective import batch_block
@@ -30,7 +30,7 @@ from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
 
 
-class Session(Runner):
+class Session(Descents):
     """Workers and a loss that are reused from call to call: Ray starts once, and the workers receive a loss once.
 
     Threads may share a session: their calls wait for one another. A forked process cannot use it.
@@ -161,13 +161,10 @@ class Session(Runner):
             optitrip.NoAnswer: if there is no loss at x, or no coordinate has a difference.
             optitrip.OptitripError, optitrip.Interrupted: as for `search`.
         """
-        bound, held = by_name("arguments", arguments), by_name("constants", constants)
-        objective: dict[str, Any] = {"maximize": False, "plain": plain, "as_dict": as_dict, "arguments": bound}
-        point = named_point(loss, x, {*held, *bound}, as_dict=as_dict)
-        space = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in point.items()}
         given = {"scheme": scheme, "step": step, "noise": noise, "errors": errors, "bounds": bounds, "f0": f0}
-        method = gradient_table(x, point, {**given, "coordinates": coordinates})
-        tables = {"seed": seed, "objective": objective, "space": with_constants(space, held, bound), "method": method}
+        method = {"use": "gradient", **given, "coordinates": coordinates}
+        objective = {"plain": plain, "as_dict": as_dict}
+        tables, point = tables_at(loss, x, method, objective, constants, arguments, seed=seed)
         return self._python_sweep(loss, tables, options, point)
 
     def jac(

@@ -142,10 +142,10 @@ def test_methods_do_not_know_each_other_through_the_registry() -> None:
 @pytest.mark.parametrize("word", MODULES)
 def test_only_public_functions_of_the_api_know_a_method(word: str) -> None:
     """`search` and `gradient` are functions there; what they share is for every method."""
-    file = "api/session.py"
-    rest = Private().visit(ast.parse(FILES[file].read_bytes()))
-    names = [node for node in ast.walk(rest) if isinstance(node, ast.Name) and node.id in own_classes(word)]
-    assert not knowing(file, rest, word) + [f"{file}:{node.lineno} knows {node.id}" for node in names]
+    for file in ("api/session.py", "api/descents.py"):
+        rest = Private().visit(ast.parse(FILES[file].read_bytes()))
+        names = [node for node in ast.walk(rest) if isinstance(node, ast.Name) and node.id in own_classes(word)]
+        assert not knowing(file, rest, word) + [f"{file}:{node.lineno} knows {node.id}" for node in names]
     assert not knowing("api/runner.py", tree("api/runner.py"), word)
 
 

@@ -14,7 +14,7 @@ from optitrip.core.notice import Notice, warning
 from optitrip.core.observer import Printable
 from optitrip.core.point import Point
 from optitrip.methods.descent.picture import descent_png
-from optitrip.methods.descent.points import only
+from optitrip.methods.descent.points import flat_of, only
 from optitrip.methods.descent.trajectory import HISTORY, Trajectory
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.shared import ReportResult
@@ -37,6 +37,8 @@ class DescentSoFar(Printable):
     loss: float
     step: int
     """Number of steps before the best point."""
+    losses: Array = field(default_factory=lambda: np.zeros(0))
+    """Losses at the beginning of all steps, float64; NaN for those that an earlier command took."""
 
     @property
     def x(self) -> dict[str, Any]:
@@ -168,7 +170,7 @@ class DescentAnswer(Answer):
                 f"{history['losses'][row]:.8g}",
                 f"{history['norms'][row]:.4g}",
                 f"{history['rates'][row]:.4g}",
-                f"{int(history['evaluations'][row]):,}",
+                f"{history['evaluations'][row]:,.0f}",
             ]
             for row in rows.tolist()
         ]
@@ -188,7 +190,7 @@ class DescentAnswer(Answer):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["step", "loss", "norm", "rate", "evaluations"])
         for step, row in enumerate(zip(*(self.path.history[name].tolist() for name in HISTORY), strict=True)):
-            writer.writerow([step, *map(repr, row[:3]), int(row[3])])
+            writer.writerow([step, *map(repr, row[:3]), f"{row[3]:.0f}"])
         if np.isfinite(self.last):
             writer.writerow([self.steps, repr(self.last), "", "", self.path.evaluations])
         return text.getvalue().encode()
@@ -221,3 +223,12 @@ class DescentAnswer(Answer):
             f"DescentAnswer(loss={self.loss:.8g} after {self.path.best_step:,} of {self.steps:,} steps of {self.rule}"
             f"{ended}, x={point_line(only(self.best).point(0))})"
         )
+
+
+def interrupted(found: DescentSoFar, rule: str, *, maximize: bool) -> DescentAnswer:
+    """Return the answer of a descent that was stopped; only its losses are known."""
+    nothing = np.full(len(found.losses), np.nan)
+    history = {"losses": found.losses, "norms": nothing, "rates": nothing, "evaluations": nothing}
+    x = flat_of(found.best)
+    path = Trajectory(x, {}, x, found.loss, found.step, history=history)
+    return DescentAnswer(found.best, path, rule, -1 if maximize else 1, "interrupted", np.nan)

@@ -1,6 +1,7 @@
 """The progress of a descent and its chart."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class DescentProgress(Progress):
         self._sign, self._latest = sign, float("nan")
         self._step: Step | None = None
         self._best: DescentSoFar | None = None
+        self._losses: list[float] = []
 
     def stage(self, method: Method) -> None:
         super().stage(method)
@@ -37,8 +39,9 @@ class DescentProgress(Progress):
                 continue
             self.done = self._step.number + 1
             self.new += new
-            self._latest = loss
-            best = self._best
+            self._latest, best = loss, self._best
+            del self._losses[self._step.number :]
+            self._losses += [*[np.nan] * (self._step.number - len(self._losses)), loss]
             if np.isfinite(loss) and (best is None or self._sign * loss < self._sign * best.loss):
                 self._best = DescentSoFar(self._step.center, loss, self._step.number)
 
@@ -50,7 +53,21 @@ class DescentProgress(Progress):
         return f"Step {self.done:,} | Loss {figure(self._latest)}"
 
     def best(self) -> DescentSoFar | None:
-        return self._best
+        return None if self._best is None else replace(self._best, losses=np.array(self._losses))
+
+
+class EveryFew(DescentProgress):
+    """Shows a line every few steps."""
+
+    def __init__(self, every: int, total: int, sign: int, show: Callable[[str], object]) -> None:
+        super().__init__(total, sign)
+        self._every, self._shown, self._show = every, 0, show
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        super().parts(written, new=new)
+        if self.done != self._shown and (self.done % self._every == 0 or self.done == self.total):
+            self._shown = self.done
+            self._show(f"{self.words()}\n")
 
 
 class DescentCurve:

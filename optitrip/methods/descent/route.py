@@ -58,7 +58,7 @@ class Descent:
     digest: str
     limits: Limits | None = None
     sign: int = 1
-    least_norm: float = 0.0
+    least_norm: float | None = None
     target_loss: float | None = None
     no_improvement: int | None = None
 
@@ -71,7 +71,7 @@ class Descent:
             return f"diverged: the loss after {path.steps:,} steps is {loss:.3g}, {first:.3g} at first"
         if math.isnan(size):
             return f"no coordinate of the gradient is known after {path.steps:,} steps"
-        if size <= self.least_norm:
+        if self.least_norm is not None and size <= self.least_norm:
             return f"converged: the norm of the gradient is {size:.3g}"
         if self.target_loss is not None and self.sign * loss <= self.sign * self.target_loss:
             return f"target_loss {self.target_loss:g} is reached"

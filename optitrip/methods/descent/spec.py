@@ -69,7 +69,7 @@ class DescentConfig(Table):
     """Step h of the differences; "auto" for steps from the noise of the loss, which is measured at the first point."""
     bounds: dict[str, Any] | None = None
     """Limits [low, high] by variable, in place of those of its distribution; no variable leaves its limits."""
-    gradient_norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    gradient_norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Norm of the gradient at which the descent ends."""
     sampler: str = "random"
     """Name of the sampler that draws the candidate of `at = { candidate = ... }`."""

@@ -1,0 +1,92 @@
+"""The part of a session that follows slopes."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Unpack
+
+from optitrip.api.inputs import by_name, check_rule, tables_at
+from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
+from optitrip.api.runner import Runner
+from optitrip.errors import Interrupted
+from optitrip.methods.descent.answer import DescentAnswer, DescentSoFar, interrupted
+from optitrip.methods.descent.progress import EveryFew
+from optitrip.runtime.streams import UsersStream
+
+NORM = "gradient_norm"
+"""End of a descent that the [method] table has, not [stop]."""
+
+
+class Descents(Runner):
+    """The descents of a `Session`."""
+
+    @takes_options(CALL_OPTIONS)
+    def descend(
+        self,
+        loss: Any,
+        x: Any,
+        *,
+        rate: Any,
+        steps: int,
+        rule: Any = "sgd",
+        settings: Mapping[str, Any] | None = None,
+        gradient: str = "central",
+        directions: int | None = None,
+        step: Any = "auto",
+        bounds: Any = None,
+        stop: Mapping[str, Any] | None = None,
+        report_every: int | None = None,
+        seed: int = 0,
+        maximize: bool = False,
+        plain: bool = False,
+        as_dict: bool = False,
+        constants: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> DescentAnswer:
+        """Follow the slope of a loss from x, step by step, and return the best point; after Ctrl-C, the best so far.
+
+        Args:
+            loss: as for `search`.
+            x: first point, as for `gradient`.
+            rate: rate of the steps, or a schedule, e.g. {"cosine": 0.1} or {"line_search": 1.0}.
+            steps: largest number of steps.
+            rule: "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", or your own function of flat
+                arrays, (x, gradient, state, rate) -> (x, state), whose state begins as an empty dict.
+            settings: options of the rule, e.g. {"momentum": 0.95}.
+            gradient: source of the gradient: a scheme, as for `gradient`; "orthogonal", "rademacher", "gaussian" or
+                "coordinates" for estimates from a few directions; or "own", the gradient that the loss offers.
+            directions: number of directions of an estimate.
+            step: step h of the differences; "auto" for steps from the noise of the loss at the first point.
+            bounds: as for `gradient`.
+            stop: when to end early: `gradient_norm`, `target_loss`, or `no_improvement`, a number of steps.
+            report_every: number of steps between lines of progress.
+            seed: seed of random directions.
+            maximize: True to climb.
+            plain: as for `gradient`.
+            as_dict: as for `search`.
+            constants: as for `search`.
+            arguments: as for `search`.
+            options: as for `search`.
+
+        Raises:
+            optitrip.OptitripError: as for `search`; `NoAnswer` if there is no loss at x, or the rule fails.
+        """
+        check_rule(rule, {**self._options, **options}.get("state_dir"))
+        ends = by_name("stop", stop)
+        method = {"use": "descent", "rate": rate, "steps": steps, "rule": rule, "options": settings or {}, "step": step}
+        method |= {"gradient": gradient, "directions": directions, "bounds": bounds, NORM: ends.pop(NORM, None)}
+        flags = {"maximize": maximize, "plain": plain, "as_dict": as_dict}
+        tables, point = tables_at(loss, x, method, flags, constants, arguments, seed=seed, stop=ends)
+        watch = report_every and EveryFew(report_every, steps, -1 if maximize else 1, UsersStream().write)
+        run = partial(self._python_sweep, loss, tables, options, point, watch or None)
+        return even_if_interrupted(run, str(rule), maximize=maximize)
+
+
+def even_if_interrupted(run: Callable[[], DescentAnswer], rule: str, *, maximize: bool) -> DescentAnswer:
+    """Return the answer of a descent, or after Ctrl-C what is known so far."""
+    try:
+        return run()
+    except Interrupted as stopped:
+        if not isinstance(stopped.outcome.best, DescentSoFar):
+            raise
+        return interrupted(stopped.outcome.best, rule, maximize=maximize)
