@@ -235,7 +235,7 @@ def without_none(pair: Any) -> Any:
     return pair
 
 
-def check_rule(rule: Any, state_dir: str | Path | None) -> None:
+def check_rule(rule: Any, state_dir: object) -> None:
     """Raise InputError for an update rule of this process with which a stored sweep could not be resumed."""
     if state_dir is not None and not isinstance(rule, str) and not importable(rule):
         raise InputError("state_dir: the rule cannot be imported by name; wanted a function of a module, or a name")

@@ -15,13 +15,13 @@ from optitrip.api.functions import gradient
 from optitrip.api.inputs import by_name, named_point
 from optitrip.api.repeated import check_bare, relative_steps, sizes_of
 from optitrip.core.arrays import Array, ours
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.loss.offers import offers_of
 from optitrip.loss.passing import Passing
 from optitrip.loss.returns import as_array, split_loss
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.estimate import derivative_weights
-from optitrip.methods.gradient.moves import Limits, Moves
+from optitrip.methods.gradient.moves import Moves
 
 BLOCK = 256
 """Number of points per call of a batched loss."""

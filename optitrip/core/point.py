@@ -11,6 +11,9 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.literals import described
 
+Limits = Mapping[str, tuple[Array, Array]]
+"""Smallest and largest allowed values by variable, float64, each of the variable's size or of one entry."""
+
 
 @dataclass(frozen=True, eq=False)
 class Point:

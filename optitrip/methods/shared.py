@@ -151,3 +151,18 @@ class Report(PointMethod[Points]):
 
     def result(self, whole: Part) -> ReportResult:
         return ReportResult(dict(whole.columns), whole.failures)
+
+
+@dataclass(frozen=True)
+class LossAtX(PointMethod[Points]):
+    """The loss at the first point; the result is the loss."""
+
+    points: Points
+    items = 1
+    kind = "loss at x"
+
+    def digest(self) -> bytes:
+        return digest_of(self.kind, {"points": self.points.describe()})
+
+    def result(self, whole: Part) -> float:
+        return float(whole.columns["loss"][0])

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from optitrip.core.arrays import Array
 from optitrip.core.notice import Notice, warning
 from optitrip.core.observer import Printable
+from optitrip.output.curves import Curve
 from optitrip.output.text import finite
 
 Rows = list[tuple[str, str]]
@@ -66,6 +67,11 @@ class Answer(Printable, ABC):
     @abstractmethod
     def files(self, name: str) -> Iterator[File]:
         """Yield the result files for a sweep of this name; pictures come last because drawing may fail."""
+
+    @property
+    def curve(self) -> Curve | None:
+        """Losses on the way, to be drawn beside those of others, if there was a way."""
+        return None
 
     @property
     def report(self) -> Mapping[str, float]:

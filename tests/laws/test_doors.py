@@ -23,6 +23,7 @@ USES = {
     "directional": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
     "estimate": [f"optitrip.methods.gradient.{name}" for name in ("limits", "moves", "noise")],
     "descent": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
+    "local_search": ["optitrip.methods.gradient.limits"],
     "trip": ["optitrip.methods.registry"],
 }
 """Modules of other methods that a method may import beside `shared`, by its word."""

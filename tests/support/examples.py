@@ -20,7 +20,6 @@ from optitrip.core.point import Point
 from optitrip.loss.objective import Capabilities, Objective
 from optitrip.methods.checks import Agreement
 from optitrip.methods.descent.line_search import LineSearch
-from optitrip.methods.descent.points import Along, only
 from optitrip.methods.descent.route import Descent, descent_route
 from optitrip.methods.descent.rule import rule_of
 from optitrip.methods.descent.schedule import schedule_of
@@ -35,10 +34,13 @@ from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.noise import Noise, NoiseLines, NoiseProbe
 from optitrip.methods.gradient.route import GradientRequest, Known, gradient_route
 from optitrip.methods.gradient.structured import Deltas, deltas_of
+from optitrip.methods.local_search.generation import Around, Generation
+from optitrip.methods.local_search.route import LocalSearch, local_search_route
+from optitrip.methods.points import Along, only
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.screening import Verification
 from optitrip.methods.search.spec import search_route
-from optitrip.methods.shared import Report
+from optitrip.methods.shared import LossAtX, Report
 from optitrip.methods.snapshot import Snapshot
 from optitrip.samplers.random import permutation
 from optitrip.space.variables import Candidates, Space
@@ -309,6 +311,8 @@ METHODS: dict[str, Any] = {
     "coordinates": lambda items: slopes(items, "coordinates"),
     "directional": lambda items: lines(items, 3).gradient(Noise(), Capabilities()),
     "descent": lambda items: step_of_descent(items),
+    "local_search": lambda items: Generation(Around(around(3), 8, 0.5, 4), items),
+    "loss at x": lambda items: LossAtX(only(around(3))),
     "own gradient": lambda items: OwnGradient(only(around(3))),
     "line search": lambda items: LineSearch(
         Along(around(3), np.array([1.0, -1.0, 0.5]), tuple(0.5**n for n in range(min(items, 60)))), 30.0, -40.0, 1e-12
@@ -404,6 +408,16 @@ def descent_case(loss: str, rule: str = "momentum", **options: Any) -> Case:
     return objective, route
 
 
+def local_search_case(loss: str) -> Case:
+    objective = WIDE_LOSSES[loss]
+
+    def route(items: int, seed: int) -> Route:
+        search = LocalSearch(around(), items, 5, 0.2, 2, seed, f"{loss} {seed}")
+        return local_search_route(search, objective.capabilities)
+
+    return objective, route
+
+
 def count_case(loss: str) -> Case:
     return LOSSES[loss], lambda items, seed: count_route(Count(draws(seed), items, 12.0))
 
@@ -428,6 +442,9 @@ CASES: dict[str, Case] = {
     "descent with troubles": descent_case("troubled", "adam"),
     "descent in batches": descent_case("batched beside", "nesterov", rate={"line_search": 0.01}),
     "descent by estimates": descent_case("scalar", "rmsprop", kind="orthogonal"),
+    "local search": local_search_case("scalar"),
+    "local search with troubles": local_search_case("troubled"),
+    "local search in batches": local_search_case("poisoned"),
     "automatic": automatic_case("scalar"),
     "automatic structured": automatic_case("structured"),
     "backward structured": gradient_case("structured", "backward"),

@@ -14,10 +14,11 @@ from optitrip.core.notice import Notice, warning
 from optitrip.core.observer import Printable
 from optitrip.core.point import Point
 from optitrip.methods.descent.picture import descent_png
-from optitrip.methods.descent.points import flat_of, only
 from optitrip.methods.descent.trajectory import HISTORY, Trajectory
 from optitrip.methods.gradient.noise import Noise
+from optitrip.methods.points import flat_of, only
 from optitrip.methods.shared import ReportResult
+from optitrip.output.curves import Curve
 from optitrip.output.formats import point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table, figure_rows
 from optitrip.output.text import finite, first_failure, folded, point_line, reasons, variable_rows
@@ -124,6 +125,11 @@ class DescentAnswer(Answer):
     @property
     def report(self) -> Mapping[str, float]:
         return self.report_result.figures
+
+    @property
+    def curve(self) -> Curve:
+        spent, losses = self.path.history["evaluations"], self.losses
+        return Curve(spent if len(spent) == len(losses) else np.append(spent, self.path.evaluations), losses)
 
     @property
     def image_source(self) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from optitrip.core.failures import Failures
 from optitrip.core.method import StopRule, digest_of
 from optitrip.core.part import Part
-from optitrip.methods.descent.points import Along
+from optitrip.methods.points import Along
 from optitrip.methods.shared import PointMethod
 
 SUFFICIENT = 1e-4

@@ -9,21 +9,19 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.core.method import Method, Route, digest_of
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.descent.answer import DescentAnswer
 from optitrip.methods.descent.line_search import LineSearch, Searched
-from optitrip.methods.descent.points import Along, confined, flat_of, moved_to, only
 from optitrip.methods.descent.rule import Rule
 from optitrip.methods.descent.schedule import LINE_SEARCH, Schedule
 from optitrip.methods.descent.sources import Slope, Source
 from optitrip.methods.descent.trajectory import Trajectory
-from optitrip.methods.gradient.moves import Limits
-from optitrip.methods.gradient.noise import LossAtX
 from optitrip.methods.gradient.result import norm
 from optitrip.methods.gradient.route import Known
-from optitrip.methods.shared import Report, ReportResult
+from optitrip.methods.points import Along, confined, flat_of, moved_to, only
+from optitrip.methods.shared import LossAtX, Report, ReportResult
 from optitrip.methods.snapshot import Columns, Snapshot
 
 EVERY = 10

@@ -14,22 +14,21 @@ from optitrip.core.arrays import Array
 from optitrip.core.failures import RAISED
 from optitrip.core.method import Method, digest_of
 from optitrip.core.part import Part
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.errors import NoAnswer
 from optitrip.loss.evaluation import Evaluation
 from optitrip.loss.objective import Capabilities, Objective
 from optitrip.methods.checks import Agreement, Nearby, check_agreement
-from optitrip.methods.descent.points import Along, only
 from optitrip.methods.descent.step import Step
 from optitrip.methods.estimate.combination import Combination, Combined
 from optitrip.methods.estimate.directions import Directions, Kind
 from optitrip.methods.estimate.slopes import SlopesResult
 from optitrip.methods.estimate.spec import slopes_of
 from optitrip.methods.gradient.method import Gradient
-from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.gradient.noise import Noise, measured_noise
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.route import GradientRequest, Known, known_before
+from optitrip.methods.points import Along, only
 from optitrip.methods.shared import PointMethod
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.methods.estimate.directions import Directions
 from optitrip.methods.gradient.method import Gradient
-from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.route import SCALE, GradientRequest
 from optitrip.methods.gradient.stencil import Stencil, step_text

@@ -14,12 +14,11 @@ from optitrip.core.arrays import Array, ours
 from optitrip.core.failures import Failures, Problems
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.loss.evaluation import Evaluation
 from optitrip.methods.estimate.directions import Directions
 from optitrip.methods.estimate.moves import moved
 from optitrip.methods.estimate.slopes import limits_in, vars_of
-from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.shared import MethodBase
 
 AT_ONCE = 2**16

@@ -3,8 +3,7 @@
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
-from optitrip.core.point import Point
-from optitrip.methods.gradient.moves import Limits
+from optitrip.core.point import Limits, Point
 
 
 @ours()

@@ -10,10 +10,9 @@ from optitrip.core.arrays import Array, ours, without_prefix
 from optitrip.core.failures import Failures, Problems, Record
 from optitrip.core.method import Points, digest_of
 from optitrip.core.part import Part
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.methods.estimate.directions import Directions
 from optitrip.methods.estimate.moves import moved
-from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.shared import MethodBase
 
 COLUMNS = {1: "ahead", -1: "behind"}

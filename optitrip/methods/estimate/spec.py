@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from optitrip.core.method import Route
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
@@ -21,7 +21,6 @@ from optitrip.methods.estimate.directions import LARGEST_ORTHOGONAL, Directions
 from optitrip.methods.estimate.moves import moved
 from optitrip.methods.estimate.slopes import Ends, Slopes, SlopesResult
 from optitrip.methods.gradient.limits import limits_of
-from optitrip.methods.gradient.moves import Limits
 from optitrip.methods.gradient.noise import measured_noise
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec

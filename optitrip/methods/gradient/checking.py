@@ -16,10 +16,10 @@ from optitrip.core.arrays import Array, ours
 from optitrip.core.failures import Problems
 from optitrip.core.method import Points, digest_of
 from optitrip.core.part import Part
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.loss.evaluation import Evaluation
 from optitrip.methods.gradient.flags import KINK, MISSING
-from optitrip.methods.gradient.moves import Limits, within
+from optitrip.methods.gradient.moves import within
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.shared import PointMethod

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.methods.gradient.moves import Limits
+from optitrip.core.point import Limits
 from optitrip.methods.gradient.selection import Shapes
 from optitrip.space.variables import Space
 

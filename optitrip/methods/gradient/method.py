@@ -13,11 +13,11 @@ from optitrip.core.arrays import Array, without_prefix
 from optitrip.core.failures import NO_STEP, Failures, Problems, Record
 from optitrip.core.method import digest_of
 from optitrip.core.part import Part
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.loss.returns import DOUBLE
 from optitrip.methods.gradient.estimate import Derivatives, derivatives
 from optitrip.methods.gradient.flags import OUTSIDE, flags_of
-from optitrip.methods.gradient.moves import Limits, Moves
+from optitrip.methods.gradient.moves import Moves
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.refine import combined
 from optitrip.methods.gradient.result import GradientResult

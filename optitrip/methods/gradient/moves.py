@@ -6,7 +6,6 @@ the rounding error, about eps |f| / h, against the truncation error (J. Nocedal,
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,11 +13,8 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.loss.returns import DOUBLE
-
-Limits = Mapping[str, tuple[Array, Array]]
-"""Smallest and largest allowed values by variable, float64, each of the variable's size or of one entry."""
 
 
 @dataclass(frozen=True, eq=False)

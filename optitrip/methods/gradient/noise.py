@@ -15,11 +15,11 @@ from optitrip.core.arrays import Array, ours
 from optitrip.core.failures import Problems
 from optitrip.core.method import Method, Points, digest_of
 from optitrip.core.part import Part
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.loss.evaluation import Evaluation
 from optitrip.loss.returns import DOUBLE
 from optitrip.methods.checks import precision
-from optitrip.methods.gradient.moves import Limits, within
+from optitrip.methods.gradient.moves import within
 from optitrip.methods.shared import PointMethod
 from optitrip.samplers.random import Random
 
@@ -159,21 +159,6 @@ class NoiseLines(Points):
 
     def __hash__(self) -> int:
         return hash(str(self.describe()))
-
-
-@dataclass(frozen=True)
-class LossAtX(PointMethod[Points]):
-    """The loss at the first point; the result is the loss."""
-
-    points: Points
-    items = 1
-    kind = "loss at x"
-
-    def digest(self) -> bytes:
-        return digest_of(self.kind, {"points": self.points.describe()})
-
-    def result(self, whole: Part) -> float:
-        return float(whole.columns["loss"][0])
 
 
 class Seen(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.method import Method, Route
-from optitrip.core.point import Point
+from optitrip.core.point import Limits, Point
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
@@ -16,13 +16,12 @@ from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.checking import Remainders, TaylorLine, taylor_slope
 from optitrip.methods.gradient.consistency import consistent
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
-from optitrip.methods.gradient.moves import Limits
-from optitrip.methods.gradient.noise import LossAtX, Noise, ShortLine, measured_noise
+from optitrip.methods.gradient.noise import Noise, ShortLine, measured_noise
 from optitrip.methods.gradient.refine import better_steps
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement, deltas_of
-from optitrip.methods.shared import Report, ReportResult, no_answer
+from optitrip.methods.shared import LossAtX, Report, ReportResult, no_answer
 from optitrip.samplers.random import permutation
 
 SCALE = 0.01

@@ -13,12 +13,13 @@ from optitrip.core.names import joined_names
 from optitrip.core.notice import Notice, info
 from optitrip.methods.search.best import BEST, Best
 from optitrip.methods.search.method import SearchResult
-from optitrip.methods.search.picture import losses_png
+from optitrip.methods.search.picture import losses_png, staircase
 from optitrip.methods.search.report import report_html, reported
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
 from optitrip.methods.search.table import Candidate, CandidateTable
 from optitrip.methods.search.words import how_sure
 from optitrip.methods.shared import ReportResult
+from optitrip.output.curves import Curve
 from optitrip.output.formats import point_bytes
 from optitrip.output.outcome import Answer, BestItem, Draw, File, Rows, figure_rows
 from optitrip.output.pictures import images_png
@@ -109,6 +110,11 @@ class SearchAnswer(Best, Answer):
     def how_sure(self) -> list[str]:
         independent = self.candidates.sampler == "random" and not self.ended
         return how_sure(self.result, self.screening, independent=independent, noisy=self.noisy)
+
+    @property
+    def curve(self) -> Curve:
+        steps, losses = staircase(self.result)
+        return Curve(steps + 1.0, losses, staircase=True)
 
     @property
     def report(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Points of a descent: x itself, or x minus several multiples of a direction."""
+"""Points on the way of a method: x itself, or x minus several multiples of a direction; and how one moves."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.core.method import Points
-from optitrip.core.point import Point
-from optitrip.methods.gradient.moves import Limits
+from optitrip.core.point import Limits, Point
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,67 @@
+"""The progress of a local search and its chart."""
+
+import numpy as np
+
+from optitrip.core.method import Method
+from optitrip.core.observer import MetricPoint, Progress, Times
+from optitrip.core.part import Part
+from optitrip.methods.local_search.answer import LocalBest
+from optitrip.methods.local_search.generation import Generation
+from optitrip.output.text import compact, figure
+
+
+class LocalSearchProgress(Progress):
+    """Counts tries, and shows the latest loss and the best."""
+
+    def __init__(self, total: int, sign: int = 1) -> None:
+        super().__init__(total)
+        self._sign, self._latest = sign, float("nan")
+        self._stage: Generation | None = None
+        self._best: LocalBest | None = None
+
+    def stage(self, method: Method) -> None:
+        super().stage(method)
+        self._stage = method if isinstance(method, Generation) else None
+
+    def see(self, part: Part) -> None:
+        if self._stage is None:
+            return
+        losses = part.columns["loss"]
+        finite = np.flatnonzero(np.isfinite(losses))
+        if not len(finite):
+            return
+        self._latest = float(losses[finite[-1]])
+        best = int(finite[np.argmin(self._sign * losses[finite])])
+        if self._best is None or self._sign * losses[best] < self._sign * self._best.loss:
+            around = self._stage.points
+            self._best = LocalBest(
+                around.end(part.items[best]), float(losses[best]), around.first + part.items[best] + 1
+            )
+
+    def words(self) -> str:
+        best = "" if self._best is None else f" | Best {figure(self._best.loss)} at {self._best.tries:,}"
+        return f"Try {self.done:,} of {self.total:,} | Loss {figure(self._latest)}{best}"
+
+    def few_words(self) -> str:
+        return f"Try {compact(self.done)} | Loss {figure(self._latest)}"
+
+    def best(self) -> LocalBest | None:
+        return self._best
+
+
+class LocalSearchCurve:
+    """Charts the best loss of each generation."""
+
+    def __init__(self, stage: Generation, sign: int) -> None:
+        self._stage, self._sign = stage, sign
+
+    def points(self, part: Part, times: Times) -> list[MetricPoint]:
+        losses = part.columns["loss"]
+        finite = losses[np.isfinite(losses)]
+        if not len(finite):
+            return []
+        best = float(self._sign * np.min(self._sign * finite))
+        return [MetricPoint("loss", best, self._stage.points.first + part.items.stop, times.at(part.items.start))]
+
+    def retried(self, part: Part) -> None:
+        """Leave the chart as it is: MLflow cannot withdraw points."""
