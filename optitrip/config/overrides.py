@@ -55,7 +55,7 @@ def parsed(option: str) -> Override:
     return Override(path, read["value"] if len(read) == 1 else right.strip(), right.strip())
 
 
-def override(tables: dict[str, Any], option: str) -> Path:
+def override(tables: dict[str, Any], option: str) -> tuple[str | int, ...]:
     """Apply one option to the tables; return its key."""
     path, value, _ = parsed(option)
     space = tables.get("space", {})
@@ -63,12 +63,30 @@ def override(tables: dict[str, Any], option: str) -> Path:
         known = [str(name) for name in space]
         raise InputError(f"--set {option}: space has no variable {path[1]!r}; {nearest(path[1], known)}")
     table: Any = tables
+    place: list[str | int] = []
     for depth, key in enumerate(path[:-1], 1):
-        table = table.setdefault(key, {})
-        if not isinstance(table, dict):
+        if isinstance(table, list):  # [[leg]] tables, by their name or number
+            row = row_of(table, key, option)  # pyright: ignore[reportUnknownArgumentType]
+            place.append(row)
+            table: Any = table[row]
+        else:
+            place.append(key)
+            table = table.setdefault(key, {})
+        if not isinstance(table, dict | list) or (isinstance(table, list) and depth == len(path) - 1):
             raise InputError(f"--set {option}: {'.'.join(path[:depth])} is {table!r}, not a table")
-    table[path[-1]] = value
-    return path
+    last: Any = table
+    last[path[-1]] = value
+    return (*place, path[-1])
+
+
+def row_of(tables: list[Any], key: str, option: str) -> int:
+    """Return the number of a table in an array of tables, from its name or number."""
+    names = [str(table.get("name", number)) for number, table in enumerate(tables)]
+    if key in names:
+        return names.index(key)
+    if key.isdecimal() and int(key) < len(tables):
+        return int(key)
+    raise InputError(f"--set {option}: there is no {key!r}; {nearest(key, names)}")
 
 
 def effective(options: Sequence[str]) -> tuple[str, ...]:

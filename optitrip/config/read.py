@@ -2,7 +2,7 @@
 
 import codecs
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from optitrip.config.sweep import Draft, File, StopTable
 from optitrip.core.differences import nearest
 from optitrip.core.table import Name
 from optitrip.errors import InputError, Invalid
-from optitrip.methods.registry import METHODS, find
-from optitrip.methods.spec import MethodSpec
+from optitrip.methods.registry import LEGS, METHODS, find
+from optitrip.methods.spec import MethodSpec, MethodTable
 from optitrip.samplers import SAMPLERS
 from optitrip.space.variables import Space
 
@@ -68,7 +68,9 @@ def parse_draft(
     except Invalid as error:
         raise InputError(lines.at(("space", *error.path), error.message)) from None
     try:
-        check_method(spec, config, space, file.stop)
+        for table in spec.tables(config):
+            check_method(table, space, file.stop)
+        spec.check(config, space, file.stop)
         check_children(spec, config, file.tracking.children)
     except Invalid as error:
         raise InputError(lines.at(error.path, error.message)) from None
@@ -78,7 +80,8 @@ def parse_draft(
     except ValidationError:
         wanted = 'wanted a line name = "..." of letters, digits, . _ -'
         raise InputError(lines.at((), f"the file's stem {name!r} cannot be a sweep's name; {wanted}")) from None
-    parsed: dict[str, Any] = {**vars(file), "name": name, "space": space, "method": config}
+    parsed: dict[str, Any] = {key: value for key, value in vars(file).items() if key != "leg"}
+    parsed |= {"name": name, "space": space, "method": config}
     return Draft(**parsed, spec=spec, folder=folder, text=lines.text, overrides=overrides, lines=lines)
 
 
@@ -90,7 +93,7 @@ def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[
     mistakes: dict[str, list[str]] = {name: [] for name in File.model_fields}
     unknown: list[str] = []
 
-    def parse(model: type[BaseModel], table: Any, *prefix: str) -> Any:
+    def parse(model: type[BaseModel], table: Any, *prefix: str | int) -> Any:
         try:
             return model.model_validate(table)
         except ValidationError as error:
@@ -98,20 +101,65 @@ def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[
                 name = str((*prefix, *detail["loc"])[0])
                 mistakes.get(name, unknown).append(explain(detail, model, lines, prefix))
 
-    file, spec, config = parse(File, tables), None, None
-    method = tables.get("method")
-    if isinstance(method, Mapping):
-        word: Any = method.get("use")  # pyright: ignore[reportUnknownMemberType]
-        if isinstance(word, str) and word in METHODS:
-            spec = find(word)
-            config = parse(spec.config, dict(method), "method")  # pyright: ignore[reportUnknownArgumentType]
-        else:
+    def method_of(table: Mapping[str, Any], *path: str | int) -> tuple[MethodSpec[Any], Any] | None:
+        word, own = table.get("use"), mistakes[str(path[0])]
+        if not isinstance(word, str) or word not in METHODS or word == LEGS:
             found = "is missing;" if word is None else f"was {word!r},"
-            words = " or ".join(map(repr, METHODS))
-            mistakes["method"].append(lines.at(("method", "use"), f"{found} wanted {words}"))
-    if file is None or spec is None or config is None:
+            own.append(lines.at((*path, "use"), f"{found} wanted {words()}"))
+            return None
+        config = parse(find(word).config, dict(table), *path)
+        return None if config is None else (find(word), config)
+
+    file, chosen = parse(File, tables), None
+    method, legs = tables.get("method"), tables.get("leg")
+    if (method is None) == (legs is None):
+        found = "is missing; wanted this table" if method is None else "is given beside [[leg]]; wanted one of them"
+        mistakes["method"].append(lines.at(("method",), f"{found}, or [[leg]] tables for several methods"))
+    elif isinstance(method, Mapping):
+        chosen = method_of(method, "method")  # pyright: ignore[reportUnknownArgumentType]
+    elif file is not None:
+        chosen = legs_of(file.leg or [], method_of, mistakes["leg"], lines)
+    if file is None or chosen is None or any(mistakes.values()) or unknown:
         raise InputError("\n".join([*chain.from_iterable(mistakes.values()), *unknown]))
-    return file, spec, config
+    return file, *chosen
+
+
+def words() -> str:
+    """Return the words of all methods that have a table of their own."""
+    return " or ".join(repr(word) for word in METHODS if word != LEGS)
+
+
+def legs_of(
+    tables: Sequence[Mapping[str, Any]],
+    method_of: Callable[..., tuple[MethodSpec[Any], Any] | None],
+    mistakes: list[str],
+    lines: Lines,
+) -> tuple[MethodSpec[Any], Any] | None:
+    """Return the descriptor and the table of a method that is made of several; note what is wrong."""
+    spec, legs = find(LEGS), list[Any]()
+    names, before = [str(table.get("name", f"leg{number}")) for number, table in enumerate(tables, 1)], None
+    if not tables:
+        mistakes.append(lines.at(("leg",), "is empty; wanted one table or more"))
+    for number, (name, table) in enumerate(zip(names, tables, strict=True)):
+        own = {key: value for key, value in table.items() if key != "name"}
+        try:
+            TypeAdapter(Name).validate_python(table.get("name", name))
+        except ValidationError:
+            mistakes.append(lines.at(("leg", number, "name"), f"was {table['name']!r}, wanted letters, digits, . _ -"))
+        if name in names[:number]:
+            mistakes.append(lines.at(("leg", number, "name"), f"was {name!r}, as of another leg; wanted another name"))
+        if before is not None and "at" in getattr(found_config(own), "model_fields", {}):
+            own.setdefault("at", {"leg": before})
+        found = method_of(own, "leg", number)
+        legs += [] if found is None else [(name, *found)]
+        before = name
+    return None if mistakes or len(legs) < len(tables) else (spec, spec.config(legs=tuple(legs)))
+
+
+def found_config(table: Mapping[str, Any]) -> Any:
+    """Return the model of the table of a method, None for an unknown one."""
+    word = table.get("use")
+    return find(word).config if isinstance(word, str) and word in METHODS else None
 
 
 def check_children(spec: MethodSpec[Any], config: Any, children: int) -> None:
@@ -127,22 +175,30 @@ def check_children(spec: MethodSpec[Any], config: Any, children: int) -> None:
         raise Invalid(("tracking", "children"), f"was {children}, {wanted}; or {more}")
 
 
-def check_method(spec: MethodSpec[Any], config: Any, space: Space, stop: StopTable) -> None:
-    """Raise Invalid, with the path of the key, if the [method] table is inconsistent with itself or other tables."""
+def check_method(table: MethodTable, space: Space, stop: StopTable) -> None:
+    """Raise Invalid, with the path of the key, if the table of a method does not fit itself or other tables."""
+    path, spec, config = table
     start = spec.start(config)
     if start is not None and len(start.ways) != 1:
         wanted = "wanted exactly one of candidate, best_of, file, values and fill"
-        raise Invalid(("method", "at"), f"{wanted}, found {' and '.join(start.ways) or 'none'}")
+        raise Invalid((*path, "at"), f"{wanted}, found {' and '.join(start.ways) or 'none'}")
+    if start is not None and start.leg is not None and path == ("method",):
+        raise Invalid((*path, "at", "leg"), "is for [[leg]] tables; wanted another way to name the point")
     for key in ("target_loss", "no_improvement"):
         if getattr(stop, key) is not None and not spec.ends_early:
-            wanted = " or ".join(f"a {word}" for word in METHODS if find(word).ends_early)
-            raise Invalid(("stop", key), f"is for {wanted}, and this is a {spec.word}; remove this line")
+            able = " or ".join(f"a {word}" for word in METHODS if find(word).ends_early)
+            raise Invalid(("stop", key), f"is for {able}, and this is a {spec.word}; remove this line")
     word = spec.sampler(config)
     if word not in SAMPLERS:
-        raise Invalid(("method", "sampler"), f"was {word!r}; {nearest(word, list(SAMPLERS))}")
-    spec.check(config, space, stop)
+        raise Invalid((*path, "sampler"), f"was {word!r}; {nearest(word, list(SAMPLERS))}")
+    if path != ("method",):
+        try:
+            spec.check(config, space, stop)
+        except Invalid as error:
+            own = (*path, *error.path[1:]) if error.path[:1] == ("method",) else error.path
+            raise Invalid(own, error.message) from None
     if spec.drawn(config):
         try:
             SAMPLERS[word].check(space.sizes, spec.items(config, space))
         except ValueError as error:
-            raise Invalid(("method", "sampler"), str(error)) from None
+            raise Invalid((*path, "sampler"), str(error)) from None

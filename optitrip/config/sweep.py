@@ -146,7 +146,9 @@ class File(Table):
     seed: int = 0
     objective: ObjectiveTable
     space: dict[str, Any]
-    method: dict[str, Any]
+    method: dict[str, Any] | None = None
+    leg: list[dict[str, Any]] | None = None
+    """Tables [[leg]] in place of [method]: those of several methods, one after the other."""
     run: RunTable = RunTable()
     stop: StopTable = StopTable()
     failures: FailuresTable = FailuresTable()

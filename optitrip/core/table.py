@@ -22,6 +22,8 @@ class StartPoint(Table):
     file: Annotated[str, Field(min_length=1)] | None = None
     values: Any = None
     fill: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    leg: Annotated[str, Field(min_length=1)] | None = None
+    """Name of an earlier leg of the trip, whose answer is the point."""
 
     @property
     def ways(self) -> list[str]:

@@ -12,7 +12,10 @@ METHODS: dict[str, str] = {
     "directional": "optitrip.methods.directional.spec:SPEC",
     "local_search": "optitrip.methods.local_search.spec:SPEC",
     "descent": "optitrip.methods.descent.spec:SPEC",
+    "trip": "optitrip.methods.trip.spec:SPEC",
 }
+LEGS = "trip"
+"""Word of the method that is made of the tables [[leg]], in place of [method]."""
 
 
 def find(word: str) -> MethodSpec[Any]:

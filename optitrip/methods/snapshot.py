@@ -26,6 +26,7 @@ class Snapshot(MethodBase):
         columns: arrays to store, by name.
         only_stored: True to read.
         joins: True if the stage has the number of the one before it.
+        word: noun for what its number counts.
     """
 
     route: str
@@ -33,6 +34,7 @@ class Snapshot(MethodBase):
     columns: Columns = field(default_factory=dict[str, Array])
     only_stored: bool = False
     joins: bool = True
+    word: str = "step"
     kind = "snapshot"
     items = 1
 
@@ -43,7 +45,7 @@ class Snapshot(MethodBase):
         return {name: column[np.newaxis] for name, column in self.columns.items()}
 
     def title(self, item: int, side: int | None = 0) -> str:
-        return f"step {self.number:,}"
+        return f"{self.word} {self.number:,}"
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"route": self.route, "number": self.number})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from optitrip.core.arrays import Column
 from optitrip.core.method import Method, Route
@@ -35,6 +35,15 @@ class SurrogateChoice:
     @property
     def text(self) -> str:
         return f"{self.word} on {self.device}" if self.device else self.word
+
+
+class MethodTable(NamedTuple):
+    """A table of a sweep file that configures a method."""
+
+    path: tuple[str | int, ...]
+    """Path of its key."""
+    spec: MethodSpec[Any]
+    config: Any
 
 
 class StoredParts(Protocol):
@@ -93,6 +102,18 @@ class MethodSpec(ABC, Generic[Config]):
             problem = "only applies to at = { candidate = ... }, and `at` specifies the point differently"
             raise Invalid(("method", "sampler"), f"{problem}; remove this line, or give a candidate")
         space.check_differentiable()
+
+    def tables(self, config: Config) -> Sequence[MethodTable]:
+        """Return the tables of a sweep file that the method is made of: its own, or those of other methods."""
+        return [MethodTable(("method",), self, config)]
+
+    def start_key(self, config: Config) -> tuple[str | int, ...]:
+        """Return the path of the key `at` that names the start point."""
+        return ("method", "at")
+
+    def children(self, config: Config) -> int:
+        """Return how many child runs its answer always has in MLflow."""
+        return 0
 
     def best_kept(self, config: Config) -> int:
         """Return how many best items an answer has, which may become child runs in MLflow; 0 if items are not

@@ -128,7 +128,7 @@ def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
     try:
         point = fit_to_space(draft.space, sources[source]())
     except InputError as error:
-        raise draft.mistake(("method", "at", source), str(error)) from None
+        raise draft.mistake((*draft.spec.start_key(draft.method), source), str(error)) from None
     return Sweep(**vars(draft), start=Point(point, tuple(varied)))
 
 
@@ -214,7 +214,8 @@ def best_point_file(given: str, folder: Path, root: Path) -> Path:
     """Return the file with the best point of a finished sweep, given its file, name, identity or MLflow run."""
     file = locate_file(given, folder)
     point_files = {word: name for word in METHODS if (name := find(word).point_file)}
-    wanted = " or ".join(point_files)
+    *most, last = point_files
+    wanted = f"{', '.join(most)} or {last}"
     if file.suffix == ".toml" and file.exists():
         other = read_draft(file)
         if other.spec.point_file is None:

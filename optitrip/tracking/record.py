@@ -75,14 +75,20 @@ def tags_of(outcome: Outcome, note: str) -> dict[str, str]:
 
 def children_of(outcome: Outcome, sweep: Sweep) -> tuple[dict[str, Any], ...]:
     """Return what the child runs of the best candidates hold."""
-    if outcome.answer is None or not sweep.tracking.children:
+    wanted = children_wanted(sweep)
+    if outcome.answer is None or not wanted:
         return ()
     children: list[dict[str, Any]] = []
-    for child in outcome.answer.best_items(sweep.tracking.children):
+    for child in outcome.answer.best_items(wanted):
         keys = keys_of(child.values)
         params = {keys[name]: encodable(str(value), VALUE_LENGTH) for name, value in child.values.items()}
         children.append({"item": child.item, "name": child.name, "params": params, "metrics": spelled(child.metrics)})
     return tuple(children)
+
+
+def children_wanted(sweep: Sweep) -> int:
+    """Return how many child runs a sweep has: those of its method, or of the best as [tracking] says."""
+    return max(sweep.tracking.children, sweep.spec.children(sweep.method))
 
 
 def run_of(record: Outbox, uri: str, experiment: str, journal: str) -> Run:

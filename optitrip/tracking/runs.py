@@ -25,7 +25,7 @@ from optitrip.tracking.description import Describer, run_name
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.names import VALUE_LENGTH, encodable, keys_of
 from optitrip.tracking.observer import PATIENCE_SECONDS, MlflowObserver
-from optitrip.tracking.record import ending_of, record_of, run_of
+from optitrip.tracking.record import children_wanted, ending_of, record_of, run_of
 from optitrip.tracking.run import NOTE, Run, TrackingClient
 from optitrip.tracking.secrets import redacted, without_password
 
@@ -144,7 +144,7 @@ def deliver(
     paths = [str(file.absolute()) for file in files]
     refused = tracker.finish(
         run_of(record, run.uri, run.experiment, run.journal),
-        ending_of(record, paths, children=sweep.tracking.children > 0),
+        ending_of(record, paths, children=children_wanted(sweep) > 0),
     )
     if refused is None or tracker.run_id is None:
         raise tracker.error or RuntimeError("MLflow gave no answer")

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.config.locations import Lines
+from optitrip.config.read import parse_draft
 from optitrip.core.arrays import Array
 from optitrip.core.method import Route
 from optitrip.core.part import Part
@@ -42,8 +44,10 @@ from optitrip.methods.search.screening import Verification
 from optitrip.methods.search.spec import search_route
 from optitrip.methods.shared import LossAtX, Report
 from optitrip.methods.snapshot import Snapshot
+from optitrip.methods.trip.stage import LegStage
 from optitrip.samplers.random import permutation
 from optitrip.space.variables import Candidates, Space
+from optitrip.store.lookup import resolve
 from toy_method.method import Count, count_route
 
 HERE = str(Path(__file__).parent)
@@ -313,6 +317,7 @@ METHODS: dict[str, Any] = {
     "descent": lambda items: step_of_descent(items),
     "local_search": lambda items: Generation(Around(around(3), 8, 0.5, 4), items),
     "loss at x": lambda items: LossAtX(only(around(3))),
+    "trip": lambda items: LegStage(search(items), 1, "blind"),
     "own gradient": lambda items: OwnGradient(only(around(3))),
     "line search": lambda items: LineSearch(
         Along(around(3), np.array([1.0, -1.0, 0.5]), tuple(0.5**n for n in range(min(items, 60)))), 30.0, -40.0, 1e-12
@@ -418,6 +423,30 @@ def local_search_case(loss: str) -> Case:
     return objective, route
 
 
+TRIP: dict[str, Any] = {
+    "objective": {"loss": "examples:scalar"},
+    "space": {"x": {"shape": [3], "normal": [0, 1]}, "k": 3, "c": 2.5},
+    "tracking": {"use": "none"},
+}
+
+
+def trip_case(loss: str) -> Case:
+    """Three legs: a search, a local search from its best, and a descent from where that arrives."""
+    objective = LOSSES[loss]
+
+    def route(items: int, seed: int) -> Route:
+        legs: list[dict[str, Any]] = [
+            {"name": "blind", "use": "search", "candidates": items},
+            {"name": "local", "use": "local_search", "step": 0.3, "tries": 12, "generation": 4},
+            {"name": "down", "use": "descent", "rate": 1e-3, "rule": "momentum", "steps": 3},
+        ]
+        tables = {**TRIP, "seed": seed, "leg": legs}
+        sweep = resolve(parse_draft(tables, Lines(None, ""), "trip", Path()))
+        return sweep.spec.route(sweep, objective.capabilities)
+
+    return objective, route
+
+
 def count_case(loss: str) -> Case:
     return LOSSES[loss], lambda items, seed: count_route(Count(draws(seed), items, 12.0))
 
@@ -445,6 +474,8 @@ CASES: dict[str, Case] = {
     "local search": local_search_case("scalar"),
     "local search with troubles": local_search_case("troubled"),
     "local search in batches": local_search_case("poisoned"),
+    "trip": trip_case("scalar"),
+    "trip in batches": trip_case("batched"),
     "automatic": automatic_case("scalar"),
     "automatic structured": automatic_case("structured"),
     "backward structured": gradient_case("structured", "backward"),

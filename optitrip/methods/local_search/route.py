@@ -22,6 +22,8 @@ from optitrip.methods.snapshot import Columns, Snapshot
 
 EVERY = 10
 """Number of generations between snapshots."""
+WORD = "try"
+"""Noun for what snapshots count."""
 FAILED = "failed "
 """Prefix of the columns with numbers of failures."""
 
@@ -144,7 +146,9 @@ def recalled(search: LocalSearch, climb: Climb) -> Generator[Method, Any, Climb]
     number = apart
     while number <= search.tries or number == apart:
         # The first begins a stage, which all generations join.
-        columns: Columns | None = yield Snapshot(search.digest, number, only_stored=True, joins=number > apart)
+        columns: Columns | None = yield Snapshot(
+            search.digest, number, only_stored=True, joins=number > apart, word="try"
+        )
         if columns is None or number > search.tries:
             break
         climb = restored(columns)

@@ -318,7 +318,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
         changed("x = { normal", "x = { norml"), ["bad.toml:12: space.x.norml: unknown key; did you mean normal?"],
     ),
     "unknown dotted key": (changed("[run]\nworkers", "[run]\nfoo.bar"), ["bad.toml:23: run.foo: unknown key"]),
-    "unknown array of tables": (PLAIN + '[[leg]]\nuse = "x"\n[[leg]]\n', ["bad.toml:27: leg: unknown key"]),
+    "unknown array of tables": (PLAIN + '[[lag]]\nuse = "x"\n[[lag]]\n', ["bad.toml:27: lag: unknown key"]),
     # missing keys
     "nothing at all": ("", ["objective: is missing; wanted a table", "space: is missing; wanted a table", "method:"]),
     "no candidates": (
@@ -326,7 +326,11 @@ BAD: dict[str, tuple[str, list[str]]] = {
     ),
     "no use": (changed('use = "search"\n', ""), ["bad.toml:18: method.use: is missing; wanted 'search'"]),
     "no method": (
-        changed('[method]\nuse = "search"\ncandidates = 500\n', ""), ["bad.toml:1: method: is missing; wanted a table"],
+        changed('[method]\nuse = "search"\ncandidates = 500\n', ""),
+        ["bad.toml:1: method: is missing; wanted this table, or [[leg]]"],
+    ),
+    "a method and legs": (
+        PLAIN + '[[leg]]\nuse = "search"\n', ["bad.toml:18: method: is given beside [[leg]]"],
     ),
     # wrong types and values
     "text for a number": (changed("500", '"500"'), ["bad.toml:20: method.candidates: was '500', wanted", "integer"]),

@@ -1,0 +1,1 @@
+"""The method `trip`: several methods, one after the other, each from where an earlier one has arrived."""
