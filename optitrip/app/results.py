@@ -30,7 +30,7 @@ from optitrip.tracking.settle import settle
 def with_images(context: Context, answer: Answer) -> Answer:
     """Add pictures of the parameters or gradient to an answer, if the objective can draw them."""
     try:
-        return replace(answer, images=context.objective.images(answer.image_source))
+        return answer.with_images(context.objective.images)
     except BaseException as error:  # the user's code may raise anything, and a missing picture must not fail the sweep
         record = record_of(0, failure(error))
         text = f"the objective could not draw its parameters: {record.type}: {record.message}"

@@ -4,10 +4,10 @@ import base64
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from optitrip.core.arrays import Array
 from optitrip.core.notice import Notice, warning
@@ -82,6 +82,10 @@ class Answer(Printable, ABC):
     def image_source(self) -> Mapping[str, Any]:
         """Values by variable that the objective may turn into images."""
         return {}
+
+    def with_images(self, draw: Callable[[Mapping[str, Any]], Mapping[str, Array]]) -> Self:
+        """Return the answer with its pictures, which the objective draws from values by variable."""
+        return replace(self, images=draw(self.image_source))
 
     def best_items(self, count: int) -> list[BestItem]:
         """Return the best items, at most `count`, the best first."""

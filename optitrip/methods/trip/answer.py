@@ -1,20 +1,22 @@
 """The answer of a trip."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from optitrip.core.arrays import Array
 from optitrip.core.notice import Notice
 from optitrip.output.curves import Curve, curves_png
 from optitrip.output.formats import npz_bytes
 from optitrip.output.outcome import Answer, BestItem, Draw, File, Rows, Table
+from optitrip.output.strips import strips_png
 from optitrip.output.text import finite, folded
 
-POINT, PICTURE = "trip.npz", "trip.png"
+POINT, PICTURE, STRIP = "trip.npz", "trip.png", "strip.png"
 """Names of the result files beside those of the legs, which begin with the name of the leg."""
 LOSS = "loss"
 """Name of the metric by which legs are compared."""
@@ -34,6 +36,12 @@ class TripAnswer(Answer):
     words: Mapping[str, str]
     """Method of each leg."""
     sign: int = 1
+    strips: Mapping[str, Mapping[str, Array]] = field(default_factory=dict[str, Mapping[str, Array]])
+    """Images of the parameters, or the negative gradient, that each leg found, by title."""
+
+    def with_images(self, draw: Callable[[Mapping[str, Any]], Mapping[str, Array]]) -> Self:
+        strips = {name: draw(answer.image_source) for name, answer in self.legs.items() if answer.image_source}
+        return replace(self, strips={name: images for name, images in strips.items() if images})
 
     @property
     def losses(self) -> dict[str, float]:
@@ -153,7 +161,18 @@ class TripAnswer(Answer):
                 else:
                     yield own
         yield PICTURE, lambda: self.picture(f"{name}: {self.items:,} legs")
+        if self.strips:
+            yield STRIP, lambda: strips_png(self._titled_strips, name)
         yield from pictures
+
+    @property
+    def _titled_strips(self) -> dict[str, Mapping[str, Array]]:
+        """Images of each leg, under its name with the first figure of its report."""
+        found: dict[str, Mapping[str, Array]] = {}
+        for name, images in self.strips.items():
+            key, value = next(iter(self.legs[name].report.items()), ("", None))
+            found[f"{name}\n{key.replace('_', ' ')}\n{shown_figure(key, value)}" if key else name] = images
+        return found
 
     def picture(self, title: str = "") -> bytes:
         """Draw the losses of all legs against their evaluations on one page, as a PNG."""
