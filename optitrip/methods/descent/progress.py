@@ -37,13 +37,13 @@ class DescentProgress(Progress):
             loss = self._step.loss_in(part)
             if loss is None:
                 continue
-            self.done = self._step.number + 1
+            self.done = self._step.before + 1
             self.new += new
             self._latest, best = loss, self._best
-            del self._losses[self._step.number :]
-            self._losses += [*[np.nan] * (self._step.number - len(self._losses)), loss]
+            del self._losses[self._step.before :]
+            self._losses += [*[np.nan] * (self._step.before - len(self._losses)), loss]
             if np.isfinite(loss) and (best is None or self._sign * loss < self._sign * best.loss):
-                self._best = DescentSoFar(self._step.center, loss, self._step.number)
+                self._best = DescentSoFar(self._step.center, loss, self._step.before)
 
     def words(self) -> str:
         best = "" if self._best is None else f" | Best {figure(self._best.loss)} at {self._best.step:,}"
@@ -80,7 +80,7 @@ class DescentCurve:
         loss = self._step.loss_in(part)
         if loss is None or not np.isfinite(loss):
             return []
-        return [MetricPoint("loss", loss, self._step.number, times.at(part.items.start))]
+        return [MetricPoint("loss", loss, self._step.before, times.at(part.items.start))]
 
     def retried(self, part: Part) -> None:
         """Leave the chart as it is: MLflow cannot withdraw points."""

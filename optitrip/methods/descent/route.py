@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,13 @@ def descent_route(descent: Descent, capabilities: Capabilities, *, agree: bool =
     calls give different losses.
     """
     known = yield from descent.source.begin(descent.start, capabilities, agree=agree)
+    answer: DescentAnswer = yield from followed(descent, known, capabilities)
+    report = (yield Report(only(answer.best), 0)) if capabilities.report else ReportResult()
+    return replace(answer, report_result=report, unchecked=known.unchecked)
+
+
+def followed(descent: Descent, known: Known, capabilities: Capabilities) -> Route:
+    """Yield the stages of the steps; return the answer without a report. Raises NoAnswer as `descent_route` does."""
     x = flat_of(descent.start)
     path = yield from recalled(descent, Trajectory(x, descent.rule.begin(x), x))
     ended = ""
@@ -103,10 +110,7 @@ def descent_route(descent: Descent, capabilities: Capabilities, *, agree: bool =
     if not math.isfinite(path.best_loss):
         raise NoAnswer(f"there is no loss at the first point: {ended}")
     best = moved_to(descent.start, path.best_x)
-    report = (yield Report(only(best), 0)) if capabilities.report else ReportResult()
-    return DescentAnswer(
-        best, path, descent.rule.name, descent.sign, ended, last, report, unchecked=known.unchecked, noise=known.noise
-    )
+    return DescentAnswer(best, path, descent.rule.name, descent.sign, ended, last, noise=known.noise)
 
 
 def recalled(descent: Descent, path: Trajectory) -> Generator[Method, Any, Trajectory]:
@@ -163,6 +167,11 @@ def line_search(
     rates = tuple(descent.schedule.first * options["factor"] ** n for n in range(int(options["points"])))
     points = Along(center, direction, rates, descent.limits)
     return LineSearch(points, slope.loss, -float(gradient @ direction), tolerance, descent.sign)
+
+
+def descents_of(digest: str, rule: Rule, rate: float) -> str:
+    """Return the digest of one of several descents that differ in rule and rate."""
+    return digest_of("descent", {"of": digest, "rule": rule.name, "rate": rate}).hex()
 
 
 def path_digest(fields: dict[str, Any]) -> str:

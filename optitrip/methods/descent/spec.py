@@ -13,10 +13,11 @@ from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.descent.answer import POINT
+from optitrip.methods.descent.comparison import Comparison, comparison_route, rates_of
 from optitrip.methods.descent.progress import DescentCurve, DescentProgress
 from optitrip.methods.descent.route import Descent, descent_route, path_digest
 from optitrip.methods.descent.rule import check_rule, is_reference, rule_of
-from optitrip.methods.descent.schedule import schedule_of
+from optitrip.methods.descent.schedule import EXAMPLE, schedule_of
 from optitrip.methods.descent.sources import OWN, Differences, Estimates, Own, Source
 from optitrip.methods.descent.step import Step
 from optitrip.methods.estimate.directions import Kind
@@ -42,11 +43,14 @@ class DescentConfig(Table):
     at: StartPoint
     steps: Annotated[int, Field(ge=1, le=10**7)]
     """Largest number of steps."""
-    rate: Any
+    rate: Any = None
     """Rate of the steps, e.g. 0.1, or a schedule such as { cosine = 0.1 }; { line_search = 1.0 } finds the rate of each
     step by a line search from this one down."""
+    rates: Any = None
+    """Rates to compare in place of `rate`, with each of the rules: a list, or { log_grid = [1e-4, 1, 12] }."""
     rule: Any = "sgd"
-    """Name of the update rule; or module:name of your own: a function (x, gradient, state, rate) -> (x, state)."""
+    """Name of the update rule, or a list of names to compare; or module:name of your own: a function
+    (x, gradient, state, rate) -> (x, state)."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the rule, e.g. { momentum = 0.95 }."""
     gradient: Literal[
@@ -98,10 +102,18 @@ steps = 100
                 ("method", "step"),
                 'was 0; wanted "auto", or another number' if not config.step else "is for differences; remove it",
             )
+        if (config.rate is None) == (config.rates is None):
+            raise Invalid(("method", "rate"), f"is missing; {EXAMPLE}" if config.rates is None else "is beside `rates`")
+        if compares(config) != (config.rates is not None):
+            found = "are for several rules" if config.rates is not None else "are missing; wanted those to compare"
+            raise Invalid(("method", "rates"), f"{found} (rule = {config.rule!r})")
+        if compares(config) and config.options:
+            raise Invalid(("method", "options"), "are those of one rule; remove them, or compare no others")
         for key, check in {
-            "rate": lambda: schedule_of(config.rate),
-            "rule": lambda: check_rule(config.rule, {}),
-            "options": lambda: check_rule(config.rule, config.options),
+            "rate": lambda: config.rates is not None or schedule_of(config.rate),
+            "rates": lambda: config.rates is None or rates_of(config.rates),
+            "rule": lambda: [check_rule(rule, {}) for rule in rules_in(config)],
+            "options": lambda: [check_rule(rule, config.options) for rule in rules_in(config)],
             "bounds": lambda: limits_of(space, config.bounds),
         }.items():
             try:
@@ -116,13 +128,15 @@ steps = 100
         return config.at
 
     def items(self, config: DescentConfig, space: Space) -> int:
-        return config.steps
+        return config.steps * (len(rules_in(config)) * len(rates_of(config.rates)) if compares(config) else 1)
 
     def identity(self, config: DescentConfig, start: Point | None) -> dict[str, Any]:
         fields = config.model_dump(exclude={"at", "sampler", "steps", "rule"}, exclude_none=True)
-        if schedule_of(config.rate).depends_on_steps:
+        if config.rates is None and schedule_of(config.rate).depends_on_steps:
             fields["steps"] = config.steps
-        fields["rule"] = config.rule if isinstance(config.rule, str) else name_of(config.rule)
+        named = [rule if isinstance(rule, str) else name_of(rule) for rule in rules_in(config)]
+        fields["rule"] = named if compares(config) else named[0]
+        fields |= {"rates": list(rates_of(config.rates))} if compares(config) else {}
         return fields | {"algorithm": ALGORITHM} | ({"at": start.digest} if start else {})
 
     def shardable(self, config: DescentConfig) -> bool:
@@ -146,8 +160,8 @@ steps = 100
         return Descent(
             sweep.start_point,
             config.steps,
-            rule_of(config.rule, config.options, sweep.folder),
-            schedule_of(config.rate),
+            rule_of(rules_in(config)[0], config.options, sweep.folder),
+            schedule_of(rates_of(config.rates)[0] if compares(config) else config.rate),
             self.source(sweep),
             path_digest({**fields, "seed": sweep.seed, "maximize": sweep.objective.maximize}),
             limits_of(sweep.space, config.bounds),
@@ -161,7 +175,12 @@ steps = 100
         return self.source(sweep).first(sweep.start_point, Known(Noise()), capabilities)
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        return descent_route(self.descent(sweep), capabilities, agree=sweep.objective.deterministic)
+        config, agree = sweep.method, sweep.objective.deterministic
+        if not compares(config):
+            return descent_route(self.descent(sweep), capabilities, agree=agree)
+        rules = [rule_of(rule, {}, sweep.folder) for rule in rules_in(config)]
+        comparison = Comparison(self.descent(sweep), rules, rates_of(config.rates))
+        return comparison_route(comparison, capabilities, agree=agree)
 
     def progress(self, sweep: Sweep) -> DescentProgress:
         return DescentProgress(sweep.items, -1 if sweep.objective.maximize else 1)
@@ -172,7 +191,8 @@ steps = 100
     def describe(self, sweep: Sweep) -> str:
         config: DescentConfig = sweep.method
         (way,) = config.at.ways
-        rule = config.rule if isinstance(config.rule, str) else name_of(config.rule)
+        names = [rule if isinstance(rule, str) else name_of(rule) for rule in rules_in(config)]
+        rule = ", ".join(names) + (f", each at {len(rates_of(config.rates))} rates" if compares(config) else "")
         source = f"{config.directions:,} {config.gradient} directions" if config.directions else config.gradient
         own = ", your own rule" if isinstance(config.rule, str) and is_reference(config.rule) else ""
         return f"descent: {config.steps:,} steps of {rule}{own}, gradient: {source}, from its {way}"
@@ -183,6 +203,16 @@ steps = 100
     def summary(self, result: Mapping[str, Any]) -> str:
         found = result["descent"]
         return f"loss {found['loss']:.8g} after {found['step']:,} steps"
+
+
+def compares(config: DescentConfig) -> bool:
+    """Return whether several rules are compared."""
+    return isinstance(config.rule, list | tuple)
+
+
+def rules_in(config: DescentConfig) -> list[Any]:
+    """Return the rules of a table."""
+    return list(config.rule) if compares(config) else [config.rule]
 
 
 def name_of(rule: Any) -> str:

@@ -16,11 +16,13 @@ class Step(Wrapped):
         number: number of the step, from 0.
         loss_column: column of the losses at x.
         center: x.
+        begun: number of steps of the descents before this one.
     """
 
     number: int
     loss_column: str
     center: Point
+    begun: int = 0
     kind = "descent"
     main = True
     retried = True
@@ -28,7 +30,7 @@ class Step(Wrapped):
 
     @property
     def before(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.number
+        return self.begun + self.number
 
     @property
     def required_prefix(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
