@@ -28,6 +28,11 @@ class Loop:
         self._output, self._slow_blocks = LossOutput(services.observer), SlowBlocks(services.observer, block)
         self._process_changes = ProcessChanges(services.observer)
         self._reported: set[str] = set()
+        self._held: list[Done] = []
+        self._due = 0.0
+        """Time from which on parts are written to the disk."""
+        self._paces: dict[str, float] = {}
+        """Seconds per item in the last stage of each kind."""
         self.item_seconds = 0.0
         """Mean seconds per item of a slot, as far as is known."""
 
@@ -49,9 +54,11 @@ class Loop:
             executor = self._executors.executor(self._services.raise_if_stopped)
         self._prepare(executor, stage)
         block = stage.method.block or self._block
-        state = plan.begin(gaps, block, self._executors.next_ticket, whole_slices, self._settings)
+        kind = stage.method.kind
+        expected = self._paces.get(kind) if stage.method.joins else None
+        state = plan.begin(gaps, block, self._executors.next_ticket, whole_slices, self._settings, expected)
         happened: list[events.Event] = []
-        needed, self._held, self._due = stage.needed, list[Done](), 0.0
+        needed, self._held = stage.needed, list[Done]()
         cancellation, no_workers = Cancellation(self._services), NoWorkers(self._services)
         try:
             while True:
@@ -66,6 +73,7 @@ class Loop:
                     self._flush(sink, state.story, last=state.complete)
                 self.item_seconds = state.pace or self.item_seconds
                 if state.complete:
+                    self._paces[kind] = state.pace or self._paces.get(kind, 0.0)
                     return
                 happened = [events.Cut(stage.needed)] if stage.needed < needed else []
                 needed = stage.needed

@@ -16,6 +16,8 @@ from optitrip.scheduler.events import Abort, Action, Cancel, Cut, Drain, Event, 
 from optitrip.scheduler.state import DEFAULT, SchedulerSettings, Slot, State
 from optitrip.scheduler.story import Note
 
+WORTH_SHARING = 0.02
+"""Seconds of work below which the first slice of a stage, whose pace is known from others, is not made smaller."""
 SUBMITS_PER_STEP = 64
 """Most slices per step: with thousands of slots, the outcomes of the first help to size the slices of the others."""
 SLICES_A_SECOND = 1_000
@@ -36,11 +38,16 @@ def begin(
     next_ticket: int,
     whole_slices: Sequence[range] = (),
     settings: SchedulerSettings = DEFAULT,
+    expected: float | None = None,
 ) -> State:
-    """Return the initial state for evaluating the ranges `missing`, and those in `whole_slices` as one slice each."""
+    """Return the initial state for evaluating the ranges `missing`, and those in `whole_slices` as one slice each.
+
+    An item is `expected` to take so many seconds, if that is known.
+    """
     todo = tuple(items for items in missing if items)
     count = sum(map(len, (*todo, *whole_slices)))
-    return State(block, next_ticket, todo, count, count, settings, todo[0].start if todo else 0, tuple(whole_slices))
+    start = todo[0].start if todo else 0
+    return State(block, next_ticket, todo, count, count, settings, start, tuple(whole_slices), expected=expected)
 
 
 def step(state: State, events: Sequence[Event]) -> tuple[State, list[Action]]:
@@ -205,11 +212,14 @@ def _accepts(state: State, slot: Slot, items: int) -> bool:
 
 def _size_of(state: State, slot: Slot) -> int:
     """Return the approximate number of items for the next slice of a slot."""
-    if not state.known:
+    if not state.known and not state.expected:
         return 1
     target = max(state.settings.target_seconds, len(state.names) / SLICES_A_SECOND)
     if state.settings.item_seconds is not None:  # a slice as long as the limit of an item would time out
         target = min(target, LIMIT_SHARE * state.settings.item_seconds)
+    if not state.known and state.expected:
+        equal = state.waiting * state.expected / max(1, len(state.names))
+        return max(1, round(min(target, max(equal, WORTH_SHARING)) / state.expected))
     share = WORK_SHARE * state.seconds_for(state.waiting) if slot.pace else 0.0
     seconds = max(min(target, share), SHORTEST * target)
     return max(1, round(min(seconds / (slot.pace or state.pace or 1.0), GROWTH * state.largest)))

@@ -94,6 +94,8 @@ class State:
     """Number of items in the largest slice done."""
     measured: float | None = None
     """Seconds per item in the slice done last."""
+    expected: float | None = None
+    """Seconds per item in stages alike before this one, for the first slices."""
     draining: bool = False
     now: float = 0.0
     checked: float = 0.0

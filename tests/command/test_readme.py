@@ -39,7 +39,7 @@ def clone(tmp_path: Path) -> Path:
 def test_the_readme_has_so_many_commands() -> None:
     """None is overlooked."""
     first = [words[0] for words in readme_commands()]
-    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (11, 1, 1)
+    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (12, 1, 1)
 
 
 def test_the_python_of_the_readme_runs() -> None:
@@ -84,7 +84,9 @@ def small(words: list[str]) -> list[str]:
     if words[0] not in ("sweep", "gradcheck"):
         return words
     kind = words[1].removesuffix(".toml").rpartition("_")[2]
-    few = {"gradient": "method.coordinates=5", "estimate": "method.directions=5"}.get(kind, "method.candidates=100")
+    few = {"gradient": "method.coordinates=5", "estimate": "method.directions=5", "rules": "method.steps=4"}.get(
+        kind, "method.candidates=100"
+    )
     few = "leg.blind.candidates=100" if "roadtrip" in words[1] else few
     if words[0] == "gradcheck":
         return [*words, "--set", few, "--set", "tracking.use=none"]

@@ -315,7 +315,7 @@ METHODS: dict[str, Any] = {
     "coordinates": lambda items: slopes(items, "coordinates"),
     "directional": lambda items: lines(items, 3).gradient(Noise(), Capabilities()),
     "descent": lambda items: step_of_descent(items),
-    "local_search": lambda items: Generation(Around(around(3), 8, 0.5, 4), items),
+    "local_search": lambda items: Generation(Around(around(3), 8, 0.5, 4), items, 5),
     "loss at x": lambda items: LossAtX(only(around(3))),
     "trip": lambda items: LegStage(search(items), 1, "blind"),
     "own gradient": lambda items: OwnGradient(only(around(3))),

@@ -1,7 +1,7 @@
 """The main stage of a local search: the losses of several random moves around the best point so far."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from optitrip.core.method import Points, digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Limits, Point
 from optitrip.loss.evaluation import Evaluation
+from optitrip.loss.objective import Objective
 from optitrip.methods.points import confined, flat_of, moved_to
 from optitrip.methods.shared import PointMethod
 from optitrip.samplers.random import Random
@@ -90,10 +91,17 @@ class Tried:
 
 @dataclass(frozen=True)
 class Generation(PointMethod[Around]):
-    """The losses of `items` moves from one point; the result is `Tried`."""
+    """The losses of `items` moves from one point; the result is `Tried`.
+
+    Args:
+        points: the moves.
+        items: number of moves, fewer than `size` in the last generation only.
+        size: number of moves of a generation, which a batched loss takes at once if that is less than its own block.
+    """
 
     points: Around
     items: int
+    size: int
     kind = "local_search"
     main = True
     retried = True
@@ -103,8 +111,16 @@ class Generation(PointMethod[Around]):
     def before(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.points.first
 
+    @property
+    def preparation(self) -> bytes:
+        return f"block of at most {self.size}".encode()
+
+    def prepare(self, objective: Objective) -> Objective:
+        # A whole block would be computed for a few moves: BLAS rounds by the shape, so blocks are always full.
+        return replace(objective, block=min(self.size, objective.capabilities.block))
+
     def digest(self) -> bytes:
-        return digest_of(self.kind, {"points": self.points.describe()})
+        return digest_of(self.kind, {"points": self.points.describe(), "size": self.size})
 
     def part(self, evaluation: Evaluation) -> Part:
         return Part(evaluation.items, {"loss": evaluation.losses}, evaluation.failures)

@@ -83,7 +83,8 @@ tries = 1_000
     def method(self, sweep: Sweep, capabilities: Capabilities) -> Method:
         config: LocalSearchConfig = sweep.method
         limits = limits_of(sweep.space, config.bounds)
-        return Generation(Around(sweep.start_point, 0, config.step, sweep.seed, limits), config.generation)
+        around = Around(sweep.start_point, 0, config.step, sweep.seed, limits)
+        return Generation(around, config.generation, config.generation)
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         config: LocalSearchConfig = sweep.method
