@@ -28,7 +28,9 @@ class Stage:
         """Report the stored parts to observers; raise NoAnswer if all of the required prefix failed."""
         items = self.method.items
         started = StageStarted(self.number, self.digest, self.method.kind, items, self.method.before)
-        if not self.method.joins:
+        if self.method.only_stored:
+            pass  # the stage that stored it was started
+        elif not self.method.joins:
             self._journal.begin(started)
         elif self.method.main:  # in the transaction of its first parts: a route may have thousands of such stages
             self._started = started

@@ -95,8 +95,8 @@ def state_of(folder: Path, journal: Journal) -> str:
 
 
 def main_stage(journal: Journal) -> StageStarted | None:
-    """Return the started stage that evaluates the sweep's items."""
-    return next((stage for stage in journal.stages() if stage.kind in METHODS), None)
+    """Return the last started stage that evaluates the sweep's items."""
+    return next((stage for stage in reversed(journal.stages()) if stage.kind in METHODS), None)
 
 
 def stored_leaders(sweep: Sweep, journal: Journal) -> Sequence[Printable]:

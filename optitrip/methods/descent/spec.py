@@ -12,7 +12,7 @@ from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
-from optitrip.methods.descent.answer import POINT
+from optitrip.methods.descent.answer import POINT, STEPS
 from optitrip.methods.descent.comparison import Comparison, comparison_route, rates_of
 from optitrip.methods.descent.progress import DescentCurve, DescentProgress
 from optitrip.methods.descent.route import Descent, descent_route, path_digest
@@ -82,6 +82,7 @@ class DescentConfig(Table):
 class DescentSpec(MethodSpec[DescentConfig]):
     word, unit, config = "descent", "steps", DescentConfig
     point_file = POINT
+    instead_of_table = STEPS
     ends_early = True
     example = """[method]                   # or follow the slope, step by step
 use = "descent"

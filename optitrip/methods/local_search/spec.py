@@ -13,7 +13,7 @@ from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.gradient.limits import limits_of
-from optitrip.methods.local_search.answer import POINT
+from optitrip.methods.local_search.answer import POINT, STAIRS
 from optitrip.methods.local_search.generation import Around, Generation
 from optitrip.methods.local_search.progress import LocalSearchCurve, LocalSearchProgress
 from optitrip.methods.local_search.route import LocalSearch, local_search_route
@@ -49,6 +49,7 @@ class LocalSearchConfig(Table):
 class LocalSearchSpec(MethodSpec[LocalSearchConfig]):
     word, unit, config = "local_search", "tries", LocalSearchConfig
     point_file = POINT
+    instead_of_table = STAIRS
     ends_early = True
     example = """[method]                   # or small random moves around the best point so far
 use = "local_search"

@@ -14,7 +14,7 @@ from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.spec import MethodSpec, MethodTable, SurrogateChoice
-from optitrip.methods.trip.answer import POINT
+from optitrip.methods.trip.answer import POINT, RESULT
 from optitrip.methods.trip.route import Leg, sweep_of, trip_route
 from optitrip.methods.trip.stage import LegStage
 from optitrip.space.variables import Space
@@ -39,6 +39,7 @@ class TripConfig(Table):
 class TripSpec(MethodSpec[TripConfig]):
     word, unit, config = "trip", "legs", TripConfig
     point_file = POINT
+    instead_of_table = RESULT
     example = """[[leg]]                    # or a trip: several methods, each from where the one before has arrived
 name = "blind"
 use = "search"
@@ -162,8 +163,11 @@ class TripProgress(Progress):
     def few_words(self) -> str:
         return f"{self._names[self._leg]}: {self._own[self._leg].few_words()}"
 
+    def count(self, items: range) -> int:
+        return 0  # a leg is done once the next one begins
+
     def best(self) -> Printable | None:
-        return self._own[self._leg].best()
+        return next((best for own in reversed(self._own[: self._leg + 1]) if (best := own.best())), None)
 
 
 def partial_sweep(sweep: Sweep, leg: Leg) -> Sweep:
