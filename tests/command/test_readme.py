@@ -79,6 +79,10 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
     assert read(tmp_path / "bowl.toml").stop.no_improvement == 20_000
 
 
+FOLLOWED = [f"leg.{leg}.steps=2" for leg in ("sgd", "momentum", "adam")]
+SHORT_LEGS = ["leg.blind.candidates=99", "leg.local.tries=9", *FOLLOWED]
+
+
 def small(words: list[str]) -> list[str]:
     """Return the command with few items, without Ray and MLflow."""
     if words[0] not in ("sweep", "gradcheck"):
@@ -87,10 +91,9 @@ def small(words: list[str]) -> list[str]:
     few = {"gradient": "method.coordinates=5", "estimate": "method.directions=5", "rules": "method.steps=4"}.get(
         kind, "method.candidates=100"
     )
-    few = "leg.blind.candidates=100" if "roadtrip" in words[1] else few
-    if words[0] == "gradcheck":
-        return [*words, "--set", few, "--set", "tracking.use=none"]
-    return [*words, "--executor", "serial", "--set", few, "--set", "tracking.use=none"]
+    settings = SHORT_LEGS if "roadtrip" in words[1] else [few]
+    options = [word for setting in (*settings, "tracking.use=none") for word in ("--set", setting)]
+    return [*words, *options] if words[0] == "gradcheck" else [*words, "--executor", "serial", *options]
 
 
 def test_every_command_of_the_readme_is_one(clone: Path) -> None:

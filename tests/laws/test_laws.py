@@ -53,7 +53,20 @@ class Crash(Observer):
             raise Interrupted
 
 
-@pytest.mark.parametrize("case", CASES)
+RARELY = {
+    "descent with troubles",
+    "descent in batches",
+    "descent by estimates",
+    "local search with troubles",
+    "local search in batches",
+    "trip in batches",
+    "gaussian",
+}
+"""Cases that take long and have a sibling: once a day."""
+EVERY = [pytest.param(case, marks=pytest.mark.daily if case in RARELY else ()) for case in CASES]
+
+
+@pytest.mark.parametrize("case", EVERY)
 @hypothesis_settings(max_examples=5)
 @given(seed=st.integers(0, 2**32))
 def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> None:
@@ -62,7 +75,7 @@ def test_same_answer_in_any_order_and_with_any_faults(case: str, seed: int) -> N
 
 
 @pytest.mark.mostly_daily
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EVERY)
 @hypothesis_settings(max_examples=3)
 @given(seed=st.integers(0, 2**32), poison=st.sets(st.integers(5, ITEMS // 2), min_size=1, max_size=3))
 def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, seed: int, poison: set[int]) -> None:
@@ -107,7 +120,7 @@ def main_stages(case: str, make: Callable[[], Executor]) -> list[tuple[Method, A
     return found
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EVERY)
 @hypothesis_settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), after=st.lists(st.integers(0, 12), max_size=3))
 def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -> None:
@@ -121,7 +134,7 @@ def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -
     assert go(case, make=lambda: Chaos(seed - 1), journal=journal)[0] == reference(case)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EVERY)
 @hypothesis_settings(max_examples=4)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=2, max_size=3), seed=st.integers(0, 2**32))
 def test_prefix(case: str, sizes: list[int], seed: int) -> None:
@@ -289,7 +302,7 @@ def on_ray(request: pytest.FixtureRequest, local_ray: None) -> Iterator[tuple[Ex
         yield executor, with_settings(target_seconds=target)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EVERY)
 def test_same_answer_on_ray(case: str, on_ray: tuple[Executor, Settings]) -> None:
     """Law 1: 1, 2 and 3 Ray workers with slices of several sizes give the bits of the serial executor."""
     workers, settings = on_ray

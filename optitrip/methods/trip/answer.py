@@ -112,7 +112,7 @@ class TripAnswer(Answer):
         return {"trip": {"loss": self.loss, "leg": self.best_leg, "file": file, "legs": legs}}
 
     def verdict(self) -> str:
-        return f"loss {self.loss:.8g} by {self.best_leg}, the best of {self.items:,} legs"
+        return f"loss {self.loss:.8g} by {self.best_leg}"
 
     def parameters(self) -> str:
         return self.best.parameters()
