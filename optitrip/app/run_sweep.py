@@ -188,9 +188,8 @@ def report_vanishing(context: Context) -> None:
 
 def beside(sweep: Sweep) -> Mapping[str, bytes]:
     """Return what workers on other hosts need from the sweep file's folder: modules, and the files that it names."""
-    module = sweep.objective.reference.partition(":")[0]
     with errors_located(sweep, ("objective", "files")):
-        return collect(sweep.folder, [module], sweep.objective.files).files
+        return collect(sweep.folder, sorted(sweep.modules), sweep.objective.files).files
 
 
 @contextmanager

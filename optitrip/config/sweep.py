@@ -192,6 +192,12 @@ class Draft:
         return self.spec.items(self.method, self.space)
 
     @property
+    def modules(self) -> set[str]:
+        """Names of the modules in which the file names something, each with its packages."""
+        named = [self.objective.reference, self.objective.gradient or "", *self.spec.references(self.method)]
+        return {reference.partition(":")[0] for reference in named if reference}
+
+    @property
     def candidates(self) -> Candidates:
         """Sequence of candidates; the only place that combines sampler, space and seed."""
         return Candidates(self.space, self.seed, self.spec.sampler(self.method))

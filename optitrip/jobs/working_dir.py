@@ -64,8 +64,9 @@ def working_dir(draft: Draft) -> WorkingDir:
 
 
 def modules_of(draft: Draft, folder: Path, here: Path) -> set[str]:
-    """Return the names of the objective's module, and of all that modules in the two folders import by name."""
-    names, before = {draft.objective.reference.partition(":")[0].partition(".")[0]}, set[str]()
+    """Return the names of the modules that the file names, and of all that modules in the two folders import by
+    name."""
+    names, before = {module.partition(".")[0] for module in draft.modules}, set[str]()
     while names != before:
         before = set(names)
         for root in dict.fromkeys((folder, here)):

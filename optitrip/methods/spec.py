@@ -113,6 +113,10 @@ class MethodSpec(ABC, Generic[Config]):
         """Return the path of the key `at` that names the start point."""
         return ("method", "at")
 
+    def references(self, config: Config) -> Sequence[str]:
+        """Return what the table names as "module:name", beside the objective."""
+        return ()
+
     def children(self, config: Config) -> int:
         """Return how many child runs its answer always has in MLflow."""
         return 0

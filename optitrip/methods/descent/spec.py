@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -142,6 +142,9 @@ steps = 100
 
     def shardable(self, config: DescentConfig) -> bool:
         return False  # each step needs the one before
+
+    def references(self, config: DescentConfig) -> Sequence[str]:
+        return [rule for rule in rules_in(config) if isinstance(rule, str) and is_reference(rule)]
 
     def source(self, sweep: Sweep) -> Source:
         """Return where the gradient of each step comes from."""

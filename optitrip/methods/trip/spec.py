@@ -90,6 +90,9 @@ steps = 100
     def surrogate(self, config: TripConfig) -> SurrogateChoice | None:
         return next((found for leg in config.each if (found := leg.spec.surrogate(leg.config))), None)
 
+    def references(self, config: TripConfig) -> Sequence[str]:
+        return [one for leg in config.each for one in leg.spec.references(leg.config)]
+
     def children(self, config: TripConfig) -> int:
         return len(config.each)
 

@@ -41,6 +41,17 @@ def test_the_sweep_beside_its_modules(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found.files["bowl.toml"] == text.encode()
 
 
+def test_the_modules_of_a_gradient_and_of_rules_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the file names as module:name, with what that imports; also in the legs of a trip."""
+    head = '[objective]\nloss = "loss:f"\ngradient = "slopes:g"\n[space]\nx = { uniform = [0, 1] }\n'
+    leg = '[[leg]]\nname = "{}"\nuse = "descent"\nrate = 1.0\nsteps = 2\nrule = {}\nat = {{ fill = 0.5 }}\n'
+    trip = head + leg.format("a", '"mine:ball"') + leg.format("b", '"adam"')
+    modules = {"loss.py": "", "slopes.py": "", "mine.py": "import helper", "helper.py": "", "other.py": ""}
+    monkeypatch.chdir(fill(tmp_path, {"trip.toml": trip, **modules}))
+    wanted = ["helper.py", "loss.py", "mine.py", "slopes.py", "trip.toml"]
+    assert sorted(packed(Path("trip.toml")).files) == wanted
+
+
 def test_the_layout_is_as_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep file in a folder of the project: its modules may be beside it or in the project's root."""
     text = SWEEP.format('arguments = {}\nfiles = ["*.csv"]')
