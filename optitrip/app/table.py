@@ -23,8 +23,8 @@ def stored_table(sweep: Sweep, folder: Path, best: int | None = None) -> dict[st
     with open_journal(folder) as journal:
         columns = sweep.spec.stored_table(sweep, StoredStages(journal).parts, best)
     if not columns:
-        if file := sweep.spec.instead_of_table:
-            text = f"a {sweep.spec.word} has no table of items; wanted its file {file}, once it is finished"
+        if files_instead := sweep.spec.instead_of_table:
+            text = f"a {sweep.spec.word} has no table of items; once it is finished, {files_instead} will do"
             raise InputError(f"{text}, in {folder}")
         raise InputError(f"no {sweep.unit} are stored for {sweep.label} yet; `optitrip sweep` evaluates them")
     if best and not len(next(iter(columns.values())).tolist()):

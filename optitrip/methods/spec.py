@@ -70,7 +70,7 @@ class MethodSpec(ABC, Generic[Config]):
     ends_early: ClassVar[bool] = False
     """True if it supports `target_loss` and `no_improvement` in [stop]."""
     instead_of_table: ClassVar[str] = ""
-    """Name of the result file that is read in place of `optitrip table`, if there is no such table."""
+    """Result files to read in place of `optitrip table`, in a few words, if there is no such table."""
     no_answer: ClassVar[Mapping[str, Any]] = {}
     """Fields that --json prints when there is no answer."""
 

@@ -18,8 +18,6 @@ from optitrip.output.text import finite, folded
 
 POINT, PICTURE, STRIP = "trip.npz", "trip.png", "strip.png"
 """Names of the result files beside those of the legs, which begin with the name of the leg."""
-RESULT = "result.json"
-"""File with the fields of all legs, which every sweep has."""
 LOSS = "loss"
 """Name of the metric by which legs are compared."""
 PERCENT = "accuracy"

@@ -14,7 +14,7 @@ from optitrip.core.table import StartPoint, Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.spec import MethodSpec, MethodTable, SurrogateChoice
-from optitrip.methods.trip.answer import POINT, RESULT
+from optitrip.methods.trip.answer import POINT
 from optitrip.methods.trip.route import Leg, sweep_of, trip_route
 from optitrip.methods.trip.stage import LegStage
 from optitrip.space.variables import Space
@@ -39,7 +39,7 @@ class TripConfig(Table):
 class TripSpec(MethodSpec[TripConfig]):
     word, unit, config = "trip", "legs", TripConfig
     point_file = POINT
-    instead_of_table = RESULT
+    instead_of_table = "the files of its legs"
     example = """[[leg]]                    # or a trip: several methods, each from where the one before has arrived
 name = "blind"
 use = "search"
