@@ -105,6 +105,7 @@ def test_every_command_of_the_readme_is_one(clone: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.daily
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs(clone: Path) -> None:
     """In order, as written, in a clone: the sweep of 100,000 candidates, then what follows it."""

@@ -82,8 +82,8 @@ def test_an_item_that_kills_its_workers_costs_no_other_item_a_bit(case: str, see
     """It is recorded with its index; all others have the values of a sweep without it."""
     chaos = Chaos(seed, poison=frozenset(poison))
     (method, found), *_ = main_stages(case, lambda: chaos)
-    assert chaos.wasted
     died = poison & set(range(method.items))
+    assert chaos.wasted or not died
     assert {n for lo, hi in found.failures.runs.get("died", ()) for n in range(lo, hi)} == died
     context, edges = method.prepare(CASES[case][0]), sorted({0, method.items, *died, *(item + 1 for item in died)})
     parts = [

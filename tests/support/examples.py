@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -417,7 +417,7 @@ def local_search_case(loss: str) -> Case:
     objective = WIDE_LOSSES[loss]
 
     def route(items: int, seed: int) -> Route:
-        search = LocalSearch(around(), items, 5, 0.2, 2, seed, f"{loss} {seed}")
+        search = LocalSearch(around(), items, 12, 0.2, 2, seed, f"{loss} {seed}")
         return local_search_route(search, objective.capabilities)
 
     return objective, route
@@ -497,5 +497,6 @@ def result_bits(result: Any) -> bytes:
     if isinstance(result, Mapping):
         return b"{%b}" % b",".join(repr(key).encode() + b":" + result_bits(result[key]) for key in sorted(result))
     if hasattr(result, "failures"):
-        return b"|".join(map(result_bits, vars(result).values()))
+        names = [field.name for field in fields(result)] if is_dataclass(result) else list(vars(result))
+        return b"|".join(result_bits(getattr(result, name)) for name in names)  # without what was computed since
     return repr(result).encode()
