@@ -188,6 +188,7 @@ def loss(x, y):
 """
 
 
+@pytest.mark.daily
 def test_a_loss_with_handlers_of_its_own_is_stopped_in_order(
     tmp_path: Path, commands: Commands, by_hand: Array
 ) -> None:

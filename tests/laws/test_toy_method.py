@@ -155,6 +155,7 @@ def test_check_show_and_replay(folder: Path) -> None:
     assert "wanted one of the 100 items, from 0 to 99" in beyond.stderr
 
 
+@pytest.mark.daily
 def test_stopped_and_killed_it_goes_on(folder: Path) -> None:
     """A stop gives the answer so far; after a stop and a crash only the rest is evaluated, to the same answer."""
     file, many = write(folder, "ended"), ["--set", f"method.draws={MANY}"]
@@ -295,6 +296,7 @@ def test_the_same_from_python(folder: Path) -> None:
         assert (answer.result.count, answer.result.first) == (len(wanted), wanted[0])
 
 
+@pytest.mark.daily
 def test_the_same_on_ray(folder: Path, local_ray: None) -> None:
     """Workers import the method from the folder of the sweep file; the answer is the same, to the bit."""
     shutil.copytree(Path(HERE) / "toy_method", folder / "toy_method")

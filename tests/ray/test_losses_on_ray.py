@@ -31,6 +31,8 @@ import functools, os, time
 import numpy as np
 import optitrip
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 def function(x, k, scale=2.0):
     return float(np.exp(scale * x).sum()) * k
 
@@ -217,6 +219,7 @@ def expected(case: str, x: Any, k: int) -> float:
             return float(x.sum()) * k
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.mostly_daily
 @pytest.mark.parametrize("case", KINDS)
 def test_a_loss_gives_the_serial_bits_on_ray(here: Path, workers: ExecutorManager, case: str) -> None:

@@ -153,7 +153,8 @@ class DescentAnswer(Answer):
 
     def how_sure(self) -> list[str]:
         figures = self._figures
-        norm = [f"the norm of the gradient is {figures['norm']:.3g} there"] if np.isfinite(figures["norm"]) else []
+        where = "there" if self.path.best_step < self.steps else "a step before"
+        norm = [f"the norm of the gradient is {figures['norm']:.3g} {where}"] if np.isfinite(figures["norm"]) else []
         return [*([self.ended] if self.ended else []), *norm]
 
     def rows(self) -> Rows:

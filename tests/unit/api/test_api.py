@@ -761,6 +761,7 @@ def test_an_object_with_a_digest_is_stored(cwd: Path) -> None:
     assert len(list((cwd / "kept").iterdir())) == 2
 
 
+@pytest.mark.daily
 def test_track_makes_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
     """With the figures, the curve and the files, of a lambda too; and nothing else stays in the working directory."""
     monkeypatch.chdir(tmp_path)

@@ -22,6 +22,8 @@ SCALE = 1.0
 TABLE = {"scale": [1.0]}
 MODULE = """
 import changing_config
+
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
 SCALE = 1.0
 CONFIG = {"scale": 1.0}
 ARRAY = [1.0]

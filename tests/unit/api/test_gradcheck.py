@@ -15,6 +15,8 @@ from command import optitrip as command
 from optitrip.core.arrays import Array
 from optitrip.objectives import Hinge, Softmax
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 RNG = np.random.default_rng(7)
 X, Y = RNG.standard_normal((30, 5)), RNG.integers(0, 3, 30)
 W = 0.3 * RNG.standard_normal((3, 5))

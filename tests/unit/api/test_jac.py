@@ -107,8 +107,9 @@ def test_a_session_gives_the_gradient_as_a_function_on_its_workers() -> None:
         x = np.array([0.5, 0.4, 1.5])
         np.testing.assert_allclose(derivative(x), rosen_der(x), rtol=1e-8)
         assert derivative(x.astype(np.float32)).dtype == np.float32
-        found = minimize(rosen, x, jac=derivative, method="BFGS")
-        assert np.abs(found.x - 1).max() < 1e-5
+        found = minimize(rosen, x, jac=derivative, method="BFGS", options={"maxiter": 8})
+        wanted = minimize(rosen, x, jac=rosen_der, method="BFGS", options={"maxiter": 8})
+        np.testing.assert_allclose(found.x, wanted.x, rtol=1e-5)
         assert "four-point" in repr(derivative)
         with pytest.raises(optitrip.InputError, match="as the optimizers of SciPy pass it"):
             session.jac(lambda x: x, {"x": 1.0})

@@ -17,6 +17,8 @@ from optitrip.core.literals import literal_text
 from optitrip.space.variables import Space
 from optitrip.store.lookup import read, resolve
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 X = {"x": {"uniform": [1, 2]}}
 METHOD = {"use": "search", "candidates": 3}
 DAY = datetime.date(2020, 2, 29)

@@ -21,6 +21,8 @@ import optitrip
 from optitrip.executors.manager import ExecutorManager
 from optitrip.executors.serial import Serial
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 ONE = {"x": {"normal": [0, 1]}}
 
 
@@ -69,6 +71,7 @@ def test_threads_use_a_session_one_at_a_time(session: optitrip.Session) -> None:
         assert found[number].losses.tolist() == (x * x + number).tolist()
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("use", ["search", "gradient", "sweep", "refresh", "close"])
 def test_a_loss_cannot_use_the_session_that_evaluates_it(session: optitrip.Session, use: str) -> None:
     """It would wait for itself: the call is refused, like any exception of the loss; another session works."""

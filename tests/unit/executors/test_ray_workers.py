@@ -231,6 +231,7 @@ def test_the_memory_of_a_worker_comes_with_its_parts(ray_workers: Executor) -> N
         assert done.memory is None or 10**7 < done.memory < 10**11
 
 
+@pytest.mark.daily
 def test_a_worker_whose_numbers_may_have_other_bits_is_not_used(local_ray: None) -> None:
     """Another BLAS core rounds differently: its node is left out, with what differs, and the others stay in use."""
     from optitrip.executors.ray.actor import WorkerHandle

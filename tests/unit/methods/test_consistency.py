@@ -15,6 +15,8 @@ from optitrip.methods.gradient import consistency
 from optitrip.methods.gradient.flags import BELOW_NOISE, IMPRECISE
 from optitrip.samplers.random import Random
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 DOUBTED = IMPRECISE | BELOW_NOISE
 SHORTER = consistency.with_shorter_steps
 WAVES: dict[str, tuple[Callable[[float, float], float], Callable[[float, float], float], float]] = {

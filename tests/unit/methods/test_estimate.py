@@ -17,6 +17,8 @@ from optitrip.methods.gradient.estimate import derivatives
 from optitrip.methods.gradient.flags import BELOW_NOISE, IMPRECISE, KINK, ONE_SIDED, SIDE_FAILED
 from optitrip.methods.gradient.schemes import SCHEMES
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 ORDERS = {"forward": 1, "backward": 1, "central": 2, "four_point": 4, "richardson": 6}
 
 

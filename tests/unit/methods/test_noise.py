@@ -13,6 +13,8 @@ from optitrip.core.arrays import Array
 from optitrip.core.point import Point
 from optitrip.methods.gradient.noise import ON_LINE, Noise, NoiseLines, noise_level
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 WILD = [1.00327, 1.01081, 1.0205, 1.0325, 1.04117, 1.04955, 1.05907]
 
 

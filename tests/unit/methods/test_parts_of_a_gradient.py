@@ -21,6 +21,8 @@ from optitrip.methods.gradient.schemes import SCHEMES
 from optitrip.methods.gradient.selection import selected
 from optitrip.methods.gradient.steps import steps_of
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 SHAPES = {"W": (3, 4), "b": (4,), "s": (), "odd[0]": (2,)}
 FIRST = {"W": 0, "b": 12, "s": 16, "odd[0]": 17}
 FLAT = {name: FIRST[name] + np.arange(int(np.prod(shape))).reshape(shape) for name, shape in SHAPES.items()}

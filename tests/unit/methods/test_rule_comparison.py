@@ -12,6 +12,8 @@ import optitrip
 from optitrip.core.arrays import Array
 from optitrip.methods.descent.comparison import rates_of
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 TABLES: dict[str, Any] = {
     "objective": {"loss": "test_rule_comparison:bowl"},
     "space": {"x": {"shape": [2], "normal": [0, 1]}},

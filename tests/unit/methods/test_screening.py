@@ -35,6 +35,8 @@ from optitrip.space.variables import Candidates, Space
 from optitrip.store.inspect import description
 from optitrip.store.lookup import read
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 TORCH = importlib.util.find_spec("torch") is not None
 SCREENS = [
     "low_rank",

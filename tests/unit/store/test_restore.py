@@ -275,4 +275,4 @@ def test_no_password_is_printed_or_stored(folder: Path) -> None:
         assert path.is_dir() or b"hunter22" not in path.read_bytes(), path
 
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX"), pytest.mark.mostly_daily(3)]

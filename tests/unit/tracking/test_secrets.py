@@ -18,6 +18,8 @@ from optitrip.tracking import subprocess_client
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.secrets import redacted, without_password, without_user
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 COMMANDS = ["sweep tracked.toml", "sync tracked", "sweep tracked.toml --json", "show tracked"]
 SECRET = "S3NTINEL/ä+%@:"
 HEADER = b64encode(f"me:{SECRET}".encode()).decode()
@@ -131,6 +133,7 @@ def test_no_file_and_no_output_has_it(
     assert not [text for text in said if HEADER in text]
 
 
+@pytest.mark.daily
 def test_no_argument_of_a_process_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everyone on the machine can read those of MLflow's process."""
     started: list[Any] = []
