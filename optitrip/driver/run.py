@@ -102,7 +102,9 @@ class Driver:
     def _run_stage(self, number: int, method: Method) -> Any:
         stage = Stage(number, method, self._journal, self.services.observer)
         if method.main:
-            self._failed_before, self._main = Counter(self.failures()), stage
+            if self._main is not None:
+                self._failed_before = Counter(self.failures())
+            self._main = stage
         stage.begin()
         if self.share and method.main:
             share = self.share(method.items)

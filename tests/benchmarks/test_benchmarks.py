@@ -25,6 +25,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module
 
 
+@pytest.mark.thorough
 @pytest.mark.daily
 def test_the_quickest_benchmark_prints_a_table() -> None:
     """Every contestant that needs nothing but optitrip's own dependencies has a row, in 80 columns."""

@@ -60,6 +60,7 @@ def test_what_is_lost_costs_nothing_but_time(name: str) -> None:
     assert code is None or code in told["codes"]
 
 
+@pytest.mark.thorough
 def test_a_loss_that_leaks_costs_nothing_but_workers(tmp_path: Path) -> None:
     """Each is ended before the memory is, and a new one goes on; no item is blamed."""
     (tmp_path / "workers").touch()
@@ -76,6 +77,7 @@ def test_a_loss_that_leaks_costs_nothing_but_workers(tmp_path: Path) -> None:
     assert (told["fired"], told["same"], told["failures"]) == (True, True, 0)
 
 
+@pytest.mark.thorough
 def test_a_node_that_kills_all_workers_is_used_no_more(tmp_path: Path) -> None:
     """After three slices that died there and were evaluated elsewhere; no item is blamed.
 
