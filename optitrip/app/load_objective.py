@@ -47,6 +47,8 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
                 f"objective {table.reference}: both [objective.arguments] and [space] have {', '.join(shared)}; "
                 "remove each from one of them"
             )
+        for reference in sweep.spec.references(sweep.method):
+            find_loss(reference, sweep.folder)  # imported now, so that its module is part of the provenance
     with errors_located(sweep, ("space",)):
         check_calls(objective, sweep)
     return with_surrogate(objective, sweep)

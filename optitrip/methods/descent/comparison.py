@@ -29,11 +29,6 @@ class Comparison:
     rules: Sequence[Rule]
     rates: Sequence[float]
 
-    @property
-    def steps(self) -> int:
-        """Largest number of steps of all descents together."""
-        return len(self.rules) * len(self.rates) * self.common.steps
-
 
 def rates_of(given: Any) -> tuple[float, ...]:
     """Read the rates to compare, ascending; raise ValueError, with what was wanted, for anything else."""
@@ -70,7 +65,7 @@ def comparison_route(comparison: Comparison, capabilities: Capabilities, *, agre
                 error = raised
             begun += common.steps
         if answers:
-            found[rule.name] = Tuned(answers, comparison.rates)
+            found[rule.name] = Tuned(answers)
     if not found:
         raise error
     reports: dict[str, ReportResult] = {}

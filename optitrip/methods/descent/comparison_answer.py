@@ -1,7 +1,7 @@
 """The answer of a comparison of rules, and its picture."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import ours
-from optitrip.core.notice import Notice
 from optitrip.methods.descent.answer import DescentAnswer
 from optitrip.methods.points import only
 from optitrip.methods.shared import ReportResult
@@ -27,11 +26,9 @@ GOOD = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """The descents of one rule, by rate."""
+    """The descents of one rule, by rate; rates without an answer are missing."""
 
     answers: Mapping[float, DescentAnswer]
-    rates: Sequence[float]
-    """Rates that were tried; those without an answer are missing from `answers`."""
 
     @property
     def rate(self) -> float:
@@ -178,9 +175,6 @@ class ComparisonAnswer(Answer):
 
     def pictures(self) -> list[Draw]:
         return [self.picture]
-
-    def notices(self) -> list[Notice]:
-        return super().notices()
 
     def __repr__(self) -> str:
         rules = ", ".join(f"{name}: {tuned.best.loss:.6g} at {tuned.rate:.3g}" for name, tuned in self.rules.items())

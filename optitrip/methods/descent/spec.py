@@ -108,6 +108,9 @@ steps = 100
         if compares(config) != (config.rates is not None):
             found = "are for several rules" if config.rates is not None else "are missing; wanted those to compare"
             raise Invalid(("method", "rates"), f"{found} (rule = {config.rule!r})")
+        names = [rule if isinstance(rule, str) else name_of(rule) for rule in rules_in(config)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise Invalid(("method", "rule"), f"names {twice[0]} twice; wanted different rules")
         if compares(config) and config.options:
             raise Invalid(("method", "options"), "are those of one rule; remove them, or compare no others")
         for key, check in {

@@ -97,11 +97,13 @@ class Generation(PointMethod[Around]):
         points: the moves.
         items: number of moves, fewer than `size` in the last generation only.
         size: number of moves of a generation, which a batched loss takes at once if that is less than its own block.
+        sign: +1 to minimise, -1 to maximise.
     """
 
     points: Around
     items: int
     size: int
+    sign: int = 1
     kind = "local_search"
     main = True
     retried = True

@@ -50,18 +50,19 @@ class LocalSearchProgress(Progress):
 
 
 class LocalSearchCurve:
-    """Charts the best loss of each generation."""
+    """Charts the best loss of each generation, once it is complete: how it was sliced does not show."""
 
-    def __init__(self, stage: Generation, sign: int) -> None:
-        self._stage, self._sign = stage, sign
+    def __init__(self, stage: Generation) -> None:
+        self._stage, self._best = stage, np.nan
 
     def points(self, part: Part, times: Times) -> list[MetricPoint]:
-        losses = part.columns["loss"]
+        sign, losses = self._stage.sign, part.columns["loss"]
         finite = losses[np.isfinite(losses)]
-        if not len(finite):
+        if len(finite):
+            self._best = sign * float(np.fmin(sign * self._best, np.min(sign * finite)))
+        if part.items.stop < self._stage.items or not np.isfinite(self._best):
             return []
-        best = float(self._sign * np.min(self._sign * finite))
-        return [MetricPoint("loss", best, self._stage.points.first + part.items.stop, times.at(part.items.start))]
+        return [MetricPoint("loss", self._best, self._stage.points.first + part.items.stop, times.at(part.items.start))]
 
     def retried(self, part: Part) -> None:
         """Leave the chart as it is: MLflow cannot withdraw points."""

@@ -160,7 +160,7 @@ def generation(search: LocalSearch, climb: Climb) -> Generator[Method, Any, Clim
     """Yield the stage of a generation; return the state after it. Ties go to the first try."""
     size = min(search.generation, search.tries - climb.tried)
     around = Around(moved_to(search.start, climb.x), climb.tried, climb.step, search.seed, search.limits)
-    tried: Tried = yield Generation(around, size, search.generation)
+    tried: Tried = yield Generation(around, size, search.generation, search.sign)
     counts = Counter(climb.failures)
     counts.update(tried.failures.counts())
     climb = replace(climb, tried=climb.tried + size, failures=dict(counts), idle=climb.idle + 1)

@@ -85,7 +85,8 @@ tries = 1_000
         config: LocalSearchConfig = sweep.method
         limits = limits_of(sweep.space, config.bounds)
         around = Around(sweep.start_point, 0, config.step, sweep.seed, limits)
-        return Generation(around, config.generation, config.generation)
+        sign = -1 if sweep.objective.maximize else 1
+        return Generation(around, config.generation, config.generation, sign)
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         config: LocalSearchConfig = sweep.method
@@ -109,7 +110,7 @@ tries = 1_000
         return LocalSearchProgress(sweep.items, -1 if sweep.objective.maximize else 1)
 
     def curve(self, method: Method) -> LocalSearchCurve | None:
-        return LocalSearchCurve(method, 1) if isinstance(method, Generation) else None
+        return LocalSearchCurve(method) if isinstance(method, Generation) else None
 
     def describe(self, sweep: Sweep) -> str:
         config: LocalSearchConfig = sweep.method

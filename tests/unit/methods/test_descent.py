@@ -14,6 +14,7 @@ from scipy.optimize import rosen, rosen_der
 
 import optitrip
 from command import optitrip as command
+from command import optitrip_process
 from optitrip.core.arrays import Array
 from optitrip.methods.descent.schedule import schedule_of
 
@@ -277,3 +278,17 @@ def test_the_command(tmp_path: Path) -> None:
     run(43, "--fresh")
     (fresh,) = [path for path in (tmp_path / ".optitrip").iterdir() if "old" not in path.name]
     assert (fresh / "descent.csv").read_text() == table
+
+
+def test_a_rule_that_has_changed_is_not_resumed(tmp_path: Path) -> None:
+    """Its module is part of what the answer depends on, also if the loss is in another one."""
+    (tmp_path / "bowl_of_rule.py").write_text(MINE.partition("def rule")[0])
+    (tmp_path / "rule_alone.py").write_text("def rule(x, gradient, state, rate):\n    return x - rate * gradient, {}\n")
+    text = SWEEP.replace("mine:loss", "bowl_of_rule:loss").replace("mine:rule", "rule_alone:rule")
+    (tmp_path / "d.toml").write_text(text)
+    assert optitrip_process(tmp_path, "sweep", "d.toml", "--executor", "serial").returncode == 0
+    with (tmp_path / "rule_alone.py").open("a") as file:
+        file.write("STEPS = 2\n")
+    again = optitrip_process(tmp_path, "sweep", "d.toml", "--executor", "serial", "--set", "method.steps=30")
+    assert again.returncode == 2
+    assert "modules.rule_alone" in again.stderr

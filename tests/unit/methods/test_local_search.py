@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from scipy.special import ndtri
 import optitrip
 from command import optitrip as command
 from optitrip.core.arrays import Array
+from optitrip.core.observer import Times
+from optitrip.core.part import Part
 from optitrip.core.point import Point
-from optitrip.methods.local_search.generation import Around
+from optitrip.methods.local_search.generation import Around, Generation
+from optitrip.methods.local_search.progress import LocalSearchCurve
 from optitrip.samplers.random import open_unit, stream_key, words
 
 TABLES: dict[str, Any] = {
@@ -121,3 +125,19 @@ def test_the_command_goes_on_from_what_is_stored(tmp_path: Path) -> None:
     first = (folder / "local_best.npz").read_bytes()
     command(tmp_path, "sweep", "l.toml", "--set", "method.tries=333", "--executor", "serial", "--fresh")
     assert (tmp_path / ".optitrip" / folder.name / "local_best.npz").read_bytes() == first
+
+
+def test_the_chart_does_not_show_the_slices() -> None:
+    """One point a generation, the best in the sweep's sign, at its last try."""
+    center = Point({"x": np.zeros(4)}, ("x",))
+    losses = np.array([3.0, math.nan, 5.0, 4.0])
+    for sign, wanted in ((1, 3.0), (-1, 5.0)):
+        stage = Generation(Around(center, 8, 1.0, 3), 4, 4, sign)
+        for cuts in ([0, 4], [0, 1, 2, 3, 4], [0, 3, 4]):
+            curve = LocalSearchCurve(stage)
+            found = [
+                point
+                for low, high in pairwise(cuts)
+                for point in curve.points(Part(range(low, high), {"loss": losses[low:high]}), Times([low], [0]))
+            ]
+            assert [(point.value, point.step) for point in found] == [(wanted, 12)]

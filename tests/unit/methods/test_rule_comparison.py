@@ -64,6 +64,7 @@ def test_rates() -> None:
         ({"rule": ["sgd"], "rates": [0.1], "rate": 0.1}, "rate: is beside"),
         ({"rule": ["sgd"]}, "rate: is missing"),
         ({"rule": ["sgd", "adom"], "rates": [0.1]}, "did you mean adam"),
+        ({"rule": ["sgd", "adam", "sgd"], "rates": [0.1]}, "rule: names sgd twice"),
         ({"rule": ["sgd"], "rates": {"log_grid": [1, 2]}}, "wanted a list of numbers"),
         ({"rule": ["sgd"], "rates": [0.1, -1]}, "rates: was"),
         ({"rule": ["sgd"], "rates": [0.1], "options": {"momentum": 1}}, "options: are those of one rule"),
