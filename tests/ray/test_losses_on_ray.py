@@ -25,13 +25,13 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.runtime.imports import import_paths
 from optitrip.store.lookup import read
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 FILES = {
     "ray_losses.py": """
 import functools, os, time
 import numpy as np
 import optitrip
-
-pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
 
 def function(x, k, scale=2.0):
     return float(np.exp(scale * x).sum()) * k

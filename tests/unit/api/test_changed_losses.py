@@ -17,13 +17,14 @@ import pytest
 import optitrip
 from optitrip.runtime.visible import Look, apply_settings, packed_settings
 
+pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
+
 ONE = {"x": {"uniform": [1, 2]}}
 SCALE = 1.0
 TABLE = {"scale": [1.0]}
 MODULE = """
 import changing_config
 
-pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
 SCALE = 1.0
 CONFIG = {"scale": 1.0}
 ARRAY = [1.0]
