@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api.functions import descend, gradient, search, sweep
+    from optitrip.api.functions import ask_tell, descend, gradient, search, sweep
     from optitrip.api.gradcheck import Gradcheck, gradcheck
     from optitrip.api.jac import Jacobian, jac
     from optitrip.api.session import Session
@@ -38,6 +38,7 @@ __all__ = [
     "Session",
     "StateError",
     "Stopped",
+    "ask_tell",
     "batched",
     "descend",
     "gradcheck",
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api.functions": ("descend", "gradient", "search", "sweep"),
+    "api.functions": ("ask_tell", "descend", "gradient", "search", "sweep"),
     "api.gradcheck": ("Gradcheck", "gradcheck"),
     "api.jac": ("Jacobian", "jac"),
     "api.session": ("Session",),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Unpack
 
-from optitrip.api.inputs import by_name, check_rule, tables_at
+from optitrip.api.inputs import by_name, check_importable, tables_at
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.api.runner import Runner
 from optitrip.errors import Interrupted
@@ -71,7 +71,7 @@ class Descents(Runner):
         Raises:
             optitrip.OptitripError: as for `search`; `NoAnswer` if there is no loss at x, or the rule fails.
         """
-        check_rule(rule, {**self._options, **options}.get("state_dir"))
+        check_importable("rule", rule, {**self._options, **options}.get("state_dir"))
         ends = by_name("stop", stop)
         method = {"use": "descent", "rate": rate, "steps": steps, "rule": rule, "options": settings or {}, "step": step}
         method |= {"gradient": gradient, "directions": directions, "bounds": bounds, NORM: ends.pop(NORM, None)}

@@ -1,4 +1,4 @@
-"""The functions `search`, `gradient`, `descend` and `sweep`, each of which opens a session for one call."""
+"""The functions `search`, `ask_tell`, `gradient`, `descend` and `sweep`, each of which opens a session for one call."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -42,6 +42,7 @@ def in_new_session(
 
 
 search = in_new_session(Session.search)
+ask_tell = in_new_session(Session.ask_tell)
 gradient = in_new_session(Session.gradient)
 descend = in_new_session(Session.descend)
 sweep = in_new_session(Session.sweep, run_table)

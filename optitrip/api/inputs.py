@@ -235,10 +235,10 @@ def without_none(pair: Any) -> Any:
     return pair
 
 
-def check_rule(rule: Any, state_dir: object) -> None:
-    """Raise InputError for an update rule of this process with which a stored sweep could not be resumed."""
-    if state_dir is not None and not isinstance(rule, str) and not importable(rule):
-        raise InputError("state_dir: the rule cannot be imported by name; wanted a function of a module, or a name")
+def check_importable(what: str, given: Any, state_dir: object) -> None:
+    """Raise InputError for something of this process, e.g. a rule, with which a stored sweep could not be resumed."""
+    if state_dir is not None and not isinstance(given, str) and not importable(given):
+        raise InputError(f"state_dir: the {what} cannot be imported by name; wanted that of a module, or a name")
 
 
 def only_parameter(loss: Any, given: Collection[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from optitrip.api.ask_tell import AskTell
 from optitrip.api.descents import Descents
 from optitrip.api.exclusive import one_at_a_time
 from optitrip.api.inputs import (
@@ -30,7 +31,7 @@ from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
 
 
-class Session(Descents):
+class Session(Descents, AskTell):
     """Workers and a loss that are reused from call to call: Ray starts once, and the workers receive a loss once.
 
     Threads may share a session: their calls wait for one another. A forked process cannot use it.

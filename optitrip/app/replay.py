@@ -35,9 +35,11 @@ def replay(
     point that fails runs in the debugger: from the first line of the loss, and again where it raises.
     """
     objective = load(sweep)
-    method = main_method(sweep, objective.capabilities, folder)
-    if not 0 <= index < method.items:
-        raise InputError(f"index was {index}; wanted one of the {method.items:,} items, from 0 to {method.items - 1}")
+    method = main_method(sweep, objective.capabilities, folder, index)
+    first, stop = method.before, method.before + method.items
+    if not 0 <= index < stop:
+        raise InputError(f"index was {index}; wanted one of the {stop:,} items, from 0 to {stop - 1}")
+    index = max(index - first, 0)
     sides = list(range(method.sides(index)))
     if len(sides) > 1 and folder is not None and (record := latest_record(folder, method, index)):
         sides = sides if record.side is None else [record.side]

@@ -1,6 +1,7 @@
 """Tables of what is stored for a sweep, also of one that was stopped; the loss is not imported."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from optitrip.config.sweep import Sweep
@@ -13,6 +14,8 @@ from optitrip.journal.facts import StageStarted
 from optitrip.journal.journal import Journal
 from optitrip.output.tables import csv_bytes, parquet_bytes
 from optitrip.runtime import files
+from optitrip.runtime.imports import import_paths
+from optitrip.runtime.shadowing import use_import_paths
 from optitrip.store.state_dir import open_journal
 
 WRITERS = {".csv": csv_bytes, ".parquet": parquet_bytes}
@@ -20,6 +23,8 @@ WRITERS = {".csv": csv_bytes, ".parquet": parquet_bytes}
 
 def stored_table(sweep: Sweep, folder: Path, best: int | None = None) -> dict[str, Column]:
     """Return columns by name: of all stored items, or of the best. Raises InputError if nothing is stored yet."""
+    if sweep.spec.references(sweep.method):
+        use_import_paths(import_paths(sweep.folder))
     with open_journal(folder) as journal:
         columns = sweep.spec.stored_table(sweep, StoredStages(journal).parts, best)
     if not columns:
@@ -63,7 +68,11 @@ class StoredStages:
         depend on what only the loss knows. Items beyond an early end are left out.
         """
         digest = method.digest()
-        found = [stage for stage in self._stages if stage.digest == digest or stage.kind == kind]
+        if method.joins or method.only_stored:  # the journal lists only the last of the stages that share a number
+            found = [replace(stage, digest=digest) for stage in self._stages]
+            found = [stage for stage in found if self._journal.tiling(stage.number, digest, method.items)]
+        else:
+            found = [stage for stage in self._stages if stage.digest == digest or stage.kind == kind]
         if not found:
             return []
         stage, rule, items = found[-1], method.stop_rule(), method.items + 1

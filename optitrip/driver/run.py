@@ -49,6 +49,7 @@ class Driver:
         self._main: Stage | None = None
         self._remembered: Method | None = None
         """Last stage that was only read."""
+        self._stored_before = self._told_of_stored = False
         self._failed_before: Counter[str] = Counter()
         """Number of failed items by kind in the main stages before the last."""
 
@@ -68,15 +69,29 @@ class Driver:
                 return end.value
             number = number_after(number, method)
             self._tell_of_memory(method)
-            with self.services.phases.time(method.kind):
-                result = self._run_stage(number, method) if self._is_wanted(number, method) else None
+            result = None
+            if self._is_wanted(number, method):
+                with self.services.phases.time(method.kind):
+                    result = self._run_stage(number, method)
 
     def _tell_of_memory(self, method: Method) -> None:
         """Say from where a route goes on, once the last of what it remembers was read."""
         if self._remembered is not None and not method.only_stored:
             text = f"going on from {self._remembered.title(0)}, which is stored"
             self.services.observer.notice(info("resuming", text))
-            self._remembered = None
+            self._remembered, self._told_of_stored = None, True
+
+    def _tell_of_stored(self, stage: Stage) -> None:
+        """Say that a sweep is resumed where its first main stages, of those that share a number, are stored."""
+        if not (stage.method.main and stage.method.joins) or self._told_of_stored:
+            return
+        if stage.gaps(range(stage.method.items)):
+            self._told_of_stored = True
+            if self._stored_before:
+                text = f"resuming: the first {stage.method.before:,} items are in the journal"
+                self.services.observer.notice(info("resuming", text))
+        else:
+            self._stored_before = True
 
     def failures(self) -> dict[str, int]:
         """Count the failed items of main stages in the journal, by kind; raise StateError if it cannot be read."""
@@ -106,6 +121,7 @@ class Driver:
                 self._failed_before = Counter(self.failures())
             self._main = stage
         stage.begin()
+        self._tell_of_stored(stage)
         if self.share and method.main:
             share = self.share(method.items)
             self._fill(stage, share)

@@ -19,8 +19,8 @@ OBJECT_METHODS = ("losses", "gradient", "report")
 """Methods that show that what a reference names is an object, already built, and not a function."""
 
 
-def find_loss(reference: str, folder: Path) -> Any:
-    """Import the object that `module:name` names."""
+def find_loss(reference: str, folder: Path, what: str = "objective") -> Any:
+    """Import the object that `module:name` names; raise InputError, which says `what` it was to be, if that fails."""
     module_name, _, attribute = reference.partition(":")
     paths = import_paths(folder)
     check_same_module(reference, module_name, paths)
@@ -34,14 +34,14 @@ def find_loss(reference: str, folder: Path) -> Any:
             files = [Path(path, *module_name.split(".")).with_suffix(".py") for path in paths]
             if "." in missing and (file := next((file for file in files if file.is_file()), None)):
                 raise InputError(
-                    f"objective {reference}: its module is {file}, but Python finds another package {top!r} first; "
+                    f"{what} {reference}: its module is {file}, but Python finds another package {top!r} first; "
                     "rename the folder"
                 ) from None
             raise InputError(
-                f"objective {reference}: there is no module {missing!r} in {', '.join(paths)} "
+                f"{what} {reference}: there is no module {missing!r} in {', '.join(paths)} "
                 "or among the installed packages"
             ) from None
-        raise InputError(with_trace(f"objective {reference}: importing {module_name} raised", error)) from None
+        raise InputError(with_trace(f"{what} {reference}: importing {module_name} raised", error)) from None
     if file_of(found) is not None:
         source_hash(found)  # stored now, so that a later change is noticed
     for name in attribute.split("."):
@@ -49,11 +49,11 @@ def find_loss(reference: str, folder: Path) -> Any:
             found = getattr(found, name)
         except AttributeError:
             public = [known for known in dir(found) if not known.startswith("_")]
-            message = f"objective {reference}: {module_name} has no {name!r}; {nearest(name, public)}"
+            message = f"{what} {reference}: {module_name} has no {name!r}; {nearest(name, public)}"
             raise InputError(message) from None
         except BaseException as raised:  # e.g. the module's own __getattr__
-            what = f"objective {reference}: reading {name!r} raised"
-            raise InputError(with_trace(what, failure(raised))) from None
+            reading = f"{what} {reference}: reading {name!r} raised"
+            raise InputError(with_trace(reading, failure(raised))) from None
     return found
 
 

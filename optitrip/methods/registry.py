@@ -10,6 +10,7 @@ METHODS: dict[str, str] = {
     "gradient": "optitrip.methods.gradient.spec:SPEC",
     "estimate": "optitrip.methods.estimate.spec:SPEC",
     "directional": "optitrip.methods.directional.spec:SPEC",
+    "adaptive": "optitrip.methods.adaptive.spec:SPEC",
     "local_search": "optitrip.methods.local_search.spec:SPEC",
     "descent": "optitrip.methods.descent.spec:SPEC",
     "trip": "optitrip.methods.trip.spec:SPEC",

@@ -1,11 +1,10 @@
 """The scalar variables of chosen candidates as columns of a table, drawn again from the indices."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from optitrip.core.arrays import Array, Coded, Column, ours
-from optitrip.samplers import SAMPLERS
 from optitrip.space.variables import Candidates, Space, Variable
 
 DRAWN_AT_ONCE = 2**16
@@ -47,14 +46,12 @@ def scalars(space: Space) -> list[Variable]:
 
 def unit_columns(candidates: Candidates, indices: Array) -> dict[str, Array]:
     """Draw u in (0, 1) for each drawn scalar variable of candidates in ascending order."""
-    sampler, sizes = SAMPLERS[candidates.sampler], candidates.space.sizes
+    sizes = candidates.space.sizes
     few = {v.name: sizes[v.name] for v in scalars(candidates.space) if v.name in sizes}
     if not few or not len(indices):
         return {name: np.empty(0) for name in few}
 
-    def drawn(sizes: Mapping[str, int], items: range) -> dict[str, Array]:
-        return sampler.unit(candidates.seed, sizes, items)
-
+    drawn = candidates.unit
     # Arrays may be large; with most samplers they move no other variable, so that they need not be drawn.
     first, last = (range(item, item + 1) for item in indices[[0, -1]].tolist())
     alone = all(np.array_equal(drawn(few, one)[name], drawn(sizes, one)[name]) for one in (first, last) for name in few)

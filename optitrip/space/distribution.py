@@ -25,6 +25,8 @@ class Distribution(Protocol):
     """True if the value is the same at every point, so that a gradient leaves the variable out."""
     continuous: ClassVar[bool] = True
     """True if the values form an interval, so that derivatives exist."""
+    ordered: ClassVar[bool] = True
+    """True if values that lie side by side are alike; False for options."""
     positive: ClassVar[bool] = False
     """True if all values are above 0 whatever the fields."""
 
@@ -32,6 +34,11 @@ class Distribution(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Shape of the value itself, for a variable that gives none."""
         return ()
+
+    @property
+    def levels(self) -> int:
+        """Number of values, if they are those of equal intervals of u; 0 otherwise."""
+        return 0
 
     @property
     def limits(self) -> tuple[float, float]:

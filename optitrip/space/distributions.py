@@ -131,6 +131,10 @@ class Integer(Distribution):
             raise ValueError(f"at most 2^48 integers of size up to 2^62 can be drawn evenly, was {entry!r}")
         return cls(low, high)
 
+    @property
+    def levels(self) -> int:
+        return self.high - self.low + 1
+
     def values(self, unit: Array) -> Array:
         count = self.high - self.low + 1
         unit *= count
@@ -148,6 +152,10 @@ class LogInteger(Integer):
 
     LARGEST: ClassVar[int] = 2**40
     """Largest number whose probability the 2^52 values of u reproduce to one part in fifty."""
+
+    @property
+    def levels(self) -> int:
+        return 0  # each doubling has the same interval of u
 
     @classmethod
     def parse(cls, entry: object) -> Self:

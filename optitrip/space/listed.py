@@ -22,6 +22,7 @@ class Choice(Distribution):
 
     options: tuple[Any, ...]
     continuous: ClassVar[bool] = False
+    ordered: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, entry: object) -> Self:
@@ -39,6 +40,10 @@ class Choice(Distribution):
             if isinstance(option, np.ndarray):
                 option.flags.writeable = False
         return cls(tuple(options))
+
+    @property
+    def levels(self) -> int:
+        return len(self.options)
 
     def describe(self) -> Any:
         options = list(self.options)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -207,10 +207,15 @@ class Candidates(Points):
     space: Space
     seed: int
     sampler: str = "random"
+    independent: ClassVar[bool] = True
+    """True if candidates are drawn without regard to the losses of others."""
 
     def values(self, items: range) -> dict[str, Array]:
-        unit = SAMPLERS[self.sampler].unit(self.seed, self.space.sizes, items)
-        return self.space.values(unit, len(items))
+        return self.space.values(self.unit(self.space.sizes, items), len(items))
+
+    def unit(self, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+        """Return points of the unit cube for some drawn variables, as a sampler does; they may be overwritten."""
+        return SAMPLERS[self.sampler].unit(self.seed, sizes, items)
 
     def title(self, item: int, side: int | None = 0) -> str:
         return f"candidate {item}"

@@ -159,15 +159,19 @@ def point_of(sweep: Sweep, kind: str, record: Record) -> str:
     return f", {names[record.side]}" if names and record.side is not None else ""
 
 
-def main_method(sweep: Sweep, capabilities: Capabilities, folder: Path | None) -> Method:
-    """Return the main stage that follows from the stored results of the stages before it, or else from none."""
+def main_method(sweep: Sweep, capabilities: Capabilities, folder: Path | None, item: int = 0) -> Method:
+    """Return the main stage that has an item of the sweep, or the last before it, as it follows from the stored results
+    of the stages before; the first one if these are not stored."""
+    found: Method | None = None
     if folder is not None:
         route, result, number = sweep.spec.route(sweep, capabilities), None, -1
         with open_journal(folder) as journal, suppress(StopIteration, NoAnswer):
             while True:
                 method: Method = route.send(result)
                 if method.main:
-                    return method
+                    found = method
+                    if item < method.before + method.items:
+                        break
                 number, result = number_after(number, method), None
                 tiles = journal.tiling(number, method.digest(), method.items)
                 if missing(tiles, method.items):
@@ -176,7 +180,7 @@ def main_method(sweep: Sweep, capabilities: Capabilities, folder: Path | None) -
                     break
                 parts = [part for part, _ in journal.parts(number, method.digest(), tiles)]
                 result = method.result(merged(parts, method.merge))
-    return sweep.spec.method(sweep, capabilities)
+    return sweep.spec.method(sweep, capabilities) if found is None else found
 
 
 def latest_record(folder: Path, method: Method, item: int) -> Record | None:

@@ -267,7 +267,7 @@ RISKY = (
 
 
 @pytest.mark.daily
-@pytest.mark.mostly_thorough(4)
+@pytest.mark.mostly_thorough(12)
 @pytest.mark.parametrize("habit", RISKY)
 def test_habits_at_import_with_ray(habit: str, tmp_path: Path, by_hand: Array) -> None:
     """Ray starts after the import, in the process that it has changed."""

@@ -120,7 +120,7 @@ def test_every_command_of_the_readme_runs(clone: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.daily
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_the_first_command_on_ray_prints_nothing_of_ray_and_mlflow(clone: Path) -> None:
     """Ray is asked for: a fast machine would evaluate the few seconds that are left in the process itself."""

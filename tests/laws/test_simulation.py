@@ -16,7 +16,7 @@ def test_some_worlds_and_the_same_answer_in_each() -> None:
     assert lives > 400
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_four_thousand_worlds_and_the_same_answer_in_each() -> None:
     """A failure names its seed: `python tests/support/simulation.py SEED 1` runs that one again."""

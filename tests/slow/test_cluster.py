@@ -49,7 +49,7 @@ def scenario(name: str, **environment: str) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.mostly_thorough(2)
+@pytest.mark.mostly_thorough(5)
 @pytest.mark.parametrize("name", ["node_lost", "node_frozen", "worker_frozen", "worker_frozen_for_ever", "store_full"])
 def test_what_is_lost_costs_nothing_but_time(name: str) -> None:
     """Slices of a lost worker are evaluated elsewhere and counted against no item; an objective that does not fit takes
@@ -90,6 +90,7 @@ def test_a_node_that_kills_all_workers_is_used_no_more(tmp_path: Path) -> None:
     assert told["codes"][0] == "node-quarantined"
 
 
+@pytest.mark.thorough
 def test_without_any_workers_a_sweep_stops_and_can_be_resumed() -> None:
     """After `wait_seconds`, exit status 75; what was written is not evaluated again."""
     told = scenario("all_workers_lost")

@@ -15,7 +15,7 @@ KILLS = int(os.environ.get("OPTITRIP_RAY_KILLS", "0"))
 
 
 @pytest.mark.ray
-@pytest.mark.daily
+@pytest.mark.thorough
 @pytest.mark.timeout(600 + 600 * KILLS)
 @pytest.mark.skipif(sys.platform != "linux", reason="descendants are found in /proc")
 def test_killed_processes_of_ray_cost_nothing_but_time(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hill import Hill
 from optitrip.config.locations import Lines
 from optitrip.config.read import parse_draft
 from optitrip.core.arrays import Array
@@ -20,6 +21,9 @@ from optitrip.core.method import Route
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.objective import Capabilities, Objective
+from optitrip.methods.adaptive.batch import Batch
+from optitrip.methods.adaptive.route import AdaptiveSearch, Told, adaptive_route
+from optitrip.methods.adaptive.searcher import searcher_of
 from optitrip.methods.checks import Agreement
 from optitrip.methods.descent.line_search import LineSearch
 from optitrip.methods.descent.route import Descent, descent_route
@@ -314,6 +318,7 @@ METHODS: dict[str, Any] = {
     "orthogonal": lambda items: slopes(items, "orthogonal"),
     "coordinates": lambda items: slopes(items, "coordinates"),
     "directional": lambda items: lines(items, 3).gradient(Noise(), Capabilities()),
+    "adaptive": lambda items: batch_of_search(items),
     "descent": lambda items: step_of_descent(items),
     "local_search": lambda items: Generation(Around(around(3), 8, 0.5, 4), items, 5),
     "loss at x": lambda items: LossAtX(only(around(3))),
@@ -423,6 +428,23 @@ def local_search_case(loss: str) -> Case:
     return objective, route
 
 
+def adaptive_search(items: int, seed: int = 5, searcher: Any = Hill, batch: int = 8) -> AdaptiveSearch:
+    """A search by a short searcher."""
+    return AdaptiveSearch(Search(draws(seed), items, 4, 50), searcher_of(searcher, {}, Path()), batch)
+
+
+def batch_of_search(items: int) -> Batch:
+    """The first batch of a search by a short searcher."""
+    items = min(items, 8)
+    unit = np.random.default_rng(3).random((items, sum(SPACE.sizes.values())))
+    return adaptive_search(items, batch=items).stage(unit, Told())
+
+
+def adaptive_case(loss: str, searcher: Any = Hill) -> Case:
+    objective = LOSSES[loss]
+    return objective, lambda items, seed: adaptive_route(adaptive_search(items, seed, searcher), objective.capabilities)
+
+
 TRIP: dict[str, Any] = {
     "objective": {"loss": "examples:scalar"},
     "space": {"x": {"shape": [3], "normal": [0, 1]}, "k": 3, "c": 2.5},
@@ -467,6 +489,9 @@ CASES: dict[str, Case] = {
     "central structured": gradient_case("structured", "central"),
     "gaussian": estimate_case("scalar", "gaussian"),
     "directional batched": directional_case("batched"),
+    "adaptive": adaptive_case("scalar"),
+    "adaptive with troubles": adaptive_case("troubled", "cma"),
+    "adaptive in batches": adaptive_case("batched beside"),
     "descent": descent_case("scalar"),
     "descent with troubles": descent_case("troubled", "adam"),
     "descent in batches": descent_case("batched beside", "nesterov", rate={"line_search": 0.01}),

@@ -14,6 +14,7 @@ from optitrip.core.differences import nearest
 from optitrip.errors import NoAnswer
 from optitrip.loss.loading import find_loss
 from optitrip.methods.descent.rules import RULES
+from optitrip.methods.own import is_reference
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
 
@@ -65,12 +66,6 @@ def arrays(state: Any) -> State:
     return {str(name): np.array(value, np.float64) for name, value in state.items()}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
-def is_reference(rule: str) -> bool:
-    """Return whether a rule is named as module:name."""
-    module, _, name = rule.partition(":")
-    return bool(module and name)
-
-
 def check_rule(rule: Any, options: Mapping[str, Any]) -> None:
     """Raise ValueError, with what was wanted, for a rule that is none, or options that a rule of optitrip lacks."""
     if callable(rule) or hasattr(rule, "update"):
@@ -103,7 +98,7 @@ def named(name: str) -> Any:
 def rule_of(rule: Any, options: Mapping[str, Any], folder: Path) -> Rule:
     """Return the rule with its options; one named as module:name is imported, from `folder` first."""
     if isinstance(rule, str):
-        found, name = (find_loss(rule, folder), rule) if is_reference(rule) else (named(rule), rule)
+        found, name = (find_loss(rule, folder, "rule"), rule) if is_reference(rule) else (named(rule), rule)
     else:
         found, name = rule, getattr(rule, "__qualname__", type(rule).__qualname__)
     update = getattr(found, "update", found)

@@ -16,7 +16,7 @@ from optitrip.methods.descent.answer import POINT, STEPS
 from optitrip.methods.descent.comparison import Comparison, comparison_route, rates_of
 from optitrip.methods.descent.progress import DescentCurve, DescentProgress
 from optitrip.methods.descent.route import Descent, descent_route, path_digest
-from optitrip.methods.descent.rule import check_rule, is_reference, rule_of
+from optitrip.methods.descent.rule import check_rule, rule_of
 from optitrip.methods.descent.schedule import EXAMPLE, schedule_of
 from optitrip.methods.descent.sources import OWN, Differences, Estimates, Own, Source
 from optitrip.methods.descent.step import Step
@@ -25,6 +25,7 @@ from optitrip.methods.gradient.limits import limits_of
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.route import Known
 from optitrip.methods.gradient.steps import AUTO
+from optitrip.methods.own import is_reference, name_of
 from optitrip.methods.spec import MethodSpec
 from optitrip.space.variables import Space
 
@@ -108,7 +109,7 @@ steps = 100
         if compares(config) != (config.rates is not None):
             found = "are for several rules" if config.rates is not None else "are missing; wanted those to compare"
             raise Invalid(("method", "rates"), f"{found} (rule = {config.rule!r})")
-        names = [rule if isinstance(rule, str) else name_of(rule) for rule in rules_in(config)]
+        names = [name_of(rule) for rule in rules_in(config)]
         if twice := [name for name in names if names.count(name) > 1]:
             raise Invalid(("method", "rule"), f"names {twice[0]} twice; wanted different rules")
         if compares(config) and config.options:
@@ -138,7 +139,7 @@ steps = 100
         fields = config.model_dump(exclude={"at", "sampler", "steps", "rule"}, exclude_none=True)
         if config.rates is None and schedule_of(config.rate).depends_on_steps:
             fields["steps"] = config.steps
-        named = [rule if isinstance(rule, str) else name_of(rule) for rule in rules_in(config)]
+        named = [name_of(rule) for rule in rules_in(config)]
         fields["rule"] = named if compares(config) else named[0]
         fields |= {"rates": list(rates_of(config.rates))} if compares(config) else {}
         return fields | {"algorithm": ALGORITHM} | ({"at": start.digest} if start else {})
@@ -198,11 +199,13 @@ steps = 100
     def describe(self, sweep: Sweep) -> str:
         config: DescentConfig = sweep.method
         (way,) = config.at.ways
-        names = [rule if isinstance(rule, str) else name_of(rule) for rule in rules_in(config)]
-        rule = ", ".join(names) + (f", each at {len(rates_of(config.rates))} rates" if compares(config) else "")
+        names = [name_of(rule) for rule in rules_in(config)]
+        steps = f"{config.steps:,} steps of {', '.join(names)}"
+        if compares(config):
+            steps = f"{sweep.items:,} steps: {steps} at {len(rates_of(config.rates))} rates"
         source = f"{config.directions:,} {config.gradient} directions" if config.directions else config.gradient
         own = ", your own rule" if isinstance(config.rule, str) and is_reference(config.rule) else ""
-        return f"descent: {config.steps:,} steps of {rule}{own}, gradient: {source}, from its {way}"
+        return f"descent: {steps}{own}, gradient: {source}, from its {way}"
 
     def headline(self, result: Mapping[str, Any]) -> float | None:
         return result["descent"]["loss"]
@@ -220,11 +223,6 @@ def compares(config: DescentConfig) -> bool:
 def rules_in(config: DescentConfig) -> list[Any]:
     """Return the rules of a table."""
     return list(config.rule) if compares(config) else [config.rule]
-
-
-def name_of(rule: Any) -> str:
-    """Return the name of a rule that is given as a Python object."""
-    return f"{getattr(rule, '__module__', '')}:{getattr(rule, '__qualname__', type(rule).__qualname__)}"
 
 
 SPEC = DescentSpec()

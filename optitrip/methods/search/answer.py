@@ -108,7 +108,7 @@ class SearchAnswer(Best, Answer):
         return rows
 
     def how_sure(self) -> list[str]:
-        independent = self.candidates.sampler == "random" and not self.ended
+        independent = self.candidates.independent and self.candidates.sampler == "random" and not self.ended
         return how_sure(self.result, self.screening, independent=independent, noisy=self.noisy)
 
     @property

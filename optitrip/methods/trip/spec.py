@@ -125,7 +125,7 @@ steps = 100
 
     def describe(self, sweep: Sweep) -> str:
         legs = [f"{leg.name} ({leg.spec.word})" for leg in sweep.method.each]
-        return f"trip: {', then '.join(legs)}"
+        return f"trip: {len(legs):,} legs: {', then '.join(legs)}"
 
     def leaders(self, sweep: Sweep, parts: Iterable[Part]) -> Sequence[Printable]:
         return ()

@@ -779,6 +779,7 @@ def test_track_makes_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, st
     assert sorted(os.listdir(tmp_path)) == ["mlartifacts", "mlflow.db"]
 
 
+@pytest.mark.daily
 def test_a_tracked_gradient_with_a_state_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path
 ) -> None:

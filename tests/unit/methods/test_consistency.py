@@ -31,7 +31,8 @@ def places(count: int) -> Array:
     return 0.1 + 2 * Random(purpose="places").unit(7, {"x": count}, range(1))["x"][0]
 
 
-@pytest.mark.mostly_daily
+@pytest.mark.mostly_daily(12)
+@pytest.mark.mostly_thorough(3)
 @pytest.mark.parametrize("k", [1e4, 1e5, 1e6, 1e7])
 @pytest.mark.parametrize("wave", WAVES)
 def test_a_loss_that_oscillates_faster_than_the_steps(wave: str, k: float) -> None:
@@ -55,7 +56,8 @@ def test_one_of_many_coordinates_that_oscillates() -> None:
     assert (answer.error["x"][1:] < 1e-6).all()
 
 
-@pytest.mark.mostly_daily
+@pytest.mark.daily
+@pytest.mark.mostly_thorough(2)
 @pytest.mark.parametrize("noise", [0.0, 1e-10, 1e-6, 1e-3])
 def test_smooth_losses_take_no_further_steps(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever their noise, the gradient explains the slope: there is no third round."""

@@ -280,6 +280,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (fresh / "descent.csv").read_text() == table
 
 
+@pytest.mark.daily
 def test_a_rule_that_has_changed_is_not_resumed(tmp_path: Path) -> None:
     """Its module is part of what the answer depends on, also if the loss is in another one."""
     (tmp_path / "bowl_of_rule.py").write_text(MINE.partition("def rule")[0])

@@ -126,7 +126,7 @@ def test_a_direction_that_fails_is_left_out() -> None:
     np.testing.assert_allclose(found.gradient["x"], wanted, rtol=1e-9)
 
 
-@pytest.mark.mostly_daily
+@pytest.mark.mostly_daily(8)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_entry_leaves_its_limits(kind: Kind, dtype: type) -> None:

@@ -85,8 +85,7 @@ def test_parameters_and_losses_in_float32(point: Any, loss: Any) -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
-@pytest.mark.mostly_daily
-@pytest.mark.mostly_daily
+@pytest.mark.daily
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_error_of_a_sine_is_under_its_bound(dtype: Any) -> None:
     """Truncation h/2 |f''| and rounding, at points of both signs and sizes, as SciPy bounds it."""

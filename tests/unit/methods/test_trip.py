@@ -116,6 +116,7 @@ def test_files_and_other_sweeps_that_start_there(folder: Path) -> None:
     assert run(folder, file="g.toml")["gradient"]["loss"] == found["trip"]["loss"]
 
 
+@pytest.mark.daily
 def test_a_changed_leg_is_another_sweep_and_says_so(folder: Path) -> None:
     """By the name of the leg and its key."""
     run(folder)

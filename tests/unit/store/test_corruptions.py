@@ -137,7 +137,7 @@ def test_some_corruptions(finished: Path, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.daily
-@pytest.mark.mostly_thorough(3)
+@pytest.mark.mostly_thorough(5)
 @pytest.mark.parametrize("name", [name for name in CORRUPTIONS if name not in SOME])
 def test_all_corruptions(finished: Path, tmp_path: Path, name: str) -> None:
     """The same for all other kinds."""
