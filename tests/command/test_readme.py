@@ -39,7 +39,7 @@ def clone(tmp_path: Path) -> Path:
 def test_the_readme_has_so_many_commands() -> None:
     """None is overlooked."""
     first = [words[0] for words in readme_commands()]
-    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (12, 1, 1)
+    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (13, 1, 1)
 
 
 def test_the_python_of_the_readme_runs() -> None:
@@ -55,6 +55,10 @@ def test_the_python_of_the_readme_runs() -> None:
     descent: dict[str, Any] = {}
     exec(next(block for block in blocks if "optitrip.descend" in block), descent)
     assert descent["bowl"].loss < 1e-3
+    adaptive: dict[str, Any] = {}
+    exec(next(block for block in blocks if "optitrip.ask_tell" in block), adaptive)
+    assert adaptive["climbed"].loss < 0.01
+    assert adaptive["climbed"].x["n"] == 3
     found, there = names["found"], names["there"]
     assert found.loss < 0.1
     assert float(there.gradient["x"]) == pytest.approx(2 * (found.x["x"] - 1), abs=1e-8)

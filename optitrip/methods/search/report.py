@@ -61,7 +61,9 @@ def report_html(table: CandidateTable, title: str, word: str) -> bytes:
     log = bool(loss.min() > 0 and np.quantile(loss, 0.995) / loss.min() > WIDE_RATIO)
     losses = Losses(loss[chosen], len(rest), word, log=log, maximize=result.maximize)
     left_out = f" Of {len(variables):,} parameters the most important are shown." if len(variables) > len(shown) else ""
-    known = [(variable, found) for variable, found in ranked if found is not None]
+    # Candidates that were asked for crowd where the loss is small: from them importance cannot be estimated.
+    independent = table.candidates.independent
+    known = [(variable, found) for variable, found in ranked if found is not None and independent]
     sections = [
         f"<h1>{escape(title)}</h1>",
         f"<h2>{word} by parameter</h2><p>Red: the best {len(best):,} of {len(loss):,} candidates. Grey: "
