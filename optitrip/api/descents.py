@@ -33,6 +33,7 @@ class Descents(Runner):
         directions: int | None = None,
         step: Any = "auto",
         bounds: Any = None,
+        rows: int | None = None,
         stop: Mapping[str, Any] | None = None,
         report_every: int | None = None,
         seed: int = 0,
@@ -58,6 +59,9 @@ class Descents(Runner):
             directions: number of directions of an estimate.
             step: step h of the differences; "auto" for steps from the noise of the loss at the first point.
             bounds: as for `gradient`.
+            rows: number of rows of the data on which a step computes its losses, drawn anew for each; all by default.
+                The loss must offer `subset(rows)`, which returns the same loss on some rows, and `samples`, their
+                number.
             stop: when to end early: `gradient_norm`, `target_loss`, or `no_improvement`, a number of steps.
             report_every: number of steps between lines of progress.
             seed: seed of random directions.
@@ -74,7 +78,13 @@ class Descents(Runner):
         check_importable("rule", rule, {**self._options, **options}.get("state_dir"))
         ends = by_name("stop", stop)
         method = {"use": "descent", "rate": rate, "steps": steps, "rule": rule, "options": settings or {}, "step": step}
-        method |= {"gradient": gradient, "directions": directions, "bounds": bounds, NORM: ends.pop(NORM, None)}
+        method |= {
+            "gradient": gradient,
+            "directions": directions,
+            "bounds": bounds,
+            "rows": rows,
+            NORM: ends.pop(NORM, None),
+        }
         flags = {"maximize": maximize, "plain": plain, "as_dict": as_dict}
         tables, point = tables_at(loss, x, method, flags, constants, arguments, seed=seed, stop=ends)
         watch = report_every and EveryFew(report_every, steps, -1 if maximize else 1, UsersStream().write)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar, overload
 
@@ -77,6 +77,8 @@ class Capabilities:
     """Names of the cheaper surrogates on offer."""
     deltas_block: int = BATCH_BLOCK
     """Number of coordinates per call of `deltas`."""
+    samples: int = 0
+    """Number of rows of its data, if it can be reduced to some of them; 0 otherwise."""
     how_to_read: str = field(default="", compare=False)
     """Words of the objective for a reader of its figures; empty if it offers none."""
     order: Array | None = field(default=None, compare=False)
@@ -89,8 +91,8 @@ class Objective:
 
     Args:
         loss: the user's object: callable, or marked with `batched`, or with `losses`, or several of these; `gradient`,
-            `report`, `around`, `order`, `images`, `how_to_read`, `screens` with `screen`, `block`, `deltas_block`,
-            `digest` and `tolerance` are used if they exist and are what their names promise.
+            `report`, `around`, `order`, `images`, `how_to_read`, `screens` with `screen`, `subset` with `samples`,
+            `block`, `deltas_block`, `digest` and `tolerance` are used if they exist and are what their names promise.
         name: name in the sweep file, for messages.
         block: block size; None for the objective's own.
         plain: use the plain call only, one item at a time.
@@ -134,6 +136,7 @@ class Objective:
             screens=() if self.plain else offers.screens,
             block=PLAIN_BLOCK if self.plain else block,
             deltas_block=offers.deltas_block or BATCH_BLOCK,
+            samples=offers.samples or 0,
             how_to_read=self._how_to_read(),
             order=self._order(),
         )
@@ -173,6 +176,11 @@ class Objective:
             assert self.batch_call is not None  # checked in __post_init__
             step = partial(self.state.run, call_in_batches_of_one, self.batch_call, as_dict=self.as_dict)
         return evaluate_range(draw, items, self.capabilities.block, step)
+
+    def subset(self, rows: Array) -> "Objective":
+        """Return the same objective on some rows of its data, by their numbers. Raises InputError if what `subset`
+        returns is no loss."""
+        return replace(self, loss=self.state.run(self.loss.subset, rows), name=f"subset of {self.name}")
 
     def allowed_difference(self, loss: float, *, double: bool) -> float:
         """Return how far a fast call may differ from the plain `loss`: by its relative `tolerance` if it has one;

@@ -35,6 +35,8 @@ class Offers:
     deltas_block: int | None = None
     tolerance: float | None = None
     screens: tuple[str, ...] = ()
+    samples: int | None = None
+    """Number of rows of its data, of which `subset` takes some."""
     ignored: tuple[str, ...] = ()
     """Attributes that are left alone, each with the reason."""
 
@@ -57,6 +59,13 @@ def offers_of(loss: Any, reference: str, names: Sequence[str], *, as_dict: bool)
         if isinstance(screens, str) or not is_words(screens):
             ignored.append(f"screens: it is {kind_of(screens)}, wanted the names that `screen` takes")
             screens = None
+    samples = None
+    if find(loss, "subset", [], called=True) is not None:
+        samples = find(loss, "samples", ignored)
+        if isinstance(samples, bool) or not isinstance(samples, Integral) or int(samples) < 1:
+            found = "missing" if samples is None else f"{samples!r:.80}"
+            ignored.append(f"subset: the number of rows, `samples`, is {found}; wanted a whole number")
+            samples = None
     function = unwrap_partial(loss)
 
     def number(name: str) -> Any:
@@ -78,6 +87,7 @@ def offers_of(loss: Any, reference: str, names: Sequence[str], *, as_dict: bool)
         block_size(number("deltas_block"), "deltas_block", reference),
         None if tolerance is None else float(tolerance),
         tuple(screens or ()),
+        None if samples is None else int(samples),
         tuple(dict.fromkeys(ignored)),
     )
 

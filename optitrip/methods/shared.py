@@ -158,6 +158,7 @@ class LossAtX(PointMethod[Points]):
     """The loss at the first point; the result is the loss."""
 
     points: Points
+    joins: bool = False
     items = 1
     kind = "loss at x"
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,17 @@ class Batched:
         return {"largest": float(np.abs(x).max()), "k": float(k)}
 
     tolerance = 1e-12
+
+
+class WithRows(Batched):
+    """A loss that can be reduced to some columns of its matrix."""
+
+    samples = 40
+
+    def subset(self, rows: Array) -> WithRows:
+        part = copy(self)
+        part.matrix = np.ascontiguousarray(self.matrix[:, rows])
+        return part
 
 
 class Poisoned(Batched):
@@ -267,6 +279,7 @@ WIDE_LOSSES: dict[str, Any] = {
     "beside": Objective(beside),
     "batched beside": Objective(BatchedBeside(ENTRIES)),
     "structured": Objective(Structured(ENTRIES)),
+    "with rows": Objective(WithRows(ENTRIES)),
 }
 """Losses by name, for x of 150 entries."""
 
@@ -412,7 +425,7 @@ def descent_case(loss: str, rule: str = "momentum", **options: Any) -> Case:
         source = Estimates(estimate, 3, 0.25, None, seed) if estimate else Differences("central", 0.25, None, seed)
         named = rule_of(rule, {}, Path())
         steps = 1 + items // 40
-        descent = Descent(around(), steps, named, schedule, source, f"{loss} {rule} {seed}", **options)
+        descent = Descent(around(), steps, named, schedule, source, f"{loss} {rule} {seed}", seed=seed, **options)
         return descent_route(descent, objective.capabilities)
 
     return objective, route
@@ -496,6 +509,7 @@ CASES: dict[str, Case] = {
     "descent with troubles": descent_case("troubled", "adam"),
     "descent in batches": descent_case("batched beside", "nesterov", rate={"line_search": 0.01}),
     "descent by estimates": descent_case("scalar", "rmsprop", kind="orthogonal"),
+    "descent on mini-batches": descent_case("with rows", "adam", rows=7),
     "local search": local_search_case("scalar"),
     "local search with troubles": local_search_case("troubled"),
     "local search in batches": local_search_case("poisoned"),

@@ -75,6 +75,8 @@ class DescentAnswer(Answer):
     """Report on the best point; empty if the objective offers none."""
     noise: Noise = field(default_factory=Noise)
     """Noise of the loss at the first point."""
+    mini_batch: int = 0
+    """Number of rows of data in the loss of a step; 0 for all. The best loss is always that of all."""
 
     @property
     def found(self) -> DescentSoFar:
@@ -164,6 +166,10 @@ class DescentAnswer(Answer):
             *variable_rows(only(self.best).point(0)),
             ("evaluations", f"{self.path.evaluations:,} of the loss in all steps"),
         ]
+        if self.mini_batch:
+            rows.append(
+                ("mini-batches", f"of {self.mini_batch:,} rows; the losses of the steps are those of their rows")
+            )
         if self.ended:
             rows.append(("ended", self.ended))
         return rows + figure_rows(self.report)

@@ -11,6 +11,7 @@ from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.descent.answer import DescentAnswer
 from optitrip.methods.descent.comparison_answer import ComparisonAnswer, Tuned
+from optitrip.methods.descent.mini_batch import check_rows
 from optitrip.methods.descent.route import Descent, descents_of, followed
 from optitrip.methods.descent.rule import Rule
 from optitrip.methods.descent.schedule import Schedule, positive
@@ -51,6 +52,8 @@ def comparison_route(comparison: Comparison, capabilities: Capabilities, *, agre
     Raises NoAnswer if no descent has an answer, as `descent_route` does.
     """
     common = comparison.common
+    if common.rows:
+        check_rows(common.rows, capabilities)
     known = yield from common.source.begin(common.start, capabilities, agree=agree)
     found: dict[str, Tuned] = {}
     begun, error = 0, NoAnswer("there are no rates")

@@ -42,7 +42,9 @@ class DescentProgress(Progress):
             self._latest, best = loss, self._best
             del self._losses[self._step.before :]
             self._losses += [*[np.nan] * (self._step.before - len(self._losses)), loss]
-            if np.isfinite(loss) and (best is None or self._sign * loss < self._sign * best.loss):
+            # Losses of different rows of the data cannot be compared; the last point is taken for the best.
+            latest = best is None or self._step.rows is not None
+            if np.isfinite(loss) and (latest or best is None or self._sign * loss < self._sign * best.loss):
                 self._best = DescentSoFar(self._step.center, loss, self._step.before)
 
     def words(self) -> str:

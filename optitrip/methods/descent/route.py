@@ -14,6 +14,7 @@ from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.descent.answer import DescentAnswer
 from optitrip.methods.descent.line_search import LineSearch, Searched
+from optitrip.methods.descent.mini_batch import check_rows, on_mini_batches
 from optitrip.methods.descent.rule import Rule
 from optitrip.methods.descent.schedule import LINE_SEARCH, Schedule
 from optitrip.methods.descent.sources import Slope, Source
@@ -43,6 +44,8 @@ class Descent:
         digest: digest of everything that decides the path, beside the number of steps.
         limits: variables that must not leave an interval.
         sign: +1 to minimise, -1 to maximise.
+        seed: seed of the mini-batches.
+        rows: number of rows in a mini-batch; None for steps on all data.
         least_norm: norm of the gradient at which to stop.
         target_loss: loss at which to stop.
         no_improvement: number of steps without a better loss after which to stop.
@@ -56,6 +59,8 @@ class Descent:
     digest: str
     limits: Limits | None = None
     sign: int = 1
+    seed: int = 0
+    rows: int | None = None
     least_norm: float | None = None
     target_loss: float | None = None
     no_improvement: int | None = None
@@ -71,7 +76,8 @@ class Descent:
             return f"no coordinate of the gradient is known after {path.steps:,} steps"
         if self.least_norm is not None and size <= self.least_norm:
             return f"converged: the norm of the gradient is {size:.3g}"
-        if self.target_loss is not None and self.sign * loss <= self.sign * self.target_loss:
+        reached = path.best_loss if self.rows else loss
+        if self.target_loss is not None and self.sign * reached <= self.sign * self.target_loss:
             return f"target_loss {self.target_loss:g} is reached"
         if self.no_improvement and path.steps - path.best_step >= self.no_improvement:
             return f"no better loss in {self.no_improvement:,} steps"
@@ -84,6 +90,8 @@ def descent_route(descent: Descent, capabilities: Capabilities, *, agree: bool =
     Raises NoAnswer if there is no loss at the first point, the rule fails, or `agree` is set and batches and plain
     calls give different losses.
     """
+    if descent.rows:
+        check_rows(descent.rows, capabilities)
     known = yield from descent.source.begin(descent.start, capabilities, agree=agree)
     answer: DescentAnswer = yield from followed(descent, known, capabilities)
     report = (yield Report(only(answer.best), 0)) if capabilities.report else ReportResult()
@@ -95,8 +103,12 @@ def followed(descent: Descent, known: Known, capabilities: Capabilities) -> Rout
     x = flat_of(descent.start)
     path = yield from recalled(descent, Trajectory(x, descent.rule.begin(x), x))
     ended = ""
+    if descent.rows and not path.steps:
+        path = yield from seen_whole(descent, path)
     while not ended and path.steps < descent.steps:
         path, ended = yield from step(descent, path, known, capabilities)
+        if descent.rows and not ended and path.steps % EVERY == 0:
+            path = yield from seen_whole(descent, path)
         if not ended and (path.steps % EVERY == 0 or path.steps == descent.steps):
             since = (path.steps - 1) // EVERY * EVERY
             yield Snapshot(descent.digest, path.steps, path.columns(since))
@@ -110,7 +122,9 @@ def followed(descent: Descent, known: Known, capabilities: Capabilities) -> Rout
     if not math.isfinite(path.best_loss):
         raise NoAnswer(f"there is no loss at the first point: {ended}")
     best = moved_to(descent.start, path.best_x)
-    return DescentAnswer(best, path, descent.rule.name, descent.sign, ended, last, noise=known.noise)
+    return DescentAnswer(
+        best, path, descent.rule.name, descent.sign, ended, last, noise=known.noise, mini_batch=descent.rows or 0
+    )
 
 
 def recalled(descent: Descent, path: Trajectory) -> Generator[Method, Any, Trajectory]:
@@ -132,8 +146,13 @@ def step(
 ) -> Generator[Method, Any, tuple[Trajectory, str]]:
     """Yield the stages of a step; return the path after it, and why it ends; without a step if it ends before."""
     center = moved_to(descent.start, path.x)
-    slope: Slope = yield from descent.source.take(center, path.steps, known, capabilities)
-    path = path.counted(slope.evaluations, slope.failures).seen(slope.loss, descent.sign)
+    taken = descent.source.take(center, path.steps, known, capabilities)
+    if descent.rows:
+        taken = on_mini_batches(taken, descent.seed, path.steps, descent.rows)
+    slope: Slope = yield from taken
+    path = path.counted(slope.evaluations, slope.failures)
+    if not descent.rows:  # losses of different rows cannot be compared
+        path = path.seen(slope.loss, descent.sign)
     missing = np.isnan(slope.gradient)
     gradient = np.where(missing, 0.0, descent.sign * slope.gradient)
     size = math.nan if missing.all() else norm(gradient)
@@ -156,6 +175,12 @@ def step(
         rate, direction = found.rate, found.rate * direction
     after = confined(center, path.x - direction, descent.limits)
     return path.stepped(after, state, slope.loss, size, rate), ""
+
+
+def seen_whole(descent: Descent, path: Trajectory) -> Generator[Method, Any, Trajectory]:
+    """Yield the stage of the loss on all data; return the path that has seen it."""
+    loss: float = yield LossAtX(only(moved_to(descent.start, path.x)), joins=True)
+    return path.counted(1, {}).seen(loss, descent.sign)
 
 
 @ours()

@@ -17,7 +17,7 @@ from optitrip.methods.descent.comparison import Comparison, comparison_route, ra
 from optitrip.methods.descent.progress import DescentCurve, DescentProgress
 from optitrip.methods.descent.route import Descent, descent_route, path_digest
 from optitrip.methods.descent.rule import check_rule, rule_of
-from optitrip.methods.descent.schedule import EXAMPLE, schedule_of
+from optitrip.methods.descent.schedule import EXAMPLE, LINE_SEARCH, schedule_of
 from optitrip.methods.descent.sources import OWN, Differences, Estimates, Own, Source
 from optitrip.methods.descent.step import Step
 from optitrip.methods.estimate.directions import Kind
@@ -74,6 +74,8 @@ class DescentConfig(Table):
     """Step h of the differences; "auto" for steps from the noise of the loss, which is measured at the first point."""
     bounds: dict[str, Any] | None = None
     """Limits [low, high] by variable, in place of those of its distribution; no variable leaves its limits."""
+    rows: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    """Number of rows of the data on which a step computes its losses, drawn anew for each; all by default."""
     gradient_norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Norm of the gradient at which the descent ends."""
     sampler: str = "random"
@@ -103,6 +105,10 @@ steps = 100
             raise Invalid(
                 ("method", "step"),
                 'was 0; wanted "auto", or another number' if not config.step else "is for differences; remove it",
+            )
+        if config.rows is not None and isinstance(config.rate, dict) and LINE_SEARCH in config.rate:
+            raise Invalid(
+                ("method", "rows"), "does not go with a line search, which compares losses of all data; remove it"
             )
         if (config.rate is None) == (config.rates is None):
             raise Invalid(("method", "rate"), f"is missing; {EXAMPLE}" if config.rates is None else "is beside `rates`")
@@ -174,6 +180,8 @@ steps = 100
             path_digest({**fields, "seed": sweep.seed, "maximize": sweep.objective.maximize}),
             limits_of(sweep.space, config.bounds),
             -1 if sweep.objective.maximize else 1,
+            sweep.seed,
+            config.rows,
             config.gradient_norm,
             sweep.stop.target_loss,
             sweep.stop.no_improvement,
@@ -205,6 +213,7 @@ steps = 100
             steps = f"{sweep.items:,} steps: {steps} at {len(rates_of(config.rates))} rates"
         source = f"{config.directions:,} {config.gradient} directions" if config.directions else config.gradient
         own = ", your own rule" if isinstance(config.rule, str) and is_reference(config.rule) else ""
+        steps += f" on mini-batches of {config.rows:,} rows" if config.rows else ""
         return f"descent: {steps}{own}, gradient: {source}, from its {way}"
 
     def headline(self, result: Mapping[str, Any]) -> float | None:

@@ -1,10 +1,22 @@
 """The main stage of a descent: what another method computes at x, as one step."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+from optitrip.core.arrays import Array
+from optitrip.core.method import digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Point
+from optitrip.loss.objective import Objective
 from optitrip.methods.wrapped import Wrapped
+
+
+class Rows(Protocol):
+    """Chooses rows of the data of a loss; frozen and pure."""
+
+    def rows(self, samples: int) -> Array:
+        """Return the numbers of the chosen rows, int64, of data with so many rows."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -17,16 +29,31 @@ class Step(Wrapped):
         loss_column: column of the losses at x.
         center: x.
         begun: number of steps of the descents before this one.
+        rows: rows of the data on which losses are computed; None for all.
     """
 
     number: int
     loss_column: str
     center: Point
     begun: int = 0
+    rows: Rows | None = None
     kind = "descent"
     main = True
     retried = True
     joins = True
+
+    def digest(self) -> bytes:
+        whole = super().digest()
+        return whole if self.rows is None else digest_of(self.kind, {"of": whole.hex(), "rows": repr(self.rows)})
+
+    @property
+    def preparation(self) -> bytes:
+        return super().preparation + (b"" if self.rows is None else repr(self.rows).encode())
+
+    def prepare(self, objective: Objective) -> Any:
+        if self.rows is not None:
+            objective = objective.subset(self.rows.rows(objective.capabilities.samples))
+        return super().prepare(objective)
 
     @property
     def before(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -115,6 +115,17 @@ class LinearClassifier(ABC):
     def tolerance(self) -> float | None:
         """Relative tolerance of float32 scores (of CIFAR-10 they sum 3,073 products); None for that of float64."""
         return 1e-5 if self.precision == "float32" else None
+
+    @property
+    def samples(self) -> int:
+        """Number of training images."""
+        return len(self.x)
+
+    def subset(self, rows: Array) -> Self:
+        """Return the loss on some of the training images, by their numbers, in order of class."""
+        part, chosen = copy(self), np.sort(rows)
+        part.x, part.labels = self.x[chosen], self.labels[chosen]
+        return part
 
     def digest(self) -> str:
         """Return a hash of the images and labels."""
