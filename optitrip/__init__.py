@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api.functions import ask_tell, descend, gradient, search, sweep
+    from optitrip.api.functions import ask_tell, descend, descent, gradient, search, sweep
     from optitrip.api.gradcheck import Gradcheck, gradcheck
     from optitrip.api.jac import Jacobian, jac
     from optitrip.api.session import Session
@@ -41,6 +41,7 @@ __all__ = [
     "ask_tell",
     "batched",
     "descend",
+    "descent",
     "gradcheck",
     "gradient",
     "jac",
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api.functions": ("ask_tell", "descend", "gradient", "search", "sweep"),
+    "api.functions": ("ask_tell", "descend", "descent", "gradient", "search", "sweep"),
     "api.gradcheck": ("Gradcheck", "gradcheck"),
     "api.jac": ("Jacobian", "jac"),
     "api.session": ("Session",),

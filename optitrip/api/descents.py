@@ -1,5 +1,6 @@
 """The part of a session that follows slopes."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Unpack
@@ -7,6 +8,8 @@ from typing import Any, Unpack
 from optitrip.api.inputs import by_name, check_importable, tables_at
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.api.runner import Runner
+from optitrip.api.stepping import StepByStep, Steps
+from optitrip.core.observer import Observer, Observers
 from optitrip.errors import Interrupted
 from optitrip.methods.descent.answer import DescentAnswer, DescentSoFar, interrupted
 from optitrip.methods.descent.progress import EveryFew
@@ -18,6 +21,33 @@ NORM = "gradient_norm"
 
 class Descents(Runner):
     """The descents of a `Session`."""
+
+    _stepping: StepByStep | None = None
+
+    def descent(self, loss: Any, x: Any, **arguments: Any) -> Steps:
+        """Follow the slope of a loss one step at a time: yield each point before its step, with `x`, `loss` and `step`.
+
+        Nothing is evaluated between steps, and a loop that ends early ends the descent. The session cannot be used
+        meanwhile. The generator returns the answer of `descend`.
+
+        Args:
+            loss: as for `search`.
+            x: first point, as for `gradient`.
+            arguments: all other arguments of `descend`.
+
+        Raises:
+            optitrip.OptitripError, optitrip.Interrupted: as for `descend`.
+        """
+        inspect.signature(self.descend).bind(loss, x, **arguments)
+        return self._steps(partial(self.descend, loss, x, **arguments))
+
+    def _steps(self, run: Callable[[], DescentAnswer]) -> Steps:
+        with self._exclusive.stepping():
+            self._stepping = StepByStep()
+            try:
+                return (yield from self._stepping.steps(run))
+            finally:
+                self._stepping = None
 
     @takes_options(CALL_OPTIONS)
     def descend(
@@ -88,7 +118,8 @@ class Descents(Runner):
         flags = {"maximize": maximize, "plain": plain, "as_dict": as_dict}
         tables, point = tables_at(loss, x, method, flags, constants, arguments, seed=seed, stop=ends)
         watch = report_every and EveryFew(report_every, steps, -1 if maximize else 1, UsersStream().write)
-        run = partial(self._python_sweep, loss, tables, options, point, watch or None)
+        observers = [one for one in (watch, self._stepping) if isinstance(one, Observer)]
+        run = partial(self._python_sweep, loss, tables, options, point, Observers(*observers) if observers else None)
         return even_if_interrupted(run, str(rule), maximize=maximize)
 
 

@@ -23,6 +23,8 @@ class Exclusive:
         self._process, self._lock = os.getpid(), threading.Lock()
         self._thread: int | None = None
         """Thread of the call that runs."""
+        self._stepper: int | None = None
+        """Thread that steps through a descent, which runs in another."""
 
     @property
     def forked(self) -> bool:
@@ -39,6 +41,8 @@ class Exclusive:
             )
         if self._thread == threading.get_ident():
             raise InputError("this session is in a call, from whose loss it cannot be used; open another session there")
+        if self._stepper == threading.get_ident():
+            raise InputError("this session steps through a descent; end the loop first, or open another session")
         if not self._lock.acquire(timeout=WAITED_SECONDS):
             logging.getLogger("optitrip").warning("waiting for a call of the same session in another thread to end")
             self._lock.acquire()
@@ -48,6 +52,17 @@ class Exclusive:
         finally:
             self._thread = None
             self._lock.release()
+
+    @contextmanager
+    def stepping(self) -> Generator[None]:
+        """Refuse calls of this thread, which would wait for a descent that it steps through."""
+        with self.call():
+            pass
+        self._stepper = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._stepper = None
 
 
 def one_at_a_time(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:

@@ -1,4 +1,4 @@
-"""The functions `search`, `ask_tell`, `gradient`, `descend` and `sweep`, each of which opens a session for one call."""
+"""The functions of the package that open a session for one call: `search`, `gradient`, `descend` and others."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from optitrip.api.inputs import draft_of
 from optitrip.api.options import RunOptions, takes_options
 from optitrip.api.session import Session
+from optitrip.api.stepping import Steps
 from optitrip.executors.manager import executor_word
 
 P = ParamSpec("P")
@@ -45,4 +46,22 @@ search = in_new_session(Session.search)
 ask_tell = in_new_session(Session.ask_tell)
 gradient = in_new_session(Session.gradient)
 descend = in_new_session(Session.descend)
+
+
+def descent(loss: Any, x: Any, **arguments: Any) -> Steps:
+    options: Any = {name: arguments.pop(name) for name in RunOptions.__annotations__ if name in arguments}
+    inspect.signature(descend).bind(loss, x, **arguments)
+    return steps_in_new_session(options, loss, x, arguments)
+
+
+descent.__doc__ = Session.descent.__doc__
+vars(descent)["__signature__"] = inspect.signature(descend).replace(return_annotation=Steps)
+
+
+def steps_in_new_session(options: Any, loss: Any, x: Any, arguments: Mapping[str, Any]) -> Steps:
+    """Yield the steps of a descent in a session that ends with them; return the answer."""
+    with Session(**options) as session:
+        return (yield from session.descent(loss, x, **arguments))
+
+
 sweep = in_new_session(Session.sweep, run_table)

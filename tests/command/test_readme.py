@@ -55,6 +55,7 @@ def test_the_python_of_the_readme_runs() -> None:
     descent: dict[str, Any] = {}
     exec(next(block for block in blocks if "optitrip.descend" in block), descent)
     assert descent["bowl"].loss < 1e-3
+    assert descent["step"].loss < 1e-3
     adaptive: dict[str, Any] = {}
     exec(next(block for block in blocks if "optitrip.ask_tell" in block), adaptive)
     assert adaptive["climbed"].loss < 0.01

@@ -181,7 +181,10 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "not a file of numbers": ('{ file = "there.toml" }', ["method.at.file:", "cannot be read as an .npz"]),
     "no sweep": (
         '{ best_of = "nothing" }',
-        ["method.at.best_of: there is no finished search, adaptive, local_search, descent or trip 'nothing'", "run it first"],
+        [
+            "method.at.best_of: there is no finished search, adaptive, local_search, descent or trip 'nothing'",
+            "run it first",
+        ],
     ),
     "an odd name": (
         '{ best_of = "../[*" }',
