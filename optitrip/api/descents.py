@@ -120,7 +120,7 @@ class Descents(Runner):
         watch = report_every and EveryFew(report_every, steps, -1 if maximize else 1, UsersStream().write)
         observers = [one for one in (watch, self._stepping) if isinstance(one, Observer)]
         run = partial(self._python_sweep, loss, tables, options, point, Observers(*observers) if observers else None)
-        return even_if_interrupted(run, str(rule), maximize=maximize)
+        return even_if_interrupted(run, getattr(rule, "__qualname__", str(rule)), maximize=maximize)
 
 
 def even_if_interrupted(run: Callable[[], DescentAnswer], rule: str, *, maximize: bool) -> DescentAnswer:

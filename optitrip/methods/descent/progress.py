@@ -10,6 +10,8 @@ from optitrip.core.observer import MetricPoint, Progress, Times, Written
 from optitrip.core.part import Part
 from optitrip.methods.descent.answer import DescentSoFar
 from optitrip.methods.descent.step import Step
+from optitrip.methods.points import moved_to
+from optitrip.methods.snapshot import Columns, Snapshot
 from optitrip.output.text import figure
 
 
@@ -21,18 +23,25 @@ class DescentProgress(Progress):
         self._sign, self._latest = sign, float("nan")
         self._step: Step | None = None
         self._best: DescentSoFar | None = None
+        self._stored: Columns | None = None
+        """Columns of the last snapshot, until the next step says what point they are."""
+        self._snapshot = False
         self._losses: list[float] = []
 
     def stage(self, method: Method) -> None:
         super().stage(method)
         self._step = method if isinstance(method, Step) else None
+        self._snapshot = isinstance(method, Snapshot)
 
     def count(self, items: range) -> int:
         return int(0 in items)
 
     def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        if self._snapshot and not new:
+            self._stored = next((part.columns for part, _ in written if part.columns), self._stored)
         if self._step is None:
             return
+        self._see_stored(self._step)
         for part, _ in written:
             loss = self._step.loss_in(part)
             if loss is None:
@@ -46,6 +55,15 @@ class DescentProgress(Progress):
             latest = best is None or self._step.rows is not None
             if np.isfinite(loss) and (latest or best is None or self._sign * loss < self._sign * best.loss):
                 self._best = DescentSoFar(self._step.center, loss, self._step.before)
+
+    def _see_stored(self, step: Step) -> None:
+        """Take the best point of the last snapshot for the best so far, if it is."""
+        if self._stored is None:
+            return
+        (loss, number, *_), x = self._stored["best"].tolist(), self._stored["best x"]
+        self._stored = None
+        if np.isfinite(loss) and (self._best is None or self._sign * loss < self._sign * self._best.loss):
+            self._best = DescentSoFar(moved_to(step.center, x), loss, step.begun + int(number))
 
     def words(self) -> str:
         best = "" if self._best is None else f" | Best {figure(self._best.loss)} at {self._best.step:,}"

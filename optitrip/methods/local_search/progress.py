@@ -1,12 +1,16 @@
 """The progress of a local search and its chart."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from optitrip.core.method import Method
-from optitrip.core.observer import MetricPoint, Progress, Times
+from optitrip.core.observer import MetricPoint, Progress, Times, Written
 from optitrip.core.part import Part
 from optitrip.methods.local_search.answer import LocalBest
 from optitrip.methods.local_search.generation import Generation
+from optitrip.methods.points import moved_to
+from optitrip.methods.snapshot import Columns, Snapshot
 from optitrip.output.text import compact, figure
 
 
@@ -18,14 +22,26 @@ class LocalSearchProgress(Progress):
         self._sign, self._latest = sign, float("nan")
         self._stage: Generation | None = None
         self._best: LocalBest | None = None
+        self._stored: Columns | None = None
+        """Columns of the last snapshot, until the next generation says what point they are."""
+        self._snapshot = False
 
     def stage(self, method: Method) -> None:
         super().stage(method)
         self._stage = method if isinstance(method, Generation) else None
+        self._snapshot = isinstance(method, Snapshot)
+
+    def parts(self, written: Sequence[Written], *, new: bool) -> None:
+        if self._snapshot and not new:
+            self._stored = next((part.columns for part, _ in written if part.columns), self._stored)
+        super().parts(written, new=new)
 
     def see(self, part: Part) -> None:
         if self._stage is None:
             return
+        if self._stored is not None:
+            best, loss = moved_to(self._stage.points.center, self._stored["x"]), float(self._stored["numbers"][0])
+            self._best, self._stored = LocalBest(best, loss, int(self._stored["improved"][-1])), None
         losses = part.columns["loss"]
         finite = np.flatnonzero(np.isfinite(losses))
         if not len(finite):
