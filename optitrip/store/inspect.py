@@ -13,7 +13,7 @@ from optitrip.config.sweep import Sweep
 from optitrip.core.failures import Failures, Record
 from optitrip.core.method import Method, merged, number_after
 from optitrip.errors import NoAnswer, StateError
-from optitrip.journal.facts import RecordedRun, StoredResult, StoredStory
+from optitrip.journal.facts import RecordedRun, StageStarted, StoredResult, StoredStory
 from optitrip.journal.rows import missing
 from optitrip.loss.objective import Capabilities
 from optitrip.output.text import one_line, short_name
@@ -78,9 +78,11 @@ def overview(sweep: Sweep, folder: Path, hide: Hide) -> Iterator[str]:
     """Yield lines on the progress of each stage of a sweep, on its result or its best items so far, and on where to go
     on: its MLflow run and the command."""
     yield f"{sweep.label}: {sweep.items:,} {sweep.unit} in {folder}"
-    for kind, items, done, failures in stages(folder):
+    for stage, done, failures in stages(folder):
         failed = ", ".join(f"{count:,} {failure}" for failure, count in failures.counts().items())
-        yield f"  {kind}: {done:,} of {items:,} items are stored" + (f"; failed: {failed}" if failed else "")
+        after = f"after {stage.before:,} {sweep.unit}, " if stage.before else ""
+        stored = f"{after}{done:,} of {stage.items:,} items are stored"
+        yield f"  {stage.kind}: {stored}" + (f"; failed: {failed}" if failed else "")
     with open_journal(folder) as journal:
         stored, recorded = journal.fact(StoredResult), journal.fact(RecordedRun)
         state, leaders = state_of(folder, journal), stored_leaders(sweep, journal)
@@ -119,7 +121,7 @@ def command(folder: Path) -> str:
 
 def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
     """Yield every failure by kind and index, and the exceptions in the first records of each kind."""
-    failed = [(kind, failures) for kind, _, _, failures in stages(folder) if failures.runs]
+    failed = [(stage.kind, failures) for stage, _, failures in stages(folder) if failures.runs]
     if not failed:
         yield "nothing failed"
         return
@@ -200,12 +202,12 @@ def table(sweep: Sweep, folder: Path, hide: Hide) -> dict[str, Any]:
     """Return state, best items, stages, failures and story as one JSON table, with ranges as [first, one past the
     last]."""
     tables: list[dict[str, Any]] = []
-    for kind, items, done, failures in stages(folder):
+    for stage, done, failures in stages(folder):
         failed: dict[str, Any] = {}
         for failure, runs in failures.runs.items():
             records = failures.records.get(failure, ())
             failed[failure] = {"indices": runs, "first": [record.fields() for record in records]}
-        tables.append({"kind": kind, "items": items, "done": done, "failures": failed})
+        tables.append({"kind": stage.kind, "items": stage.items, "done": done, "failures": failed})
     with open_journal(folder) as journal:
         state, recorded = state_of(folder, journal), journal.fact(RecordedRun)
         best = [
@@ -223,10 +225,10 @@ def indices(runs: tuple[tuple[int, int], ...]) -> str:
     return words + (f" and {len(runs) - RUNS_SHOWN:,} more ranges" if len(runs) > RUNS_SHOWN else "")
 
 
-def stages(folder: Path) -> Iterator[tuple[str, int, int, Failures]]:
-    """Yield kind, number of items, number of stored items, and failures of each started stage."""
+def stages(folder: Path) -> Iterator[tuple[StageStarted, int, Failures]]:
+    """Yield each started stage, with its number of stored items and its failures."""
     with open_journal(folder) as journal:
         for stage in journal.stages():
             tiles = journal.tiling(stage.number, stage.digest, stage.items)
             failures = journal.failures(stage.number, stage.digest, stage.items)
-            yield stage.kind, stage.items, sum(map(len, tiles)), failures
+            yield stage, sum(map(len, tiles)), failures
