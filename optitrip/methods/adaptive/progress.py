@@ -41,7 +41,8 @@ class AdaptiveCurve(SearchCurve):
     def __init__(self, stage: Batch) -> None:
         super().__init__(stage.search.sign)
         self._stage = stage
-        self._best = float("nan") if stage.best_before is None else stage.best_before
+        if stage.best_before is not None:
+            self._best, self._step, self._steps = stage.best_before, stage.first - 1, 1
 
     def points(self, part: Part, times: Times) -> list[MetricPoint]:
         first = self._stage.first

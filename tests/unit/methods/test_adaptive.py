@@ -6,7 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,10 +18,16 @@ from command import optitrip as command
 from hill import Hill
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures, Record
+from optitrip.core.observer import Times
+from optitrip.loss.objective import Objective
 from optitrip.methods.adaptive.batch import shifted
 from optitrip.methods.adaptive.cube import Asked, Cube
+from optitrip.methods.adaptive.progress import AdaptiveCurve
+from optitrip.methods.adaptive.route import AdaptiveSearch, Told
+from optitrip.methods.adaptive.searcher import searcher_of
+from optitrip.methods.search.method import Search
 from optitrip.space.distribution import HIGHEST, LOWEST
-from optitrip.space.variables import Space
+from optitrip.space.variables import Candidates, Space
 
 SOME_FAILED, REFUSED = 3, 2
 """Exit statuses."""
@@ -245,6 +251,37 @@ def test_a_searcher_that_has_changed_is_not_resumed(folder: Path) -> None:
     (folder / "hills.py").write_text(text)
     back = command(folder, "sweep", "a.toml", *options, "--accept-changes")
     assert back.returncode == SOME_FAILED, back.stderr
+
+
+def test_a_leg_of_a_trip() -> None:
+    """A descent begins where the searcher has arrived."""
+    legs = [
+        {"name": "asked", "use": "adaptive", "searcher": "hill:Hill", "candidates": 60},
+        {"name": "down", "use": "descent", "rate": 1e-4, "steps": 5},
+    ]
+    tables = {"objective": {"loss": "test_adaptive:rosenbrock"}, "space": BOX, "leg": legs, "tracking": {"use": "none"}}
+    found = cast("Any", optitrip.sweep(tables, executor="serial"))
+    alone = asked(candidates=60)
+    assert found.legs["asked"].loss == alone.loss
+    assert found.legs["down"].first == alone.loss
+    assert found.legs["down"].loss < alone.loss
+
+
+def test_the_chart_is_the_best_so_far() -> None:
+    """Over all batches, as a staircase: each new best, and the one before it at the candidate before."""
+    adaptive = AdaptiveSearch(Search(Candidates(Space.parse(BOX), 7), 64), searcher_of(Hill, {}, Path()), 16)
+    objective, told, points = Objective(rosenbrock), Told(), list[tuple[int, float]]()
+    searcher = adaptive.searcher.begin(adaptive.cube, 7, 16)
+    while told.count < 64:
+        stage = adaptive.stage(searcher.ask(16, 4), told)
+        part = stage.evaluate(stage.prepare(objective), range(16))
+        points += [(point.step, point.value) for point in AdaptiveCurve(stage).points(part, Times([0], [5]))]
+        told.add(stage, stage.result(part))
+        searcher.tell(stage.asked.unit_rows, told.parts[-1].columns["loss"])
+    losses = np.array(by_hand(64, 16, 0.1))
+    assert [value for _, value in points] == [float(np.minimum.accumulate(losses)[step]) for step, _ in points]
+    better = [step for step in range(1, 64) if losses[step] < losses[:step].min()]
+    assert {0, *better, *(step - 1 for step in better)} == {step for step, _ in points}
 
 
 @given(st.integers(0, 50), st.lists(st.integers(0, 40), max_size=5))
