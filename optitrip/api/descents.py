@@ -41,7 +41,7 @@ class Descents(Runner):
         inspect.signature(self.descend).bind(loss, x, **arguments)
         return self._steps(partial(self.descend, loss, x, **arguments))
 
-    def _steps(self, run: Callable[[], DescentAnswer]) -> Steps:
+    def _steps(self, run: Callable[[], Any]) -> Steps:
         with self._exclusive.stepping():
             self._stepping = StepByStep()
             try:
@@ -84,23 +84,18 @@ class Descents(Runner):
             rule: "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", or your own function of flat
                 arrays, (x, gradient, state, rate) -> (x, state), whose state begins as an empty dict.
             settings: options of the rule, e.g. {"momentum": 0.95}.
-            gradient: source of the gradient: a scheme, as for `gradient`; "orthogonal", "rademacher", "gaussian" or
-                "coordinates" for estimates from a few directions; or "own", the gradient that the loss offers.
+            gradient: a scheme, as for `gradient`; "orthogonal", "rademacher", "gaussian" or "coordinates" for estimates
+                from a few `directions`; or "own", the gradient that the loss offers.
             directions: number of directions of an estimate.
             step: step h of the differences; "auto" for steps from the noise of the loss at the first point.
             bounds: as for `gradient`.
-            rows: number of rows of the data on which a step computes its losses, drawn anew for each; all by default.
-                The loss must offer `subset(rows)`, which returns the same loss on some rows, and `samples`, their
-                number.
+            rows: number of rows of the data in the losses of a step; the loss must offer `subset` and `samples`.
             stop: when to end early: `gradient_norm`, `target_loss`, or `no_improvement`, a number of steps.
             report_every: number of steps between lines of progress.
-            seed: seed of random directions.
+            seed: seed of directions and mini-batches.
             maximize: True to climb.
             plain: as for `gradient`.
-            as_dict: as for `search`.
-            constants: as for `search`.
-            arguments: as for `search`.
-            options: as for `search`.
+            as_dict, constants, arguments, options: as for `search`.
 
         Raises:
             optitrip.OptitripError: as for `search`; `NoAnswer` if there is no loss at x, or the rule fails.
@@ -108,26 +103,29 @@ class Descents(Runner):
         check_importable("rule", rule, {**self._options, **options}.get("state_dir"))
         ends = by_name("stop", stop)
         method = {"use": "descent", "rate": rate, "steps": steps, "rule": rule, "options": settings or {}, "step": step}
-        method |= {
-            "gradient": gradient,
-            "directions": directions,
-            "bounds": bounds,
-            "rows": rows,
-            NORM: ends.pop(NORM, None),
-        }
+        method |= {"gradient": gradient, "directions": directions, "bounds": bounds, "rows": rows, **own_end(ends)}
         flags = {"maximize": maximize, "plain": plain, "as_dict": as_dict}
         tables, point = tables_at(loss, x, method, flags, constants, arguments, seed=seed, stop=ends)
         watch = report_every and EveryFew(report_every, steps, -1 if maximize else 1, UsersStream().write)
-        observers = [one for one in (watch, self._stepping) if isinstance(one, Observer)]
-        run = partial(self._python_sweep, loss, tables, options, point, Observers(*observers) if observers else None)
-        return even_if_interrupted(run, getattr(rule, "__qualname__", str(rule)), maximize=maximize)
+        run = partial(self._python_sweep, loss, tables, options, point, observers(watch, self._stepping))
+        return even_if_interrupted(run, rule, maximize=maximize)
 
 
-def even_if_interrupted(run: Callable[[], DescentAnswer], rule: str, *, maximize: bool) -> DescentAnswer:
+def observers(*given: object) -> Observers:
+    """Return the observers among what is given, as one."""
+    return Observers(*(one for one in given if isinstance(one, Observer)))
+
+
+def own_end(ends: dict[str, Any]) -> dict[str, Any]:
+    """Take the end that the [method] table has from those of [stop]; return it as a part of that table."""
+    return {NORM: ends.pop(NORM, None)}
+
+
+def even_if_interrupted(run: Callable[[], DescentAnswer], rule: Any, *, maximize: bool) -> DescentAnswer:
     """Return the answer of a descent, or after Ctrl-C what is known so far."""
     try:
         return run()
     except Interrupted as stopped:
         if not isinstance(stopped.outcome.best, DescentSoFar):
             raise
-        return interrupted(stopped.outcome.best, rule, maximize=maximize)
+        return interrupted(stopped.outcome.best, getattr(rule, "__qualname__", str(rule)), maximize=maximize)

@@ -13,6 +13,7 @@ CALL_USER_CODE = ("loss/", "methods/", "executors/serial.py", "executors/ray/act
 NARROW = {"loss/returns.py"}
 """Files with a handler inside of one that catches everything."""
 ENDS = {
+    "api/stepping.py",  # raises again in the thread of the loop
     "app/run_sweep.py",  # ends the sweep, and raises again
     "cli/main.py",
     "executors/ray/actor.py",  # no Ctrl-C reaches the loss of a worker

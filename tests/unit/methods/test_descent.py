@@ -272,7 +272,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "descent.csv" in command(tmp_path, "table", "d").stderr
     listed = command(tmp_path, "runs").stdout.splitlines()[1].split()
     assert listed[1:2] + listed[3:4] == ["finished", "43"]
-    assert "  descent: 3 of 3 items are stored" in command(tmp_path, "show", "d").stdout.splitlines()
+    assert "  descent: after 42 steps, 3 of 3 items are stored" in command(tmp_path, "show", "d").stdout.splitlines()
     assert "evaluated now" not in run(12)
     assert len((folder / "descent.csv").read_text().splitlines()) == 14
     run(43, "--fresh")
