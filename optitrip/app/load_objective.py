@@ -40,6 +40,9 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
         if table.gradient is not None:
             loss = WithGradient(loss, find_loss(table.gradient, sweep.folder))
+        if sweep.program is not None:
+            limit = sweep.program.timeout_seconds or sweep.failures.timeout_seconds
+            loss = loss.at(sweep.program.place(sweep.folder), sweep.program.keep, sweep.program.folders, limit)
         objective = objective_of(sweep, loss)
         shared = [name for name in table.arguments if name in sweep.space.names]
         if table.loss and not inspect.isclass(target) and shared:

@@ -39,6 +39,9 @@ from optitrip.tracking.location import store_file
 from optitrip.tracking.runs import track
 from optitrip.tracking.subprocess_client import SubprocessClient
 
+ONE_RUN_SECONDS = 1e-6
+"""Duration of a slice that is wanted of programs, for slices of one item."""
+
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
     """Load a sweep's objective, then run it as `run_loaded` does.
@@ -53,7 +56,9 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
     notify = Observers(log, observer).notice
     with ExitStack() as stack:
         with errors_located(sweep):
-            executors = stack.enter_context(executors_of(sweep.run, sweep.failures, options.address))
+            executors = stack.enter_context(
+                executors_of(sweep.run, sweep.failures, options.address, program=sweep.program is not None)
+            )
         executors.folder = options.folder
         with phases.time("load"):
             paths, client = import_paths(sweep.folder), None
@@ -217,6 +222,9 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
         wait_seconds=sweep.run.wait_seconds,
         item_seconds=sweep.failures.timeout_seconds,
     )
+    if sweep.program is not None:
+        # A slice is one run, so that a stop loses no other; and a copy of a late one would take the place of the next.
+        settings = replace(settings, target_seconds=ONE_RUN_SECONDS, backups=False)
 
     def between_slices() -> None:
         if mirror is not None:

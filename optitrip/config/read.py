@@ -11,7 +11,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from optitrip.config.locations import Lines, explain, syntax_error
 from optitrip.config.overrides import effective, override
-from optitrip.config.sweep import Draft, File, StopTable
+from optitrip.config.program import check_program
+from optitrip.config.sweep import Draft, File, ObjectiveTable, StopTable
 from optitrip.core.differences import nearest
 from optitrip.core.table import Name
 from optitrip.errors import InputError, Invalid
@@ -60,6 +61,9 @@ def parse_draft(
 ) -> Draft:
     """Validate the tables of a sweep file; `stem` is the sweep's name if the tables give none."""
     file, spec, config = validate(tables, lines)
+    if file.program is not None:
+        file = file.model_copy(update={"objective": ObjectiveTable.model_validate(file.program.objective())})
+    assert file.objective is not None
     if (file.objective.loss is None) == (file.objective.make is None):
         found = "both" if file.objective.loss else "neither"
         raise InputError(lines.at(("objective",), f"wanted exactly one of loss and make, found {found}"))
@@ -72,6 +76,8 @@ def parse_draft(
             check_method(table, space, file.stop)
         spec.check(config, space, file.stop)
         check_children(spec, config, file.tracking.children)
+        if file.program is not None:
+            check_program(file.program, space, file.program.place(folder))
     except Invalid as error:
         raise InputError(lines.at(error.path, error.message)) from None
     name = file.name or stem
@@ -111,6 +117,10 @@ def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[
         return None if config is None else (find(word), config)
 
     file, chosen = parse(File, tables), None
+    if ("objective" in tables) == ("program" in tables):
+        missing = "is missing; wanted a table, or [program] in its place"
+        found = "is given beside [program]; wanted one of them" if "program" in tables else missing
+        mistakes["objective"].append(lines.at(("objective",), found))
     method, legs = tables.get("method"), tables.get("leg")
     if (method is None) == (legs is None):
         found = "is missing; wanted this table" if method is None else "is given beside [[leg]]; wanted one of them"

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from optitrip.config.locations import KeyPath, Lines
 from optitrip.config.overrides import resolved
+from optitrip.config.program import ProgramTable
 from optitrip.core.point import Point
 from optitrip.core.table import Name, Reference, Table
 from optitrip.errors import InputError
@@ -144,7 +145,9 @@ class File(Table):
 
     name: Name | None = None
     seed: int = 0
-    objective: ObjectiveTable
+    objective: ObjectiveTable | None = None
+    program: ProgramTable | None = None
+    """Table [program] in place of [objective]."""
     space: dict[str, Any]
     method: dict[str, Any] | None = None
     leg: list[dict[str, Any]] | None = None
@@ -177,6 +180,8 @@ class Draft:
     """Text of the sweep file, without the overrides."""
     overrides: tuple[str, ...] = ()
     """Options `--set` beside the file, without those that a later one replaces."""
+    program: ProgramTable | None = None
+    """Program of which the objective is made, if it is one."""
     data: str | None = None
     """Digest of the data of an objective given as a Python value, if it has one."""
     lines: Lines = field(compare=False, repr=False, kw_only=True)
@@ -248,7 +253,9 @@ class Sweep(Draft):
     @cached_property
     def resolved(self) -> str:
         """Text of the sweep file with its overrides and its name, from which the same sweep can be read."""
-        return resolved(self.text, self.overrides, self.name)
+        program = self.program
+        here = (f"program.here={json.dumps(str(self.folder))}",) if program is not None and program.here is None else ()
+        return resolved(self.text, (*self.overrides, *here), self.name)
 
     @property
     def label(self) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optitrip.core.executor import Executor
 from optitrip.core.notice import Notice, info, warning
 from optitrip.errors import InputError, Stopped
+from optitrip.executors.programs import Programs
 from optitrip.executors.ray.address import joins_cluster, unprotected
 from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, ray_installed
 from optitrip.executors.serial import Serial
@@ -183,8 +186,14 @@ def executors(
     return ExecutorManager(None if workers_only else Serial, RayPool(workers, address, dict(resources or {})))
 
 
-def executors_of(run: RunTable, failures: FailuresTable, address: str | None) -> ExecutorManager:
-    """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join."""
+def executors_of(
+    run: RunTable, failures: FailuresTable, address: str | None, *, program: bool = False
+) -> ExecutorManager:
+    """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join. A `program` needs no Ray
+    on this machine."""
+    if program and run.executor != "ray" and not joins_cluster(address):
+        count = run.workers or (1 if run.executor == "serial" else os.cpu_count() or 1)
+        return ExecutorManager(partial(Programs, count))
     return executors(executor_word(run, failures), run.workers, address, run.needs)
 
 

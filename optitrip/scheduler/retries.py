@@ -63,6 +63,8 @@ def check_stragglers(state: State) -> list[Action]:
     stragglers = [name for name, slot in state.slots.items() if idle and slot.queue and is_straggler(state, slot)]
     if reclaimed := [action for name in stragglers for action in _reclaim(state, name)]:
         return reclaimed
+    if not settings.backups:
+        return []
     actions: list[Action] = []
     without_copy: list[str] = []
     for name in stragglers:

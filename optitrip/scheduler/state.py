@@ -23,6 +23,8 @@ class SchedulerSettings:
     """Seconds that any slice may take before it is a straggler."""
     straggler_factor: float = 3.0
     """Multiple of its expected duration that a slice may take before it is a straggler."""
+    backups: bool = True
+    """False if no slice may be evaluated twice at a time."""
     item_seconds: float | None = None
     """Time limit of a slice in seconds, where workers can be killed. A slice over it is halved, down to one item."""
 

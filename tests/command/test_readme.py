@@ -39,7 +39,7 @@ def clone(tmp_path: Path) -> Path:
 def test_the_readme_has_so_many_commands() -> None:
     """None is overlooked."""
     first = [words[0] for words in readme_commands()]
-    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (13, 1, 1)
+    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (14, 1, 1)
 
 
 def test_the_python_of_the_readme_runs() -> None:
@@ -78,6 +78,13 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
     """The tables of the second are those that the first may have too."""
     blocks = [block for kind, block in re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
               if kind == "toml"]  # fmt: skip
+    (program,) = [block for block in blocks if "[program]" in block]
+    blocks.remove(program)
+    for name, text in {"deck.in": "@rate@", "mesh.dat": ""}.items():
+        (tmp_path / name).write_text(text)
+    rest = "[space]\nrate = { uniform = [0, 1] }\nseed = 3\n[method]\nuse = 'search'\ncandidates = 3\n"
+    (tmp_path / "program.toml").write_text(program + rest)
+    assert read(tmp_path / "program.toml").objective.files == ["./simulate", "deck.in", "mesh.dat"]
     whole = "".join(blocks).replace("retries = 2", "# retries = 2")
     assert whole.count("retries") == 1
     (tmp_path / "bowl.toml").write_text(whole)

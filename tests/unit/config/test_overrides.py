@@ -48,6 +48,8 @@ n = 1
 )
 def test_the_resolved_file_is_the_same_sweep(file: Path, overrides: tuple[str, ...], tmp_path: Path) -> None:
     """Identity, items and name, of every sweep of this project; once resolved, it stays as it is."""
+    if file.stem == "program" and any("objective" in option for option in overrides):
+        pytest.skip("it has no table [objective]")
     sweep = read(file, overrides)
     (tmp_path / "sweep.toml").write_text(sweep.resolved)
     again = read(tmp_path / "sweep.toml")

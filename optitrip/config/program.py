@@ -1,0 +1,110 @@
+"""The table [program] of a sweep file, in place of [objective]: a program whose output has the loss."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from optitrip.core.differences import nearest
+from optitrip.core.table import Table
+from optitrip.errors import Invalid
+from optitrip.loss.program.fill import names_in_template, names_in_word
+from optitrip.loss.program.read import check_source
+from optitrip.space.variables import Space
+
+PROGRAM = "optitrip.loss.program.program:Program"
+"""Reference of the loss that runs a program."""
+PLACES = ("here", "folder")
+"""Names in a command beside the parameters: the sweep file's folder, and that of the run."""
+Text = Annotated[str, Field(min_length=1)]
+Source = dict[str, Any]
+
+
+class ProgramTable(Table):
+    """A program that computes the loss."""
+
+    command: Annotated[list[Text], Field(min_length=1)]
+    """Program and arguments; {name} stands for a parameter."""
+    loss: Source = Field(default_factory=dict)
+    """Place of the loss, e.g. { json = "rms", file = "out.json" }; the last number that it prints by default."""
+    outputs: dict[Text, Source] = Field(default_factory=dict)
+    """Places of other numbers, by name."""
+    templates: list[Text] = Field(default_factory=list)
+    """Files beside the sweep file in which @name@ is replaced by the parameter."""
+    parameters: Annotated[str, Field(pattern=r"^[^/\\]+\.(json|toml)$")] | None = None
+    """Name of a file that all parameters are written to."""
+    environment: dict[Text, str] = Field(default_factory=dict)
+    """Variables of its environment; {name} stands for a parameter."""
+    copy_files: list[Text] = Field(default_factory=list, alias="copy")
+    """Files and folders beside the sweep file to copy into the folder of a run."""
+    link: list[Text] = Field(default_factory=list)
+    """Files and folders beside the sweep file to link to."""
+    keep: Literal["none", "failed", "all"] = "failed"
+    """Folders of runs that are kept."""
+    folders: Text = "runs"
+    """Folder for them, in the working directory."""
+    here: Text | None = None
+    """Folder in place of that of the sweep file, if it exists; stored sweeps have that of the file they were read
+    from."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Number of threads that its libraries are told to use."""
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds after which it is ended, and counts as failed."""
+    maximize: bool = False
+    """True if larger is better."""
+    deterministic: bool = True
+    """False if its loss is random on purpose."""
+
+    def place(self, folder: Path) -> Path:
+        """Return the folder where files are looked for, given that of the sweep file."""
+        return Path(self.here) if self.here is not None and Path(self.here).is_dir() else folder
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Everything that decides the loss of a point."""
+        decides = {"command", "loss", "outputs", "templates", "parameters", "environment", "copy_files", "link"}
+        given = self.model_dump(include=decides, exclude_defaults=True, by_alias=True)
+        return {**given, "threads": self.threads}
+
+    def objective(self) -> dict[str, Any]:
+        """Return the table [objective] that stands for it."""
+        beside = [*self.command[:1], *self.templates, *self.copy_files, *self.link]
+        flags = {"maximize": self.maximize, "deterministic": self.deterministic}
+        return {"loss": PROGRAM, "arguments": self.arguments, "files": beside, **flags}
+
+
+def check_program(program: ProgramTable, space: Space, folder: Path) -> None:
+    """Raise Invalid, with the path of the key, for names of no parameter, files that are missing, or sources of no
+    number."""
+    names = space.names
+    shaped = {variable.name for variable in space.variables if variable.shape}
+    words = {("command",): program.command, ("environment",): list(program.environment.values())}
+    for key, texts in words.items():
+        for text in texts:
+            check_word(("program", *key), text, [*names, *PLACES], shaped)
+    for key, files in {"templates": program.templates, "copy": program.copy_files, "link": program.link}.items():
+        for name in files:
+            if not (folder / name).exists():
+                raise Invalid(("program", key), f"names {name!r}, and there is no {folder / name}")
+    for name in program.templates:
+        if not names_in_template((folder / name).read_text(errors="replace")) & set(names):
+            raise Invalid(("program", "templates"), f"{name} has none of the parameters, e.g. @{names[0]}@")
+    sources = {("loss",): program.loss, **{("outputs", name): source for name, source in program.outputs.items()}}
+    for key, source in sources.items():
+        try:
+            check_source(source)
+        except ValueError as error:
+            raise Invalid(("program", *key), str(error)) from None
+
+
+def check_word(key: tuple[str, ...], text: str, known: list[str], shaped: set[str]) -> None:
+    """Raise Invalid for a word with a name that is none of those known, or is an array."""
+    try:
+        found = list(names_in_word(text))
+    except ValueError as error:
+        raise Invalid(key, str(error)) from None
+    for name in found:
+        if name not in known:
+            raise Invalid(key, f"has {{{name}}}; {nearest(name, known)}")
+        if name in shaped:
+            raise Invalid(key, f"has {{{name}}}, an array; write it by parameters = 'parameters.json', or a template")

@@ -1,0 +1,178 @@
+"""A program as a loss: it runs in a folder of its own for each point, and ends with all its descendants."""
+
+import hashlib
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from copy import copy as duplicate
+from pathlib import Path
+from typing import Any, Self
+
+from optitrip.loss.program.fill import as_file, filled_template, filled_word
+from optitrip.loss.program.read import STDOUT, read_number
+from optitrip.runtime.children import Children, Ended
+
+STDERR, TAIL = "stderr", 2_000
+"""Name of the file with what a program prints to stderr, and most letters of it in a message."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Variables by which libraries are told their number of threads."""
+
+
+class ProgramFailed(RuntimeError):
+    """A program that has no loss: it failed, was ended, or printed no number."""
+
+
+class Program:
+    """The loss that a program computes.
+
+    Args:
+        command: program and arguments, in which `{name}` stands for a parameter and `{here}` for the folder of the
+            sweep file; a program that is a file there is that file.
+        loss: where the loss is, as `read_number` wants it; the last number of stdout by default.
+        outputs: where other numbers are, by name.
+        templates: files beside the sweep file that are copied with `@name@` replaced by the parameter.
+        parameters: file, .json or .toml, that all parameters are written to.
+        environment: variables of the program's environment, with `{name}` as in the command.
+        copy: files or folders beside the sweep file to copy.
+        link: files or folders beside the sweep file to link to.
+        threads: number of threads that the libraries of the program are told to use.
+    """
+
+    block = 1
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        loss: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, Mapping[str, Any]] | None = None,
+        templates: Sequence[str] = (),
+        parameters: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        copy: Sequence[str] = (),
+        link: Sequence[str] = (),
+        threads: int = 1,
+    ) -> None:
+        self.command, self.loss, self.outputs = list(command), dict(loss or {}), dict(outputs or {})
+        self.templates, self.parameters, self.environment = list(templates), parameters, dict(environment or {})
+        self.copy, self.link, self.threads = list(copy), list(link), threads
+        self.keep, self.timeout_seconds = "none", 0.0
+        self._here, self._folders, self._children = Path(), Path(), Children()
+
+    def at(self, here: Path, keep: str, folders: str, timeout_seconds: float | None) -> Self:
+        """Return the program of a sweep file.
+
+        Args:
+            here: folder of the sweep file.
+            keep: "none", "failed" or "all" of the folders of runs; those of others are deleted.
+            folders: folder for them, in the working directory.
+            timeout_seconds: seconds after which a program is ended, and counts as failed; None for never.
+        """
+        found = duplicate(self)
+        found._here, found._children = here, Children()
+        found.keep, found.timeout_seconds = keep, timeout_seconds or 0.0
+        found._folders = Path(folders).absolute()
+        return found
+
+    def close(self) -> None:
+        """End the program that runs, if any."""
+        self._children.close()
+
+    def digest(self) -> str:
+        """Return a hash of the files that are named: program, templates, copies and links (not of folders)."""
+        hashed = hashlib.blake2b(digest_size=16)
+        for name in [self._program(self.command[0]), *self.templates, *self.copy, *self.link]:
+            path = self._here / name
+            if path.is_file():
+                hashed.update(path.name.encode() + b"\0" + path.read_bytes())
+        return hashed.hexdigest()
+
+    def __call__(self, **values: Any) -> Any:
+        """Run the program with these parameters; return its loss, with other numbers beside it if there are any.
+
+        Raises ProgramFailed, with the end of what it has printed, if it has none.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="optitrip-"))
+        failed = True
+        try:
+            self._prepare(folder, values)
+            ended = self._run(folder, values)
+            found = self._result(folder, ended)
+            failed = False
+            return found
+        except (ProgramFailed, ValueError, OSError) as error:
+            kept = self._kept(folder, values) if self.keep in ("failed", "all") else None
+            raise ProgramFailed(told(str(error), folder if kept is None else kept, kept)) from None
+        finally:
+            if not failed and self.keep == "all":
+                self._kept(folder, values)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _prepare(self, folder: Path, values: Mapping[str, Any]) -> None:
+        for name in self.copy:
+            source = self._here / name
+            (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / source.name)
+        for name in self.link:
+            (folder / Path(name).name).symlink_to((self._here / name).resolve())
+        for name in self.templates:
+            text = (self._here / name).read_text()
+            (folder / Path(name).name).write_text(filled_template(text, values))
+        if self.parameters is not None:
+            (folder / self.parameters).write_text(as_file(values, Path(self.parameters).suffix))
+
+    def _run(self, folder: Path, values: Mapping[str, Any]) -> Ended:
+        known = {**values, "here": str(self._here), "folder": str(folder)}
+        first, *others = [filled_word(word, known) for word in self.command]
+        own = {name: filled_word(text, known) for name, text in self.environment.items()}
+        threads = dict.fromkeys(THREADS, str(self.threads))
+        output = folder / STDOUT, folder / STDERR
+        command = [self._program(first), *others]
+        return self._children.run(command, folder, {**threads, **own}, output, self.timeout_seconds or None)
+
+    def _program(self, name: str) -> str:
+        """Return the file beside the sweep file, if that is what a relative name names, or else the name."""
+        path = self._here / name
+        return str(path.resolve()) if path.is_file() else name
+
+    def _result(self, folder: Path, ended: Ended) -> Any:
+        if ended.error:
+            raise ProgramFailed(f"the program cannot be started: {ended.error}")
+        if ended.timed_out:
+            raise ProgramFailed(
+                f"the program took longer than timeout_seconds = {self.timeout_seconds:g}, and was ended"
+            )
+        if ended.status:
+            how = f"with status {ended.status}" if ended.status > 0 else f"by signal {signal_name(-ended.status)}"
+            raise ProgramFailed(f"the program ended {how}")
+        loss = read_number(self.loss, folder)
+        outputs = {name: read_number(where, folder) for name, where in self.outputs.items()}
+        return {"loss": loss, **outputs} if outputs else loss
+
+    def _kept(self, folder: Path, values: Mapping[str, Any]) -> Path | None:
+        """Copy the folder of a run to where folders are kept; return where it is, None if it cannot be copied."""
+        name = hashlib.blake2b(repr(sorted(values.items())).encode(), digest_size=6).hexdigest()
+        place = self._folders / f"run-{name}"
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(folder, place, symlinks=True)
+        except OSError:  # the disk is full, or this is another machine: the failure itself is told
+            return None
+        return place
+
+
+def told(reason: str, folder: Path, kept: Path | None) -> str:
+    """Return why a program has no loss, with the end of its stderr, and where its folder is."""
+    try:
+        tail = (folder / STDERR).read_text(errors="replace").strip()[-TAIL:]
+    except OSError:
+        tail = ""
+    lines = [reason, *([f"stderr ends with:\n{tail}"] if tail else []), *([f"its folder is {kept}"] if kept else [])]
+    return "\n".join(lines)
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

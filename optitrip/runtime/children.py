@@ -1,0 +1,110 @@
+"""Programs as children that end with all their descendants, whatever becomes of this process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optitrip.runtime import nanny
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended."""
+
+    status: int | None = None
+    """Exit status, negative for a signal; None if it was ended, or could not be started."""
+    timed_out: bool = False
+    """True if it was ended at its time limit."""
+    error: str = ""
+    """Reason why it could not be started."""
+
+
+class Children:
+    """Runs programs one at a time. A process of its own watches each, and is started with the first."""
+
+    def __init__(self) -> None:
+        self._nanny: subprocess.Popen[bytes] | None = None
+
+    def run(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        output: tuple[Path, Path],
+        seconds: float | None = None,
+    ) -> Ended:
+        """Run a program to its end.
+
+        Args:
+            command: program and arguments.
+            folder: folder in which it starts.
+            environment: variables of its environment beside those of this process.
+            output: files for stdout and stderr.
+            seconds: time limit, None for none.
+
+        Raises:
+            BaseException: an interruption; then the program, with all its descendants, is ended first.
+        """
+        wanted = {
+            "command": [str(word) for word in command],
+            "folder": str(folder),
+            "environment": {**os.environ, **environment},
+            "stdout": str(output[0]),
+            "stderr": str(output[1]),
+            "seconds": seconds,
+        }
+        try:
+            answer = self._ask(json.dumps(wanted).encode() + b"\n")
+        except BaseException:
+            self.close()
+            raise
+        return Ended(answer.get("status"), answer.get("timed_out", False), answer.get("error", ""))
+
+    def _ask(self, line: bytes) -> dict[str, Any]:
+        if self._nanny is None:
+            self._nanny = subprocess.Popen(
+                [sys.executable, "-S", "-E", nanny.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        assert self._nanny.stdin is not None
+        assert self._nanny.stdout is not None
+        answer: dict[str, Any] = {}
+        try:
+            self._nanny.stdin.write(line)
+            self._nanny.stdin.flush()
+            answer = json.loads(self._nanny.stdout.readline())
+            process = answer.get("process")
+            return answer if process is None else json.loads(self._nanny.stdout.readline())
+        except (OSError, ValueError):  # it has died, or was closed by another thread
+            self.close()
+        if (process := answer.get("process")) is not None:
+            with suppress(OSError, AttributeError):
+                os.killpg(process, signal.SIGKILL)
+        return {"error": "the process that watches it was killed"}
+
+    def close(self) -> None:
+        """End the program that runs, if any, and the process that watches it."""
+        found, self._nanny = self._nanny, None
+        if found is None:
+            return
+        with suppress(OSError):
+            if found.stdin is not None:
+                found.stdin.close()
+        found.wait()
+        if found.stdout is not None:
+            found.stdout.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Children, ()

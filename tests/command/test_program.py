@@ -1,0 +1,162 @@
+"""Sweeps of programs: the same answer wherever they run, and stops that leave nothing behind and nothing undone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command import optitrip, optitrip_process, start_optitrip
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scripts are for a POSIX shell, and /proc")
+SWEEP = """
+[program]
+command = ["sh", "{here}/simulate", "{x}", "{n}"]
+[space]
+x = { uniform = [0, 1] }
+n = { integer = [0, 9] }
+[method]
+use = "search"
+candidates = 24
+[tracking]
+use = "none"
+[stop]
+drain_seconds = 1
+"""
+QUICK = "echo $1 $2 >> $(dirname $0)/log\n[ $2 = 4 ] && { echo 'four is bad' >&2; exit 5; }\necho $1\n"
+SLOW = (
+    "echo begins $2 >> $(dirname $0)/log\n(setsid sleep 300 &)\nsleep 0.4\n[ $2 -gt 7 ] && sleep 300\n"
+    "echo ends $1 >> $(dirname $0)/log\necho $1\n"
+)
+
+
+def folder_with(folder: Path, script: str) -> Path:
+    """A folder with a sweep and its simulator."""
+    (folder / "p.toml").write_text(SWEEP)
+    (folder / "simulate").write_text(script)
+    return folder
+
+
+def best(text: str) -> Any:
+    found = json.loads(text)
+    return {name: found["best"][name] for name in ("loss", "index")}, found["failures"]
+
+
+def test_a_sweep_of_a_program(tmp_path: Path) -> None:
+    """Losses and failures are those of the program, each candidate is run once, for any number of workers."""
+    folder_with(tmp_path, QUICK)
+    answers: list[Any] = []
+    for workers in ("1", "3"):
+        done = optitrip(tmp_path, "sweep", "p.toml", "--workers", workers, "--json", "--state-dir", workers)
+        answers.append(best(done.stdout))
+        lines = (tmp_path / "log").read_text().splitlines()
+        assert len(lines) == len(set(lines)) == 24
+        failed = sum(line.endswith(" 4") for line in lines)
+        assert answers[-1][1] == {"raised": failed}
+        losses = [float(line.split()[0]) for line in lines if not line.endswith(" 4")]
+        assert answers[-1][0]["loss"] == min(losses)
+        assert "four is bad" in done.stderr
+        (tmp_path / "log").unlink()
+    assert answers[0] == answers[1]
+    assert len(list((tmp_path / "runs").iterdir())) == answers[0][1]["raised"]
+    stored = json.loads(done.stdout)["state_dir"]
+    again = optitrip(tmp_path, "replay", f"{stored}/sweep.toml", str(answers[0][0]["index"]), "--state-dir", "3")
+    assert float(again.stdout.split()[-1]) == answers[0][0]["loss"]
+
+
+@pytest.mark.ray
+@pytest.mark.daily
+def test_programs_on_ray(tmp_path: Path, local_ray: Any) -> None:
+    """The answer is that of this machine alone."""
+    folder_with(tmp_path, QUICK)
+    here = optitrip(tmp_path, "sweep", "p.toml", "--json", "--state-dir", "a")
+    there = optitrip(tmp_path, "sweep", "p.toml", "--json", "--state-dir", "b", "--executor", "ray", "--workers", "2")
+    assert best(here.stdout) == best(there.stdout)
+
+
+def below(process: int) -> list[str]:
+    """The commands of all processes that still have the test's folder in their command, or sleep so long."""
+    found: list[str] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if "sleep 300" in words and int(folder.name) != process:
+            found.append(words)
+    return found
+
+
+def soon(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return bool(condition())
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.daily)]
+)
+def test_a_stop_ends_every_program_and_records_none(tmp_path: Path, number: int) -> None:
+    """Hung programs, and daemons of others, are gone; what had ended is stored and not run again."""
+    folder_with(tmp_path, SLOW)
+    log = tmp_path / "log"
+    child = start_optitrip(tmp_path, "sweep", "p.toml", "--workers", "2", start_new_session=True)
+    try:
+        assert soon(lambda: log.exists() and log.read_text().count("ends") >= 2, 30)
+        os.kill(child.pid, number)
+        child.wait(20)
+    finally:
+        child.kill()
+        child.wait()
+    assert soon(lambda: not below(os.getpid()))
+    (tmp_path / "simulate").write_text(SLOW.replace("[ $2 -gt 7 ] && sleep 300\n", "").replace("0.4", "0"))
+    done = optitrip_process(tmp_path, "sweep", "p.toml", "--workers", "2", "--json", "--accept-changes")
+    answer = json.loads(done.stdout)
+    assert (answer["items"], answer["failed"]) == (24, 0)
+    ended = [line for line in log.read_text().splitlines() if line.startswith("ends")]
+    assert len(set(ended)) == 24
+    # The journal is written a few times a second: what a kill takes along are the runs of that time.
+    assert len(ended) - 24 <= (2 if number == signal.SIGKILL else 0)
+
+
+def test_a_program_that_hangs(tmp_path: Path) -> None:
+    """It is ended at its time limit, and recorded; the others go on."""
+    folder_with(tmp_path, "[ $2 -gt 7 ] && sleep 300\necho $1\n")
+    done = optitrip(tmp_path, "sweep", "p.toml", "--set", "program.timeout_seconds=0.4", "--json", "--workers", "4")
+    answer = json.loads(done.stdout)
+    assert answer["failed"] > 0
+    assert "longer than timeout_seconds = 0.4" in done.stderr
+    assert soon(lambda: not below(os.getpid()))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('command = ["sim", "{y}"]', "p.toml:3: program.command: has {y}"),
+        ('command = ["sim", "{x.y}"]', "p.toml:3: program.command: "),
+        ('command = "sim"', "p.toml:3: program.command: was 'sim', wanted"),
+        ('command = ["sim"]\ntemplates = ["absent.in"]', "p.toml:4: program.templates: names 'absent.in'"),
+        ('command = ["sim"]\ntemplates = ["plain"]', "p.toml:4: program.templates: plain has none of the parameters"),
+        ('command = ["sim"]\nloss = { rgex = "x" }', "p.toml:4: program.loss: was {'rgex': 'x'}"),
+        ('command = ["sim"]\nkeep = "best"', "p.toml:4: program.keep: was 'best'"),
+        ('command = ["sim"]\n[objective]\nloss = "a:b"', "objective: is given beside [program]"),
+        ('comand = ["sim"]', "program.comand: unknown key; did you mean command"),
+    ],
+)
+def test_mistakes_are_found_at_the_door(line: str, message: str, tmp_path: Path) -> None:
+    """With file and line, before anything runs."""
+    folder_with(tmp_path, QUICK)
+    (tmp_path / "plain").write_text("no marks\n")
+    command = next(line for line in SWEEP.splitlines() if line.startswith("command"))
+    (tmp_path / "p.toml").write_text(SWEEP.replace(command, line))
+    done = optitrip(tmp_path, "check", "p.toml")
+    assert done.returncode == 2
+    assert message in done.stderr
