@@ -9,6 +9,7 @@ from optitrip.core.differences import nearest
 from optitrip.core.table import Table
 from optitrip.errors import Invalid
 from optitrip.loss.program.fill import names_in_template, names_in_word
+from optitrip.loss.program.program import beside
 from optitrip.loss.program.read import check_source
 from optitrip.space.variables import Space
 
@@ -66,11 +67,12 @@ class ProgramTable(Table):
         given = self.model_dump(include=decides, exclude_defaults=True, by_alias=True)
         return {**given, "threads": self.threads}
 
-    def objective(self) -> dict[str, Any]:
-        """Return the table [objective] that stands for it."""
-        beside = [*self.command[:1], *self.templates, *self.copy_files, *self.link]
+    def objective(self, folder: Path) -> dict[str, Any]:
+        """Return the table [objective] that stands for it, given the folder of the sweep file."""
+        named = [*beside(self.command), *self.templates, *self.copy_files, *self.link]
+        files = [name for name in named if (self.place(folder) / name).is_file()]
         flags = {"maximize": self.maximize, "deterministic": self.deterministic}
-        return {"loss": PROGRAM, "arguments": self.arguments, "files": beside, **flags}
+        return {"loss": PROGRAM, "arguments": self.arguments, "files": files, **flags}
 
 
 def check_program(program: ProgramTable, space: Space, folder: Path) -> None:

@@ -62,7 +62,7 @@ def parse_draft(
     """Validate the tables of a sweep file; `stem` is the sweep's name if the tables give none."""
     file, spec, config = validate(tables, lines)
     if file.program is not None:
-        file = file.model_copy(update={"objective": ObjectiveTable.model_validate(file.program.objective())})
+        file = file.model_copy(update={"objective": ObjectiveTable.model_validate(file.program.objective(folder))})
     assert file.objective is not None
     if (file.objective.loss is None) == (file.objective.make is None):
         found = "both" if file.objective.loss else "neither"

@@ -26,11 +26,16 @@ class Ended:
     """Reason why it could not be started."""
 
 
+class Closed(RuntimeError):
+    """A program that another thread has ended."""
+
+
 class Children:
     """Runs programs one at a time. A process of its own watches each, and is started with the first."""
 
     def __init__(self) -> None:
         self._nanny: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def run(
         self,
@@ -50,6 +55,7 @@ class Children:
             seconds: time limit, None for none.
 
         Raises:
+            Closed: if another thread calls `close` meanwhile, or has called it before.
             BaseException: an interruption; then the program, with all its descendants, is ended first.
         """
         wanted = {
@@ -61,10 +67,12 @@ class Children:
             "seconds": seconds,
         }
         try:
-            answer = self._ask(json.dumps(wanted).encode() + b"\n")
+            answer = {} if self._closed else self._ask(json.dumps(wanted).encode() + b"\n")
         except BaseException:
-            self.close()
+            self._end()
             raise
+        if self._closed:
+            raise Closed("the program was ended, since the sweep stops")
         return Ended(answer.get("status"), answer.get("timed_out", False), answer.get("error", ""))
 
     def _ask(self, line: bytes) -> dict[str, Any]:
@@ -85,13 +93,18 @@ class Children:
             process = answer.get("process")
             return answer if process is None else json.loads(self._nanny.stdout.readline())
         except (OSError, ValueError):  # it has died, or was closed by another thread
-            self.close()
+            self._end()
         if (process := answer.get("process")) is not None:
             with suppress(OSError, AttributeError):
                 os.killpg(process, signal.SIGKILL)
         return {"error": "the process that watches it was killed"}
 
     def close(self) -> None:
+        """End the program that runs, if any, and run no other."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         """End the program that runs, if any, and the process that watches it."""
         found, self._nanny = self._nanny, None
         if found is None:
@@ -104,7 +117,7 @@ class Children:
             found.stdout.close()
 
     def __del__(self) -> None:
-        self.close()
+        self._end()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Children, ()

@@ -23,7 +23,7 @@ from typing import Any
 
 SUBREAPER = 36
 """Option of prctl: PR_SET_CHILD_SUBREAPER."""
-PAUSE_SECONDS = 0.005
+PAUSE_SECONDS, PATIENCE_SECONDS = 0.005, 10.0
 CHUNK = 2**16
 
 
@@ -50,12 +50,12 @@ def descendants(process: int) -> list[int]:
     return found
 
 
-def end_all(group: int | None) -> None:
-    """Kill all descendants of this process, and a process group, until none is left."""
-    if group is not None:
-        with suppress(OSError):
-            os.killpg(group, signal.SIGKILL)
-    while True:
+def end_all(group: int) -> None:
+    """Kill all descendants of this process, and a process group, until none is left, but for those of other users."""
+    with suppress(OSError):
+        os.killpg(group, signal.SIGKILL)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
         for process in descendants(os.getpid()):
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)
@@ -126,11 +126,17 @@ def run(wanted: dict[str, Any]) -> dict[str, Any] | None:
     return {"status": program.returncode}
 
 
+def ignore(number: int, frame: object) -> None:
+    """Do nothing at a signal."""
+    del number, frame
+
+
 def main() -> None:
     """Run what comes, one program a line; tell the process number of each, then how it ended."""
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # those are for the process that started this one, which ends the input
+        # They are for the process that started this one, which ends the input. Programs would inherit SIG_IGN.
+        signal.signal(number, ignore)
     pending = b""
     while chunk := os.read(0, CHUNK):
         pending += chunk

@@ -117,6 +117,7 @@ def test_a_stop_ends_every_program_and_records_none(tmp_path: Path, number: int)
         child.kill()
         child.wait()
     assert soon(lambda: not below(os.getpid()))
+    assert not (tmp_path / "runs").exists()  # what was ended has no folder to be kept
     (tmp_path / "simulate").write_text(SLOW.replace("[ $2 -gt 7 ] && sleep 300\n", "").replace("0.4", "0"))
     done = optitrip_process(tmp_path, "sweep", "p.toml", "--workers", "2", "--json", "--accept-changes")
     answer = json.loads(done.stdout)

@@ -84,7 +84,7 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     rest = "[space]\nrate = { uniform = [0, 1] }\nseed = 3\n[method]\nuse = 'search'\ncandidates = 3\n"
     (tmp_path / "program.toml").write_text(program + rest)
-    assert read(tmp_path / "program.toml").objective.files == ["./simulate", "deck.in", "mesh.dat"]
+    assert read(tmp_path / "program.toml").objective.files == ["deck.in", "mesh.dat"]
     whole = "".join(blocks).replace("retries = 2", "# retries = 2")
     assert whole.count("retries") == 1
     (tmp_path / "bowl.toml").write_text(whole)

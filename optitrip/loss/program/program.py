@@ -13,6 +13,7 @@ from optitrip.loss.program.fill import as_file, filled_template, filled_word
 from optitrip.loss.program.read import STDOUT, read_number
 from optitrip.runtime.children import Children, Ended
 
+HERE = "{here}/"
 STDERR, TAIL = "stderr", 2_000
 """Name of the file with what a program prints to stderr, and most letters of it in a message."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -81,7 +82,7 @@ class Program:
     def digest(self) -> str:
         """Return a hash of the files that are named: program, templates, copies and links (not of folders)."""
         hashed = hashlib.blake2b(digest_size=16)
-        for name in [self._program(self.command[0]), *self.templates, *self.copy, *self.link]:
+        for name in [*beside(self.command), *self.templates, *self.copy, *self.link]:
             path = self._here / name
             if path.is_file():
                 hashed.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -115,8 +116,10 @@ class Program:
         for name in self.link:
             (folder / Path(name).name).symlink_to((self._here / name).resolve())
         for name in self.templates:
-            text = (self._here / name).read_text()
-            (folder / Path(name).name).write_text(filled_template(text, values))
+            # As bytes: decks are in any encoding, and their ends of lines stay as they are.
+            text, made = (self._here / name).read_bytes().decode(errors="surrogateescape"), folder / Path(name).name
+            made.write_bytes(filled_template(text, values).encode(errors="surrogateescape"))
+            shutil.copymode(self._here / name, made)
         if self.parameters is not None:
             (folder / self.parameters).write_text(as_file(values, Path(self.parameters).suffix))
 
@@ -159,6 +162,11 @@ class Program:
         except OSError:  # the disk is full, or this is another machine: the failure itself is told
             return None
         return place
+
+
+def beside(command: Sequence[str]) -> list[str]:
+    """Return the names in a command that may be files beside the sweep file: the program, and what follows {here}/."""
+    return [command[0].removeprefix(HERE), *(word.removeprefix(HERE) for word in command[1:] if word.startswith(HERE))]
 
 
 def told(reason: str, folder: Path, kept: Path | None) -> str:

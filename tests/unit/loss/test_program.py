@@ -172,13 +172,26 @@ def test_which_folders_are_kept(tmp_path: Path) -> None:
         assert len(kept) == names
 
 
+@posix
+def test_decks_in_any_encoding(tmp_path: Path) -> None:
+    """Bytes, ends of lines and modes of a template are kept."""
+    (tmp_path / "deck").write_bytes(b"# temp\xe9rature\r\nx = @x@\r\n")
+    (tmp_path / "deck").chmod(0o755)
+    loss = program(tmp_path, "cp deck {here}/seen; ls -l deck >&2; echo {x}", templates=["deck"], keep="all")
+    assert loss(x=0.5) == 0.5
+    loss.close()
+    assert (tmp_path / "seen").read_bytes() == b"# temp\xe9rature\r\nx = 0.5\r\n"
+    (kept,) = (tmp_path / "runs").iterdir()
+    assert "rwxr-xr-x" in (kept / "stderr").read_text()
+
+
 def test_the_digest_is_that_of_the_files(tmp_path: Path) -> None:
     """A changed deck or program is another loss; other files are not looked at."""
     (tmp_path / "run").write_text("#!/bin/sh\n")
     (tmp_path / "deck").write_text("@x@")
 
     def digest() -> str:
-        return Program(["./run"], templates=["deck"]).at(tmp_path, "none", "runs", None).digest()
+        return Program(["sh", "{here}/run"], templates=["deck"]).at(tmp_path, "none", "runs", None).digest()
 
     before = digest()
     (tmp_path / "other").write_text("x")

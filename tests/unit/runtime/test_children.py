@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from optitrip.runtime.children import Children, Ended
+from optitrip.runtime.children import Children, Closed, Ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="descendants are found in /proc")
 SECONDS = 5.0
@@ -68,6 +68,12 @@ def run(children: Children, folder: Path, script: str, mark: str, seconds: float
     return children.run(["sh", "-c", script], folder, {name: value}, output, seconds)
 
 
+def test_signals_are_as_usual(children: Children, tmp_path: Path, mark: str) -> None:
+    """A program does not ignore what its watcher does."""
+    assert run(children, tmp_path, "kill -TERM $$; sleep 5", mark) == Ended(status=-signal.SIGTERM)
+    assert run(children, tmp_path, "kill -INT $$; sleep 5", mark) == Ended(status=-signal.SIGINT)
+
+
 def test_output_status_and_folder(children: Children, tmp_path: Path, mark: str) -> None:
     """They are those of the program; one after the other."""
     assert run(children, tmp_path, "pwd; echo $OPTITRIP_MARK >&2; exit 7", mark) == Ended(status=7)
@@ -99,14 +105,20 @@ def test_what_a_program_leaves_behind(children: Children, tmp_path: Path, mark: 
 def test_closed_by_another_thread(tmp_path: Path, mark: str, habit: str) -> None:
     """Nothing is left, neither the program nor who watches it."""
     children, found = Children(), list[Any]()
-    thread = threading.Thread(target=lambda: found.append(run(children, tmp_path, HABITS[habit], mark)))
+
+    def wait() -> None:
+        with pytest.raises(Closed) as raised:
+            run(children, tmp_path, HABITS[habit], mark)
+        found.append(raised.value)
+
+    thread = threading.Thread(target=wait)
     thread.start()
     assert soon(lambda: marked(mark))
     children.close()
     thread.join(SECONDS)
     assert not thread.is_alive()
     assert soon(lambda: not marked(mark))
-    assert found[0].status is None
+    assert len(found) == 1
 
 
 SCRIPT = """
