@@ -27,7 +27,8 @@ def summary(outcome: Outcome, width: int) -> str:
         ("memory", ", ".join(f"{who} {peak / 1e6:,.0f} MB" for who, peak in peaks.items() if peak is not None)),
     ]
     if (rate := outcome.items_per_second) is not None:
-        rows.append(("rate", f"{rate:,.0f} {outcome.unit} a second, {outcome.evaluated:,} evaluated now"))
+        text = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        rows.append(("rate", f"{text} {outcome.unit} a second, {outcome.evaluated:,} evaluated now"))
     if outcome.state_dir:
         rows.append(("files", outcome.state_dir))
     lines = rows_as_lines(rows, width)
