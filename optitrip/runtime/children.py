@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Children:
 
     def __init__(self) -> None:
         self._nanny: subprocess.Popen[bytes] | None = None
-        self._closed = False
+        self._closed, self._lock = False, threading.Lock()
 
     def run(
         self,
@@ -67,7 +68,7 @@ class Children:
             "seconds": seconds,
         }
         try:
-            answer = {} if self._closed else self._ask(json.dumps(wanted).encode() + b"\n")
+            answer = self._ask(json.dumps(wanted).encode() + b"\n")
         except BaseException:
             self._end()
             raise
@@ -76,22 +77,24 @@ class Children:
         return Ended(answer.get("status"), answer.get("timed_out", False), answer.get("error", ""))
 
     def _ask(self, line: bytes) -> dict[str, Any]:
-        if self._nanny is None:
-            self._nanny = subprocess.Popen(
+        with self._lock:  # another thread may close it at any moment
+            if self._closed:
+                return {}
+            watcher = self._nanny = self._nanny or subprocess.Popen(
                 [sys.executable, "-S", "-E", nanny.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
             )
-        assert self._nanny.stdin is not None
-        assert self._nanny.stdout is not None
+        assert watcher.stdin is not None
+        assert watcher.stdout is not None
         answer: dict[str, Any] = {}
         try:
-            self._nanny.stdin.write(line)
-            self._nanny.stdin.flush()
-            answer = json.loads(self._nanny.stdout.readline())
+            watcher.stdin.write(line)
+            watcher.stdin.flush()
+            answer = json.loads(watcher.stdout.readline())
             process = answer.get("process")
-            return answer if process is None else json.loads(self._nanny.stdout.readline())
+            return answer if process is None else json.loads(watcher.stdout.readline())
         except (OSError, ValueError):  # it has died, or was closed by another thread
             self._end()
         if (process := answer.get("process")) is not None:
@@ -101,12 +104,14 @@ class Children:
 
     def close(self) -> None:
         """End the program that runs, if any, and run no other."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         self._end()
 
     def _end(self) -> None:
         """End the program that runs, if any, and the process that watches it."""
-        found, self._nanny = self._nanny, None
+        with self._lock:
+            found, self._nanny = self._nanny, None
         if found is None:
             return
         with suppress(OSError):
