@@ -103,6 +103,7 @@ def small(words: list[str]) -> list[str]:
     few = {"gradient": "method.coordinates=5", "estimate": "method.directions=5", "rules": "method.steps=4"}.get(
         kind, "method.candidates=100"
     )
+    few = "method.candidates=6" if kind == "sweeps/program" else few
     settings = SHORT_LEGS if "roadtrip" in words[1] else [few]
     options = [word for setting in (*settings, "tracking.use=none") for word in ("--set", setting)]
     return [*words, *options] if words[0] == "gradcheck" else [*words, "--executor", "serial", *options]

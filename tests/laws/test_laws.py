@@ -61,6 +61,13 @@ RARELY = {
     "local search in batches",
     "trip in batches",
     "gaussian",
+    "adaptive with troubles",
+    "adaptive in batches",
+    "largest troubled",
+    "largest batched beside",
+    "the largest, screened",
+    "backward beside",
+    "central batched",
 }
 """Cases that take long and have a sibling: once a day."""
 EVERY = [pytest.param(case, marks=pytest.mark.daily if case in RARELY else ()) for case in CASES]

@@ -163,7 +163,7 @@ def table(reference: str, method: dict[str, Any], space: Any = None, **objective
 SEARCH = {"use": "search", "candidates": N, "best": 5}
 
 
-@pytest.mark.mostly_daily(10)
+@pytest.mark.mostly_daily(20)
 @pytest.mark.parametrize("case", LIVE)
 def test_a_search_has_the_bits_of_the_sweep_file(session: optitrip.Session, case: str) -> None:
     """Law 1: whether a loss is a value or a name in a file, here or on Ray."""

@@ -28,6 +28,7 @@ k = 3
 """
 
 
+@pytest.mark.daily
 def test_the_best_candidate_can_be_compared(folder: Path) -> None:
     """Numbers are metrics and words are tags, by variable, so that no later best leaves one behind."""
     (folder / "tracked.toml").write_text(SWEEP.replace("[method]", f"{CHOICES}[method]"))
