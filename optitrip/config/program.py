@@ -8,8 +8,7 @@ from pydantic import Field
 from optitrip.core.differences import nearest
 from optitrip.core.table import Table
 from optitrip.errors import Invalid
-from optitrip.loss.program.fill import names_in_template, names_in_word
-from optitrip.loss.program.program import beside
+from optitrip.loss.program.fill import beside, names_in_template, names_in_word
 from optitrip.loss.program.read import check_source
 from optitrip.space.variables import Space
 

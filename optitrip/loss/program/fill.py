@@ -2,14 +2,21 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
 import numpy as np
 
+HERE = "{here}/"
+"""Beginning of a word that names a file beside the sweep file."""
 MARK = re.compile(r"@([^\W\d]\w*)(?::([^@\s]*))?@")
 """A parameter in a template, e.g. @rate@ or @rate:.6e@."""
+
+
+def beside(command: Sequence[str]) -> list[str]:
+    """Return the names in a command that may be files beside the sweep file: the program, and what follows {here}/."""
+    return [command[0].removeprefix(HERE), *(word.removeprefix(HERE) for word in command[1:] if word.startswith(HERE))]
 
 
 def names_in_word(word: str) -> Iterator[str]:

@@ -9,11 +9,10 @@ from copy import copy as duplicate
 from pathlib import Path
 from typing import Any, Self
 
-from optitrip.loss.program.fill import as_file, filled_template, filled_word
+from optitrip.loss.program.fill import as_file, beside, filled_template, filled_word
 from optitrip.loss.program.read import STDOUT, read_number
 from optitrip.runtime.children import Children, Ended
 
-HERE = "{here}/"
 STDERR, TAIL = "stderr", 2_000
 """Name of the file with what a program prints to stderr, and most letters of it in a message."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -162,11 +161,6 @@ class Program:
         except OSError:  # the disk is full, or this is another machine: the failure itself is told
             return None
         return place
-
-
-def beside(command: Sequence[str]) -> list[str]:
-    """Return the names in a command that may be files beside the sweep file: the program, and what follows {here}/."""
-    return [command[0].removeprefix(HERE), *(word.removeprefix(HERE) for word in command[1:] if word.startswith(HERE))]
 
 
 def told(reason: str, folder: Path, kept: Path | None) -> str:
