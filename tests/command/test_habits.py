@@ -234,6 +234,7 @@ use = "none"
 """
 
 
+@pytest.mark.daily
 def test_all_that_a_loss_offers_may_change_the_working_directory(tmp_path: Path, commands: Commands) -> None:
     """Each of its methods goes to another folder; all files are where the command began."""
     write(tmp_path, WANDERER)

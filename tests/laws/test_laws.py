@@ -141,6 +141,7 @@ def test_same_answer_after_any_crashes(case: str, seed: int, after: list[int]) -
     assert go(case, make=lambda: Chaos(seed - 1), journal=journal)[0] == reference(case)
 
 
+@pytest.mark.mostly_daily(2)
 @pytest.mark.parametrize("case", EVERY)
 @hypothesis_settings(max_examples=4)
 @given(sizes=st.lists(st.integers(1, ITEMS), min_size=2, max_size=3), seed=st.integers(0, 2**32))

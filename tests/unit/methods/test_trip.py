@@ -75,6 +75,7 @@ def run(folder: Path, *words: str, file: str = "trip.toml") -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.daily
 def test_legs_are_the_sweeps_that_they_name(folder: Path) -> None:
     """Each leg has the answer of a sweep file of its own that starts where the other leg arrived."""
     trip = run(folder)["trip"]
@@ -104,6 +105,7 @@ def trip_file(trip: dict[str, Any], leg: str) -> str:
     )
 
 
+@pytest.mark.daily
 def test_files_and_other_sweeps_that_start_there(folder: Path) -> None:
     """The files of a leg begin with its name; the best point is a start for others; there is one picture of all."""
     found = run(folder)

@@ -95,6 +95,7 @@ def test_a_lost_sweep_goes_on_from_its_mirror(folder: Path) -> None:
     assert (state(folder) / "candidates.parquet").read_bytes() == (there / "candidates.parquet").read_bytes()
 
 
+@pytest.mark.daily
 def test_each_side_gets_what_it_lacks(folder: Path) -> None:
     """The journal here and the copy have different parts: no part of either is evaluated again."""
     run(folder, "--mirror", "far", "--set", "method.candidates=100")

@@ -79,6 +79,7 @@ def listed(folder: Path) -> dict[str, Any]:
     return {f"{row['name']} {row['state']}": row for row in json.loads(done.stdout)}
 
 
+@pytest.mark.daily
 def test_every_state_of_a_sweep(folder: Path) -> None:
     """Finished, failed, stopped, killed, and running while another process holds the lock."""
     overrides = {"finished": "seed=0", "failed": ARGUMENTS % (-9, ""), "stopped": "stop.max_seconds=1e-9"}

@@ -112,6 +112,7 @@ def test_a_run_that_begins_tells_its_plan(here: Path) -> None:
     assert command == "**resume:** `optitrip sweep tracked.toml --set seed=4`"
 
 
+@pytest.mark.daily
 def test_a_stopped_run_tells_the_best_so_far(here: Path) -> None:
     """What is left, why it stopped, the failures, and how to go on."""
     Path("described_loss.py").write_text(LOSS.replace("OUTPUTS", "0") + "    import time\n")

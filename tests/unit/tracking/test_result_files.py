@@ -73,6 +73,7 @@ def test_huge_losses_cost_no_more_than_the_picture(folder: Path) -> None:
     assert outcome.failures_allowed
 
 
+@pytest.mark.daily
 def test_a_date_may_be_an_argument(folder: Path) -> None:
     """TOML's own dates are part of the identity."""
     (folder / "tracked_loss.py").write_text("def loss(x, y, since): return x * x + since.year\n")

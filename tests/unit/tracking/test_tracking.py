@@ -117,6 +117,7 @@ def test_a_store_that_another_sweep_created_first_is_used(bare: Path, monkeypatc
     assert not list(bare.glob("mlflow-*"))
 
 
+@pytest.mark.daily
 def test_extending_continues_the_same_run(folder: Path) -> None:
     """A raised N keeps the run, adds to its curves without repeating them, and leaves its params."""
     first = run()
@@ -219,6 +220,7 @@ executor = "serial"
 """
 
 
+@pytest.mark.daily
 def test_a_gradient_is_one_run_too(folder: Path) -> None:
     """Norm and largest magnitude as figures, never a key a coordinate; the table in the description; the files."""
     import numpy as np
