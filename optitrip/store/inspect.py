@@ -175,10 +175,10 @@ def main_method(sweep: Sweep, capabilities: Capabilities, folder: Path | None, i
                     if item < method.before + method.items:
                         break
                 number, result = number_after(number, method), None
+                if method.only_stored:
+                    continue  # from the first stage on: what a snapshot leaves out may have the item
                 tiles = journal.tiling(number, method.digest(), method.items)
                 if missing(tiles, method.items):
-                    if method.only_stored:
-                        continue
                     break
                 parts = [part for part, _ in journal.parts(number, method.digest(), tiles)]
                 result = method.result(merged(parts, method.merge))

@@ -120,6 +120,9 @@ def test_the_command_goes_on_from_what_is_stored(tmp_path: Path) -> None:
         done = command(tmp_path, "sweep", "l.toml", "--set", f"method.tries={tries}", "--executor", "serial")
         assert done.returncode == 0, done.stderr
     assert "going on from try 80, which is stored" in done.stderr
+    (label,) = (path.name for path in (tmp_path / ".optitrip").iterdir())
+    for number in ("5", "85", "300"):  # before and behind what the snapshots hold
+        assert f"try {number} of {label}" in command(tmp_path, "replay", label, number).stdout
     assert "local_search.png" in {path.name for path in (tmp_path / ".optitrip").glob("*/*")}
     (folder,) = (tmp_path / ".optitrip").iterdir()
     first = (folder / "local_best.npz").read_bytes()
