@@ -230,7 +230,7 @@ class Session(Descents, AskTell):
         sweep = resolve(draft_of(path_or_table), settings.root or settings.folder / STATE_ROOT)
         # The repr tells 1 from 1.0, which are equal but different arguments; each folder has its own modules.
         names, block = sweep.space.names, batch_block(sweep.space)
-        key = repr(sweep.objective), names, block, sweep.folder, sweep.spec.surrogate(sweep.method)
+        key = repr(sweep.objective), repr(sweep.program), names, block, sweep.folder, sweep.spec.surrogate(sweep.method)
         first = import_paths(sweep.folder)
         objective = self._loaded.objective(key, lambda: load(sweep, NoticeLog().notice))
         paths = dict.fromkeys([*first, *python_paths()])  # workers find what this process found

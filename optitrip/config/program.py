@@ -14,8 +14,8 @@ from optitrip.space.variables import Space
 
 PROGRAM = "optitrip.loss.program.program:Program"
 """Reference of the loss that runs a program."""
-PLACES = ("here", "folder")
-"""Names in a command beside the parameters: the sweep file's folder, and that of the run."""
+PLACES = ("here",)
+"""Names in a command beside the parameters: the sweep file's folder."""
 Text = Annotated[str, Field(min_length=1)]
 Source = dict[str, Any]
 

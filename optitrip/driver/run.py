@@ -50,6 +50,7 @@ class Driver:
         self._remembered: Method | None = None
         """Last stage that was only read."""
         self._stored_before = self._told_of_stored = False
+        """Whether a main stage that shares its number was complete, and whether the user knows where it goes on."""
         self._failed_before: Counter[str] = Counter()
         """Number of failed items by kind in the main stages before the last."""
 

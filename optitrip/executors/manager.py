@@ -192,9 +192,16 @@ def executors_of(
     """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join. A `program` needs no Ray
     on this machine."""
     if program and run.executor != "ray" and not joins_cluster(address):
-        count = run.workers or (1 if run.executor == "serial" else os.cpu_count() or 1)
+        count = run.workers or (1 if run.executor == "serial" else processors())
         return ExecutorManager(partial(Programs, count))
     return executors(executor_word(run, failures), run.workers, address, run.needs)
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS
 
 
 def executor_word(run: RunTable, failures: FailuresTable) -> str:

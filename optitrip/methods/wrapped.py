@@ -1,12 +1,12 @@
 """A stage of one method that is part of another: evaluated as it is, under the name of the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Problems
-from optitrip.core.method import Method, StopRule, digest_of
+from optitrip.core.method import Method, Route, StopRule, digest_of
 from optitrip.core.part import Part
 from optitrip.methods.shared import MethodBase
 
@@ -71,3 +71,14 @@ class Wrapped(MethodBase):
 
     def title(self, item: int, side: int | None = 0) -> str:
         return self.inner.title(item, side)
+
+
+def with_stages(route: Route, change: Callable[[Method], Method]) -> Route:
+    """Yield the stages of a route, each changed; return what the route returns."""
+    result: Any = None
+    while True:
+        try:
+            method = route.send(result)
+        except StopIteration as end:
+            return end.value
+        result = yield change(method)

@@ -171,6 +171,8 @@ def main_method(sweep: Sweep, capabilities: Capabilities, folder: Path | None, i
             while True:
                 method: Method = route.send(result)
                 if method.main:
+                    if found is not None and method.before != found.before + found.items:
+                        break  # its items are not numbered on, as those of the steps of a descent
                     found = method
                     if item < method.before + method.items:
                         break

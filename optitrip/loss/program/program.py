@@ -123,7 +123,7 @@ class Program:
             (folder / self.parameters).write_text(as_file(values, Path(self.parameters).suffix))
 
     def _run(self, folder: Path, values: Mapping[str, Any]) -> Ended:
-        known = {**values, "here": str(self._here), "folder": str(folder)}
+        known = {**values, "here": str(self._here)}
         first, *others = [filled_word(word, known) for word in self.command]
         own = {name: filled_word(text, known) for name, text in self.environment.items()}
         threads = dict.fromkeys(THREADS, str(self.threads))

@@ -8,8 +8,8 @@ from typing import Any
 
 STDOUT = "stdout"
 """Name of the file with what a program prints."""
-NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?|[-+]?(?:inf(?:inity)?|nan)\b", re.IGNORECASE)
-"""A number as C, Fortran (1.5D-3) and Python print it."""
+NUMBER = re.compile(r"(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?|(?:inf(?:inity)?|nan)\b)", re.IGNORECASE)
+"""A number as C, Fortran (1.5D-3) and Python print it, not within a word such as file2."""
 
 
 def check_source(source: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.method import Method, Route
+from optitrip.core.method import Route
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.descent.answer import DescentAnswer
@@ -18,6 +18,7 @@ from optitrip.methods.descent.schedule import Schedule, positive
 from optitrip.methods.descent.step import Step
 from optitrip.methods.points import only
 from optitrip.methods.shared import Report, ReportResult
+from optitrip.methods.wrapped import with_stages
 
 WANTED = "wanted a list of numbers above 0, or { log_grid = [lowest, highest, how many] }"
 
@@ -78,11 +79,5 @@ def comparison_route(comparison: Comparison, capabilities: Capabilities, *, agre
 
 
 def shifted(route: Route, begun: int) -> Route:
-    """Yield the stages of a descent that follows others, whose steps count before its own."""
-    result: Any = None
-    while True:
-        try:
-            method: Method = route.send(result)
-        except StopIteration as end:
-            return end.value
-        result = yield replace(method, begun=begun) if isinstance(method, Step) else method
+    """Return the route of a descent that follows others, whose steps count before its own."""
+    return with_stages(route, lambda method: replace(method, begun=begun) if isinstance(method, Step) else method)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 from optitrip.core.arrays import Array
-from optitrip.core.method import Method, Route
+from optitrip.core.method import Route
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.descent.step import Step
+from optitrip.methods.wrapped import with_stages
 from optitrip.samplers.random import permutation
 
 
@@ -54,12 +54,6 @@ def check_rows(size: int, capabilities: Capabilities) -> None:
 
 
 def on_mini_batches(route: Route, seed: int, number: int, size: int) -> Route:
-    """Yield the stages of a step, whose slope is that on its mini-batch."""
-    result: Any = None
-    while True:
-        try:
-            method: Method = route.send(result)
-        except StopIteration as end:
-            return end.value
-        rows = MiniBatch(seed, number, size)
-        result = yield replace(method, rows=rows) if isinstance(method, Step) else method
+    """Return the route of a step, whose slope is that on its mini-batch."""
+    rows = MiniBatch(seed, number, size)
+    return with_stages(route, lambda method: replace(method, rows=rows) if isinstance(method, Step) else method)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optitrip.core.method import Method, Route
+from optitrip.core.method import Route
 from optitrip.core.point import Point
 from optitrip.core.table import StartPoint
 from optitrip.errors import NoAnswer
@@ -16,6 +16,7 @@ from optitrip.loss.objective import Capabilities
 from optitrip.methods.spec import MethodSpec
 from optitrip.methods.trip.answer import TripAnswer
 from optitrip.methods.trip.stage import LegStage
+from optitrip.methods.wrapped import with_stages
 from optitrip.output.outcome import Answer
 from optitrip.space.variables import Space
 
@@ -74,11 +75,5 @@ def point_of(space: Space, found: Mapping[str, Any]) -> Point:
 
 
 def as_leg(route: Route, number: int, name: str) -> Route:
-    """Yield the stages of a leg, the main ones as stages of the trip."""
-    result: Any = None
-    while True:
-        try:
-            method: Method = route.send(result)
-        except StopIteration as end:
-            return end.value
-        result = yield LegStage(method, number, name) if method.main else method
+    """Return the route of a leg, with its main stages as those of the trip."""
+    return with_stages(route, lambda method: LegStage(method, number, name) if method.main else method)

@@ -53,6 +53,7 @@ def test_words_with_other_braces(word: str) -> None:
 
 PRINTED: dict[str, tuple[str, dict[str, Any], float]] = {
     "the last number": ("step 1 loss 2.5\nstep 2 loss 1.25e-3\ndone\n", {}, 1.25e-3),
+    "no number within a word": ("loss -2.5\nsee run3, file_4.txt and Hernan\n", {}, -2.5),
     "Fortran's": (" rms =  0.1234D-02 \n", {}, 0.1234e-2),
     "an infinity": ("loss: inf\n", {}, math.inf),
     "no number": ("loss: nan\n", {}, math.nan),

@@ -100,7 +100,7 @@ def test_optuna_reaches_a_known_minimum() -> None:
 def test_seeds_decide_and_global_streams_do_not(searcher: str, options: dict[str, Any]) -> None:
     """The same seed asks for the same points whatever NumPy's global stream is, which stays as it was."""
     found = list[Any]()
-    for state, seed in [(1, 3), (2, 3), (2, 4)]:
+    for state, seed in [(1, 3), (2, 3), (2, -4)]:
         np.random.seed(state)  # noqa: NPY002 - the stream that must not matter
         before = np.random.get_state()[1].tolist()  # noqa: NPY002 # pyright: ignore
         found.append(asked(searcher=searcher, candidates=40, seed=seed, settings=options).losses.tolist())

@@ -273,6 +273,8 @@ def test_the_command(tmp_path: Path) -> None:
     listed = command(tmp_path, "runs").stdout.splitlines()[1].split()
     assert listed[1:2] + listed[3:4] == ["finished", "43"]
     assert "  descent: after 42 steps, 3 of 3 items are stored" in command(tmp_path, "show", "d").stdout.splitlines()
+    assert "step 0" in command(tmp_path, "replay", "d", "2").stdout
+    assert "index was 3; wanted one of the 3 items" in command(tmp_path, "replay", "d", "3").stderr
     assert "evaluated now" not in run(12)
     assert len((folder / "descent.csv").read_text().splitlines()) == 14
     run(43, "--fresh")

@@ -28,7 +28,7 @@ class Cma:
 
     def __init__(self, cube: Cube, seed: int, batch: int, *, sigma: float = SIGMA, **options: Any) -> None:
         self._size, self._batch, self._sigma, self._options = cube.size, batch, sigma, options
-        self._random = np.random.default_rng([seed, *b"cma"])
+        self._random = np.random.default_rng([seed % 2**64, *b"cma"])
         self._worst = 0.0
         self._begin(np.full(cube.size, 0.5))
 
