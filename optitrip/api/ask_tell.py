@@ -30,6 +30,9 @@ class AskTell(Runner):
         as_dict: bool = False,
         constants: Mapping[str, Any] | None = None,
         arguments: Mapping[str, Any] | None = None,
+        recheck: Mapping[str, int] | None = None,
+        repeats: int = 1,
+        deterministic: bool | float = True,
         **options: Unpack[RunOptions],
     ) -> SearchAnswer:
         """Ask a searcher for batches of candidates, tell it the loss of each, and return the best.
@@ -37,8 +40,7 @@ class AskTell(Runner):
         For a fixed batch, the answer is the same for any number of workers, bit for bit.
 
         Args:
-            loss: as for `search`.
-            space: as for `search`.
+            loss, space: as for `search`.
             searcher: "cma" or "optuna", each of which needs its package, or your own: a class that is called with the
                 unit cube (`size`, `names`, ...), the seed and the size of a batch, and has two methods: `ask(count)`
                 returns points of the unit cube, an array of shape (count, size); `tell(points, losses)` gets their
@@ -50,11 +52,8 @@ class AskTell(Runner):
             best: as for `search`.
             stop: when to end early: `target_loss`, or `no_improvement`, a number of candidates.
             seed: seed of the searcher.
-            maximize: as for `search`.
-            plain: as for `search`.
-            as_dict: as for `search`.
-            constants: as for `search`.
-            arguments: as for `search`.
+            maximize, plain, as_dict, constants, arguments: as for `search`.
+            recheck, repeats, deterministic: as for `search`.
             options: as for `search`.
 
         Raises:
@@ -63,9 +62,10 @@ class AskTell(Runner):
         """
         check_importable("searcher", searcher, {**self._options, **options}.get("state_dir"))
         method = {"use": "adaptive", "searcher": searcher, "candidates": candidates, "batch": batch, "best": best}
-        method |= {"options": settings or {}}
+        method |= {"options": settings or {}} | ({"recheck": recheck} if recheck is not None else {})
         bound, held = by_name("arguments", arguments), by_name("constants", constants)
         objective: dict[str, Any] = {"maximize": maximize, "plain": plain, "as_dict": as_dict, "arguments": bound}
+        objective |= {"repeats": repeats, "deterministic": deterministic}
         space = with_constants(space, held, bound)
         tables = {"seed": seed, "objective": objective, "space": space, "method": method, "stop": by_name("stop", stop)}
         return self._python_sweep(loss, tables, options)

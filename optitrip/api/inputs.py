@@ -18,6 +18,7 @@ from optitrip.config.sweep import Draft
 from optitrip.core.arrays import Array
 from optitrip.core.literals import described, literal_text
 from optitrip.errors import InputError
+from optitrip.loss.noisy import SEED
 from optitrip.loss.passing import signature_of
 from optitrip.loss.returns import as_array
 from optitrip.runtime.files import working_folder
@@ -249,6 +250,7 @@ def only_parameter(loss: Any, given: Collection[str]) -> str:
     parameters = list(signature.parameters.values()) if signature else []
     required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     required = [name for name in required if name not in given]
+    required = [name for name in required if name != SEED] or required
     if not required and any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return "x"
     if len(required) != 1:

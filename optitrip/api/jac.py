@@ -16,6 +16,7 @@ from optitrip.api.inputs import by_name, named_point
 from optitrip.api.repeated import check_bare, relative_steps, sizes_of
 from optitrip.core.arrays import Array, ours
 from optitrip.core.point import Limits, Point
+from optitrip.loss.noisy import SEED, seed_of, takes_seed
 from optitrip.loss.offers import offers_of
 from optitrip.loss.passing import Passing
 from optitrip.loss.returns import as_array, split_loss
@@ -136,6 +137,9 @@ def jac(
         optitrip.OptitripError: as for `gradient`.
     """
     given = {**by_name("constants", constants), **by_name("arguments", arguments)}
+    if takes_seed(loss) and SEED not in given:  # the same one at all points, as for `gradient`
+        constants = {**by_name("constants", constants), SEED: seed_of(0, 0, {})}
+        given = {**given, **constants}
     check_bare(x0)
     ((name, point),) = named_point(loss, x0, given, as_dict=False).items()
     passing = passing_of(name, given)

@@ -24,6 +24,7 @@ from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
 from optitrip.executors.manager import executors
 from optitrip.loss.loading import build
+from optitrip.loss.noisy import Noisy
 from optitrip.loss.objective import Objective
 from optitrip.output.notebook import NotebookLine, in_notebook
 from optitrip.output.terminal import LiveLine, Messages
@@ -100,7 +101,8 @@ class Runner:
         check_calls(objective, sweep)
         surrogate, names = sweep.spec.surrogate(sweep.method), sweep.space.names
         bound = {name: Same(value) for name, value in arguments.items()}
-        key = Same(loss), bound, names, objective.as_dict, surrogate, objective.capabilities
+        noisy = objective.loss.settings if isinstance(objective.loss, Noisy) else None
+        key = Same(loss), bound, names, objective.as_dict, surrogate, objective.capabilities, noisy
         objective = self._loaded.objective(key, lambda: with_surrogate(objective, sweep))
         return self._run(sweep, objective, python_paths(), options, settings, watch)
 

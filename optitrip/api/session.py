@@ -77,6 +77,9 @@ class Session(Descents, AskTell):
         constants: Mapping[str, Any] | None = None,
         arguments: Mapping[str, Any] | None = None,
         screen: str | None = None,
+        recheck: Mapping[str, int] | None = None,
+        repeats: int = 1,
+        deterministic: bool | float = True,
         **options: Unpack[RunOptions],
     ) -> SearchAnswer:
         """Draw candidates, compute the loss of each, and return the best.
@@ -94,11 +97,15 @@ class Session(Descents, AskTell):
             maximize: True to look for the largest losses.
             plain: True to ignore batched evaluation and call the loss once per candidate.
             as_dict: True to pass all variables as one dict, `loss({"x": ..., "0.weight": ...})`.
-            constants: parameters by name that are passed with the variables, but not drawn; any objects. Numbers,
-                strings and lists are as constants of the space, so a list arrives as an array; arrays keep their type.
+            constants: parameters by name that are passed, but not drawn; any objects. Numbers, strings and lists are as
+                constants of the space, so a list arrives as an array; arrays keep their type.
             arguments: arguments by name that are bound to a function, as [objective.arguments] does; any objects. With
                 `state_dir`, both must be numbers, text, None, arrays, or lists, tuples and dicts of them.
             screen: name of a surrogate that the loss offers; it evaluates all candidates, and the loss only the best.
+            recheck: for a noisy loss: {"best": 20, "repeats": 5} evaluates the best again, and the best mean wins.
+            repeats: number of evaluations of each candidate, of which the loss is the mean. A parameter `seed` of the
+                loss that the space does not have gets another value each time, below 2^31.
+            deterministic: False for a random loss, or the relative difference that noise may make.
             options: `state_dir`, `track`, `trust`, `mirror` and `restore`; the function `optitrip.search` takes all
                 options of a `Session`.
 
@@ -106,16 +113,15 @@ class Session(Descents, AskTell):
             optitrip.InputError: if an argument is wrong; usually before anything is evaluated.
             optitrip.NoAnswer: if no loss is finite, or batches and plain calls disagree.
             optitrip.StateError: if the stored sweep is locked, damaged, or belongs to a loss that has changed since.
-            optitrip.Stopped: if there are no workers, or the disk could not be written; carries the best so far.
-            optitrip.Interrupted: after Ctrl-C; carries the best so far.
+            optitrip.Stopped, optitrip.Interrupted: without workers or disk, or after Ctrl-C; with the best so far.
         """
         method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
-        method |= {"screen": screen} if screen is not None else {}
+        method |= {key: value for key, value in {"screen": screen, "recheck": recheck}.items() if value is not None}
         bound, held = by_name("arguments", arguments), by_name("constants", constants)
         objective: dict[str, Any] = {"maximize": maximize, "plain": plain, "as_dict": as_dict, "arguments": bound}
-        space = with_constants(space, held, bound)
-        tables = {"seed": seed, "objective": objective, "space": space, "method": method}
-        return self._python_sweep(loss, tables, options)
+        objective |= {"repeats": repeats, "deterministic": deterministic}
+        tables = {"seed": seed, "objective": objective, "method": method}
+        return self._python_sweep(loss, {**tables, "space": with_constants(space, held, bound)}, options)
 
     @takes_options(CALL_OPTIONS)
     def gradient(

@@ -14,7 +14,9 @@ from optitrip.core.differences import nearest
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError
 from optitrip.loss.loading import build, find_loss
+from optitrip.loss.noisy import SEED, Noisy, takes_seed
 from optitrip.loss.objective import Objective, batch_block
+from optitrip.loss.offers import find
 from optitrip.loss.passing import check_parameters
 from optitrip.loss.with_gradient import WithGradient
 from optitrip.runtime.imports import import_paths
@@ -61,14 +63,31 @@ def objective_of(sweep: Sweep, loss: Any) -> Objective:
     """Wrap a loss as the sweep wants it to be called."""
     table, names, block = sweep.objective, tuple(sweep.space.names), batch_block(sweep.space)
     return Objective(
-        loss,
+        noisy(sweep, loss),
         table.reference,
         table.block,
         plain=table.plain,
         names=names,
         as_dict=table.as_dict,
         batch_block=block,
+        noise=table.noise,
     )
+
+
+def noisy(sweep: Sweep, loss: Any) -> Any:
+    """Return a loss with a seed for each evaluation, if it takes one that the space does not have, or the mean of
+    several evaluations; any other as it is. Raises InputError if it does not take the parameters of the space."""
+    table, names = sweep.objective, sweep.space.names
+    seeded = takes_seed(loss) and not table.as_dict and SEED not in (*names, *table.arguments)
+    if not seeded and table.repeats == 1:
+        return loss
+    if table.as_dict:
+        raise InputError("repeats and as_dict do not go together; wanted a loss that takes its parameters by name")
+    parameters = [*names, SEED] if seeded else names
+    for call, name in ((loss, table.reference), (find(loss, "losses", [], called=True), f"{table.reference}.losses")):
+        if callable(call):
+            check_parameters(call, name, parameters)
+    return Noisy(loss, sweep.seed if seeded else None, table.repeats, common=sweep.spec.common_seed(sweep.method))
 
 
 def check_calls(objective: Objective, sweep: Sweep) -> None:

@@ -1,5 +1,6 @@
 """Turns the result of a route into the answer, its files and the outcome, and concludes the run."""
 
+import json
 import os
 from collections import Counter
 from contextlib import nullcontext, suppress
@@ -68,7 +69,9 @@ def current_files(state: StateDir, answer: Answer, evaluated: Counter[str], obse
     stored = state.journal.fact(StoredResult)
     if stored is None or state.path is None:
         return {}
-    if not evaluated.total() and stored.outcome.get("items") == answer.items:
+    fields = json.loads(json.dumps(answer.fields(state.path)))
+    same = stored.outcome.get("items") == answer.items and fields.items() <= stored.outcome.items()
+    if not evaluated.total() and same:
         changed = changed_files(state.path, stored)
         if not changed:
             return dict(stored.files)

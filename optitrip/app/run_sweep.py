@@ -95,7 +95,7 @@ def run_loaded(context: Context) -> Outcome:
             finally:
                 if context.release:
                     context.executors.start_closing()
-            answer = replace(result, evaluations=driver.evaluations)
+            answer = replace(result, evaluations=driver.evaluations * sweep.objective.repeats)
             outcome = results.finished(context, driver, answer)
         except BaseException as raised:
             error, outcome = raised, results.unfinished(context, state, driver, raised)
@@ -221,6 +221,7 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
         drain_seconds=sweep.stop.drain_seconds,
         wait_seconds=sweep.run.wait_seconds,
         item_seconds=sweep.failures.timeout_seconds,
+        compared=sweep.objective.deterministic is True,
     )
     if sweep.program is not None:
         # A slice is one run, so that a stop loses no other; and a copy of a late one would take the place of the next.
@@ -238,7 +239,8 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
         retries=sweep.failures.retries,
         retry_failed=options.retry_failed,
         share=partial(shard.of, block=block) if shard else None,
-        checked_since=(accepted.since if accepted else 0) if sweep.objective.deterministic else None,
+        checked_since=(accepted.since if accepted else 0) if sweep.objective.compared else None,
+        noise=sweep.objective.noise,
     )
     if not here:
         yield driver

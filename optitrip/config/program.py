@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from optitrip.core.differences import nearest
-from optitrip.core.table import Table
+from optitrip.core.table import Deterministic, Table
 from optitrip.errors import Invalid
+from optitrip.loss.noisy import SEED
 from optitrip.loss.program.fill import beside, names_in_template, names_in_word
 from optitrip.loss.program.read import check_source
 from optitrip.space.variables import Space
@@ -15,7 +16,7 @@ from optitrip.space.variables import Space
 PROGRAM = "optitrip.loss.program.program:Program"
 """Reference of the loss that runs a program."""
 PLACES = ("here",)
-"""Names in a command beside the parameters: the sweep file's folder."""
+"""Names in a command beside the parameters and the seed: the sweep file's folder."""
 Text = Annotated[str, Field(min_length=1)]
 Source = dict[str, Any]
 
@@ -52,8 +53,10 @@ class ProgramTable(Table):
     """Seconds after which it is ended, and counts as failed."""
     maximize: bool = False
     """True if larger is better."""
-    deterministic: bool = True
-    """False if its loss is random on purpose."""
+    deterministic: Deterministic = True
+    """False if its loss is random on purpose; a relative difference if it is a little noisy."""
+    repeats: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Number of runs of each point, of which the loss is the mean."""
 
     def place(self, folder: Path) -> Path:
         """Return the folder where files are looked for, given that of the sweep file."""
@@ -70,7 +73,7 @@ class ProgramTable(Table):
         """Return the table [objective] that stands for it, given the folder of the sweep file."""
         named = [*beside(self.command), *self.templates, *self.copy_files, *self.link]
         files = [name for name in named if (self.place(folder) / name).is_file()]
-        flags = {"maximize": self.maximize, "deterministic": self.deterministic}
+        flags = {"maximize": self.maximize, "deterministic": self.deterministic, "repeats": self.repeats}
         return {"loss": PROGRAM, "arguments": self.arguments, "files": files, **flags}
 
 
@@ -82,7 +85,7 @@ def check_program(program: ProgramTable, space: Space, folder: Path) -> None:
     words = {("command",): program.command, ("environment",): list(program.environment.values())}
     for key, texts in words.items():
         for text in texts:
-            check_word(("program", *key), text, [*names, *PLACES], shaped)
+            check_word(("program", *key), text, [*names, *PLACES, SEED], shaped)
     for key, files in {"templates": program.templates, "copy": program.copy_files, "link": program.link}.items():
         for name in files:
             if not (folder / name).exists():

@@ -12,14 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from optitrip.config.locations import KeyPath, Lines
 from optitrip.config.overrides import resolved
 from optitrip.config.program import ProgramTable
 from optitrip.core.point import Point
-from optitrip.core.table import Name, Reference, Table
+from optitrip.core.table import Deterministic, Name, Reference, Table, one_of
 from optitrip.errors import InputError
 from optitrip.methods.spec import MethodSpec
 from optitrip.space.variables import Candidates, Space
@@ -28,15 +28,6 @@ ALGORITHM = 2
 """Version of the algorithm, part of every identity; incremented when a change to optitrip changes any answer."""
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def number_or_fraction(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
-    """Parse a number of items or a fraction of them, with one mistake for both."""
-    try:
-        return parse(value)
-    except ValidationError:
-        wanted = "a whole number of items, or a fraction of them from 0.0 to 1.0"
-        raise PydanticCustomError("number_or_fraction", wanted) from None
 
 
 class ObjectiveTable(Table):
@@ -54,10 +45,23 @@ class ObjectiveTable(Table):
     """True to pass all variables as one dict, the only argument."""
     plain: bool = False
     """True to ignore batched and structured evaluation and call the loss once per item."""
-    deterministic: bool = True
-    """False if the loss is random on purpose; repeated evaluations of an item are then not compared."""
+    deterministic: Deterministic = True
+    """False if the loss is random on purpose: repeated evaluations of an item are then not compared. A number if it is
+    a little noisy: the relative difference that is allowed."""
+    repeats: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Number of evaluations of each point, of which the loss is the mean."""
     files: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list[str])
     """Patterns of files beside the sweep file that travel with its modules to a cluster, e.g. "data/*.npz"."""
+
+    @property
+    def compared(self) -> bool:
+        """True if an item that is evaluated again must have the same loss, within `noise`."""
+        return self.deterministic is not False
+
+    @property
+    def noise(self) -> float:
+        """Relative difference between two evaluations of a point that is no sign of a mistake."""
+        return 0.0 if isinstance(self.deterministic, bool) else self.deterministic
 
     @property
     def reference(self) -> str:
@@ -123,7 +127,8 @@ class FailuresTable(Table):
     timeout_seconds: Positive | None = None
     """Maximum seconds per item, after which its worker is killed; not enforced in this process."""
     allow: Annotated[
-        Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)], WrapValidator(number_or_fraction)
+        Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)],
+        one_of("a whole number of items, or a fraction of them from 0.0 to 1.0"),
     ] = 0
     """Number of items (a whole number), or fraction of them, that may fail with exit status 0."""
 
@@ -233,7 +238,9 @@ class Sweep(Draft):
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
         """Everything in the file that determines items and their results, except the block: the provenance holds it."""
-        objective = self.objective.model_dump(exclude={"block", "deterministic", "files"}, exclude_none=True)
+        objective = self.objective.model_dump(exclude={"block", "deterministic", "files", "repeats"}, exclude_none=True)
+        if self.objective.repeats > 1:
+            objective["repeats"] = self.objective.repeats
         if self.data is not None:
             objective["data"] = self.data
         return {

@@ -2,10 +2,30 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", description="module:name")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def one_of(wanted: str) -> WrapValidator:
+    """Return a validator that tells one mistake, not one for each of several types."""
+
+    def parsed(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return parse(value)
+        except ValidationError:
+            raise PydanticCustomError("one_of", wanted) from None  # pyright: ignore[reportArgumentType]
+
+    return WrapValidator(parsed)
+
+
+Deterministic = Annotated[
+    bool | Annotated[float, Field(gt=0, lt=1)],
+    one_of("true, false, or the relative difference that noise may make, e.g. 1e-9"),
+]
+"""Whether a loss gives the same number each time: true, false, or a relative difference."""
 
 
 class Table(BaseModel):

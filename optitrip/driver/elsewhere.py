@@ -14,8 +14,8 @@ NODES, MOST_SECONDS = 2, 10.0
 not know. Items that take longer are not evaluated again."""
 
 
-def check_elsewhere(loop: Loop, executor: Executor, stage: Stage, whole: Part) -> None:
-    """Raise StateError if nodes of a cluster disagree on the loss that decides the answer.
+def check_elsewhere(loop: Loop, executor: Executor, stage: Stage, whole: Part, noise: float) -> None:
+    """Raise StateError if nodes of a cluster disagree, by more than the relative noise, on the loss that decides.
 
     Workers have proved before that they have the same code and libraries as the driver, but not the same drivers,
     files or processor, and a loss may read any of them.
@@ -34,7 +34,7 @@ def check_elsewhere(loop: Loop, executor: Executor, stage: Stage, whole: Part) -
 
     for _ in range(NODES):
         loop.evaluate(stage, see, (), whole_slices=[range(item, item + 1)], avoid=list(losses))
-    differ = [f"{loss!r} on {node}" for node, loss in losses.items() if loss != stored]
+    differ = [f"{loss!r} on {node}" for node, loss in losses.items() if not abs(loss - stored) <= noise * abs(stored)]
     if differ:
         raise StateError(
             f"{stage.method.title(item)} decides the answer, with a loss of {stored!r}, but evaluated again it is "

@@ -35,6 +35,8 @@ class Driver:
     checked_since: int | None = None
     """Time in milliseconds since 1970: before a main stage is resumed, a row written since then is evaluated again, to
     check that the loss has not changed. None disables the check."""
+    noise: float = 0.0
+    """Relative difference between two evaluations of an item that is no change of the loss."""
     evaluated: Counter[str] = field(default_factory=Counter[str], init=False)
     """Number of items evaluated by this run, by kind of stage."""
     retried: int = field(default=0, init=False)
@@ -140,7 +142,7 @@ class Driver:
             if stage.ends_with(whole):
                 if self.checked_since is not None and self.evaluated[method.kind] and method.main:
                     executor = self.services.executors.executor(self.services.raise_if_stopped)
-                    check_elsewhere(self._loop, executor, stage, whole)
+                    check_elsewhere(self._loop, executor, stage, whole, self.noise)
                 return method.result(whole)
 
     def _fill(self, stage: Stage, within: range) -> None:
@@ -150,7 +152,8 @@ class Driver:
         if self.checked_since is not None and stage.method.main and stage.number not in self._checked:
             self._checked.add(stage.number)
             if (row := self._journal.smallest_row(stage.number, stage.digest, self.checked_since)) is not None:
-                self._loop.evaluate(stage, partial(spot_check, stage, self._journal), (), whole_slices=[row])
+                compare = partial(spot_check, stage, self._journal, self.noise)
+                self._loop.evaluate(stage, compare, (), whole_slices=[row])
                 self.evaluations += stage.method.evaluations(row)
         self._evaluate(stage, gaps)
 

@@ -34,6 +34,8 @@ class Settings(SchedulerSettings):
     """Time without workers after which the user is told."""
     ray_threshold_seconds: float = 10.0
     """Estimated time left above which Ray is started: it takes five to ten seconds to start and one to stop."""
+    compared: bool = True
+    """True if it is a mistake of the loss when an item that is evaluated again, by a backup copy, gives another one."""
     story_seconds: float = 30.0
     """Pause between updates of the stored story."""
 

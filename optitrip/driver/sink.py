@@ -50,7 +50,8 @@ class JournalSink:
                     self._services.journal.note(*facts)
             return
         now = self._clock.wall_ms()
-        for items in self._write([(outcome.part, outcome.seconds) for outcome in done], now, facts):
+        different = self._write([(outcome.part, outcome.seconds) for outcome in done], now, facts)
+        for items in different if self._services.settings.compared else ():
             text = f"items {items.start} to {items.stop - 1} gave different losses when evaluated again; the first ones"
             text += " are used. The loss is not deterministic: make it depend on its arguments only"
             self._services.observer.notice(warning("not-deterministic", text))
@@ -91,8 +92,8 @@ def latest(chapters: Sequence[dict[str, Any]]) -> StoredStory:
     return StoredStory(tuple(stored[::-1]))
 
 
-def spot_check(stage: Stage, journal: Journal, done: Sequence[Done], story: Story, last: bool) -> None:
-    """Compare parts with those in the journal; raise StateError if they differ.
+def spot_check(stage: Stage, journal: Journal, noise: float, done: Sequence[Done], story: Story, last: bool) -> None:
+    """Compare parts with those in the journal; raise StateError if they differ by more than the relative noise.
 
     Before a sweep is resumed, a row of an earlier run is evaluated again and must give the same result. Provenance
     detects a changed module or library; only this check detects a change in a file or server that the loss reads.
@@ -102,11 +103,12 @@ def spot_check(stage: Stage, journal: Journal, done: Sequence[Done], story: Stor
         if not part.failures.runs.keys().isdisjoint((DIED, TIMEOUT)):
             continue  # this is a failure of the workers, not of the loss
         for before, _ in journal.parts(stage.number, stage.digest, [part.items]):
-            if before.columns_bytes() != part.columns_bytes():
+            if not before.agrees(part, noise):
                 raise StateError(
                     f"{journal.path}: {difference(before, part)}: the loss or the data it reads has changed, or it "
                     "is not deterministic. The sweep is not resumed: --fresh starts over; --accept-changes resumes "
-                    "with the stored results; [objective] deterministic = false turns this check off"
+                    "with the stored results; a loss that is noisy says by how much, [objective] deterministic = 1e-9, "
+                    "or that it is random, deterministic = false"
                 )
 
 

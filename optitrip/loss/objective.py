@@ -18,6 +18,7 @@ from optitrip.loss.evaluation import (
     call_one_by_one,
     evaluate_range,
 )
+from optitrip.loss.noisy import Noisy
 from optitrip.loss.offers import Offers, offers_of
 from optitrip.loss.passing import pass_values
 from optitrip.loss.returns import abbreviate, as_array, as_number
@@ -79,6 +80,8 @@ class Capabilities:
     """Number of coordinates per call of `deltas`."""
     samples: int = 0
     """Number of rows of its data, if it can be reduced to some of them; 0 otherwise."""
+    noisy: bool = False
+    """True if the loss takes a seed, so that it is random."""
     how_to_read: str = field(default="", compare=False)
     """Words of the objective for a reader of its figures; empty if it offers none."""
     order: Array | None = field(default=None, compare=False)
@@ -102,6 +105,7 @@ class Objective:
         surrogate: cheaper objective that a search screens with.
         settings: globals and class attributes of the user's modules, packed, that workers set after importing them.
         state: settings of the process, such as NumPy's error state, with which the loss is called.
+        noise: relative difference between two evaluations of a point that is no sign of a mistake.
 
     Raises InputError if the object is not a loss, or its block or order is not valid.
     """
@@ -116,6 +120,7 @@ class Objective:
     surrogate: "Objective | None" = field(default=None, kw_only=True)
     settings: bytes = field(default=b"", kw_only=True)
     state: UserState = field(default_factory=UserState, kw_only=True)
+    noise: float = field(default=0.0, kw_only=True)
     offers: Offers = field(init=False)
     capabilities: Capabilities = field(init=False)
 
@@ -137,6 +142,7 @@ class Objective:
             block=PLAIN_BLOCK if self.plain else block,
             deltas_block=offers.deltas_block or BATCH_BLOCK,
             samples=offers.samples or 0,
+            noisy=isinstance(self.loss, Noisy) and self.loss.seeded,
             how_to_read=self._how_to_read(),
             order=self._order(),
         )
@@ -177,6 +183,10 @@ class Objective:
             step = partial(self.state.run, call_in_batches_of_one, self.batch_call, as_dict=self.as_dict)
         return evaluate_range(draw, items, self.capabilities.block, step)
 
+    def again(self, number: int) -> "Objective":
+        """Return the objective for the evaluation after `number` others of the same points, with seeds of its own."""
+        return replace(self, loss=self.loss.again(number)) if isinstance(self.loss, Noisy) else self
+
     def subset(self, rows: Array) -> "Objective":
         """Return the same objective on some rows of its data, by their numbers. Raises InputError if what `subset`
         returns is no loss."""
@@ -184,11 +194,12 @@ class Objective:
 
     def allowed_difference(self, loss: float, *, double: bool) -> float:
         """Return how far a fast call may differ from the plain `loss`: by its relative `tolerance` if it has one;
-        else 64 eps max(|f|, 1) in double precision (float64 batches and deltas), or 1e-5 relative."""
-        tolerance = self.offers.tolerance
+        else 64 eps max(|f|, 1) in double precision (float64 batches and deltas), or 1e-5 relative; by `noise` anyway.
+        """
+        tolerance, noise = self.offers.tolerance, self.noise * abs(loss)
         if tolerance is None and double:
-            return 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0)
-        return float(1e-5 if tolerance is None else tolerance) * abs(loss)
+            return max(noise, 64 * float(np.finfo(np.float64).eps) * max(abs(loss), 1.0))
+        return max(noise, float(1e-5 if tolerance is None else tolerance) * abs(loss))
 
     def around(self, values: Mapping[str, Array]) -> Any:
         """Prepare the objective around one point, given as a batch of one; return its object with `deltas`."""

@@ -137,6 +137,10 @@ class MethodSpec(ABC, Generic[Config]):
     def start(self, config: Config) -> StartPoint | None:
         """Return the point that the sweep starts at, if it needs one."""
 
+    def common_seed(self, config: Config) -> bool:
+        """Return whether a random loss gets the same seeds at all points: wherever losses nearby are compared."""
+        return self.start(config) is not None
+
     def surrogate(self, config: Config) -> SurrogateChoice | None:
         """Return the surrogate that the sweep screens with, if any."""
 

@@ -90,7 +90,7 @@ def merge(
         for source, journal in zip(sources, journals, strict=True):
             for stage, digest, attempt, parts in batches(journal):
                 for items in state.journal.write(stage, digest, parts, time.time_ns() // 1_000_000, attempt):
-                    if sweep.objective.deterministic:
+                    if sweep.objective.deterministic is True:
                         say(f"{source}: items {items.start} to {items.stop - 1} differ between shards")
                 joined += len(parts)
         say(f"{len(sources)} shards, {joined:,} parts joined in {state.path}")

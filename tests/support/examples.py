@@ -21,6 +21,7 @@ from optitrip.core.arrays import Array
 from optitrip.core.method import Route
 from optitrip.core.part import Part
 from optitrip.core.point import Point
+from optitrip.loss.noisy import Noisy
 from optitrip.loss.objective import Capabilities, Objective
 from optitrip.methods.adaptive.batch import Batch
 from optitrip.methods.adaptive.route import AdaptiveSearch, Told, adaptive_route
@@ -45,6 +46,7 @@ from optitrip.methods.local_search.generation import Around, Generation
 from optitrip.methods.local_search.route import LocalSearch, local_search_route
 from optitrip.methods.points import Along, only
 from optitrip.methods.search.method import Search
+from optitrip.methods.search.recheck import Recheck, RecheckTable
 from optitrip.methods.search.screening import Verification
 from optitrip.methods.search.spec import search_route
 from optitrip.methods.shared import LossAtX, Report
@@ -250,6 +252,21 @@ def with_rough(objective: Objective) -> Objective:
     return replace(objective, surrogate=surrogate)
 
 
+def seeded(x: Array, k: int, c: float, seed: int) -> Any:
+    """A random loss that fails for some seeds."""
+    return math.nan if seed % 11 == 0 else {"loss": scalar(x, k, c) + seed / 2**31, "drawn": seed}
+
+
+class SeededBatched(Batched):
+    """A random loss that takes batches."""
+
+    def __call__(self, x: Array, k: int, c: float, seed: int) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().__call__(x, k, c) + seed / 2**31
+
+    def losses(self, x: Array, k: Array, c: Array, seed: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().losses(x, k, c) + seed / 2**31
+
+
 LOSSES: dict[str, Any] = {
     "scalar": Objective(scalar),
     "troubled": Objective(troubled),
@@ -258,6 +275,8 @@ LOSSES: dict[str, Any] = {
     "beside": Objective(beside),
     "batched beside": Objective(BatchedBeside()),
     "screened": with_rough(Objective(Screened())),
+    "seeded": Objective(Noisy(seeded, 3)),
+    "mean of batches": Objective(Noisy(SeededBatched(), 3, 3)),
 }
 
 
@@ -320,6 +339,7 @@ METHODS: dict[str, Any] = {
     "largest": lambda items: Search(draws(), items, 4, 50, maximize=True),
     "screen": lambda items: Search(draws(), items, 4, 50, screen="rough"),
     "verification": lambda items: Verification(draws(), tuple(range(3, 3 + 2 * min(items, 40), 2))),
+    "recheck": lambda items: Recheck(draws(), tuple(range(3, 24, 3)), -(-items // 7)),
     "agreement": lambda items: Agreement(draws(), items),
     "report": lambda items: Report(draws(), items),
     "forward": lambda items: gradient(items, "forward", 3),
@@ -352,10 +372,10 @@ Case = tuple[Objective, Callable[[int, int], Route]]
 """An objective, and a route by items and seed."""
 
 
-def search_case(loss: str, **options: Any) -> Case:
+def search_case(loss: str, recheck: RecheckTable | None = None, **options: Any) -> Case:
     objective = LOSSES[loss]
     return objective, lambda items, seed: search_route(
-        Search(draws(seed), items, 4, 50, **options), objective.capabilities
+        Search(draws(seed), items, 4, 50, **options), objective.capabilities, recheck=recheck
     )
 
 
@@ -491,6 +511,7 @@ CASES: dict[str, Case] = {
     "screened by a stand-in": screened_case(),
     "the largest, screened": screened_case(maximize=True),
     "largest troubled": search_case("troubled", maximize=True),
+    "rechecked": search_case("seeded", recheck=RecheckTable(best=5, repeats=3)),
     "largest batched beside": search_case("batched beside", maximize=True),
     "forward scalar": gradient_case("scalar", "forward"),
     "backward beside": gradient_case("beside", "backward"),

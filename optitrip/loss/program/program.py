@@ -9,7 +9,15 @@ from copy import copy as duplicate
 from pathlib import Path
 from typing import Any, Self
 
-from optitrip.loss.program.fill import as_file, beside, filled_template, filled_word
+from optitrip.loss.noisy import SEED
+from optitrip.loss.program.fill import (
+    as_file,
+    beside,
+    filled_template,
+    filled_word,
+    names_in_template,
+    names_in_word,
+)
 from optitrip.loss.program.read import STDOUT, read_number
 from optitrip.runtime.children import Children, Ended
 
@@ -73,6 +81,13 @@ class Program:
         found.keep, found.timeout_seconds = keep, timeout_seconds or 0.0
         found._folders = Path(folders).absolute()
         return found
+
+    @property
+    def takes_seed(self) -> bool:
+        """True if the command, the environment or a template names a seed."""
+        words = [*self.command, *self.environment.values()]
+        templates = [(self._here / name).read_bytes().decode(errors="replace") for name in self.templates]
+        return any(SEED in names_in_word(word) for word in words) or any(map(names_seed, templates))
 
     def close(self) -> None:
         """End the program that runs, if any."""
@@ -161,6 +176,10 @@ class Program:
         except OSError:  # the disk is full, or this is another machine: the failure itself is told
             return None
         return place
+
+
+def names_seed(text: str) -> bool:
+    return SEED in names_in_template(text)
 
 
 def told(reason: str, folder: Path, kept: Path | None) -> str:

@@ -17,6 +17,7 @@ from optitrip.methods.adaptive.searcher import Guarded, SearcherChoice
 from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.methods.search.method import Search, SearchResult
+from optitrip.methods.search.recheck import RecheckTable, rechecked
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.snapshot import Snapshot
 
@@ -94,7 +95,12 @@ class Told:
 
 
 def adaptive_route(
-    adaptive: AdaptiveSearch, capabilities: Capabilities, *, agree: bool = True, word: str = "loss"
+    adaptive: AdaptiveSearch,
+    capabilities: Capabilities,
+    *,
+    recheck: RecheckTable | None = None,
+    agree: bool = True,
+    word: str = "loss",
 ) -> Route:
     """Yield the stages of an adaptive search; return the answer, that of a search.
 
@@ -115,20 +121,26 @@ def adaptive_route(
         ended = why_ended(search, told)
     points = Asked(search.points.space, search.points.seed, adaptive.searcher.name, np.concatenate(told.units))
     result: SearchResult = search.result(merged(told.parts, search.merge))
-    report = (yield Report(points, told.best_at)) if capabilities.report else ReportResult()
+    found = None
+    if recheck is not None:
+        found = yield from rechecked(points, result, None, recheck)
+        result = found.result(result)
+    best = int(result.best_index[0])
+    report = (yield Report(points, best)) if capabilities.report else ReportResult()
     return SearchAnswer(
-        loss=told.best,
-        index=told.best_at,
+        loss=float(result.best_loss[0]),
+        index=best,
         candidates=points,
         maximize=search.maximize,
         named={name: float(column[0]) for name, column in result.best_named.items()},
         result=result,
         screening=None,
+        recheck=found,
         report_result=report,
         word=word,
         ended=ended,
         unchecked=unchecked,
-        noisy=not agree,
+        noisy=not agree or capabilities.noisy,
         how_to_read=capabilities.how_to_read,
     )
 

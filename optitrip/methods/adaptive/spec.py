@@ -22,6 +22,7 @@ from optitrip.methods.adaptive.table import stored_candidates
 from optitrip.methods.own import is_reference, name_of
 from optitrip.methods.search.best import BEST
 from optitrip.methods.search.method import Search
+from optitrip.methods.search.recheck import RecheckTable, check_recheck, described
 from optitrip.methods.search.spec import axis_word
 from optitrip.methods.spec import MethodSpec, StoredParts
 from optitrip.space.variables import Space
@@ -44,6 +45,8 @@ class AdaptiveConfig(Table):
     """Number of candidates that are asked for at a time, and evaluated in parallel."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the searcher, by name."""
+    recheck: RecheckTable | None = None
+    """Best candidates to evaluate again, of a noisy loss."""
     best: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Number of best candidates to keep."""
 
@@ -61,6 +64,7 @@ batch = 16                 # number of candidates that are asked for at a time, 
 """
 
     def check(self, config: AdaptiveConfig, space: Space, stop: StopTable) -> None:
+        check_recheck(config.recheck, config.candidates, config.best)
         cube = Cube.of(space)
         if not cube.size:
             raise Invalid(("space",), "holds constants only, so a searcher has nothing to choose; vary a parameter")
@@ -82,7 +86,7 @@ batch = 16                 # number of candidates that are asked for at a time, 
         return config.candidates
 
     def identity(self, config: AdaptiveConfig, start: Point | None) -> dict[str, Any]:
-        fields = config.model_dump(exclude={"candidates"}, exclude_none=True)
+        fields = config.model_dump(exclude={"candidates", "recheck"}, exclude_none=True)
         return {**fields, "searcher": name_of(config.searcher), "algorithm": ALGORITHM}
 
     def adaptive(self, sweep: Sweep) -> AdaptiveSearch:
@@ -105,7 +109,8 @@ batch = 16                 # number of candidates that are asked for at a time, 
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         word = axis_word(sweep.objective.reference, maximize=sweep.objective.maximize)
-        return adaptive_route(self.adaptive(sweep), capabilities, agree=sweep.objective.deterministic, word=word)
+        agree, recheck = sweep.objective.compared, sweep.method.recheck
+        return adaptive_route(self.adaptive(sweep), capabilities, recheck=recheck, agree=agree, word=word)
 
     def stored_table(self, sweep: Sweep, stored: StoredParts, best: int | None) -> dict[str, Column]:
         table = stored_candidates(self.adaptive(sweep), stored)
@@ -123,7 +128,7 @@ batch = 16                 # number of candidates that are asked for at a time, 
         config: AdaptiveConfig = sweep.method
         extreme = ", the largest loss" if sweep.objective.maximize else ""
         asked = f"{config.candidates:,} candidates, {config.batch:,} at a time, by {name_of(config.searcher)}"
-        return f"adaptive search: {asked}, seed {sweep.seed}{extreme}"
+        return f"adaptive search: {asked}, seed {sweep.seed}{extreme}{described(config.recheck)}"
 
     def headline(self, result: Mapping[str, Any]) -> float | None:
         return result["best"]["loss"]

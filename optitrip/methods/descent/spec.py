@@ -191,7 +191,7 @@ steps = 100
         return self.source(sweep).first(sweep.start_point, Known(Noise()), capabilities)
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        config, agree = sweep.method, sweep.objective.deterministic
+        config, agree = sweep.method, sweep.objective.compared
         if not compares(config):
             return descent_route(self.descent(sweep), capabilities, agree=agree)
         rules = [rule_of(rule, {}, sweep.folder) for rule in rules_in(config)]

@@ -131,7 +131,7 @@ at = { fill = 0.0 }
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         request = self.request(sweep)
-        agree = sweep.objective.deterministic
+        agree = sweep.objective.compared
         found: GradientAnswer = yield from gradient_route(request, plain(capabilities), agree=agree)
         return DirectionalAnswer(found, request.lines)
 

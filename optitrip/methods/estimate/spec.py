@@ -139,7 +139,7 @@ at = { fill = 0.0 }
         )
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        agree, limits = sweep.objective.deterministic, limits_of(sweep.space, None)
+        agree, limits = sweep.objective.compared, limits_of(sweep.space, None)
         directions, step = self.directions(sweep), sweep.method.step
         return estimate_route(sweep.start_point, directions, step, capabilities, limits, agree=agree)
 

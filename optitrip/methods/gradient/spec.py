@@ -160,7 +160,7 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
         return self.request(sweep, capabilities).gradient(Noise(), capabilities)
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        return gradient_route(self.request(sweep, capabilities), capabilities, agree=sweep.objective.deterministic)
+        return gradient_route(self.request(sweep, capabilities), capabilities, agree=sweep.objective.compared)
 
     def stored_table(self, sweep: Sweep, stored: StoredParts, best: int | None) -> dict[str, Column]:
         """Return the gradient along the coordinates before the first gap."""

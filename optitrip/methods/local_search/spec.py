@@ -104,7 +104,7 @@ tries = 1_000
             sweep.stop.target_loss,
             sweep.stop.no_improvement,
         )
-        return local_search_route(search, capabilities, agree=sweep.objective.deterministic)
+        return local_search_route(search, capabilities, agree=sweep.objective.compared)
 
     def progress(self, sweep: Sweep) -> LocalSearchProgress:
         return LocalSearchProgress(sweep.items, -1 if sweep.objective.maximize else 1)

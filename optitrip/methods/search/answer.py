@@ -14,6 +14,7 @@ from optitrip.core.notice import Notice, info
 from optitrip.methods.search.best import BEST, Best
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.picture import losses_png, staircase
+from optitrip.methods.search.recheck import Rechecked
 from optitrip.methods.search.report import report_html, reported
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
 from optitrip.methods.search.table import Candidate, CandidateTable
@@ -28,6 +29,7 @@ from optitrip.output.text import finite, first_failure, folded, reasons, show
 from optitrip.space.variables import arguments
 
 CANDIDATES, VERIFIED, TOP, FAILURES = "candidates.parquet", "verified.parquet", "best.csv", "failures.csv"
+RECHECKED = "rechecked.csv"
 PICTURE, WEIGHTS, REPORT = "losses.png", "weights.png", "report.html"
 """Names of the result files."""
 IN_TOP, MOST_ENTRIES = 100, 2**26
@@ -41,6 +43,8 @@ class SearchAnswer(Best, Answer):
     result: SearchResult
     screening: Screening | None
     """Verification of the best candidates, if they were screened; then the stored losses are the surrogate's."""
+    recheck: Rechecked | None = None
+    """Best candidates that were evaluated again, if the search does so; then losses of the best are means."""
     report_result: ReportResult
     """Report on the best candidate; empty if the objective offers none."""
     word: str = "loss"
@@ -83,6 +87,7 @@ class SearchAnswer(Best, Answer):
     def failures(self) -> dict[str, int]:
         counts = Counter(self.result.failures.counts())
         counts.update(self.screening.failures.counts() if self.screening else {})
+        counts.update(self.recheck.failures.counts() if self.recheck else {})
         counts["report"] = self.report_result.failures.count
         return {kind: count for kind, count in counts.items() if count}
 
@@ -99,16 +104,24 @@ class SearchAnswer(Best, Answer):
             verified = {"screen": screening.screen, "verified": len(screening.index), "random": screening.random}
             seen = {"sign_of_better": screening.sign_of_better, "unseen": screening.unseen}
             fields["screening"] = {**verified, **figures, **seen}
+        if recheck := self.recheck:
+            figures = finite({"standard_error": float(recheck.errors[0]), "searched": float(recheck.searched[0])})
+            counts = {"candidates": len(recheck.index), "repeats": recheck.repeats, "as_good": recheck.as_good}
+            fields["recheck"] = {**counts, **figures}
         return fields
 
     def rows(self) -> Rows:
         rows = [*super().rows(), *figure_rows(self.report)]
         if screening := self.screening:
             rows.append(("screened", f"by {screening.screen}; {screening.summary}"))
+        if recheck := self.recheck:
+            rows += [("rechecked", line) for line in recheck.words()]
         return rows
 
     def how_sure(self) -> list[str]:
         independent = self.candidates.independent and self.candidates.sampler == "random" and not self.ended
+        if self.recheck:
+            return [*self.recheck.words(), *([self.screening.summary] if self.screening else [])]
         return how_sure(self.result, self.screening, independent=independent, noisy=self.noisy)
 
     @property
@@ -134,6 +147,12 @@ class SearchAnswer(Best, Answer):
                 "screening/random": float(screening.random),
                 "screening/unseen": float(screening.unseen),
             }
+        if recheck := self.recheck:
+            metrics |= {
+                "recheck/standard_error": float(recheck.errors[0]),
+                "recheck/searched": float(recheck.searched[0]),
+                "recheck/as_good": float(recheck.as_good),
+            }
         return metrics
 
     def best_items(self, count: int) -> list[BestItem]:
@@ -155,10 +174,12 @@ class SearchAnswer(Best, Answer):
         if screening:
             title += f", screened by {screening.screen}"
             yield VERIFIED, lambda: parquet_bytes(self.stored.verified())
+        if recheck := self.recheck:
+            yield RECHECKED, lambda: csv_bytes(recheck.table(self.candidates))
         failures = self.failed_by_stage()
         if any(failed.count for failed in failures.values()):
             yield FAILURES, lambda: failures_csv(failures)
-        yield PICTURE, lambda: losses_png(result, title, self.word, screening)
+        yield PICTURE, lambda: losses_png(result, title, self.word, screening, self.recheck)
         if reported(self.stored):
             yield REPORT, lambda: report_html(self.stored, title, self.word)
         if self.images:
@@ -168,7 +189,8 @@ class SearchAnswer(Best, Answer):
         """Return the failures of each stage, by its name in tables."""
         first = "screen" if self.screening else "search"
         stages = {first: self.result.failures, "report": self.report_result.failures}
-        return stages | ({"verification": self.screening.failures} if self.screening else {})
+        later = {"verification": self.screening, "recheck": self.recheck}
+        return stages | {name: stage.failures for name, stage in later.items() if stage}
 
     def message(self) -> str:
         screening, doubts = self.screening, list[str]()
@@ -188,6 +210,7 @@ class SearchAnswer(Best, Answer):
         failed = (
             first_failure(self.result.failures, self.candidates, what=what)
             or first_failure(screening.failures if screening else None, self.candidates)
+            or first_failure(self.recheck.failures if self.recheck else None, self.candidates, what="a recheck")
             or first_failure(self.report_result.failures, self.candidates, self.index, "its report")
         )
         return "\n".join(filter(None, [self.ended, *doubts, failed]))
@@ -197,7 +220,7 @@ class SearchAnswer(Best, Answer):
 
     def picture(self) -> bytes:
         """Draw the losses and the best so far by candidate, as a PNG."""
-        return losses_png(self.result, f"{self.items:,} candidates", self.word, self.screening)
+        return losses_png(self.result, f"{self.items:,} candidates", self.word, self.screening, self.recheck)
 
     def pictures(self) -> list[Draw]:
         return [self.picture, *([partial(images_png, self.images, "the best weights")] if self.images else [])]
@@ -207,6 +230,8 @@ class SearchAnswer(Best, Answer):
         figures = "".join(f", {name}={value:.6g}" for name, value in {**self.named, **self.report}.items())
         failed = sum(self.failures.values())
         tail = f", {failed:,} failed" if failed else ""
+        if recheck := self.recheck:
+            tail += f", mean of {recheck.repeats} with standard error {recheck.errors[0]:.3g}"
         if (screening := self.screening) and (screening.sign_of_better or screening.unseen):
             tail += ", a better one is possible"
         of_all = f"candidate {self.index:,} of {self.items:,}"

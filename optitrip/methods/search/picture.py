@@ -9,6 +9,7 @@ import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures
 from optitrip.methods.search.method import SearchResult
+from optitrip.methods.search.recheck import Rechecked
 from optitrip.methods.search.screening import Screening
 from optitrip.output.pictures import general, new_figure, nothing, plain_style, png, set_value_axis, thousands
 from optitrip.output.text import short_name
@@ -25,7 +26,13 @@ BEST, DOT, VERIFIED, FAILED = "C3", "0.45", "C0", "black"
 
 
 @plain_style
-def losses_png(result: SearchResult, title: str, word: str = "loss", screening: Screening | None = None) -> bytes:
+def losses_png(
+    result: SearchResult,
+    title: str,
+    word: str = "loss",
+    screening: Screening | None = None,
+    recheck: Rechecked | None = None,
+) -> bytes:
     """Draw losses by index as dots with the best so far as a line, and the share of candidates that are as good.
 
     `word` is the user's for the loss. Failed candidates are crosses at the far edge.
@@ -39,6 +46,8 @@ def losses_png(result: SearchResult, title: str, word: str = "loss", screening: 
     draw_history(history, result, index, loss, far, screened=screening is not None)
     if screening:
         history.plot(screening.index, screening.loss, ".", color=VERIFIED, markersize=4, label="verified loss")
+    if recheck:
+        draw_means(history, recheck)
     draw_failures(history, result)
     history.set(xlabel="candidate", ylabel=short_name(word), xlim=(-0.02 * result.items, 1.02 * result.items))
     handles, labels = history.get_legend_handles_labels()
@@ -72,6 +81,15 @@ def draw_history(axes: Axes, result: SearchResult, index: Array, loss: Array, fa
     )  # fmt: skip
     axes.xaxis.set_major_formatter(thousands)
     axes.locator_params(axis="x", nbins=6, integer=True)
+
+
+def draw_means(axes: Axes, recheck: Rechecked) -> None:
+    """Draw the means of candidates that were evaluated again, as dots with bars of one standard error."""
+    known = slice(recheck.usable)
+    label = f"mean of {recheck.repeats}, \N{PLUS-MINUS SIGN} standard error"
+    index, means = recheck.index[known], recheck.means[known]
+    axes.errorbar(index, means, recheck.errors[known], fmt="none", capsize=2, linewidth=1, ecolor=VERIFIED)
+    axes.plot(index, means, "o", markersize=3, color=VERIFIED, label=label)
 
 
 def staircase(result: SearchResult) -> tuple[Array, Array]:

@@ -20,6 +20,7 @@ from optitrip.methods.search.answer import SearchAnswer
 from optitrip.methods.search.best import BEST, SCREENED, Best, leaders
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
+from optitrip.methods.search.recheck import RecheckTable, check_recheck, described, rechecked
 from optitrip.methods.search.screening import screened
 from optitrip.methods.search.table import CandidateTable
 from optitrip.methods.shared import Report, ReportResult, no_answer
@@ -37,16 +38,26 @@ class SearchConfig(Table):
     sampler: str = "random"
     candidates: Annotated[int, Field(ge=1, le=2**53)]
     best: Annotated[int, Field(ge=1, le=10_000)] = 10
+    recheck: RecheckTable | None = None
+    """Best candidates to evaluate again, of a noisy loss."""
     screen: Annotated[str, Field(min_length=1)] | None = None
     """Name of the surrogate that screens every candidate; the objective verifies the best ones."""
     device: Literal["cpu", "cuda"] | None = None
     """Device that evaluates the surrogate."""
 
 
-def search_route(method: Search, capabilities: Capabilities, *, agree: bool = True, word: str = "loss") -> Route:
-    """Yield the stages of a search, with or without screening; return the answer. Raises NoAnswer if no loss is finite,
-    or if `agree` is set (not for random losses, which never do) and batches and plain calls give different losses."""
-    screening, report, unchecked = None, ReportResult(), ""
+def search_route(
+    method: Search,
+    capabilities: Capabilities,
+    *,
+    recheck: RecheckTable | None = None,
+    agree: bool = True,
+    word: str = "loss",
+) -> Route:
+    """Yield the stages of a search, with or without screening and recheck; return the answer. Raises NoAnswer if no
+    loss is finite, or if `agree` is set (not for random losses, which never do) and batches and plain calls give
+    different losses."""
+    screening, found, report, unchecked = None, None, ReportResult(), ""
     if capabilities.losses and agree:
         agreed = yield from check_agreement(Agreement(method.points, min(MOST_COMPARED, method.items)))
         unchecked = agreed.unchecked
@@ -56,6 +67,10 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         result: SearchResult = yield method
         if not len(result.best_index):
             raise no_answer(f"none of the {result.items:,} candidates has a finite loss", result.failures, method)
+    ended = method.why_ended(result)
+    if recheck is not None:
+        found = yield from rechecked(method.points, result, screening, recheck)
+        result = found.result(result)
     if capabilities.report:
         report = yield Report(method.points, int(result.best_index[0]))
     return SearchAnswer(
@@ -66,11 +81,12 @@ def search_route(method: Search, capabilities: Capabilities, *, agree: bool = Tr
         named={name: float(column[0]) for name, column in result.best_named.items()},
         result=result,
         screening=screening,
+        recheck=found,
         report_result=report,
         word=word,
-        ended=method.why_ended(result),
+        ended=ended,
         unchecked=unchecked,
-        noisy=not agree,
+        noisy=not agree or capabilities.noisy,
         how_to_read=capabilities.how_to_read,
     )
 
@@ -119,6 +135,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
             raise Invalid(
                 ("method", "device"), 'only applies to screening; add a line screen = "...", or remove this one'
             )
+        check_recheck(config.recheck, config.candidates, config.best)
         for key in ("target_loss", "no_improvement"):
             if config.screen and getattr(stop, key) is not None:
                 raise Invalid(
@@ -136,7 +153,8 @@ class SearchSpec(MethodSpec[SearchConfig]):
         return config.candidates
 
     def identity(self, config: SearchConfig, start: Point | None) -> dict[str, Any]:
-        return config.model_dump(exclude={"candidates"}, exclude_none=True)
+        # Without `recheck`, a stage of its own, so that a search can be rechecked later.
+        return config.model_dump(exclude={"candidates", "recheck"}, exclude_none=True)
 
     def method(self, sweep: Sweep, capabilities: Capabilities) -> Search:
         config: SearchConfig = sweep.method
@@ -153,9 +171,8 @@ class SearchSpec(MethodSpec[SearchConfig]):
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         word = axis_word(sweep.objective.reference, maximize=sweep.objective.maximize)
-        return search_route(
-            self.method(sweep, capabilities), capabilities, agree=sweep.objective.deterministic, word=word
-        )
+        method, recheck, agree = self.method(sweep, capabilities), sweep.method.recheck, sweep.objective.compared
+        return search_route(method, capabilities, recheck=recheck, agree=agree, word=word)
 
     def stored_table(self, sweep: Sweep, stored: StoredParts, best: int | None) -> dict[str, Column]:
         table = stored_candidates(self.method(sweep, Capabilities()), stored)
@@ -177,7 +194,8 @@ class SearchSpec(MethodSpec[SearchConfig]):
         surrogate = self.surrogate(config)
         extreme = ", the largest loss" if sweep.objective.maximize else ""
         drawn = f"{config.candidates:,} candidates, {config.sampler} sampler, seed {sweep.seed}"
-        return f"search: {drawn}{extreme}" + (f", screened by {surrogate.text}" if surrogate else "")
+        screened = f", screened by {surrogate.text}" if surrogate else ""
+        return f"search: {drawn}{extreme}{screened}{described(config.recheck)}"
 
     def leaders(self, sweep: Sweep, parts: Iterable[Part]) -> list[Best]:
         config: SearchConfig = sweep.method

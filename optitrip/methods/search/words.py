@@ -17,7 +17,9 @@ def how_sure(result: SearchResult, screening: Screening | None, *, independent: 
     best of n + m is among the last m with a chance of m / (n + m), whatever the loss: every order is equally likely.
     `noisy` says that the loss itself is random.
     """
-    lines = ["the loss is random, so the best is partly luck: evaluate it again"] if noisy else []
+    lines = (
+        ["the loss is random, so the best is partly luck: recheck = { best = 20 } evaluates it again"] if noisy else []
+    )
     lines.append(runner_up(result))
     if screening:
         return [screening.summary, *lines]

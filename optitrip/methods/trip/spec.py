@@ -87,6 +87,9 @@ steps = 100
     def sampler(self, config: TripConfig) -> str:
         return config.each[0].spec.sampler(config.each[0].config)
 
+    def common_seed(self, config: TripConfig) -> bool:
+        return True
+
     def surrogate(self, config: TripConfig) -> SurrogateChoice | None:
         return next((found for leg in config.each if (found := leg.spec.surrogate(leg.config))), None)
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optitrip.loss.noisy import takes_seed
 from optitrip.loss.program.fill import as_file, filled_template, filled_word, names_in_word
 from optitrip.loss.program.program import Program, ProgramFailed
 from optitrip.loss.program.read import check_source, read_number
@@ -171,6 +172,20 @@ def test_which_folders_are_kept(tmp_path: Path) -> None:
         loss.close()
         kept = list((tmp_path / "runs").iterdir()) if (tmp_path / "runs").exists() else []
         assert len(kept) == names
+
+
+@posix
+@pytest.mark.parametrize("where", ["command", "environment", "deck"])
+def test_a_program_may_take_a_seed(where: str, tmp_path: Path) -> None:
+    """It is passed as a parameter, but is none of the space."""
+    (tmp_path / "deck").write_text("seed @seed@\n" if where == "deck" else "no seed\n")
+    words = {"command": "echo {seed}", "environment": "echo $SEED", "deck": "cat deck"}
+    options: dict[str, Any] = {"environment": {"SEED": "{seed}"}} if where == "environment" else {}
+    loss = program(tmp_path, words[where], templates=["deck"], **options)
+    assert takes_seed(loss)
+    assert loss(x=0.5, seed=2**31 - 1) == 2**31 - 1
+    loss.close()
+    assert not takes_seed(program(tmp_path, "echo {x}"))
 
 
 @posix

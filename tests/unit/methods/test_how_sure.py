@@ -66,9 +66,7 @@ def test_the_words_of_a_search() -> None:
     other = optitrip.search(square, SPACE, candidates=100, sampler="halton")
     for one in (other, replace(answer, ended="candidate 3 met the target")):
         assert not [reason for reason in one.how_sure() if "%" in reason]
-    assert (
-        replace(answer, noisy=True).how_sure()[0] == "the loss is random, so the best is partly luck: evaluate it again"
-    )
+    assert "partly luck: recheck" in replace(answer, noisy=True).how_sure()[0]
     tied = optitrip.search(lambda x: 1.0, SPACE, candidates=10)
     assert tied.how_sure()[:2] == [
         "the runner-up (candidate 1) is as good",
