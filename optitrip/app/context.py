@@ -18,6 +18,7 @@ from optitrip.output.outcome import Outcome
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.files import working_folder
 from optitrip.runtime.interrupts import raise_if_interrupted
+from optitrip.runtime.overrun import Overrun
 from optitrip.runtime.own_state import OwnState
 from optitrip.store import STATE_ROOT
 from optitrip.store.shards import Shard
@@ -83,8 +84,12 @@ class Options:
     """True to write to MLflow from a subprocess, so that a command does not wait for MLflow's import."""
     settings: Settings = DEFAULT
     """Settings of the driver; durations in the sweep file replace some of them."""
-    raise_if_stopped: Callable[[], None] = lambda: None
-    """Function called between slices; raises `Stopped` if a stop was requested."""
+    requested: Callable[[], Stopped | None] = lambda: None
+    """Function that returns the request to stop, if there was one; called in any thread."""
+    interrupt: Callable[[Stopped], None] | None = None
+    """Function that raises such a request in the main thread; None if this process is not optitrip's to end."""
+    end: Callable[[], None] = lambda: None
+    """Function that ends the process."""
     put_back: Callable[[], Sequence[str]] = lambda: ()
     """Function called when the user's code has run; puts back the signal handlers of a command, and returns the names
     of those signals."""
@@ -133,11 +138,24 @@ class Context:
     def raise_if_stopped(self) -> None:
         """Raise `Stopped` if a stop was requested or [stop] max_seconds has passed; raise an interruption again."""
         self.put_back()
-        self.options.raise_if_stopped()
         raise_if_interrupted()  # a loss may have caught it
+        if (request := self.requested()) is not None:
+            raise request
+
+    def requested(self) -> Stopped | None:
+        """Return the request to stop, or that [stop] max_seconds has passed, if one of them is true."""
         limit = self.sweep.stop.max_seconds
+        if (request := self.options.requested()) is not None:
+            return request
         if limit is not None and self.phases.total > limit:
-            raise Stopped(f"stopped after {limit:g} s, the limit in [stop] max_seconds")
+            return Stopped(f"stopped after {limit:g} s, the limit in [stop] max_seconds")
+        return None
+
+    @cached_property
+    def overrun(self) -> Overrun | None:
+        """Means to end a loss in this process that goes on after a request to stop."""
+        options, seconds = self.options, self.sweep.stop.drain_seconds
+        return Overrun(self.requested, seconds, options.interrupt, options.end) if options.interrupt else None
 
     def put_back(self) -> None:
         """Put back what the command needs of its process, after user code."""

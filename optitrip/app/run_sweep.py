@@ -39,8 +39,10 @@ from optitrip.tracking.location import store_file
 from optitrip.tracking.runs import track
 from optitrip.tracking.subprocess_client import SubprocessClient
 
-ONE_RUN_SECONDS = 1e-6
-"""Duration of a slice that is wanted of programs, for slices of one item."""
+DEATHS_HERE = 2
+"""Number of times that an item may end its process on this machine, where neither nodes nor memory of others fail."""
+ONE_RUN_SECONDS = 1e-12
+"""Duration of a slice for slices of one item, or one block."""
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
@@ -56,9 +58,7 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
     notify = Observers(log, observer).notice
     with ExitStack() as stack:
         with errors_located(sweep):
-            executors = stack.enter_context(
-                executors_of(sweep.run, sweep.failures, options.address, program=sweep.program is not None)
-            )
+            executors = stack.enter_context(executors_of(sweep, options.address))
         executors.folder = options.folder
         with phases.time("load"):
             paths, client = import_paths(sweep.folder), None
@@ -205,12 +205,12 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
     process would crash it again on resume, so the next run that finds the fact evaluates on workers only.
     """
     sweep, options, executors, journal = context.sweep, context.options, context.executors, state.journal
-    here = executors.starts_here and state.path is not None and not options.has_result(sweep)
+    deaths = DEATHS_HERE
+    here = executors.evaluates_here and state.path is not None and not options.has_result(sweep)
     if here and journal.fact(EvaluatingHere):
-        text = "the last command crashed, perhaps because of the loss; all items are now evaluated on Ray workers"
-        observer.notice(warning("crashed-before", text))
-        executors.use_workers_only()
-        here = False
+        text = "the last command crashed, perhaps because of the loss; all items are now evaluated"
+        observer.notice(warning("crashed-before", f"{text} {executors.leave_process()}"))
+        here, deaths = False, 1
     if executors.joins_cluster:
         executors.files = beside(sweep)
     executors.use(context.objective, context.paths, observer.notice)
@@ -221,18 +221,22 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
         drain_seconds=sweep.stop.drain_seconds,
         wait_seconds=sweep.run.wait_seconds,
         item_seconds=sweep.failures.timeout_seconds,
+        backups=sweep.run.backups,
+        deaths=deaths if executors.has_processes else options.settings.deaths,
         compared=sweep.objective.deterministic is True,
     )
+    if deaths == 1:  # one block a slice: whatever ends its process takes along no other
+        settings = replace(settings, target_seconds=ONE_RUN_SECONDS)
     if sweep.program is not None:
         # A slice is one run, so that a stop loses no other; and a copy of a late one would take the place of the next.
-        settings = replace(settings, target_seconds=ONE_RUN_SECONDS, backups=False)
+        settings = replace(settings, target_seconds=ONE_RUN_SECONDS, backups=bool(sweep.run.backups))
 
     def between_slices() -> None:
         if mirror is not None:
             mirror.tick()
         context.raise_if_stopped()
 
-    services = Services(executors, journal, observer, context.phases, between_slices, settings)
+    services = Services(executors, journal, observer, context.phases, between_slices, settings, context.overrun)
     driver = Driver(
         services,
         block,

@@ -1,7 +1,8 @@
 """Runs a sweep for a command: progress and messages on stderr, the result on stdout."""
 
+import os
 import sys
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from json import dumps
 from typing import Any, TextIO
@@ -12,7 +13,7 @@ from rich.text import Text
 import optitrip
 from optitrip.app.context import Options
 from optitrip.app.run_sweep import run_sweep
-from optitrip.cli.statuses import FAILURES, FINISHED, NO_ANSWER, SIGNALLED, exit_status
+from optitrip.cli.statuses import FAILURES, FINISHED, NO_ANSWER, RESUMABLE, SIGNALLED, exit_status
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError, Interrupted, NoAnswer, Stopped
@@ -24,6 +25,10 @@ from optitrip.runtime.process import stop_signals
 from optitrip.runtime.streams import hold_streams, stdout_to_stderr
 
 STOPPING = "\nstopping once the running slices are done; Ctrl-C again stops at once\n"
+ENDED = (
+    "\nthe loss goes on in code that cannot be interrupted; optitrip ends with it. What was evaluated before is "
+    "stored, and the same command resumes, with the loss in a process of its own\n"
+)
 
 
 def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool, checks: bool = False) -> int:
@@ -48,8 +53,8 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool, checks: bool
             if left and not quiet:
                 line.enter_context(shown.waiting(left))
 
-        hooks = {"raise_if_stopped": stop.raise_if_stopped, "put_back": put_back, "answered": answered}
-        options = replace(options, **hooks)
+        ways: dict[str, Any] = {"interrupt": stop.raise_in_main_thread, "end": end_at_once}
+        options = replace(options, requested=lambda: stop.requested, put_back=put_back, answered=answered, **ways)
         try:
             outcome = run_sweep(sweep, options, observer, Stopwatch(optitrip.IMPORTED_AT))
             status = FINISHED if outcome.failures_allowed else FAILURES
@@ -65,6 +70,13 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool, checks: bool
             print(dumps(outcome.to_json()), file=stdout)
         shown.rest(outcome, table=not json)
     return status
+
+
+def end_at_once() -> None:
+    """End this process, whose loss never returns."""
+    with suppress(OSError):
+        os.write(2, ENDED.encode())
+    os._exit(RESUMABLE)
 
 
 def checked_status(answer: Answer, status: int) -> int:

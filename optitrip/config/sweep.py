@@ -48,6 +48,8 @@ class ObjectiveTable(Table):
     deterministic: Deterministic = True
     """False if the loss is random on purpose: repeated evaluations of an item are then not compared. A number if it is
     a little noisy: the relative difference that is allowed."""
+    isolate: bool = False
+    """True to evaluate in processes of their own, which a stop or a time limit can end."""
     repeats: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Number of evaluations of each point, of which the loss is the mean."""
     files: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list[str])
@@ -89,6 +91,9 @@ class RunTable(Table):
 
     executor: Literal["auto", "serial", "ray"] = "auto"
     workers: Annotated[int, Field(ge=1)] | None = None
+    backups: bool | None = None
+    """True to start a backup copy of an item that takes much longer than others; by default, where items take less than
+    10 s."""
     wait_seconds: NonNegative = 600.0
     """Maximum seconds without any worker, after which the sweep stops; it can be resumed."""
     num_cpus: NonNegative = 1.0
@@ -238,7 +243,9 @@ class Sweep(Draft):
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
         """Everything in the file that determines items and their results, except the block: the provenance holds it."""
-        objective = self.objective.model_dump(exclude={"block", "deterministic", "files", "repeats"}, exclude_none=True)
+        objective = self.objective.model_dump(
+            exclude={"block", "deterministic", "files", "isolate", "repeats"}, exclude_none=True
+        )
         if self.objective.repeats > 1:
             objective["repeats"] = self.objective.repeats
         if self.data is not None:

@@ -1,7 +1,7 @@
 """The only loop: sends slices to the executor and parts to the sink until nothing is missing."""
 
-from collections.abc import Collection, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Generator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from optitrip.core.executor import Done, Executor
 from optitrip.core.failures import TIMEOUT, Record
@@ -11,7 +11,7 @@ from optitrip.driver.settings import Services
 from optitrip.driver.sink import Sink
 from optitrip.driver.stage import Stage
 from optitrip.errors import NoAnswer, OptitripError, Stopped
-from optitrip.scheduler import events, plan, retries
+from optitrip.scheduler import events, plan
 from optitrip.scheduler.state import State
 from optitrip.scheduler.story import Note, Story, lines
 
@@ -154,7 +154,8 @@ class Loop:
         patience = self._settings.poll_seconds if wait else 0.0
         if self._held:
             patience = min(patience, max(0.0, self._due - self._clock.monotonic()))
-        received = executor.wait(patience)
+        with self._watched(state):
+            received = executor.wait(patience)
         notes: list[events.Event] = []
         for notice in executor.notices():
             self._observer.notice(notice)
@@ -170,13 +171,26 @@ class Loop:
             self._process_changes.check(outcome)
         return [*outcomes, *notes]
 
+    @contextmanager
+    def _watched(self, state: State) -> Generator[None]:
+        """While the loss runs in this process, have it ended after a request to stop, and workers started if it takes
+        long: until it returns, nothing else happens here."""
+        with ExitStack() as stack:
+            if self._executors.evaluates_here and any(state.in_flight()):
+                if self._services.overrun is not None:
+                    stack.enter_context(self._services.overrun.watching())
+                if state.waiting and not state.draining:
+                    stack.enter_context(self._executors.workers_after(self._settings.ray_threshold_seconds))
+            yield
+
     def _failed(self, stage: Stage, action: events.RecordFailed) -> Done:
         """Return the part of an item that no worker could evaluate."""
         if action.kind == TIMEOUT:
             text = f"it took longer than timeout_seconds = {self._settings.item_seconds:g}"
             record = Record(action.item, "TimeoutError", text, "")
         else:
-            text = f"{retries.DEATHS_OF_AN_ITEM} workers died, each evaluating it alone; the last one: {action.reason}"
+            several = f"{self._settings.deaths} workers died, each evaluating it alone; the last one: {action.reason}"
+            text = several if self._settings.deaths > 1 else f"its worker died once more: {action.reason}"
             record = Record(action.item, "WorkerDied", text, "")
         text = f"{stage.method.title(action.item, None)}: {text}. Recorded as failed; --retry-failed retries it"
         self._observer.notice(warning("item-failed", text))

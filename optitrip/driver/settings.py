@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from optitrip.core.observer import Observer
 from optitrip.journal.journal import Journal
 from optitrip.runtime.clock import SYSTEM, Clock, Stopwatch
+from optitrip.runtime.overrun import Overrun
 from optitrip.scheduler.state import SchedulerSettings
 
 if TYPE_CHECKING:
@@ -56,5 +57,7 @@ class Services:
     raise_if_stopped: Callable[[], None] = lambda: None
     """Called between slices; raises `Stopped` after a request to stop."""
     settings: Settings = DEFAULT
+    overrun: Overrun | None = None
+    """Means to end a loss in this process that goes on after a request to stop."""
     clock: Clock = SYSTEM
     """Clock for waits and for the timestamps of journal rows."""

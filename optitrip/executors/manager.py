@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optitrip.core.executor import Executor
 from optitrip.core.notice import Notice, info, warning
 from optitrip.errors import InputError, Stopped
+from optitrip.executors.isolated.executor import Isolated
 from optitrip.executors.programs import Programs
 from optitrip.executors.ray.address import joins_cluster, unprotected
 from optitrip.executors.ray.start import POLL_SECONDS, RayPool, Start, ray_installed
@@ -21,7 +23,7 @@ from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.files import working_folder
 
 if TYPE_CHECKING:
-    from optitrip.config.sweep import FailuresTable, RunTable
+    from optitrip.config.sweep import Draft, FailuresTable, RunTable
 
 
 WAIT_NOTICE_SECONDS = 10.0
@@ -60,6 +62,16 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
         return self._pool is not None and joins_cluster(self._pool.address)
 
     @property
+    def evaluates_here(self) -> bool:
+        """True if items are evaluated in this process now, where a loss that crashes ends the driver."""
+        return self._here is Serial and not self._on_workers
+
+    @property
+    def has_processes(self) -> bool:
+        """True if items are evaluated in other processes of this machine, which die of nothing but their items."""
+        return self._here not in (None, Serial) and not self._on_workers
+
+    @property
     def starts_here(self) -> bool:
         """True if items are evaluated in this process now and workers may take over."""
         return self._here is not None and self._pool is not None and not self._on_workers
@@ -83,11 +95,26 @@ class ExecutorManager(AbstractContextManager["ExecutorManager"]):
             self.close()
         self._objective, self.paths, self._start_failed = objective, paths, False
 
-    def use_workers_only(self) -> None:
-        """Evaluate on workers only from now on, if workers can be started."""
-        if self.starts_here:
-            self.close()
-            self._here = None
+    def leave_process(self) -> str:
+        """Evaluate outside of this process from now on; return where."""
+        self.close()
+        self._here = None if self._pool is not None else partial(Isolated, 1)
+        return "in a process of its own" if self._pool is None else "on Ray workers only"
+
+    @contextmanager
+    def workers_after(self, seconds: float) -> Generator[None]:
+        """Start workers, if they `may_start`, once the body has taken so long."""
+        if not self.may_start:
+            yield
+            return
+        timer = threading.Timer(seconds, self.start_workers)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
     def executor(self, raise_if_stopped: Callable[[], None] = lambda: None) -> Executor:
         """Return the executor with the objective loaded; wait for workers if needed, unless a stop is requested.
@@ -175,8 +202,13 @@ def executors(
     workers: int | None = None,
     address: str | None = None,
     resources: Mapping[str, float] | None = None,
+    *,
+    isolate: bool = False,
 ) -> ExecutorManager:
-    """Make the manager for "ray", "serial", or "auto", which starts in this process unless it joins a cluster."""
+    """Make the manager for "ray", "serial", or "auto", which starts in this process unless it joins a cluster, or is to
+    `isolate` the loss."""
+    if isolate and word != "ray" and not joins_cluster(address):
+        return ExecutorManager(partial(Isolated, count_of(word, workers)))
     if word == "ray" and not ray_installed():
         text = "Ray is not installed (it has no wheels for some platforms); use the executor serial"
         raise InputError(text, ("run", "executor"))
@@ -186,15 +218,25 @@ def executors(
     return ExecutorManager(None if workers_only else Serial, RayPool(workers, address, dict(resources or {})))
 
 
-def executors_of(
-    run: RunTable, failures: FailuresTable, address: str | None, *, program: bool = False
-) -> ExecutorManager:
-    """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join. A `program` needs no Ray
-    on this machine."""
-    if program and run.executor != "ray" and not joins_cluster(address):
-        count = run.workers or (1 if run.executor == "serial" else processors())
-        return ExecutorManager(partial(Programs, count))
-    return executors(executor_word(run, failures), run.workers, address, run.needs)
+def executors_of(sweep: Draft, address: str | None) -> ExecutorManager:
+    """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join. A program needs no Ray
+    on this machine, and neither does a loss in a process of its own."""
+    run = sweep.run
+    if sweep.program is not None and run.executor != "ray" and not joins_cluster(address):
+        return ExecutorManager(partial(Programs, count_of(run.executor, run.workers)))
+    word = executor_word(run, sweep.failures)
+    return executors(word, run.workers, address, run.needs, isolate=isolated(sweep))
+
+
+def isolated(sweep: Draft) -> bool:
+    """Return whether the loss is to have processes of its own on this machine: it is asked for, or it is the only way
+    to end an item that takes too long."""
+    return sweep.objective.isolate or (sweep.run.executor == "serial" and sweep.failures.timeout_seconds is not None)
+
+
+def count_of(word: str, workers: int | None) -> int:
+    """Return the number of processes on this machine."""
+    return workers or (1 if word == "serial" else processors())
 
 
 def processors() -> int:

@@ -1,5 +1,6 @@
 """This process as a whole: its memory, its group, signals to stop it, and a time limit on a piece of work."""
 
+import _thread
 import faulthandler
 import os
 import signal
@@ -86,8 +87,12 @@ class StopRequest:
         self._number, self._reply, self._interrupts = 0, reply, False
         self._handlers: dict[signal.Signals, Any] = {}
         self._reported = False
+        self._raised: Stopped | None = None
+        """Request to stop that the next signal raises."""
 
     def handle(self, number: int, _frame: object) -> None:
+        if self._raised is not None:
+            interrupt(self._raised)
         again, self._number = self._number, self._number or number
         if again or self._interrupts:
             interrupt(KeyboardInterrupt())
@@ -103,9 +108,19 @@ class StopRequest:
         """Have the next signal interrupt whatever is being done."""
         self._interrupts = True
 
-    def raise_if_stopped(self) -> None:
-        if self._number:
-            raise Stopped(f"stopped by {signal.Signals(self._number).name}", self._number)
+    @property
+    def requested(self) -> Stopped | None:
+        """Request to stop, if there was a signal."""
+        return Stopped(f"stopped by {signal.Signals(self._number).name}", self._number) if self._number else None
+
+    def raise_in_main_thread(self, request: Stopped) -> None:
+        """Raise a request in the main thread; called in another one."""
+        self._raised = request
+        main = threading.main_thread().ident
+        if main is not None and hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main, signal.SIGINT)  # which also ends a wait in a system call
+        else:
+            _thread.interrupt_main()
 
     def put_back(self) -> list[str]:
         """Install our handlers again where the loss has installed others; return their signals the first time."""

@@ -14,9 +14,6 @@ from optitrip.scheduler.events import Action, Cancel, RecordFailed, Submit
 from optitrip.scheduler.state import Slot, State
 from optitrip.scheduler.story import Note
 
-DEATHS_OF_A_SLICE, DEATHS_OF_AN_ITEM = 2, 3
-"""Number of worker deaths that halve a range, and that record an item evaluated alone as failed."""
-
 
 def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
     items = submit.items
@@ -27,11 +24,11 @@ def slice_failed(state: State, submit: Submit, event: Failed) -> list[Action]:
     if unpair(state, submit.ticket):
         return []  # the other copy may yet succeed
     reason = "it took too long" if timed_out else f"{deaths} workers died evaluating it"
-    if len(items) == 1 and (timed_out or deaths >= DEATHS_OF_AN_ITEM):
+    if len(items) == 1 and (timed_out or deaths >= state.settings.deaths):
         state.left -= 1
         state.notes.append(Note("item-failed", items=items, why=f"{reason} by itself"))
         return [RecordFailed(items.start, TIMEOUT if timed_out else DIED, event.message)]
-    halve = len(items) > 1 and (timed_out or deaths >= DEATHS_OF_A_SLICE)
+    halve = len(items) > 1 and (timed_out or deaths >= max(1, state.settings.deaths - 1))
     if halve:
         state.notes.append(Note("halved", items=items, why=reason))
     state.requeue(*(halves(items, state.block) if halve else (items,)))
@@ -63,7 +60,8 @@ def check_stragglers(state: State) -> list[Action]:
     stragglers = [name for name, slot in state.slots.items() if idle and slot.queue and is_straggler(state, slot)]
     if reclaimed := [action for name in stragglers for action in _reclaim(state, name)]:
         return reclaimed
-    if not settings.backups:
+    seconds = state.pace or state.measured
+    if not (seconds <= settings.backup_seconds if settings.backups is None else settings.backups):
         return []
     actions: list[Action] = []
     without_copy: list[str] = []

@@ -23,8 +23,12 @@ class SchedulerSettings:
     """Seconds that any slice may take before it is a straggler."""
     straggler_factor: float = 3.0
     """Multiple of its expected duration that a slice may take before it is a straggler."""
-    backups: bool = True
-    """False if no slice may be evaluated twice at a time."""
+    backups: bool | None = None
+    """Whether a slice may be evaluated twice at a time; None if items take less than `backup_seconds`."""
+    backup_seconds: float = 10.0
+    """Seconds per item from which on nothing is evaluated twice, unless that is allowed."""
+    deaths: int = 3
+    """Number of worker deaths after which an item evaluated alone is recorded as failed; one less halves a range."""
     item_seconds: float | None = None
     """Time limit of a slice in seconds, where workers can be killed. A slice over it is halved, down to one item."""
 

@@ -64,7 +64,8 @@ def serve(port: int, root: Path, experiment: str | None = None, *, browser: bool
         try:
             end, page, shown = time.monotonic() + START_SECONDS, None, False
             while server.poll() is None:
-                stop.raise_if_stopped()
+                if (request := stop.requested) is not None:
+                    raise request
                 if page is None and time.monotonic() < end and listening(port):
                     page = BackgroundCall(lambda: runs_page(f"http://127.0.0.1:{port}", experiment))
                 if page is not None and page.done() and not shown:

@@ -9,7 +9,7 @@ from typing import Any
 from optitrip.core.executor import Done, Failed
 from optitrip.core.notice import Notice
 from optitrip.executors.serial import Worker
-from optitrip.scheduler.retries import DEATHS_OF_AN_ITEM
+from optitrip.scheduler.state import DEFAULT
 
 
 class Faults:
@@ -42,7 +42,7 @@ class Faults:
         if self.poison.intersection(items):
             self.wasted += 1
             return Failed(ticket, "died", "poisoned")
-        if draw < self.trouble and self._deaths.get(items, 0) < DEATHS_OF_AN_ITEM - 1:
+        if draw < self.trouble and self._deaths.get(items, 0) < DEFAULT.deaths - 1:
             self._deaths[items] = self._deaths.get(items, 0) + 1
             return Failed(ticket, "died", "killed")
         return Failed(ticket, "lost", "gone") if draw < 2 * self.trouble else None

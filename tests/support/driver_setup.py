@@ -44,7 +44,7 @@ def driver(
     executors = make if isinstance(make, ExecutorManager) else ExecutorManager(make)
     executors.use(objective, executors.paths, (observer or Observers()).notice)
     journal, observer = journal or Journal(MEMORY), observer or Observers()
-    services = Services(executors, journal, observer, Stopwatch(), raise_if_stopped, settings, clock)
+    services = Services(executors, journal, observer, Stopwatch(), raise_if_stopped, settings, clock=clock)
     return Driver(services, block, **options)
 
 

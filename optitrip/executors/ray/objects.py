@@ -4,7 +4,6 @@ import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from ray.experimental import get_local_object_locations
 
 from optitrip.core.notice import Notice, warning
 from optitrip.errors import InputError, Stopped
-from optitrip.runtime.imports import own_modules
-from optitrip.runtime.interrupts import failure, no_failures
+from optitrip.executors.import_first import ImportFirst
+from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of
 
 MESSAGE_BYTES = 64 * 1024
@@ -59,23 +58,6 @@ def put(value: Any, name: str, notices: list[Notice]) -> Any:
         )
         notices.append(warning("object-store", text))
     return reference
-
-
-class ImportFirst:
-    """Has a worker import the module that the sweep names before it unpickles what follows: the loss may come from
-    another module, in a folder that this one puts on `sys.path`."""
-
-    def __init__(self, objective: Any) -> None:
-        self._module = str(getattr(objective, "name", "")).partition(":")[0]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        named = self._module if self._module in dict(own_modules()) else "sys"
-        return import_named, (named,)
-
-
-def import_named(module: str) -> None:
-    with no_failures():  # if the loss needs it, unpickling says what is wrong
-        import_module(module)
 
 
 def put_objective(objective: Any, notices: list[Notice], check: Callable[[], None]) -> Any:

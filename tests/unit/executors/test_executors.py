@@ -12,6 +12,7 @@ from examples import LOSSES, bits, scalar, search
 from optitrip.core.arrays import Array
 from optitrip.core.executor import Done, Executor, Failed
 from optitrip.core.part import Part
+from optitrip.executors.isolated.executor import Isolated
 from optitrip.executors.serial import Serial, Worker
 from optitrip.loss.objective import Objective
 from slices import await_slots, only_outcome, outcomes
@@ -20,12 +21,12 @@ from whole_sweeps import ITEMS
 Make = Callable[[], Executor]
 
 
-@pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(params=["serial", "isolated", pytest.param("ray", marks=pytest.mark.ray)])
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "ray":
         workers = request.getfixturevalue("ray_workers")
         return lambda: workers
-    return Serial
+    return Serial if request.param == "serial" else lambda: Isolated(2)
 
 
 @pytest.fixture
