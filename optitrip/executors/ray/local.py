@@ -54,6 +54,7 @@ class LocalRay:
         self._session: Path | None = None
         """Folder of Ray's sockets and logs."""
         self._watchdog: Watchdog | None = None
+        self._starting = False
         self._keep = False
         """True once a message has named that folder: its logs may say why Ray died."""
 
@@ -63,7 +64,7 @@ class LocalRay:
         In the main thread Ray would install a SIGTERM handler that exits with status 15. The thread lives until Ray is
         closed, because on Linux the kernel ends Ray's processes with the thread that started them.
         """
-        self._watchdog = Watchdog(self._folder)
+        self._watchdog, self._starting = Watchdog(self._folder), True
         call, since = BackgroundCall(raylet_first()(make), self._closed), time.monotonic()
         at_forced_exit(self.kill)
         try:
@@ -74,6 +75,7 @@ class LocalRay:
                 if time.monotonic() - since > START_SECONDS:
                     raise Stopped(f"Ray did not start in {START_SECONDS:g} s; its processes were killed{self._logs()}")
             self._look()
+            self._starting = False
             return call.result()
         except Stopped:
             atexit.unregister(ray.shutdown)  # it would wait for the call
@@ -136,8 +138,8 @@ class LocalRay:
         psutil.wait_procs(list(self._tree), KILL_SECONDS)
         if self._session is not None and not self._keep:
             shutil.rmtree(self._session, ignore_errors=True)
-        if self._watchdog is not None:
-            self._watchdog.end()
+        if self._watchdog is not None and (self._keep or not self._starting):
+            self._watchdog.end()  # one of a Ray that still starts ends what comes later, with this process
         self._closed.set()
 
 

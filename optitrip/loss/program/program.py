@@ -1,7 +1,6 @@
 """A program as a loss: it runs in a folder of its own for each point, and ends with all its descendants."""
 
 import hashlib
-import os
 import shutil
 import signal
 import stat
@@ -181,7 +180,7 @@ class Program:
 
 def special(folder: str, names: list[str]) -> list[str]:
     """Return the names in a folder that cannot be copied: sockets, pipes and devices."""
-    return [name for name in names if stat.S_IFMT(os.lstat(f"{folder}/{name}").st_mode) not in COPIED]
+    return [name for name in names if stat.S_IFMT((Path(folder) / name).lstat().st_mode) not in COPIED]
 
 
 def told(reason: str, folder: Path, kept: Path | None) -> str:

@@ -50,9 +50,9 @@ def marked(mark: str) -> list[int]:
 def soon(condition: Any) -> bool:
     """Wait until something is true, at most some seconds."""
     until = time.monotonic() + SECONDS
-    while not condition() and time.monotonic() < until:
+    while not (true := condition()) and time.monotonic() < until:
         time.sleep(0.02)
-    return condition()
+    return true
 
 
 @pytest.fixture
