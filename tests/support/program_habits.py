@@ -93,6 +93,8 @@ MAX_SECONDS, LONGEST_SECONDS = 4.0, 64.0
 """Seconds until a sweep stops by itself; twice as many, and so on, if nothing has begun by then on a busy machine."""
 JOURNAL_SECONDS, LATER_SECONDS, PATIENCE_SECONDS = 0.5, 5.0, 90.0
 """Time within which what has ended is in the journal, time in which processes may end, and the longest wait."""
+MUCH_LATER_SECONDS = 10.0
+"""Longest further wait for processes, to tell those that end by themselves from those that stay."""
 FOLDERS = ("optitrip-*", "ray/session_2*")
 """Names of scratch folders."""
 
@@ -110,7 +112,9 @@ class Found:
     kept: int
     """Number of folders of runs that were kept."""
     processes: list[str]
-    """Command lines of what still ran after 5 s: after what happened, or after the worker's end."""
+    """Command lines of what still ran 5 s after the end of the command, or of a worker."""
+    seconds: float
+    """Time after the end of the command until nothing ran, at most 15 s."""
     folders: list[str]
     """Names of scratch folders that are left."""
     again: bool
@@ -162,9 +166,13 @@ class Case:
             if self._event not in ("timeout", "max_seconds"):
                 again, left = self._happen(driver)
             driver.wait(PATIENCE_SECONDS)
+            ended = time.monotonic()
             soon(lambda: not self._processes() and not scratch_folders(self._scratch), LATER_SECONDS)
             left += self._processes().values()
-            return Found(*self._logged(), self._recorded(), self._kept(), left, scratch_folders(self._scratch), again)
+            folders = scratch_folders(self._scratch)
+            soon(lambda: not self._processes(), MUCH_LATER_SECONDS)
+            seconds = time.monotonic() - ended
+            return Found(*self._logged(), self._recorded(), self._kept(), left, seconds, folders, again)
         finally:
             driver.kill()
             driver.wait()
@@ -307,26 +315,18 @@ def row(habit: str, event: str, executor: str, found: Found) -> str:
     recorded = f"{statuses.count('ok')} ok, {statuses.count('raised')} failed"
     runs = f"{len(found.ended)}+{len(found.cut)}"
     faults = found.faults(habit, event)
-    cells = (
-        habit,
-        event,
-        executor,
-        runs,
-        recorded,
-        str(len(found.processes)),
-        str(len(found.folders)),
-        str(found.kept),
-    )
+    left = str(len(found.processes)), f"{found.seconds:.1f} s", str(len(found.folders)), str(found.kept)
+    cells = (habit, event, executor, runs, recorded, *left)
     return f"{aligned(cells)} {'OK' if not faults else 'NOT: ' + ', '.join(faults)}"
 
 
 def aligned(cells: tuple[str, ...]) -> str:
-    return " ".join(cell.ljust(width) for cell, width in zip(cells, (14, 21, 8, 4, 14, 9, 7, 4), strict=True))
+    return " ".join(cell.ljust(width) for cell, width in zip(cells, (14, 21, 8, 4, 14, 9, 6, 7, 4), strict=True))
 
 
 def main(*words: str) -> int:
     """Print the table; return the number of rows that are not as they should be."""
-    print(aligned(("habit", "event", "executor", "runs", "recorded", "processes", "folders", "kept")))
+    print(aligned(("habit", "event", "executor", "runs", "recorded", "processes", "gone", "folders", "kept")))
     wrong = 0
     for habit, event, executor in itertools.product(HABITS, EVENTS, EXECUTORS):
         if all(word in f"{habit} {event} {executor}" for word in words):
@@ -339,5 +339,6 @@ def main(*words: str) -> int:
 
 
 if __name__ == "__main__":
-    print("runs: those that ended by themselves + others that began; kept: folders of failed runs; after 5 s each")
+    print("runs: those that ended by themselves + others that began; processes: left after 5 s;")
+    print("gone: when none was left; folders: scratch folders after 5 s; kept: folders of failed runs")
     sys.exit(main(*sys.argv[1:]) > 0)
