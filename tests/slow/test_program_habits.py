@@ -32,7 +32,7 @@ def cases() -> Any:
 
 @pytest.mark.daily
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-@pytest.mark.parametrize(("habit", "event", "executor"), cases())
+@pytest.mark.parametrize(("habit", "event", "executor"), list(cases()))
 def test_a_program_with_a_habit(habit: str, event: str, executor: str) -> None:
     """Recorded is what has ended by itself or at its time limit; no process and no scratch folder is left after 5 s."""
     if executor == "ray":
