@@ -244,12 +244,14 @@ def scratch_folders(folder: Path) -> list[str]:
 
 
 def processes_of(mark: str) -> dict[int, str]:
-    """Return the command lines of processes that have a mark in it, or in their environment."""
+    """Return the command lines of processes that have a mark in it, or in their environment, which Ray's agents may
+    overwrite, but not in the names of their logs."""
     found: dict[int, str] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended, or is another user's
             line = (folder / "cmdline").read_bytes()
-            if mark.encode() in line + (folder / "environ").read_bytes():
+            opened = [os.readlink(file) for file in (folder / "fd").iterdir()] if line.startswith(b"ray::") else []
+            if mark.encode() in line + (folder / "environ").read_bytes() or any(mark in file for file in opened):
                 found[int(folder.name)] = line.replace(b"\0", b" ").decode(errors="replace").strip()
     return found
 

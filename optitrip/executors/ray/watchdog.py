@@ -13,7 +13,7 @@ from pathlib import Path
 
 VARIABLE = "OPTITRIP_LOCAL_RAY"
 """Environment variable that marks the processes of one Ray, which inherit it, as those of the user do. Agents may
-overwrite theirs when they rename themselves, but write their errors to the folder of Ray."""
+overwrite theirs when they rename themselves, but have their logs open, in the folder of Ray."""
 PROGRAM = """
 import os, shutil, signal, sys, time
 
@@ -27,7 +27,8 @@ for _ in range(40):
                 marked, words = mark in environment.read().split(b"\\0"), line.read()
             if int(name) == os.getpid() or not (folder in words or words.startswith(b"ray::")):
                 continue
-            if marked or session and session in os.fsencode(os.readlink(f"/proc/{name}/fd/2")):
+            opened = (os.fsencode(os.readlink(f"/proc/{name}/fd/{at}")) for at in os.listdir(f"/proc/{name}/fd"))
+            if marked or session and any(session in file for file in opened):
                 os.kill(int(name), signal.SIGKILL)
                 quiet = 0
         except OSError:  # it has ended, or is another user's

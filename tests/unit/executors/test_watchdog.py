@@ -25,7 +25,10 @@ for words, environment, errors in (
     ([ray], None, "/dev/null"), ([ray], {}, session / "errors"), ([ray], {}, "/dev/null"), ([], None, "/dev/null"),
 ):
     command = [sys.executable, "-S", "-c", "import time; time.sleep(1000)", *words]
-    print(subprocess.Popen(command, env=environment, stderr=open(errors, "w"), start_new_session=True).pid, flush=True)
+    log = open(errors, "w")
+    options = {"stderr": subprocess.DEVNULL, "pass_fds": [log.fileno()], "start_new_session": True}
+    print(subprocess.Popen(command, env=environment, **options).pid, flush=True)
+    log.close()
 time.sleep(1000)
 """
 """A command that starts processes of Ray with its mark and without, of another Ray, and one of the user."""
