@@ -31,6 +31,10 @@ class Closed(RuntimeError):
     """A program that another thread has ended."""
 
 
+class Unwatched(RuntimeError):
+    """A program that was ended because the process that watches it was killed."""
+
+
 class Children:
     """Runs programs one at a time. A process of its own watches each, and is started with the first."""
 
@@ -50,13 +54,14 @@ class Children:
 
         Args:
             command: program and arguments.
-            folder: folder in which it starts.
+            folder: folder in which it starts, as for `keep_track`.
             environment: variables of its environment beside those of this process.
             output: files for stdout and stderr.
             seconds: time limit, None for none.
 
         Raises:
             Closed: if another thread calls `close` meanwhile, or has called it before.
+            Unwatched: if the process that watches it was killed.
             BaseException: an interruption; then the program, with all its descendants, is ended first.
         """
         wanted = {
@@ -68,30 +73,44 @@ class Children:
             "seconds": seconds,
         }
         try:
-            answer = self._ask(json.dumps(wanted).encode() + b"\n")
+            answer = self._ask(wanted)
         except BaseException:
             self._end()
             raise
         if self._closed:
             raise Closed("the program was ended, since the sweep stops")
+        if not answer:
+            raise Unwatched("the process that watches it was killed")
         return Ended(answer.get("status"), answer.get("timed_out", False), answer.get("error", ""))
 
-    def _ask(self, line: bytes) -> dict[str, Any]:
+    def keep_track(self, folder: Path) -> None:
+        """Have a scratch folder removed when this process ends, or closes this, before another one is named."""
+        with suppress(OSError, ValueError):  # `run` will tell that the watcher was killed or closed
+            if (watcher := self._watcher()) is not None:
+                tell(watcher, {"folder": str(folder)})
+
+    def _watcher(self) -> subprocess.Popen[bytes] | None:
+        """Return the process that watches, started if need be; None if this is closed."""
         with self._lock:  # another thread may close it at any moment
             if self._closed:
-                return {}
-            watcher = self._nanny = self._nanny or subprocess.Popen(
+                return None
+            self._nanny = self._nanny or subprocess.Popen(
                 [sys.executable, "-S", "-E", nanny.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
             )
-        assert watcher.stdin is not None
+            return self._nanny
+
+    def _ask(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Return how a program ended; nothing if this is closed, or the process that watches was killed."""
+        watcher = self._watcher()
+        if watcher is None:
+            return {}
         assert watcher.stdout is not None
         answer: dict[str, Any] = {}
         try:
-            watcher.stdin.write(line)
-            watcher.stdin.flush()
+            tell(watcher, wanted)
             answer = json.loads(watcher.stdout.readline())
             process = answer.get("process")
             return answer if process is None else json.loads(watcher.stdout.readline())
@@ -100,7 +119,7 @@ class Children:
         if (process := answer.get("process")) is not None:
             with suppress(OSError, AttributeError):
                 os.killpg(process, signal.SIGKILL)
-        return {"error": "the process that watches it was killed"}
+        return {}
 
     def close(self) -> None:
         """End the program that runs, if any, and run no other."""
@@ -119,6 +138,7 @@ class Children:
                 found.stdin.close()
         found.wait()
         if found.stdout is not None:
+            found.stdout.read()  # ends with the last of them, though that be not the one that was started
             found.stdout.close()
 
     def __del__(self) -> None:
@@ -126,3 +146,10 @@ class Children:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Children, ()
+
+
+def tell(watcher: subprocess.Popen[bytes], wanted: dict[str, Any]) -> None:
+    """Write a line to the process that watches; raise OSError or ValueError if it has ended."""
+    assert watcher.stdin is not None
+    watcher.stdin.write(json.dumps(wanted).encode() + b"\n")
+    watcher.stdin.flush()

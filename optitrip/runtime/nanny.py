@@ -2,7 +2,9 @@
 
 It is a process of its own, whose only children are programs, so that whatever is left of one can be told from all else:
 descendants that made a session of their own become its children (Linux's PR_SET_CHILD_SUBREAPER). It ends them, too,
-when its input ends, as it does when the process that started it is killed. It imports nothing of optitrip's.
+when its input ends, as it does when the process that started it is killed. There are two such processes, one the parent
+of the other: whichever is killed, the other one ends what is left. (A Ray worker that exits kills its children.) They
+import nothing of optitrip's.
 """
 
 from __future__ import annotations
@@ -50,10 +52,8 @@ def descendants(process: int) -> list[int]:
     return found
 
 
-def end_all(group: int) -> None:
-    """Kill all descendants of this process, and a process group, until none is left, but for those of other users."""
-    with suppress(OSError):
-        os.killpg(group, signal.SIGKILL)
+def end_all() -> None:
+    """Kill all descendants of this process until none is left, but for those of other users."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         for process in descendants(os.getpid()):
@@ -65,6 +65,31 @@ def end_all(group: int) -> None:
         except ChildProcessError:
             return
         time.sleep(PAUSE_SECONDS)
+
+
+def end_group(group: int) -> None:
+    """Kill a process group at once, and then all descendants."""
+    with suppress(OSError):
+        os.killpg(group, signal.SIGKILL)
+    end_all()
+
+
+def remove(folder: str) -> None:
+    """Remove a folder, also if a program has protected what is in it, as some caches are."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for place, names, _ in os.walk(folder) if allow(folder) else ():  # which looks into those below later
+        for name in names:
+            allow(os.path.join(place, name))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def allow(folder: str) -> bool:
+    """Let this user do anything in a folder; return whether there is one, and not a link to another."""
+    with suppress(OSError):
+        if not os.path.islink(folder):
+            os.chmod(folder, 0o700)
+            return True
+    return False
 
 
 def tell(answer: dict[str, Any]) -> None:
@@ -101,8 +126,9 @@ def watched(process: int) -> Generator[list[int]]:
         os.close(descriptor)
 
 
-def run(wanted: dict[str, Any]) -> dict[str, Any] | None:
-    """Run a program to its end; return its exit status, or why there is none, or None if the input ended meanwhile."""
+def run(wanted: dict[str, Any], parent: int) -> dict[str, Any] | None:
+    """Run a program to its end; return its exit status, or why there is none, or None if the input or the parent ended
+    meanwhile."""
     began = time.monotonic()
     try:
         program = start(wanted)
@@ -115,14 +141,13 @@ def run(wanted: dict[str, Any]) -> dict[str, Any] | None:
         while program.poll() is None:
             left = None if limit is None else began + limit - time.monotonic()
             if left is not None and left <= 0:
-                end_all(program.pid)
+                end_group(program.pid)
                 return {"timed_out": True}
             wait = left if ends else min(PAUSE_SECONDS, PAUSE_SECONDS if left is None else left)
-            if 0 in select([0, *ends], [], [], wait)[0]:  # the input has ended: nothing else can come meanwhile
-                end_all(program.pid)
-                shutil.rmtree(wanted["folder"], ignore_errors=True)  # nobody else may be left to do it
+            if {0, parent} & set(select([0, parent, *ends], [], [], wait)[0]):  # nothing else can come meanwhile
+                end_group(program.pid)
                 return None
-    end_all(program.pid)
+    end_group(program.pid)
     return {"status": program.returncode}
 
 
@@ -131,21 +156,43 @@ def ignore(number: int, frame: object) -> None:
     del number, frame
 
 
-def main() -> None:
+def lines(parent: int) -> Generator[bytes]:
+    """Yield the lines of the input until it or the parent ends."""
+    pending = b""
+    while parent not in select([0, parent], [], [])[0] and (chunk := os.read(0, CHUNK)):
+        *whole, pending = (pending + chunk).split(b"\n")
+        yield from whole
+
+
+def serve(parent: int) -> None:
     """Run what comes, one program a line; tell the process number of each, then how it ended."""
-    adopt_orphans()
+    folder = ""
+    for line in lines(parent):
+        wanted = json.loads(line)
+        folder = wanted["folder"]
+        if "command" in wanted:
+            answer = run(wanted, parent)
+            if answer is None:
+                break
+            tell(answer)
+    if folder:
+        remove(folder)  # nobody else may be left to do it
+
+
+def main() -> None:
+    """Serve in a child of this process, which ends what that leaves behind if it is killed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # They are for the process that started this one, which ends the input. Programs would inherit SIG_IGN.
         signal.signal(number, ignore)
-    pending = b""
-    while chunk := os.read(0, CHUNK):
-        pending += chunk
-        if not pending.endswith(b"\n"):
-            continue
-        answer, pending = run(json.loads(pending)), b""
-        if answer is None:
-            return
-        tell(answer)
+    adopt_orphans()
+    reading, writing = os.pipe()  # of which the end that is written to closes with this process alone
+    if child := os.fork():
+        os.waitpid(child, 0)
+        end_all()
+        return
+    os.close(writing)
+    adopt_orphans()
+    serve(reading)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ import psutil  # Ray brings it along, and makes it importable
 from optitrip.errors import Stopped
 from optitrip.executors.ray.raylet import raylet_first
 from optitrip.executors.ray.variables import RayVariables
-from optitrip.executors.ray.watchdog import watch
+from optitrip.executors.ray.watchdog import Watchdog
+from optitrip.runtime import nanny
 from optitrip.runtime.background import LEFT, BackgroundCall, at_forced_exit
 
 P = ParamSpec("P")
@@ -52,7 +53,8 @@ class LocalRay:
         """Processes of Ray that were started by this one, and those that they started."""
         self._session: Path | None = None
         """Folder of Ray's sockets and logs."""
-        self._end_watchdog: Callable[[], None] = lambda: None
+        self._watchdog: Watchdog | None = None
+        self._starting = False
         self._keep = False
         """True once a message has named that folder: its logs may say why Ray died."""
 
@@ -62,7 +64,7 @@ class LocalRay:
         In the main thread Ray would install a SIGTERM handler that exits with status 15. The thread lives until Ray is
         closed, because on Linux the kernel ends Ray's processes with the thread that started them.
         """
-        self._end_watchdog = watch(self._folder)
+        self._watchdog, self._starting = Watchdog(self._folder), True
         call, since = BackgroundCall(raylet_first()(make), self._closed), time.monotonic()
         at_forced_exit(self.kill)
         try:
@@ -73,6 +75,7 @@ class LocalRay:
                 if time.monotonic() - since > START_SECONDS:
                     raise Stopped(f"Ray did not start in {START_SECONDS:g} s; its processes were killed{self._logs()}")
             self._look()
+            self._starting = False
             return call.result()
         except Stopped:
             atexit.unregister(ray.shutdown)  # it would wait for the call
@@ -89,10 +92,12 @@ class LocalRay:
                 words = child.cmdline()
                 if not any(self._folder in word for word in words):
                     continue
-                self._tree |= {child, *child.children(recursive=True)}
+                self._tree |= {child, *filter(not_a_nanny, child.children(recursive=True))}
                 for word in words:
-                    if word.startswith(("--session-dir=", "--session_dir=")):
+                    if self._session is None and word.startswith(("--session-dir=", "--session_dir=")):
                         self._session = Path(word.partition("=")[2])
+                        if self._watchdog is not None:
+                            self._watchdog.tell(self._session)
 
     @property
     def dead(self) -> list[str]:
@@ -133,7 +138,8 @@ class LocalRay:
         psutil.wait_procs(list(self._tree), KILL_SECONDS)
         if self._session is not None and not self._keep:
             shutil.rmtree(self._session, ignore_errors=True)
-        self._end_watchdog()
+        if self._watchdog is not None and (self._keep or not self._starting):
+            self._watchdog.end()  # one of a Ray that still starts ends what comes later, with this process
         self._closed.set()
 
 
@@ -188,6 +194,13 @@ def stopped_if_dead(method: Callable[Concatenate[Any, P], T]) -> Callable[Concat
             raise
 
     return guarded
+
+
+def not_a_nanny(process: psutil.Process) -> bool:
+    """Return False for a process that ends by itself, after the programs that it watches."""
+    with suppress(psutil.Error):
+        return nanny.__file__ not in process.cmdline()
+    return True
 
 
 def lives(process: psutil.Process) -> bool:

@@ -3,8 +3,10 @@
 import hashlib
 import shutil
 import signal
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import copy as duplicate
 from pathlib import Path
 from typing import Any, Self
@@ -19,10 +21,15 @@ from optitrip.loss.program.fill import (
     names_in_word,
 )
 from optitrip.loss.program.read import STDOUT, read_number
-from optitrip.runtime.children import Children, Ended
+from optitrip.runtime.children import Children, Ended, Unwatched
+from optitrip.runtime.nanny import remove
 
 STDERR, TAIL = "stderr", 2_000
 """Name of the file with what a program prints to stderr, and most letters of it in a message."""
+COPIED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+"""Kinds of files that are kept."""
+WATCHERS = 3
+"""Number of times that a run may lose the process that watches it, before it is recorded as failed."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Variables by which libraries are told their number of threads."""
 
@@ -107,9 +114,16 @@ class Program:
 
         Raises ProgramFailed, with the end of what it has printed, if it has none.
         """
+        for _ in range(WATCHERS):
+            with suppress(Unwatched):
+                return self._once(values)
+        raise ProgramFailed(f"{WATCHERS} processes that watched the program were killed, each while it ran")
+
+    def _once(self, values: Mapping[str, Any]) -> Any:
         folder = Path(tempfile.mkdtemp(prefix="optitrip-"))
         failed = True
         try:
+            self._children.keep_track(folder)
             self._prepare(folder, values)
             ended = self._run(folder, values)
             found = self._result(folder, ended)
@@ -121,7 +135,7 @@ class Program:
         finally:
             if not failed and self.keep == "all":
                 self._kept(folder, values)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(str(folder))
 
     def _prepare(self, folder: Path, values: Mapping[str, Any]) -> None:
         for name in self.copy:
@@ -171,9 +185,10 @@ class Program:
         place = self._folders / f"run-{name}"
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(folder, place, symlinks=True)
+            remove(str(place))
+            shutil.copytree(folder, place, symlinks=True, ignore=special)
         except OSError:  # the disk is full, or this is another machine: the failure itself is told
+            remove(str(place))  # a part of a folder would be taken for all of it
             return None
         return place
 
@@ -182,12 +197,17 @@ def names_seed(text: str) -> bool:
     return SEED in names_in_template(text)
 
 
+def special(folder: str, names: list[str]) -> list[str]:
+    """Return the names in a folder that cannot be copied: sockets, pipes and devices."""
+    return [name for name in names if stat.S_IFMT((Path(folder) / name).lstat().st_mode) not in COPIED]
+
+
 def told(reason: str, folder: Path, kept: Path | None) -> str:
     """Return why a program has no loss, with the end of its stderr, and where its folder is."""
-    try:
-        tail = (folder / STDERR).read_text(errors="replace").strip()[-TAIL:]
-    except OSError:
-        tail = ""
+    tail, stderr = "", folder / STDERR
+    if stderr.is_file():  # a pipe could be waited for
+        with suppress(OSError):
+            tail = stderr.read_text(errors="replace").strip()[-TAIL:]
     lines = [reason, *([f"stderr ends with:\n{tail}"] if tail else []), *([f"its folder is {kept}"] if kept else [])]
     return "\n".join(lines)
 

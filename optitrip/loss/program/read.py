@@ -32,6 +32,8 @@ def check_source(source: Mapping[str, Any]) -> None:
 def read_number(source: Mapping[str, Any], folder: Path) -> float:
     """Return a number from the output of a program in a folder; raise ValueError, with what was found, without one."""
     name = source.get("file", STDOUT)
+    if (folder / name).exists() and not (folder / name).is_file():  # reading a pipe may never end
+        raise ValueError(f"{name} is not a file")
     try:
         text = (folder / name).read_text(errors="replace")
     except OSError as error:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import shutil
 import sys
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +164,51 @@ def test_a_program_that_fails(script: str, message: str, tmp_path: Path) -> None
     (kept,) = (tmp_path / "runs").iterdir()
     assert (kept / "file").read_text() == "made\n"
     assert str(kept) in str(raised.value)
+
+
+@posix
+def test_folders_with_more_than_files(tmp_path: Path) -> None:
+    """Pipes are not copied, nor waited for in place of what should have the loss or the errors."""
+    loss = program(
+        tmp_path, "rm stdout stderr; mkfifo stdout stderr other; ln -s absent link; echo 1 > file", keep="all"
+    )
+    with pytest.raises(ProgramFailed, match="stdout is not a file"):
+        loss(x=1.0)
+    loss.close()
+    (kept,) = (tmp_path / "runs").iterdir()
+    assert sorted(path.name for path in kept.iterdir()) == ["file", "link"]
+
+
+@posix
+def test_a_folder_that_cannot_be_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is told, and no part of the folder is left."""
+
+    def full(source: Path, target: Path, **options: Any) -> None:
+        target.mkdir()
+        (target / "a").write_bytes((source / "a").read_bytes())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    loss = program(tmp_path, "echo 1 > a; exit 3", keep="failed")
+    with pytest.raises(ProgramFailed, match=r"status 3$"):
+        loss(x=1.0)
+    loss.close()
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="watchers are found in /proc")
+@pytest.mark.parametrize("kills", [2, 3])
+def test_a_program_that_kills_who_watches_it(kills: int, tmp_path: Path) -> None:
+    """It runs again, as a slice does whose worker has died, and fails after three times; no folder is left."""
+    script = f"echo $PWD >> log; [ $(wc -l < log) -gt {kills} ] || kill -9 $PPID; sleep 0.2; echo {{x}}"
+    script = script.replace("log", "{here}/log")
+    loss = program(tmp_path, script, keep="failed")
+    with nullcontext() if kills == 2 else pytest.raises(ProgramFailed, match="3 processes that watched"):
+        assert loss(x=1.5) == 1.5
+    loss.close()
+    folders = (tmp_path / "log").read_text().split()
+    assert len(folders) == 3
+    assert not any(map(os.path.exists, [*folders, tmp_path / "runs"]))
 
 
 @posix

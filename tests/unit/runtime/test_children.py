@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from optitrip.runtime.children import Children, Closed, Ended
+from optitrip.runtime.children import Children, Closed, Ended, Unwatched
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="descendants are found in /proc")
 SECONDS = 5.0
@@ -50,9 +50,9 @@ def marked(mark: str) -> list[int]:
 def soon(condition: Any) -> bool:
     """Wait until something is true, at most some seconds."""
     until = time.monotonic() + SECONDS
-    while not condition() and time.monotonic() < until:
+    while not (true := condition()) and time.monotonic() < until:
         time.sleep(0.02)
-    return condition()
+    return true
 
 
 @pytest.fixture
@@ -149,16 +149,45 @@ def test_whoever_started_it_is_killed(tmp_path: Path, mark: str, habit: str, num
         parent.wait()
 
 
-def test_one_whose_watcher_was_killed(children: Children, tmp_path: Path, mark: str) -> None:
-    """The program ends, the run is told of as failed, and the next one has another watcher."""
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize("generations", [1, 2])
+@pytest.mark.parametrize("habit", ["hangs", "is a daemon"])
+def test_one_whose_watcher_was_killed(
+    children: Children, tmp_path: Path, mark: str, habit: str, generations: int
+) -> None:
+    """Whichever of the two it is, nothing is left of the program, and the next one has another watcher."""
     found = list[Any]()
-    thread = threading.Thread(target=lambda: found.append(run(children, tmp_path, "exec sleep 1000", mark)))
+
+    def wait() -> None:
+        with pytest.raises(Unwatched, match="was killed") as raised:
+            run(children, tmp_path, f"echo $$; {HABITS[habit]}", mark)
+        found.append(raised.value)
+
+    thread = threading.Thread(target=wait)
     thread.start()
-    assert soon(lambda: marked(mark))
-    (program,) = marked(mark)
-    watcher = int(Path(f"/proc/{program}/stat").read_text().rpartition(")")[2].split()[1])
+    out = tmp_path / "out"
+    assert soon(lambda: out.exists() and out.read_text().strip() and len(marked(mark)) > (habit != "hangs"))
+    watcher = int(out.read_text())
+    for _ in range(generations):
+        watcher = parent(watcher)
     os.kill(watcher, signal.SIGKILL)
     thread.join(SECONDS)
-    assert "was killed" in found[0].error
+    assert len(found) == 1
     assert soon(lambda: not marked(mark))
+    tmp_path.mkdir(exist_ok=True)
     assert run(children, tmp_path, "true", mark) == Ended(status=0)
+
+
+def test_folders_of_which_it_was_told(tmp_path: Path) -> None:
+    """The last one goes with this process, whether a program has run in it or not, and whatever it has protected."""
+    children, own = Children(), tmp_path / "own"
+    for script in ("", "mkdir -p a/b; touch a/b/c; ln -s .. a/b/d; chmod 500 a/b; chmod 0 a"):
+        own.mkdir()
+        children.keep_track(own)
+        if script:
+            assert children.run(["sh", "-c", script], own, {}, (tmp_path / "out", tmp_path / "err")) == Ended(status=0)
+        children._end()  # as `close` does, after which nothing runs
+        assert not own.exists()
