@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
@@ -19,6 +18,7 @@ from optitrip.executors.serial import Serial
 from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.files import working_folder
+from optitrip.runtime.posix import processors
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import FailuresTable, RunTable
@@ -195,13 +195,6 @@ def executors_of(
         count = run.workers or (1 if run.executor == "serial" else processors())
         return ExecutorManager(partial(Programs, count))
     return executors(executor_word(run, failures), run.workers, address, run.needs)
-
-
-def processors() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS
 
 
 def executor_word(run: RunTable, failures: FailuresTable) -> str:

@@ -3,6 +3,9 @@
 It is a process of its own, whose only children are programs, so that whatever is left of one can be told from all else:
 descendants that made a session of their own become its children (Linux's PR_SET_CHILD_SUBREAPER). It ends them, too,
 when its input ends, as it does when the process that started it is killed. It imports nothing of optitrip's.
+
+macOS has no subreapers: sessions that a program makes are not found there. Windows has no groups of processes either:
+only the program itself is ended.
 """
 
 from __future__ import annotations
@@ -14,15 +17,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from select import select
 from typing import Any
 
 SUBREAPER = 36
 """Option of prctl: PR_SET_CHILD_SUBREAPER."""
+GROUPS = hasattr(os, "killpg")
+"""Whether there are groups of processes; where there are none, as on Windows, pipes cannot be waited for either."""
+INPUT_ENDED = threading.Event()
+"""Set once the input has ended, by the thread that reads it where pipes cannot be waited for."""
 PAUSE_SECONDS, PATIENCE_SECONDS = 0.005, 10.0
 CHUNK = 2**16
 
@@ -38,7 +47,7 @@ def children(process: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(OSError, ValueError):
-            found += map(int, task.read_text().split())
+            found += map(int, task.read_bytes().split())
     return found
 
 
@@ -50,10 +59,15 @@ def descendants(process: int) -> list[int]:
     return found
 
 
-def end_all(group: int) -> None:
-    """Kill all descendants of this process, and a process group, until none is left, but for those of other users."""
+def end_all(program: subprocess.Popen[bytes]) -> None:
+    """Kill a program with its process group, and all descendants of this process, until none is left, but for those of
+    other users."""
+    if not GROUPS:
+        program.kill()
+        program.wait()
+        return
     with suppress(OSError):
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(program.pid, signal.SIGKILL)
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         for process in descendants(os.getpid()):
@@ -84,6 +98,7 @@ def start(wanted: dict[str, Any]) -> subprocess.Popen[bytes]:
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same for Ctrl-C on Windows
         )
 
 
@@ -101,6 +116,13 @@ def watched(process: int) -> Generator[list[int]]:
         os.close(descriptor)
 
 
+def input_ends(others: list[int], seconds: float | None) -> bool:
+    """Wait for the end of the input, and for other descriptors, at most so long; return whether the input has ended."""
+    if GROUPS:
+        return 0 in select([0, *others], [], [], seconds)[0]
+    return INPUT_ENDED.wait(seconds)
+
+
 def run(wanted: dict[str, Any]) -> dict[str, Any] | None:
     """Run a program to its end; return its exit status, or why there is none, or None if the input ended meanwhile."""
     began = time.monotonic()
@@ -115,14 +137,14 @@ def run(wanted: dict[str, Any]) -> dict[str, Any] | None:
         while program.poll() is None:
             left = None if limit is None else began + limit - time.monotonic()
             if left is not None and left <= 0:
-                end_all(program.pid)
+                end_all(program)
                 return {"timed_out": True}
             wait = left if ends else min(PAUSE_SECONDS, PAUSE_SECONDS if left is None else left)
-            if 0 in select([0, *ends], [], [], wait)[0]:  # the input has ended: nothing else can come meanwhile
-                end_all(program.pid)
+            if input_ends(ends, wait):  # nothing else can come meanwhile
+                end_all(program)
                 shutil.rmtree(wanted["folder"], ignore_errors=True)  # nobody else may be left to do it
                 return None
-    end_all(program.pid)
+    end_all(program)
     return {"status": program.returncode}
 
 
@@ -131,18 +153,39 @@ def ignore(number: int, frame: object) -> None:
     del number, frame
 
 
-def main() -> None:
-    """Run what comes, one program a line; tell the process number of each, then how it ended."""
-    adopt_orphans()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # They are for the process that started this one, which ends the input. Programs would inherit SIG_IGN.
-        signal.signal(number, ignore)
+def lines() -> Iterator[bytes]:
+    """Yield the lines of the input as they come."""
     pending = b""
     while chunk := os.read(0, CHUNK):
         pending += chunk
-        if not pending.endswith(b"\n"):
-            continue
-        answer, pending = run(json.loads(pending)), b""
+        if pending.endswith(b"\n"):
+            yield pending
+            pending = b""
+
+
+def lines_of_thread() -> Iterator[bytes]:
+    """Yield the same from a thread, which reads on while a program runs."""
+    found = SimpleQueue[bytes]()
+
+    def read() -> None:
+        for line in lines():
+            found.put(line)
+        INPUT_ENDED.set()
+        found.put(b"")
+
+    threading.Thread(target=read, daemon=True).start()
+    return iter(found.get, b"")
+
+
+def main() -> None:
+    """Run what comes, one program a line; tell the process number of each, then how it ended."""
+    adopt_orphans()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        # They are for the process that started this one, which ends the input. Programs would inherit SIG_IGN.
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), ignore)
+    for line in lines() if GROUPS else lines_of_thread():
+        answer = run(json.loads(line))
         if answer is None:
             return
         tell(answer)

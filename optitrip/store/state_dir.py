@@ -16,7 +16,7 @@ from optitrip.journal.facts import Origin, Predecessor, StoredResult, SweepFact,
 from optitrip.journal.journal import Journal, Unwritable, peek
 from optitrip.runtime import files
 from optitrip.runtime.files import lock_folder, move_aside
-from optitrip.runtime.ownership import distrust
+from optitrip.store.ownership import distrust
 from optitrip.store.probe import check_file_system
 
 F = TypeVar("F", bound=SweepFact)

@@ -48,7 +48,7 @@ def make_store(uri: str) -> None:
         finally:
             event.remove(Engine, "connect", do_not_wait)
         aside.chmod(0o600)
-        with aside.open("rb") as created:
+        with aside.open("r+b") as created:  # Windows syncs only what may be written
             os.fsync(created.fileno())
         with suppress(OSError):  # another sweep was first, or links are unsupported and MLflow creates it in place
             os.link(aside, file)

@@ -120,7 +120,7 @@ class Program:
             made.write_bytes(filled_template(text, values).encode(errors="surrogateescape"))
             shutil.copymode(self._here / name, made)
         if self.parameters is not None:
-            (folder / self.parameters).write_text(as_file(values, Path(self.parameters).suffix))
+            (folder / self.parameters).write_bytes(as_file(values, Path(self.parameters).suffix).encode())
 
     def _run(self, folder: Path, values: Mapping[str, Any]) -> Ended:
         known = {**values, "here": str(self._here)}
@@ -166,7 +166,7 @@ class Program:
 def told(reason: str, folder: Path, kept: Path | None) -> str:
     """Return why a program has no loss, with the end of its stderr, and where its folder is."""
     try:
-        tail = (folder / STDERR).read_text(errors="replace").strip()[-TAIL:]
+        tail = (folder / STDERR).read_text("utf-8", "replace").strip()[-TAIL:]
     except OSError:
         tail = ""
     lines = [reason, *([f"stderr ends with:\n{tail}"] if tail else []), *([f"its folder is {kept}"] if kept else [])]

@@ -33,7 +33,7 @@ def read_number(source: Mapping[str, Any], folder: Path) -> float:
     """Return a number from the output of a program in a folder; raise ValueError, with what was found, without one."""
     name = source.get("file", STDOUT)
     try:
-        text = (folder / name).read_text(errors="replace")
+        text = (folder / name).read_text("utf-8", "replace")
     except OSError as error:
         raise ValueError(f"{name}: {error.strerror or error}; the program did not write it") from None
     if "json" in source:
