@@ -9,63 +9,33 @@ from pathlib import Path
 import pytest
 
 import optitrip
+from windows_stand_in import MODULE, absent
 
 PACKAGE = Path(optitrip.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {"runtime/posix.py", "runtime/nanny.py"}
 """The file that brings it in, and a program of its own, which imports nothing of optitrip's."""
-MODULE = "a module"
-ABSENT = {
-    MODULE: "crypt curses fcntl grp nis posix pty pwd readline resource select selectors spwd syslog termios tty",
-    "os": """
-        O_ASYNC O_CLOEXEC O_DIRECT O_DIRECTORY O_NDELAY O_NOATIME O_NOCTTY O_NOFOLLOW O_NONBLOCK O_PATH O_SYNC
-        O_TMPFILE WCONTINUED WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG WTERMSIG WUNTRACED chflags chown
-        chroot confstr copy_file_range ctermid eventfd fchdir fchmod fchown fdatasync fork forkpty fpathconf fstatvfs
-        getegid geteuid getgid getgrouplist getgroups getloadavg getpgid getpgrp getpriority getresgid getresuid
-        getsid getuid getxattr initgroups killpg lchmod lchown lockf login_tty major makedev memfd_create minor mkfifo
-        mknod nice openpty pathconf pidfd_open pipe2 posix_fadvise posix_fallocate posix_spawn posix_spawnp pread
-        preadv pwrite pwritev readv register_at_fork removexattr sched_getaffinity sched_getscheduler
-        sched_setaffinity sched_setscheduler sched_yield sendfile setegid seteuid setgid setgroups setns setpgid
-        setpriority setregid setresgid setresuid setreuid setsid setuid setxattr splice statvfs sync sysconf tcgetpgrp
-        tcsetpgrp ttyname uname unshare wait wait3 wait4 waitid writev
-    """,
-    "signal": """
-        ITIMER_PROF ITIMER_REAL ITIMER_VIRTUAL SIGALRM SIGBUS SIGCHLD SIGCONT SIGHUP SIGIO SIGKILL SIGPIPE SIGPROF
-        SIGQUIT SIGSTOP SIGSYS SIGTRAP SIGTSTP SIGTTIN SIGTTOU SIGUSR1 SIGUSR2 SIGWINCH SIG_BLOCK SIG_SETMASK
-        SIG_UNBLOCK alarm getitimer pause pidfd_send_signal pthread_kill pthread_sigmask setitimer siginterrupt
-        sigpending sigtimedwait sigwait sigwaitinfo
-    """,
-    "socket": "AF_UNIX AF_NETLINK CMSG_LEN SCM_RIGHTS recv_fds send_fds",
-    "shutil": "chown",
-    "time": """
-        CLOCK_MONOTONIC CLOCK_PROCESS_CPUTIME_ID CLOCK_REALTIME clock_getres clock_gettime clock_settime tzset
-    """,
-    "asyncio": "open_unix_connection start_unix_server",
-    "multiprocessing": "get_context set_start_method",
-}
-"""Modules that Windows lacks, or that cannot wait for pipes there, and what other modules lack. `multiprocessing` has no
-`fork` there, and nothing of ours starts processes by it."""
-DANGEROUS = {"os": {"kill"}}
-"""What there is on Windows, but means another thing: `os.kill` with the signal 0 presses Ctrl-C."""
+DANGEROUS = {"os": {"kill"}, MODULE: {"multiprocessing"}, "concurrent.futures": {"ProcessPoolExecutor"}}
+"""What there is on Windows, but means another thing: `os.kill` with the signal 0 presses Ctrl-C there, and processes
+that are forked on Linux begin anew."""
 
 
-def absent(module: str) -> set[str]:
+def forbidden(module: str) -> set[str]:
     """The names of a module that are not to be used."""
-    return set(ABSENT.get(module, "").split()) | DANGEROUS.get(module, set())
+    return absent(module) | DANGEROUS.get(module, set())
 
 
 def faults(tree: ast.AST) -> Iterator[str]:
     """What a file uses that Windows lacks; attributes are of modules imported by their own names."""
+    used: list[tuple[str, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from {alias.name.split(".")[0] for alias in node.names} & absent(MODULE)
+            used += [(MODULE, alias.name.split(".")[0]) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from {node.module} & absent(MODULE)
-            yield from (f"{node.module}.{name}" for name in {alias.name for alias in node.names} & absent(node.module))
-        elif (
-            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in absent(node.value.id)
-        ):
-            yield f"{node.value.id}.{node.attr}"
+            used += [(MODULE, node.module.split(".")[0]), *((node.module, alias.name) for alias in node.names)]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            used.append((node.value.id, node.attr))
+    yield from (f"{module}: {name}" for module, name in used if name in forbidden(module))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
