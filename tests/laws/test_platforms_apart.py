@@ -1,4 +1,4 @@
-"""What only Linux and macOS have is used in one small file, with what stands in for it elsewhere."""
+"""One small file uses what only Linux and macOS have, with what stands in for it elsewhere."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from pathlib import Path
 import pytest
 
 import optitrip
-from windows_stand_in import MODULE, absent
+from system_stand_ins import MODULE, absent
 
 PACKAGE = Path(optitrip.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
+TREES = {
+    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in sorted(PACKAGE.rglob("*.py"))
+}
+"""The files of the package, read."""
 ALLOWED = {"runtime/posix.py", "runtime/nanny.py"}
 """The file that brings it in, and a program of its own, which imports nothing of optitrip's."""
 DANGEROUS = {"os": {"kill"}, MODULE: {"multiprocessing"}, "concurrent.futures": {"ProcessPoolExecutor"}}
-"""What there is on Windows, but means another thing: `os.kill` with the signal 0 presses Ctrl-C there, and processes
+"""Names that Windows has, with another meaning: `os.kill` with the signal 0 presses Ctrl-C there, and processes
 that are forked on Linux begin anew."""
 
 
 def forbidden(module: str) -> set[str]:
-    """The names of a module that are not to be used."""
+    """Return the names of a module that are not to be used."""
     return absent(module) | DANGEROUS.get(module, set())
 
 
 def faults(tree: ast.AST) -> Iterator[str]:
-    """What a file uses that Windows lacks; attributes are of modules imported by their own names."""
+    """Yield what a file uses that Windows lacks; attributes are of modules imported by their own names."""
     used: list[tuple[str, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -38,11 +41,9 @@ def faults(tree: ast.AST) -> Iterator[str]:
     yield from (f"{module}: {name}" for module, name in used if name in forbidden(module))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_what_windows_lacks_is_used_in_one_file(path: Path) -> None:
+def test_what_windows_lacks_is_used_in_one_file() -> None:
     """A command on Windows meets no missing module, function or signal."""
-    if path.relative_to(PACKAGE).as_posix() not in ALLOWED:
-        assert sorted(faults(ast.parse(path.read_text("utf-8")))) == []
+    assert {file: found for file, tree in TREES.items() if file not in ALLOWED and (found := list(faults(tree)))} == {}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_each_use_is_found(code: str) -> None:
 
 
 def without_encoding(tree: ast.AST) -> Iterator[str]:
-    """Calls that read or write text in the encoding of the locale."""
+    """Yield calls that read or write text in the encoding of the locale."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or "encoding" in {word.arg for word in node.keywords}:
             continue
@@ -69,7 +70,6 @@ def without_encoding(tree: ast.AST) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_text_has_an_encoding(path: Path) -> None:
+def test_text_has_an_encoding() -> None:
     """Python takes that of the locale otherwise, which is rarely UTF-8 on Windows."""
-    assert list(without_encoding(ast.parse(path.read_text("utf-8")))) == []
+    assert {file: found for file, tree in TREES.items() if (found := list(without_encoding(tree)))} == {}

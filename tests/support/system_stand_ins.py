@@ -1,11 +1,11 @@
-"""A stand-in for Windows: the command `optitrip`, and what it starts, without what only POSIX has.
+"""Stand-ins for Windows and macOS: the command `optitrip`, and what it starts, without what only Linux has.
 
-It is what can be imitated on Linux: modules, functions and signals are missing, pipes cannot be waited for, files that
-are open can be neither deleted nor renamed, nor can their folders, names of files cannot have all characters, and text
-without an encoding is an error. `sys.platform` is unknown, so that nothing of Linux's is used; libraries go on as they
-do on Linux.
+They are what can be imitated on Linux. On that for Windows, modules, functions and signals are missing, pipes cannot be
+waited for, files that are open can be neither deleted nor renamed, nor can their folders, and names of files cannot
+have all characters. On that for macOS, there is no /proc, and less is missing. On both, text without an encoding is an
+error, and `sys.platform` is unknown, so that nothing of Linux's is used; libraries go on as they do on Linux.
 
-    python -X warn_default_encoding windows_stand_in.py '[["sweep", "small.toml"], ["runs"]]'
+    STAND_IN=windows python -X warn_default_encoding system_stand_ins.py '[["sweep", "small.toml"], ["runs"]]'
 
 runs commands one after the other, and prints the exit status of each on stderr. Python processes that a command starts
 are on such a machine, too: `sys.executable` is a program that `launcher` writes.
@@ -56,37 +56,57 @@ ABSENT = {
 }
 """Modules that Windows lacks, or that cannot wait for pipes there, and what other modules lack."""
 OF_LIBRARIES = {
-    *("select", "selectors", "posix", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"),
+    *("select", "selectors", "posix", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_TMPFILE"),
     *("WNOHANG", "fchmod", "getuid", "pipe2", "sendfile", "statvfs", "uname"),
 }
 """Absent on Windows, but Python's own modules and `filelock` need them on Linux."""
+LINUX_ONLY = """
+    O_DIRECT O_NOATIME O_PATH copy_file_range eventfd fdatasync getxattr memfd_create pidfd_open posix_fadvise
+    posix_fallocate removexattr sched_getaffinity sched_setaffinity setns setxattr splice unshare
+"""
+"""Names that `os` lacks on macOS."""
 RESERVED = set('<>:"|?*')
 IN_USE = "The process cannot access the file because it is being used by another process"
 KILL = os.kill
 
 
 def absent(module: str) -> set[str]:
-    """The names that a module lacks."""
+    """Return the names that a module lacks on Windows."""
     return set(ABSENT.get(module, "").split())
 
 
 def become(interpreter: str = sys.executable) -> None:
     """Make this process one on such a machine, with the interpreter that it really has."""
-    for name in ("filelock", "psutil"):  # they have code of their own for Windows; here they stay as on Linux
+    for name in ("filelock", "psutil"):  # they have code of their own for other systems; here they stay as on Linux
         import_module(name)
     sysconfig.get_config_vars()
+    if os.environ["STAND_IN"] == "windows":
+        become_windows()
+    else:
+        for name in set(LINUX_ONLY.split()) & set(vars(os)):
+            delattr(os, name)
+        sys.addaudithook(refuse_proc)
+    warnings.filterwarnings("error", category=EncodingWarning, module=r"optitrip\.")
+    sys.executable, sys.platform = launcher(interpreter), "unknown"
+
+
+def become_windows() -> None:
+    """Take away what Windows lacks, and have the rest do what it does there."""
     for module in (os, signal, socket):
-        for name in absent(module.__name__) - OF_LIBRARIES:
-            if hasattr(module, name):
-                delattr(module, name)
+        for name in (absent(module.__name__) - OF_LIBRARIES) & set(vars(module)):
+            delattr(module, name)
     for name in absent(MODULE) - OF_LIBRARIES:
         sys.modules[name] = None  # pyright: ignore[reportArgumentType]
     os.kill, os.fsync, select.select = terminate, syncing(os.fsync), no_sockets
     for name in ("kill", "terminate"):
         setattr(subprocess.Popen, name, lambda process: process.poll() is None and KILL(process.pid, 9))
     sys.addaudithook(refuse)
-    warnings.filterwarnings("error", category=EncodingWarning, module=r"optitrip\.")
-    sys.executable, sys.platform = launcher(interpreter), "unknown"
+
+
+def refuse_proc(event: str, details: tuple[Any, ...]) -> None:
+    """Refuse what is in /proc, which macOS lacks."""
+    if event in ("open", "os.listdir", "os.scandir") and str(details[0]).startswith("/proc"):
+        raise PermissionError(13, "There is no such folder", details[0])
 
 
 def terminate(process: int, number: int) -> None:
@@ -141,7 +161,7 @@ def is_open(name: str) -> bool:
 def launcher(interpreter: str = sys.executable) -> str:
     """Write a program that starts Python processes as on such a machine; return its name."""
     file, here = Path(tempfile.mkdtemp(prefix="stand-in-")) / "python", str(Path(__file__).parent)
-    code = f"import sys; sys.path[0] = {here!r}; import windows_stand_in; windows_stand_in.play({interpreter!r})"
+    code = f"import sys; sys.path[0] = {here!r}; import system_stand_ins; system_stand_ins.play({interpreter!r})"
     file.write_text(f"#!{interpreter}\n{code}\n", "utf-8")
     file.chmod(0o700)
     return str(file)
@@ -162,7 +182,8 @@ def play(interpreter: str) -> None:
             sys.argv = words[1:]
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         case _:  # `nanny.py`
-            del os.WNOHANG
+            if os.environ["STAND_IN"] == "windows":
+                del os.WNOHANG
             sys.argv = words
             runpy.run_path(words[0], run_name="__main__")
 
