@@ -40,9 +40,6 @@ PIPE: signal.Signals | None = getattr(signal, "SIGPIPE", None)
 """Signal of a pipe that nobody reads any more."""
 
 
-# This process
-
-
 def peak_bytes() -> int | None:
     """Return the peak resident memory of this process in bytes, or None where it is not available.
 
@@ -71,9 +68,6 @@ def stop_timer() -> None:
     """Stop the timer of this process, if it has one."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-# Others
 
 
 def in_forked_processes(call: Callable[[], object]) -> None:
@@ -130,9 +124,6 @@ def listens(path: str) -> bool:
     return True
 
 
-# Files
-
-
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder survive a power cut, e.g. after a rename; Windows has no such call."""
     if hasattr(os, "O_DIRECTORY"):
@@ -172,9 +163,6 @@ def lock_opening(file: IO[Any]) -> None:
     """Lock a file for this opening of it, against `lock_bytes` too; raise OSError if it is locked already."""
     assert fcntl is not None
     fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-
-
-# Users
 
 
 def user() -> int:
