@@ -20,7 +20,7 @@ from optitrip.output.text import first_failure
 from optitrip.runtime import files
 from optitrip.runtime.files import move_aside
 from optitrip.runtime.interrupts import failure
-from optitrip.runtime.process import peak_bytes
+from optitrip.runtime.posix import peak_bytes
 from optitrip.runtime.tracebacks import record_of
 from optitrip.store.state_dir import RESULT, SWEEP_FILE, StateDir, changed_files
 from optitrip.tracking.observer import MlflowObserver

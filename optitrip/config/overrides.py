@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import tomlkit
@@ -99,9 +100,10 @@ def effective(options: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def resolved(text: str, options: Sequence[str], name: str) -> str:
+def resolved(text: str, options: Sequence[str], name: str, folder: PurePath | None = None) -> str:
     """Return the text of a sweep file with the options and the sweep's name written into it, so that it describes the
-    same sweep wherever it is read; comments and layout stay if TOML Kit can keep them.
+    same sweep wherever it is read; comments and layout stay if TOML Kit can keep them. A program that does not say
+    where its files are gets the `folder` of its sweep file.
 
     A text without tables, of a sweep made in Python, is returned as it is. If a value cannot be written as TOML, the
     options are only named in comments.
@@ -110,6 +112,8 @@ def resolved(text: str, options: Sequence[str], name: str) -> str:
     def changed(tables: Any) -> Any:
         for option in options:
             override(tables, option)
+        if folder is not None and "program" in tables and "here" not in tables["program"]:
+            tables["program"]["here"] = str(folder)
         tables["name"] = name
         return tables
 

@@ -91,7 +91,7 @@ def check_program(program: ProgramTable, space: Space, folder: Path) -> None:
             if not (folder / name).exists():
                 raise Invalid(("program", key), f"names {name!r}, and there is no {folder / name}")
     for name in program.templates:
-        if not names_in_template((folder / name).read_text(errors="replace")) & set(names):
+        if not names_in_template((folder / name).read_text("utf-8", "replace")) & set(names):
             raise Invalid(("program", "templates"), f"{name} has none of the parameters, e.g. @{names[0]}@")
     sources = {("loss",): program.loss, **{("outputs", name): source for name, source in program.outputs.items()}}
     for key, source in sources.items():

@@ -267,9 +267,7 @@ class Sweep(Draft):
     @cached_property
     def resolved(self) -> str:
         """Text of the sweep file with its overrides and its name, from which the same sweep can be read."""
-        program = self.program
-        here = (f"program.here={json.dumps(str(self.folder))}",) if program is not None and program.here is None else ()
-        return resolved(self.text, (*self.overrides, *here), self.name)
+        return resolved(self.text, self.overrides, self.name, self.folder)
 
     @property
     def label(self) -> str:

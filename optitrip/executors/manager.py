@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import wait
@@ -21,6 +20,7 @@ from optitrip.executors.serial import Serial
 from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import Stopwatch
 from optitrip.runtime.files import working_folder
+from optitrip.runtime.posix import processors
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import Draft, FailuresTable, RunTable
@@ -237,13 +237,6 @@ def isolated(sweep: Draft) -> bool:
 def count_of(word: str, workers: int | None) -> int:
     """Return the number of processes on this machine."""
     return workers or (1 if word == "serial" else processors())
-
-
-def processors() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS
 
 
 def executor_word(run: RunTable, failures: FailuresTable) -> str:

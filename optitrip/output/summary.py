@@ -19,12 +19,13 @@ def summary(outcome: Outcome, width: int) -> str:
     found = outcome.answer or outcome.best
     phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in outcome.phases.items() if seconds >= 0.05)
     peaks = {"driver": outcome.memory.get("driver_bytes"), "largest worker": outcome.memory.get("worker_bytes")}
+    memory = ", ".join(f"{who} {peak / 1e6:,.0f} MB" for who, peak in peaks.items() if peak is not None)
     rows = [
         (f"{outcome.name}-{outcome.identity}", outcome.status),
         (outcome.unit, f"{outcome.items:,}{failed}"),
         *(found.rows() if found else []),
         ("seconds", f"{outcome.seconds:.1f} ({phases})" if phases else f"{outcome.seconds:.1f}"),
-        ("memory", ", ".join(f"{who} {peak / 1e6:,.0f} MB" for who, peak in peaks.items() if peak is not None)),
+        *([("memory", memory)] if memory else []),
     ]
     if (rate := outcome.items_per_second) is not None:
         text = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"

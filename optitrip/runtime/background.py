@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import NoReturn, TypeVar
 
+from optitrip.runtime.posix import in_forked_processes
+
 T = TypeVar("T")
 
 
@@ -63,10 +65,7 @@ def await_abandoned(seconds: float | None = None) -> None:
 LEFT = threading.Event()
 """Set once a library was left as it is, since its own end takes too long: a normal exit may crash this process."""
 FORCED: list[Callable[[], None]] = []
-
-
-if hasattr(os, "register_at_fork"):  # what the parent has started is not for a forked process to end
-    os.register_at_fork(after_in_child=lambda: FORCED.clear())
+in_forked_processes(lambda: FORCED.clear())  # what the parent has started is not for them to end
 
 
 def at_forced_exit(end: Callable[[], None]) -> None:

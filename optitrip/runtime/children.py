@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optitrip.runtime import nanny
+from optitrip.runtime.posix import end_group
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,7 @@ class Children:
         except (OSError, ValueError):  # it has died, or was closed by another thread
             self._end()
         if (process := answer.get("process")) is not None:
-            with suppress(OSError, AttributeError):
-                os.killpg(process, signal.SIGKILL)
+            end_group(process)
         return {}
 
     def close(self) -> None:

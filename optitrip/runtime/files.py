@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BufferedReader, BufferedWriter
 from itertools import count
 from pathlib import Path
@@ -15,11 +15,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from optitrip.errors import StateError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from optitrip.runtime import posix
 
 PRIVATE = 0o600
 """Mode of new files: their owner's alone, as the folders are that `make_private` makes."""
@@ -54,9 +50,8 @@ def replacing(path: Path, mode: int = PRIVATE) -> Generator[BufferedWriter]:
     remove_or_move_aside(unfinished)
     with open_new(unfinished, mode) as file:
         try:
-            if is_regular(path) and hasattr(os, "fchmod"):
-                with suppress(OSError):  # e.g. a file system without modes
-                    os.fchmod(file.fileno(), S_IMODE(path.stat().st_mode))
+            if is_regular(path):
+                posix.set_mode(file, S_IMODE(path.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -66,17 +61,7 @@ def replacing(path: Path, mode: int = PRIVATE) -> Generator[BufferedWriter]:
     if os.path.lexists(path) and not is_regular(path):
         move_aside(path)
     unfinished.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut, e.g. after a rename; Windows has no such call."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    posix.sync_folder(path.parent)
 
 
 def open_new(path: Path, mode: int = PRIVATE) -> BufferedWriter:
@@ -162,11 +147,11 @@ def is_locked(path: Path) -> bool:
     if not is_regular(path / COMMAND):
         return False
     try:
-        if fcntl is None:
+        if not posix.LOCKS:
             lock_folder(path).release()
             return False
         with open_regular(path / COMMAND) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            posix.lock(lock, shared=True)
     except (BlockingIOError, StateError):
         return True
     except OSError:  # a folder that is not ours

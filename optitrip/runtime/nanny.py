@@ -5,6 +5,9 @@ descendants that made a session of their own become its children (Linux's PR_SET
 when its input ends, as it does when the process that started it is killed. There are two such processes, one the parent
 of the other: whichever is killed, the other one ends what is left. (A Ray worker that exits kills its children.) They
 import nothing of optitrip's.
+
+macOS has no subreapers: sessions that a program makes are not found there. Windows has no groups of processes either:
+only the program itself is ended there, and there is only one process that watches.
 """
 
 from __future__ import annotations
@@ -16,15 +19,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from select import select
 from typing import Any
 
 SUBREAPER = 36
 """Option of prctl: PR_SET_CHILD_SUBREAPER."""
+GROUPS = hasattr(os, "killpg")
+"""Whether there are groups of processes; where there are none, as on Windows, pipes cannot be waited for either."""
+INPUT_ENDED = threading.Event()
+"""Set once the input has ended, by the thread that reads it where pipes cannot be waited for."""
 PAUSE_SECONDS, PATIENCE_SECONDS = 0.005, 10.0
 CHUNK = 2**16
 
@@ -40,7 +49,7 @@ def children(process: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(OSError, ValueError):
-            found += map(int, task.read_text().split())
+            found += map(int, task.read_bytes().split())
     return found
 
 
@@ -67,10 +76,14 @@ def end_all() -> None:
         time.sleep(PAUSE_SECONDS)
 
 
-def end_group(group: int) -> None:
-    """Kill a process group at once, and then all descendants."""
+def end_group(program: subprocess.Popen[bytes]) -> None:
+    """Kill a program with its process group at once, and then all descendants."""
+    if not GROUPS:
+        program.kill()
+        program.wait()
+        return
     with suppress(OSError):
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(program.pid, signal.SIGKILL)
     end_all()
 
 
@@ -109,6 +122,7 @@ def start(wanted: dict[str, Any]) -> subprocess.Popen[bytes]:
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same for Ctrl-C on Windows
         )
 
 
@@ -126,7 +140,15 @@ def watched(process: int) -> Generator[list[int]]:
         os.close(descriptor)
 
 
-def run(wanted: dict[str, Any], parent: int) -> dict[str, Any] | None:
+def input_ends(parent: list[int], others: list[int], seconds: float | None) -> bool:
+    """Wait for the end of the input or of the parent, or for other descriptors, at most so long; return whether the
+    input or the parent has ended."""
+    if not GROUPS:
+        return INPUT_ENDED.wait(seconds)
+    return bool({0, *parent} & set(select([0, *parent, *others], [], [], seconds)[0]))
+
+
+def run(wanted: dict[str, Any], parent: list[int]) -> dict[str, Any] | None:
     """Run a program to its end; return its exit status, or why there is none, or None if the input or the parent ended
     meanwhile."""
     began = time.monotonic()
@@ -141,13 +163,13 @@ def run(wanted: dict[str, Any], parent: int) -> dict[str, Any] | None:
         while program.poll() is None:
             left = None if limit is None else began + limit - time.monotonic()
             if left is not None and left <= 0:
-                end_group(program.pid)
+                end_group(program)
                 return {"timed_out": True}
             wait = left if ends else min(PAUSE_SECONDS, PAUSE_SECONDS if left is None else left)
-            if {0, parent} & set(select([0, parent, *ends], [], [], wait)[0]):  # nothing else can come meanwhile
-                end_group(program.pid)
+            if input_ends(parent, ends, wait):  # nothing else can come meanwhile
+                end_group(program)
                 return None
-    end_group(program.pid)
+    end_group(program)
     return {"status": program.returncode}
 
 
@@ -156,18 +178,32 @@ def ignore(number: int, frame: object) -> None:
     del number, frame
 
 
-def lines(parent: int) -> Generator[bytes]:
+def lines(parent: list[int]) -> Iterator[bytes]:
     """Yield the lines of the input until it or the parent ends."""
     pending = b""
-    while parent not in select([0, parent], [], [])[0] and (chunk := os.read(0, CHUNK)):
+    while not (parent and parent[0] in select([0, *parent], [], [])[0]) and (chunk := os.read(0, CHUNK)):
         *whole, pending = (pending + chunk).split(b"\n")
         yield from whole
 
 
-def serve(parent: int) -> None:
+def lines_of_thread() -> Iterator[bytes]:
+    """Yield the lines of the input from a thread, which reads on while a program runs."""
+    found = SimpleQueue[bytes]()
+
+    def read() -> None:
+        for line in lines([]):
+            found.put(line)
+        INPUT_ENDED.set()
+        found.put(b"")
+
+    threading.Thread(target=read, daemon=True).start()
+    return iter(found.get, b"")
+
+
+def serve(parent: list[int]) -> None:
     """Run what comes, one program a line; tell the process number of each, then how it ended."""
     folder = ""
-    for line in lines(parent):
+    for line in lines(parent) if GROUPS else lines_of_thread():
         wanted = json.loads(line)
         folder = wanted["folder"]
         if "command" in wanted:
@@ -181,10 +217,14 @@ def serve(parent: int) -> None:
 
 def main() -> None:
     """Serve in a child of this process, which ends what that leaves behind if it is killed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         # They are for the process that started this one, which ends the input. Programs would inherit SIG_IGN.
-        signal.signal(number, ignore)
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), ignore)
     adopt_orphans()
+    if not GROUPS:
+        serve([])
+        return
     reading, writing = os.pipe()  # of which the end that is written to closes with this process alone
     if child := os.fork():
         os.waitpid(child, 0)
@@ -192,7 +232,7 @@ def main() -> None:
         return
     os.close(writing)
     adopt_orphans()
-    serve(reading)
+    serve([reading])
 
 
 if __name__ == "__main__":

@@ -1,40 +1,16 @@
-"""This process as a whole: its memory, its group, signals to stop it, and a time limit on a piece of work."""
+"""This process as a whole: signals to stop it, and a time limit on a piece of work."""
 
-import _thread
 import faulthandler
 import os
 import signal
-import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from optitrip.errors import Stopped
+from optitrip.runtime import posix
 from optitrip.runtime.interrupts import interrupt, signals_interrupt
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
-
-
-def peak_bytes() -> int | None:
-    """Return the peak resident memory of this process in bytes, or None where it is not available (Windows).
-
-    Shared pages, such as those of Ray's object store, count in full for each process that touched them, so the peaks of
-    workers cannot be added up. On Linux a process inherits the peak of its parent.
-    """
-    if resource is None:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def lead_group() -> None:
-    """Put this process into a new process group as its leader, so that its children can be killed with it."""
-    with suppress(AttributeError, OSError):  # Windows has no process groups; a session leader already leads one
-        os.setpgid(0, 0)
 
 
 @contextmanager
@@ -48,7 +24,7 @@ def time_limit(seconds: float | None) -> Generator[None]:
     if seconds is None:
         yield
         return
-    timer = threading.Timer(seconds, kill_group)
+    timer = threading.Timer(seconds, posix.end_own_group)
     timer.daemon = True
     timer.start()
     faulthandler.dump_traceback_later(seconds + 1.0, exit=True, file=2)
@@ -62,19 +38,12 @@ def time_limit(seconds: float | None) -> Generator[None]:
 @contextmanager
 def timers_stopped() -> Generator[None]:
     """Stop a timer that the body, the loss, has set for itself and left running: it would interrupt something else."""
-    timer = getattr(signal, "ITIMER_REAL", None)  # not on Windows
-    before = timer is not None and signal.getitimer(timer)[0]
+    before = posix.has_timer()
     try:
         yield
     finally:
-        if timer is not None and not before:
-            signal.setitimer(timer, 0)
-
-
-def kill_group() -> None:
-    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
+        if not before:
+            posix.stop_timer()
 
 
 class StopRequest:
@@ -116,11 +85,7 @@ class StopRequest:
     def raise_in_main_thread(self, request: Stopped) -> None:
         """Raise a request in the main thread; called in another one."""
         self._raised = request
-        main = threading.main_thread().ident
-        if main is not None and hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(main, signal.SIGINT)  # which also ends a wait in a system call
-        else:
-            _thread.interrupt_main()
+        posix.interrupt_main_thread()
 
     def put_back(self) -> list[str]:
         """Install our handlers again where the loss has installed others; return their signals the first time."""
@@ -133,13 +98,11 @@ class StopRequest:
 
     @contextmanager
     def installed(self) -> Generator[None]:
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows lacks it, nohup ignores it
-        if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-            numbers.append(hangup)
+        # Under nohup, the closed terminal is to be ignored.
+        numbers = [one for one in posix.STOPS if one != posix.HANGUP or signal.getsignal(one) != signal.SIG_IGN]
         before: dict[signal.Signals, Any] = {number: signal.signal(number, self.handle) for number in numbers}
-        if (pipe := getattr(signal, "SIGPIPE", None)) is not None:  # by default, it ends a process without a word
-            before[pipe] = signal.getsignal(pipe)
+        if posix.PIPE is not None:  # by default, it ends a process without a word
+            before[posix.PIPE] = signal.getsignal(posix.PIPE)
         self._handlers = {**before, **dict.fromkeys(numbers, self.handle)}
         try:
             yield

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from optitrip.errors import InputError
 from optitrip.runtime.files import make_private, open_new, open_regular, remove_or_move_aside, replacing
@@ -86,7 +86,9 @@ def open_remote(uri: str, folder: Path) -> Remote:
     with suppress(ValueError):
         parts = urlsplit(uri)
         if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-            return Folder(Path(unquote(parts.path)))
+            from urllib.request import url2pathname  # with HTTP, which takes a while; it knows Windows' drives
+
+            return Folder(Path(url2pathname(parts.path)))
         if parts.scheme in SCHEMES and parts.netloc:
             return Bucket(lambda: filesystem_of(uri))
         if uri and "://" not in uri and parts.scheme != "file" and "\0" not in uri:

@@ -113,7 +113,7 @@ def steady_streams() -> SteadyStream:
     """
     hold_streams()
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as this process lives
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as this process lives
     stdout = standard_stream(os.dup(1), sys.stdout)
     sys.stdout, sys.stderr = stdout, standard_stream(2, sys.stderr)
     return stdout

@@ -48,7 +48,7 @@ def read_any_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     draft = read_draft(path, overrides)
     if path.name == SWEEP_FILE and exists(path.parent / JOURNAL):
         origin, stored = peek_fact(path.parent, Origin), peek_fact(path.parent, SweepText)
-        if origin and stored and draft.text == resolved(stored.text, origin.overrides, origin.name):
+        if origin and stored and draft.text == resolved(stored.text, origin.overrides, origin.name, origin.folder):
             options = effective([*origin.overrides, *overrides])
             draft = replace(draft, folder=origin.folder, text=stored.text, overrides=options)
     return draft

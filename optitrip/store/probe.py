@@ -12,8 +12,6 @@ import os
 import re
 import shutil
 import sqlite3
-import struct
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -22,11 +20,9 @@ from tempfile import mkdtemp
 from typing import NamedTuple
 
 from optitrip.errors import StateError
+from optitrip.runtime import posix
 from optitrip.runtime.background import BackgroundCall
-from optitrip.runtime.files import open_new, sync_folder
-
-if os.name == "posix":
-    import fcntl
+from optitrip.runtime.files import open_new
 
 MOUNTS = Path("/proc/self/mountinfo")
 LOCAL = re.compile(
@@ -72,7 +68,7 @@ def check_file_system(folder: Path, mounts: Path = MOUNTS, patience: float = PAT
 
     A folder that cannot be written is not judged: its result may be complete.
     """
-    if os.name != "posix":
+    if not posix.LOCKS:
         return
     mount = mount_of(folder, mounts)
     if LOCAL.fullmatch(mount.kind):
@@ -141,24 +137,22 @@ def new_files(folder: Path) -> None:
     with suppress(FileExistsError):
         open_new(folder / "new").close()
         raise Unfit("two commands can create the same new file")
-    sync_folder(folder)
+    posix.sync_folder(folder)
 
 
 def locks(folder: Path) -> None:
     """Take the lock of a state directory twice, then that of SQLite."""
     with (folder / "lock").open("wb") as first, (folder / "lock").open("r+b") as second:
-        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not excluded(lambda: fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)):
+        posix.lock(first)
+        if not excluded(lambda: posix.lock(second)):
             raise Unfit("two commands can hold the same lock (flock)")
-        fcntl.flock(first, fcntl.LOCK_UN)
-        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(second, fcntl.LOCK_UN)
-        fcntl.lockf(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        posix.unlock(first)
+        posix.lock(second)
+        posix.unlock(second)
+        posix.lock_bytes(first)
         # SQLite's locks exclude other processes only, but also the locks of an open file, which Linux has.
-        if sys.platform == "linux" and sys.maxsize > 2**32:
-            other = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            if not excluded(lambda: fcntl.fcntl(second, fcntl.F_OFD_SETLK, other)):
-                raise Unfit("two commands can hold the same lock (fcntl)")
+        if posix.LOCKS_OF_OPENINGS and not excluded(lambda: posix.lock_opening(second)):
+            raise Unfit("two commands can hold the same lock (fcntl)")
 
 
 def excluded(lock: Callable[[], object]) -> bool:

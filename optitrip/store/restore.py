@@ -19,9 +19,9 @@ from optitrip.journal.copies import FILES, Copy, add_rows, described
 from optitrip.journal.database import ERRORS, connect, definitions, expected_definitions
 from optitrip.journal.facts import Accepted, Provenance, StoredResult
 from optitrip.journal.journal import Journal, peek
-from optitrip.runtime import files
-from optitrip.runtime.ownership import distrust
+from optitrip.runtime import files, posix
 from optitrip.runtime.remote import Folder, Remote
+from optitrip.store.ownership import distrust
 from optitrip.store.probe import check_file_system
 from optitrip.store.state_dir import IDENTITY_FILE, JOURNAL, RESULT, SWEEP_FILE, check_trusted, peek_fact
 
@@ -122,7 +122,7 @@ class Restore:
                 files.move_aside(journal)
         if not files.is_regular(journal):
             arrived.replace(journal)
-            files.sync_folder(self._path)
+            posix.sync_folder(self._path)
             self._bring_files()
             return f"the journal of {self._label} was restored"
         if not accept_changes:

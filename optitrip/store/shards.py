@@ -34,7 +34,7 @@ class Shard:
         match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", given)
         number, count = (int(match[1]), int(match[2])) if match else (0, 0)
         if not 1 <= number <= count:
-            raise InputError(f"--shard was {given!r:.60}; wanted i/n with i from 1 to n, e.g. 1/16, 2/16 … 16/16")
+            raise InputError(f"--shard was {given!r:.60}; wanted i/n with i from 1 to n, e.g. 1/16, 2/16, ..., 16/16")
         return cls(number, count)
 
     def of(self, items: int, block: int) -> range:

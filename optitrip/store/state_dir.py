@@ -14,9 +14,9 @@ from optitrip.core.observer import Observer
 from optitrip.errors import StateError
 from optitrip.journal.facts import Origin, Predecessor, StoredResult, SweepFact, SweepText
 from optitrip.journal.journal import Journal, Unwritable, peek
-from optitrip.runtime import files
+from optitrip.runtime import files, posix
 from optitrip.runtime.files import lock_folder, move_aside
-from optitrip.runtime.ownership import distrust
+from optitrip.store.ownership import distrust
 from optitrip.store.probe import check_file_system
 
 F = TypeVar("F", bound=SweepFact)
@@ -75,15 +75,13 @@ class StateDir:
         elif fresh:
             lock.callback(lock_folder(path).release)
             predecessor = peek_fact(path, Predecessor)
-            move_aside(path)
-            lock.close()
+            move_locked_aside(path, lock)
         journal = self._lock_and_open(path, sweep, lock, fields)
         if predecessor is not None:
             journal.note(predecessor)
         if journal.empty() and not journal.damage and os.path.lexists(path / RESULT):
             journal.close()
-            aside = move_aside(path)
-            lock.close()
+            aside = move_locked_aside(path, lock)
             text = f"the journal in {path} was missing or empty, so its result cannot be checked: the directory is "
             self.notices.append(warning("state-changed", f"{text}set aside as {aside}, and all items are evaluated"))
             journal = self._lock_and_open(path, sweep, lock, fields)
@@ -126,7 +124,7 @@ class StateDir:
         if not files.has_digest(file, files.digest(data)):
             before, origin = self.journal.fact(SweepText), self.journal.fact(Origin)
             if before is not None and origin is not None:
-                written = resolved(before.text, origin.overrides, origin.name).encode()
+                written = resolved(before.text, origin.overrides, origin.name, origin.folder).encode()
                 if not files.has_digest(file, files.digest(written)):
                     self._set_aside(file)
             files.write_atomically(file, data)
@@ -135,6 +133,15 @@ class StateDir:
     def close(self) -> None:
         self.journal.close()
         self._lock.close()
+
+
+def move_locked_aside(path: Path, lock: ExitStack) -> Path:
+    """Move a folder aside whose lock is held, give the lock up, and return the new path."""
+    if not posix.LOCKS:  # Windows moves no folder in which a file is open: another command's lock protects it as well
+        lock.close()
+    aside = move_aside(path)
+    lock.close()
+    return aside
 
 
 def check_trusted(folder: Path) -> None:

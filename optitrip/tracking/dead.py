@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
+from optitrip.runtime.posix import is_alive
 from optitrip.tracking.location import store_file
 from optitrip.tracking.run import Run
 
@@ -40,14 +41,3 @@ def dead_runs(uri: str) -> Iterator[tuple[Run, int]]:
         machine, _, number = process.rpartition(" ")
         if machine == socket.gethostname() and number.isdecimal() and not is_alive(int(number)):
             yield Run(uri, experiment, "", journal, last, {}, {}), last
-
-
-def is_alive(number: int) -> bool:
-    """Return whether there is a process of this number."""
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # it belongs to another user
-        return True
-    return True

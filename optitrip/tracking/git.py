@@ -1,12 +1,12 @@
 """Asks git about the folder of a sweep file, whatever git is or does: it may hang, or print without end."""
 
 import os
-import signal
 import subprocess
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from optitrip.runtime.posix import end_group
 
 ANSWER_KEPT = 10_000
 """Bytes read of an answer."""
@@ -66,8 +66,7 @@ def ask_git(folder: Path, *words: str) -> str:
         assert process.stdout is not None
 
         def end() -> None:
-            with suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+            end_group(process.pid)
 
         timer = threading.Timer(GIT_SECONDS, end)
         timer.daemon = True

@@ -34,21 +34,24 @@ def make_store(uri: str) -> None:
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mlflow-", dir=file.parent) as folder:
-        aside = Path(folder).resolve() / file.name
+        aside, opened = Path(folder).resolve() / file.name, list[sqlite3.Connection]()
 
         def do_not_wait(connection: Any, _record: object) -> None:  # called for every engine, also the user's
             with suppress(sqlite3.Error):  # the path of another may be no UTF-8
                 ours = isinstance(connection, sqlite3.Connection)
                 if ours and str(aside) in connection.execute("PRAGMA database_list").fetchall()[0]:
                     connection.execute("PRAGMA synchronous=OFF")
+                    opened.append(connection)
 
         event.listen(Engine, "connect", do_not_wait)
         try:
             MlflowClient(f"{SQLITE}{quoted(aside)}")
         finally:
             event.remove(Engine, "connect", do_not_wait)
+            for connection in opened:  # MLflow keeps them, and Windows deletes no file that is open
+                connection.close()
         aside.chmod(0o600)
-        with aside.open("rb") as created:
+        with aside.open("r+b") as created:  # Windows syncs only what may be written
             os.fsync(created.fileno())
         with suppress(OSError):  # another sweep was first, or links are unsupported and MLflow creates it in place
             os.link(aside, file)

@@ -13,6 +13,7 @@ from typing import Any
 
 import optitrip
 from optitrip.runtime.interrupts import failure
+from optitrip.runtime.posix import STOPS
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.run import Ending, Metric, Run
 
@@ -75,9 +76,8 @@ class SubprocessClient(AbstractContextManager["SubprocessClient"]):
 
 def serve() -> None:
     """Answer requests in the child process until the driver closes the pipe."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it must outlive the driver, which may still send requests
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in STOPS:  # it must outlive the driver, which may still send requests
+        signal.signal(number, signal.SIG_IGN)
     os.umask(0o077)  # a store, and artifacts, are for their owner alone
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # MLflow's output must not mix with the answers

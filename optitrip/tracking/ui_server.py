@@ -1,7 +1,6 @@
 """Runs MLflow's web server on the store to which sweeps in this directory are recorded, and opens its page."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from optitrip.errors import InputError, Stopped
 from optitrip.journal.facts import RecordedRun
 from optitrip.runtime.background import BackgroundCall
+from optitrip.runtime.posix import end_group
 from optitrip.runtime.process import stop_signals
 from optitrip.store.state_dir import JOURNAL, matching, peek_fact, time_of
 from optitrip.tracking.location import store_file, tracking_uri
@@ -75,11 +75,7 @@ def serve(port: int, root: Path, experiment: str | None = None, *, browser: bool
         except Stopped:
             return 0
         finally:  # terminating only the server would leave its child processes running
-            if hasattr(os, "killpg"):
-                with suppress(ProcessLookupError):
-                    os.killpg(server.pid, signal.SIGTERM)
-            else:
-                server.terminate()
+            end_group(server.pid, gently=True)
             server.wait()
         output.seek(0)
         lines = output.read().decode(errors="replace").splitlines()[-LINES_SHOWN:]

@@ -49,6 +49,19 @@ def best(text: str) -> Any:
     return {name: found["best"][name] for name in ("loss", "index")}, found["failures"]
 
 
+def test_the_stored_file_is_known_again(tmp_path: Path) -> None:
+    """It names the folder of the program's files, and is neither taken for one that was edited nor for another's."""
+    folder_with(tmp_path, QUICK)
+    for count in (4, 6):
+        done = optitrip(tmp_path, "sweep", "p.toml", "--set", f"method.candidates={count}")
+        assert "was not as written" not in done.stderr
+    (stored,) = (tmp_path / ".optitrip").glob("p-*/sweep.toml")
+    assert f'here = "{tmp_path}"' in stored.read_text()
+    done = optitrip(tmp_path, "sweep", str(stored), "--set", "method.candidates=8")
+    assert "resuming: 6 of 8 items are in the journal" in done.stderr
+    assert len(list(stored.parent.parent.iterdir())) == 1
+
+
 def test_a_sweep_of_a_program(tmp_path: Path) -> None:
     """Losses and failures are those of the program, each candidate is run once, for any number of workers."""
     folder_with(tmp_path, QUICK)

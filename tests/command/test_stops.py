@@ -143,6 +143,7 @@ def test_isolated_losses_have_the_same_answer(tmp_path: Path) -> None:
         folder, "sweep", "lab.toml", "--json", "--state-dir", "other", "--set", "method.candidates=3",
         "--set", "objective.isolate=true", "--workers", "2",
     )  # fmt: skip
+    assert (here.returncode, there.returncode) == (0, 0), here.stderr + there.stderr
     one, other = (json.loads(done.stdout) for done in (here, there))
     assert one["best"]["loss"] == other["best"]["loss"]
     assert one["identity"] == other["identity"] if "identity" in one else one["sweep"] == other["sweep"]

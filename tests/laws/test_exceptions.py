@@ -16,7 +16,8 @@ ENDS = {
     "api/stepping.py",  # raises again in the thread of the loop
     "app/run_sweep.py",  # ends the sweep, and raises again
     "cli/main.py",
-    "executors/ray/actor.py",  # no Ctrl-C reaches the loss of a worker
+    "executors/isolated/worker.py",  # no Ctrl-C reaches the loss of a process of its own
+    "executors/ray/actor.py",  # nor that of a worker
     "runtime/background.py",  # raises again where the result is asked for
 }
 """Files with a handler that need not tell an interruption from a failure."""

@@ -28,6 +28,7 @@ SLOW = (
     "tests/unit/output/test_figures.py",
     "tests/unit/runtime/test_clock.py",
     "tests/unit/runtime/test_own_modules.py::test_code_that_was_changed",
+    "tests/unit/runtime/test_platforms.py",
     "tests/unit/runtime/test_shadowing.py::test_a_sweep_among",
     "tests/unit/runtime/test_user_state.py",
     "tests/unit/samplers/test_halton.py::test_resuming",

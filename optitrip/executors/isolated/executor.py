@@ -115,7 +115,7 @@ class Process:
             return f"its process ended: {(ended and ended.error) or error}"
         how = f"by {signal_name(-ended.status)}" if ended.status < 0 else f"with status {ended.status}"
         try:
-            tail = (self.scratch / "stderr").read_text(errors="replace").strip()[-TAIL:]
+            tail = (self.scratch / "stderr").read_text("utf-8", "replace").strip()[-TAIL:]
         except OSError:
             tail = ""
         return f"its process ended {how}" + (f"; stderr ends with:\n{tail}" if tail else "")

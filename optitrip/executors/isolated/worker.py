@@ -13,7 +13,7 @@ from typing import Any
 
 from optitrip.executors.isolated.objective_file import read_objective
 from optitrip.executors.serial import Worker
-from optitrip.runtime.process import peak_bytes
+from optitrip.runtime.posix import peak_bytes
 from optitrip.runtime.streams import capture_output
 from optitrip.runtime.tracebacks import text_of, trace_of
 from optitrip.runtime.visible import apply_settings

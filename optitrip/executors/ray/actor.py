@@ -15,7 +15,8 @@ from optitrip.executors.ray.quarantine import Work
 from optitrip.executors.ray.shipment import Proof, prove, unpack
 from optitrip.executors.serial import Worker
 from optitrip.runtime.fingerprint import facts
-from optitrip.runtime.process import lead_group, peak_bytes, time_limit
+from optitrip.runtime.posix import lead_group, peak_bytes
+from optitrip.runtime.process import time_limit
 from optitrip.runtime.streams import capture_output
 from optitrip.runtime.tracebacks import text_of, trace_of
 from optitrip.runtime.visible import apply_settings

@@ -35,7 +35,7 @@ def symmetric_run_address() -> str | None:
     while process > 1 and sys.platform == "linux":
         try:
             words = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
-            process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+            process = int(Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):  # it has ended
             return None
         if "symmetric-run" in words:

@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import os
 import shutil
 import sys
 import time
@@ -24,6 +23,7 @@ from optitrip.executors.ray.variables import RayVariables
 from optitrip.executors.ray.watchdog import Watchdog
 from optitrip.runtime import nanny
 from optitrip.runtime.background import LEFT, BackgroundCall, at_forced_exit
+from optitrip.runtime.posix import in_forked_processes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -178,8 +178,7 @@ def leave_ray_to_the_parent() -> None:
         vars(sys.modules["ray._private.worker"])["_global_node"].all_processes.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=leave_ray_to_the_parent)
+in_forked_processes(leave_ray_to_the_parent)
 
 
 def stopped_if_dead(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:

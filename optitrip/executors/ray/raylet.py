@@ -3,7 +3,6 @@
 Ray connects to its raylet with the GIL held, and ends the process with status 1 if the raylet has died meanwhile.
 """
 
-import socket
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import ray._private.worker
 
 from optitrip.errors import Stopped
+from optitrip.runtime.posix import listens
 
 WORKER: Any = ray._private.worker
 POLL_SECONDS = 0.05
@@ -39,12 +39,8 @@ def await_raylet(node: Any) -> None:
     """Return once a node's raylet listens on its socket; raise Stopped if its process has ended."""
     path = str(node.raylet_socket_name)
     while path.startswith("/"):  # not on Windows
-        with socket.socket(socket.AF_UNIX) as asked:
-            try:
-                asked.connect(path)
-                return
-            except OSError:
-                pass
+        if listens(path):
+            return
         if any(info.process.poll() is not None for info in node.all_processes.get("raylet", ())):
             raise Stopped("Ray has died: its raylet ended while Ray was starting")
         time.sleep(POLL_SECONDS)

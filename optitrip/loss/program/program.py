@@ -149,7 +149,7 @@ class Program:
             made.write_bytes(filled_template(text, values).encode(errors="surrogateescape"))
             shutil.copymode(self._here / name, made)
         if self.parameters is not None:
-            (folder / self.parameters).write_text(as_file(values, Path(self.parameters).suffix))
+            (folder / self.parameters).write_bytes(as_file(values, Path(self.parameters).suffix).encode())
 
     def _run(self, folder: Path, values: Mapping[str, Any]) -> Ended:
         known = {**values, "here": str(self._here)}
@@ -207,7 +207,7 @@ def told(reason: str, folder: Path, kept: Path | None) -> str:
     tail, stderr = "", folder / STDERR
     if stderr.is_file():  # a pipe could be waited for
         with suppress(OSError):
-            tail = stderr.read_text(errors="replace").strip()[-TAIL:]
+            tail = stderr.read_text("utf-8", "replace").strip()[-TAIL:]
     lines = [reason, *([f"stderr ends with:\n{tail}"] if tail else []), *([f"its folder is {kept}"] if kept else [])]
     return "\n".join(lines)
 

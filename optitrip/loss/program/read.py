@@ -35,7 +35,7 @@ def read_number(source: Mapping[str, Any], folder: Path) -> float:
     if (folder / name).exists() and not (folder / name).is_file():  # reading a pipe may never end
         raise ValueError(f"{name} is not a file")
     try:
-        text = (folder / name).read_text(errors="replace")
+        text = (folder / name).read_text("utf-8", "replace")
     except OSError as error:
         raise ValueError(f"{name}: {error.strerror or error}; the program did not write it") from None
     if "json" in source:

@@ -144,6 +144,7 @@ def test_a_recheck_is_kept_and_extended(tmp_path: Path) -> None:
     def run(*options: str) -> int:
         (tmp_path / "calls").write_text("")
         done = run_optitrip(tmp_path, "sweep", "lab.toml", "--executor", "serial", "--json", *options)
+        assert done.returncode == 0, done.stderr
         seen.append(json.loads(done.stdout)["best"]["loss"])
         return len((tmp_path / "calls").read_text())
 

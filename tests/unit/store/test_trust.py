@@ -13,9 +13,9 @@ import pytest
 from command import optitrip
 from optitrip.errors import StateError
 from optitrip.journal.journal import Journal
-from optitrip.runtime import ownership
 from optitrip.runtime.files import lock_folder, write_atomically
-from optitrip.runtime.ownership import distrust
+from optitrip.store import ownership
+from optitrip.store.ownership import distrust
 
 SWEEP = """
 [objective]

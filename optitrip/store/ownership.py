@@ -26,16 +26,13 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from optitrip.runtime import posix
 from optitrip.runtime.ray_job import folders_of_job
-
-if os.name == "posix":
-    import grp
-    import pwd
 
 
 def distrust(folder: Path) -> str | None:
     """Say why a state directory, which need not exist, is not to be trusted; None if it is, and on Windows."""
-    if os.name != "posix":
+    if not posix.OWNERS:
         return None
     folder = folder.absolute()
     real = Path(os.path.realpath(folder))  # Path.resolve raises for a link that leads to itself
@@ -77,7 +74,7 @@ def both(path: Path) -> Iterator[os.stat_result]:
 
 
 def owners(path: Path) -> set[int]:
-    user = os.geteuid()
+    user = posix.user()
     if user:
         return {user, 0}
     volume = next(above for above in (path, *path.parents) if os.path.ismount(above))
@@ -92,18 +89,14 @@ def shared(info: os.stat_result) -> bool:
     """Return whether someone else may be in the group of a file; system accounts may be in root's."""
     if info.st_gid == 0:
         return False
-    own = info.st_uid  # a user whom the system does not know, as in a container, has a group of the same number
-    with suppress(KeyError):
-        own = pwd.getpwuid(info.st_uid).pw_gid
-    if info.st_gid not in {own, os.getegid(), *os.getgroups()}:
+    account = posix.account(info.st_uid)  # a user whom the system does not know has a group of the same number
+    if info.st_gid not in {info.st_uid if account is None else account.pw_gid, *posix.own_groups()}:
         return True
-    known = {0, os.geteuid(), info.st_uid}
-    if any(user.pw_gid == info.st_gid and user.pw_uid not in known for user in pwd.getpwall()):
+    known = {0, posix.user(), info.st_uid}
+    if any(user.pw_gid == info.st_gid and user.pw_uid not in known for user in posix.accounts()):
         return True
-    names = {user.pw_name for user in pwd.getpwall() if user.pw_uid in known}
-    with suppress(KeyError):
-        return not names.issuperset(grp.getgrgid(info.st_gid).gr_mem)
-    return False
+    names = {user.pw_name for user in posix.accounts() if user.pw_uid in known}
+    return not names.issuperset(posix.members(info.st_gid))
 
 
 def new_file(path: Path) -> os.stat_result:
@@ -112,7 +105,7 @@ def new_file(path: Path) -> os.stat_result:
         with TemporaryFile(dir=path if path.is_dir() else path.parent) as file:
             return os.fstat(file.fileno())
     except OSError:
-        return os.stat_result((0o600, 0, 0, 0, os.geteuid(), os.getegid(), 0, 0, 0, 0))
+        return os.stat_result((0o600, 0, 0, 0, posix.user(), posix.main_group(), 0, 0, 0, 0))
 
 
 def has_permissions(path: Path) -> bool:
@@ -120,6 +113,5 @@ def has_permissions(path: Path) -> bool:
 
 
 def name_of(user: int) -> str:
-    with suppress(KeyError):
-        return f"the user {pwd.getpwuid(user).pw_name}"
-    return f"user {user}"
+    account = posix.account(user)
+    return f"user {user}" if account is None else f"the user {account.pw_name}"
