@@ -41,8 +41,6 @@ from optitrip.tracking.subprocess_client import SubprocessClient
 
 DEATHS_HERE = 2
 """Number of times that an item may end its process on this machine, where neither nodes nor memory of others fail."""
-ONE_RUN_SECONDS = 1e-12
-"""Duration of a slice for slices of one item, or one block."""
 
 
 def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwatch | None = None) -> Outcome:
@@ -224,12 +222,10 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
         backups=sweep.run.backups,
         deaths=deaths if executors.has_processes else options.settings.deaths,
         compared=sweep.objective.deterministic is True,
+        one_block=deaths == 1 or sweep.program is not None,  # what a stop or a crash ends takes along nothing else
     )
-    if deaths == 1:  # one block a slice: whatever ends its process takes along no other
-        settings = replace(settings, target_seconds=ONE_RUN_SECONDS)
-    if sweep.program is not None:
-        # A slice is one run, so that a stop loses no other; and a copy of a late one would take the place of the next.
-        settings = replace(settings, target_seconds=ONE_RUN_SECONDS, backups=bool(sweep.run.backups))
+    if sweep.program is not None:  # a copy of a late run would take the place of the next
+        settings = replace(settings, backups=bool(sweep.run.backups))
 
     def between_slices() -> None:
         if mirror is not None:

@@ -212,7 +212,7 @@ def _accepts(state: State, slot: Slot, items: int) -> bool:
 
 def _size_of(state: State, slot: Slot) -> int:
     """Return the approximate number of items for the next slice of a slot."""
-    if not state.known and not state.expected:
+    if state.settings.one_block or not (state.known or state.expected):
         return 1
     target = max(state.settings.target_seconds, len(state.names) / SLICES_A_SECOND)
     if state.settings.item_seconds is not None:  # a slice as long as the limit of an item would time out

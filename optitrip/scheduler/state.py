@@ -17,6 +17,8 @@ class SchedulerSettings:
 
     target_seconds: float = 1.0
     """Desired duration of a slice, in seconds."""
+    one_block: bool = False
+    """True for slices of one block, or of one item where the objective takes no batches."""
     check_seconds: float = 1.0
     """Seconds between two checks for stragglers."""
     straggler_seconds: float = 10.0
