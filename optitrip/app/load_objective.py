@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -18,6 +19,7 @@ from optitrip.loss.noisy import SEED, Noisy, takes_seed
 from optitrip.loss.objective import Objective, batch_block
 from optitrip.loss.offers import find
 from optitrip.loss.passing import check_parameters
+from optitrip.loss.program.folders import Folders
 from optitrip.loss.with_gradient import WithGradient
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import failure
@@ -44,7 +46,9 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
             loss = WithGradient(loss, find_loss(table.gradient, sweep.folder))
         if sweep.program is not None:
             limit = sweep.program.timeout_seconds or sweep.failures.timeout_seconds
-            loss = loss.at(sweep.program.place(sweep.folder), sweep.program.keep, sweep.program.folders, limit)
+            place, maximize = Path(sweep.program.folders).absolute(), sweep.program.maximize
+            folders = Folders(place, sweep.program.kinds, sweep.label, maximize=maximize)
+            loss = loss.at(sweep.program.place(sweep.folder), folders, limit)
         objective = objective_of(sweep, loss)
         shared = [name for name in table.arguments if name in sweep.space.names]
         if table.loss and not inspect.isclass(target) and shared:

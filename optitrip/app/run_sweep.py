@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from warnings import catch_warnings
 
 from optitrip.app import mirrored, results
+from optitrip.app.best_run import keep_best_run
 from optitrip.app.commands import begun, ended
 from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import errors_located, load
@@ -152,6 +153,7 @@ def write(
             files.write_atomically(folder / SWEEP_FILE, sweep.resolved.encode())
         if folder is not None and state.writable:
             current = results.write_files(folder, sweep, answer, context.observers, current)
+            keep_best_run(context, answer, folder)
     return results.Written(folder, current)
 
 

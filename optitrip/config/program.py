@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from optitrip.core.differences import nearest
-from optitrip.core.table import Deterministic, Table
+from optitrip.core.table import Deterministic, Table, one_of
 from optitrip.errors import Invalid
 from optitrip.loss.noisy import SEED
 from optitrip.loss.program.fill import beside, names_in_template, names_in_word
+from optitrip.loss.program.folders import BEST, FAILED, OTHERS
 from optitrip.loss.program.read import check_source
 from optitrip.space.variables import Space
 
@@ -40,10 +41,19 @@ class ProgramTable(Table):
     """Files and folders beside the sweep file to copy into the folder of a run."""
     link: list[Text] = Field(default_factory=list)
     """Files and folders beside the sweep file to link to."""
-    keep: Literal["none", "failed", "all"] = "failed"
-    """Folders of runs that are kept."""
+    keep: Annotated[
+        Literal["none", "all", "failed", "best"] | list[Literal["failed", "best"]],
+        one_of("'all', 'none', 'failed', 'best' or ['best', 'failed']"),
+    ] = "failed"
+    """Folders of runs that are kept; the best is moved to the files of the answer."""
     folders: Text = "runs"
     """Folder for them, in the working directory."""
+    arrays: dict[Text, Annotated[str, Field(pattern=r"^[^/\\]+\.(npy|txt|csv)$")]] = Field(default_factory=dict)
+    """Names of files that arrays are written to, by parameter."""
+    shell: bool = False
+    """True to have a shell run the words of the command, joined by spaces."""
+    retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Number of times a failed run is retried, in place of [failures] retries."""
     here: Text | None = None
     """Folder in place of that of the sweep file, if it exists; stored sweeps have that of the file they were read
     from."""
@@ -63,9 +73,17 @@ class ProgramTable(Table):
         return Path(self.here) if self.here is not None and Path(self.here).is_dir() else folder
 
     @property
+    def kinds(self) -> list[str]:
+        """Kinds of runs whose folders are kept."""
+        if isinstance(self.keep, list):
+            return list(self.keep)
+        return {"none": [], "all": [FAILED, BEST, OTHERS]}.get(self.keep, [self.keep])
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Everything that decides the loss of a point."""
         decides = {"command", "loss", "outputs", "templates", "parameters", "environment", "copy_files", "link"}
+        decides |= {"arrays", "shell"}
         given = self.model_dump(include=decides, exclude_defaults=True, by_alias=True)
         return {**given, "threads": self.threads}
 
@@ -90,6 +108,12 @@ def check_program(program: ProgramTable, space: Space, folder: Path) -> None:
         for name in files:
             if not (folder / name).exists():
                 raise Invalid(("program", key), f"names {name!r}, and there is no {folder / name}")
+    for name, file in program.arrays.items():
+        if name not in names:
+            raise Invalid(("program", "arrays"), f"has {name}; {nearest(name, names)}")
+        axes = next(len(variable.shape) for variable in space.variables if variable.name == name)
+        if axes > 2 and not file.endswith(".npy"):
+            raise Invalid(("program", "arrays"), f"{name} has {axes} axes, more than a text has; wanted a .npy file")
     for name in program.templates:
         if not names_in_template((folder / name).read_text("utf-8", "replace")) & set(names):
             raise Invalid(("program", "templates"), f"{name} has none of the parameters, e.g. @{names[0]}@")
@@ -111,4 +135,7 @@ def check_word(key: tuple[str, ...], text: str, known: list[str], shaped: set[st
         if name not in known:
             raise Invalid(key, f"has {{{name}}}; {nearest(name, known)}")
         if name in shaped:
-            raise Invalid(key, f"has {{{name}}}, an array; write it by parameters = 'parameters.json', or a template")
+            raise Invalid(
+                key,
+                f"has {{{name}}}, an array; write it by arrays = {{ {name} = '{name}.npy' }}, a template or parameters",
+            )

@@ -62,7 +62,12 @@ def parse_draft(
     """Validate the tables of a sweep file; `stem` is the sweep's name if the tables give none."""
     file, spec, config = validate(tables, lines)
     if file.program is not None:
-        file = file.model_copy(update={"objective": ObjectiveTable.model_validate(file.program.objective(folder))})
+        changes: dict[str, Any] = {"objective": ObjectiveTable.model_validate(file.program.objective(folder))}
+        if (retries := file.program.retries) is not None:
+            if "retries" in file.failures.model_fields_set:
+                raise InputError(lines.at(("program", "retries"), "is given in [failures], too; wanted one of them"))
+            changes["failures"] = file.failures.model_copy(update={"retries": retries})
+        file = file.model_copy(update=changes)
     assert file.objective is not None
     if (file.objective.loss is None) == (file.objective.make is None):
         found = "both" if file.objective.loss else "neither"

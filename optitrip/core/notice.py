@@ -9,6 +9,7 @@ from typing import Literal
 
 Code = Literal[
     "attribute-ignored",
+    "best-run",
     "crashed-before",
     "diverged",
     "executor",

@@ -49,6 +49,11 @@ class Noisy:
         self.__module__ = getattr(loss, "__module__", type(loss).__module__)
 
     @property
+    def inner(self) -> Any:
+        """Loss inside."""
+        return self._loss
+
+    @property
     def settings(self) -> tuple[Any, ...]:
         """Everything beside the loss inside that decides its losses."""
         return self._seed, self._repeats, self._common

@@ -84,6 +84,23 @@ def test_a_sweep_of_a_program(tmp_path: Path) -> None:
     assert float(again.stdout.split()[-1]) == answers[0][0]["loss"]
 
 
+def test_the_folder_of_the_best_run(tmp_path: Path) -> None:
+    """It is with the files of the answer, and moves if a better one is found; failures are retried as often as the
+    program says."""
+    folder_with(tmp_path, QUICK.replace("echo $1\n", "echo $1 | tee result\n"))
+    options = ("--json", "--workers", "2", "--set", 'program.keep=["best", "failed"]', "--set", "program.retries=1")
+    for candidates in (12, 24):
+        done = optitrip(tmp_path, "sweep", "p.toml", *options, "--set", f"method.candidates={candidates}")
+        answer = json.loads(done.stdout)
+        (kept,) = Path(tmp_path, answer["state_dir"]).glob("run-*")
+        assert float((kept / "result").read_text()) == answer["best"]["loss"]
+        assert not list((tmp_path / "runs").glob("best-*"))
+    lines = (tmp_path / "log").read_text().splitlines()
+    again = {line: lines.count(line) - 1 - line.endswith(" 4") for line in lines}
+    assert sum(again.values()) == 1  # a run that is stored shows that the program has not changed
+    assert min(again.values()) == 0
+
+
 @pytest.mark.ray
 @pytest.mark.daily
 def test_programs_on_ray(tmp_path: Path, local_ray: Any) -> None:
@@ -159,7 +176,9 @@ def test_a_program_that_hangs(tmp_path: Path) -> None:
         ('command = ["sim"]\ntemplates = ["absent.in"]', "p.toml:4: program.templates: names 'absent.in'"),
         ('command = ["sim"]\ntemplates = ["plain"]', "p.toml:4: program.templates: plain has none of the parameters"),
         ('command = ["sim"]\nloss = { rgex = "x" }', "p.toml:4: program.loss: was {'rgex': 'x'}"),
-        ('command = ["sim"]\nkeep = "best"', "p.toml:4: program.keep: was 'best'"),
+        ('command = ["sim"]\nkeep = "worst"', "p.toml:4: program.keep: was 'worst'"),
+        ('command = ["sim"]\narrays = { y = "y.npy" }', "p.toml:4: program.arrays: has y"),
+        ('command = ["sim"]\nretries = 1\n[failures]\nretries = 2', "p.toml:4: program.retries: is given in"),
         ('command = ["sim"]\n[objective]\nloss = "a:b"', "objective: is given beside [program]"),
         ('comand = ["sim"]', "program.comand: unknown key; did you mean command"),
     ],

@@ -82,7 +82,8 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
     blocks.remove(program)
     for name, text in {"deck.in": "@rate@", "mesh.dat": ""}.items():
         (tmp_path / name).write_text(text)
-    rest = "[space]\nrate = { uniform = [0, 1] }\nseed = 3\n[method]\nuse = 'search'\ncandidates = 3\n"
+    rest = "[space]\nrate = { uniform = [0, 1] }\nmesh = { shape = 3, uniform = [0, 1] }\nseed = 3\n"
+    rest += "[method]\nuse = 'search'\ncandidates = 3\n"
     (tmp_path / "program.toml").write_text(program + rest)
     assert read(tmp_path / "program.toml").objective.files == ["deck.in", "mesh.dat"]
     whole = "".join(blocks).replace("retries = 2", "# retries = 2")

@@ -2,11 +2,15 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from string import Formatter
 from typing import Any
 
 import numpy as np
+
+from optitrip.core.arrays import Array
 
 HERE = "{here}/"
 """Beginning of a word that names a file beside the sweep file."""
@@ -29,14 +33,25 @@ def names_in_word(word: str) -> Iterator[str]:
         yield name
 
 
-def filled_word(word: str, values: Mapping[str, Any]) -> str:
-    """Replace names in braces; raise ValueError for a format that does not suit the value."""
+def filled_word(word: str, values: Mapping[str, Any], *, quote: bool = False) -> str:
+    """Replace names in braces, and quote what a shell would take for its own if wanted; raise ValueError for a format
+    that does not suit the value."""
     parts: list[str] = []
     for literal, name, form, _ in Formatter().parse(word):
         parts.append(literal)
         if name is not None:
-            parts.append(formatted(name, values[name], form or ""))
+            text = formatted(name, values[name], form or "")
+            parts.append(shlex.quote(text) if quote else text)
     return "".join(parts)
+
+
+def write_array(value: Array, path: Path) -> None:
+    """Write an array as its file is called: .npy, or text that reads back exactly, a row a line; raise ValueError for
+    text of more than two axes."""
+    if path.suffix == ".npy":
+        np.save(path, value)
+    else:
+        np.savetxt(path, value, fmt="%.17g", delimiter="," if path.suffix == ".csv" else " ")
 
 
 def names_in_template(text: str) -> set[str]:

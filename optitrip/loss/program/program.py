@@ -3,13 +3,14 @@
 import hashlib
 import shutil
 import signal
-import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy as duplicate
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from optitrip.loss.noisy import SEED
 from optitrip.loss.program.fill import (
@@ -19,15 +20,15 @@ from optitrip.loss.program.fill import (
     filled_word,
     names_in_template,
     names_in_word,
+    write_array,
 )
+from optitrip.loss.program.folders import Folders
 from optitrip.loss.program.read import STDOUT, read_number
 from optitrip.runtime.children import Children, Ended, Unwatched
 from optitrip.runtime.nanny import remove
 
 STDERR, TAIL = "stderr", 2_000
 """Name of the file with what a program prints to stderr, and most letters of it in a message."""
-COPIED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-"""Kinds of files that are kept."""
 WATCHERS = 3
 """Number of times that a run may lose the process that watches it, before it is recorded as failed."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -52,6 +53,8 @@ class Program:
         copy: files or folders beside the sweep file to copy.
         link: files or folders beside the sweep file to link to.
         threads: number of threads that the libraries of the program are told to use.
+        arrays: files that arrays are written to, by name of the parameter: .npy, .txt or .csv.
+        shell: True to have a shell run the words of the command, joined by spaces; parameters are quoted.
     """
 
     block = 1
@@ -67,26 +70,26 @@ class Program:
         copy: Sequence[str] = (),
         link: Sequence[str] = (),
         threads: int = 1,
+        arrays: Mapping[str, str] | None = None,
+        shell: bool = False,
     ) -> None:
         self.command, self.loss, self.outputs = list(command), dict(loss or {}), dict(outputs or {})
         self.templates, self.parameters, self.environment = list(templates), parameters, dict(environment or {})
         self.copy, self.link, self.threads = list(copy), list(link), threads
-        self.keep, self.timeout_seconds = "none", 0.0
-        self._here, self._folders, self._children = Path(), Path(), Children()
+        self.arrays, self.shell, self.timeout_seconds = dict(arrays or {}), shell, 0.0
+        self._here, self.folders, self._children = Path(), Folders(Path()), Children()
 
-    def at(self, here: Path, keep: str, folders: str, timeout_seconds: float | None) -> Self:
+    def at(self, here: Path, folders: Folders, timeout_seconds: float | None) -> Self:
         """Return the program of a sweep file.
 
         Args:
             here: folder of the sweep file.
-            keep: "none", "failed" or "all" of the folders of runs; those of others are deleted.
-            folders: folder for them, in the working directory.
+            folders: keeps the folders of some runs; others are deleted.
             timeout_seconds: seconds after which a program is ended, and counts as failed; None for never.
         """
         found = duplicate(self)
         found._here, found._children = here, Children()
-        found.keep, found.timeout_seconds = keep, timeout_seconds or 0.0
-        found._folders = Path(folders).absolute()
+        found.folders, found.timeout_seconds = folders, timeout_seconds or 0.0
         return found
 
     @property
@@ -121,20 +124,17 @@ class Program:
 
     def _once(self, values: Mapping[str, Any]) -> Any:
         folder = Path(tempfile.mkdtemp(prefix="optitrip-"))
-        failed = True
         try:
             self._children.keep_track(folder)
             self._prepare(folder, values)
             ended = self._run(folder, values)
-            found = self._result(folder, ended)
-            failed = False
-            return found
+            loss, outputs = self._result(folder, ended)
+            self.folders.finished(folder, values, loss)
+            return {"loss": loss, **outputs} if outputs else loss
         except (ProgramFailed, ValueError, OSError) as error:
-            kept = self._kept(folder, values) if self.keep in ("failed", "all") else None
+            kept = self.folders.failed(folder, values)
             raise ProgramFailed(told(str(error), folder if kept is None else kept, kept)) from None
         finally:
-            if not failed and self.keep == "all":
-                self._kept(folder, values)
             remove(str(folder))
 
     def _prepare(self, folder: Path, values: Mapping[str, Any]) -> None:
@@ -150,14 +150,16 @@ class Program:
             shutil.copymode(self._here / name, made)
         if self.parameters is not None:
             (folder / self.parameters).write_bytes(as_file(values, Path(self.parameters).suffix).encode())
+        for name, file in self.arrays.items():
+            write_array(np.asarray(values[name]), folder / file)
 
     def _run(self, folder: Path, values: Mapping[str, Any]) -> Ended:
         known = {**values, "here": str(self._here)}
-        first, *others = [filled_word(word, known) for word in self.command]
+        first, *others = [filled_word(word, known, quote=self.shell) for word in self.command]
         own = {name: filled_word(text, known) for name, text in self.environment.items()}
         threads = dict.fromkeys(THREADS, str(self.threads))
         output = folder / STDOUT, folder / STDERR
-        command = [self._program(first), *others]
+        command = ["/bin/sh", "-c", " ".join([first, *others])] if self.shell else [self._program(first), *others]
         return self._children.run(command, folder, {**threads, **own}, output, self.timeout_seconds or None)
 
     def _program(self, name: str) -> str:
@@ -165,7 +167,7 @@ class Program:
         path = self._here / name
         return str(path.resolve()) if path.is_file() else name
 
-    def _result(self, folder: Path, ended: Ended) -> Any:
+    def _result(self, folder: Path, ended: Ended) -> tuple[float, dict[str, float]]:
         if ended.error:
             raise ProgramFailed(f"the program cannot be started: {ended.error}")
         if ended.timed_out:
@@ -175,41 +177,29 @@ class Program:
         if ended.status:
             how = f"with status {ended.status}" if ended.status > 0 else f"by signal {signal_name(-ended.status)}"
             raise ProgramFailed(f"the program ended {how}")
-        loss = read_number(self.loss, folder)
         outputs = {name: read_number(where, folder) for name, where in self.outputs.items()}
-        return {"loss": loss, **outputs} if outputs else loss
-
-    def _kept(self, folder: Path, values: Mapping[str, Any]) -> Path | None:
-        """Copy the folder of a run to where folders are kept; return where it is, None if it cannot be copied."""
-        name = hashlib.blake2b(repr(sorted(values.items())).encode(), digest_size=6).hexdigest()
-        place = self._folders / f"run-{name}"
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            remove(str(place))
-            shutil.copytree(folder, place, symlinks=True, ignore=special)
-        except OSError:  # the disk is full, or this is another machine: the failure itself is told
-            remove(str(place))  # a part of a folder would be taken for all of it
-            return None
-        return place
+        return read_number(self.loss, folder), outputs
 
 
 def names_seed(text: str) -> bool:
     return SEED in names_in_template(text)
 
 
-def special(folder: str, names: list[str]) -> list[str]:
-    """Return the names in a folder that cannot be copied: sockets, pipes and devices."""
-    return [name for name in names if stat.S_IFMT((Path(folder) / name).lstat().st_mode) not in COPIED]
-
-
 def told(reason: str, folder: Path, kept: Path | None) -> str:
-    """Return why a program has no loss, with the end of its stderr, and where its folder is."""
-    tail, stderr = "", folder / STDERR
-    if stderr.is_file():  # a pipe could be waited for
+    """Return why a program has no loss, with the end of what it has printed, and where its folder is."""
+    lines = [reason]
+    for name in (STDERR, STDOUT):
+        if len(lines) == 1 and (tail := end_of(folder / name)):
+            lines.append(f"{name} ends with:\n{tail}")
+    return "\n".join([*lines, *([f"its folder is {kept}"] if kept else [])])
+
+
+def end_of(path: Path) -> str:
+    """Return the end of a file with what a program has printed."""
+    if path.is_file():  # a pipe could be waited for
         with suppress(OSError):
-            tail = stderr.read_text("utf-8", "replace").strip()[-TAIL:]
-    lines = [reason, *([f"stderr ends with:\n{tail}"] if tail else []), *([f"its folder is {kept}"] if kept else [])]
-    return "\n".join(lines)
+            return path.read_text("utf-8", "replace").strip()[-TAIL:]
+    return ""
 
 
 def signal_name(number: int) -> str:

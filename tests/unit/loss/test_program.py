@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from optitrip.loss.noisy import takes_seed
 from optitrip.loss.program.fill import as_file, filled_template, filled_word, names_in_word
+from optitrip.loss.program.folders import BEST, FAILED, OTHERS, Folders
 from optitrip.loss.program.program import Program, ProgramFailed
 from optitrip.loss.program.read import check_source, read_number
 
@@ -120,7 +121,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def program(here: Path, script: str, *, keep: str = "none", seconds: float | None = None, **given: Any) -> Program:
     """A program of a shell."""
-    return Program(["sh", "-c", script], **given).at(here, keep, "runs", seconds)
+    kinds = {"none": [], "all": [FAILED, BEST, OTHERS]}.get(keep, keep.split())
+    return Program(["sh", "-c", script], **given).at(here, Folders(here / "runs", kinds, "label"), seconds)
 
 
 @posix
@@ -238,6 +240,50 @@ def test_a_program_may_take_a_seed(where: str, tmp_path: Path) -> None:
 
 
 @posix
+def test_the_best_run_so_far_is_kept(tmp_path: Path) -> None:
+    """One for each process that runs programs, until the answer is known: its folder goes to the answer's files."""
+    first, second = (program(tmp_path, "echo {x} | tee result", keep="best failed") for _ in range(2))
+    for x in (5.0, 3.0, 4.0):
+        first(x=x)
+    second(x=2.0)
+    kept = sorted((tmp_path / "runs" / "best-label").iterdir())
+    assert sorted(float((place / "result").read_text()) for place in kept) == [2.0, 3.0]
+    assert program(tmp_path, "", keep="none").folders.conclude({"x": 2.0}, tmp_path / "answer") is None
+    assert first.folders.conclude({"x": 2.0}, tmp_path / "answer")
+    (made,) = (tmp_path / "answer").iterdir()
+    assert (made / "result").read_text() == "2.0\n"
+    assert not (tmp_path / "runs" / "best-label").exists()
+    assert first.folders.conclude({"x": 2.0}, tmp_path / "answer")  # where it is
+    assert not first.folders.conclude({"x": 1.0}, tmp_path / "answer")
+    for loss in (first, second):
+        loss.close()
+
+
+@posix
+def test_arrays_in_files_of_their_own(tmp_path: Path) -> None:
+    """As NumPy's files or as text that reads back exactly."""
+    matrix = np.array([[1 / 3, 2.0], [-1e-300, 4.0]])
+    loss = program(tmp_path, "cat W.csv b.txt; echo 7", keep="all", arrays={"W": "W.csv", "b": "b.txt", "V": "V.npy"})
+    loss(W=matrix, b=matrix[0], V=matrix)
+    loss.close()
+    (kept,) = (tmp_path / "runs").iterdir()
+    np.testing.assert_array_equal(np.loadtxt(kept / "W.csv", delimiter=","), matrix)
+    np.testing.assert_array_equal(np.loadtxt(kept / "b.txt"), matrix[0])
+    np.testing.assert_array_equal(np.load(kept / "V.npy"), matrix)
+
+
+@posix
+def test_a_shell_runs_the_words_if_asked(tmp_path: Path) -> None:
+    """With pipes; a parameter cannot be taken for a command."""
+    command = ["echo {word} > said;", "echo 1 {x} | cut -d ' ' -f 2"]
+    loss = Program(command, shell=True).at(tmp_path, Folders(tmp_path / "runs", ["others"]), None)
+    assert loss(x=0.25, word="$(touch /tmp/never); a") == 0.25
+    loss.close()
+    (kept,) = (tmp_path / "runs").iterdir()
+    assert (kept / "said").read_text() == "$(touch /tmp/never); a\n"
+
+
+@posix
 def test_decks_in_any_encoding(tmp_path: Path) -> None:
     """Bytes, ends of lines and modes of a template are kept."""
     (tmp_path / "deck").write_bytes(b"# temp\xe9rature\r\nx = @x@\r\n")
@@ -256,7 +302,7 @@ def test_the_digest_is_that_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "deck").write_text("@x@")
 
     def digest() -> str:
-        return Program(["sh", "{here}/run"], templates=["deck"]).at(tmp_path, "none", "runs", None).digest()
+        return Program(["sh", "{here}/run"], templates=["deck"]).at(tmp_path, Folders(tmp_path), None).digest()
 
     before = digest()
     (tmp_path / "other").write_text("x")

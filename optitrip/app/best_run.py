@@ -1,0 +1,25 @@
+"""Keeps the folder of the best run of a program with the files of the answer."""
+
+from pathlib import Path
+from typing import Any
+
+from optitrip.app.context import Context
+from optitrip.core.notice import info
+from optitrip.loss.noisy import Noisy
+from optitrip.loss.program.program import Program
+from optitrip.output.outcome import Answer
+
+LOST = (
+    "the folder of the best run is not here: it ran on another machine, or before `keep` was set, or it is the best by "
+    "the mean of several runs; `optitrip replay` runs it again"
+)
+
+
+def keep_best_run(context: Context, answer: Answer, folder: Path) -> None:
+    """Move the folder of the run with the answer's parameters into a folder, if it was kept; say so if it is lost."""
+    loss, x = context.objective.loss, getattr(answer, "x", None)
+    program: Any = loss.inner if isinstance(loss, Noisy) else loss
+    if not isinstance(program, Program) or not isinstance(x, dict):
+        return
+    if program.folders.conclude(x, folder) is False:  # pyright: ignore[reportUnknownArgumentType]
+        context.observers.notice(info("best-run", LOST))
