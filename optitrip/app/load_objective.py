@@ -75,6 +75,7 @@ def objective_of(sweep: Sweep, loss: Any) -> Objective:
         as_dict=table.as_dict,
         batch_block=block,
         noise=table.noise,
+        threads=sweep.run.threads,
     )
 
 
@@ -129,10 +130,15 @@ def with_surrogate(objective: Objective, sweep: Sweep) -> Objective:
         raise sweep.mistake(("method", "screen"), f"{what}; {why}" + (" (plain is set)" if objective.plain else ""))
     options = {"device": choice.device} if choice.device else {}
     try:
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=objective.threads):
             loss = objective.loss.screen(choice.word, **options)
             name, block = f"{objective.name}, {choice.word}", objective.capabilities.block
-            surrogate = Objective(loss, name, block, names=objective.names, as_dict=objective.as_dict)
+            given: dict[str, Any] = {
+                "names": objective.names,
+                "as_dict": objective.as_dict,
+                "threads": objective.threads,
+            }
+            surrogate = Objective(loss, name, block, **given)
     except InputError as error:
         raise sweep.mistake(("method", "screen"), str(error)) from None
     except BaseException as error:

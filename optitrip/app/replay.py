@@ -45,7 +45,7 @@ def replay(
         sides = sides if record.side is None else [record.side]
     returned: Any = None
     run = objective.state.run
-    with ours(), threadpool_limits(limits=1):
+    with ours(), threadpool_limits(limits=objective.threads):
         if debug and len(sides) > 1:
             sides = [side for side in sides if run(fails, call_at(objective, method.point(index, side)))][:1] or sides
         for number, side in enumerate(sides):

@@ -96,8 +96,11 @@ class RunTable(Table):
     10 s."""
     wait_seconds: NonNegative = 600.0
     """Maximum seconds without any worker, after which the sweep stops; it can be resumed."""
-    num_cpus: NonNegative = 1.0
-    """CPUs that a cluster reserves for a worker; the loss still computes with one thread."""
+    threads: Annotated[int, Field(ge=1, le=1_024)] = 1
+    """Number of threads with which BLAS computes in a worker; a product may have other last bits with another number,
+    so a sweep is not resumed with one."""
+    num_cpus: NonNegative | None = None
+    """CPUs that are reserved for a worker; as many as threads by default."""
     num_gpus: NonNegative = 0.0
     memory: Annotated[int, Field(ge=1)] | None = None
     """Bytes of memory that a cluster reserves for a worker; it does not limit them."""
@@ -108,7 +111,18 @@ class RunTable(Table):
     def needs(self) -> dict[str, float]:
         """Resources of a worker by Ray's names."""
         memory = {} if self.memory is None else {"memory": float(self.memory)}
-        return {**self.resources, "CPU": self.num_cpus, "GPU": self.num_gpus, **memory}
+        return {**self.resources, "CPU": self.cpus, "GPU": self.num_gpus, **memory}
+
+    @property
+    def cpus(self) -> float:
+        """CPUs of a worker."""
+        return float(self.threads) if self.num_cpus is None else self.num_cpus
+
+    @property
+    def reserved(self) -> list[str]:
+        """Keys of the resources that only Ray can reserve."""
+        given = {"num_gpus": self.num_gpus, "memory": self.memory, "resources": any(self.resources.values())}
+        return [key for key, value in given.items() if value]
 
 
 class StopTable(Table):

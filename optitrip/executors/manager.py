@@ -208,7 +208,7 @@ def executors(
     """Make the manager for "ray", "serial", or "auto", which starts in this process unless it joins a cluster, or is to
     `isolate` the loss."""
     if isolate and word != "ray" and not joins_cluster(address):
-        return ExecutorManager(partial(Isolated, count_of(word, workers)))
+        return ExecutorManager(partial(Isolated, count_of(word, workers, (resources or {}).get("CPU", 1.0))))
     if word == "ray" and not ray_installed():
         text = "Ray is not installed (it has no wheels for some platforms); use the executor serial"
         raise InputError(text, ("run", "executor"))
@@ -222,9 +222,14 @@ def executors_of(sweep: Draft, address: str | None) -> ExecutorManager:
     """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join. A program needs no Ray
     on this machine, and neither does a loss in a process of its own."""
     run = sweep.run
-    if sweep.program is not None and run.executor != "ray" and not joins_cluster(address):
-        return ExecutorManager(partial(Programs, count_of(run.executor, run.workers)))
-    word = executor_word(run, sweep.failures)
+    here = run.executor != "ray" and not joins_cluster(address)
+    if here and run.reserved and (run.executor == "serial" or sweep.program is not None or isolated(sweep)):
+        key = run.reserved[0]
+        raise InputError(f"{key}: only Ray reserves it, and nothing here would; wanted --executor ray", ("run", key))
+    if sweep.program is not None and here:
+        cpus = max(run.cpus, float(sweep.program.threads))
+        return ExecutorManager(partial(Programs, count_of(run.executor, run.workers, cpus)))
+    word = "ray" if run.reserved else executor_word(run, sweep.failures)
     return executors(word, run.workers, address, run.needs, isolate=isolated(sweep))
 
 
@@ -234,9 +239,9 @@ def isolated(sweep: Draft) -> bool:
     return sweep.objective.isolate or (sweep.run.executor == "serial" and sweep.failures.timeout_seconds is not None)
 
 
-def count_of(word: str, workers: int | None) -> int:
-    """Return the number of processes on this machine."""
-    return workers or (1 if word == "serial" else processors())
+def count_of(word: str, workers: int | None, cpus: float) -> int:
+    """Return the number of processes on this machine, each of which takes so many of its processors."""
+    return workers or (1 if word == "serial" else max(1, int(processors() / max(cpus, 1e-9))))
 
 
 def executor_word(run: RunTable, failures: FailuresTable) -> str:

@@ -36,7 +36,8 @@ class Worker:
     def evaluate(
         self, method: Any, items: range, within: Callable[[], AbstractContextManager[None]] = nullcontext
     ) -> tuple[Part, float]:
-        """Evaluate a slice with one BLAS thread: the bits of a matrix product differ between one thread and two.
+        """Evaluate a slice with the objective's number of BLAS threads: the bits of a matrix product differ between one
+        thread and two.
 
         Return the part and the seconds it took. Neither they nor `within` include the preparation of the method.
         """
@@ -44,7 +45,7 @@ class Worker:
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._controller = ThreadpoolController()
-        with ours(), self._controller.limit(limits=1):
+        with ours(), self._controller.limit(limits=getattr(self._objective, "threads", 1)):
             if self._preparation != method.preparation:
                 self._context = self._preparation = None
                 self._context = method.prepare(self._objective)

@@ -105,6 +105,7 @@ class Objective:
         surrogate: cheaper objective that a search screens with.
         settings: globals and class attributes of the user's modules, packed, that workers set after importing them.
         state: settings of the process, such as NumPy's error state, with which the loss is called.
+        threads: number of threads with which BLAS computes.
         noise: relative difference between two evaluations of a point that is no sign of a mistake.
 
     Raises InputError if the object is not a loss, or its block or order is not valid.
@@ -121,6 +122,7 @@ class Objective:
     settings: bytes = field(default=b"", kw_only=True)
     state: UserState = field(default_factory=UserState, kw_only=True)
     noise: float = field(default=0.0, kw_only=True)
+    threads: int = field(default=1, kw_only=True)
     offers: Offers = field(init=False)
     capabilities: Capabilities = field(init=False)
 

@@ -34,6 +34,8 @@ def provenance(sweep: Sweep, objective: Objective) -> Provenance:
         modules=module_hashes(),
         versions=VERSIONS,
         machine={
+            # Left out if it is one, as it has always been: else older sweeps would seem to have another.
+            **({"threads": objective.threads} if objective.threads > 1 else {}),
             "processor": platform.machine(),
             # OpenMP is left out: it does not affect the bits, and only some processes may have loaded it.
             "blas": sorted({f"{i['internal_api']} {i['architecture']}" for i in pools if "architecture" in i}),
