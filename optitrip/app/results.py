@@ -1,6 +1,5 @@
 """Turns the result of a route into the answer, its files and the outcome, and concludes the run."""
 
-import json
 import os
 from collections import Counter
 from contextlib import nullcontext, suppress
@@ -64,14 +63,23 @@ def left(state: StateDir, driver: Driver, outcome: Outcome, *, tracked: bool, mi
     return f"{', '.join(steps)} ..." if steps else ""
 
 
-def current_files(state: StateDir, answer: Answer, evaluated: Counter[str], observer: Observer) -> Digests:
+def is_of(stored: StoredResult, sweep: Sweep, answer: Answer) -> bool:
+    """Return whether a stored result is that of an answer: a key such as `recheck` changes it, though no item."""
+    try:
+        same = sweep.spec.headline(stored.outcome) == sweep.spec.headline(answer.fields(None))
+    except (LookupError, TypeError):
+        return False
+    return same and stored.outcome.get("items") == answer.items
+
+
+def current_files(
+    state: StateDir, sweep: Sweep, answer: Answer, evaluated: Counter[str], observer: Observer
+) -> Digests:
     """Return the stored files of this answer that are as the journal says; set aside and report those that are not."""
     stored = state.journal.fact(StoredResult)
     if stored is None or state.path is None:
         return {}
-    fields = json.loads(json.dumps(answer.fields(state.path)))
-    same = stored.outcome.get("items") == answer.items and fields.items() <= stored.outcome.items()
-    if not evaluated.total() and same:
+    if not evaluated.total() and is_of(stored, sweep, answer):
         changed = changed_files(state.path, stored)
         if not changed:
             return dict(stored.files)

@@ -35,6 +35,7 @@ from optitrip.runtime.ray_job import vanishes
 from optitrip.space.rounding import underflow
 from optitrip.store.bundle import collect
 from optitrip.store.provenance import check_provenance, provenance
+from optitrip.store.running import RunningNotes
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.location import store_file
 from optitrip.tracking.runs import track
@@ -147,7 +148,7 @@ def write(
     options, sweep, folder = context.options, context.sweep, state.path
     context.put_back()
     with context.phases.time("files"), options.own_state.restored(), catch_warnings(action="ignore"):
-        current = results.current_files(state, answer, driver.evaluated, context.observers)
+        current = results.current_files(state, sweep, answer, driver.evaluated, context.observers)
         if folder is None and for_mlflow:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="optitrip-"))).absolute()
             files.write_atomically(folder / SWEEP_FILE, sweep.resolved.encode())
@@ -234,6 +235,8 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
             mirror.tick()
         context.raise_if_stopped()
 
+    if state.path is not None:
+        observer = Observers(observer, RunningNotes(journal))
     services = Services(executors, journal, observer, context.phases, between_slices, settings, context.overrun)
     driver = Driver(
         services,

@@ -128,6 +128,7 @@ def show(
     sweep: SweepName,
     failures: Annotated[bool, Option("--failures", help="List failed items by kind and index.")] = False,
     story: Annotated[bool, Option("--story", help="Show how the last run was scheduled: retries, splits.")] = False,
+    follow: Annotated[bool, Option("--follow", "-f", help="Show how far it is, until it ends.")] = False,
     overrides: Overrides = None,
     state_dir: StateRoot = STATE_ROOT,
     json: Annotated[bool, Option("--json", help="Print everything as one JSON object.")] = False,
@@ -135,12 +136,14 @@ def show(
     """Show what is stored for a sweep (safe while it is running)."""
     from json import dumps
 
-    from optitrip.cli.stored import put_right
+    from optitrip.cli.stored import follow_sweep, put_right
     from optitrip.store import inspect
     from optitrip.store.lookup import find_stored_sweep
     from optitrip.tracking.secrets import without_password
 
     found = find_stored_sweep(sweep, state_dir, overrides or [])
+    if follow:
+        follow_sweep(*found)
     if json:
         print(dumps(inspect.table(*found, without_password)))
     elif story:

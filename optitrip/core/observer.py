@@ -34,6 +34,14 @@ Written = tuple[Part, Times]
 """A part and the times of its rows; a part from an earlier run may be merged from many rows."""
 
 
+class Running(NamedTuple):
+    """A slice that is being evaluated."""
+
+    items: range
+    since: float
+    """Time at which it began, in seconds of the monotonic clock."""
+
+
 class Observer:
     """Base class with empty methods. Observers must not raise: a sweep must not fail because of one."""
 
@@ -45,6 +53,9 @@ class Observer:
 
     def retried(self, part: Part, times: Times) -> None:
         """Receive a later attempt at failed items; it replaces their earlier outcome."""
+
+    def running(self, slices: Sequence[Running]) -> None:
+        """Receive what is being evaluated now, several times a second, and before this process evaluates a slice."""
 
     def notice(self, notice: Notice) -> None:
         """Receive a message for the user; it may arrive before the journal contains the event that it reports."""
@@ -65,6 +76,10 @@ class Observers(Observer):
     def retried(self, part: Part, times: Times) -> None:
         for observer in self._observers:
             observer.retried(part, times)
+
+    def running(self, slices: Sequence[Running]) -> None:
+        for observer in self._observers:
+            observer.running(slices)
 
     def notice(self, notice: Notice) -> None:
         for observer in self._observers:

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from optitrip.core.executor import Done, Executor
 from optitrip.core.failures import TIMEOUT, Record
 from optitrip.core.notice import Notice, info, warning
+from optitrip.core.observer import Running
 from optitrip.driver.guards import Cancellation, LossOutput, NoWorkers, ProcessChanges, SlowBlocks
 from optitrip.driver.settings import Services
 from optitrip.driver.sink import Sink
@@ -78,6 +79,7 @@ class Loop:
                 happened = [events.Cut(stage.needed)] if stage.needed < needed else []
                 needed = stage.needed
                 happened += cancellation.check(state)
+                self._observer.running(running(state))
                 happened += self._outcomes(executor, state, wait=len(actions) < plan.SUBMITS_PER_STEP)
                 if workers := self._replacement(state):
                     executor = workers
@@ -196,6 +198,11 @@ class Loop:
         self._observer.notice(warning("item-failed", text))
         part = stage.method.failed_part(range(action.item, action.item + 1), [(action.kind, record)])
         return Done(-1, part, 0.0, "")
+
+
+def running(state: State) -> list[Running]:
+    """Return what is being evaluated: the first slice of each slot."""
+    return [Running(slot.queue[0].items, slot.since) for slot in state.slots.values() if slot.queue]
 
 
 def without(executor: Executor, nodes: Collection[str]) -> tuple[str, ...]:

@@ -139,6 +139,14 @@ class EvaluatingHere(SweepFact, key="here"):
     """Mark that items are being evaluated in the driver's process; found by a new command if the last one crashed."""
 
 
+class RunningNow(SweepFact, key="running"):
+    """Slices that take more than a moment, as they were evaluated when this was written; what a killed command leaves
+    counts for nothing."""
+
+    slices: list[list[int]]
+    """First item, the one after the last, and the time at which each began, in milliseconds since 1970."""
+
+
 class Commands(SweepFact, key="commands"):
     """Time that the commands of this sweep took, and how the last one ended, those that only showed a stored result
     apart."""

@@ -226,7 +226,7 @@ class Journal:
     def recent_rate(self) -> float | None:
         """Return items per second by the latest rows; None if there are too few."""
         query = "SELECT written, hi - lo FROM part ORDER BY written DESC LIMIT 100"
-        times, counts = zip(*(self._rows(query) or [(0, 0)]), strict=True)
+        times, counts = zip(*(list(self._rows(query)) or [(0, 0)]), strict=True)
         return 1000 * sum(counts[:-1]) / (times[0] - times[-1]) if times[0] > times[-1] else None
 
     def failures(self, stage: int, digest: bytes, items: int) -> Failures:

@@ -13,7 +13,7 @@ from rich.table import Column
 from rich.text import Text
 
 from optitrip.core.notice import Notice
-from optitrip.core.observer import Observer, Progress, Written
+from optitrip.core.observer import Observer, Progress, Running, Written
 from optitrip.output.line import Line
 from optitrip.output.text import plain, word_wrapped
 
@@ -38,7 +38,18 @@ class LiveLine(Line):
         if not self._counted.is_main:
             return
         self._bar.update(self._task.id, completed=self._counted.done, visible=self._counted.done > 0)
-        if new and not self._bar.live.is_started and self._now() - self._printed_at > PIPED_SECONDS:
+        if new:
+            self._print_now_and_then()
+
+    def running(self, slices: Sequence[Running]) -> None:
+        super().running(slices)
+        if not (self._counted.is_main and self.slow):
+            return
+        self._bar.update(self._task.id, visible=True)
+        self._print_now_and_then()
+
+    def _print_now_and_then(self) -> None:
+        if not self._bar.live.is_started and self._now() - self._printed_at > PIPED_SECONDS:
             self._printed_at = self._now()
             self._console.print(Text(self.text()), soft_wrap=True)
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from command import optitrip, optitrip_process, start_optitrip
+from optitrip.errors import InputError
+from optitrip.store.follow import progress
+from optitrip.store.lookup import find_stored_sweep
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scripts are for a POSIX shell, and /proc")
 SWEEP = """
@@ -99,6 +104,31 @@ def test_the_folder_of_the_best_run(tmp_path: Path) -> None:
     again = {line: lines.count(line) - 1 - line.endswith(" 4") for line in lines}
     assert sum(again.values()) == 1  # a run that is stored shows that the program has not changed
     assert min(again.values()) == 0
+
+
+@pytest.mark.daily
+def test_what_runs_now_is_told(tmp_path: Path) -> None:
+    """Of a running sweep, with how long it has taken; of one that has ended, nothing is said to run."""
+    folder_with(tmp_path, "sleep $(test $2 -gt 4 && echo 6 || echo 0); echo $1\n")
+    seen: list[str] = []
+
+    def told() -> bool:
+        with suppress(InputError):  # there is no such sweep yet
+            seen.append(progress(*find_stored_sweep("p", tmp_path / ".optitrip", []), time.time()).text)
+        return bool(seen) and " | now " in seen[-1]
+
+    few = ("--set", "method.candidates=6", "--workers", "2")
+    child = start_optitrip(tmp_path, "sweep", "p.toml", *few, start_new_session=True)
+    try:
+        assert soon(told, 40), seen[-3:]
+        shown = optitrip_process(tmp_path, "show", "p", "--follow")
+        assert child.wait(60) == 0
+    finally:
+        child.kill()
+        child.wait()
+    assert re.search(r"\d of 6 candidates( \| min loss .*)? \| now [0-5] for 0:0\d", seen[-1])
+    assert "finished with 6 candidates" in shown.stdout
+    assert not told()
 
 
 @pytest.mark.ray

@@ -53,9 +53,9 @@ def slow(x):
 
 def lab(folder: Path, loss: str, *lines: str) -> Path:
     """Write a module of losses and a sweep of one of them; in the order of its candidates the first is harmless."""
-    (folder / "lab.py").write_text(LAB)
+    (folder / "stopped_lab.py").write_text(LAB)
     (folder / "lab.toml").write_text(
-        f'[objective]\nloss = "lab:{loss}"\n[space]\nx = {{ uniform = [0, 1] }}\n[method]\nuse = "search"\n'
+        f'[objective]\nloss = "stopped_lab:{loss}"\n[space]\nx = {{ uniform = [0, 1] }}\n[method]\nuse = "search"\n'
         'candidates = 12\n[tracking]\nuse = "none"\n[stop]\ndrain_seconds = 0.5\n' + "\n".join(lines)
     )
     return folder
@@ -90,6 +90,7 @@ def test_a_hung_loss_in_this_process_is_interrupted(tmp_path: Path, number: int)
     assert not json.loads(optitrip(tmp_path, "show", "lab", "--json").stdout).get("failures")
 
 
+@pytest.mark.daily
 def test_a_loss_that_cannot_be_interrupted_ends_with_its_process(tmp_path: Path) -> None:
     """The next command evaluates in a process of its own, whose time limit holds."""
     folder = lab(tmp_path, "swallows")

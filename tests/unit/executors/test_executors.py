@@ -21,7 +21,9 @@ from whole_sweeps import ITEMS
 Make = Callable[[], Executor]
 
 
-@pytest.fixture(params=["serial", "isolated", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(
+    params=["serial", pytest.param("isolated", marks=pytest.mark.daily), pytest.param("ray", marks=pytest.mark.ray)]
+)
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "ray":
         workers = request.getfixturevalue("ray_workers")

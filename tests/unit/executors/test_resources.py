@@ -21,7 +21,7 @@ from slices import only_outcome
 
 SWEEP = """
 [objective]
-loss = "lab:loss"
+loss = "resources_lab:loss"
 [space]
 x = { uniform = [0, 1] }
 [method]
@@ -42,7 +42,7 @@ def loss(x):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "lab.py").write_text(LAB)
+    (tmp_path / "resources_lab.py").write_text(LAB)
     (tmp_path / "lab.toml").write_text(SWEEP)
     return tmp_path
 
@@ -53,7 +53,7 @@ def threads_of_blas(x: np.ndarray, k: int, c: float) -> float:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("make", [Serial, lambda: Isolated(1)], ids=["serial", "isolated"])
+@pytest.mark.parametrize("make", [Serial, pytest.param(lambda: Isolated(1), marks=pytest.mark.daily)])
 def test_blas_has_the_threads_of_a_worker(make: type[Serial], threads: int) -> None:
     """Not more, and not fewer."""
     executor = make()
@@ -73,6 +73,7 @@ def test_another_number_of_threads_is_another_machine(folder: Path) -> None:
     assert json.loads(optitrip(folder, *words, *more).stdout)["best"]["named"]["threads"] == 1
 
 
+@pytest.mark.mostly_daily
 @pytest.mark.parametrize("key", ["num_gpus=1", "memory=1000000", "resources={tpu=1}"])
 @pytest.mark.parametrize("how", ["run.executor=serial", "objective.isolate=true"])
 def test_what_only_ray_reserves_is_refused_elsewhere(folder: Path, key: str, how: str) -> None:

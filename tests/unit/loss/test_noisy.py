@@ -129,9 +129,11 @@ def test_parts_agree_within_the_noise(noise: float, agree: bool) -> None:
 
 def noisy_file(folder: Path, deterministic: str) -> str:
     """Write a loss whose last digits change from run to run, and return its sweep file."""
-    (folder / "lab.py").write_text("import os\n\ndef loss(x):\n    return x * (1 + 1e-13 * (os.getpid() % 97 + 1))\n")
+    (folder / "noisy_lab.py").write_text(
+        "import os\n\ndef loss(x):\n    return x * (1 + 1e-13 * (os.getpid() % 97 + 1))\n"
+    )
     (folder / "lab.toml").write_text(
-        f'[objective]\nloss = "lab:loss"\ndeterministic = {deterministic}\n[space]\nx = {{ uniform = [1, 2] }}\n'
+        f'[objective]\nloss = "noisy_lab:loss"\ndeterministic = {deterministic}\n[space]\nx = {{ uniform = [1, 2] }}\n'
         '[method]\nuse = "search"\ncandidates = 50\n[tracking]\nuse = "none"\n'
     )
     return str(folder / "lab.toml")

@@ -131,12 +131,12 @@ def test_the_true_best_is_found_as_often_as_theory_says() -> None:
 def test_a_recheck_is_kept_and_extended(tmp_path: Path) -> None:
     """It can be added to a finished search, which is not evaluated again, nor are repeats that are stored; taken away
     again, the answer is that of before."""
-    (tmp_path / "lab.py").write_text(
+    (tmp_path / "rechecked_lab.py").write_text(
         "import random\n\n\ndef loss(x, seed):\n    with open('calls', 'a') as calls:\n        calls.write('.')\n"
         "    return x * x + random.Random(seed).gauss(0, 0.5)\n"
     )
     (tmp_path / "lab.toml").write_text(
-        '[objective]\nloss = "lab:loss"\n[space]\nx = { uniform = [-1, 1] }\n[method]\nuse = "search"\n'
+        '[objective]\nloss = "rechecked_lab:loss"\n[space]\nx = { uniform = [-1, 1] }\n[method]\nuse = "search"\n'
         'candidates = 60\n[tracking]\nuse = "none"\n'
     )
     seen: list[Any] = []
