@@ -36,7 +36,7 @@ ADAPTERS = {
     "plotly": {"methods/search/report.py"},
     "pooch": {"objectives/data/download.py"},
     "pyarrow": {"output/tables.py", "runtime/remote.py"},
-    "rich": {"output/terminal.py", "cli/run.py", "api/runner.py"},
+    "rich": {"output/terminal.py", "cli/run.py", "cli/stored.py", "api/runner.py"},
 }
 RANKS = (
     {"errors"},
