@@ -10,7 +10,7 @@ from optitrip.api.inputs import draft_of
 from optitrip.api.options import RunOptions, takes_options
 from optitrip.api.session import Session
 from optitrip.api.stepping import Steps
-from optitrip.executors.manager import executor_word
+from optitrip.executors.manager import executor_word, isolated
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,7 +20,7 @@ def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOpti
     """Return the options in the [run] table of a sweep file."""
     draft = draft_of(path_or_table)
     run, executor = draft.run, executor_word(draft.run, draft.failures)
-    return {"workers": run.workers, "executor": executor, "resources": run.needs}
+    return {"workers": run.workers, "executor": executor, "resources": run.needs, "isolate": isolated(draft)}
 
 
 def in_new_session(

@@ -22,6 +22,7 @@ class RunOptions(TypedDict, total=False):
     executor: str
     address: str | None
     resources: Mapping[str, float] | None
+    isolate: bool
     progress: bool | None
     state_dir: str | Path | None
     track: bool

@@ -45,6 +45,7 @@ class Runner:
         executor: str = "auto",
         address: str | None = None,
         resources: Mapping[str, float] | None = None,
+        isolate: bool = False,
         progress: bool | None = None,
         state_dir: str | Path | None = None,
         track: bool = False,
@@ -53,7 +54,7 @@ class Runner:
         restore: str | None = None,
     ) -> None:
         check_workers(executor, workers)
-        self._executors = executors(executor, workers, address, resources)
+        self._executors = executors(executor, workers, address, resources, isolate=isolate)
         self._progress = progress
         self._options: RunOptions = {"state_dir": state_dir, "track": track, "trust": trust}
         self._options |= {"mirror": mirror, "restore": restore}

@@ -47,6 +47,7 @@ class Session(Descents, AskTell):
             Ray if that pays.
         address: address of a Ray cluster to join.
         resources: resources of each Ray worker, by Ray's names.
+        isolate: True to evaluate in processes of their own on this machine, which end with all their descendants.
         progress: True to show progress and messages, as the command does; by default, only a notebook shows a line, in
             calls that take over a second.
         state_dir: folder for the journal and result files of each sweep; a sweep stored there is resumed. By default

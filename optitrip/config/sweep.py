@@ -118,12 +118,6 @@ class RunTable(Table):
         """CPUs of a worker."""
         return float(self.threads) if self.num_cpus is None else self.num_cpus
 
-    @property
-    def reserved(self) -> list[str]:
-        """Keys of the resources that only Ray can reserve."""
-        given = {"num_gpus": self.num_gpus, "memory": self.memory, "resources": any(self.resources.values())}
-        return [key for key, value in given.items() if value]
-
 
 class StopTable(Table):
     """When to end before all items are evaluated."""

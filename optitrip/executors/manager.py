@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -207,7 +207,11 @@ def executors(
 ) -> ExecutorManager:
     """Make the manager for "ray", "serial", or "auto", which starts in this process unless it joins a cluster, or is to
     `isolate` the loss."""
-    if isolate and word != "ray" and not joins_cluster(address):
+    here = word != "ray" and not joins_cluster(address)
+    if here and (reserved := reserved_by_ray(resources or {})):
+        check_reserved(reserved, refused=isolate or word == "serial")
+        word = "ray"
+    if isolate and here:
         return ExecutorManager(partial(Isolated, count_of(word, workers, (resources or {}).get("CPU", 1.0))))
     if word == "ray" and not ray_installed():
         text = "Ray is not installed (it has no wheels for some platforms); use the executor serial"
@@ -222,15 +226,24 @@ def executors_of(sweep: Draft, address: str | None) -> ExecutorManager:
     """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join. A program needs no Ray
     on this machine, and neither does a loss in a process of its own."""
     run = sweep.run
-    here = run.executor != "ray" and not joins_cluster(address)
-    if here and run.reserved and (run.executor == "serial" or sweep.program is not None or isolated(sweep)):
-        key = run.reserved[0]
-        raise InputError(f"{key}: only Ray reserves it, and nothing here would; wanted --executor ray", ("run", key))
-    if sweep.program is not None and here:
+    if sweep.program is not None and run.executor != "ray" and not joins_cluster(address):
+        check_reserved(reserved_by_ray(run.needs), refused=True)
         cpus = max(run.cpus, float(sweep.program.threads))
         return ExecutorManager(partial(Programs, count_of(run.executor, run.workers, cpus)))
-    word = "ray" if run.reserved else executor_word(run, sweep.failures)
+    word = executor_word(run, sweep.failures)
     return executors(word, run.workers, address, run.needs, isolate=isolated(sweep))
+
+
+def reserved_by_ray(resources: Mapping[str, float]) -> list[str]:
+    """Return the names of resources that only Ray can reserve."""
+    return [name for name, amount in resources.items() if amount and name != "CPU"]
+
+
+def check_reserved(names: Sequence[str], *, refused: bool) -> None:
+    """Raise InputError with the key of the first of some resources, if they are to be refused."""
+    if names and refused:
+        key = {"GPU": "num_gpus", "memory": "memory"}.get(names[0], "resources")
+        raise InputError(f"{key}: only Ray reserves it, and nothing here would; wanted --executor ray", ("run", key))
 
 
 def isolated(sweep: Draft) -> bool:

@@ -247,3 +247,40 @@ def test_progress_counts_parts_in_which_all_failed() -> None:
     progress.parts([(counts, Times([10], [0]))], new=True)
     ks = draws().values(range(10, 20))["k"]
     assert (progress.done, progress.loss, progress.index) == (20, float(ks.min()), 10 + int(ks.argmin()))
+
+
+class Waits:
+    """A loss that takes until workers are asked for; it cannot be copied, so that it is called in this process."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet, self.waited = fleet, False
+
+    def __call__(self, x: Any, k: int, c: float) -> float:
+        until = time.monotonic() + 30
+        while not self.fleet.asked and time.monotonic() < until:
+            time.sleep(0.01)
+        self.waited = bool(self.fleet.asked)
+        return float(x.sum()) * k + c
+
+    def __reduce__(self) -> Any:
+        raise TypeError("it stays here")
+
+
+def test_workers_are_started_before_a_slow_first_call_has_ended() -> None:
+    """This process does nothing else meanwhile, so another thread starts them; a quick call has none started."""
+    fleet = Fleet()
+    loss = Waits(fleet)
+    with ExecutorManager(Serial, fleet) as executors:
+        made = driver(Objective(loss), executors, settings=settings(ray_threshold_seconds=0.1))
+        result = made.run(one_stage(search(3)))
+    assert loss.waited
+    assert fleet.asked == 1
+    assert result.items == 3
+    quick = Fleet()
+    with ExecutorManager(Serial, quick) as executors:
+        driver(ROWS, executors, settings=settings(ray_threshold_seconds=30.0)).run(one_stage(search(3)))
+    assert quick.asked == 0
+
+
+def one_stage(method: Any) -> Route:
+    return (yield method)

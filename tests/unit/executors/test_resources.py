@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+import optitrip as optitrip_api
 from command import optitrip
 from examples import Batched, search
 from optitrip.config.sweep import RunTable
@@ -81,6 +82,27 @@ def test_what_only_ray_reserves_is_refused_elsewhere(folder: Path, key: str, how
     done = optitrip(folder, "sweep", "lab.toml", "--set", how, "--set", f"run.{key}")
     assert done.returncode == 2
     assert "only Ray reserves it" in done.stderr
+
+
+def test_a_session_refuses_them_too() -> None:
+    """The same words, by the names of the keys."""
+    with pytest.raises(optitrip_api.InputError, match="num_gpus: only Ray reserves it"):
+        optitrip_api.Session(executor="serial", resources={"CPU": 1, "GPU": 1})
+
+
+@pytest.mark.daily
+def test_an_isolated_session_has_the_same_answer() -> None:
+    """The loss runs in another process, and is reused from call to call."""
+    space = {"x": {"uniform": [0, 1]}}
+    here = optitrip_api.search(lambda x: {"loss": x, "process": os.getpid()}, space, candidates=5)
+    with optitrip_api.Session(isolate=True, workers=1) as session:
+
+        def loss(x: float) -> dict[str, float]:
+            return {"loss": x, "process": os.getpid()}
+
+        first, second = (session.search(loss, space, candidates=5) for _ in range(2))
+    assert first.loss == here.loss
+    assert first.named["process"] == second.named["process"] != os.getpid()
 
 
 def test_cpus_of_a_worker() -> None:
