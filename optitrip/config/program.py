@@ -95,28 +95,32 @@ class ProgramTable(Table):
         return {"loss": PROGRAM, "arguments": self.arguments, "files": files, **flags}
 
 
-def check_program(program: ProgramTable, space: Space, folder: Path) -> None:
-    """Raise Invalid, with the path of the key, for names of no parameter, files that are missing, or sources of no
-    number."""
+def check_files(program: ProgramTable, space: Space, folder: Path) -> None:
+    """Raise Invalid, with the path of the key, for files that are missing, or templates without a parameter."""
+    for key, files in {"templates": program.templates, "copy": program.copy_files, "link": program.link}.items():
+        for name in files:
+            if not (folder / name).exists():
+                raise Invalid(("program", key), f"names {name!r}, and there is no {folder / name}")
+    names = space.names
+    for name in program.templates:
+        if not names_in_template((folder / name).read_text("utf-8", "replace")) & set(names):
+            raise Invalid(("program", "templates"), f"{name} has none of the parameters, e.g. @{names[0]}@")
+
+
+def check_program(program: ProgramTable, space: Space) -> None:
+    """Raise Invalid, with the path of the key, for names of no parameter, or sources of no number."""
     names = space.names
     shaped = {variable.name for variable in space.variables if variable.shape}
     words = {("command",): program.command, ("environment",): list(program.environment.values())}
     for key, texts in words.items():
         for text in texts:
             check_word(("program", *key), text, [*names, *PLACES, SEED], shaped)
-    for key, files in {"templates": program.templates, "copy": program.copy_files, "link": program.link}.items():
-        for name in files:
-            if not (folder / name).exists():
-                raise Invalid(("program", key), f"names {name!r}, and there is no {folder / name}")
     for name, file in program.arrays.items():
         if name not in names:
             raise Invalid(("program", "arrays"), f"has {name}; {nearest(name, names)}")
         axes = next(len(variable.shape) for variable in space.variables if variable.name == name)
         if axes > 2 and not file.endswith(".npy"):
             raise Invalid(("program", "arrays"), f"{name} has {axes} axes, more than a text has; wanted a .npy file")
-    for name in program.templates:
-        if not names_in_template((folder / name).read_text("utf-8", "replace")) & set(names):
-            raise Invalid(("program", "templates"), f"{name} has none of the parameters, e.g. @{names[0]}@")
     sources = {("loss",): program.loss, **{("outputs", name): source for name, source in program.outputs.items()}}
     for key, source in sources.items():
         try:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from optitrip.config.locations import Lines, explain, syntax_error
 from optitrip.config.overrides import effective, override
-from optitrip.config.program import check_program
+from optitrip.config.program import check_files, check_program
 from optitrip.config.sweep import Draft, File, ObjectiveTable, StopTable
 from optitrip.core.differences import nearest
 from optitrip.core.table import Name
@@ -44,8 +44,9 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
     return parse_text(text, path, overrides)
 
 
-def parse_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Draft:
-    """Validate the text of a sweep file, as `read_draft` does; messages name `path`."""
+def parse_text(text: str, path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Draft:
+    """Validate the text of a sweep file, as `read_draft` does; messages name `path`. That of a stored sweep has the
+    `folder` where its file was, which need not be there any more."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -53,13 +54,21 @@ def parse_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Draft:
     lines = Lines(path, text)
     for option in overrides:
         lines.overridden[override(tables, option)] = option
-    return parse_draft(tables, lines, path.stem, path.resolve().parent, effective(overrides))
+    place = path.resolve().parent if folder is None else folder
+    return parse_draft(tables, lines, path.stem, place, effective(overrides), stored=folder is not None)
 
 
 def parse_draft(
-    tables: Mapping[str, Any], lines: Lines, stem: str, folder: Path, overrides: tuple[str, ...] = ()
+    tables: Mapping[str, Any],
+    lines: Lines,
+    stem: str,
+    folder: Path,
+    overrides: tuple[str, ...] = (),
+    *,
+    stored: bool = False,
 ) -> Draft:
-    """Validate the tables of a sweep file; `stem` is the sweep's name if the tables give none."""
+    """Validate the tables of a sweep file; `stem` is the sweep's name if the tables give none. The files of a program
+    that is `stored` are not looked for."""
     file, spec, config = validate(tables, lines)
     if file.program is not None:
         changes: dict[str, Any] = {"objective": ObjectiveTable.model_validate(file.program.objective(folder))}
@@ -82,7 +91,9 @@ def parse_draft(
         spec.check(config, space, file.stop)
         check_children(spec, config, file.tracking.children)
         if file.program is not None:
-            check_program(file.program, space, file.program.place(folder))
+            check_program(file.program, space)
+            if not stored:
+                check_files(file.program, space, file.program.place(folder))
     except Invalid as error:
         raise InputError(lines.at(error.path, error.message)) from None
     name = file.name or stem

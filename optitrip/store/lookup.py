@@ -81,8 +81,9 @@ def restore_sweep(folder: Path, root: Path, overrides: Sequence[str] = ()) -> Sw
         origin, stored = journal.fact(Origin), journal.fact(SweepText)
     if origin is None or stored is None:
         raise StateError(f"{folder}: the journal has no record of the sweep file; name that file instead")
-    draft = parse_text(stored.text, folder / SWEEP_FILE, [*origin.overrides, *overrides])
-    sweep = resolve(replace(draft, name=origin.name, folder=origin.folder), root)
+    options = [*origin.overrides, *overrides]
+    draft = parse_text(stored.text, folder / SWEEP_FILE, options, folder=origin.folder)
+    sweep = resolve(replace(draft, name=origin.name), root)
     sweep = replace(sweep, lines=Lines(folder / SWEEP_FILE, sweep.resolved))  # as the file there is written
     if sweep.label != folder.name:
         other = f"{folder / SWEEP_FILE} describes a different sweep, {sweep.label}"

@@ -106,6 +106,28 @@ def test_the_folder_of_the_best_run(tmp_path: Path) -> None:
     assert min(again.values()) == 0
 
 
+def test_what_is_stored_is_read_without_the_files(tmp_path: Path) -> None:
+    """Shards of a program with a template are merged, shown and put into a table, also when its folder is gone."""
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    folder_with(lab, QUICK)
+    (lab / "deck").write_text("x = @x@\n")
+    sweep = (lab / "p.toml").read_text().replace("[space]", 'templates = ["deck"]\n[space]')
+    (lab / "p.toml").write_text(sweep)
+    for number in (1, 2):
+        done = optitrip(tmp_path, "sweep", "lab/p.toml", "--shard", f"{number}/2", "--workers", "2")
+        assert done.returncode == 0, done.stderr
+    merged = optitrip(tmp_path, "merge", ".optitrip/shard-1-of-2", ".optitrip/shard-2-of-2")
+    assert merged.returncode == 3, merged.stderr  # an answer, with more failures than allowed
+    done = optitrip(tmp_path, "sweep", "lab/p.toml", "--json")
+    assert json.loads(done.stdout)["evaluated"] == 0
+    lab.rename(tmp_path / "elsewhere")
+    assert "24 candidates" in optitrip(tmp_path, "show", "p").stdout
+    table = optitrip(tmp_path, "table", "p", "-o", "p.csv")
+    assert table.returncode == 0, table.stderr
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 25
+
+
 @pytest.mark.daily
 def test_what_runs_now_is_told(tmp_path: Path) -> None:
     """Of a running sweep, with how long it has taken; of one that has ended, nothing is said to run."""
