@@ -33,6 +33,7 @@ from optitrip.journal.facts import (
     Predecessor,
     Provenance,
     RecordedRun,
+    RunningNow,
     StageStarted,
     StoredResult,
     StoredStory,
@@ -307,6 +308,7 @@ FACTS: list[tuple[Fact, str, str]] = [
     ),
     (Accepted(1234), "accepted", "1234"),
     (EvaluatingHere(), "here", "true"),
+    (RunningNow([[3, 4, 1_700]]), "running", "[[3, 4, 1700]]"),
     (RecordedRun("file:x", "e", "r"), "mlflow", '{"tracking_uri": "file:x", "experiment": "e", "run_id": "r"}'),
     (
         Commands(5, None, 1.5, "stopped"),
