@@ -136,6 +136,7 @@ def test_a_crash_in_process_costs_one_more_try(tmp_path: Path) -> None:
     assert all(logged(folder).count(line) <= 2 for line in logged(folder))
 
 
+@pytest.mark.daily
 def test_isolated_losses_have_the_same_answer(tmp_path: Path) -> None:
     """To the bit, and what they print is shown."""
     folder = lab(tmp_path, "crashes")

@@ -72,7 +72,7 @@ def test_an_objective_goes_through_a_file(tmp_path: Path) -> None:
         write_objective({"lock": threading.Lock()}, tmp_path / "objective")
 
 
-@pytest.mark.mostly_daily
+@pytest.mark.daily
 @pytest.mark.parametrize(("loss", "kind", "words"), [(hangs, "timed out", "0.5 s"), (crashes, "died", "SIGSEGV")])
 def test_a_slice_that_does_not_return(loss: Any, kind: str, words: str) -> None:
     """Its process ends, with how it ended; the next slice has another."""

@@ -63,6 +63,7 @@ def test_blas_has_the_threads_of_a_worker(make: type[Serial], threads: int) -> N
     assert set(outcome.part.columns["loss"]) == {threads}  # pyright: ignore[reportAttributeAccessIssue]
 
 
+@pytest.mark.daily
 def test_another_number_of_threads_is_another_machine(folder: Path) -> None:
     """The last bits of a matrix product may differ, so a sweep is not resumed with it."""
     words = ("sweep", "lab.toml", "--executor", "serial", "--json")

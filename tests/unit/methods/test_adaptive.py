@@ -217,6 +217,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.daily
 def test_more_candidates_go_on_from_what_is_stored(folder: Path) -> None:
     """The last batch is filled up; table, replay and answer are those of a search of as many at once."""
     first = command(folder, "sweep", "a.toml", "--executor", "serial")

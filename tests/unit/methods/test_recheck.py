@@ -96,6 +96,7 @@ def optitrip_holder(call: Any) -> Holder:
 
 
 @pytest.mark.daily
+@pytest.mark.thorough
 def test_the_interval_covers_the_true_loss() -> None:
     """The mean ± t·se at 95 % of a fixed candidate covers its true loss in 93 to 97 % of 1,000 sweeps."""
     t = stats.t.ppf(0.975, 4)
@@ -109,6 +110,7 @@ def test_the_interval_covers_the_true_loss() -> None:
 
 
 @pytest.mark.daily
+@pytest.mark.thorough
 def test_the_true_best_is_found_as_often_as_theory_says() -> None:
     """Of 20 candidates, the means of 5 find the one with the best true loss as often as an integral over its mean says,
     to 4 standard errors."""
