@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from command import optitrip, optitrip_process, start_optitrip
-from optitrip.errors import InputError
+from optitrip.errors import OptitripError
 from optitrip.store.follow import progress
 from optitrip.store.lookup import find_stored_sweep
 
@@ -135,7 +135,7 @@ def test_what_runs_now_is_told(tmp_path: Path) -> None:
     seen: list[str] = []
 
     def told() -> bool:
-        with suppress(InputError):  # there is no such sweep yet
+        with suppress(OptitripError):  # there is no such sweep yet
             seen.append(progress(*find_stored_sweep("p", tmp_path / ".optitrip", []), time.time()).text)
         return bool(seen) and " | now " in seen[-1]
 

@@ -17,10 +17,9 @@ EVERY_DAY = {
     ("hangs", "timeout", "serial"),
     ("hides", "kill -9 of the worker", "serial"),
     ("forks", "kill -9 of the driver", "serial"),
-    ("is a daemon", "Ctrl-C", "ray"),
     ("hides", "kill -9 of the driver", "ray"),
 }
-"""Each event and each way in which processes are left, in a minute."""
+"""Each event, in a minute."""
 
 
 def cases() -> Any:

@@ -112,6 +112,7 @@ def test_the_local_tools_work(folder: Path, system: str) -> None:
 
 
 @pytest.mark.daily
+@pytest.mark.thorough
 def test_files_are_replaced_and_set_aside(folder: Path) -> None:
     """None is open meanwhile: shards, a fresh start, a copy that is restored, damage to a journal and to results."""
     first = ("sweep", "small.toml", "--set", "seed=1", "--shard")
@@ -147,6 +148,7 @@ def test_files_are_replaced_and_set_aside(folder: Path) -> None:
 
 
 @pytest.mark.daily
+@pytest.mark.thorough
 def test_runs_are_tracked(folder: Path) -> None:
     """MLflow's store is made by a process of its own, in which nothing POSIX-only is used by us either."""
     done = elsewhere(folder, ("sweep", "small.toml", "--set", "tracking.use=mlflow"), ("runs",), ("sync", "small"))
