@@ -41,6 +41,8 @@ from optitrip.tracking.location import store_file
 from optitrip.tracking.runs import track
 from optitrip.tracking.subprocess_client import SubprocessClient
 
+AFTER_CRASH_SECONDS = 0.05
+"""Duration of a slice after a crash: long beside the driver's work for it, and one item where items are slow."""
 DEATHS_HERE = 2
 """Number of times that an item may end its process on this machine, where neither nodes nor memory of others fail."""
 
@@ -225,8 +227,10 @@ def make_driver(context: Context, state: StateDir, observer: Observer, mirror: M
         backups=sweep.run.backups,
         deaths=deaths if executors.has_processes else options.settings.deaths,
         compared=sweep.objective.deterministic is True,
-        one_block=deaths == 1 or sweep.program is not None,  # what a stop or a crash ends takes along nothing else
+        one_block=sweep.program is not None,  # what a stop ends takes along nothing else
     )
+    if deaths == 1:  # an item that ends its process again takes along as little as can be
+        settings = replace(settings, target_seconds=AFTER_CRASH_SECONDS)
     if sweep.program is not None:  # a copy of a late run would take the place of the next
         settings = replace(settings, backups=bool(sweep.run.backups))
 

@@ -27,7 +27,7 @@ from optitrip.runtime.streams import hold_streams, stdout_to_stderr
 STOPPING = "\nstopping once the running slices are done; Ctrl-C again stops at once\n"
 ENDED = (
     "\nthe loss goes on in code that cannot be interrupted; optitrip ends with it. What was evaluated before is "
-    "stored, and the same command resumes, with the loss in a process of its own\n"
+    "stored, and the same command resumes, with the loss in other processes\n"
 )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.loss.offers import OF_NOTHING, OF_VARIABLES, find
-from optitrip.loss.passing import pass_values, signature_of, unwrap_partial
+from optitrip.loss.passing import Passing, pass_values, signature_of, unwrap_partial
 from optitrip.loss.returns import DOUBLE, as_batch, as_number, eps_of, split_loss
 
 SEED = "seed"
@@ -44,6 +44,7 @@ class Noisy:
 
     def __init__(self, loss: Any, seed: int | None, repeats: int = 1, *, common: bool = False) -> None:
         self._loss, self._seed, self._repeats, self._common, self._first = loss, seed, repeats, common, 0
+        self._passing: Passing | None = None
         self.takes_batches = find(unwrap_partial(loss), "takes_batches", []) is True
         self.__qualname__ = getattr(loss, "__qualname__", type(loss).__name__)
         self.__module__ = getattr(loss, "__module__", type(loss).__module__)
@@ -85,7 +86,9 @@ class Noisy:
             return self._mean_of_batches(self._loss, **values)
         numbers = range(self._first, self._first + self._repeats)
         seeded = [values if self._seed is None else {**values, SEED: self._seed_at(values, n)} for n in numbers]
-        returned = [pass_values(self._loss, point, as_dict=False) for point in seeded]
+        # Found once: looking at a signature takes longer than many a loss.
+        passing = self._passing = self._passing or Passing.of(self._loss, list(seeded[0]), as_dict=False)
+        returned = [passing.bound(self._loss, point)() for point in seeded]
         return returned[0] if self._repeats == 1 else mean(returned, as_number)
 
     def _mean_of_batches(self, call: Callable[..., Any], /, **values: Array) -> Any:

@@ -40,13 +40,9 @@ def swallows(x):
 def crashes(x):
     with open("log", "a") as log:
         log.write(f"{x!r}\\n")
+    time.sleep(0.1)  # a slice is one item
     if x > 0.8:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return x
-
-
-def slow(x):
-    time.sleep(1.5)
     return x
 """
 

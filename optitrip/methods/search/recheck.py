@@ -11,16 +11,16 @@ import numpy as np
 from pydantic import Field
 
 from optitrip.core.arrays import Array, Column, joined, ours
-from optitrip.core.failures import Failures, Record
+from optitrip.core.failures import Failures
 from optitrip.core.method import Method, digest_of, merged
 from optitrip.core.part import Part
 from optitrip.core.table import Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import KEEP_ALL, SearchResult
-from optitrip.methods.search.screening import Screening
+from optitrip.methods.search.screening import Chosen, Screening, failed_candidates
 from optitrip.methods.search.table import CandidateTable
-from optitrip.methods.shared import PointMethod, no_answer
+from optitrip.methods.shared import no_answer
 from optitrip.output.tables import merged_columns
 from optitrip.space.columns import scalar_columns
 from optitrip.space.variables import Candidates
@@ -53,32 +53,18 @@ def described(recheck: RecheckTable | None) -> str:
 
 
 @dataclass(frozen=True)
-class Recheck(PointMethod[Candidates]):
-    """Evaluates the candidates `indices` again, all of them once, then all once more, and so on; the result is the
-    part."""
+class Recheck(Chosen):
+    """Evaluates the candidates `indices` again: all of them once, then all once more, and so on."""
 
-    points: Candidates
-    indices: tuple[int, ...]
     repeats: int
     kind = "recheck"
-    retried = True
 
     @property
     def items(self) -> int:
         return len(self.indices) * self.repeats
 
-    def point_index(self, item: int) -> int:
-        return self.indices[item % len(self.indices)]
-
     def title(self, item: int, side: int | None = 0) -> str:
         return f"{super().title(item, side)}, evaluated again ({item // len(self.indices) + 1} of {self.repeats})"
-
-    def values(self, items: range) -> dict[str, Array]:
-        points = [self.point(item) for item in items]
-        values = {name: np.concatenate([point[name] for point in points]) for name in points[0]}
-        for column in values.values():
-            column.flags.writeable = False
-        return values
 
     def digest(self) -> bytes:
         return digest_of(self.kind, {"draws": self.points.describe(), "candidates": list(self.indices)})
@@ -90,9 +76,6 @@ class Recheck(PointMethod[Candidates]):
             within = range(max(items.start, first), min(items.stop, first + len(self.indices)))
             parts.append(self.part(context.again(1 + number).evaluate(self.values, within)))
         return merged(parts, self.merge)
-
-    def result(self, whole: Part) -> Part:
-        return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,18 +184,7 @@ def rechecked(
     key = np.where(np.isfinite(means), -means if found.maximize else means, np.inf)
     best = np.argsort(key, kind="stable")  # ties to the lower index
     named = {name: means_of(column)[best] for name, column in columns.items()}
-    kinds = {
-        method.point_index(item): kind
-        for kind, runs in whole.failures.runs.items()
-        for lo, hi in runs
-        for item in range(lo, hi)
-    }
-    records: list[tuple[str, Record]] = [
-        (kind, replace(record, index=method.point_index(record.index)))
-        for kind, of_kind in whole.failures.records.items()
-        for record in of_kind
-    ]
-    failures = Failures.of(kinds, records)
+    failures = failed_candidates([(method, whole)])
     result = Rechecked(index[best], searched[best], losses[best], named, found.maximize, failures)
     if not result.usable:
         reason = f"none of the {len(index)} candidates that were evaluated again has {FEWEST} finite losses"

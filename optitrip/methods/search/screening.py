@@ -6,7 +6,7 @@ known: the surrogate may be in another regime for a few candidates. So a random 
 reported is what was seen.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
@@ -38,22 +38,15 @@ many times the largest known one."""
 
 
 @dataclass(frozen=True)
-class Verification(PointMethod[Candidates]):
-    """Evaluates the candidates `indices` with the objective itself, or the surrogate; the result is the whole part."""
+class Chosen(PointMethod[Candidates]):
+    """Evaluates the candidates `indices`, in order, and again from the first; the result is the whole part."""
 
     points: Candidates
     indices: tuple[int, ...]
-    screen: str | None = None
-    """Description of the surrogate, if it evaluates them."""
-    kind = "verification"
     retried = True
 
-    @property
-    def items(self) -> int:
-        return len(self.indices)
-
     def point_index(self, item: int) -> int:
-        return self.indices[item]
+        return self.indices[item % len(self.indices)]
 
     def values(self, items: range) -> dict[str, Array]:
         points = [self.point(item) for item in items]
@@ -61,6 +54,22 @@ class Verification(PointMethod[Candidates]):
         for column in values.values():
             column.flags.writeable = False
         return values
+
+    def result(self, whole: Part) -> Part:
+        return whole
+
+
+@dataclass(frozen=True)
+class Verification(Chosen):
+    """Evaluates the candidates `indices` with the objective itself, or the surrogate."""
+
+    screen: str | None = None
+    """Description of the surrogate, if it evaluates them."""
+    kind = "verification"
+
+    @property
+    def items(self) -> int:
+        return len(self.indices)
 
     def digest(self) -> bytes:
         fields = {"draws": self.points.describe(), "candidates": list(self.indices)}
@@ -76,8 +85,17 @@ class Verification(PointMethod[Candidates]):
     def evaluations(self, items: range) -> int:
         return 0 if self.screen else len(items)
 
-    def result(self, whole: Part) -> Part:
-        return whole
+
+def failed_candidates(rounds: Iterable[tuple[Chosen, Part]]) -> Failures:
+    """Return the failures of several stages by the indices of the candidates."""
+    kinds: dict[int, str] = {}
+    records: list[tuple[str, Record]] = []
+    for method, part in rounds:
+        for kind, runs in part.failures.runs.items():
+            kinds |= {method.point_index(item): kind for lo, hi in runs for item in range(lo, hi)}
+        for kind, found in part.failures.records.items():
+            records += [(kind, replace(record, index=method.point_index(record.index))) for record in found]
+    return Failures.of(kinds, records)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +145,7 @@ class Screening:
         errors = (screened - loss)[np.isin(index[order], sample) & np.isfinite(loss)]
         offset = float(np.median(errors)) if len(errors) else 0.0
         offset = offset if np.isfinite(offset) else 0.0
-        kinds: dict[int, str] = {}
-        records: list[tuple[str, Record]] = []
-        for method, part in rounds:
-            for kind, runs in part.failures.runs.items():
-                kinds |= {method.indices[item]: kind for lo, hi in runs for item in range(lo, hi)}
-            for kind, found in part.failures.records.items():
-                records += [(kind, replace(record, index=method.indices[record.index])) for record in found]
-        failures = Failures.of(kinds, records)
+        failures = failed_candidates(rounds)
         return cls(search.screen or "", search.sign, index[order], screened, loss, named, failures, offset, random)
 
     @property
