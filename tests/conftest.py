@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mark_most(items)
     xdist_groups.arrange(config, items)
     mark_quick(items)
+
+
+KNOWN_MODULES: set[str] = set()
+"""Names of modules that are no test's."""
+
+
+@pytest.fixture(autouse=True)
+def forgotten_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget after each test the modules that tests have written and imported, so that two may use the same name."""
+    yield
+    written = str(tmp_path_factory.getbasetemp())
+    for name in sys.modules.keys() - KNOWN_MODULES:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(written):
+            del sys.modules[name]
+        else:
+            KNOWN_MODULES.add(name)
 
 
 @pytest.fixture(scope="session")
