@@ -20,6 +20,8 @@ def run_table(path_or_table: str | Path | Mapping[str, Any], **_: Unpack[RunOpti
     """Return the options in the [run] table of a sweep file."""
     draft = draft_of(path_or_table)
     run, executor = draft.run, executor_word(draft.run, draft.failures)
+    if draft.program is not None:  # it has a time limit of its own, and is always in another process
+        return {"workers": run.workers, "executor": run.executor, "resources": run.needs}
     return {"workers": run.workers, "executor": executor, "resources": run.needs, "isolate": isolated(draft)}
 
 

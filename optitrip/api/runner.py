@@ -1,8 +1,8 @@
 """Runs of Python calls on workers and a loaded loss that are reused from call to call."""
 
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Self, TextIO, cast
@@ -22,7 +22,7 @@ from optitrip.app.run_sweep import run_loaded
 from optitrip.config.sweep import Sweep
 from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
-from optitrip.executors.manager import executors
+from optitrip.executors.manager import ExecutorManager, executors, executors_of_programs, programs_here
 from optitrip.loss.loading import build
 from optitrip.loss.noisy import Noisy
 from optitrip.loss.objective import Objective
@@ -54,6 +54,7 @@ class Runner:
         restore: str | None = None,
     ) -> None:
         check_workers(executor, workers)
+        self._places = executor, workers, address, resources or {}
         self._executors = executors(executor, workers, address, resources, isolate=isolate)
         self._progress = progress
         self._options: RunOptions = {"state_dir": state_dir, "track": track, "trust": trust}
@@ -138,5 +139,16 @@ class Runner:
         observer = Observers(observer, watch) if watch is not None else observer
         tracking = sweep.tracking.model_copy(update={"use": "mlflow" if options.get("track") else "none"})
         sweep = replace(sweep, tracking=tracking)
-        with shown:
-            return run_loaded(Context(sweep, objective, paths, self._executors, settings, observer)).answer
+        with shown, self._executors_of(sweep) as used:
+            return run_loaded(Context(sweep, objective, paths, used, settings, observer)).answer
+
+    @contextmanager
+    def _executors_of(self, sweep: Sweep) -> Generator[ExecutorManager]:
+        """Give the session's workers, or for a program, where it needs none, children of this process."""
+        word, workers, address, resources = self._places
+        if sweep.program is None or not programs_here(word, address):
+            yield self._executors
+            return
+        with executors_of_programs(word, workers, resources, sweep.program.threads) as children:
+            children.folder = self._executors.folder
+            yield children

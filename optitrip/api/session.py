@@ -223,7 +223,8 @@ class Session(Descents, AskTell):
 
         Modules are searched for in the folder of the file first, as by the command. Of its tables [tracking]
         and [run], a session uses `experiment` and `wait_seconds` only; `optitrip.sweep` uses all of [run], unless an
-        option overrides it.
+        option overrides it. Programs are children of this process, as many at a time as the session has workers, unless
+        its executor is "ray".
 
         Args:
             path_or_table: path of a sweep file, or a dict with its contents.

@@ -8,6 +8,7 @@ from optitrip.core.notice import info
 from optitrip.loss.noisy import Noisy
 from optitrip.loss.program.program import Program
 from optitrip.output.outcome import Answer
+from optitrip.store.state_dir import best_run
 
 LOST = (
     "the folder of the best run is not here: it ran on another machine, or before `keep` was set, or it is the best by "
@@ -21,5 +22,7 @@ def keep_best_run(context: Context, answer: Answer, folder: Path) -> None:
     program: Any = loss.inner if isinstance(loss, Noisy) else loss
     if not isinstance(program, Program) or not isinstance(x, dict):
         return
-    if program.folders.conclude(x, folder) is False:  # pyright: ignore[reportUnknownArgumentType]
-        context.observers.notice(info("best-run", LOST))
+    there = program.folders.conclude(x, folder)  # pyright: ignore[reportUnknownArgumentType]
+    if there is not None:
+        kept = f"the files of the best run are in {best_run(folder)}"
+        context.observers.notice(info("best-run", kept if there else LOST))

@@ -34,7 +34,7 @@ from optitrip.runtime.interrupts import signals_interrupt
 from optitrip.runtime.ray_job import vanishes
 from optitrip.space.rounding import underflow
 from optitrip.store.bundle import collect
-from optitrip.store.provenance import check_provenance, provenance
+from optitrip.store.provenance import check_provenance, digested, provenance
 from optitrip.store.running import RunningNotes
 from optitrip.store.state_dir import SWEEP_FILE, StateDir
 from optitrip.tracking.location import store_file
@@ -169,7 +169,7 @@ def check_state(context: Context, state: StateDir) -> None:
     if state.path is not None:
         with errors_located(sweep, sweep.objective.key):
             now = provenance(sweep, context.objective)
-        check_provenance(state, now, accept_changes=context.options.accept_changes)
+        check_provenance(state, now, accept_changes=context.options.accept_changes, data=digested(sweep))
         state.store_sweep(sweep)
         state.report(context.observers)
 

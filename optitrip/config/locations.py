@@ -121,7 +121,7 @@ def innermost_fields(model: type[BaseModel], location: KeyPath) -> dict[str, Any
     fields: dict[str, Any] = {}
     for part in location:
         if isinstance(table, type) and issubclass(table, BaseModel):
-            fields = {name: field.annotation for name, field in table.model_fields.items()}
+            fields = {field.alias or name: field.annotation for name, field in table.model_fields.items()}
         table = fields.get(str(part))
         tables = [one for one in get_args(table) if isinstance(one, type) and issubclass(one, BaseModel)]
         table = tables[0] if tables else table  # a table that may be missing

@@ -1,6 +1,9 @@
 """The table [program] of a sweep file, in place of [objective]: a program whose output has the loss."""
 
-from pathlib import Path
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -18,8 +21,12 @@ PROGRAM = "optitrip.loss.program.program:Program"
 """Reference of the loss that runs a program."""
 PLACES = ("here",)
 """Names in a command beside the parameters and the seed: the sweep file's folder."""
+SCRIPTS = (".py", ".sh", ".r", ".jl", ".m", ".pl", ".rb", ".js", ".lua", ".ps1", ".bat")
+"""Endings of files that are no output of a program."""
 Text = Annotated[str, Field(min_length=1)]
-Source = dict[str, Any]
+Source = Annotated[
+    dict[str, Any], one_of("a table, e.g. { json = 'rms', file = 'out.json' } or { regex = 'rms = (\\S+)' }")
+]
 
 
 class ProgramTable(Table):
@@ -101,10 +108,30 @@ def check_files(program: ProgramTable, space: Space, folder: Path) -> None:
         for name in files:
             if not (folder / name).exists():
                 raise Invalid(("program", key), f"names {name!r}, and there is no {folder / name}")
+    for name in scripts_out_of_reach(program, folder):
+        raise Invalid(
+            ("program", "command"),
+            f"names {name}, which is in the folder of the sweep file, but each run has a folder of its own; write "
+            f"'{{here}}/{name}', or copy = ['{name}']",
+        )
     names = space.names
     for name in program.templates:
         if not names_in_template((folder / name).read_text("utf-8", "replace")) & set(names):
             raise Invalid(("program", "templates"), f"{name} has none of the parameters, e.g. @{names[0]}@")
+
+
+def scripts_out_of_reach(program: ProgramTable, folder: Path) -> Iterator[str]:
+    """Yield the scripts in the folder of the sweep file that a command names, as if it ran there. Other files are left
+    alone: they may be what an earlier run has written."""
+    words = program.command[1:]
+    if program.shell:
+        with suppress(ValueError):  # quotes that are not closed: the shell tells it
+            words = shlex.split(" ".join(program.command))
+    brought = {PurePath(name).name for name in (*program.templates, *program.copy_files, *program.link)}
+    for word in map(PurePath, words):
+        near = not word.is_absolute() and word.suffix.lower() in SCRIPTS and word.parts[0] not in brought
+        if near and (folder / word).is_file():
+            yield str(word)
 
 
 def check_program(program: ProgramTable, space: Space) -> None:
@@ -143,3 +170,20 @@ def check_word(key: tuple[str, ...], text: str, known: list[str], shaped: set[st
                 key,
                 f"has {{{name}}}, an array; write it by arrays = {{ {name} = '{name}.npy' }}, a template or parameters",
             )
+
+
+def as_written(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a sweep's identity with a program by the keys of its table, as the sweep file has them."""
+    objective = fields.get("objective")
+    if not isinstance(objective, Mapping) or objective.get("loss") != PROGRAM:
+        return dict(fields)
+    own: dict[str, Any] = {**objective, **objective.get("arguments", {})}  # a source named loss is in place of PROGRAM
+    hidden = {"arguments"} if "loss" in objective.get("arguments", {}) else {"arguments", "loss"}
+    program = {key: value for key, value in own.items() if key not in hidden}
+    renamed = {**fields, "objective": program}
+    return {"program" if key == "objective" else key: value for key, value in renamed.items()}
+
+
+def name_of_loss(arguments: Mapping[str, Any]) -> str:
+    """Return what the loss of a program with these arguments is called: the key in its JSON, if it has one."""
+    return str(arguments.get("loss", {}).get("json", "loss"))

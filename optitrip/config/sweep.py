@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from optitrip.config.locations import KeyPath, Lines
 from optitrip.config.overrides import resolved
-from optitrip.config.program import ProgramTable
+from optitrip.config.program import PROGRAM, ProgramTable, name_of_loss
 from optitrip.core.point import Point
 from optitrip.core.table import Deterministic, Name, Reference, Table, one_of
 from optitrip.errors import InputError
@@ -68,6 +68,11 @@ class ObjectiveTable(Table):
     @property
     def reference(self) -> str:
         return self.loss or self.make or ""
+
+    @property
+    def called(self) -> str:
+        """Name of the loss in pictures: its reference, or its key in the output of a program."""
+        return name_of_loss(self.arguments) if self.loss == PROGRAM else self.reference
 
     @property
     def key(self) -> KeyPath:

@@ -226,12 +226,24 @@ def executors_of(sweep: Draft, address: str | None) -> ExecutorManager:
     """Make the manager that a sweep file asks for; `address` is that of a Ray cluster to join. A program needs no Ray
     on this machine, and neither does a loss in a process of its own."""
     run = sweep.run
-    if sweep.program is not None and run.executor != "ray" and not joins_cluster(address):
-        check_reserved(reserved_by_ray(run.needs), refused=True)
-        cpus = max(run.cpus, float(sweep.program.threads))
-        return ExecutorManager(partial(Programs, count_of(run.executor, run.workers, cpus)))
+    if sweep.program is not None and programs_here(run.executor, address):
+        return executors_of_programs(run.executor, run.workers, run.needs, sweep.program.threads)
     word = executor_word(run, sweep.failures)
     return executors(word, run.workers, address, run.needs, isolate=isolated(sweep))
+
+
+def programs_here(word: str, address: str | None) -> bool:
+    """Return whether programs are children of this process, rather than of Ray's workers."""
+    return word != "ray" and not joins_cluster(address)
+
+
+def executors_of_programs(
+    word: str, workers: int | None, resources: Mapping[str, float], threads: int
+) -> ExecutorManager:
+    """Make the manager for programs that are children of this process, each with so many threads."""
+    check_reserved(reserved_by_ray(resources), refused=True)
+    cpus = max(resources.get("CPU", 1.0), float(threads))
+    return ExecutorManager(partial(Programs, count_of(word, workers, cpus)))
 
 
 def reserved_by_ray(resources: Mapping[str, float]) -> list[str]:

@@ -16,6 +16,8 @@ from optitrip.core.method import Items
 SHOWN_ENTRIES, SHOWN_VARIABLES = 8, 12
 DIGITS = 5
 """Digits of a loss on the live line that count."""
+LAST_LINES = 6
+"""Most lines at the end of a message that are shown after its first."""
 NAME_SHOWN = 60
 """Most characters of a name in a table or a figure."""
 
@@ -108,6 +110,13 @@ def first_failure(failures: Failures | None, items: Items | None, index: int | N
     )
     title = f"{items.title(item, record.side)} ({what + ' ' if what else ''}{kind})"
     return "\n".join(["", f"{title}, with", "\nor\n".join(parameters), record.traceback.rstrip() or record.message])
+
+
+def first_and_last(message: str) -> list[str]:
+    """Return the first line of a message and its last ones, such as the end of what a program has printed; none of them
+    is empty."""
+    first, *rest = [line.rstrip() for line in message.splitlines() if line.strip()] or [""]
+    return [first, *rest[-LAST_LINES:]]
 
 
 def compact(number: float) -> str:

@@ -31,6 +31,10 @@ def python_paths() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, str(working_folder())]))
 
 
+SCRIPT = ("__main__", "__mp_main__")
+"""Names of the module that is run as a script, such as the command `optitrip` itself."""
+
+
 @cache
 def installed_folders() -> tuple[str, ...]:
     """Return the real paths of the folders for installed packages and the standard library.
@@ -64,10 +68,10 @@ def is_installed(folder: str) -> bool:
 
 def own_modules() -> Iterator[tuple[str, ModuleType]]:
     """Yield the imported modules, by name, that are neither installed nor built in, have a file, and are not the
-    script."""
+    script, which a process that multiprocessing has started has under both names."""
     for name, module in sorted(sys.modules.items()):
         file = file_of(module)
-        if name != "__main__" and file is not None and not is_installed(os.path.dirname(file)):
+        if name not in SCRIPT and file is not None and not is_installed(os.path.dirname(file)):
             yield name, module
 
 

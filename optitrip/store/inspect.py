@@ -16,7 +16,7 @@ from optitrip.errors import NoAnswer, StateError
 from optitrip.journal.facts import RecordedRun, StageStarted, StoredResult, StoredStory
 from optitrip.journal.rows import missing
 from optitrip.loss.objective import Capabilities
-from optitrip.output.text import one_line, short_name
+from optitrip.output.text import first_and_last, one_line, short_name
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.shadowing import is_library
 from optitrip.scheduler.story import lines
@@ -129,8 +129,9 @@ def failure_lines(sweep: Sweep, folder: Path) -> Iterator[str]:
         for failure, runs in failures.runs.items():
             yield f"{kind}, {failure}: {failures.counts()[failure]:,}: {indices(runs)}"
             for record in failures.records.get(failure, ()):
-                message = next(iter(record.message.splitlines()), "")
-                yield f"  {record.index:,}{point_of(sweep, kind, record)}: {record.type}: {message}"
+                first, *rest = first_and_last(record.message)
+                yield f"  {record.index:,}{point_of(sweep, kind, record)}: {record.type}: {first}"
+                yield from (f"    {line}" for line in rest)
     yield f"to evaluate one of these items again in this process: optitrip replay {sweep.label} INDEX"
 
 

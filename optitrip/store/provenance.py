@@ -53,6 +53,11 @@ def data_digest(loss: Any, name: str) -> str | None:
         raise InputError(with_trace(f"{name}: its digest raised", failure(error))) from None
 
 
+def digested(sweep: Sweep) -> str:
+    """Return what the digest of a sweep's data is of: of a program, the files beside the sweep file that it names."""
+    return f"files of the program ({', '.join(sweep.objective.files)})" if sweep.program is not None else "data"
+
+
 def module_hashes() -> dict[str, str]:
     """Hash the sources of the user's own imported modules; raise InputError if one has changed since."""
     sources = loaded_sources()
@@ -69,8 +74,9 @@ def hash_of_candidates(candidates: Candidates) -> str:
     return digest.hexdigest()
 
 
-def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) -> None:
-    """Store the provenance of a sweep; raise StateError if it differs from the stored one, unless that is accepted."""
+def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool, data: str = "data") -> None:
+    """Store the provenance of a sweep; raise StateError if it differs from the stored one, unless that is accepted.
+    `data` says in its message what the digest of the data is of."""
     if not accept_changes and not state.journal.empty():
         before = state.journal.fact(Provenance)
         if before is None:
@@ -80,7 +86,8 @@ def check_provenance(state: StateDir, now: Provenance, *, accept_changes: bool) 
             )
         # Modules that only one of the two processes imported do not count as changes.
         known = {**now.to_json(), "modules": {n: now.modules.get(n, was) for n, was in before.modules.items()}}
-        if changed := differences(before.to_json(), known):
+        tables = before.to_json(), known
+        if changed := differences(*({data if key == "data" else key: table[key] for key in table} for table in tables)):
             listed = "\n".join(f"  {line}" for line in changed)
             raise StateError(
                 f"{state.path}: what the answer depends on has changed since the first part was evaluated:\n{listed}\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from optitrip.config.overrides import resolved
+from optitrip.config.program import as_written
 from optitrip.config.sweep import Sweep, identity_of
 from optitrip.core.differences import differences
 from optitrip.core.notice import Notice, info, warning
@@ -163,8 +164,13 @@ def predecessor_of(root: Path, name: str, fields: dict[str, Any]) -> Predecessor
     for folder in sorted(matching(root, f"{name}-{'[0-9a-f]' * 8}"), key=time_of, reverse=True):
         found = read_table(folder / IDENTITY_FILE)
         if found is not None and folder.name == f"{name}-{identity_of(found)}":
-            return Predecessor(folder.name, tuple(differences(found, fields)))
+            return Predecessor(folder.name, tuple(differences(as_written(found), as_written(fields))))
     return None
+
+
+def best_run(folder: Path) -> Path | None:
+    """Return the folder of a program's best run in a state directory, if it is there."""
+    return next((path for path in sorted(folder.glob("run-*")) if path.is_dir()), None)
 
 
 def exists(path: Path) -> bool:

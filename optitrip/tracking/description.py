@@ -13,10 +13,11 @@ from optitrip.core.observer import Printable, Progress
 from optitrip.errors import StateError
 from optitrip.journal.facts import Predecessor, Provenance, RecordedRun
 from optitrip.output.outcome import Outcome, figure_rows
-from optitrip.output.text import one_line, plain, short_name
+from optitrip.output.text import first_and_last, one_line, plain, short_name
 from optitrip.runtime.background import BackgroundCall
 from optitrip.runtime.clock import SYSTEM
-from optitrip.store.state_dir import StateDir, peek_fact
+from optitrip.store.provenance import digested
+from optitrip.store.state_dir import StateDir, best_run, peek_fact
 from optitrip.tracking.commands import Command, file_of, repeat, replay, resume, source
 from optitrip.tracking.git import GIT_SECONDS, Checkout, checkout_of
 from optitrip.tracking.markdown import clipped, code, literal, table
@@ -80,10 +81,11 @@ class Describer:
     def running(self) -> str:
         """Describe a run that begins, or goes on."""
         sweep, table = self._sweep, self._sweep.space.describe()
+        loss = sweep.objective.reference if sweep.program is None else " ".join(sweep.program.command)
         variables = ", ".join(f"{name} {told_briefly(fields)}" for name, fields in table.items())
         return self._text(
             f"**running:** {shown(sweep.spec.describe(sweep))}",
-            f"**loss:** {shown(f'{sweep.objective.reference} of {variables}')}",
+            f"**loss:** {shown(f'{loss} of {variables}')}",
             self._difference() or "It is the first sweep of this name here.",
             resume(sweep, self._path, self._folder),
             failures=(),
@@ -122,14 +124,16 @@ class Describer:
                 []
                 if (below := answer.table()) is None
                 else table(below[0], [[*map(literal, row)] for row in below[1]]),
+                [self._best_run()],
                 [self._difference()],
                 outcome=outcome,
             )
         first, *rest = plain(outcome.message or outcome.status).strip().split("\n")
         first = first.partition(f": {outcome.items:,} of ")[0]  # that is told already
+        left = self._sweep.items - outcome.items
         return self._text(
             *self._until_now(outcome.status, outcome.items, outcome.failed, outcome.best),
-            f"**{self._sweep.items - outcome.items:,} are left:** {shown(first)}",
+            f"**{f'{left:,} are left' if left else 'why'}:** {shown(first)}",
             resume(self._sweep, self._path, self._folder),
             [literal(first)] if len(first) > LINE else [],
             [f"    {line}" for line in rest],
@@ -180,6 +184,11 @@ class Describer:
         changes = "; ".join(earlier.changes).replace(" -> ", " → ")
         return f"It differs from {linked} in {literal(clipped(changes, 1_000))}."
 
+    def _best_run(self) -> str:
+        """Say where the files of a program's best run are; empty if they are not kept."""
+        found = best_run(self._path) if self._path is not None and self._sweep.program is not None else None
+        return literal(f"The files of the best run are in {found}.") if found is not None else ""
+
     def _needs(self) -> list[str]:
         """Say what the same answer needs beside the sweep file."""
         sweep, known = self._sweep, self._provenance
@@ -195,7 +204,7 @@ class Describer:
             modules = [f"{name} (BLAKE2b {known.modules[name]})" for name in names]
             needs += [f"the module {text}" for text in modules[:MODULES]]
             needs += [f"and {len(modules) - MODULES:,} more modules"] if len(modules) > MODULES else []
-            needs += [f"data with the digest {known.data}"] if known.data else []
+            needs += [f"{digested(sweep)} with the digest {known.data}"] if known.data else []
             needs.append(", ".join(f"{name} {version}" for name, version in known.versions.items()))
         return [f"The same answer needs {literal('; '.join(needs))}."] if needs else []
 
@@ -236,7 +245,9 @@ def failure_lines(stage: str, counts: Mapping[str, int], records: Mapping[str, S
         yield f"- **{literal(stage)}: {count:,} {literal(kind)}**"
         messages = {f"{record.type}: {record.message}": record.index for record in reversed(records.get(kind, ()))}
         firsts = sorted((index, message) for message, index in messages.items())[:RECORDS]
-        yield from (f"  - item {index:,}: {shown(message, 300)}" for index, message in firsts)
+        for index, message in firsts:
+            first, *rest = first_and_last(message)
+            yield "  \n    ".join([f"  - item {index:,}: {shown(first, 300)}", *(shown(line, 150) for line in rest)])
 
 
 def used(outcome: Outcome) -> list[list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import optitrip
+from optitrip.config.program import as_written
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import flat
 from optitrip.core.notice import info, warning
@@ -86,7 +87,7 @@ def is_recorded(sweep: Sweep, journal: Journal, uri: str) -> bool:
 
 def params_of(sweep: Sweep) -> dict[str, str]:
     """Return what the identity is made of, by key."""
-    params = flat({key: value for key, value in sweep.identity_fields.items() if key != "space"})
+    params = flat({key: value for key, value in as_written(sweep.identity_fields).items() if key != "space"})
     params |= {f"space.{name}": described for name, described in sweep.space.describe().items()}
     keys = keys_of(params)
     return {keys[name]: encodable(str(value), VALUE_LENGTH) for name, value in params.items()}

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from command import optitrip, optitrip_process, start_optitrip
+from optitrip.config.program import as_written
+from optitrip.core.differences import flat
 from optitrip.errors import OptitripError
 from optitrip.store.follow import progress
-from optitrip.store.lookup import find_stored_sweep
+from optitrip.store.lookup import find_stored_sweep, read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scripts are for a POSIX shell, and /proc")
 SWEEP = """
@@ -98,12 +100,18 @@ def test_the_folder_of_the_best_run(tmp_path: Path) -> None:
         done = optitrip(tmp_path, "sweep", "p.toml", *options, "--set", f"method.candidates={candidates}")
         answer = json.loads(done.stdout)
         (kept,) = Path(tmp_path, answer["state_dir"]).glob("run-*")
+        assert f"the files of the best run are in {kept}" in " ".join(done.stderr.split())
         assert float((kept / "result").read_text()) == answer["best"]["loss"]
         assert not list((tmp_path / "runs").glob("best-*"))
     lines = (tmp_path / "log").read_text().splitlines()
     again = {line: lines.count(line) - 1 - line.endswith(" 4") for line in lines}
     assert sum(again.values()) == 1  # a run that is stored shows that the program has not changed
     assert min(again.values()) == 0
+    (tmp_path / "simulate").write_text("echo 0\n")
+    done = optitrip(tmp_path, "sweep", "p.toml", *options, "--set", "method.candidates=25")
+    assert "files of the program (simulate): " in done.stderr
+    shown = optitrip(tmp_path, "show", "p", "--failures").stdout
+    assert "ProgramFailed: the program ended with status 5\n    stderr ends with:\n    four is bad\n" in shown
 
 
 def test_what_is_stored_is_read_without_the_files(tmp_path: Path) -> None:
@@ -228,19 +236,64 @@ def test_a_program_that_hangs(tmp_path: Path) -> None:
         ('command = ["sim"]\ntemplates = ["absent.in"]', "p.toml:4: program.templates: names 'absent.in'"),
         ('command = ["sim"]\ntemplates = ["plain"]', "p.toml:4: program.templates: plain has none of the parameters"),
         ('command = ["sim"]\nloss = { rgex = "x" }', "p.toml:4: program.loss: was {'rgex': 'x'}"),
+        ('command = ["sim"]\nloss = "rms"', "p.toml:4: program.loss: was 'rms', wanted a table, e.g. { json = "),
+        ('command = ["sh", "run.sh", "{x}"]', "p.toml:3: program.command: names run.sh, which is in the folder"),
+        ('command = ["sh ./run.sh {x}"]\nshell = true', "write '{here}/run.sh', or copy = ['run.sh']"),
         ('command = ["sim"]\nkeep = "worst"', "p.toml:4: program.keep: was 'worst'"),
         ('command = ["sim"]\narrays = { y = "y.npy" }', "p.toml:4: program.arrays: has y"),
         ('command = ["sim"]\nretries = 1\n[failures]\nretries = 2', "p.toml:4: program.retries: is given in"),
         ('command = ["sim"]\n[objective]\nloss = "a:b"', "objective: is given beside [program]"),
         ('comand = ["sim"]', "program.comand: unknown key; did you mean command"),
+        ('command = ["sim"]\ngoal = "maximize"', "environment, copy, link, "),
     ],
 )
 def test_mistakes_are_found_at_the_door(line: str, message: str, tmp_path: Path) -> None:
     """With file and line, before anything runs."""
     folder_with(tmp_path, QUICK)
     (tmp_path / "plain").write_text("no marks\n")
+    (tmp_path / "run.sh").write_text("echo $1\n")
     command = next(line for line in SWEEP.splitlines() if line.startswith("command"))
     (tmp_path / "p.toml").write_text(SWEEP.replace(command, line))
     done = optitrip(tmp_path, "check", "p.toml")
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'command = ["sh", "{here}/run.sh", "{x}"]',
+        'command = ["sh", "run.sh", "{x}"]\ncopy = ["run.sh"]',
+        'command = ["sh", "other/run.sh", "{x}"]\nlink = ["other"]',
+        'command = ["./simulate", "out.txt", "{x}"]',
+    ],
+)
+def test_files_that_a_run_has_or_makes_are_no_mistake(line: str, tmp_path: Path) -> None:
+    """Files that are copied or linked, and what an earlier run outside optitrip has left beside the sweep file."""
+    folder_with(tmp_path, QUICK)
+    (tmp_path / "other").mkdir()
+    for name in ("run.sh", "other/run.sh", "out.txt"):
+        (tmp_path / name).touch()
+    command = next(line for line in SWEEP.splitlines() if line.startswith("command"))
+    (tmp_path / "p.toml").write_text(SWEEP.replace(command, line))
+    read(tmp_path / "p.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "called"),
+    [
+        ("", "loss"),
+        ('loss = { json = "fit.rms", file = "out.json" }', "fit.rms"),
+        ("loss = { regex = 'e (.*)' }", "loss"),
+    ],
+)
+def test_the_loss_of_a_program_has_the_name_of_its_key(line: str, called: str, tmp_path: Path) -> None:
+    """In pictures; and keys that differ from an earlier sweep's are told as the file has them."""
+    folder_with(tmp_path, QUICK)
+    (tmp_path / "p.toml").write_text(SWEEP.replace("[space]", f"{line}\n[space]"))
+    sweep = read(tmp_path / "p.toml")
+    assert sweep.objective.called == called
+    written = flat(as_written(sweep.identity_fields))
+    assert not [key for key in written if key.startswith("objective")]
+    assert written["program.command"] == ["sh", "{here}/simulate", "{x}", "{n}"]
+    assert ("program.loss.json" in written) == ("json" in line)

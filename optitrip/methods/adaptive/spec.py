@@ -108,7 +108,7 @@ batch = 16                 # number of candidates that are asked for at a time, 
         return adaptive.stage(searcher.ask(adaptive.batch, adaptive.cube.size), Told())
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        word = axis_word(sweep.objective.reference, maximize=sweep.objective.maximize)
+        word = axis_word(sweep.objective.called, maximize=sweep.objective.maximize)
         agree, recheck = sweep.objective.compared, sweep.method.recheck
         return adaptive_route(self.adaptive(sweep), capabilities, recheck=recheck, agree=agree, word=word)
 

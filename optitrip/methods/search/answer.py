@@ -121,7 +121,7 @@ class SearchAnswer(Best, Answer):
     def how_sure(self) -> list[str]:
         independent = self.candidates.independent and self.candidates.sampler == "random" and not self.ended
         if self.recheck:
-            return [*self.recheck.words(), *([self.screening.summary] if self.screening else [])]
+            return [*self.recheck.how_sure(), *([self.screening.summary] if self.screening else [])]
         return how_sure(self.result, self.screening, independent=independent, noisy=self.noisy)
 
     @property

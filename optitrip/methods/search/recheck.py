@@ -147,6 +147,17 @@ class Rechecked:
         others = f"it and {self.as_good - 1:,} others" if self.as_good > 1 else "it"
         return [first, f"{second}: {others} may be as good, and more repeats would tell"]
 
+    def how_sure(self) -> list[str]:
+        """Return in short how sure the best is, with what matters first."""
+        reasons = [f"mean of {self.repeats}, standard error {self.errors[0]:.3g}"]
+        if self.usable > 1:
+            difference, error = self.behind(1)
+            next_best = f"candidate {int(self.index[1]):,}"
+            others = f" and {self.as_good - 1:,} others" if self.as_good > 1 else ""
+            reasons += [f"{next_best}{others} may be as good"] if difference <= TOLD_APART * error else []
+            reasons += [f"{next_best} is {difference:.3g} behind, with a standard error of {error:.3g}"]
+        return [*reasons, f"in the search it was {self.searched[0]:.6g}"]
+
     def result(self, found: SearchResult) -> SearchResult:
         """Return a search's result with the best by these means."""
         usable = self.usable

@@ -170,7 +170,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
         )
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
-        word = axis_word(sweep.objective.reference, maximize=sweep.objective.maximize)
+        word = axis_word(sweep.objective.called, maximize=sweep.objective.maximize)
         method, recheck, agree = self.method(sweep, capabilities), sweep.method.recheck, sweep.objective.compared
         return search_route(method, capabilities, recheck=recheck, agree=agree, word=word)
 

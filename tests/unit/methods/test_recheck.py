@@ -24,6 +24,11 @@ def noisy(x: float, seed: int) -> float:
     return x * x + SIGMA * float(np.random.default_rng(seed).normal())
 
 
+def steep(x: float, seed: int) -> float:
+    """A thousand times x, with the same noise."""
+    return 1_000 * x + SIGMA * float(np.random.default_rng(seed).normal())
+
+
 def test_the_winner_has_the_best_mean() -> None:
     """The mean of the evaluations, which are not those of the search; the answer's loss is that mean."""
     found = optitrip.search(noisy, SPACE, candidates=200, recheck={"best": 20, "repeats": 5})
@@ -38,6 +43,20 @@ def test_the_winner_has_the_best_mean() -> None:
     assert sorted(again.searched) == sorted(found.losses)[:20]
     assert found.evaluations == 200 + 100
     assert "standard error" in repr(found)
+
+
+def test_how_sure_a_recheck_is_fits_in_a_line() -> None:
+    """The mean's standard error first, then how many may be as good, then how far they are behind."""
+    for recheck, doubt in (({"best": 20, "repeats": 5}, True), ({"best": 2, "repeats": 400}, False)):
+        found = optitrip.search(noisy if doubt else steep, SPACE, candidates=30, recheck=recheck)
+        again: Any = found.recheck
+        reasons = found.how_sure()
+        assert reasons[0] == f"mean of {recheck['repeats']}, standard error {again.errors[0]:.3g}"
+        others = f" and {again.as_good - 1} others" if again.as_good > 1 else ""
+        assert (reasons[1] == f"candidate {again.index[1]}{others} may be as good") == doubt
+        difference, error = again.behind(1)
+        behind = f"candidate {again.index[1]} is {difference:.3g} behind, with a standard error of {error:.3g}"
+        assert reasons[1 + doubt :] == [behind, f"in the search it was {again.searched[0]:.6g}"]
 
 
 def test_the_search_alone_is_too_good_to_be_true() -> None:

@@ -11,6 +11,7 @@ import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -41,6 +42,16 @@ def own(*folders: Path) -> dict[str, str]:
     importlib.invalidate_caches()
     importlib.import_module("mine")
     return {name: str(module.__file__) for name, module in own_modules() if name.startswith("mine")}
+
+
+def test_the_script_is_no_module_of_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a process that multiprocessing has started either: another `optitrip` command resumes a sweep."""
+    script = ModuleType("__mp_main__")
+    script.__file__ = str(tmp_path / "optitrip")
+    (tmp_path / "optitrip").touch()
+    monkeypatch.setitem(sys.modules, "__mp_main__", script)
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    assert script not in [module for _, module in own_modules()]
 
 
 def test_a_project_below_the_prefix_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,22 @@ def loss(x, y):
 """
 
 
+PROGRAM = """
+[program]
+command = ["sh", "{here}/sim", "{n}"]
+keep = ["best", "failed"]
+[space]
+n = { integer = [0, 9] }
+[method]
+use = "search"
+candidates = 12
+[failures]
+allow = 1.0
+[tracking]
+use = "none"
+"""
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a working directory with a sweep, outside any repository."""
@@ -80,7 +96,7 @@ def test_the_answer_in_four_lines(here: Path) -> None:
     assert f"| x | {answer.x['x']:.8g} |" in text
     assert "with sweep.toml from the artifacts; there is no git repository" in text
     assert f"- **search: {outcome.failed} raised**" in text
-    assert "ValueError: &#96;y&#96; is &#42;too&#42; &#60;large&#62; &#124; [a&#93;(b)&#92;nand more" in text
+    assert "ValueError: &#96;y&#96; is &#42;too&#42; &#60;large&#62; &#124; [a&#93;(b)  \n    and more\n" in text
     assert re.search(rf"optitrip replay tracked-{outcome.identity} \d+`", text)
     assert "the module described&#95;loss (BLAKE2b " in text
     assert re.search(r"\d s in all; [\d.]+ s in the last command", text)
@@ -112,6 +128,23 @@ def test_a_run_that_begins_tells_its_plan(here: Path) -> None:
     assert command == "**resume:** `optitrip sweep tracked.toml --set seed=4`"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="runs sh")
+def test_the_run_of_a_program_tells_what_it_printed(here: Path) -> None:
+    """With each of the first failures the last lines of stderr; its command, its files, and where the best run is."""
+    Path("sim").write_text("[ $1 -gt 4 ] && { seq 9 >&2; echo *too* large >&2; exit 3; }\necho $1\n")
+    Path("tracked.toml").write_text(PROGRAM)
+    with described() as (describer, outcome, _):
+        text, running = describer.ended(outcome), describer.running()
+        (kept,) = Path(".optitrip").glob("*/run-*")
+    assert "ProgramFailed: the program ended with status 3  \n    6  \n" in text
+    assert "    9  \n    &#42;too&#42; large  \n    its folder is " in text
+    assert f"{kept}." in text
+    assert "files of the program (sim) with the digest " in text
+    assert four_lines(running)[1] == "**loss:** sh {here}/sim {n} of n integer: [0, 9]"
+    with described("program.command=['sh', '{here}/sim', '{n}', 'more']") as (describer, *_):
+        assert "in program.command: ['sh', '{here}/sim', '{n}'] → ['sh'" in describer.running()
+
+
 @pytest.mark.daily
 def test_a_stopped_run_tells_the_best_so_far(here: Path) -> None:
     """What is left, why it stopped, the failures, and how to go on."""
@@ -135,6 +168,7 @@ def test_a_run_without_an_answer_tells_why(here: Path) -> None:
         text = describer.ended(outcome)
     first = four_lines(text)[0]
     assert first == "**failed:** 40 of 40 candidates, 40 failed; no answer"
+    assert four_lines(text)[1].startswith("**why:** no answer: none of the 40 candidates has a finite loss")
     assert "\n    KeyError: '| <b>'\n" in text
     assert "item 0: KeyError: '&#124; &#60;b&#62;'" in text
     assert f"`optitrip replay tracked-{outcome.identity} 0`" in text
