@@ -93,7 +93,8 @@ class Session(Descents, AskTell):
             space: variables by name, as in a sweep file, e.g. {"x": {"normal": [0, 1], "shape": [3]}}.
             candidates: number of candidates to draw.
             seed: seed of the random draws.
-            sampler: "random", or "halton" to spread candidates more evenly in a few dimensions.
+            sampler: "random"; "sobol" or "halton" to spread candidates more evenly in a few dimensions;
+                "latin_hypercube", which draws all candidates together; or "grid" for all combinations.
             best: number of best candidates to return.
             maximize: True to look for the largest losses.
             plain: True to ignore batched evaluation and call the loss once per candidate.

@@ -225,6 +225,10 @@ def check_method(table: MethodTable, space: Space, stop: StopTable) -> None:
             raise Invalid(own, error.message) from None
     if spec.drawn(config):
         try:
-            SAMPLERS[word].check(space.sizes, spec.items(config, space))
+            SAMPLERS[word].check(space.design(spec.together(config)))
         except ValueError as error:
             raise Invalid((*path, "sampler"), str(error)) from None
+        most = SAMPLERS[word].most(space.design())
+        if most is not None and start is not None and (start.candidate or 0) >= most:
+            problem = f"was {start.candidate}, but the {word} has {most:,} candidates in all"
+            raise Invalid((*path, "at", "candidate"), f"{problem}; wanted at most {most - 1:,}")

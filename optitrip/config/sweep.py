@@ -22,6 +22,7 @@ from optitrip.core.point import Point
 from optitrip.core.table import Deterministic, Name, Reference, Table, one_of
 from optitrip.errors import InputError
 from optitrip.methods.spec import MethodSpec
+from optitrip.samplers import SAMPLERS
 from optitrip.space.variables import Candidates, Space
 
 ALGORITHM = 2
@@ -228,7 +229,8 @@ class Draft:
     @property
     def candidates(self) -> Candidates:
         """Sequence of candidates; the only place that combines sampler, space and seed."""
-        return Candidates(self.space, self.seed, self.spec.sampler(self.method))
+        together = self.spec.together(self.method)
+        return Candidates(self.space, self.seed, self.spec.sampler(self.method), together=together)
 
     def mistake(self, key: KeyPath, message: str) -> InputError:
         """Return an error with the line of a key, for checks that need the start point or the objective."""
@@ -265,12 +267,19 @@ class Sweep(Draft):
             objective["data"] = self.data
         return {
             "algorithm": ALGORITHM,
-            "method": self.spec.identity(self.method, self.start),
+            "method": self.spec.identity(self.method, self.start) | self._designs,
             # Options that are off are left out, so that adding an option does not change older identities.
             "objective": {key: value for key, value in objective.items() if value is not False},
             "seed": self.seed,
             "space": self.space.describe(),
         }
+
+    @property
+    def _designs(self) -> dict[str, str]:
+        """What decides the points of samplers whose points depend on more than the index, of all legs of a trip."""
+        tables = [(spec.sampler(config), spec.together(config)) for _, spec, config in self.spec.tables(self.method)]
+        designs = [SAMPLERS[sampler].identity(self.space.design(together)) for sampler, together in tables]
+        return {"design": ", ".join(filter(None, designs))} if any(designs) else {}
 
     @cached_property
     def identity(self) -> str:

@@ -134,6 +134,10 @@ class MethodSpec(ABC, Generic[Config]):
         """Return the name of the sampler that draws candidates: the key `sampler`, if the table has one."""
         return getattr(config, "sampler", "random")
 
+    def together(self, config: Config) -> int | None:
+        """Return how many candidates are drawn together: the key `candidates`, if the table has one."""
+        return getattr(config, "candidates", None)
+
     def start(self, config: Config) -> StartPoint | None:
         """Return the point that the sweep starts at, if it needs one."""
 

@@ -11,11 +11,13 @@ where random points leave a third of the intervals empty.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.samplers.random import stream_key, words
+from optitrip.samplers.sampler import Sampler
 
 PRIMES = tuple(n for n in range(2, 174) if all(n % d for d in range(2, n)))
 MOST_COORDINATES = len(PRIMES)
@@ -28,27 +30,27 @@ EDGE = 2.0**-53
 
 
 @dataclass(frozen=True)
-class Halton:
+class Halton(Sampler):
     """Points that fill the cube evenly; row n depends on the seed, the names and sizes of all variables, and n.
 
     The coordinates take the primes in order: variables by name, and within a variable its entries in C order. So the
     order of variables in a sweep file does not matter, but another variable may move the values of those after it.
     """
 
-    name: str = "halton"
+    name: ClassVar[str] = "halton"
 
-    def check(self, sizes: Mapping[str, int], items: int) -> None:
+    def check(self, design: Mapping[str, int]) -> None:
         """Check the number of coordinates; any number of items is valid, since raising it moves no point."""
-        count = sum(sizes.values())
+        count = sum(design.values())
         if count > MOST_COORDINATES:
             raise ValueError(
                 f"was 'halton' for {count:,} numbers per candidate; it suits at most {MOST_COORDINATES}. Use "
                 'sampler = "random", or make some of the variables constant'
             )
 
-    def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
-        unit = {name: np.empty((len(items), size)) for name, size in sizes.items()}
-        coordinates = [(name, place) for name in sorted(sizes) for place in range(sizes[name])]
+    def unit(self, seed: int, design: Mapping[str, int], items: range) -> dict[str, Array]:
+        unit = {name: np.empty((len(items), size)) for name, size in design.items()}
+        coordinates = [(name, place) for name in sorted(design) for place in range(design[name])]
         for base, (name, place) in zip(PRIMES[: len(coordinates)], coordinates, strict=True):
             unit[name][:, place] = radical_inverse(items, base, scramble(seed, base))
         return unit

@@ -10,10 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from optitrip.core.arrays import Array
+from optitrip.samplers.sampler import Sampler
 
 WORDS_PER_COUNT = 4
 
@@ -67,19 +69,17 @@ def uniform_index(key: int, count: int) -> int:
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Sampler):
     """Independent uniform points; row n of a variable starts at word n * size of its own stream."""
 
-    name: str = "random"
+    name: ClassVar[str] = "random"
+    separate: ClassVar[bool] = True
     purpose: str = "candidate"
 
-    def check(self, sizes: Mapping[str, int], items: int) -> None:
-        """Accept any number of coordinates and items."""
-
-    def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+    def unit(self, seed: int, design: Mapping[str, int], items: range) -> dict[str, Array]:
         return {
             name: open_unit(words(stream_key(seed, self.purpose, name), items.start * size, len(items) * size)).reshape(
                 len(items), size
             )
-            for name, size in sizes.items()
+            for name, size in design.items()
         }

@@ -47,18 +47,13 @@ def scalars(space: Space) -> list[Variable]:
 def unit_columns(candidates: Candidates, indices: Array) -> dict[str, Array]:
     """Draw u in (0, 1) for each drawn scalar variable of candidates in ascending order."""
     sizes = candidates.space.sizes
-    few = {v.name: sizes[v.name] for v in scalars(candidates.space) if v.name in sizes}
+    few = [v.name for v in scalars(candidates.space) if v.name in sizes]
     if not few or not len(indices):
         return {name: np.empty(0) for name in few}
-
-    drawn = candidates.unit
-    # Arrays may be large; with most samplers they move no other variable, so that they need not be drawn.
-    first, last = (range(item, item + 1) for item in indices[[0, -1]].tolist())
-    alone = all(np.array_equal(drawn(few, one)[name], drawn(sizes, one)[name]) for one in (first, last) for name in few)
     units = {name: np.empty(len(indices)) for name in few}
     for rows in blocks(indices):
         items = range(int(indices[rows.start]), int(indices[rows.stop - 1]) + 1)
-        points = drawn(few if alone else sizes, items)
+        points = candidates.unit(few, items)
         for name, column in units.items():
             column[rows] = points[name][indices[rows] - items.start, 0]
     return units

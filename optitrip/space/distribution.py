@@ -27,13 +27,16 @@ class Distribution(Protocol):
     """True if the values form an interval, so that derivatives exist."""
     ordered: ClassVar[bool] = True
     """True if values that lie side by side are alike; False for options."""
-    positive: ClassVar[bool] = False
-    """True if all values are above 0 whatever the fields."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the value itself, for a variable that gives none."""
         return ()
+
+    @property
+    def positive(self) -> bool:
+        """True if all values are above 0, so that one which is 0 is too small to be represented."""
+        return False
 
     @property
     def levels(self) -> int:

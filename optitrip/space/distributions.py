@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from optitrip.core.arrays import Array
+from optitrip.space import scipy_stats
 from optitrip.space.distribution import HIGHEST, Distribution, finite, pair
 from optitrip.space.listed import Choice, Constant
 
@@ -50,7 +51,9 @@ class Normal(Distribution):
 class LogNormal(Normal):
     """exp of a normal with this mean and standard deviation."""
 
-    positive: ClassVar[bool] = True
+    @property
+    def positive(self) -> bool:
+        return True
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -180,4 +183,5 @@ DISTRIBUTIONS: dict[str, Callable[[object], Distribution]] = {
     "log_integer": LogInteger.parse,
     "choice": Choice.parse,
     "constant": Constant.parse,
+    "scipy": scipy_stats.parse,
 }

@@ -20,8 +20,7 @@ def check_rounding(distribution: Distribution, dtype: str) -> None:
     problem = rounding_problem(distribution, dtype)
     if problem is None:
         return
-    fields = [value for name, value in vars(distribution).items() if not name.startswith("_")]
-    given = fields[0] if len(fields) == 1 else fields
+    given = distribution.describe()
     helps = dtype != "float64" and rounding_problem(distribution, "float64") is None
     raise ValueError(f"was {reprlib.repr(given)}, which {problem}" + ', or dtype = "float64"' * helps)
 

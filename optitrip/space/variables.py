@@ -3,8 +3,8 @@ sequence of candidates that a sampler, a space and a seed make."""
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -15,8 +15,10 @@ from optitrip.core.differences import nearest
 from optitrip.core.method import Points
 from optitrip.errors import Invalid
 from optitrip.samplers import SAMPLERS
+from optitrip.samplers.sampler import Design
 from optitrip.space.distribution import LOWEST, Distribution
 from optitrip.space.distributions import DISTRIBUTIONS
+from optitrip.space.levels import Levels
 from optitrip.space.listed import NO_DISTRIBUTION
 from optitrip.space.rounding import check_rounding
 
@@ -59,6 +61,8 @@ class Variable:
         described: dict[str, Any] = {self.word: entry} if vars(self.distribution) else {}
         if self.shape or not described:
             described["shape"] = list(self.shape)
+        if isinstance(self.distribution, Levels):
+            described["levels"] = self.distribution.levels
         if self.dtype != "float64":
             described["dtype"] = self.dtype
         return described
@@ -71,12 +75,13 @@ class Variable:
         table: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {"constant": entry}  # pyright: ignore[reportUnknownArgumentType]
         shape = cls._parse_shape(table.pop("shape", ()))
         dtype = table.pop("dtype", "float64")
+        levels = table.pop("levels", None)
         if dtype not in ("float64", "float32"):
             raise Invalid(("dtype",), f"was {dtype!r}, wanted 'float64' or 'float32'")
         for word in table:
             if word not in DISTRIBUTIONS:
-                raise Invalid((word,), f"unknown key; {nearest(word, [*DISTRIBUTIONS, 'shape', 'dtype'])}")
-        if not table and not drawn:
+                raise Invalid((word,), f"unknown key; {nearest(word, [*DISTRIBUTIONS, 'shape', 'dtype', 'levels'])}")
+        if not table and not drawn and levels is None:
             return cls(name, "", NO_DISTRIBUTION, shape, dtype)
         if len(table) != 1:
             found = " and ".join(table) or "none"
@@ -86,6 +91,11 @@ class Variable:
             distribution = DISTRIBUTIONS[word](parameters)
         except ValueError as error:
             raise Invalid((word,), str(error)) from None
+        if levels is not None:
+            try:
+                distribution = Levels.of(distribution, levels)
+            except ValueError as error:
+                raise Invalid(("levels",), str(error)) from None
         if distribution.shape and shape and distribution.shape != shape:
             raise Invalid(("shape",), f"was {list(shape)}, but the {word} has shape {list(distribution.shape)}")
         variable = cls(name, word, distribution, distribution.shape or shape, dtype)
@@ -135,6 +145,10 @@ class Space:
     def sizes(self) -> dict[str, int]:
         """Number of entries to draw by name, without constants."""
         return {v.name: v.size for v in self.variables if v.distribution.drawn}
+
+    def design(self, candidates: int | None = None) -> Design:
+        """Return what a sampler is told of the space and of the number of candidates, if they are drawn together."""
+        return Design(self.sizes, {v.name: v.distribution.levels for v in self.variables}, candidates)
 
     @property
     def point_bytes(self) -> int:
@@ -207,18 +221,35 @@ class Candidates(Points):
     space: Space
     seed: int
     sampler: str = "random"
+    together: int | None = field(default=None, kw_only=True)
+    """Number of candidates, which some samplers draw together; None where one is drawn for itself."""
     independent: ClassVar[bool] = True
     """True if candidates are drawn without regard to the losses of others."""
 
     def values(self, items: range) -> dict[str, Array]:
         return self.space.values(self.unit(self.space.sizes, items), len(items))
 
-    def unit(self, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+    @cached_property
+    def _design(self) -> Design:
+        return self.space.design(self.together)
+
+    def unit(self, names: Iterable[str], items: range) -> dict[str, Array]:
         """Return points of the unit cube for some drawn variables, as a sampler does; they may be overwritten."""
-        return SAMPLERS[self.sampler].unit(self.seed, sizes, items)
+        sampler, names = SAMPLERS[self.sampler], list(names)
+        # Arrays may be large; with most samplers they move no other variable, so that they need not be drawn.
+        design = self._design.only(names) if sampler.separate else self._design
+        unit = sampler.unit(self.seed, design, items)
+        return {name: unit[name] for name in names}
+
+    @property
+    def most(self) -> int | None:
+        """Number of different candidates, if the sampler has no more."""
+        return SAMPLERS[self.sampler].most(self._design)
 
     def title(self, item: int, side: int | None = 0) -> str:
         return f"candidate {item}"
 
     def describe(self) -> dict[str, Any]:
-        return {"space": self.space.describe(), "seed": self.seed, "sampler": self.sampler}
+        described = {"space": self.space.describe(), "seed": self.seed, "sampler": self.sampler}
+        design = SAMPLERS[self.sampler].identity(self._design)
+        return described | ({"design": design} if design else {})

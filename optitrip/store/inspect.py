@@ -55,7 +55,8 @@ def description(sweep: Sweep) -> str:
         distribution = f" {variable.word} {fields[variable.word]}" if variable.word else ""
         shape = f" of shape {list(variable.shape)}" if variable.shape else ""
         dtype = f", {variable.dtype}" if variable.shape or variable.dtype != "float64" else ""
-        lines.append(f"    {one_line(variable.name)}:{distribution}{shape}{dtype}")
+        levels = f" at {fields['levels']:,} levels" if "levels" in fields else ""
+        lines.append(f"    {one_line(variable.name)}:{distribution}{levels}{shape}{dtype}")
     workers = sweep.run.workers or "one per CPU"
     lines += [
         f"  executor {sweep.run.executor}, workers: {workers}; tracking: {sweep.tracking.use}",

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Self
+from typing import ClassVar, Self
 import numpy as np
 from optitrip.core.arrays import Array
 from optitrip.core.notice import info
@@ -30,6 +30,7 @@ from optitrip.methods.search.method import SearchResult
 from optitrip.objectives.analytic import Analytic
 from optitrip.output.pictures import new_figure, png
 from optitrip.samplers.random import open_unit, stream_key, words
+from optitrip.samplers.sampler import Sampler
 from optitrip.space.distributions import Distribution, finite
 """
 """Imports that the page leaves out."""

@@ -49,6 +49,7 @@ from optitrip.objectives import Rosenbrock
 from optitrip.runtime.imports import import_paths
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
+from optitrip.samplers.sampler import Design
 from optitrip.space.distributions import ndtri
 from optitrip.space.variables import Candidates, Space
 from optitrip.store.lookup import read, resolve
@@ -360,9 +361,10 @@ def test_streams(folder: Path) -> Any:
 @pinned()
 def test_points_of_samplers(folder: Path) -> Any:
     """Rows of the unit cube, to the bit, near the first and far out."""
+    design = Design({"b": 3, "a": 1}, {"b": 4, "a": 7}, candidates=1_000)
     return {
         word: {
-            str(items): {name: hashed_array(unit) for name, unit in sampler.unit(11, {"b": 3, "a": 1}, items).items()}
+            str(items): {name: hashed_array(unit) for name, unit in sampler.unit(11, design, items).items()}
             for items in (range(0, 50), range(999_983, 999_990), range(2**53 - 9, 2**53))
         }
         for word, sampler in SAMPLERS.items()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from command import optitrip as command
 from optitrip import objectives
 from optitrip.core.arrays import Array
 from optitrip.objectives.analytic import Analytic
-from optitrip.samplers import SAMPLERS
+from optitrip.samplers import SAMPLERS, Sampler
 from optitrip.space.distributions import DISTRIBUTIONS, Distribution, finite
 from optitrip.store.lookup import read
 
@@ -27,18 +27,18 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
-class Golden:
+class Golden(Sampler):
     """Multiples of the golden section, the same for each coordinate; good for a few."""
 
-    name: str = "golden"
+    name: ClassVar[str] = "golden"
 
-    def check(self, sizes: Mapping[str, int], items: int) -> None:
-        if max(sizes.values()) > MOST:
+    def check(self, design: Mapping[str, int]) -> None:
+        if max(design.values()) > MOST:
             raise ValueError(f"golden is good for {MOST} coordinates; wanted another sampler")
 
-    def unit(self, seed: int, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+    def unit(self, seed: int, design: Mapping[str, int], items: range) -> dict[str, Array]:
         rows = (np.arange(items.start, items.stop) + 0.5) * GOLDEN % 1
-        return {name: np.repeat(rows[:, np.newaxis], size, axis=1) for name, size in sizes.items()}
+        return {name: np.repeat(rows[:, np.newaxis], size, axis=1) for name, size in design.items()}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The unit cube of a space, from which a searcher asks for points, and the candidates that these points are."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
@@ -60,11 +60,16 @@ class Asked(Candidates):
     first: int = 0
     independent = False
 
-    def unit(self, sizes: Mapping[str, int], items: range) -> dict[str, Array]:
+    def unit(self, names: Iterable[str], items: range) -> dict[str, Array]:
+        wanted = {*names}
         rows = self.unit_rows[items.start - self.first : items.stop - self.first]
         ends = np.cumsum([self.space.sizes[name] for name in sorted(self.space.sizes)])
         split = np.split(np.clip(rows, LOWEST, HIGHEST), ends[:-1], axis=1)
-        return {name: part for name, part in zip(sorted(self.space.sizes), split, strict=True) if name in sizes}
+        return {name: part for name, part in zip(sorted(self.space.sizes), split, strict=True) if name in wanted}
+
+    @property
+    def most(self) -> int | None:
+        return None
 
     def numbered(self, first: int) -> Self:
         """Return the same candidates with other numbers."""

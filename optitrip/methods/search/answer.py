@@ -112,6 +112,8 @@ class SearchAnswer(Best, Answer):
 
     def rows(self) -> Rows:
         rows = [*super().rows(), *figure_rows(self.report)]
+        if (most := self.candidates.most) is not None:
+            rows.append(("in all", f"{most:,} points"))
         if screening := self.screening:
             rows.append(("screened", f"by {screening.screen}; {screening.summary}"))
         if recheck := self.recheck:

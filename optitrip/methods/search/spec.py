@@ -25,6 +25,7 @@ from optitrip.methods.search.screening import screened
 from optitrip.methods.search.table import CandidateTable
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec, StoredParts, SurrogateChoice
+from optitrip.samplers import SAMPLERS
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
             raise Invalid(
                 ("method", "device"), 'only applies to screening; add a line screen = "...", or remove this one'
             )
-        check_recheck(config.recheck, config.candidates, config.best)
+        check_recheck(config.recheck, self.items(config, space), config.best)
         for key in ("target_loss", "no_improvement"):
             if config.screen and getattr(stop, key) is not None:
                 raise Invalid(
@@ -150,7 +151,8 @@ class SearchSpec(MethodSpec[SearchConfig]):
         return not config.screen
 
     def items(self, config: SearchConfig, space: Space) -> int:
-        return config.candidates
+        most = SAMPLERS[config.sampler].most(space.design(config.candidates))
+        return config.candidates if most is None else min(config.candidates, most)
 
     def identity(self, config: SearchConfig, start: Point | None) -> dict[str, Any]:
         # Without `recheck`, a stage of its own, so that a search can be rechecked later.
@@ -161,7 +163,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
         surrogate = self.surrogate(config)
         return Search(
             sweep.candidates,
-            config.candidates,
+            sweep.items,
             config.best,
             maximize=sweep.objective.maximize,
             screen=surrogate.text if surrogate else None,
@@ -193,7 +195,9 @@ class SearchSpec(MethodSpec[SearchConfig]):
         config: SearchConfig = sweep.method
         surrogate = self.surrogate(config)
         extreme = ", the largest loss" if sweep.objective.maximize else ""
-        drawn = f"{config.candidates:,} candidates, {config.sampler} sampler, seed {sweep.seed}"
+        most = sweep.candidates.most
+        in_all = "" if most is None else f" ({most:,} points in all)"
+        drawn = f"{sweep.items:,} candidates, {config.sampler} sampler{in_all}, seed {sweep.seed}"
         screened = f", screened by {surrogate.text}" if surrogate else ""
         return f"search: {drawn}{extreme}{screened}{described(config.recheck)}"
 

@@ -87,6 +87,9 @@ steps = 100
     def sampler(self, config: TripConfig) -> str:
         return config.each[0].spec.sampler(config.each[0].config)
 
+    def together(self, config: TripConfig) -> int | None:
+        return config.each[0].spec.together(config.each[0].config)
+
     def common_seed(self, config: TripConfig) -> bool:
         return True
 

@@ -129,7 +129,7 @@ def test_bases_go_to_variables_by_name() -> None:
 
 def test_more_coordinates_than_it_is_good_for_are_refused(tmp_path: Path) -> None:
     """The message has the file's line, how many numbers it draws, and which sampler takes them."""
-    HALTON.check({"x": MOST_COORDINATES}, 1)
+    Halton().check({"x": MOST_COORDINATES})
     path = tmp_path / "wide.toml"
     path.write_text(SEARCH.replace("shape = [3]", "shape = [10, 65]"))
     with pytest.raises(InputError) as caught:
@@ -208,5 +208,5 @@ def test_a_gradient_starts_at_the_candidate_of_its_sampler(folder: Path) -> None
 def test_provenance_hashes_halton_points(folder: Path) -> None:
     """The hash in a sweep's provenance is of its own candidates: a sampler that changed is found."""
     sweep = read(folder / "even.toml")
-    assert sweep.candidates == Candidates(sweep.space, 3, "halton")
+    assert sweep.candidates == Candidates(sweep.space, 3, "halton", together=sweep.items)
     assert hash_of_candidates(sweep.candidates) != hash_of_candidates(Candidates(sweep.space, 3, "random"))

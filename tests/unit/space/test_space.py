@@ -35,6 +35,11 @@ ENTRIES: dict[str, list[Any]] = {
     "integer": [[2, 10], [-3, -3], [0, 1], [-(2**40), 2**40]],
     "log_integer": [[1, 10], [16, 256], [3, 3], [5, 2**40]],
     "choice": [["rbf", "linear", "poly"], [1, 2, 4, 8], [0.5, 1.5], [True, False], ["auto", 1, 0.5], ["only"]],
+    "scipy": [
+        {"name": "gamma", "a": 2.0, "scale": 3.0},
+        {"name": "weibull_min", "c": 1.5},
+        {"name": "t", "df": 3.0, "loc": -1.0},
+    ],
     "constant": [3, 2.5, "adam", True, [1, 2], [[0.5, 1.5], [2.5, 3.5]], ["a", "b"]],
 }
 CONTINUOUS: dict[str, Any] = {
@@ -42,8 +47,14 @@ CONTINUOUS: dict[str, Any] = {
     "log_normal": lambda mean, deviation: stats.lognorm(deviation, scale=math.exp(mean)),
     "uniform": lambda low, high: stats.uniform(low, high - low),
     "log_uniform": lambda low, high: stats.loguniform(low, high),
+    "scipy": lambda name, **given: getattr(stats, name)(**given),
 }
 """SciPy's distribution of that name."""
+
+
+def theirs(word: str, entry: Any) -> Any:
+    """SciPy's distribution for an entry."""
+    return CONTINUOUS[word](**entry) if isinstance(entry, dict) else CONTINUOUS[word](*entry)
 
 
 def even(values: Sequence[Any]) -> dict[Any, float]:
@@ -109,14 +120,14 @@ def test_continuous_values_follow_their_distribution(word: str, entry: list[Any]
     """Kolmogorov-Smirnov against SciPy's distribution of that name: p above one in a thousand."""
     values = drawn({word: entry, "shape": shape}, DRAWS // math.prod(shape)).ravel()
     assert values.size == DRAWS
-    assert stats.kstest(values, CONTINUOUS[word](*entry).cdf).pvalue > 1e-3
+    assert stats.kstest(values, theirs(word, entry).cdf).pvalue > 1e-3
 
 
 @pytest.mark.parametrize(("word", "entry"), EVERY_CONTINUOUS)
 @pytest.mark.parametrize("unit", [LOWEST, 1e-9, 0.1, 0.5, 0.9, 1 - 1e-9, HIGHEST])
 def test_values_are_the_inverse_cdf(word: str, entry: list[Any], unit: float) -> None:
     """The value at u is SciPy's quantile of u, but for rounding."""
-    wanted = CONTINUOUS[word](*entry).ppf(unit)
+    wanted = theirs(word, entry).ppf(unit)
     assert at({word: entry}, unit)[0] == pytest.approx(wanted, rel=1e-12, abs=1e-14)
 
 
