@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api.functions import ask_tell, descend, descent, gradient, search, sweep
+    from optitrip.api.functions import ask_tell, descend, descent, gradient, search, sensitivity, sweep
     from optitrip.api.gradcheck import Gradcheck, gradcheck
     from optitrip.api.jac import Jacobian, jac
     from optitrip.api.session import Session
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optitrip.methods.descent.answer import DescentAnswer
     from optitrip.methods.gradient.answer import GradientAnswer
     from optitrip.methods.search.answer import SearchAnswer
+    from optitrip.methods.sensitivity.answer import SensitivityAnswer
 
 __version__ = "0.1.0"
 IMPORTED_AT = time.perf_counter()
@@ -35,6 +36,7 @@ __all__ = [
     "NoAnswer",
     "OptitripError",
     "SearchAnswer",
+    "SensitivityAnswer",
     "Session",
     "StateError",
     "Stopped",
@@ -46,11 +48,12 @@ __all__ = [
     "gradient",
     "jac",
     "search",
+    "sensitivity",
     "sweep",
 ]
 
 _HOMES = {
-    "api.functions": ("ask_tell", "descend", "descent", "gradient", "search", "sweep"),
+    "api.functions": ("ask_tell", "descend", "descent", "gradient", "search", "sensitivity", "sweep"),
     "api.gradcheck": ("Gradcheck", "gradcheck"),
     "api.jac": ("Jacobian", "jac"),
     "api.session": ("Session",),
@@ -59,6 +62,7 @@ _HOMES = {
     "methods.descent.answer": ("DescentAnswer",),
     "methods.gradient.answer": ("GradientAnswer",),
     "methods.search.answer": ("SearchAnswer",),
+    "methods.sensitivity.answer": ("SensitivityAnswer",),
 }
 
 

@@ -47,6 +47,7 @@ def in_new_session(
 search = in_new_session(Session.search)
 ask_tell = in_new_session(Session.ask_tell)
 gradient = in_new_session(Session.gradient)
+sensitivity = in_new_session(Session.sensitivity)
 descend = in_new_session(Session.descend)
 
 

@@ -19,6 +19,7 @@ from optitrip.api.inputs import (
 )
 from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
 from optitrip.api.repeated import RepeatedGradient, check_bare, relative_steps
+from optitrip.api.sensitivities import Sensitivities
 from optitrip.app.context import NoticeLog
 from optitrip.app.load_objective import load
 from optitrip.loss.objective import batch_block
@@ -31,7 +32,7 @@ from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
 
 
-class Session(Descents, AskTell):
+class Session(Descents, AskTell, Sensitivities):
     """Workers and a loss that are reused from call to call: Ray starts once, and the workers receive a loss once.
 
     Threads may share a session: their calls wait for one another. A forked process cannot use it.
@@ -108,8 +109,7 @@ class Session(Descents, AskTell):
             repeats: number of evaluations of each candidate, of which the loss is the mean. A parameter `seed` of the
                 loss that the space does not have gets another value each time, below 2^31.
             deterministic: False for a random loss, or the relative difference that noise may make.
-            options: `state_dir`, `track`, `trust`, `mirror` and `restore`; the function `optitrip.search` takes all
-                options of a `Session`.
+            options: `state_dir`, `track`, `trust`, `mirror`, `restore`; `optitrip.search` takes those of a `Session`.
 
         Raises:
             optitrip.InputError: if an argument is wrong; usually before anything is evaluated.

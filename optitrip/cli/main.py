@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn, TextIO
 
 from typer import Argument, Exit, Option, Typer
 
-from optitrip.cli import cluster, gradcheck
+from optitrip.cli import cluster, gradcheck, importance
 from optitrip.cli.options import Overrides, SweepFile, Workers
 from optitrip.cli.statuses import NO_ANSWER, RESUMABLE, exit_status
 from optitrip.errors import InputError, OptitripError
@@ -247,6 +247,7 @@ def ui(
 
 cluster.add_to(app)
 gradcheck.add_to(app)
+importance.add_to(app)
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:

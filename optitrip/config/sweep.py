@@ -276,7 +276,7 @@ class Sweep(Draft):
 
     @property
     def _designs(self) -> dict[str, str]:
-        """What decides the points of samplers whose points depend on more than the index, of all legs of a trip."""
+        """Settings beside the index on which the points of samplers depend, of all legs of a trip."""
         tables = [(spec.sampler(config), spec.together(config)) for _, spec, config in self.spec.tables(self.method)]
         designs = [SAMPLERS[sampler].identity(self.space.design(together)) for sampler, together in tables]
         return {"design": ", ".join(filter(None, designs))} if any(designs) else {}

@@ -11,6 +11,7 @@ METHODS: dict[str, str] = {
     "estimate": "optitrip.methods.estimate.spec:SPEC",
     "directional": "optitrip.methods.directional.spec:SPEC",
     "adaptive": "optitrip.methods.adaptive.spec:SPEC",
+    "sensitivity": "optitrip.methods.sensitivity.spec:SPEC",
     "local_search": "optitrip.methods.local_search.spec:SPEC",
     "descent": "optitrip.methods.descent.spec:SPEC",
     "trip": "optitrip.methods.trip.spec:SPEC",

@@ -13,8 +13,9 @@ from optitrip.core.observer import Curve, Printable, Progress
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
-from optitrip.errors import Invalid
+from optitrip.errors import InputError, Invalid
 from optitrip.loss.objective import Capabilities
+from optitrip.methods.importance import Sample
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ class MethodSpec(ABC, Generic[Config]):
         return getattr(config, "sampler", "random")
 
     def together(self, config: Config) -> int | None:
-        """Return how many candidates are drawn together: the key `candidates`, if the table has one."""
-        return getattr(config, "candidates", None)
+        """Return how many points a sampler draws together; None where each is drawn for itself."""
+        return None
 
     def start(self, config: Config) -> StartPoint | None:
         """Return the point that the sweep starts at, if it needs one."""
@@ -167,6 +168,11 @@ class MethodSpec(ABC, Generic[Config]):
         """Return a table of the items that are stored, or of the best; no columns if there are none. What only the loss
         knows is not known."""
         return {}
+
+    def sample(self, sweep: Sweep, stored: StoredParts) -> Sample | None:
+        """Return the stored candidates by which variables can be ranked; None if there are none yet. Raises InputError
+        if the method draws none for all variables."""
+        raise InputError(f"a {self.word} draws no candidates that would tell which variables matter; a search does")
 
     def leaders(self, sweep: Sweep, parts: Iterable[Part]) -> Sequence[Printable]:
         """Return the best items among stored parts of the main stage, best first; none if items are not compared."""

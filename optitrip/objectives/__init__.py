@@ -8,3 +8,5 @@ from optitrip.objectives.analytic import Sphere as Sphere
 from optitrip.objectives.analytic import StyblinskiTang as StyblinskiTang
 from optitrip.objectives.linear.hinge import Hinge as Hinge
 from optitrip.objectives.linear.softmax import Softmax as Softmax
+from optitrip.objectives.shares import Ishigami as Ishigami
+from optitrip.objectives.shares import SobolG as SobolG

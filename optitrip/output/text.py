@@ -45,6 +45,16 @@ def short_name(name: str) -> str:
     return text if len(text) <= NAME_SHOWN else f"{text[: NAME_SHOWN - 20]}...{text[-17:]}"
 
 
+def narrow_name(name: str, width: int) -> str:
+    """Return a `short_name` without its end, if it takes more than so many columns of a terminal."""
+    text = short_name(name)
+    if columns(text) <= width:
+        return text
+    while columns(text) > width - 3:
+        text = text[:-1]
+    return f"{text}..."
+
+
 def columns(text: str) -> int:
     """Return how many columns of a terminal a text takes: two for each wide letter, none for an accent of its own."""
     if text.isascii():

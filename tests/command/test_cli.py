@@ -822,7 +822,13 @@ SWEEPS = [
 @pytest.mark.parametrize("path", SWEEPS)
 def test_every_sweep_file_runs(path: Path, tmp_path: Path) -> None:
     """With a few items each, in an empty folder; what needs CIFAR-10 says where it is to be had."""
-    units = {"gradient": "coordinates", "estimate": "directions", "network": "steps", "rules": "steps"}
+    units = {
+        "gradient": "coordinates",
+        "estimate": "directions",
+        "network": "steps",
+        "rules": "steps",
+        "sensitivity": "rows",
+    }
     few = [f"method.{units.get(path.stem.rpartition('_')[2], 'candidates')}=4"]
     if path.stem.startswith("roadtrip"):
         few = [f"leg.{key}" for key in ("blind.candidates=40", "local.tries=40", "sgd.steps=4", "momentum.steps=4")]
@@ -839,4 +845,8 @@ def test_every_sweep_file_runs(path: Path, tmp_path: Path) -> None:
         assert "optitrip data cifar10" in done.stderr
         return
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["items"] == {"roadtrip_digits": 5, "digits_rules": 3 * 2 * 4}.get(path.stem, 4)
+    assert json.loads(done.stdout)["items"] == {
+        "roadtrip_digits": 5,
+        "digits_rules": 3 * 2 * 4,
+        "sensitivity": 4 * 5,
+    }.get(path.stem, 4)

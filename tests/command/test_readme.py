@@ -39,7 +39,7 @@ def clone(tmp_path: Path) -> Path:
 def test_the_readme_has_so_many_commands() -> None:
     """None is overlooked."""
     first = [words[0] for words in readme_commands()]
-    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (15, 1, 1)
+    assert (first.count("sweep"), first.count("check"), first.count("gradcheck")) == (16, 1, 1)
 
 
 def test_the_python_of_the_readme_runs() -> None:
@@ -101,9 +101,12 @@ def small(words: list[str]) -> list[str]:
     if words[0] not in ("sweep", "gradcheck"):
         return words
     kind = words[1].removesuffix(".toml").rpartition("_")[2]
-    few = {"gradient": "method.coordinates=5", "estimate": "method.directions=5", "rules": "method.steps=4"}.get(
-        kind, "method.candidates=100"
-    )
+    few = {
+        "sweeps/sensitivity": "method.rows=50",
+        "gradient": "method.coordinates=5",
+        "estimate": "method.directions=5",
+        "rules": "method.steps=4",
+    }.get(kind, "method.candidates=100")
     few = "method.candidates=6" if kind == "sweeps/program" else few
     settings = SHORT_LEGS if "roadtrip" in words[1] else [few]
     options = [word for setting in (*settings, "tracking.use=none") for word in ("--set", setting)]

@@ -60,6 +60,7 @@ RARELY = {
     "local search with troubles",
     "local search in batches",
     "trip in batches",
+    "sensitivity with troubles",
     "gaussian",
     "adaptive with troubles",
     "adaptive in batches",

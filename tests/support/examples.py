@@ -49,6 +49,9 @@ from optitrip.methods.search.method import Search
 from optitrip.methods.search.recheck import Recheck, RecheckTable
 from optitrip.methods.search.screening import Verification
 from optitrip.methods.search.spec import search_route
+from optitrip.methods.sensitivity.design import Saltelli
+from optitrip.methods.sensitivity.method import Sensitivity
+from optitrip.methods.sensitivity.spec import sensitivity_route
 from optitrip.methods.shared import LossAtX, Report
 from optitrip.methods.snapshot import Snapshot
 from optitrip.methods.trip.stage import LegStage
@@ -354,6 +357,7 @@ METHODS: dict[str, Any] = {
     "adaptive": lambda items: batch_of_search(items),
     "descent": lambda items: step_of_descent(items),
     "local_search": lambda items: Generation(Around(around(3), 8, 0.5, 4), items, 5),
+    "sensitivity": lambda items: Sensitivity(Saltelli(SPACE, 5), items),
     "loss at x": lambda items: LossAtX(only(around(3))),
     "trip": lambda items: LegStage(search(items), 1, "blind"),
     "own gradient": lambda items: OwnGradient(only(around(3))),
@@ -502,6 +506,18 @@ def trip_case(loss: str) -> Case:
     return objective, route
 
 
+def sensitivity_case(loss: str) -> Case:
+    """Whole rows of a design of two variables; with a dozen, a few are complete whatever fails."""
+    objective = LOSSES[loss]
+
+    def route(items: int, seed: int) -> Route:
+        design = Saltelli(SPACE, seed)
+        rows = max(12, items // design.width)
+        return sensitivity_route(Sensitivity(design, rows * design.width), objective.capabilities)
+
+    return objective, route
+
+
 def count_case(loss: str) -> Case:
     return LOSSES[loss], lambda items, seed: count_route(Count(draws(seed), items, 12.0))
 
@@ -534,6 +550,9 @@ CASES: dict[str, Case] = {
     "local search": local_search_case("scalar"),
     "local search with troubles": local_search_case("troubled"),
     "local search in batches": local_search_case("poisoned"),
+    "sensitivity": sensitivity_case("scalar"),
+    "sensitivity with troubles": sensitivity_case("beside"),
+    "sensitivity in batches": sensitivity_case("poisoned"),
     "trip": trip_case("scalar"),
     "trip in batches": trip_case("batched"),
     "automatic": automatic_case("scalar"),

@@ -19,6 +19,7 @@ from optitrip.methods.adaptive.progress import AdaptiveCurve, AdaptiveProgress
 from optitrip.methods.adaptive.route import AdaptiveSearch, Told, adaptive_route
 from optitrip.methods.adaptive.searcher import check_searcher, searcher_of
 from optitrip.methods.adaptive.table import stored_candidates
+from optitrip.methods.importance import Sample
 from optitrip.methods.own import is_reference, name_of
 from optitrip.methods.search.best import BEST
 from optitrip.methods.search.method import Search
@@ -117,6 +118,10 @@ batch = 16                 # number of candidates that are asked for at a time, 
         if table is None:
             return {}
         return table.all() if best is None else table.best(best)
+
+    def sample(self, sweep: Sweep, stored: StoredParts) -> Sample | None:
+        table = stored_candidates(self.adaptive(sweep), stored)
+        return table.sample() if table else None
 
     def progress(self, sweep: Sweep) -> AdaptiveProgress:
         return AdaptiveProgress(sweep.items, sweep.candidates, maximize=sweep.objective.maximize)

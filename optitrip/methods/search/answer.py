@@ -11,6 +11,7 @@ from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures
 from optitrip.core.names import joined_names
 from optitrip.core.notice import Notice, info
+from optitrip.methods.importance import Importance, ranked
 from optitrip.methods.search.best import BEST, Best
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.picture import losses_png, staircase
@@ -73,6 +74,14 @@ class SearchAnswer(Best, Answer):
     def trials(self) -> Any:
         """Return the stored candidates as a pandas DataFrame: index, loss, other outputs, status, scalar variables."""
         return data_frame(self.stored.all())
+
+    def importance(self) -> dict[str, Importance | None]:
+        """Return for each scalar variable the share of the variance of the losses' ranks that it explains alone, with
+        standard error, the most important first; None where that cannot be told, e.g. from fewer than 40 candidates.
+
+        From candidates of a searcher, which are not independent, the shares are only indicative.
+        """
+        return ranked(self.stored.sample())
 
     def top(self, count: int = 10) -> list[Candidate]:
         """Return loss, index and parameters of the best candidates, the best first. All are compared for the first

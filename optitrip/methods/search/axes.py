@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array, Coded, Column
+from optitrip.methods.importance import numbers
 from optitrip.output.text import short_name
 from optitrip.space.variables import Variable
 
@@ -81,10 +82,6 @@ def log_ticks(low: float, high: float) -> Array:
         if len(ticks) > 2:
             return ticks
     return np.array([low, high])
-
-
-def numbers(column: Column) -> Array:
-    return column.codes if isinstance(column, Coded) else column
 
 
 def short(values: Any) -> list[float | None]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array, Coded, Column, ours
-from optitrip.methods.search.axes import Losses, axis_of, dimension, label, numbers, short
-from optitrip.methods.search.importance import MOST, Importance, importance
+from optitrip.methods.importance import Importance, importance, most_used, numbers
+from optitrip.methods.search.axes import Losses, axis_of, dimension, label, short
 from optitrip.methods.search.picture import some_failed
 from optitrip.methods.search.table import CandidateTable, best_rows
 from optitrip.output.pictures import WIDE_RATIO
@@ -21,8 +21,8 @@ from optitrip.space.variables import Variable
 BEST_SHARE, MOST_BEST, REST, LINES, FAILED = 0.01, 300, 2_000, 500, 200
 """Share of candidates called the best; most of them, of the others as dots and as lines, and of failed ones, drawn."""
 IN_TABLE, MOST_PANELS, PANELS_A_ROW = 20, 24, 3
-MOST_VARIABLES, ENTRIES = 200, 2**24
-"""Most variables that are looked at, and most numbers that are drawn for their importance."""
+MOST_VARIABLES = 200
+"""Most variables that are looked at."""
 BEST_COLOUR, REST_COLOUR, FAILED_COLOUR = "#c0392b", "#b8bec4", "#222222"
 MARGIN = {"t": 32, "r": 20, "b": 50}
 """Margins of figures in pixels; the buttons of plotly.js are at the top, which touch screens always show."""
@@ -50,7 +50,7 @@ def report_html(table: CandidateTable, title: str, word: str) -> bytes:
     index, loss = finite_losses(table)
     best = best_rows(-loss if result.maximize else loss, min(max(round(BEST_SHARE * len(loss)), 1), MOST_BEST))
     rest = np.setdiff1d(np.arange(0, len(loss), 1 + len(loss) // REST), best)
-    used = min(MOST, ENTRIES // len(variables[:MOST_VARIABLES]))
+    used = most_used(len(variables[:MOST_VARIABLES]))
     ranked = ranked_variables(table, variables[:MOST_VARIABLES], index[:used], loss[:used])
     shown = [variable for variable, _ in ranked[:MOST_PANELS]]
     chosen = np.concatenate([rest, best])
@@ -176,7 +176,7 @@ def importance_section(known: Sequence[tuple[Variable, Importance]], count: int)
         "x": short([found.share for _, found in known]),
     }
     bars |= {"marker": {"color": "#4c78a8"}, "width": 0.6, "hoverinfo": "x"}
-    bars["error_x"] = {"type": "data", "array": short([found.error for _, found in known]), "color": "#222"}
+    bars["error_x"] = {"type": "data", "array": short([found.interval for _, found in known]), "color": "#222"}
     chance: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",

@@ -16,6 +16,7 @@ from optitrip.core.table import Table
 from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
+from optitrip.methods.importance import Sample
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.methods.search.best import BEST, SCREENED, Best, leaders
 from optitrip.methods.search.method import Search, SearchResult
@@ -154,6 +155,9 @@ class SearchSpec(MethodSpec[SearchConfig]):
         most = SAMPLERS[config.sampler].most(space.design(config.candidates))
         return config.candidates if most is None else min(config.candidates, most)
 
+    def together(self, config: SearchConfig) -> int | None:
+        return config.candidates
+
     def identity(self, config: SearchConfig, start: Point | None) -> dict[str, Any]:
         # Without `recheck`, a stage of its own, so that a search can be rechecked later.
         return config.model_dump(exclude={"candidates", "recheck"}, exclude_none=True)
@@ -181,6 +185,10 @@ class SearchSpec(MethodSpec[SearchConfig]):
         if table is None:
             return {}
         return table.all() if best is None else table.best(best)
+
+    def sample(self, sweep: Sweep, stored: StoredParts) -> Sample | None:
+        table = stored_candidates(self.method(sweep, Capabilities()), stored)
+        return table.sample() if table else None
 
     def progress(self, sweep: Sweep) -> SearchProgress:
         measure = SCREENED if sweep.method.screen else "loss"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array, Column
+from optitrip.methods.importance import Sample, most_used
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.screening import Screening
 from optitrip.output.tables import merged_columns, status
@@ -48,6 +49,23 @@ class CandidateTable:
     def entries(self) -> int:
         """Number of entries of scalar variables."""
         return len(self.result.index) * len(scalars(self.candidates.space))
+
+    def sample(self) -> Sample:
+        """Return the candidates by which variables are ranked: the first ones that did not fail."""
+        space, result = self.candidates.space, self.result
+        drawn = [v.name for v in scalars(space) if v.distribution.drawn]
+        rows = np.flatnonzero(np.isfinite(result.loss))[: most_used(len(drawn))]
+        columns = scalar_columns(self.candidates, result.index[rows])
+        found = {name: columns[name] for name in drawn if name in columns}
+        others = [variable for variable in space.variables if variable.name not in found]
+        return Sample(
+            columns=found,
+            losses=result.loss[rows],
+            failed=result.failures.count,
+            left_out={v.name: "an array" if v.shape and v.distribution.drawn else "constant" for v in others},
+            independent=self.candidates.independent,
+            measure="screened" if self.screening else self.measure,
+        )
 
     def verified(self) -> dict[str, Column]:
         """Return index, screened loss, loss, other outputs and scalar variables of the verified candidates."""
