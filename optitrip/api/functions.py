@@ -39,9 +39,11 @@ def in_new_session(
             return method(session, *args, **kwargs)
 
     _, *parameters = inspect.signature(written).parameters.values()
+    known = {*RunOptions.__annotations__, *inspect.signature(written).parameters}
+    own = [name for name in inspect.signature(method).parameters if name not in known]
     function.__qualname__ = written.__name__
     vars(function)["__signature__"] = inspect.Signature(parameters)
-    return takes_options(RunOptions.__annotations__)(function)
+    return takes_options([*own, *RunOptions.__annotations__])(function)
 
 
 search = in_new_session(Session.search)

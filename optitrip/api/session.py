@@ -17,7 +17,7 @@ from optitrip.api.inputs import (
     tables_at,
     with_constants,
 )
-from optitrip.api.options import CALL_OPTIONS, RunOptions, takes_options
+from optitrip.api.options import CALL_OPTIONS, SEARCH_KEYS, RunOptions, SearchOptions, split_options, takes_options
 from optitrip.api.repeated import RepeatedGradient, check_bare, relative_steps
 from optitrip.api.sensitivities import Sensitivities
 from optitrip.app.context import NoticeLog
@@ -63,13 +63,13 @@ class Session(Descents, AskTell, Sensitivities):
         InputError: if the executor or the number of workers is not valid.
     """
 
-    @takes_options(CALL_OPTIONS)
+    @takes_options([*SEARCH_KEYS, *CALL_OPTIONS])
     def search(
         self,
         loss: Any,
         space: Mapping[str, Any],
         *,
-        candidates: int,
+        candidates: int | None = None,
         seed: int = 0,
         sampler: str = "random",
         best: int = 10,
@@ -82,11 +82,9 @@ class Session(Descents, AskTell, Sensitivities):
         recheck: Mapping[str, int] | None = None,
         repeats: int = 1,
         deterministic: bool | float = True,
-        **options: Unpack[RunOptions],
+        **options: Unpack[SearchOptions],
     ) -> SearchAnswer:
-        """Draw candidates, compute the loss of each, and return the best.
-
-        The answer equals that of a sweep file with the same values, bit for bit, for any number of workers.
+        """Draw candidates, compute the loss of each, and return the best: the answer of a sweep file with these values.
 
         Args:
             loss: function of the variables of the space by name; returns a number, or a dict of `loss` and other
@@ -102,14 +100,14 @@ class Session(Descents, AskTell, Sensitivities):
             as_dict: True to pass all variables as one dict, `loss({"x": ..., "0.weight": ...})`.
             constants: parameters by name that are passed, but not drawn; any objects. Numbers, strings and lists are as
                 constants of the space, so a list arrives as an array; arrays keep their type.
-            arguments: arguments by name that are bound to a function, as [objective.arguments] does; any objects. With
-                `state_dir`, both must be numbers, text, None, arrays, or lists, tuples and dicts of them.
-            screen: name of a surrogate that the loss offers; it evaluates all candidates, and the loss only the best.
+            arguments: arguments by name that are bound to a function, as [objective.arguments] does. With `state_dir`,
+                both must be numbers, text, None, arrays, or lists, tuples and dicts of them.
+            screen: name of a surrogate of the loss, which evaluates all candidates, and the loss only the best.
             recheck: for a noisy loss: {"best": 20, "repeats": 5} evaluates the best again, and the best mean wins.
-            repeats: number of evaluations of each candidate, of which the loss is the mean. A parameter `seed` of the
-                loss that the space does not have gets another value each time, below 2^31.
+            repeats: number of evaluations of a candidate, whose mean is the loss; a parameter `seed` differs each time.
             deterministic: False for a random loss, or the relative difference that noise may make.
-            options: `state_dir`, `track`, `trust`, `mirror`, `restore`; `optitrip.search` takes those of a `Session`.
+            options: `points`, `first`, `where`, `redraw`, as in a sweep file; `state_dir`, `track`, `trust`, `mirror`,
+                `restore`; `optitrip.search` takes those of a `Session`.
 
         Raises:
             optitrip.InputError: if an argument is wrong; usually before anything is evaluated.
@@ -117,13 +115,15 @@ class Session(Descents, AskTell, Sensitivities):
             optitrip.StateError: if the stored sweep is locked, damaged, or belongs to a loss that has changed since.
             optitrip.Stopped, optitrip.Interrupted: without workers or disk, or after Ctrl-C; with the best so far.
         """
-        method: dict[str, Any] = {"use": "search", "candidates": candidates, "sampler": sampler, "best": best}
-        method |= {key: value for key, value in {"screen": screen, "recheck": recheck}.items() if value is not None}
+        drawn = {"candidates": candidates, **({"sampler": sampler} if sampler != "random" else {})}
+        own, others = split_options(options)
+        method = {"use": "search", **drawn, "best": best, "screen": screen, "recheck": recheck, **own}
+        method = {key: value for key, value in method.items() if value is not None}
         bound, held = by_name("arguments", arguments), by_name("constants", constants)
         objective: dict[str, Any] = {"maximize": maximize, "plain": plain, "as_dict": as_dict, "arguments": bound}
         objective |= {"repeats": repeats, "deterministic": deterministic}
-        tables = {"seed": seed, "objective": objective, "method": method}
-        return self._python_sweep(loss, {**tables, "space": with_constants(space, held, bound)}, options)
+        tables = {"seed": seed, "objective": objective, "method": method, "space": with_constants(space, held, bound)}
+        return self._python_sweep(loss, tables, others)
 
     @takes_options(CALL_OPTIONS)
     def gradient(

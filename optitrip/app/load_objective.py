@@ -18,7 +18,7 @@ from optitrip.loss.loading import build, find_loss
 from optitrip.loss.noisy import SEED, Noisy, takes_seed
 from optitrip.loss.objective import Objective, batch_block
 from optitrip.loss.offers import find
-from optitrip.loss.passing import check_parameters
+from optitrip.loss.passing import check_parameters, mismatch
 from optitrip.loss.program.folders import Folders
 from optitrip.loss.with_gradient import WithGradient
 from optitrip.runtime.imports import import_paths
@@ -101,6 +101,20 @@ def check_calls(objective: Objective, sweep: Sweep) -> None:
     for call, name in ((objective.plain_call, objective.name), (objective.batch_call, batch_name)):
         if call is not None:
             check_parameters(call, name, sweep.space.names, as_dict=objective.as_dict)
+    if not sweep.space.conditional or objective.as_dict:
+        return
+    absent = [variable.name for variable in sweep.space.conditional]
+    if objective.capabilities.losses:
+        raise InputError(
+            f"{', '.join(absent)}: a batch has all variables, and here some exist under a condition only; wanted "
+            "plain = true in [objective], which calls the loss for one candidate at a time"
+        )
+    always = [name for name in sweep.space.names if name not in absent]
+    if objective.plain_call is not None and (why := mismatch(objective.plain_call, always, as_dict=False)):
+        raise InputError(
+            f"objective {objective.name}: {', '.join(absent)} {'are' if len(absent) > 1 else 'is'} passed only where "
+            f"the condition holds: {why}; give the parameter a default, e.g. {absent[0]}=None"
+        )
 
 
 @contextmanager

@@ -114,9 +114,13 @@ def check_files(program: ProgramTable, space: Space, folder: Path) -> None:
             f"names {name}, which is in the folder of the sweep file, but each run has a folder of its own; write "
             f"'{{here}}/{name}', or copy = ['{name}']",
         )
-    names = space.names
+    names, absent = space.names, {variable.name for variable in space.conditional}
     for name in program.templates:
-        if not names_in_template((folder / name).read_text("utf-8", "replace")) & set(names):
+        found = names_in_template((folder / name).read_text("utf-8", "replace"))
+        if found & absent:
+            wanted = "write it by parameters, or as a word of the command, which is left out where it does not exist"
+            raise Invalid(("program", "templates"), f"{name} has {min(found & absent)}, which has a `when`; {wanted}")
+        if not found & set(names):
             raise Invalid(("program", "templates"), f"{name} has none of the parameters, e.g. @{names[0]}@")
 
 

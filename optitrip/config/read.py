@@ -85,6 +85,9 @@ def parse_draft(
         space = Space.parse(file.space, drawn=spec.drawn(config))
     except Invalid as error:
         raise InputError(lines.at(("space", *error.path), error.message)) from None
+    if space.conditional and spec.start(config) is not None:
+        key = ("space", space.conditional[0].name, "when")
+        raise InputError(lines.at(key, f"is for searches, and a {spec.word} moves all variables; remove this key"))
     try:
         for table in spec.tables(config):
             check_method(table, space, file.stop)

@@ -7,27 +7,29 @@ Nothing that a file refers to is imported.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from optitrip.config.locations import KeyPath, Lines
 from optitrip.config.overrides import resolved
 from optitrip.config.program import PROGRAM, ProgramTable, name_of_loss
+from optitrip.config.run import NonNegative, RunTable
 from optitrip.core.point import Point
 from optitrip.core.table import Deterministic, Name, Reference, Table, one_of
 from optitrip.errors import InputError
 from optitrip.methods.spec import MethodSpec
 from optitrip.samplers import SAMPLERS
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.given import Given
+from optitrip.space.variables import Space
 
 ALGORITHM = 2
 """Version of the algorithm, part of every identity; incremented when a change to optitrip changes any answer."""
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -79,50 +81,6 @@ class ObjectiveTable(Table):
     def key(self) -> KeyPath:
         """Path of the key that names it."""
         return ("objective", "loss" if self.loss else "make")
-
-
-def custom_resource(name: str) -> str:
-    """Refuse the resources that have a key of their own."""
-    own = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
-    if name in own:
-        raise PydanticCustomError("own_key", "{key} in [run]", {"key": own[name]})
-    return name
-
-
-CustomResource = Annotated[str, AfterValidator(custom_resource)]
-
-
-class RunTable(Table):
-    """Where items are evaluated; does not affect the answer."""
-
-    executor: Literal["auto", "serial", "ray"] = "auto"
-    workers: Annotated[int, Field(ge=1)] | None = None
-    backups: bool | None = None
-    """True to start a backup copy of an item that takes much longer than others; by default, where items take less than
-    10 s."""
-    wait_seconds: NonNegative = 600.0
-    """Maximum seconds without any worker, after which the sweep stops; it can be resumed."""
-    threads: Annotated[int, Field(ge=1, le=1_024)] = 1
-    """Number of threads with which BLAS computes in a worker; a product may have other last bits with another number,
-    so a sweep is not resumed with one."""
-    num_cpus: NonNegative | None = None
-    """CPUs that are reserved for a worker; as many as threads by default."""
-    num_gpus: NonNegative = 0.0
-    memory: Annotated[int, Field(ge=1)] | None = None
-    """Bytes of memory that a cluster reserves for a worker; it does not limit them."""
-    resources: dict[CustomResource, NonNegative] = Field(default_factory=dict)
-    """Custom resources of a worker, by the names that the nodes of a cluster give them."""
-
-    @property
-    def needs(self) -> dict[str, float]:
-        """Resources of a worker by Ray's names."""
-        memory = {} if self.memory is None else {"memory": float(self.memory)}
-        return {**self.resources, "CPU": self.cpus, "GPU": self.num_gpus, **memory}
-
-    @property
-    def cpus(self) -> float:
-        """CPUs of a worker."""
-        return float(self.threads) if self.num_cpus is None else self.num_cpus
 
 
 class StopTable(Table):
@@ -230,7 +188,10 @@ class Draft:
     def candidates(self) -> Candidates:
         """Sequence of candidates; the only place that combines sampler, space and seed."""
         together = self.spec.together(self.method)
-        return Candidates(self.space, self.seed, self.spec.sampler(self.method), together=together)
+        where, redraw = self.spec.constraints(self.method), self.spec.redraw(self.method)
+        return Candidates(
+            self.space, self.seed, self.spec.sampler(self.method), together=together, where=where, redraw=redraw
+        )
 
     def mistake(self, key: KeyPath, message: str) -> InputError:
         """Return an error with the line of a key, for checks that need the start point or the objective."""
@@ -243,10 +204,20 @@ class Sweep(Draft):
 
     start: Point | None = None
     """Point that `at` names; None for a method without a start point."""
+    given: Given | None = None
+    """Points that a person gave in place of candidates that are drawn."""
 
     def __post_init__(self) -> None:
         if self.start is None and self.spec.start(self.method) is not None:
             raise ValueError(f"a {self.spec.word} starts at a point: make its Sweep with `resolve`")
+
+    @property
+    def items(self) -> int:
+        return self.given.count if self.given and self.given.alone else super().items
+
+    @property
+    def candidates(self) -> Candidates:
+        return replace(super().candidates, given=self.given)
 
     @property
     def start_point(self) -> Point:
@@ -272,6 +243,7 @@ class Sweep(Draft):
             "objective": {key: value for key, value in objective.items() if value is not False},
             "seed": self.seed,
             "space": self.space.describe(),
+            **({"given": self.given.digest} if self.given else {}),
         }
 
     @property

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from optitrip.core.arrays import Array
 from optitrip.core.part import Part
@@ -45,6 +47,15 @@ class Points(Items, Protocol):
 
     def values(self, items: range) -> dict[str, Array]:
         """Return read-only values by name, each of shape (len(items), *shape of the variable)."""
+
+    @property
+    def constrained(self) -> bool:
+        """True if some of the points may be infeasible; these are not evaluated."""
+        return False
+
+    def feasible(self, values: Mapping[str, Array], count: int) -> Array:
+        """Return which of some points meet all constraints, bool of shape (count,)."""
+        return np.ones(count, bool)
 
     def describe(self) -> dict[str, Any]:
         """Return everything that the points depend on, for digests."""

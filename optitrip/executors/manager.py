@@ -23,7 +23,8 @@ from optitrip.runtime.files import working_folder
 from optitrip.runtime.posix import processors
 
 if TYPE_CHECKING:
-    from optitrip.config.sweep import Draft, FailuresTable, RunTable
+    from optitrip.config.run import RunTable
+    from optitrip.config.sweep import Draft, FailuresTable
 
 
 WAIT_NOTICE_SECONDS = 10.0

@@ -7,18 +7,20 @@ any range can be evaluated, and an item that fails left out, without changing a 
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from optitrip.core.absent import ABSENT, existing, exists
 from optitrip.core.arrays import Array
 from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Problems, Record
 from optitrip.loss.passing import Passing
 from optitrip.loss.returns import DOUBLE, NotANumber, as_batch, as_number, eps_of, split_loss
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of
+from optitrip.space.conditions import natural
 
 
 @dataclass(eq=False)
@@ -30,6 +32,11 @@ class Evaluation:
     """`loss` and other numbers by name; float64 of shape (len(items),), NaN where missing."""
     problems: Problems = field(default_factory=list[tuple[str, Record]])
     """Kind and record of each failed item."""
+
+    @cached_property
+    def infeasible(self) -> Array:
+        """True for each item that violates a constraint, and is not evaluated."""
+        return np.zeros(len(self.items), bool)
 
     @cached_property
     def losses(self) -> Array:
@@ -71,9 +78,18 @@ class Evaluation:
         else:
             self.problems.append((RAISED, record_of(index, error)))
 
+    def take(self, part: "Evaluation", rows: Array, places: Array) -> None:
+        """Store some rows of another evaluation at some places; its other rows are left out."""
+        for name, column in part.columns.items():
+            self.column(name)[places] = column[rows]
+        self.eps[places] = part.eps[rows]
+        index = dict(zip((part.items.start + rows).tolist(), (self.items.start + places).tolist(), strict=True))
+        kept = [(kind, record) for kind, record in part.problems if record.index in index]
+        self.problems += [(kind, replace(record, index=index[record.index])) for kind, record in kept]
+
     def record_non_finite(self) -> None:
         failed = {record.index for _, record in self.problems}
-        for row in np.flatnonzero(~np.isfinite(self.losses)).tolist():
+        for row in np.flatnonzero(~np.isfinite(self.losses) & ~self.infeasible).tolist():
             index, loss = self.items[row], self.losses[row]
             if index not in failed:
                 kind = NAN if math.isnan(loss) else INFINITE
@@ -82,8 +98,9 @@ class Evaluation:
 
 Draw = Callable[[range], dict[str, Array]]
 """Function that returns the read-only values of a range of items by name, each with leading axis `len(items)`."""
-Step = Callable[[dict[str, Array], range, Evaluation], None]
+Evaluator = Callable[[dict[str, Array], range, Evaluation], None]
 """Function that evaluates drawn items and stores their losses."""
+
 
 NUMBERS_AT_ONCE = 2**17
 """Number of entries drawn at a time: many, since a new Philox costs 8 us, but few enough to stay in the cache."""
@@ -93,7 +110,7 @@ FAILED = object()
 """Placeholder for the result of a call that raised."""
 
 
-def evaluate_range(draw: Draw, items: range, block: int, step: Step) -> Evaluation:
+def evaluate_range(draw: Draw, items: range, block: int, step: Evaluator) -> Evaluation:
     """Evaluate a range, drawn in stretches of whole blocks (except at the two ends)."""
     found = Evaluation(items)
     first: dict[str, Array] | None = draw(items[:1])
@@ -122,9 +139,14 @@ def call_one_by_one(
     passing = Passing.of(call, list(values), as_dict=as_dict)
     fast = len(passing.first) == len(values)
     columns = [values[name] for name in (passing.first if fast else values)]
+    # Where a variable may be absent, each set of others has a way of its own.
+    if any(column.dtype.hasobject and not exists(column).all() for column in columns):
+        fast, columns = False, list(values.values())
+    ways: dict[tuple[str, ...], Passing] = {}
 
     def call_with(*row: Any) -> Any:
-        return passing.bound(call, dict(zip(values, row, strict=True)))()
+        point = {name: value for name, value in zip(values, row, strict=True) if value is not ABSENT}
+        return way(call, point, ways, as_dict=as_dict).bound(call, point)()
 
     # Scalars become Python float and int; an array yields its rows, which are read-only too.
     entries = [column.tolist() if column.ndim == 1 else column for column in columns]
@@ -140,12 +162,22 @@ def call_in_batches_of_one(
     as_dict: bool = False,
 ) -> None:
     """Call a batched loss for each item, with the dtypes of a batch."""
-    passing = Passing.of(batch_call, list(values), as_dict=as_dict)
+
+    ways: dict[tuple[str, ...], Passing] = {}
 
     def call(row: int) -> Any:
-        return batch_of_one(passing.bound(batch_call, {name: column[row : row + 1] for name, column in values.items()}))
+        point = existing({name: column[row : row + 1] for name, column in values.items()})
+        batch = {name: natural(column) for name, column in point.items()}
+        return batch_of_one(way(batch_call, batch, ways, as_dict=as_dict).bound(batch_call, batch))
 
     call_each(call, [range(len(items))], items, found)
+
+
+def way(call: Any, point: Mapping[str, Any], ways: dict[tuple[str, ...], Passing], *, as_dict: bool) -> Passing:
+    """Return how a function takes the variables of a point; found once for each set of variables, in `ways`."""
+    if (names := tuple(point)) not in ways:
+        ways[names] = Passing.of(call, names, as_dict=as_dict)
+    return ways[names]
 
 
 def call_each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items: range, found: Evaluation) -> None:

@@ -44,7 +44,7 @@ class Noisy:
 
     def __init__(self, loss: Any, seed: int | None, repeats: int = 1, *, common: bool = False) -> None:
         self._loss, self._seed, self._repeats, self._common, self._first = loss, seed, repeats, common, 0
-        self._passing: Passing | None = None
+        self._passing: tuple[tuple[str, ...], Passing] | None = None
         self.takes_batches = find(unwrap_partial(loss), "takes_batches", []) is True
         self.__qualname__ = getattr(loss, "__qualname__", type(loss).__name__)
         self.__module__ = getattr(loss, "__module__", type(loss).__module__)
@@ -86,8 +86,11 @@ class Noisy:
             return self._mean_of_batches(self._loss, **values)
         numbers = range(self._first, self._first + self._repeats)
         seeded = [values if self._seed is None else {**values, SEED: self._seed_at(values, n)} for n in numbers]
-        # Found once: looking at a signature takes longer than many a loss.
-        passing = self._passing = self._passing or Passing.of(self._loss, list(seeded[0]), as_dict=False)
+        # Found once for the variables that exist: looking at a signature takes longer than many a loss.
+        names = tuple(seeded[0])
+        if self._passing is None or self._passing[0] != names:
+            self._passing = names, Passing.of(self._loss, names, as_dict=False)
+        passing = self._passing[1]
         returned = [passing.bound(self._loss, point)() for point in seeded]
         return returned[0] if self._repeats == 1 else mean(returned, as_number)
 

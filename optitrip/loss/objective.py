@@ -13,11 +13,13 @@ from optitrip.errors import InputError
 from optitrip.loss.evaluation import (
     Draw,
     Evaluation,
+    Evaluator,
     call_in_batches_of_one,
     call_in_blocks,
     call_one_by_one,
     evaluate_range,
 )
+from optitrip.loss.feasible import Feasible, feasible_in_blocks, feasible_one_by_one
 from optitrip.loss.noisy import Noisy
 from optitrip.loss.offers import Offers, offers_of
 from optitrip.loss.passing import pass_values
@@ -168,21 +170,25 @@ class Objective:
         """Function that takes one point, if there is one."""
         return self.loss if callable(self.loss) and not self.offers.takes_batches else None
 
-    def evaluate(self, draw: Draw, items: range) -> Evaluation:
-        """Evaluate a range, in blocks if the objective takes them, else with the plain call."""
+    def evaluate(self, draw: Draw, items: range, feasible: Feasible | None = None) -> Evaluation:
+        """Evaluate a range, in blocks if the objective takes them, else with the plain call; only items that are
+        `feasible`."""
         if not self.capabilities.losses or self.batch_call is None:
-            return self.evaluate_plainly(draw, items)
+            return self.evaluate_plainly(draw, items, feasible)
         block = self.capabilities.block
-        step = partial(self.state.run, call_in_blocks, self.batch_call, block, as_dict=self.as_dict)
+        step: Evaluator = partial(self.state.run, call_in_blocks, self.batch_call, block, as_dict=self.as_dict)
+        step = feasible_in_blocks(step, block, feasible) if feasible else step
         return evaluate_range(draw, items, block, step)
 
-    def evaluate_plainly(self, draw: Draw, items: range) -> Evaluation:
-        """Evaluate a range with the plain call, or in batches of one if the objective has none."""
+    def evaluate_plainly(self, draw: Draw, items: range, feasible: Feasible | None = None) -> Evaluation:
+        """Evaluate a range with the plain call, or in batches of one if the objective has none; only items that are
+        `feasible`."""
         if self.plain_call is not None:
-            step = partial(self.state.run, call_one_by_one, self.plain_call, as_dict=self.as_dict)
+            step: Evaluator = partial(self.state.run, call_one_by_one, self.plain_call, as_dict=self.as_dict)
         else:
             assert self.batch_call is not None  # checked in __post_init__
             step = partial(self.state.run, call_in_batches_of_one, self.batch_call, as_dict=self.as_dict)
+        step = feasible_one_by_one(step, feasible) if feasible else step
         return evaluate_range(draw, items, self.capabilities.block, step)
 
     def again(self, number: int) -> "Objective":

@@ -13,7 +13,7 @@ from optitrip.core.point import Point
 from optitrip.errors import NoAnswer
 from optitrip.loss.evaluation import Evaluation
 from optitrip.loss.returns import DOUBLE, PRECISIONS
-from optitrip.methods.shared import PointMethod
+from optitrip.methods.shared import PointMethod, constraints
 from optitrip.samplers.random import Random
 
 MOST_COMPARED = 32
@@ -49,8 +49,9 @@ class Agreement(PointMethod[Points]):
         return digest_of(self.kind, {"points": self.points.describe()})
 
     def evaluate(self, context: Any, items: range) -> Part:
-        in_batch = context.evaluate(self.points.values, items)
-        one_by_one = context.evaluate_plainly(self.points.values, items)
+        feasible = constraints(self.points)
+        in_batch = context.evaluate(self.points.values, items, *feasible)
+        one_by_one = context.evaluate_plainly(self.points.values, items, *feasible)
         each = zip(one_by_one.losses.tolist(), in_batch.eps.tolist(), strict=True)
         allowed = [context.allowed_difference(loss, double=eps == DOUBLE) for loss, eps in each]
         return compared(items, in_batch, one_by_one, np.array(allowed))

@@ -1,6 +1,6 @@
 """Base classes of methods, and a stage that several of them use: the report on one point."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -86,7 +86,7 @@ class PointMethod(MethodBase, Generic[P]):
         return self.points.values(items)
 
     def evaluate(self, context: Any, items: range) -> Part:
-        return self.part(context.evaluate(self.values, items))
+        return self.part(context.evaluate(self.values, items, *constraints(self.points)))
 
     def failed_part(self, items: range, problems: Problems) -> Part:
         return self.part(Evaluation(items, problems=problems))
@@ -96,6 +96,11 @@ class PointMethod(MethodBase, Generic[P]):
         return Part(evaluation.items, {**evaluation.columns, "loss": evaluation.losses}, evaluation.failures)
 
 
+def constraints(points: Points) -> tuple[Callable[..., Array], ...]:
+    """Return the further argument of an evaluation of points that may be infeasible; nothing for others."""
+    return (points.feasible,) if points.constrained else ()
+
+
 def joined_part(parts: Sequence[Part], columns: Mapping[str, Array]) -> Part:
     return Part(adjacent(*parts), columns, Failures().then(*(part.failures for part in parts)))
 
@@ -103,7 +108,7 @@ def joined_part(parts: Sequence[Part], columns: Mapping[str, Array]) -> Part:
 def no_answer(reason: str, failures: Failures, items: Items) -> NoAnswer:
     """Return the error for a stage without a usable item, with the number of failures of each kind."""
     counts = ", ".join(f"{count:,} {kind}" for kind, count in failures.counts().items())
-    return NoAnswer(f"{reason}: {counts}", failures, items)
+    return NoAnswer(f"{reason}: {counts}" if counts else reason, failures, items)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from optitrip.core.table import StartPoint, Table
 from optitrip.errors import InputError, Invalid
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.importance import Sample
+from optitrip.space.expression import Expression
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
@@ -36,6 +37,17 @@ class SurrogateChoice:
     @property
     def text(self) -> str:
         return f"{self.word} on {self.device}" if self.device else self.word
+
+
+class GivenTable(NamedTuple):
+    """Points that a table of a sweep file gives in place of candidates that are drawn."""
+
+    key: str
+    """Name of its key in [method]."""
+    points: Any
+    """Name of a file, or a list of points, each a dict of values by name."""
+    alone: bool
+    """True if there are no other candidates."""
 
 
 class MethodTable(NamedTuple):
@@ -138,6 +150,17 @@ class MethodSpec(ABC, Generic[Config]):
     def together(self, config: Config) -> int | None:
         """Return how many points a sampler draws together; None where each is drawn for itself."""
         return None
+
+    def given(self, config: Config) -> GivenTable | None:
+        """Return the points that the table gives in place of candidates that are drawn, if any."""
+
+    def constraints(self, config: Config) -> tuple[Expression, ...]:
+        """Return the constraints on candidates."""
+        return ()
+
+    def redraw(self, config: Config) -> bool:
+        """Return whether infeasible candidates are drawn again."""
+        return False
 
     def start(self, config: Config) -> StartPoint | None:
         """Return the point that the sweep starts at, if it needs one."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from optitrip.core.absent import existing
 from optitrip.core.arrays import Array
 
 
@@ -29,8 +30,8 @@ def spelled(name: str) -> str:
 
 
 def point_bytes(values: Mapping[str, Array]) -> bytes:
-    """Return a point, given as a batch of one, as an .npz of arrays in the shapes of the variables."""
-    return npz_bytes({name: entry_array(batch) for name, batch in values.items()})
+    """Return a point, given as a batch of one, as an .npz of arrays in the shapes of the variables that exist there."""
+    return npz_bytes({name: entry_array(batch) for name, batch in existing(values).items()})
 
 
 def entry_array(batch: Array) -> Array:

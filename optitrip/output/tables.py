@@ -50,6 +50,15 @@ def parquet_bytes(columns: Mapping[str, Column]) -> bytes:
     return buffer.getvalue()
 
 
+def parquet_columns(data: bytes) -> dict[str, list[Any]]:
+    """Return the columns of a Parquet file as lists of Python values; raises ValueError for other bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table: Any = pq.read_table(pa.BufferReader(data))
+    return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
 def csv_text(columns: Mapping[str, Column]) -> Iterator[str]:
     """Yield a table as CSV in pieces; numbers are written so that they are read back exactly."""
     yield csv_rows([list(columns)])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optitrip.core.absent import existing
 from optitrip.core.arrays import Array
 from optitrip.core.failures import Failures
 from optitrip.core.method import Items
@@ -86,7 +87,8 @@ def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 def variable_rows(values: Mapping[str, Array]) -> list[tuple[str, str]]:
     """Return one row per variable, for the first dozen variables of a point, given as a batch of one."""
-    return [(f"  {name}", short(batch[0])) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
+    there = existing(values)
+    return [(f"  {name}", short(batch[0])) for name, batch in list(there.items())[:SHOWN_VARIABLES]]
 
 
 def short(value: Any) -> str:
@@ -96,9 +98,10 @@ def short(value: Any) -> str:
 
 def point_line(values: Mapping[str, Array]) -> str:
     """Return the first dozen variables of a point, given as a batch of one, in a line: scalars with six digits."""
-    entries = [(name, batch[0]) for name, batch in list(values.items())[:SHOWN_VARIABLES]]
+    there = existing(values)
+    entries = [(name, batch[0]) for name, batch in list(there.items())[:SHOWN_VARIABLES]]
     words = (f"{value:.6g}" if isinstance(value, float | np.floating) else show(value) for _, value in entries)
-    more = [f"and {len(values) - SHOWN_VARIABLES} more"] if len(values) > SHOWN_VARIABLES else []
+    more = [f"and {len(there) - SHOWN_VARIABLES} more"] if len(there) > SHOWN_VARIABLES else []
     return ", ".join([*(f"{name} {word}" for (name, _), word in zip(entries, words, strict=True)), *more])
 
 
@@ -116,7 +119,8 @@ def first_failure(failures: Failures | None, items: Items | None, index: int | N
     sides = range(items.sides(item)) if record.side is None else [record.side]
     points = (items.point(item, side) for side in sides)
     parameters = (
-        "\n".join(f"  {short_name(name)} = {show(values[0])}" for name, values in point.items()) for point in points
+        "\n".join(f"  {short_name(name)} = {show(values[0])}" for name, values in existing(point).items())
+        for point in points
     )
     title = f"{items.title(item, record.side)} ({what + ' ' if what else ''}{kind})"
     return "\n".join(["", f"{title}, with", "\nor\n".join(parameters), record.traceback.rstrip() or record.message])

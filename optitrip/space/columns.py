@@ -1,11 +1,15 @@
 """The scalar variables of chosen candidates as columns of a table, drawn again from the indices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from optitrip.core.absent import ABSENT, exists
 from optitrip.core.arrays import Array, Coded, Column, ours
-from optitrip.space.variables import Candidates, Space, Variable
+from optitrip.space.candidates import Candidates
+from optitrip.space.listed import literals
+from optitrip.space.variables import Space, Variable
 
 DRAWN_AT_ONCE = 2**16
 """Number of consecutive candidates that are drawn at a time."""
@@ -17,6 +21,8 @@ def scalar_columns(candidates: Candidates, indices: Array) -> dict[str, Column]:
 
     Arrays have no column: `candidates.point(index)` draws them. Nor has a constant that is another Python object.
     """
+    if candidates.given or candidates.space.conditional:
+        return columns_of_values(candidates, indices)
     order = np.argsort(indices, kind="stable")
     units = unit_columns(candidates, indices[order])
     columns: dict[str, Column] = {}
@@ -33,7 +39,46 @@ def scalar_columns(candidates: Candidates, indices: Array) -> dict[str, Column]:
 
 def column_of(variable: Variable, unit: Array) -> Column:
     """Return the values at u; those that are no numbers as text."""
-    values = variable.values(unit[:, np.newaxis])
+    return numbers_or_text(variable.values(unit[:, np.newaxis]))
+
+
+def columns_of_values(candidates: Candidates, indices: Array) -> dict[str, Column]:
+    """Return the scalar variables of candidates of which some are given, or lack a variable: a number is NaN there, and
+    an option is an empty text."""
+    order = np.argsort(indices, kind="stable")
+    wanted, pieces = scalars(candidates.space), list[dict[str, Array]]()
+    for rows in blocks(indices[order]):
+        some = indices[order[rows]]
+        values = candidates.values(range(int(some[0]), int(some[-1]) + 1))
+        pieces.append({variable.name: values[variable.name][some - some[0]] for variable in wanted})
+    columns: dict[str, Column] = {}
+    for variable in wanted:
+        none = candidates.values(range(1))[variable.name][:0]
+        column = np.concatenate([none, *(piece[variable.name] for piece in pieces)])
+        column[order] = column.copy()
+        columns[variable.name] = shown(column, () if variable.distribution.fixed else variable.distribution.options)
+    return columns
+
+
+def shown(column: Array, options: Sequence[Any]) -> Column:
+    """Return a column in which a variable may be absent: options by their literals, others as numbers or text."""
+    if options:
+        words = list(map(str, literals(options))) if column.dtype.hasobject else literals(options)
+        entries = column.tolist()
+        places = [len(words) if entry is ABSENT else place_of(entry, options) for entry in entries]
+        return Coded(np.array(places, np.int32), [*words, ""] if len(words) in places else words)
+    there = exists(column)
+    if column.dtype.hasobject and all(type(entry) in (int, float) for entry in column[there].tolist()):
+        return np.array([np.nan if entry is ABSENT else entry for entry in column.tolist()], np.float64)
+    return numbers_or_text(column)
+
+
+def place_of(entry: Any, options: Sequence[Any]) -> int:
+    """Return the place of an option that is equal and of its type."""
+    return next(place for place, option in enumerate(options) if type(option) is type(entry) and option == entry)
+
+
+def numbers_or_text(values: Array) -> Column:
     if values.dtype.kind in "iuf":
         return values
     words, codes = np.unique(np.array(list(map(str, values.tolist()))), return_inverse=True)

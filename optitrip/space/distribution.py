@@ -44,6 +44,11 @@ class Distribution(Protocol):
         return 0
 
     @property
+    def options(self) -> tuple[Any, ...]:
+        """Values that are written out; empty for a range."""
+        return ()
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Closed interval that a gradient must not leave; infinite by default."""
         return -math.inf, math.inf

@@ -138,6 +138,10 @@ class Integer(Distribution):
     def levels(self) -> int:
         return self.high - self.low + 1
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        return self.low, self.high
+
     def values(self, unit: Array) -> Array:
         count = self.high - self.low + 1
         unit *= count

@@ -20,7 +20,7 @@ class Choice(Distribution):
     """One of several literals, all equally likely. The loss gets exactly the literal, and its own copy of a list or a
     dict."""
 
-    options: tuple[Any, ...]
+    options: tuple[Any, ...] = ()  # pyright: ignore[reportIncompatibleMethodOverride]
     continuous: ClassVar[bool] = False
     ordered: ClassVar[bool] = False
 
@@ -109,6 +109,10 @@ class Constant(Distribution):
     @property
     def shape(self) -> tuple[int, ...]:
         return () if self._array is None else self._array.shape
+
+    @property
+    def options(self) -> tuple[Any, ...]:
+        return (self.value,)
 
     @cached_property
     def _array(self) -> Array | None:

@@ -1,23 +1,23 @@
-"""The space: named variables with shapes and distributions, the map from the unit cube to their values, and the
-sequence of candidates that a sampler, a space and a seed make."""
+"""The space: named variables with shapes and distributions, and the map from the unit cube to their values."""
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from optitrip.core.absent import ABSENT
 from optitrip.core.arrays import Array, ours
 from optitrip.core.differences import nearest
-from optitrip.core.method import Points
 from optitrip.errors import Invalid
-from optitrip.samplers import SAMPLERS
 from optitrip.samplers.sampler import Design
+from optitrip.space.conditions import satisfied, where_it_exists
 from optitrip.space.distribution import LOWEST, Distribution
 from optitrip.space.distributions import DISTRIBUTIONS
+from optitrip.space.expression import Expression
 from optitrip.space.levels import Levels
 from optitrip.space.listed import NO_DISTRIBUTION
 from optitrip.space.rounding import check_rounding
@@ -40,6 +40,8 @@ class Variable:
     distribution: Distribution
     shape: tuple[int, ...] = ()
     dtype: Literal["float64", "float32"] = "float64"
+    when: Expression | None = None
+    """Condition under which it exists; None if it always does."""
 
     @property
     def size(self) -> int:
@@ -65,6 +67,8 @@ class Variable:
             described["levels"] = self.distribution.levels
         if self.dtype != "float64":
             described["dtype"] = self.dtype
+        if self.when:
+            described["when"] = self.when.text
         return described
 
     @classmethod
@@ -74,13 +78,16 @@ class Variable:
         check_name(name)
         table: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {"constant": entry}  # pyright: ignore[reportUnknownArgumentType]
         shape = cls._parse_shape(table.pop("shape", ()))
-        dtype = table.pop("dtype", "float64")
-        levels = table.pop("levels", None)
+        dtype, levels = table.pop("dtype", "float64"), table.pop("levels", None)
+        when = table.pop("when", None)
+        if when is not None and not isinstance(when, str):
+            raise Invalid(("when",), f"was {when!r}, wanted a condition, e.g. \"kernel == 'rbf'\"")
         if dtype not in ("float64", "float32"):
             raise Invalid(("dtype",), f"was {dtype!r}, wanted 'float64' or 'float32'")
         for word in table:
             if word not in DISTRIBUTIONS:
-                raise Invalid((word,), f"unknown key; {nearest(word, [*DISTRIBUTIONS, 'shape', 'dtype', 'levels'])}")
+                known = [*DISTRIBUTIONS, "shape", "dtype", "levels", "when"]
+                raise Invalid((word,), f"unknown key; {nearest(word, known)}")
         if not table and not drawn and levels is None:
             return cls(name, "", NO_DISTRIBUTION, shape, dtype)
         if len(table) != 1:
@@ -98,7 +105,8 @@ class Variable:
                 raise Invalid(("levels",), str(error)) from None
         if distribution.shape and shape and distribution.shape != shape:
             raise Invalid(("shape",), f"was {list(shape)}, but the {word} has shape {list(distribution.shape)}")
-        variable = cls(name, word, distribution, distribution.shape or shape, dtype)
+        condition = None if when is None else Expression(when)
+        variable = cls(name, word, distribution, distribution.shape or shape, dtype, condition)
         variable._check_values()
         return variable
 
@@ -184,7 +192,42 @@ class Space:
 
     def values(self, unit: Mapping[str, Array], count: int) -> dict[str, Array]:
         """Return read-only values of shape (count, *shape) by name, from points of the unit cube (overwritten)."""
-        return {v.name: v.values(unit[v.name] if v.name in unit else np.empty((count, v.size))) for v in self.variables}
+        drawn = (unit[v.name] if v.name in unit else np.empty((count, v.size)) for v in self.variables)
+        return self.marked({v.name: v.values(u) for v, u in zip(self.variables, drawn, strict=True)}, count)
+
+    @cached_property
+    def conditional(self) -> tuple[Variable, ...]:
+        """Variables with a condition, each after those that its condition names. Raises Invalid if one depends on
+        itself."""
+        found: dict[str, Variable] = {}
+
+        def add(variable: Variable, above: tuple[str, ...]) -> None:
+            if variable.name in above:
+                raise Invalid((variable.name, "when"), "depends on itself; a condition is over other variables")
+            for name in variable.when.names if variable.when else ():
+                add(by_name[name], (*above, variable.name))
+            if variable.when:
+                found.setdefault(variable.name, variable)
+
+        by_name = {variable.name: variable for variable in self.variables}
+        for variable in self.variables:
+            add(variable, ())
+        return tuple(found.values())
+
+    def marked(self, values: dict[str, Array], count: int) -> dict[str, Array]:
+        """Return values in which a variable is absent wherever its condition does not hold."""
+        for variable in self.conditional:
+            assert variable.when
+            kept = satisfied(variable.when, values, count, otherwise=False)
+            values = {**values, variable.name: where_it_exists(values[variable.name], kept)}
+        return values
+
+    def check_condition(self, condition: Expression) -> None:
+        """Raise ValueError, with what is wrong, unless a condition is one over variables of this space."""
+        options = {v.name: v.distribution.options for v in self.variables}
+        count = 3
+        middle = {v.name: v.values(np.tile([[0.25], [0.5], [0.75]], v.size)) for v in self.variables}
+        condition.check(options, middle, count)
 
     def describe(self) -> dict[str, Any]:
         return {variable.name: variable.describe() for variable in self.variables}
@@ -201,55 +244,29 @@ class Space:
                 variables.append(Variable.parse(name, entry, drawn=drawn))
             except Invalid as error:
                 raise Invalid((name, *error.path), error.message) from None
-        return cls(tuple(variables))
+        space = cls(tuple(variables))
+        space._check_conditions()
+        return space
+
+    def _check_conditions(self) -> None:
+        for variable in self.variables:
+            if variable.when and not self.drawable:
+                raise Invalid((variable.name, "when"), "is for candidates that are drawn; remove this key")
+            try:
+                if variable.when:
+                    self.check_condition(variable.when)
+            except ValueError as error:
+                raise Invalid((variable.name, "when"), str(error)) from None
+        _ = self.conditional
 
 
 def arguments(values: Mapping[str, Array], row: int) -> dict[str, Any]:
-    """Return one row of batched values as keyword arguments: Python scalars, and read-only arrays."""
-    return {name: column[row] if column.dtype.hasobject else as_python(column[row]) for name, column in values.items()}
+    """Return one row of batched values as keyword arguments, without variables that do not exist there: Python scalars,
+    and read-only arrays."""
+    found = {name: column[row] if column.dtype.hasobject else as_python(column[row]) for name, column in values.items()}
+    return {name: value for name, value in found.items() if value is not ABSENT}
 
 
 def as_python(value: Any) -> Any:
     """Return a NumPy scalar as its Python value, and anything else unchanged."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-@dataclass(frozen=True)
-class Candidates(Points):
-    """The endless sequence of candidates of a sweep, determined by a sampler, a space and a seed."""
-
-    space: Space
-    seed: int
-    sampler: str = "random"
-    together: int | None = field(default=None, kw_only=True)
-    """Number of candidates, which some samplers draw together; None where one is drawn for itself."""
-    independent: ClassVar[bool] = True
-    """True if candidates are drawn without regard to the losses of others."""
-
-    def values(self, items: range) -> dict[str, Array]:
-        return self.space.values(self.unit(self.space.sizes, items), len(items))
-
-    @cached_property
-    def _design(self) -> Design:
-        return self.space.design(self.together)
-
-    def unit(self, names: Iterable[str], items: range) -> dict[str, Array]:
-        """Return points of the unit cube for some drawn variables, as a sampler does; they may be overwritten."""
-        sampler, names = SAMPLERS[self.sampler], list(names)
-        # Arrays may be large; with most samplers they move no other variable, so that they need not be drawn.
-        design = self._design.only(names) if sampler.separate else self._design
-        unit = sampler.unit(self.seed, design, items)
-        return {name: unit[name] for name in names}
-
-    @property
-    def most(self) -> int | None:
-        """Number of different candidates, if the sampler has no more."""
-        return SAMPLERS[self.sampler].most(self._design)
-
-    def title(self, item: int, side: int | None = 0) -> str:
-        return f"candidate {item}"
-
-    def describe(self) -> dict[str, Any]:
-        described = {"space": self.space.describe(), "seed": self.seed, "sampler": self.sampler}
-        design = SAMPLERS[self.sampler].identity(self._design)
-        return described | ({"design": design} if design else {})

@@ -56,7 +56,8 @@ def description(sweep: Sweep) -> str:
         shape = f" of shape {list(variable.shape)}" if variable.shape else ""
         dtype = f", {variable.dtype}" if variable.shape or variable.dtype != "float64" else ""
         levels = f" at {fields['levels']:,} levels" if "levels" in fields else ""
-        lines.append(f"    {one_line(variable.name)}:{distribution}{levels}{shape}{dtype}")
+        when = f", when {one_line(variable.when.text)}" if variable.when else ""
+        lines.append(f"    {one_line(variable.name)}:{distribution}{levels}{shape}{dtype}{when}")
     workers = sweep.run.workers or "one per CPU"
     lines += [
         f"  executor {sweep.run.executor}, workers: {workers}; tracking: {sweep.tracking.use}",

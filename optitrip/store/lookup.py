@@ -1,7 +1,6 @@
 """Looks up a sweep by its file, name, identity or MLflow run, and the point where it starts."""
 
 import re
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,14 @@ from optitrip.config.locations import Lines
 from optitrip.config.overrides import effective, resolved
 from optitrip.config.read import parse_text, read_draft
 from optitrip.config.sweep import Draft, Sweep
-from optitrip.core.arrays import Array, ours
 from optitrip.core.point import Point
 from optitrip.errors import InputError, StateError
 from optitrip.journal.facts import Origin, RecordedRun, StoredResult, SweepText
 from optitrip.methods.registry import METHODS, find
 from optitrip.runtime.files import has_digest
-from optitrip.space.variables import Space
 from optitrip.store import STATE_ROOT
+from optitrip.store.points import read_given
+from optitrip.store.start_points import fit_to_space, load_arrays, locate_file, values_by_name
 from optitrip.store.state_dir import (
     JOURNAL,
     RESULT,
@@ -109,10 +108,16 @@ def find_state_directories(name: str, root: Path) -> list[Path]:
 
 
 def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
-    """Complete a draft with the point that `at` names; raise InputError if it is missing or does not fit the space.
+    """Complete a draft with the point that `at` names, or with given points; raise InputError if they are missing or do
+    not fit the space.
 
-    The sweep's identity depends on the point. `best_of` looks in `root`, the folder of state directories.
+    The sweep's identity depends on them. `best_of` looks in `root`, the folder of state directories.
     """
+    if (table := draft.spec.given(draft.method)) is not None:
+        try:
+            return Sweep(**vars(draft), given=read_given(table, draft.space, draft.folder))
+        except InputError as error:
+            raise draft.mistake(("method", table.key), str(error)) from None
     at = draft.spec.start(draft.method)
     if at is None:
         return Sweep(**vars(draft))
@@ -131,84 +136,6 @@ def resolve(draft: Draft, root: Path = STATE_ROOT) -> Sweep:
     except InputError as error:
         raise draft.mistake((*draft.spec.start_key(draft.method), source), str(error)) from None
     return Sweep(**vars(draft), start=Point(point, tuple(varied)))
-
-
-def values_by_name(given: Any, varied: list[str]) -> Mapping[str, Any]:
-    if isinstance(given, Mapping):
-        return given  # pyright: ignore[reportUnknownVariableType]
-    if len(varied) != 1:
-        raise InputError(f"was {given!r}; wanted a table of the variables {', '.join(varied)}")
-    return {varied[0]: given}
-
-
-def fit_to_space(space: Space, given: Mapping[str, Any]) -> dict[str, Array]:
-    """Return every variable of the space as a read-only array of its shape and dtype; constants come from the file."""
-    if unknown := [name for name in given if name not in space.names]:
-        raise InputError(f"has {', '.join(unknown)}, but the space has {', '.join(space.names)}")
-    values: dict[str, Array] = {}
-    for variable in space.variables:
-        if variable not in space.varied:
-            batch = variable.values(np.empty((1, variable.size)))
-            value = batch.reshape(batch.shape[1:])  # not batch[0], which may be an object that NumPy would look into
-        elif variable.name not in given:
-            raise InputError(f"has no {variable.name}, which the space has")
-        else:
-            value = number_array(variable.name, given[variable.name], variable.dtype)
-            if value.shape != variable.shape:
-                raise InputError(f"{variable.name} has shape {list(value.shape)}, wanted {list(variable.shape)}")
-            if not np.isfinite(value).all():
-                place = np.argwhere(~np.isfinite(value))[0].tolist()
-                raise InputError(f"{variable.name}{place or ''} is {value[tuple(place)]}, wanted finite numbers")
-        value.flags.writeable = False
-        values[variable.name] = value
-    return values
-
-
-def number_array(name: str, given: Any, dtype: str) -> Array:
-    try:
-        value = np.asarray(given)
-    except ValueError:  # ragged
-        value = np.empty(0, object)
-    if value.dtype.kind not in "fiu":
-        raise InputError(f"{name} was {reprlib.repr(given)}, wanted numbers")
-    with ours():  # an infinite value is reported with its place
-        cast = np.array(value, dtype)
-    lost = (cast == 0) & (value != 0)
-    if value.dtype.kind != "f":  # an integer says exactly what is wanted; a fraction is always rounded
-        pairs = zip(cast.ravel().tolist(), value.ravel().tolist(), strict=True)
-        lost |= np.array([a != b for a, b in pairs], bool).reshape(value.shape)  # by Python, which compares exactly
-    if lost.any():
-        place = np.argwhere(lost)[0].tolist()
-        given, becomes = value[tuple(place)].item(), cast[tuple(place)].item()
-        raise InputError(
-            f"{name}{place or ''} is {given!r}, which {dtype} rounds to {becomes!r}; wanted a number of that precision"
-            + ', or dtype = "float64"' * (dtype != "float64")
-        )
-    return cast
-
-
-def locate_file(given: str, folder: Path) -> Path:
-    """Return the path of a file that a sweep names, in the sweep file's folder or else in the working directory."""
-    try:
-        path = Path(given).expanduser()
-        return folder / path if (folder / path).exists() else path
-    except (OSError, RuntimeError, ValueError) as error:  # the name is too long, has an unknown user, or a null byte
-        raise InputError(f"was {given!r}, which cannot be a file: {error}") from None
-
-
-def load_arrays(file: Path) -> dict[str, Array]:
-    try:
-        with file.open("rb") as opened:
-            loaded = np.load(opened, allow_pickle=False)
-            if not isinstance(loaded, np.ndarray):
-                # By the names of its members: `loaded["a.npy"]` would be the array "a".
-                members = {member.removesuffix(".npy"): member for member in loaded.zip.namelist()}
-                return {name: loaded[member] for name, member in members.items()}
-    except FileNotFoundError:
-        raise InputError(f"{file.absolute()}: no such file; wanted an .npz with an array for each variable") from None
-    except Exception as error:  # NumPy, zipfile and zlib raise many types for a damaged file
-        raise InputError(f"{file.absolute()}: cannot be read as an .npz of numbers: {error}") from None
-    raise InputError(f"{file} holds an array without a name; wanted an .npz, e.g. np.savez(file, W=array)")
 
 
 def best_point_file(given: str, folder: Path, root: Path) -> Path:

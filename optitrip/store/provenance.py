@@ -18,7 +18,7 @@ from optitrip.runtime.fingerprint import VERSIONS
 from optitrip.runtime.imports import check_sources, loaded_sources
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
-from optitrip.space.variables import Candidates
+from optitrip.space.candidates import Candidates
 from optitrip.store.state_dir import StateDir
 
 HASHED_CANDIDATES = (0, 1, 999_983)

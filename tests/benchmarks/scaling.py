@@ -40,7 +40,8 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.spec import search_route
 from optitrip.runtime.clock import Stopwatch
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
 SECONDS = 0.02

@@ -33,7 +33,8 @@ from optitrip.executors.serial import Serial
 from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.spec import search_route
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 from whole_sweeps import ITEMS, go, reference
 
 
@@ -68,6 +69,8 @@ RARELY = {
     "largest batched beside",
     "the largest, screened",
     "backward beside",
+    "constrained batches",
+    "drawn again",
     "central batched",
 }
 """Cases that take long and have a sibling: once a day."""

@@ -33,7 +33,7 @@ from optitrip.journal.rows import decode
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.shared import Report
-from optitrip.space.variables import Candidates
+from optitrip.space.candidates import Candidates
 from quick_tests import examples
 
 ITEMS = 150

@@ -24,7 +24,8 @@ from optitrip.core.part import Failures, Part
 from optitrip.driver.run import Driver
 from optitrip.journal.journal import Journal
 from optitrip.output.outcome import Outcome
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 
 SPACE = {"x": {"uniform": [-1, 1]}}
 

@@ -50,8 +50,9 @@ from optitrip.runtime.imports import import_paths
 from optitrip.samplers import SAMPLERS
 from optitrip.samplers.random import permutation, stream_key, words
 from optitrip.samplers.sampler import Design
+from optitrip.space.candidates import Candidates
 from optitrip.space.distributions import ndtri
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.variables import Space
 from optitrip.store.lookup import read, resolve
 from optitrip.tracking.mlflow_client import InProcessClient
 from optitrip.tracking.run import Ending, Metric, Run

@@ -22,7 +22,8 @@ from optitrip.executors.serial import Serial
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.spec import search_route
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 
 ITEMS = 40
 DRAWS = Candidates(Space.parse({"x": {"uniform": [-5, 5]}}), 14)

@@ -37,7 +37,8 @@ from optitrip.journal.journal import Journal
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.spec import search_route
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 
 ITEMS = 200
 

@@ -56,7 +56,10 @@ from optitrip.methods.shared import LossAtX, Report
 from optitrip.methods.snapshot import Snapshot
 from optitrip.methods.trip.stage import LegStage
 from optitrip.samplers.random import permutation
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.expression import Expression
+from optitrip.space.given import given_points
+from optitrip.space.variables import Space
 from optitrip.store.lookup import resolve
 from toy_method.method import Count, count_route
 
@@ -292,6 +295,33 @@ def search(items: int, keep_all: int = 50, best: int = 4, seed: int = 5) -> Sear
     return Search(draws(seed), items, best, keep_all)
 
 
+SOME_SPACE = Space.parse(
+    {
+        "x": {"shape": [3], "normal": [0, 1]},
+        "k": {"integer": [1, 9]},
+        "c": {"uniform": [1, 2], "when": "k > 4"},
+    }
+)
+"""A space with a variable that exists for some k only."""
+
+
+def partly(x: Array, k: int, c: float | None = None) -> Any:
+    """A loss that fails in every way for some points, and refuses points that it must not get."""
+    if (c is None) == (k > 4) or x[0] + k >= 8:
+        raise AssertionError(f"x[0] = {x[0]}, k = {k}, c = {c}")
+    return troubled(x, k, c or 0.5)
+
+
+def constrained(seed: int = 5, *, redraw: bool = True, space: Space = SPACE) -> Candidates:
+    """Given points, and drawn ones of which some are infeasible."""
+    given = [
+        {"x": [0.1, 0.2, 0.3], "k": 2},
+        {"x": [3.0, 0.2, 0.3], "k": 9, **({"c": 1.5} if space is SOME_SPACE else {})},
+    ]
+    where = (Expression("x[0] + k < 8"),)
+    return Candidates(space, seed, given=given_points(space, given, alone=False), where=where, redraw=redraw)
+
+
 ENTRIES = 150
 WIDE_LOSSES: dict[str, Any] = {
     "scalar": Objective(scalar),
@@ -339,6 +369,7 @@ def route_of(method: Gradient, capabilities: Capabilities, seed: int) -> Route:
 
 METHODS: dict[str, Any] = {
     "search": search,
+    "constrained": lambda items: replace(search(items), points=constrained()),
     "largest": lambda items: Search(draws(), items, 4, 50, maximize=True),
     "screen": lambda items: Search(draws(), items, 4, 50, screen="rough"),
     "verification": lambda items: Verification(draws(), tuple(range(3, 3 + 2 * min(items, 40), 2))),
@@ -380,6 +411,12 @@ def search_case(loss: str, recheck: RecheckTable | None = None, **options: Any) 
     objective = LOSSES[loss]
     return objective, lambda items, seed: search_route(
         Search(draws(seed), items, 4, 50, **options), objective.capabilities, recheck=recheck
+    )
+
+
+def constrained_case(objective: Objective, space: Space = SPACE, **options: Any) -> Case:
+    return objective, lambda items, seed: search_route(
+        Search(constrained(seed, space=space, **options), items, 4, 50), objective.capabilities
     )
 
 
@@ -529,6 +566,9 @@ CASES: dict[str, Case] = {
     "largest troubled": search_case("troubled", maximize=True),
     "rechecked": search_case("seeded", recheck=RecheckTable(best=5, repeats=3)),
     "largest batched beside": search_case("batched beside", maximize=True),
+    "constrained": constrained_case(Objective(partly), SOME_SPACE, redraw=False),
+    "constrained batches": constrained_case(LOSSES["poisoned"], redraw=False),
+    "drawn again": constrained_case(LOSSES["batched"]),
     "forward scalar": gradient_case("scalar", "forward"),
     "backward beside": gradient_case("beside", "backward"),
     "central troubled": gradient_case("troubled", "central"),

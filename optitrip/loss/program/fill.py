@@ -33,6 +33,11 @@ def names_in_word(word: str) -> Iterator[str]:
         yield name
 
 
+def with_names(words: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """Return the words of which every name has a value: others are about variables that do not exist at a point."""
+    return [word for word in words if all(name in values for name in names_in_word(word))]
+
+
 def filled_word(word: str, values: Mapping[str, Any], *, quote: bool = False) -> str:
     """Replace names in braces, and quote what a shell would take for its own if wanted; raise ValueError for a format
     that does not suit the value."""

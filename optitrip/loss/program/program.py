@@ -20,6 +20,7 @@ from optitrip.loss.program.fill import (
     filled_word,
     names_in_template,
     names_in_word,
+    with_names,
     write_array,
 )
 from optitrip.loss.program.folders import Folders
@@ -151,12 +152,14 @@ class Program:
         if self.parameters is not None:
             (folder / self.parameters).write_bytes(as_file(values, Path(self.parameters).suffix).encode())
         for name, file in self.arrays.items():
-            write_array(np.asarray(values[name]), folder / file)
+            if name in values:
+                write_array(np.asarray(values[name]), folder / file)
 
     def _run(self, folder: Path, values: Mapping[str, Any]) -> Ended:
         known = {**values, "here": str(self._here)}
-        first, *others = [filled_word(word, known, quote=self.shell) for word in self.command]
-        own = {name: filled_word(text, known) for name, text in self.environment.items()}
+        first, *others = [filled_word(word, known, quote=self.shell) for word in with_names(self.command, known)]
+        there = {name: text for name, text in self.environment.items() if with_names([text], known)}
+        own = {name: filled_word(text, known) for name, text in there.items()}
         threads = dict.fromkeys(THREADS, str(self.threads))
         output = folder / STDOUT, folder / STDERR
         command = ["/bin/sh", "-c", " ".join([first, *others])] if self.shell else [self._program(first), *others]

@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from optitrip.core.arrays import Array
+from optitrip.space.candidates import Candidates
 from optitrip.space.distribution import HIGHEST, LOWEST
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.variables import Space
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Asked(Candidates):
 
     unit_rows: Array = field(default_factory=lambda: np.zeros((0, 0)))
     first: int = 0
-    independent = False
+    draws = False
 
     def unit(self, names: Iterable[str], items: range) -> dict[str, Array]:
         wanted = {*names}

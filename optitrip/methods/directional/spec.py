@@ -69,7 +69,7 @@ at = { fill = 0.0 }
         if config.step == 0:
             raise Invalid(("method", "step"), 'was 0, wanted "auto", or another number than 0')
         for key, check in {
-            "along": lambda: self.given(config, space),
+            "along": lambda: self.given_directions(config, space),
             "bounds": lambda: limits_of(space, config.bounds),
         }.items():
             try:
@@ -77,7 +77,7 @@ at = { fill = 0.0 }
             except ValueError as error:
                 raise Invalid(("method", key), str(error)) from None
 
-    def given(self, config: DirectionalConfig, space: Space) -> Array | None:
+    def given_directions(self, config: DirectionalConfig, space: Space) -> Array | None:
         """Return the directions that are given, float64 of shape (directions, coordinates); None if they are drawn.
 
         Raises ValueError, with what was wanted, for anything else.
@@ -97,7 +97,7 @@ at = { fill = 0.0 }
         return config.at
 
     def items(self, config: DirectionalConfig, space: Space) -> int:
-        given = self.given(config, space)
+        given = self.given_directions(config, space)
         return config.along if given is None else len(given)
 
     def identity(self, config: DirectionalConfig, start: Point | None) -> dict[str, Any]:
@@ -112,7 +112,7 @@ at = { fill = 0.0 }
         """Return what the sweep asks for."""
         config: DirectionalConfig = sweep.method
         limits = limits_of(sweep.space, config.bounds)
-        given = self.given(config, sweep.space)
+        given = self.given_directions(config, sweep.space)
         lines = UnitLines(sweep.start_point, sweep.items, given, sweep.seed, limits)
         return LinesRequest(
             lines.center,
@@ -153,7 +153,7 @@ at = { fill = 0.0 }
 
     def describe(self, sweep: Sweep) -> str:
         (way,) = sweep.method.at.ways
-        kind = "given" if self.given(sweep.method, sweep.space) is not None else "random orthogonal"
+        kind = "given" if self.given_directions(sweep.method, sweep.space) is not None else "random orthogonal"
         return f"directional derivatives: {sweep.items:,} {kind} directions, at its {way}"
 
     def summary(self, result: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from optitrip.methods.search.recheck import Rechecked
 from optitrip.methods.search.report import report_html, reported
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
 from optitrip.methods.search.table import Candidate, CandidateTable
-from optitrip.methods.search.words import how_sure
+from optitrip.methods.search.words import constraints_met, how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.curves import Curve
 from optitrip.output.formats import point_bytes
@@ -113,6 +113,8 @@ class SearchAnswer(Best, Answer):
             verified = {"screen": screening.screen, "verified": len(screening.index), "random": screening.random}
             seen = {"sign_of_better": screening.sign_of_better, "unseen": screening.unseen}
             fields["screening"] = {**verified, **figures, **seen}
+        if self.candidates.constrained:
+            fields["infeasible"] = self.result.infeasible
         if recheck := self.recheck:
             figures = finite({"standard_error": float(recheck.errors[0]), "searched": float(recheck.searched[0])})
             counts = {"candidates": len(recheck.index), "repeats": recheck.repeats, "as_good": recheck.as_good}
@@ -123,6 +125,8 @@ class SearchAnswer(Best, Answer):
         rows = [*super().rows(), *figure_rows(self.report)]
         if (most := self.candidates.most) is not None:
             rows.append(("in all", f"{most:,} points"))
+        if self.candidates.constrained:
+            rows.append(("constraints", constraints_met(self.candidates, self.result)))
         if screening := self.screening:
             rows.append(("screened", f"by {screening.screen}; {screening.summary}"))
         if recheck := self.recheck:
@@ -158,6 +162,8 @@ class SearchAnswer(Best, Answer):
                 "screening/random": float(screening.random),
                 "screening/unseen": float(screening.unseen),
             }
+        if self.candidates.constrained:
+            metrics["infeasible"] = float(self.result.infeasible)
         if recheck := self.recheck:
             metrics |= {
                 "recheck/standard_error": float(recheck.errors[0]),

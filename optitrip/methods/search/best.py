@@ -16,7 +16,8 @@ from optitrip.core.part import Part
 from optitrip.methods.search.method import OF_BEST
 from optitrip.output.outcome import Rows, figure_rows
 from optitrip.output.text import finite, point_line, variable_rows
-from optitrip.space.variables import Candidates, Variable, arguments
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Variable, arguments
 
 BEST = "best.npz"
 """Name of the file with the best candidate."""

@@ -20,8 +20,8 @@ from optitrip.core.observer import InOrder, Times
 from optitrip.core.part import Part, failures_replaced
 from optitrip.loss.evaluation import Evaluation, stretches
 from optitrip.loss.objective import Objective
-from optitrip.methods.shared import PointMethod, joined_part
-from optitrip.space.variables import Candidates
+from optitrip.methods.shared import PointMethod, constraints, joined_part
+from optitrip.space.candidates import Candidates
 
 
 class SearchStopRule(StopRule):
@@ -62,6 +62,8 @@ def incumbents(part: Part, sign: int) -> list[tuple[int, float]]:
 
 
 KEEP_ALL = 1_000_000
+INFEASIBLE = "infeasible"
+"""Column with the number of infeasible candidates, one entry."""
 OF_KEPT, OF_BEST = "kept_", "best_"
 """Prefixes of columns: for extra numbers beside the stored losses, and for everything about the best few candidates."""
 CANDIDATES_AT_ONCE = 2**16
@@ -102,6 +104,13 @@ class SearchResult:
     best_named: Mapping[str, Array]
     """Other numbers that the objective returned, by name, beside `best_loss`."""
     failures: Failures
+    infeasible: int = 0
+    """Number of candidates that violate a constraint, and were not evaluated."""
+
+    @property
+    def feasible(self) -> int:
+        """Number of candidates that violate no constraint."""
+        return self.items - self.infeasible
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,8 @@ class Search(PointMethod[Candidates]):
         parts: list[Part] = []
         low = worst = np.inf
         for stretch in stretches(items, context.capabilities.block, CANDIDATES_AT_ONCE):
-            part = self.part(context.evaluate(self.points.values, stretch), low, worst)
+            evaluation = context.evaluate(self.points.values, stretch, *constraints(self.points))
+            part = self.part(evaluation, low, worst)
             parts.append(part)
             incumbents, best = part.columns["low_loss"], part.columns[OF_BEST + "loss"]
             low = self.sign * incumbents[-1] if len(incumbents) else low
@@ -167,7 +177,7 @@ class Search(PointMethod[Candidates]):
         the stretches before it: merging would drop them, and sorting nearly all of a long slice is avoided."""
         items, failures = evaluation.items, evaluation.failures
         key = self.sign * evaluation.losses
-        if failures.count:
+        if failures.count or self.points.constrained:
             key[~np.isfinite(key)] = np.inf
         incumbents = np.flatnonzero(key < low)
         incumbents = incumbents[improvements(key[incumbents])]
@@ -182,12 +192,15 @@ class Search(PointMethod[Candidates]):
                 {"index": items.start + best, **{n: column[best] for n, column in evaluation.columns.items()}}
             ),
         }
+        if self.points.constrained:
+            columns[INFEASIBLE] = np.array([evaluation.infeasible.sum()])
         return Part(items, columns, failures)
 
     def merge(self, *parts: Part) -> Part:
         tables = [part.columns for part in parts]
         best = without_prefix(joined(tables, OF_BEST + "loss", OF_BEST), OF_BEST)
-        return joined_part(parts, {**joined(tables, "loss", OF_KEPT), **self._incumbents(tables), **self._best(best)})
+        columns = {**joined(tables, "loss", OF_KEPT), **self._incumbents(tables), **self._best(best)}
+        return joined_part(parts, columns | infeasible_of(tables))
 
     def replaced(self, whole: Part, retried: Sequence[Part]) -> Part:
         """Return the whole with the losses of retried items in their places.
@@ -202,7 +215,7 @@ class Search(PointMethod[Candidates]):
         best = joined(tables, OF_BEST + "loss", OF_BEST)
         order = np.argsort(best[OF_BEST + "index"], kind="stable")
         best = without_prefix({name: column[order] for name, column in best.items()}, OF_BEST)
-        columns |= {**self._incumbents(tables), **self._best(best)}
+        columns |= {**self._incumbents(tables), **self._best(best), **infeasible_of(tables)}
         return Part(whole.items, columns, failures_replaced(whole, retried))
 
     def result(self, whole: Part) -> SearchResult:
@@ -220,6 +233,7 @@ class Search(PointMethod[Candidates]):
             named=without_prefix(columns, OF_KEPT),
             best_named=best,
             failures=whole.failures,
+            infeasible=int(columns[INFEASIBLE].sum()) if INFEASIBLE in columns else 0,
         )
 
     def gathered(self, parts: Sequence[Part]) -> SearchResult:
@@ -227,6 +241,7 @@ class Search(PointMethod[Candidates]):
         tables = [part.columns for part in parts]
         best = without_prefix(joined(tables, OF_BEST + "loss", OF_BEST), OF_BEST)
         columns = {**joined(tables, "loss", OF_KEPT), **self._incumbents(tables), **self._best(best)}
+        columns |= infeasible_of(tables)
         failures = Failures().then(*(part.failures for part in parts))
         index = np.concatenate([kept_indices(part.items, self.keep_all) for part in parts])
         whole = Part(range(sum(len(part.items) for part in parts)), columns, failures)
@@ -256,6 +271,13 @@ class Search(PointMethod[Candidates]):
             rows = np.flatnonzero(key <= np.partition(key, self.best - 1)[self.best - 1])
         chosen = rows[np.argsort(key[rows], kind="stable")[: self.best]]
         return {OF_BEST + name: column[chosen] for name, column in columns.items()}
+
+
+def infeasible_of(tables: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Return the number of infeasible candidates of several parts, as a column of one entry, if they have it. A part
+    that stands for several has an entry for each."""
+    counts = [int(table[INFEASIBLE].sum()) for table in tables if INFEASIBLE in table]
+    return {INFEASIBLE: np.array([sum(counts)])} if counts else {}
 
 
 def evaluator(objective: Objective, screen: str | None) -> Objective:

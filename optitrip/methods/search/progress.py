@@ -6,7 +6,7 @@ from optitrip.core.observer import MetricPoint, Progress, Times
 from optitrip.core.part import Part
 from optitrip.methods.search.best import Best
 from optitrip.output.text import DIGITS, compact, figure
-from optitrip.space.variables import Candidates
+from optitrip.space.candidates import Candidates
 
 EXACT, THINNED = 500, 1.01
 """Number of steps of MLflow's chart before it is thinned, and the least ratio between the indices of later ones."""

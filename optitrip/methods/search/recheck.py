@@ -20,10 +20,10 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import KEEP_ALL, SearchResult
 from optitrip.methods.search.screening import Chosen, Screening, failed_candidates
 from optitrip.methods.search.table import CandidateTable
-from optitrip.methods.shared import no_answer
+from optitrip.methods.shared import constraints, no_answer
 from optitrip.output.tables import merged_columns
+from optitrip.space.candidates import Candidates
 from optitrip.space.columns import scalar_columns
-from optitrip.space.variables import Candidates
 
 FEWEST = 2
 """Least number of finite losses of a candidate with a standard error."""
@@ -74,7 +74,7 @@ class Recheck(Chosen):
         for number in range(items.start // len(self.indices), -(-items.stop // len(self.indices))):
             first = number * len(self.indices)
             within = range(max(items.start, first), min(items.stop, first + len(self.indices)))
-            parts.append(self.part(context.again(1 + number).evaluate(self.values, within)))
+            parts.append(self.part(context.again(1 + number).evaluate(self.values, within, *constraints(self.points))))
         return merged(parts, self.merge)
 
 

@@ -21,7 +21,7 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import Search, SearchResult, evaluator, improvements
 from optitrip.methods.shared import PointMethod, no_answer
 from optitrip.samplers.random import stream_key, uniform_index
-from optitrip.space.variables import Candidates
+from optitrip.space.candidates import Candidates
 
 FIRST, SAMPLED = 64, 32
 """Numbers of candidates verified in the first round: those the surrogate ranks best, and a sample chosen independently
@@ -245,7 +245,7 @@ def screened(method: Search) -> Generator[Method, Any, tuple[SearchResult, Scree
         raise no_answer(reason, screening.failures, method)
     verified_failed = {*failed, *(n for n in random if n not in losses)}
     screening = replace(screening, unseen=found.failures.count - len(verified_failed))
-    if left_out or found.items - found.failures.count > len(best):
+    if left_out or found.feasible - found.failures.count > len(best):
         nearest = next(iter(left_out.values()), float(found.best_loss[-1]))
         screening = replace(screening, margin=screening.margin_of(nearest))
     return screening.result(found, method.best), screening

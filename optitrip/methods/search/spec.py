@@ -12,33 +12,31 @@ from optitrip.core.arrays import Column
 from optitrip.core.method import Method, Route
 from optitrip.core.part import Part
 from optitrip.core.point import Point
-from optitrip.core.table import Table
 from optitrip.errors import Invalid, NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
 from optitrip.methods.importance import Sample
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.methods.search.best import BEST, SCREENED, Best, leaders
+from optitrip.methods.search.drawn import KEYS, DrawnTable, check_drawn, items_of
 from optitrip.methods.search.method import Search, SearchResult
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.recheck import RecheckTable, check_recheck, described, rechecked
 from optitrip.methods.search.screening import screened
 from optitrip.methods.search.table import CandidateTable
 from optitrip.methods.shared import Report, ReportResult, no_answer
-from optitrip.methods.spec import MethodSpec, StoredParts, SurrogateChoice
-from optitrip.samplers import SAMPLERS
+from optitrip.methods.spec import GivenTable, MethodSpec, StoredParts, SurrogateChoice
+from optitrip.space.expression import Expression
 from optitrip.space.variables import Space
 
 if TYPE_CHECKING:
     from optitrip.config.sweep import StopTable, Sweep
 
 
-class SearchConfig(Table):
+class SearchConfig(DrawnTable):
     """Draw candidates, compute the loss, keep the best."""
 
     use: Literal["search"]
-    sampler: str = "random"
-    candidates: Annotated[int, Field(ge=1, le=2**53)]
     best: Annotated[int, Field(ge=1, le=10_000)] = 10
     recheck: RecheckTable | None = None
     """Best candidates to evaluate again, of a noisy loss."""
@@ -68,7 +66,7 @@ def search_route(
     else:
         result: SearchResult = yield method
         if not len(result.best_index):
-            raise no_answer(f"none of the {result.items:,} candidates has a finite loss", result.failures, method)
+            raise no_answer(none_of(result), result.failures, method)
     ended = method.why_ended(result)
     if recheck is not None:
         found = yield from rechecked(method.points, result, screening, recheck)
@@ -91,6 +89,14 @@ def search_route(
         noisy=not agree or capabilities.noisy,
         how_to_read=capabilities.how_to_read,
     )
+
+
+def none_of(result: SearchResult) -> str:
+    """Return why a search has no best candidate."""
+    if not result.feasible:
+        return f"none of the {result.items:,} candidates is feasible, so that none was evaluated"
+    infeasible = f" ({result.infeasible:,} others are infeasible)" if result.infeasible else ""
+    return f"none of the {result.feasible:,} candidates{infeasible} has a finite loss"
 
 
 def axis_word(reference: str, *, maximize: bool) -> str:
@@ -137,6 +143,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
             raise Invalid(
                 ("method", "device"), 'only applies to screening; add a line screen = "...", or remove this one'
             )
+        check_drawn(config, space)
         check_recheck(config.recheck, self.items(config, space), config.best)
         for key in ("target_loss", "no_improvement"):
             if config.screen and getattr(stop, key) is not None:
@@ -152,15 +159,27 @@ class SearchSpec(MethodSpec[SearchConfig]):
         return not config.screen
 
     def items(self, config: SearchConfig, space: Space) -> int:
-        most = SAMPLERS[config.sampler].most(space.design(config.candidates))
-        return config.candidates if most is None else min(config.candidates, most)
+        return items_of(config, space)
 
     def together(self, config: SearchConfig) -> int | None:
-        return config.candidates
+        return config.drawn
+
+    def given(self, config: SearchConfig) -> GivenTable | None:
+        return config.given
+
+    def constraints(self, config: SearchConfig) -> tuple[Expression, ...]:
+        return config.constraints
+
+    def redraw(self, config: SearchConfig) -> bool:
+        return config.redraw
+
+    def drawn(self, config: SearchConfig) -> bool:
+        return config.points is None
 
     def identity(self, config: SearchConfig, start: Point | None) -> dict[str, Any]:
         # Without `recheck`, a stage of its own, so that a search can be rechecked later.
-        return config.model_dump(exclude={"candidates", "recheck"}, exclude_none=True)
+        fields = config.model_dump(exclude={"candidates", "recheck", "points", "first"}, exclude_none=True)
+        return {"use": self.word} | {key: value for key, value in fields.items() if value or key not in KEYS}
 
     def method(self, sweep: Sweep, capabilities: Capabilities) -> Search:
         config: SearchConfig = sweep.method
@@ -206,6 +225,10 @@ class SearchSpec(MethodSpec[SearchConfig]):
         most = sweep.candidates.most
         in_all = "" if most is None else f" ({most:,} points in all)"
         drawn = f"{sweep.items:,} candidates, {config.sampler} sampler{in_all}, seed {sweep.seed}"
+        if sweep.given:
+            drawn = sweep.given.words(drawn)
+        if config.where:
+            drawn += f", where {' and '.join(config.where)}"
         screened = f", screened by {surrogate.text}" if surrogate else ""
         return f"search: {drawn}{extreme}{screened}{described(config.recheck)}"
 

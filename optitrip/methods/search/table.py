@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array, Column
+from optitrip.core.arrays import Array, Coded, Column
 from optitrip.methods.importance import Sample, most_used
-from optitrip.methods.search.method import SearchResult
+from optitrip.methods.search.method import INFEASIBLE, SearchResult
 from optitrip.methods.search.screening import Screening
 from optitrip.output.tables import merged_columns, status
+from optitrip.space.candidates import Candidates
 from optitrip.space.columns import scalar_columns, scalars
-from optitrip.space.variables import Candidates, arguments
+from optitrip.space.variables import arguments
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class CandidateTable:
         than `most` entries."""
         result = self.result
         losses = {"index": result.index, "screened" if self.screening else self.measure: result.loss}
-        told = {"status": status(result.failures, result.index)}
+        told = {"status": with_infeasible(status(result.failures, result.index), result)}
         drawn = {} if most and self.entries > most else scalar_columns(self.candidates, result.index)
         return merged_columns(losses, told, result.named, drawn)
 
@@ -104,6 +105,14 @@ class CandidateTable:
             np.concatenate([result.best_loss, loss[rows]])[:count],
             {name: np.concatenate([result.best_named[name], column[rows]])[:count] for name, column in named.items()},
         )
+
+
+def with_infeasible(told: Coded, result: SearchResult) -> Coded:
+    """Mark infeasible candidates among the statuses of stored ones: they have no loss, and did not fail."""
+    if not result.infeasible:
+        return told
+    there = np.isnan(result.loss) & (told.codes == 0)
+    return Coded(np.where(there, len(told.words), told.codes).astype(np.int32), [*told.words, INFEASIBLE])
 
 
 def best_rows(key: Array, count: int) -> Array:

@@ -5,7 +5,10 @@ import math
 from optitrip.core.arrays import Array
 from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.screening import Screening
+from optitrip.space.candidates import Candidates
 
+SEEN = 1_000
+"""Number of candidates whose first draws show how many draws are feasible."""
 UNKNOWN = 0.01
 """Largest chance that the best of a random half is none of the stored best."""
 
@@ -23,7 +26,7 @@ def how_sure(result: SearchResult, screening: Screening | None, *, independent: 
     lines.append(runner_up(result))
     if screening:
         return [screening.summary, *lines]
-    found = result.items - result.failures.count
+    found = result.feasible - result.failures.count
     if not independent:
         return lines
     more = "more finite losses" if result.failures.count else "more candidates"
@@ -35,10 +38,22 @@ def how_sure(result: SearchResult, screening: Screening | None, *, independent: 
     return lines
 
 
+def constraints_met(candidates: Candidates, result: SearchResult) -> str:
+    """Return how many candidates are feasible, and how many draws are."""
+    infeasible = f"{result.infeasible:,} of {result.items:,} ({result.infeasible / result.items:.3g})"
+    if not candidates.redraw:
+        return f"{infeasible} are infeasible, and not evaluated"
+    share = candidates.feasible_share(SEEN)
+    drawn = f"{100 * share:.3g} % of draws are feasible (of the first {SEEN:,}); others were drawn again"
+    return f"{drawn}{f'; {infeasible} stayed infeasible' if result.infeasible else ''}"
+
+
 def runner_up(result: SearchResult) -> str:
     """Return how far the second best candidate is behind."""
     if len(result.best_loss) < 2:
-        return "no other loss is stored" if result.items > 1 + result.failures.count else "it is the only finite loss"
+        return (
+            "no other loss is stored" if result.feasible > 1 + result.failures.count else "it is the only finite loss"
+        )
     behind = abs(float(result.best_loss[1]) - float(result.best_loss[0]))
     where = f"candidate {int(result.best_index[1]):,}"
     return f"the runner-up ({where}) is {behind:.3g} behind" if behind else f"the runner-up ({where}) is as good"

@@ -8,12 +8,13 @@ row n div width, so that more rows move no point. An array is one variable: all 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from optitrip.core.arrays import Array
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 
 A, B, FIRST = 0, 1, 2
 """Places in a row of A, of B, and of A with the first variable from B."""
@@ -23,7 +24,7 @@ A, B, FIRST = 0, 1, 2
 class Saltelli(Candidates):
     """The points of the design; A and B are the halves of a sampler's points in twice as many coordinates."""
 
-    independent = False
+    draws: ClassVar[bool] = False
 
     @classmethod
     def of(cls, candidates: Candidates) -> Self:

@@ -62,6 +62,8 @@ steps = 100
             if leg.at is not None and leg.at.leg is not None and leg.at.leg not in known:
                 earlier = f"one of {', '.join(known)}" if known else "another way to name the point"
                 raise Invalid(("leg", number, "at", "leg"), f"was {leg.at.leg!r}; wanted {earlier}, which is earlier")
+            if leg.spec.given(leg.config) is not None:
+                raise Invalid(("leg", number), "gives points, which only a [method] table can; remove them")
             given += [(number, leg.at)] if leg.at is not None and leg.at.leg is None else []
             known.append(leg.name)
         for number, at in given[1:]:
@@ -112,7 +114,9 @@ steps = 100
             # Numbers of items count too: they decide where the next leg starts.
             counts = leg.config.model_dump(exclude={"at"}, exclude_none=True)
             at = {"leg": leg.at.leg} if leg.at is not None and leg.at.leg is not None else {}
-            legs[leg.name] = {**counts, **own, **at}
+            # Options that are off are left out, so that adding one does not change older identities.
+            given = {key: value for key, value in counts.items() if not (value is False or value == [])}
+            legs[leg.name] = {**given, **own, **at}
         return {"use": self.word, "order": list(legs), **legs}
 
     def method(self, sweep: Sweep, capabilities: Capabilities) -> Method:

@@ -12,7 +12,7 @@ from optitrip.core.observer import Printable, Progress
 from optitrip.core.part import Part
 from optitrip.output.outcome import Answer, File, Rows, Table
 from optitrip.output.text import first_failure
-from optitrip.space.variables import Candidates
+from optitrip.space.candidates import Candidates
 from toy_method.method import HITS, CountResult
 
 FILE = "count.json"

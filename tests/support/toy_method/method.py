@@ -14,7 +14,7 @@ from optitrip.core.part import Part, failures_replaced
 from optitrip.errors import NoAnswer
 from optitrip.loss.evaluation import Evaluation
 from optitrip.methods.shared import PointMethod, joined_part
-from optitrip.space.variables import Candidates
+from optitrip.space.candidates import Candidates
 
 HITS, EARLIEST = "hits", "earliest_hit"
 """The columns: the number of hits, of one entry, and the index of the first one, of at most one."""

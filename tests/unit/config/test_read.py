@@ -311,7 +311,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "unknown key at the top": ("sed = 4\n" + PLAIN, ["bad.toml:1: sed: unknown key; did you mean seed?"]),
     "unknown key": (
         changed("candidates = 500", "candidates = 500\nbets = 3"),
-        ["bad.toml:21: method.bets: unknown key; did you mean best?", "use, sampler, candidates, best"],
+        ["bad.toml:21: method.bets: unknown key; did you mean best?", "candidates, sampler, points, first"],
     ),
     "unlike any key": (changed("block = 8", "zzzz = 8"), ["bad.toml:5: objective.zzzz: unknown key; known: loss,"]),
     "unknown key of a variable": (

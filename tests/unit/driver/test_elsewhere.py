@@ -17,7 +17,8 @@ from optitrip.loss.objective import Objective
 from optitrip.methods.gradient.method import gradient_of
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.spec import search_route
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 
 SPACE = Space.parse({"x": {"uniform": [-5, 5]}})
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 import optitrip as optitrip_api
 from command import optitrip
 from examples import Batched, search
-from optitrip.config.sweep import RunTable
+from optitrip.config.run import RunTable
 from optitrip.executors.isolated.executor import Isolated
 from optitrip.executors.manager import count_of
 from optitrip.executors.serial import Serial

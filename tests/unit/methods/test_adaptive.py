@@ -26,8 +26,9 @@ from optitrip.methods.adaptive.progress import AdaptiveCurve
 from optitrip.methods.adaptive.route import AdaptiveSearch, Told
 from optitrip.methods.adaptive.searcher import searcher_of
 from optitrip.methods.search.method import Search
+from optitrip.space.candidates import Candidates
 from optitrip.space.distribution import HIGHEST, LOWEST
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.variables import Space
 
 SOME_FAILED, REFUSED = 3, 2
 """Exit statuses."""

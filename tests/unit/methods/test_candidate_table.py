@@ -18,8 +18,9 @@ from optitrip.methods.search import answer
 from optitrip.methods.search.method import Search, kept_indices
 from optitrip.methods.search.table import CandidateTable, best_rows
 from optitrip.output.tables import csv_bytes, failures_csv, merged_columns, parquet_bytes, split_runs, status
+from optitrip.space.candidates import Candidates
 from optitrip.space.columns import DRAWN_AT_ONCE, scalar_columns
-from optitrip.space.variables import Candidates, Space, arguments
+from optitrip.space.variables import Space, arguments
 
 SPACE: dict[str, Any] = {
     "normal": {"normal": [0, 1]},

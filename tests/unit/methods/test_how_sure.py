@@ -13,7 +13,8 @@ import pytest
 import optitrip
 from optitrip.methods.search.words import best_of_half
 from optitrip.objectives import Hinge, Softmax
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 
 
 def square(x: float) -> float:

@@ -31,7 +31,8 @@ from optitrip.objectives import Hinge, Softmax
 from optitrip.objectives.linear import surrogates as linear_screens
 from optitrip.objectives.linear.classifier import LinearClassifier
 from optitrip.samplers.random import stream_key, uniform_index
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 from optitrip.store.inspect import description
 from optitrip.store.lookup import read
 

@@ -18,8 +18,9 @@ import optitrip
 from command import optitrip as command
 from optitrip.errors import InputError
 from optitrip.samplers.grid import Grid
+from optitrip.space.candidates import Candidates
 from optitrip.space.columns import scalar_columns
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.variables import Space
 from optitrip.store.lookup import read
 
 SPACE: dict[str, Any] = {

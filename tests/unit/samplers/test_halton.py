@@ -19,7 +19,8 @@ from optitrip.errors import InputError
 from optitrip.samplers import Sampler
 from optitrip.samplers.halton import EDGE, MOST_COORDINATES, PRIMES, Halton, digits, radical_inverse, scramble
 from optitrip.samplers.random import Random
-from optitrip.space.variables import Candidates, arguments
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import arguments
 from optitrip.store.lookup import read
 from optitrip.store.provenance import hash_of_candidates
 

@@ -14,8 +14,9 @@ from optitrip.errors import InputError
 from optitrip.samplers.latin_hypercube import MOST_NUMBERS, LatinHypercube
 from optitrip.samplers.random import open_unit, permutation, stream_key, words
 from optitrip.samplers.sampler import Design
+from optitrip.space.candidates import Candidates
 from optitrip.space.columns import scalar_columns
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.variables import Space
 from optitrip.store.lookup import read
 
 SWEEP = """

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from optitrip.space.variables import Candidates, Space
+from optitrip.space.candidates import Candidates
+from optitrip.space.variables import Space
 
 DOCUMENT = (Path(__file__).parents[3] / "optitrip" / "samplers" / "STREAM.md").read_text(encoding="utf-8")
 LINES: list[list[Any]] = [json.loads(line) for line in DOCUMENT.splitlines() if line.startswith("    [")]

@@ -11,8 +11,9 @@ from scipy import stats
 import optitrip
 from optitrip.errors import Invalid
 from optitrip.samplers import SAMPLERS
+from optitrip.space.candidates import Candidates
 from optitrip.space.distributions import DISTRIBUTIONS
-from optitrip.space.variables import Candidates, Space, Variable
+from optitrip.space.variables import Space, Variable
 
 
 def every(entry: dict[str, Any]) -> list[float]:

@@ -19,7 +19,7 @@ from optitrip.core.point import Point
 from optitrip.errors import InputError
 from optitrip.journal.facts import RecordedRun
 from optitrip.journal.journal import Journal
-from optitrip.space.variables import Candidates
+from optitrip.space.candidates import Candidates
 from optitrip.store.lookup import read
 
 FILE = """\
