@@ -42,6 +42,8 @@ class SearchOptions(RunOptions, total=False):
     """Constraints on the variables, e.g. ["x + y < 1"]; a candidate that violates one is not evaluated."""
     redraw: bool
     """True to draw an infeasible candidate again until it is feasible."""
+    halve: Mapping[str, Any]
+    """Early stopping, e.g. {"argument": "epochs", "from": 1, "to": 81, "factor": 3}."""
 
 
 EXECUTORS: tuple[str, ...] = get_args(RunTable.model_fields["executor"].annotation)

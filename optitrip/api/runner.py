@@ -24,8 +24,8 @@ from optitrip.core.observer import Observer, Observers
 from optitrip.errors import InputError
 from optitrip.executors.manager import ExecutorManager, executors, executors_of_programs, programs_here
 from optitrip.loss.loading import build
-from optitrip.loss.noisy import Noisy
 from optitrip.loss.objective import Objective
+from optitrip.loss.rung import settings_of
 from optitrip.output.notebook import NotebookLine, in_notebook
 from optitrip.output.terminal import LiveLine, Messages
 from optitrip.runtime.imports import python_paths
@@ -103,8 +103,8 @@ class Runner:
         check_calls(objective, sweep)
         surrogate, names = sweep.spec.surrogate(sweep.method), sweep.space.names
         bound = {name: Same(value) for name, value in arguments.items()}
-        noisy = objective.loss.settings if isinstance(objective.loss, Noisy) else None
-        key = Same(loss), bound, names, objective.as_dict, surrogate, objective.capabilities, noisy
+        wrapped = settings_of(objective.loss)
+        key = Same(loss), bound, names, objective.as_dict, surrogate, objective.capabilities, wrapped
         objective = self._loaded.objective(key, lambda: with_surrogate(objective, sweep))
         return self._run(sweep, objective, python_paths(), options, settings, watch)
 

@@ -106,8 +106,8 @@ class Session(Descents, AskTell, Sensitivities):
             recheck: for a noisy loss: {"best": 20, "repeats": 5} evaluates the best again, and the best mean wins.
             repeats: number of evaluations of a candidate, whose mean is the loss; a parameter `seed` differs each time.
             deterministic: False for a random loss, or the relative difference that noise may make.
-            options: `points`, `first`, `where`, `redraw`, as in a sweep file; `state_dir`, `track`, `trust`, `mirror`,
-                `restore`; `optitrip.search` takes those of a `Session`.
+            options: `points`, `first`, `where`, `redraw`, `halve`, as in a sweep file; `state_dir`, `track`, `trust`,
+                `mirror`, `restore`; `optitrip.search` takes those of a `Session`.
 
         Raises:
             optitrip.InputError: if an argument is wrong; usually before anything is evaluated.

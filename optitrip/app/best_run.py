@@ -1,12 +1,11 @@
 """Keeps the folder of the best run of a program with the files of the answer."""
 
 from pathlib import Path
-from typing import Any
 
 from optitrip.app.context import Context
 from optitrip.core.notice import info
-from optitrip.loss.noisy import Noisy
 from optitrip.loss.program.program import Program
+from optitrip.loss.rung import innermost
 from optitrip.output.outcome import Answer
 from optitrip.store.state_dir import best_run
 
@@ -18,8 +17,7 @@ LOST = (
 
 def keep_best_run(context: Context, answer: Answer, folder: Path) -> None:
     """Move the folder of the run with the answer's parameters into a folder, if it was kept; say so if it is lost."""
-    loss, x = context.objective.loss, getattr(answer, "x", None)
-    program: Any = loss.inner if isinstance(loss, Noisy) else loss
+    program, x = innermost(context.objective.loss), getattr(answer, "x", None)
     if not isinstance(program, Program) or not isinstance(x, dict):
         return
     there = program.folders.conclude(x, folder)  # pyright: ignore[reportUnknownArgumentType]

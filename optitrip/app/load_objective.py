@@ -9,6 +9,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from optitrip.app.resources import staged
 from optitrip.config.locations import KeyPath
 from optitrip.config.sweep import Sweep
 from optitrip.core.differences import nearest
@@ -47,7 +48,9 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
         if sweep.program is not None:
             limit = sweep.program.timeout_seconds or sweep.failures.timeout_seconds
             place, maximize = Path(sweep.program.folders).absolute(), sweep.program.maximize
-            folders = Folders(place, sweep.program.kinds, sweep.label, maximize=maximize)
+            resource = sweep.spec.resource(sweep.method)
+            whole = {resource.argument: resource.amount} if resource else {}
+            folders = Folders(place, sweep.program.kinds, sweep.label, maximize=maximize, whole=whole)
             loss = loss.at(sweep.program.place(sweep.folder), folders, limit)
         objective = objective_of(sweep, loss)
         shared = [name for name in table.arguments if name in sweep.space.names]
@@ -67,7 +70,7 @@ def objective_of(sweep: Sweep, loss: Any) -> Objective:
     """Wrap a loss as the sweep wants it to be called."""
     table, names, block = sweep.objective, tuple(sweep.space.names), batch_block(sweep.space)
     return Objective(
-        noisy(sweep, loss),
+        noisy(sweep, staged(sweep, loss)),
         table.reference,
         table.block,
         plain=table.plain,

@@ -40,6 +40,7 @@ def replay(
     if not 0 <= index < stop:
         raise InputError(f"index was {index}; wanted one of the {stop:,} items, from 0 to {stop - 1}")
     index -= first
+    objective = sweep.spec.replayed(method, index, objective)
     sides = list(range(method.sides(index)))
     if len(sides) > 1 and folder is not None and (record := latest_record(folder, method, index)):
         sides = sides if record.side is None else [record.side]

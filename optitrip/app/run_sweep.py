@@ -16,6 +16,7 @@ from optitrip.app.best_run import keep_best_run
 from optitrip.app.commands import begun, ended
 from optitrip.app.context import Context, NoticeLog, Options
 from optitrip.app.load_objective import errors_located, load
+from optitrip.app.resources import with_folders
 from optitrip.config.sweep import Sweep
 from optitrip.core.arrays import ours
 from optitrip.core.notice import warning
@@ -80,13 +81,14 @@ def run_loaded(context: Context) -> Outcome:
     """
     sweep, options, phases = context.sweep, context.options, context.phases
     with ours(), ExitStack() as stack:
+        context, states = with_folders(context, stack)
         state, mirror = opened(context, stack)
         commands = begun(context, state)
         tracker = None
         if not options.shard:
             uri, folder = options.tracking_uri, options.folder
             tracker = track(sweep, state, uri, context.client, commands, context.observers, context.progress, folder)
-        observers = Observers(context.observers, *([tracker] if tracker else []))
+        observers = Observers(context.observers, *([tracker] if tracker else []), *([states] if states else []))
         driver = stack.enter_context(make_driver(context, state, observers, mirror))
         written = results.Written(state.path)
         error: BaseException | None = None
@@ -116,6 +118,8 @@ def run_loaded(context: Context) -> Outcome:
                     answer = results.with_images(context, outcome.answer)
                 outcome = replace(outcome, answer=answer)
                 written = write(context, state, driver, answer, stack, for_mlflow=tracker is not None)
+                if states is not None:
+                    states.conclude(answer, state.path)
         except BaseException as raised:
             error, outcome = raised, results.cut_short(context, state, outcome, raised)
         context.put_back()

@@ -1,7 +1,7 @@
 """The table [program] of a sweep file, in place of [objective]: a program whose output has the loss."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
@@ -102,8 +102,9 @@ class ProgramTable(Table):
         return {"loss": PROGRAM, "arguments": self.arguments, "files": files, **flags}
 
 
-def check_files(program: ProgramTable, space: Space, folder: Path) -> None:
-    """Raise Invalid, with the path of the key, for files that are missing, or templates without a parameter."""
+def check_files(program: ProgramTable, space: Space, passed: Sequence[str], folder: Path) -> None:
+    """Raise Invalid, with the path of the key, for files that are missing, or templates that have no parameter of the
+    space, or `passed` beside them, or one that does not always exist."""
     for key, files in {"templates": program.templates, "copy": program.copy_files, "link": program.link}.items():
         for name in files:
             if not (folder / name).exists():
@@ -114,7 +115,7 @@ def check_files(program: ProgramTable, space: Space, folder: Path) -> None:
             f"names {name}, which is in the folder of the sweep file, but each run has a folder of its own; write "
             f"'{{here}}/{name}', or copy = ['{name}']",
         )
-    names, absent = space.names, {variable.name for variable in space.conditional}
+    names, absent = [*space.names, *passed], {variable.name for variable in space.conditional}
     for name in program.templates:
         found = names_in_template((folder / name).read_text("utf-8", "replace"))
         if found & absent:
@@ -138,14 +139,15 @@ def scripts_out_of_reach(program: ProgramTable, folder: Path) -> Iterator[str]:
             yield str(word)
 
 
-def check_program(program: ProgramTable, space: Space) -> None:
-    """Raise Invalid, with the path of the key, for names of no parameter, or sources of no number."""
+def check_program(program: ProgramTable, space: Space, passed: Sequence[str] = ()) -> None:
+    """Raise Invalid, with the path of the key, for names of no parameter of the space, or `passed` beside them, or for
+    sources of no number."""
     names = space.names
     shaped = {variable.name for variable in space.variables if variable.shape}
     words = {("command",): program.command, ("environment",): list(program.environment.values())}
     for key, texts in words.items():
         for text in texts:
-            check_word(("program", *key), text, [*names, *PLACES, SEED], shaped)
+            check_word(("program", *key), text, [*names, *PLACES, SEED, *passed], shaped)
     for name, file in program.arrays.items():
         if name not in names:
             raise Invalid(("program", "arrays"), f"has {name}; {nearest(name, names)}")

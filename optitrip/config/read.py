@@ -16,6 +16,7 @@ from optitrip.config.sweep import Draft, File, ObjectiveTable, StopTable
 from optitrip.core.differences import nearest
 from optitrip.core.table import Name
 from optitrip.errors import InputError, Invalid
+from optitrip.loss.rung import STATE
 from optitrip.methods.registry import LEGS, METHODS, find
 from optitrip.methods.spec import MethodSpec, MethodTable
 from optitrip.samplers import SAMPLERS
@@ -94,9 +95,10 @@ def parse_draft(
         spec.check(config, space, file.stop)
         check_children(spec, config, file.tracking.children)
         if file.program is not None:
-            check_program(file.program, space)
+            passed = passed_beside(spec, config)
+            check_program(file.program, space, passed)
             if not stored:
-                check_files(file.program, space, file.program.place(folder))
+                check_files(file.program, space, passed, file.program.place(folder))
     except Invalid as error:
         raise InputError(lines.at(error.path, error.message)) from None
     name = file.name or stem
@@ -108,6 +110,12 @@ def parse_draft(
     parsed: dict[str, Any] = {key: value for key, value in vars(file).items() if key != "leg"}
     parsed |= {"name": name, "space": space, "method": config}
     return Draft(**parsed, spec=spec, folder=folder, text=lines.text, overrides=overrides, lines=lines)
+
+
+def passed_beside(spec: MethodSpec[Any], config: Any) -> Sequence[str]:
+    """Return the names of parameters that a loss gets beside those of the space."""
+    resource = spec.resource(config)
+    return (resource.argument, STATE) if resource else ()
 
 
 def validate(tables: Mapping[str, Any], lines: Lines) -> tuple[File, MethodSpec[Any], Any]:

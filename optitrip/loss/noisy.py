@@ -70,6 +70,12 @@ class Noisy:
         found._first = number * self._repeats
         return found
 
+    def with_inner(self, loss: Any) -> Self:
+        """Return the same with another loss inside, which takes the same parameters."""
+        found = copy(self)
+        found._loss, found._passing = loss, None
+        return found
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -118,9 +124,14 @@ def takes_seed(loss: Any) -> bool:
     """Return whether a loss, or the batched method of one, has a parameter of the name `seed`."""
     if inspect.getattr_static(type(loss), "takes_seed", None) is not None:
         return bool(loss.takes_seed)
+    return takes(loss, SEED)
+
+
+def takes(loss: Any, name: str) -> bool:
+    """Return whether a loss, or the batched method of one, has a parameter of a name."""
     call = loss if callable(loss) else find(loss, "losses", [], called=True)
     signature = None if call is None else signature_of(call)
-    found = None if signature is None else signature.parameters.get(SEED)
+    found = None if signature is None else signature.parameters.get(name)
     return found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY)
 
 

@@ -24,6 +24,7 @@ from optitrip.loss.noisy import Noisy
 from optitrip.loss.offers import Offers, offers_of
 from optitrip.loss.passing import pass_values
 from optitrip.loss.returns import abbreviate, as_array, as_number
+from optitrip.loss.rung import Resource, changed, part_with_resource
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import with_trace
 from optitrip.runtime.user_state import UserState
@@ -84,6 +85,8 @@ class Capabilities:
     """Number of rows of its data, if it can be reduced to some of them; 0 otherwise."""
     noisy: bool = False
     """True if the loss takes a seed, so that it is random."""
+    resumes: bool = False
+    """True if the loss goes on from where the rung before has ended."""
     how_to_read: str = field(default="", compare=False)
     """Words of the objective for a reader of its figures; empty if it offers none."""
     order: Array | None = field(default=None, compare=False)
@@ -147,6 +150,7 @@ class Objective:
             deltas_block=offers.deltas_block or BATCH_BLOCK,
             samples=offers.samples or 0,
             noisy=isinstance(self.loss, Noisy) and self.loss.seeded,
+            resumes=not in_batches and (staged := part_with_resource(self.loss)) is not None and staged.resumes,
             how_to_read=self._how_to_read(),
             order=self._order(),
         )
@@ -194,6 +198,10 @@ class Objective:
     def again(self, number: int) -> "Objective":
         """Return the objective for the evaluation after `number` others of the same points, with seeds of its own."""
         return replace(self, loss=self.loss.again(number)) if isinstance(self.loss, Noisy) else self
+
+    def with_resource(self, resource: Resource) -> "Objective":
+        """Return the objective for a rung, in which its loss gets so much of a resource."""
+        return replace(self, loss=changed(self.loss, lambda staged: staged.at(resource)))
 
     def subset(self, rows: Array) -> "Objective":
         """Return the same objective on some rows of its data, by their numbers. Raises InputError if what `subset`

@@ -14,7 +14,8 @@ from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.core.table import StartPoint, Table
 from optitrip.errors import InputError, Invalid
-from optitrip.loss.objective import Capabilities
+from optitrip.loss.objective import Capabilities, Objective
+from optitrip.loss.rung import Amount, Resource
 from optitrip.methods.importance import Sample
 from optitrip.space.expression import Expression
 from optitrip.space.variables import Space
@@ -48,6 +49,15 @@ class GivenTable(NamedTuple):
     """Name of a file, or a list of points, each a dict of values by name."""
     alone: bool
     """True if there are no other candidates."""
+
+
+class States(NamedTuple):
+    """The folders of candidates that are needed from a stage on."""
+
+    names: frozenset[str]
+    """Names of the folders, each of a candidate."""
+    before: Amount
+    """Least amount of the resource whose results are needed."""
 
 
 class MethodTable(NamedTuple):
@@ -171,6 +181,17 @@ class MethodSpec(ABC, Generic[Config]):
 
     def surrogate(self, config: Config) -> SurrogateChoice | None:
         """Return the surrogate that the sweep screens with, if any."""
+
+    def resource(self, config: Config) -> Resource | None:
+        """Return the argument that the loss gets more and more of, with the largest amount, if there is one."""
+
+    def states(self, method: Method) -> States | None:
+        """Return the folders of candidates that are needed from a stage on; None for all."""
+
+    def replayed(self, method: Method, item: int, objective: Objective) -> Objective:
+        """Return the objective as it evaluates an item of a main stage."""
+        del method, item
+        return objective
 
     def shardable(self, config: Config) -> bool:
         """Return whether shards can each run a range of items: no stage needs the whole result of another."""

@@ -65,6 +65,8 @@ RARELY = {
     "gaussian",
     "adaptive with troubles",
     "adaptive in batches",
+    "the largest, halved in batches",
+    "halved in brackets",
     "largest troubled",
     "largest batched beside",
     "the largest, screened",

@@ -23,6 +23,7 @@ from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.loss.noisy import Noisy
 from optitrip.loss.objective import Capabilities, Objective
+from optitrip.loss.rung import Resource, with_resource
 from optitrip.methods.adaptive.batch import Batch
 from optitrip.methods.adaptive.route import AdaptiveSearch, Told, adaptive_route
 from optitrip.methods.adaptive.searcher import searcher_of
@@ -45,6 +46,8 @@ from optitrip.methods.gradient.structured import Deltas, deltas_of
 from optitrip.methods.local_search.generation import Around, Generation
 from optitrip.methods.local_search.route import LocalSearch, local_search_route
 from optitrip.methods.points import Along, only
+from optitrip.methods.search.halving import FirstRungs, Rung, with_rungs
+from optitrip.methods.search.halving_table import HalveTable, Halving
 from optitrip.methods.search.method import Search
 from optitrip.methods.search.recheck import Recheck, RecheckTable
 from optitrip.methods.search.screening import Verification
@@ -273,6 +276,27 @@ class SeededBatched(Batched):
         return super().losses(x, k, c) + seed / 2**31
 
 
+def growing(x: Array, k: int, c: float, epochs: int) -> Any:
+    """A loss of a resource, whose order of candidates changes with it, and which fails for some."""
+    if k == 7 and epochs == 2:
+        raise ValueError("no seven")
+    return math.nan if k == 9 and epochs == 4 else {"loss": scalar(x, k, c) + 9 * math.sin(9 * k * x[0]) / epochs}
+
+
+class GrowingBatched(Batched):
+    """A loss of a resource that takes batches."""
+
+    def __call__(self, x: Array, k: int, c: float, epochs: int) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().__call__(x, k, c) + k / epochs
+
+    def losses(self, x: Array, k: Array, c: Array, epochs: int) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().losses(x, k, c) + k / epochs
+
+
+def growing_of(loss: Any) -> Objective:
+    return Objective(with_resource(loss, Resource("epochs", 8), ("x", "k"), resumes=False))
+
+
 LOSSES: dict[str, Any] = {
     "scalar": Objective(scalar),
     "troubled": Objective(troubled),
@@ -320,6 +344,19 @@ def constrained(seed: int = 5, *, redraw: bool = True, space: Space = SPACE) -> 
     ]
     where = (Expression("x[0] + k < 8"),)
     return Candidates(space, seed, given=given_points(space, given, alone=False), where=where, redraw=redraw)
+
+
+def halved(items: int, seed: int = 5, brackets: int = 1, **options: Any) -> FirstRungs:
+    """A search that stops bad candidates early."""
+    table = HalveTable.model_validate(
+        {"argument": "epochs", "from": 1, "to": 8, "factor": 2, "brackets": min(brackets, items)}
+    )
+    return with_rungs(Search(draws(seed), items, 4, **options), Halving.of(table, items))
+
+
+def halved_case(loss: Any, brackets: int = 1, **options: Any) -> Case:
+    objective = growing_of(loss)
+    return objective, lambda items, seed: search_route(halved(items, seed, brackets, **options), objective.capabilities)
 
 
 ENTRIES = 150
@@ -373,6 +410,10 @@ METHODS: dict[str, Any] = {
     "largest": lambda items: Search(draws(), items, 4, 50, maximize=True),
     "screen": lambda items: Search(draws(), items, 4, 50, screen="rough"),
     "verification": lambda items: Verification(draws(), tuple(range(3, 3 + 2 * min(items, 40), 2))),
+    "first rungs": lambda items: halved(items),
+    "rung": lambda items: Rung(
+        draws(), tuple(range(3, 3 + 2 * min(items, 40), 2)), Resource("epochs", 4, 2), 2, range(100, 100)
+    ),
     "recheck": lambda items: Recheck(draws(), tuple(range(3, 24, 3)), -(-items // 7)),
     "agreement": lambda items: Agreement(draws(), items),
     "report": lambda items: Report(draws(), items),
@@ -565,6 +606,9 @@ CASES: dict[str, Case] = {
     "the largest, screened": screened_case(maximize=True),
     "largest troubled": search_case("troubled", maximize=True),
     "rechecked": search_case("seeded", recheck=RecheckTable(best=5, repeats=3)),
+    "halved": halved_case(growing),
+    "halved in brackets": halved_case(growing, brackets=3),
+    "the largest, halved in batches": halved_case(GrowingBatched(), maximize=True),
     "largest batched beside": search_case("batched beside", maximize=True),
     "constrained": constrained_case(Objective(partly), SOME_SPACE, redraw=False),
     "constrained batches": constrained_case(LOSSES["poisoned"], redraw=False),

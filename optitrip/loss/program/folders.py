@@ -17,6 +17,12 @@ COPIED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 """Kinds of files that are kept."""
 
 
+class StateFolder(str):
+    """The path of a folder that a call gets from optitrip: it is another one each time, and tells no runs apart."""
+
+    __slots__ = ()
+
+
 class Folders:
     """Keeps the folders of some runs of a sweep.
 
@@ -25,9 +31,19 @@ class Folders:
         kinds: kinds of runs that are kept, of `FAILED`, `BEST` and `OTHERS`.
         label: label of the sweep; its best runs so far are apart from those of others.
         maximize: True if larger is better.
+        whole: parameters that a run must have to be the best, e.g. all of its epochs.
     """
 
-    def __init__(self, place: Path, kinds: Iterable[str] = (), label: str = "", *, maximize: bool = False) -> None:
+    def __init__(
+        self,
+        place: Path,
+        kinds: Iterable[str] = (),
+        label: str = "",
+        *,
+        maximize: bool = False,
+        whole: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.whole = dict(whole or {})
         self.place, self.kinds, self._label, self._sign = place, frozenset(kinds), label, -1 if maximize else 1
         self._best, self._best_place = math.inf, Path()
 
@@ -44,7 +60,7 @@ class Folders:
         """Keep the folder of a run, if it is the best of this process so far, or if all are kept."""
         if OTHERS in self.kinds:
             copied(folder, self.place / name_of(values))
-        elif BEST in self.kinds and self._sign * loss < self._best:
+        elif BEST in self.kinds and self.whole.items() <= values.items() and self._sign * loss < self._best:
             before, self._best = self._best_place, self._sign * loss
             self._best_place = copied(folder, self.best_place / name_of(values)) or Path()
             if before.name and before != self._best_place:
@@ -55,7 +71,7 @@ class Folders:
         best for a while; return whether it is there, None if it was not to be kept."""
         if not {BEST, OTHERS} & self.kinds:
             return None
-        name = name_of({name: value for name, value in values.items() if name != SEED})
+        name = name_of({name: value for name, value in values.items() if name != SEED} | self.whole)
         found = sorted(self.best_place.glob(f"{name}*")) or sorted(self.place.glob(f"{name}*"))
         if found and (made := copied(found[0], target / name)) is not None:
             for old in target.glob("run-*"):
@@ -68,7 +84,7 @@ class Folders:
 def name_of(values: Mapping[str, Any]) -> str:
     """Return the name of a folder: a hash of the parameters, and the seed if there is one."""
     hashed = hashlib.blake2b(digest_size=6)
-    for name in sorted(values.keys() - {SEED}):
+    for name in sorted(name for name, value in values.items() if name != SEED and not isinstance(value, StateFolder)):
         hashed.update(name.encode() + b"\0" + canonical(values[name]))
     return f"run-{hashed.hexdigest()}" + (f"-{values[SEED]}" if SEED in values else "")
 

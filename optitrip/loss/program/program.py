@@ -96,9 +96,14 @@ class Program:
     @property
     def takes_seed(self) -> bool:
         """True if the command, the environment or a template names a seed."""
+        return self.names(SEED)
+
+    def names(self, name: str) -> bool:
+        """Return whether the command, the environment or a template names a parameter."""
         words = [*self.command, *self.environment.values()]
-        templates = [(self._here / name).read_bytes().decode(errors="replace") for name in self.templates]
-        return any(SEED in names_in_word(word) for word in words) or any(map(names_seed, templates))
+        templates = [(self._here / file).read_bytes().decode(errors="replace") for file in self.templates]
+        named = [*map(names_in_word, words), *map(names_in_template, templates)]
+        return any(name in found for found in named)
 
     def close(self) -> None:
         """End the program that runs, if any."""
@@ -182,10 +187,6 @@ class Program:
             raise ProgramFailed(f"the program ended {how}")
         outputs = {name: read_number(where, folder) for name, where in self.outputs.items()}
         return read_number(self.loss, folder), outputs
-
-
-def names_seed(text: str) -> bool:
-    return SEED in names_in_template(text)
 
 
 def told(reason: str, folder: Path, kept: Path | None) -> str:

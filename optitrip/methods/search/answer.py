@@ -17,20 +17,22 @@ from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.picture import losses_png, staircase
 from optitrip.methods.search.recheck import Rechecked
 from optitrip.methods.search.report import report_html, reported
+from optitrip.methods.search.rungs import Halved
+from optitrip.methods.search.rungs_picture import rungs_png
 from optitrip.methods.search.screening import MOST_VERIFIED, Screening
 from optitrip.methods.search.table import Candidate, CandidateTable
 from optitrip.methods.search.words import constraints_met, how_sure
 from optitrip.methods.shared import ReportResult
 from optitrip.output.curves import Curve
 from optitrip.output.formats import point_bytes
-from optitrip.output.outcome import Answer, BestItem, Draw, File, Rows, figure_rows
+from optitrip.output.outcome import Answer, BestItem, Draw, File, Rows, Table, figure_rows
 from optitrip.output.pictures import images_png
 from optitrip.output.tables import csv_bytes, data_frame, failures_csv, parquet_bytes
 from optitrip.output.text import finite, first_failure, folded, reasons, show
 from optitrip.space.variables import arguments
 
 CANDIDATES, VERIFIED, TOP, FAILURES = "candidates.parquet", "verified.parquet", "best.csv", "failures.csv"
-RECHECKED = "rechecked.csv"
+RECHECKED, RUNGS, RUNGS_PICTURE = "rechecked.csv", "rungs.csv", "rungs.png"
 PICTURE, WEIGHTS, REPORT = "losses.png", "weights.png", "report.html"
 """Names of the result files."""
 IN_TOP, MOST_ENTRIES = 100, 2**26
@@ -44,6 +46,8 @@ class SearchAnswer(Best, Answer):
     result: SearchResult
     screening: Screening | None
     """Verification of the best candidates, if they were screened; then the stored losses are the surrogate's."""
+    halved: Halved | None = None
+    """Rungs, if bad candidates were stopped early; then the stored losses are those of the first rungs."""
     recheck: Rechecked | None = None
     """Best candidates that were evaluated again, if the search does so; then losses of the best are means."""
     report_result: ReportResult
@@ -57,8 +61,8 @@ class SearchAnswer(Best, Answer):
 
     @property
     def losses(self) -> Array:
-        """Stored losses, the surrogate's if the search screened, float64: all of the first million candidates, then of
-        fewer; not finite where one failed."""
+        """Stored losses, the surrogate's if the search screened, those of the first rungs if it halved, float64: all of
+        the first million candidates, then of fewer; not finite where one failed."""
         return self.result.loss
 
     @property
@@ -69,7 +73,7 @@ class SearchAnswer(Best, Answer):
     @property
     def stored(self) -> CandidateTable:
         """Stored candidates as tables."""
-        return CandidateTable(self.candidates, self.result, self.screening)
+        return CandidateTable(self.candidates, self.result, self.screening, halved=self.halved)
 
     def trials(self) -> Any:
         """Return the stored candidates as a pandas DataFrame: index, loss, other outputs, status, scalar variables."""
@@ -96,7 +100,8 @@ class SearchAnswer(Best, Answer):
     def failures(self) -> dict[str, int]:
         counts = Counter(self.result.failures.counts())
         counts.update(self.screening.failures.counts() if self.screening else {})
-        counts.update(self.recheck.failures.counts() if self.recheck else {})
+        for later in (self.halved, self.recheck):
+            counts.update(later.failures.counts() if later else {})
         counts["report"] = self.report_result.failures.count
         return {kind: count for kind, count in counts.items() if count}
 
@@ -115,6 +120,8 @@ class SearchAnswer(Best, Answer):
             fields["screening"] = {**verified, **figures, **seen}
         if self.candidates.constrained:
             fields["infeasible"] = self.result.infeasible
+        if self.halved:
+            fields["halving"] = self.halved.fields()
         if recheck := self.recheck:
             figures = finite({"standard_error": float(recheck.errors[0]), "searched": float(recheck.searched[0])})
             counts = {"candidates": len(recheck.index), "repeats": recheck.repeats, "as_good": recheck.as_good}
@@ -129,6 +136,7 @@ class SearchAnswer(Best, Answer):
             rows.append(("constraints", constraints_met(self.candidates, self.result)))
         if screening := self.screening:
             rows.append(("screened", f"by {screening.screen}; {screening.summary}"))
+        rows += self.halved.rows() if self.halved else []
         if recheck := self.recheck:
             rows += [("rechecked", line) for line in recheck.words()]
         return rows
@@ -136,8 +144,14 @@ class SearchAnswer(Best, Answer):
     def how_sure(self) -> list[str]:
         independent = self.candidates.independent and self.candidates.sampler == "random" and not self.ended
         if self.recheck:
-            return [*self.recheck.how_sure(), *([self.screening.summary] if self.screening else [])]
+            halved = [self.halved.cost_words()] if self.halved else []
+            return [*self.recheck.how_sure(), *halved, *([self.screening.summary] if self.screening else [])]
+        if self.halved:
+            return self.halved.words()
         return how_sure(self.result, self.screening, independent=independent, noisy=self.noisy)
+
+    def table(self) -> Table | None:
+        return self.halved.printed() if self.halved else None
 
     @property
     def curve(self) -> Curve:
@@ -164,6 +178,7 @@ class SearchAnswer(Best, Answer):
             }
         if self.candidates.constrained:
             metrics["infeasible"] = float(self.result.infeasible)
+        metrics |= self.halved.metrics() if self.halved else {}
         if recheck := self.recheck:
             metrics |= {
                 "recheck/standard_error": float(recheck.errors[0]),
@@ -183,7 +198,7 @@ class SearchAnswer(Best, Answer):
         return found
 
     def files(self, name: str) -> Iterator[File]:
-        result, screening = self.result, self.screening
+        screening = self.screening
         title = f"{name}: {self.items:,} candidates{', ended early' if self.ended else ''}"
         yield BEST, lambda: point_bytes(self.candidates.point(self.index))
         yield CANDIDATES, lambda: parquet_bytes(self.stored.all(MOST_ENTRIES))
@@ -191,12 +206,15 @@ class SearchAnswer(Best, Answer):
         if screening:
             title += f", screened by {screening.screen}"
             yield VERIFIED, lambda: parquet_bytes(self.stored.verified())
+        if halved := self.halved:
+            title += f", {len(halved.halving.amounts)} rungs"
+            yield RUNGS, lambda: csv_bytes(halved.table())
         if recheck := self.recheck:
             yield RECHECKED, lambda: csv_bytes(recheck.table(self.candidates))
         failures = self.failed_by_stage()
         if any(failed.count for failed in failures.values()):
             yield FAILURES, lambda: failures_csv(failures)
-        yield PICTURE, lambda: losses_png(result, title, self.word, screening, self.recheck)
+        yield RUNGS_PICTURE if self.halved else PICTURE, lambda: self.drawn(title)
         if reported(self.stored):
             yield REPORT, lambda: report_html(self.stored, title, self.word)
         if self.images:
@@ -206,7 +224,7 @@ class SearchAnswer(Best, Answer):
         """Return the failures of each stage, by its name in tables."""
         first = "screen" if self.screening else "search"
         stages = {first: self.result.failures, "report": self.report_result.failures}
-        later = {"verification": self.screening, "recheck": self.recheck}
+        later = {"verification": self.screening, "rung": self.halved, "recheck": self.recheck}
         return stages | {name: stage.failures for name, stage in later.items() if stage}
 
     def message(self) -> str:
@@ -227,6 +245,7 @@ class SearchAnswer(Best, Answer):
         failed = (
             first_failure(self.result.failures, self.candidates, what=what)
             or first_failure(screening.failures if screening else None, self.candidates)
+            or first_failure(self.halved.failures if self.halved else None, self.candidates, what="a later rung")
             or first_failure(self.recheck.failures if self.recheck else None, self.candidates, what="a recheck")
             or first_failure(self.report_result.failures, self.candidates, self.index, "its report")
         )
@@ -236,8 +255,14 @@ class SearchAnswer(Best, Answer):
         return reasons(*self.failed_by_stage().values())
 
     def picture(self) -> bytes:
-        """Draw the losses and the best so far by candidate, as a PNG."""
-        return losses_png(self.result, f"{self.items:,} candidates", self.word, self.screening, self.recheck)
+        """Draw the losses and the best so far by candidate, or the losses by rung, as a PNG."""
+        return self.drawn(f"{self.items:,} candidates")
+
+    def drawn(self, title: str) -> bytes:
+        """Draw the picture under a title."""
+        if self.halved:
+            return rungs_png(self.halved, title, self.word)
+        return losses_png(self.result, title, self.word, self.screening, self.recheck)
 
     def pictures(self) -> list[Draw]:
         return [self.picture, *([partial(images_png, self.images, "the best weights")] if self.images else [])]
@@ -249,6 +274,7 @@ class SearchAnswer(Best, Answer):
         tail = f", {failed:,} failed" if failed else ""
         if recheck := self.recheck:
             tail += f", mean of {recheck.repeats} with standard error {recheck.errors[0]:.3g}"
+        tail += f", {self.halved.cost_words()}" if self.halved else ""
         if (screening := self.screening) and (screening.sign_of_better or screening.unseen):
             tail += ", a better one is possible"
         of_all = f"candidate {self.index:,} of {self.items:,}"

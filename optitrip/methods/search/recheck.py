@@ -18,6 +18,7 @@ from optitrip.core.table import Table
 from optitrip.errors import Invalid
 from optitrip.loss.objective import Objective
 from optitrip.methods.search.method import KEEP_ALL, SearchResult
+from optitrip.methods.search.rungs import Halved
 from optitrip.methods.search.screening import Chosen, Screening, failed_candidates
 from optitrip.methods.search.table import CandidateTable
 from optitrip.methods.shared import constraints, no_answer
@@ -180,10 +181,14 @@ def means_of(losses: Array) -> Array:
 
 
 def rechecked(
-    points: Candidates, found: SearchResult, screening: Screening | None, recheck: RecheckTable
+    points: Candidates,
+    found: SearchResult,
+    screening: Screening | None,
+    recheck: RecheckTable,
+    halved: Halved | None = None,
 ) -> Generator[Method, Any, Rechecked]:
     """Evaluate the best candidates of a search again. Raises NoAnswer if none has enough finite losses."""
-    index, searched, _ = CandidateTable(points, found, screening).ranked(recheck.best)
+    index, searched, _ = CandidateTable(points, found, screening, halved=halved).ranked(recheck.best)
     order = np.argsort(index)
     index, searched = index[order], searched[order]
     method = Recheck(points, tuple(index.tolist()), recheck.repeats)

@@ -57,7 +57,7 @@ def report_html(table: CandidateTable, title: str, word: str) -> bytes:
     columns = scalar_columns(table.candidates, index[chosen])
     failures = result.failures
     failed = some_failed(failures, 1 + failures.count // FAILED) if failures.count else np.empty(0, np.int64)
-    word = label(word) + (" by the screen" if table.screening else "")
+    word = label(word) + (" by the screen" if table.screening else " of the first rung" if table.halved else "")
     log = bool(loss.min() > 0 and np.quantile(loss, 0.995) / loss.min() > WIDE_RATIO)
     losses = Losses(loss[chosen], len(rest), word, log=log, maximize=result.maximize)
     left_out = f" Of {len(variables):,} parameters the most important are shown." if len(variables) > len(shown) else ""
@@ -85,7 +85,7 @@ def finite_losses(table: CandidateTable) -> tuple[Array, Array]:
     result = table.result
     rows = np.isfinite(result.loss)
     index, loss = result.index[rows], result.loss[rows]
-    if table.screening:
+    if table.screening or table.halved:
         return index, loss
     other = ~np.isin(result.best_index, index)
     return np.append(index, result.best_index[other]), np.append(loss, result.best_loss[other])

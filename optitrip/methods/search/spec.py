@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -13,19 +14,27 @@ from optitrip.core.method import Method, Route
 from optitrip.core.part import Part
 from optitrip.core.point import Point
 from optitrip.errors import Invalid, NoAnswer
-from optitrip.loss.objective import Capabilities
+from optitrip.loss.objective import Capabilities, Objective
+from optitrip.loss.rung import Resource
 from optitrip.methods.checks import MOST_COMPARED, Agreement, check_agreement
 from optitrip.methods.importance import Sample
 from optitrip.methods.search.answer import SearchAnswer
 from optitrip.methods.search.best import BEST, SCREENED, Best, leaders
 from optitrip.methods.search.drawn import KEYS, DrawnTable, check_drawn, items_of
-from optitrip.methods.search.method import Search, SearchResult
+from optitrip.methods.search.halving import FirstRungs, Rung, at_first, halved, with_rungs
+from optitrip.methods.search.halving_table import HalveTable, Halving, check_halve
+from optitrip.methods.search.halving_table import described as halving_described
+from optitrip.methods.search.method import KEEP_ALL, Search, SearchResult
 from optitrip.methods.search.progress import SearchCurve, SearchProgress
 from optitrip.methods.search.recheck import RecheckTable, check_recheck, described, rechecked
+from optitrip.methods.search.rungs import Halved
+from optitrip.methods.search.rungs_progress import FIRST, RungsProgress
 from optitrip.methods.search.screening import screened
+from optitrip.methods.search.states import needed_states
 from optitrip.methods.search.table import CandidateTable
 from optitrip.methods.shared import Report, ReportResult, no_answer
-from optitrip.methods.spec import GivenTable, MethodSpec, StoredParts, SurrogateChoice
+from optitrip.methods.spec import GivenTable, MethodSpec, States, StoredParts, SurrogateChoice
+from optitrip.methods.wrapped import with_stages
 from optitrip.space.expression import Expression
 from optitrip.space.variables import Space
 
@@ -44,6 +53,8 @@ class SearchConfig(DrawnTable):
     """Name of the surrogate that screens every candidate; the objective verifies the best ones."""
     device: Literal["cpu", "cuda"] | None = None
     """Device that evaluates the surrogate."""
+    halve: HalveTable | None = None
+    """Resource of which the best candidates get more and more, and the others no more."""
 
 
 def search_route(
@@ -54,22 +65,27 @@ def search_route(
     agree: bool = True,
     word: str = "loss",
 ) -> Route:
-    """Yield the stages of a search, with or without screening and recheck; return the answer. Raises NoAnswer if no
-    loss is finite, or if `agree` is set (not for random losses, which never do) and batches and plain calls give
-    different losses."""
-    screening, found, report, unchecked = None, None, ReportResult(), ""
+    """Yield the stages of a search, with screening, rungs and recheck if wanted; return the answer.
+
+    Raises NoAnswer if no loss is finite, or if `agree` is set (not for random losses, which never do) and batches and
+    plain calls give different losses."""
+    screening, rungs, found, report, unchecked = None, None, None, ReportResult(), ""
     if capabilities.losses and agree:
-        agreed = yield from check_agreement(Agreement(method.points, min(MOST_COMPARED, method.items)))
+        check = check_agreement(Agreement(method.points, min(MOST_COMPARED, method.items)))
+        agreed = yield from with_stages(check, partial(at_first, method))
         unchecked = agreed.unchecked
     if method.screen:
         result, screening = yield from screened(method)
+    elif isinstance(method, FirstRungs):
+        rungs = yield from halved_search(method, capabilities)
+        result = rungs.result()
     else:
         result: SearchResult = yield method
         if not len(result.best_index):
             raise no_answer(none_of(result), result.failures, method)
     ended = method.why_ended(result)
     if recheck is not None:
-        found = yield from rechecked(method.points, result, screening, recheck)
+        found = yield from rechecked(method.points, result, screening, recheck, rungs)
         result = found.result(result)
     if capabilities.report:
         report = yield Report(method.points, int(result.best_index[0]))
@@ -81,6 +97,7 @@ def search_route(
         named={name: float(column[0]) for name, column in result.best_named.items()},
         result=result,
         screening=screening,
+        halved=rungs,
         recheck=found,
         report_result=report,
         word=word,
@@ -99,6 +116,12 @@ def none_of(result: SearchResult) -> str:
     return f"none of the {result.feasible:,} candidates{infeasible} has a finite loss"
 
 
+def halved_search(method: FirstRungs, capabilities: Capabilities) -> Generator[Method, Any, Halved]:
+    """Yield the rungs of a search; return what they have found."""
+    first, rungs, failures = yield from halved(method)
+    return Halved(method.halving, first, tuple(rungs), failures, capabilities.resumes)
+
+
 def axis_word(reference: str, *, maximize: bool) -> str:
     """Return what an axis of losses is called, from the reference "module:name" of the objective."""
     name = reference.rpartition(":")[2].rpartition(".")[2]
@@ -108,20 +131,27 @@ def axis_word(reference: str, *, maximize: bool) -> str:
 
 
 def stored_candidates(method: Search, stored: StoredParts) -> CandidateTable | None:
-    """Return the stored candidates of a search; None without any. A screening counts once it is complete."""
-    if not method.screen:
+    """Return the stored candidates of a search; None without any. A screening, and rungs, count once all of them are
+    complete."""
+    if isinstance(method, FirstRungs):
+        stages, measure = halved_search(method, Capabilities()), FIRST
+    elif method.screen:
+        stages, measure = screened(method), SCREENED
+    else:
         parts = stored(method)
         return CandidateTable(method.points, method.gathered(parts)) if parts else None
-    stages, result, found = screened(method), None, None
+    result, found = None, None
     with suppress(NoAnswer):
         while True:
             try:
                 stage = stages.send(result)
             except StopIteration as end:
+                if isinstance(end.value, Halved):
+                    return CandidateTable(method.points, end.value.result(), halved=end.value)
                 return CandidateTable(method.points, *end.value)
             parts = stored(stage)
             if isinstance(stage, Search) and parts:
-                found = CandidateTable(method.points, stage.gathered(parts), measure="screened")
+                found = CandidateTable(method.points, stage.gathered(parts), measure=measure)
             if [part.items for part in parts] != [range(stage.items)]:
                 break
             result = stage.result(parts[0])
@@ -144,7 +174,9 @@ class SearchSpec(MethodSpec[SearchConfig]):
                 ("method", "device"), 'only applies to screening; add a line screen = "...", or remove this one'
             )
         check_drawn(config, space)
-        check_recheck(config.recheck, self.items(config, space), config.best)
+        items = self.items(config, space)
+        check_recheck(config.recheck, items, config.best)
+        check_halve(config.halve, [("candidates", items or KEEP_ALL), ("screen", config.screen)], space, stop)
         for key in ("target_loss", "no_improvement"):
             if config.screen and getattr(stop, key) is not None:
                 raise Invalid(
@@ -155,8 +187,17 @@ class SearchSpec(MethodSpec[SearchConfig]):
     def surrogate(self, config: SearchConfig) -> SurrogateChoice | None:
         return SurrogateChoice(config.screen, config.device) if config.screen else None
 
+    def resource(self, config: SearchConfig) -> Resource | None:
+        return config.halve.resource if config.halve else None
+
+    def states(self, method: Method) -> States | None:
+        return needed_states(method) if isinstance(method, Rung) else None
+
+    def replayed(self, method: Method, item: int, objective: Objective) -> Objective:
+        return objective.with_resource(method.resource_of(item)) if isinstance(method, FirstRungs) else objective
+
     def shardable(self, config: SearchConfig) -> bool:
-        return not config.screen
+        return not config.screen and not config.halve
 
     def items(self, config: SearchConfig, space: Space) -> int:
         return items_of(config, space)
@@ -178,13 +219,14 @@ class SearchSpec(MethodSpec[SearchConfig]):
 
     def identity(self, config: SearchConfig, start: Point | None) -> dict[str, Any]:
         # Without `recheck`, a stage of its own, so that a search can be rechecked later.
-        fields = config.model_dump(exclude={"candidates", "recheck", "points", "first"}, exclude_none=True)
-        return {"use": self.word} | {key: value for key, value in fields.items() if value or key not in KEYS}
+        fields = config.model_dump(exclude={"candidates", "recheck", "points", "first", "halve"}, exclude_none=True)
+        fields = {"use": self.word} | {key: value for key, value in fields.items() if value or key not in KEYS}
+        return {**fields, "halve": config.halve.identity} if config.halve else fields
 
     def method(self, sweep: Sweep, capabilities: Capabilities) -> Search:
         config: SearchConfig = sweep.method
         surrogate = self.surrogate(config)
-        return Search(
+        method = Search(
             sweep.candidates,
             sweep.items,
             config.best,
@@ -193,6 +235,7 @@ class SearchSpec(MethodSpec[SearchConfig]):
             target_loss=sweep.stop.target_loss,
             no_improvement=sweep.stop.no_improvement,
         )
+        return with_rungs(method, Halving.of(config.halve, sweep.items)) if config.halve else method
 
     def route(self, sweep: Sweep, capabilities: Capabilities) -> Route:
         word = axis_word(sweep.objective.called, maximize=sweep.objective.maximize)
@@ -210,13 +253,18 @@ class SearchSpec(MethodSpec[SearchConfig]):
         return table.sample() if table else None
 
     def progress(self, sweep: Sweep) -> SearchProgress:
+        config: SearchConfig = sweep.method
+        if config.halve:
+            halving = Halving.of(config.halve, sweep.items)
+            return RungsProgress(sweep.items, sweep.candidates, halving, maximize=sweep.objective.maximize)
         measure = SCREENED if sweep.method.screen else "loss"
         return SearchProgress(sweep.items, sweep.candidates, maximize=sweep.objective.maximize, measure=measure)
 
     def curve(self, method: Method) -> SearchCurve | None:
         if not isinstance(method, Search):
             return None
-        return SearchCurve(method.sign, SCREENED if method.screen else "loss")
+        measure = SCREENED if method.screen else FIRST if isinstance(method, FirstRungs) else "loss"
+        return SearchCurve(method.sign, measure)
 
     def describe(self, sweep: Sweep) -> str:
         config: SearchConfig = sweep.method
@@ -230,11 +278,11 @@ class SearchSpec(MethodSpec[SearchConfig]):
         if config.where:
             drawn += f", where {' and '.join(config.where)}"
         screened = f", screened by {surrogate.text}" if surrogate else ""
-        return f"search: {drawn}{extreme}{screened}{described(config.recheck)}"
+        return f"search: {drawn}{extreme}{screened}{halving_described(config.halve)}{described(config.recheck)}"
 
     def leaders(self, sweep: Sweep, parts: Iterable[Part]) -> list[Best]:
         config: SearchConfig = sweep.method
-        if config.screen:  # the main stage has the losses of the surrogate
+        if config.screen or config.halve:  # the main stage has the losses of the surrogate, or of the first rungs
             return []
         return leaders(parts, config.best, sweep.candidates, maximize=sweep.objective.maximize)
 

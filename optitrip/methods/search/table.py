@@ -8,6 +8,7 @@ import numpy as np
 from optitrip.core.arrays import Array, Coded, Column
 from optitrip.methods.importance import Sample, most_used
 from optitrip.methods.search.method import INFEASIBLE, SearchResult
+from optitrip.methods.search.rungs import Halved
 from optitrip.methods.search.screening import Screening
 from optitrip.output.tables import merged_columns, status
 from optitrip.space.candidates import Candidates
@@ -35,15 +36,20 @@ class CandidateTable:
     screening: Screening | None = None
     measure: str = "loss"
     """Name of the losses; "screened" for those of a surrogate before the best are verified."""
+    halved: Halved | None = None
+    """Rungs, if bad candidates were stopped early; then each has the loss of its last rung."""
 
     def all(self, most: int | None = None) -> dict[str, Column]:
         """Return index, loss, status, other outputs and scalar variables of all stored candidates. If they were
         screened, `screened` is the surrogate's loss, in place of `loss`. The variables are left out if they have more
         than `most` entries."""
-        result = self.result
+        result, halved = self.result, self.halved
+        drawn = {} if most and self.entries > most else scalar_columns(self.candidates, result.index)
+        if halved:
+            losses = {"index": result.index, "loss": halved.last_rungs["loss"], **halved.reached(result.index)}
+            return merged_columns(losses, {"status": halved.status()}, halved.named, drawn)
         losses = {"index": result.index, "screened" if self.screening else self.measure: result.loss}
         told = {"status": with_infeasible(status(result.failures, result.index), result)}
-        drawn = {} if most and self.entries > most else scalar_columns(self.candidates, result.index)
         return merged_columns(losses, told, result.named, drawn)
 
     @property
@@ -79,7 +85,8 @@ class CandidateTable:
     def best(self, count: int) -> dict[str, Column]:
         """Return index, loss, other outputs and scalar variables of the best candidates, the best first."""
         index, loss, named = self.ranked(count)
-        return merged_columns({"index": index, self.measure: loss}, named, scalar_columns(self.candidates, index))
+        losses = {"index": index, self.measure: loss, **(self.halved.reached(index) if self.halved else {})}
+        return merged_columns(losses, named, scalar_columns(self.candidates, index))
 
     def top(self, count: int) -> list[Candidate]:
         index, loss, _ = self.ranked(count)
@@ -90,7 +97,10 @@ class CandidateTable:
 
     def ranked(self, count: int) -> tuple[Array, Array, dict[str, Array]]:
         """Return index, loss and other outputs of the best candidates: first the best few of all, then the best of the
-        others that are stored; of screened ones only those that were verified."""
+        others that are stored; of screened ones only those that were verified, and of halved ones those that got
+        furthest."""
+        if self.halved:
+            return self.halved.ranked(count)
         count = max(count, 0)
         result, screening = self.result, self.screening
         index, loss, named = (

@@ -59,6 +59,8 @@ steps = 100
         known: list[str] = []
         given: list[tuple[int, StartPoint]] = []
         for number, leg in enumerate(config.each):
+            if leg.spec.resource(leg.config) is not None:
+                raise Invalid(("leg", number, "halve"), "is for a search alone: other legs would not know how much")
             if leg.at is not None and leg.at.leg is not None and leg.at.leg not in known:
                 earlier = f"one of {', '.join(known)}" if known else "another way to name the point"
                 raise Invalid(("leg", number, "at", "leg"), f"was {leg.at.leg!r}; wanted {earlier}, which is earlier")
