@@ -20,7 +20,7 @@ def importance(
     state_dir: Annotated[Path, Option("--state-dir", metavar="DIR", help="Folder for journals.")] = STATE_ROOT,
     json: Annotated[bool, Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Rank the variables of a stored search by how much of the loss each explains alone.
+    """Rank variables by how much of the loss each explains.
 
     Nothing is evaluated, and a search need not be finished."""
     from json import dumps

@@ -159,7 +159,7 @@ def show(
 def sync(
     sweep: SweepName, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT, trust: Trust = False
 ) -> None:
-    """Record a stored sweep in MLflow, for example after it was down.
+    """Record a stored sweep in MLflow, as after an outage.
 
     Nothing is evaluated."""
     from optitrip.app import sync
@@ -176,7 +176,9 @@ def table(
     overrides: Overrides = None,
     state_dir: StateRoot = STATE_ROOT,
 ) -> None:
-    """Write what is stored for a sweep as a table, or print the best. (Arrays have no column; `replay` shows them.)"""
+    """Write what is stored as a table, or print the best.
+
+    Arrays have no column; `replay` shows them."""
     from optitrip.app.table import check_file, stored_table, write_table
     from optitrip.cli.stored import terminal_width
     from optitrip.output.tables import text_lines

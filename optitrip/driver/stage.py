@@ -8,7 +8,7 @@ from optitrip.core.notice import info
 from optitrip.core.observer import Observer, Times
 from optitrip.core.part import Part
 from optitrip.driver.guards import FailFast
-from optitrip.journal.facts import Fact, StageStarted
+from optitrip.journal.facts import Fact, StageStarted, StoredResult
 from optitrip.journal.journal import Journal
 from optitrip.journal.rows import RowBatch, missing
 
@@ -44,7 +44,10 @@ class Stage:
         self._tiling = (items, 0, 0), found
         stored = 0 if self.method.joins else sum(map(len, found))
         if stored == items and self.method.main:
-            self._observer.notice(info("stored-result", "already finished; showing the stored result"))
+            finished = self._journal.fact(StoredResult) is not None
+            later = f"all {items:,} items of the first stage are stored; going on with what follows it"
+            text = "already finished; showing the stored result" if finished else later
+            self._observer.notice(info("stored-result", text))
         elif stored and self.method.main:
             self._observer.notice(info("resuming", f"resuming: {stored:,} of {items:,} items are in the journal"))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
+from optitrip.config.locations import KeyPath
 from optitrip.config.sweep import Draft
 from optitrip.errors import InputError
 from optitrip.runtime.files import working_folder
@@ -38,8 +39,7 @@ def working_dir(draft: Draft) -> WorkingDir:
     folder, here = draft.folder.resolve(), working_folder().resolve()
     inside = folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ELSEWHERE
     prefix = "" if inside == "." else f"{inside if is_portable(inside) else ELSEWHERE}/"
-    at = draft.spec.start(draft.method)
-    start = at.file if at and at.file and not Path(at.file).expanduser().is_absolute() else None
+    key, start = table_of_points(draft)
     start_here = start if start and not (folder / start).exists() else None
     names = modules_of(draft, folder, here)
     try:
@@ -50,7 +50,7 @@ def working_dir(draft: Draft) -> WorkingDir:
     try:
         point = collect(here if start_here else folder, [], [escape(start)] if start else [])
     except InputError as error:
-        raise draft.mistake(("method", "at", "file"), str(error)) from None
+        raise draft.mistake(("method", *key), str(error)) from None
     found = {
         **others.files,
         **{prefix + name: data for name, data in beside.files.items()},
@@ -61,6 +61,14 @@ def working_dir(draft: Draft) -> WorkingDir:
     return WorkingDir(
         {**found, file: draft.text.encode()}, file, (*notes, *remarks(draft, found, prefix, folder, here))
     )
+
+
+def table_of_points(draft: Draft) -> tuple[KeyPath, str | None]:
+    """Return the relative name of the file that holds the start point, or all points, and its key; None without one."""
+    at, given = draft.spec.start(draft.method), draft.spec.given(draft.method)
+    key, file = (("at", "file"), at.file) if at else (("points",), given.points if given else None)
+    relative = isinstance(file, str) and not Path(file).expanduser().is_absolute()
+    return key, file if relative else None
 
 
 def modules_of(draft: Draft, folder: Path, here: Path) -> set[str]:

@@ -72,8 +72,13 @@ def most_used(variables: int) -> int:
 @ours()
 def ranked(sample: Sample) -> dict[str, Importance | None]:
     """Return the importance of each variable of a sample, the most important first; None if it cannot be told: there
-    are too few candidates, the variable hardly varies, or all losses are the same."""
-    found = {name: importance(numbers(column), sample.losses) for name, column in sample.columns.items()}
+    are too few candidates, the variable hardly varies, or all losses are the same. A variable that some candidates do
+    not have, where it is NaN, is ranked among the others."""
+    found: dict[str, Importance | None] = {}
+    for name, column in sample.columns.items():
+        values = numbers(column)
+        there = ~np.isnan(values)
+        found[name] = importance(values[there], sample.losses[there])
     order = sorted(found.items(), key=lambda item: -np.inf if item[1] is None else item[1].share, reverse=True)
     return dict(order)
 

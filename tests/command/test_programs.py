@@ -191,7 +191,7 @@ def soon(condition: Callable[[], Any], seconds: float = 10.0) -> bool:
     return bool(condition())
 
 
-@pytest.mark.mostly_daily(3)
+@pytest.mark.daily
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stop_ends_every_program_and_records_none(tmp_path: Path, number: int) -> None:
     """Hung programs, and daemons of others, are gone; what had ended is stored and not run again."""

@@ -631,6 +631,7 @@ def test_format_of_the_journal(folder: Path) -> Any:
     }
 
 
+@pytest.mark.daily
 @pinned()
 def test_what_a_run_leaves(folder: Path) -> Any:
     """Names of files and of facts, and the keys of what is printed, of sweeps that end in every way."""
@@ -680,6 +681,7 @@ class Recording(InProcessClient):
         return {**self.told, "metrics": sorted(self.told["metrics"])}
 
 
+@pytest.mark.daily
 @pinned()
 def test_what_mlflow_is_told(folder: Path) -> Any:
     """Names of params, tags, metrics and files, and the words for how a sweep ended."""

@@ -72,6 +72,7 @@ def daily_but(always: str, faults: Iterable[str]) -> list[Any]:
     return [fault if fault == always else pytest.param(fault, marks=pytest.mark.daily) for fault in faults]
 
 
+@pytest.mark.daily
 @pytest.mark.parametrize("fault", daily_but("SIGKILL", DEADLY))
 def test_a_worker_that_dies_once_costs_nothing(fault: str, tmp_path: Path, workers: Executor) -> None:
     """The slice runs again; nothing is recorded, and the answer is the same to the bit."""

@@ -70,6 +70,10 @@ def check_drawn(table: DrawnTable, space: Space) -> None:
         raise Invalid(("method", "redraw"), 'is for candidates that violate a constraint; add a line where = ["..."]')
     if table.redraw and SAMPLERS[table.sampler].most(space.design(table.drawn)) is not None:
         raise Invalid(("method", "redraw"), f"does not go with the sampler {table.sampler}, which has no other points")
+    if space.conditional and SAMPLERS[table.sampler].most(space.design(table.drawn)) is not None:
+        name = space.conditional[0].name
+        problem = f"was {table.sampler!r}, which would evaluate a point once for each value that {name} does not have"
+        raise Invalid(("method", "sampler"), f"{problem}; wanted another sampler, or points")
     for number, constraint in enumerate(table.constraints):
         try:
             space.check_condition(constraint)

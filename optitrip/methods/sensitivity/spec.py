@@ -78,6 +78,9 @@ rows = 1_000               # of as many evaluations as there are variables, and 
     def check(self, config: SensitivityConfig, space: Space, stop: StopTable) -> None:
         if not space.sizes:
             raise Invalid(("space",), "holds constants only, so there is nothing to compare; vary a parameter")
+        if space.conditional:
+            problem = "is for searches: shares of the variance are told of variables that always exist; remove this key"
+            raise Invalid(("space", space.conditional[0].name, "when"), problem)
         if (points := self.items(config, space)) > MOST_POINTS:
             most = MOST_POINTS // self.width(space)
             raise Invalid(("method", "rows"), f"was {config.rows:,}, which is {points:,} points; at most {most:,} fit")

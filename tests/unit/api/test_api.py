@@ -181,7 +181,7 @@ def test_a_search_has_the_bits_of_the_sweep_file(session: optitrip.Session, case
         np.testing.assert_allclose(found.losses, by_hand, rtol=1e-12)
 
 
-@pytest.mark.mostly_daily
+@pytest.mark.mostly_daily(30)
 @pytest.mark.parametrize("case", LIVE)
 def test_a_gradient_has_the_bits_of_the_sweep_file(session: optitrip.Session, case: str) -> None:
     """At a point of three variables, whether the loss is a value or a name in a file, here or on Ray."""

@@ -266,7 +266,7 @@ def pids(found): return set(found.result.named["pid"])
 """
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_ray_that_is_shut_down_between_calls_is_started_again(tmp_path: Path) -> None:
     """Also where the user starts another one, which is left running."""
     code = """
@@ -286,7 +286,7 @@ def test_ray_that_is_shut_down_between_calls_is_started_again(tmp_path: Path) ->
     assert fresh(tmp_path, SCRIPT + textwrap.dedent(code)) == ["True", "True", "3"]
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_after_ctrl_c_the_next_call_is_not_kept_waiting(tmp_path: Path) -> None:
     """Workers that hang in the interrupted call are replaced, those that do not are kept; no old part is taken."""
     code = """

@@ -80,6 +80,7 @@ def test_all_candidates_of_a_finished_sweep(folder: Path) -> None:
     )
 
 
+@pytest.mark.daily
 def test_the_best_are_the_first_of_a_sort(folder: Path) -> None:
     """Beyond the few that the search keeps too; printed, they are ten unless another number is given."""
     answer = json.loads(optitrip(folder, "sweep", "table.toml", "--json").stdout)
@@ -94,6 +95,7 @@ def test_the_best_are_the_first_of_a_sort(folder: Path) -> None:
     assert len(optitrip(folder, "table", "table.toml", "--best", "2").stdout.splitlines()) == 3
 
 
+@pytest.mark.daily
 def test_what_is_stored_of_an_unfinished_sweep(folder: Path) -> None:
     """A later shard alone: its candidates, and the best among them."""
     optitrip(folder, "sweep", "table.toml", "--shard", "2/3")
@@ -107,6 +109,7 @@ def test_what_is_stored_of_an_unfinished_sweep(folder: Path) -> None:
     assert table(folder, "--best", "1", *root)[0]["index"] == best["index"]
 
 
+@pytest.mark.daily
 def test_a_retried_candidate_has_its_latest_outcome(folder: Path) -> None:
     """As in the result file, which is made from the same journal."""
     assert optitrip(folder, "sweep", "table.toml").returncode == 3
@@ -216,6 +219,7 @@ DAILY = ("forward", "with a failure", "of batches")
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=pytest.mark.daily if case in DAILY else ()) for case in GRADIENTS]
 )
+@pytest.mark.daily
 def test_a_gradient(folder: Path, case: str) -> None:
     """A row for each coordinate that was asked for, with the numbers of gradient.npz."""
     loss, settings = GRADIENTS[case]

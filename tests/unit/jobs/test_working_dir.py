@@ -105,6 +105,16 @@ def test_the_point_where_a_gradient_starts_travels(tmp_path: Path, monkeypatch: 
         packed(Path("i.toml"))
 
 
+def test_the_points_of_a_table_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the file of a start point does, and the job has the same sweep."""
+    text = 'objective.loss = "loss:f"\nspace.x = { uniform = [0, 1] }\n[method]\nuse = "search"\npoints = "a.csv"\n'
+    monkeypatch.chdir(fill(tmp_path / "here", {"g.toml": text, "loss.py": "", "a.csv": "x\n0.5\n0.25\n"}))
+    found = packed(Path("g.toml"))
+    assert sorted(found.files) == ["a.csv", "g.toml", "loss.py"]
+    there = fill(tmp_path / "there", {name: data.decode() for name, data in found.files.items()})
+    assert read(there / found.file).label == read(Path("g.toml")).label
+
+
 def test_mistakes_in_files_are_located(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fill(tmp_path, {"bowl.toml": SWEEP.format('files = ["../x"]'), "loss.py": ""}))
     with pytest.raises(InputError, match=r"bowl\.toml:3: objective\.files: was '\.\./x'"):

@@ -221,3 +221,35 @@ def test_the_command_says_what_is_infeasible_and_shows_what_exists(tmp_path: Pat
     assert ("gamma" in shown) == (best["kernel"] == "rbf")
     with np.load(tmp_path / result["best"]["file"]) as point:
         assert ("gamma" in point) == (best["kernel"] == "rbf")
+
+
+def test_a_grid_does_not_evaluate_a_point_twice_for_a_variable_that_does_not_exist() -> None:
+    """It is refused, and the error says why."""
+    space = {"kind": {"choice": ["a", "b"]}, "n": {"integer": [1, 5], "when": "kind == 'a'"}}
+    with pytest.raises(InputError, match="once for each value that n does not have"):
+        optitrip.search(Counted(), space, candidates=10, sampler="grid", executor="serial")
+
+
+def test_other_methods_refuse_variables_that_do_not_always_exist(tmp_path: Path) -> None:
+    """With the line of the condition."""
+    text = 'objective.loss = "some:loss"\n[space]\nx = { normal = [0, 1] }\n'
+    text += 'y = { normal = [0, 1], when = "x > 0" }\n[method]\n'
+    methods = {"gradient": 'use = "gradient"\nat = { fill = 0.0 }', "sensitivity": 'use = "sensitivity"\nrows = 8'}
+    for word, method in methods.items():
+        (tmp_path / f"{word}.toml").write_text(text + method)
+        done = command(tmp_path, "check", f"{word}.toml")
+        assert done.returncode == 2
+        assert f"{word}.toml:4: space.y.when: is for searches" in done.stderr
+
+
+def test_importance_of_a_variable_is_told_among_the_candidates_that_have_it() -> None:
+    """As if the others were not there."""
+
+    def loss(kernel: str, C: float, gamma: float = 0.0) -> float:
+        return C * 1e-3 + (gamma if kernel == "rbf" else -1.0)
+
+    space = {**{name: KERNELS[name] for name in ("kernel", "C", "gamma")}, "kernel": {"choice": ["linear", "rbf"]}}
+    found = optitrip.search(loss, space, candidates=1_000, executor="serial").importance()
+    gamma = found["gamma"]
+    assert gamma is not None
+    assert gamma.share > 0.9

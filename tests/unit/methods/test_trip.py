@@ -177,7 +177,7 @@ def test_python_runs_trips(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert begins["sgd"] == begins["adam"] > begins["local"] > begins["blind"] == 1
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_a_trip_killed_in_its_third_leg_resumes_to_the_same_bits(folder: Path) -> None:
     """Killed as often as it takes, by SIGKILL."""
     whole = run(folder)

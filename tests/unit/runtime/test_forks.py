@@ -42,6 +42,7 @@ def status_of_child(way: Callable[[], object]) -> float:
     return float(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
+@pytest.mark.daily
 @pytest.mark.mostly_daily
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("way", WAYS)

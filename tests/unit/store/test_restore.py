@@ -71,6 +71,7 @@ def copied(folder: Path) -> Path:
     return found
 
 
+@pytest.mark.daily
 def test_a_lost_sweep_goes_on_from_its_mirror(folder: Path) -> None:
     """One command works the first time, after a loss, and when more is asked for; answer and files are the same."""
     alone = run(folder, "--state-dir", "alone", "--set", "method.candidates=400")

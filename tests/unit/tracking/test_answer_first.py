@@ -38,6 +38,7 @@ def happened(mlflow_here: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return happened
 
 
+@pytest.mark.daily
 def test_the_answer_comes_first(folder: Path, happened: list[str]) -> None:
     """The table, then figures, then MLflow, and last the location of the run; with --json one object at the end."""
     done = optitrip(folder, *SWEEP_COMMAND)
