@@ -65,7 +65,7 @@ class WithResource:
         """Folder of the candidates' folders; None to keep none."""
         self._stays = False
         """True if the folder of a call is kept for the next rung."""
-        self._passing: Passing | None = None
+        self._passing: dict[tuple[str, ...], Passing] = {}
         self.takes_batches = find(unwrap_partial(loss), "takes_batches", []) is True
         self.__qualname__ = getattr(loss, "__qualname__", type(loss).__name__)
         self.__module__ = getattr(loss, "__module__", type(loss).__module__)
@@ -167,9 +167,10 @@ class CallableWithResource(WithResource):
             return self._plain({**self._given(values), STATE: folder})
 
     def _plain(self, given: Mapping[str, Any]) -> Any:
-        # Found once: looking at a signature takes longer than many a loss.
-        passing = self._passing = self._passing or Passing.of(self._loss, list(given), as_dict=False)
-        return passing.bound(self._loss, given)()
+        # Found once for the variables that exist: looking at a signature takes longer than many a loss.
+        if (names := tuple(given)) not in self._passing:
+            self._passing[names] = Passing.of(self._loss, names, as_dict=False)
+        return self._passing[names].bound(self._loss, given)()
 
 
 def with_resource(loss: Any, resource: Resource, named: Sequence[str], *, resumes: bool) -> WithResource:

@@ -19,7 +19,7 @@ from optitrip.samplers.sampler import Design, Sampler
 
 MOST_NUMBERS = 2**25
 """Largest number of candidates times coordinates. Every worker holds their permutations, 4 bytes a number, so at most
-128 MiB, and draws them once, in 0.2 s for a million numbers and 8 s for all."""
+128 MiB, and draws them once, in 0.2 s for a million numbers and some 10 s for all."""
 EDGE = 2.0**-53
 """Distance of the outermost points from 0 and 1, as for the random sampler."""
 

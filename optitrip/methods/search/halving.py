@@ -19,8 +19,9 @@ from optitrip.core.part import Part
 from optitrip.loss.objective import Objective
 from optitrip.loss.rung import Amount, Resource
 from optitrip.methods.search.halving_table import Halving
-from optitrip.methods.search.method import Search, SearchResult
+from optitrip.methods.search.method import INFEASIBLE, Search, SearchResult
 from optitrip.methods.search.screening import Chosen, failed_candidates
+from optitrip.methods.search.status import none_of, status_of
 from optitrip.methods.shared import no_answer
 from optitrip.methods.wrapped import Wrapped
 
@@ -134,6 +135,8 @@ class RungResult:
     """+1 to minimise, -1 to maximise."""
     most: int
     """Most candidates that go on."""
+    infeasible: int = 0
+    """Number of candidates that violate a constraint, and were not evaluated."""
 
     @property
     def number(self) -> int:
@@ -142,14 +145,14 @@ class RungResult:
 
     @property
     def failed(self) -> int:
-        """Number of candidates without a finite loss."""
-        return int((~np.isfinite(self.loss)).sum())
+        """Number of candidates that were evaluated, and have no finite loss."""
+        return int((~np.isfinite(self.loss)).sum()) - self.infeasible
 
     @property
     def order(self) -> Array:
         """Rows of the finite losses, the best first; ties to the lower index."""
         key = np.where(np.isfinite(self.loss), self.sign * self.loss, np.inf)
-        return np.argsort(key, kind="stable")[: len(key) - self.failed]
+        return np.argsort(key, kind="stable")[: int(np.isfinite(self.loss).sum())]
 
     @property
     def survivors(self) -> Array:
@@ -162,7 +165,7 @@ def halved(method: FirstRungs) -> Generator[Method, Any, tuple[SearchResult, lis
     ones by candidate. Raises NoAnswer if no loss of the first rungs, or none of the last ones, is finite."""
     found: SearchResult = yield method
     if not len(found.best_index):
-        raise no_answer(f"none of the {found.items:,} candidates has a finite loss", found.failures, method)
+        raise no_answer(none_of(found), found.failures, method)
     halving, brackets = method.halving, method.halving.brackets(found.items)
     now = {b: rung_of(method, b, b, found.index[rows], found, rows) for b, rows in enumerate(map(as_slice, brackets))}
     rungs, later = list(now.values()), list[tuple[Chosen, Part]]()
@@ -202,7 +205,9 @@ def rung_of(method: FirstRungs, bracket: int, level: int, index: Array, found: S
     """Return the first rung of a bracket from the result of the main stage."""
     named = {name: column[rows] for name, column in found.named.items()}
     amount, most = method.halving.amounts[level], method.halving.kept(len(index))
-    return RungResult(bracket, level, amount, index, found.loss[rows], named, method.sign, most)
+    told = status_of(found)
+    infeasible = sum(told.words[code] == INFEASIBLE for code in told.codes[rows].tolist()) if found.infeasible else 0
+    return RungResult(bracket, level, amount, index, found.loss[rows], named, method.sign, most, infeasible)
 
 
 def at_first(method: Method, check: Method) -> Method:

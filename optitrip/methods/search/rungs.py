@@ -12,6 +12,7 @@ from optitrip.loss.rung import Amount, Resource, shown
 from optitrip.methods.search.halving import RungResult
 from optitrip.methods.search.halving_table import Halving
 from optitrip.methods.search.method import SearchResult, improvements
+from optitrip.methods.search.status import status_of
 from optitrip.output.outcome import Rows, Table
 from optitrip.output.tables import status
 from optitrip.output.text import finite
@@ -104,7 +105,7 @@ class Halved:
 
     def status(self) -> Coded:
         """Return "ok" or the kind of failure for each candidate, which fails once at most."""
-        found = status(self.first.failures, self.first.index)
+        found = status_of(self.first)
         later = status(self.failures, self.first.index)
         words = [*found.words, *later.words[1:]]
         codes = np.where(later.codes > 0, later.codes + len(found.words) - 1, found.codes)

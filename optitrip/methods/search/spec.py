@@ -31,6 +31,7 @@ from optitrip.methods.search.rungs import Halved
 from optitrip.methods.search.rungs_progress import FIRST, RungsProgress
 from optitrip.methods.search.screening import screened
 from optitrip.methods.search.states import needed_states
+from optitrip.methods.search.status import none_of
 from optitrip.methods.search.table import CandidateTable
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import GivenTable, MethodSpec, States, StoredParts, SurrogateChoice
@@ -106,14 +107,6 @@ def search_route(
         noisy=not agree or capabilities.noisy,
         how_to_read=capabilities.how_to_read,
     )
-
-
-def none_of(result: SearchResult) -> str:
-    """Return why a search has no best candidate."""
-    if not result.feasible:
-        return f"none of the {result.items:,} candidates is feasible, so that none was evaluated"
-    infeasible = f" ({result.infeasible:,} others are infeasible)" if result.infeasible else ""
-    return f"none of the {result.feasible:,} candidates{infeasible} has a finite loss"
 
 
 def halved_search(method: FirstRungs, capabilities: Capabilities) -> Generator[Method, Any, Halved]:
@@ -213,9 +206,6 @@ class SearchSpec(MethodSpec[SearchConfig]):
 
     def redraw(self, config: SearchConfig) -> bool:
         return config.redraw
-
-    def drawn(self, config: SearchConfig) -> bool:
-        return config.points is None
 
     def identity(self, config: SearchConfig, start: Point | None) -> dict[str, Any]:
         # Without `recheck`, a stage of its own, so that a search can be rechecked later.

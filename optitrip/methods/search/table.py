@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from optitrip.core.arrays import Array, Coded, Column
+from optitrip.core.arrays import Array, Column
 from optitrip.methods.importance import Sample, most_used
-from optitrip.methods.search.method import INFEASIBLE, SearchResult
+from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.rungs import Halved
 from optitrip.methods.search.screening import Screening
-from optitrip.output.tables import merged_columns, status
+from optitrip.methods.search.status import status_of
+from optitrip.output.tables import merged_columns
 from optitrip.space.candidates import Candidates
 from optitrip.space.columns import scalar_columns, scalars
 from optitrip.space.variables import arguments
@@ -49,7 +50,7 @@ class CandidateTable:
             losses = {"index": result.index, "loss": halved.last_rungs["loss"], **halved.reached(result.index)}
             return merged_columns(losses, {"status": halved.status()}, halved.named, drawn)
         losses = {"index": result.index, "screened" if self.screening else self.measure: result.loss}
-        told = {"status": with_infeasible(status(result.failures, result.index), result)}
+        told = {"status": status_of(result)}
         return merged_columns(losses, told, result.named, drawn)
 
     @property
@@ -115,14 +116,6 @@ class CandidateTable:
             np.concatenate([result.best_loss, loss[rows]])[:count],
             {name: np.concatenate([result.best_named[name], column[rows]])[:count] for name, column in named.items()},
         )
-
-
-def with_infeasible(told: Coded, result: SearchResult) -> Coded:
-    """Mark infeasible candidates among the statuses of stored ones: they have no loss, and did not fail."""
-    if not result.infeasible:
-        return told
-    there = np.isnan(result.loss) & (told.codes == 0)
-    return Coded(np.where(there, len(told.words), told.codes).astype(np.int32), [*told.words, INFEASIBLE])
 
 
 def best_rows(key: Array, count: int) -> Array:

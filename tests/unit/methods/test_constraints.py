@@ -253,3 +253,31 @@ def test_importance_of_a_variable_is_told_among_the_candidates_that_have_it() ->
     gamma = found["gamma"]
     assert gamma is not None
     assert gamma.share > 0.9
+
+
+def test_constraints_and_conditions_with_rungs(tmp_path: Path) -> None:
+    """Infeasible candidates do not go on, are no failures, and a variable is passed in all rungs where it exists."""
+
+    def loss(kernel: str, C: float, epochs: int, gamma: float | None = None, state_dir: str = "") -> float:
+        assert (gamma is None) == (kernel != "rbf")
+        assert C < 5
+        seen = Path(state_dir, "seen")
+        before = int(seen.read_text(encoding="utf-8")) if seen.exists() else 0
+        assert before in ({1: {0}, 3: {1}, 9: {3}}[epochs])
+        seen.write_text(str(epochs), encoding="utf-8")
+        return C + (gamma or 0.5) / epochs
+
+    space = {name: KERNELS[name] for name in ("kernel", "C", "gamma")}
+    halve = {"argument": "epochs", "from": 1, "to": 9}
+    found = optitrip.search(loss, space, candidates=60, where=["C < 5"], halve=halve, executor="serial")
+    values = Candidates(Space.parse(space), 0).values(range(60))
+    feasible = values["C"] < 5
+    assert found.halved is not None
+    rungs = found.halved.rungs
+    assert not found.failures
+    assert [rung.failed for rung in rungs] == [0, 0, 0]
+    assert rungs[0].infeasible == found.result.infeasible == 60 - feasible.sum()
+    assert all(feasible[rung.index].all() for rung in rungs[1:])
+    assert found.trials()["status"].tolist() == ["ok" if one else "infeasible" for one in feasible]
+    losses = [c + (0.5 if g is ABSENT else g) / 9 for c, g in zip(values["C"], values["gamma"], strict=True)]
+    assert found.loss == min(losses[n] for n in rungs[-1].index)
