@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from optitrip.app.table import StoredStages
 from optitrip.config.sweep import Sweep
 from optitrip.errors import InputError
-from optitrip.methods.importance import LEAST, Importance, Sample, ranked
+from optitrip.methods.importance import LEAST, Importance, Sample, existing_rows, ranked
 from optitrip.output.summary import table_as_lines
 from optitrip.output.text import narrow_name, one_line, short_name, word_wrapped
 from optitrip.runtime.imports import import_paths
@@ -23,7 +23,7 @@ SHARE = (
     "What variables do only together is in none."
 )
 DEPENDENT = (
-    "A searcher chose these candidates by the losses before, so they are not independent draws: the shares are only "
+    "A searcher or a person chose these candidates, so they are not independent draws: the shares are only "
     "indicative, and errors and chance may be too small."
 )
 
@@ -62,9 +62,17 @@ def lines(sweep: Sweep, found: Found) -> list[str]:
     rows = [[narrow_name(name, NAME_COLUMNS), *cells(one)] for name, one in variables.items()]
     text = [SHARE.format(measure="loss" if sample.measure == "loss" else "screen's loss")]
     text += [] if sample.independent else [DEPENDENT]
-    alike = [short_name(name) for name, one in variables.items() if one is None]
+    count = {name: int(existing_rows(sample.columns[name]).sum()) for name in variables}
+    few = [short_name(name) for name, one in variables.items() if one is None and count[name] < LEAST]
+    alike = [short_name(name) for name, one in variables.items() if one is None and count[name] >= LEAST]
+    if few:
+        text.append(f"Not told: {', '.join(few)}, which fewer than {LEAST} candidates have.")
     if alike:
         text.append(f"Not told: {', '.join(alike)}, which hardly varied, or all losses were the same.")
+    told = [name for name, one in variables.items() if one and count[name] < len(sample.losses)]
+    if told:
+        partly = ", ".join(f"{short_name(name)} ({count[name]:,})" for name in told)
+        text.append(f"Compared among the candidates that have the variable: {partly}.")
     if sample.left_out:
         text.append("Left out: " + ", ".join(f"{short_name(name)} ({why})" for name, why in sample.left_out.items()))
     table = table_as_lines((["variable", "share", "error", "chance"], rows))

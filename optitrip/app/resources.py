@@ -14,7 +14,7 @@ from optitrip.core.observer import Observer
 from optitrip.errors import InputError
 from optitrip.loss.noisy import SEED, takes, takes_seed
 from optitrip.loss.offers import find
-from optitrip.loss.passing import check_parameters, unwrap_partial
+from optitrip.loss.passing import check_parameters, mismatch, unwrap_partial
 from optitrip.loss.program.folders import name_of
 from optitrip.loss.program.program import Program
 from optitrip.loss.rung import STATE, Resource, changed, part_with_resource, with_resource
@@ -53,6 +53,11 @@ def staged(sweep: Sweep, loss: Any) -> Any:
         seed = [SEED] if takes_seed(loss) and SEED not in bound else []
         if callable(loss):
             state = [STATE] if stateful else []
+            others = [*names, *seed, *state]
+            both = [mismatch(loss, some, as_dict=False) for some in (others, [*others, resource.argument])]
+            if both[0] is None and both[1] is not None:  # so halve is the cause, not the space
+                problem = f"objective {table.reference} takes no {resource.argument}, the argument of halve"
+                raise InputError(f"{problem}; add it as a parameter, or name the one that it has", KEY)
             check_parameters(loss, table.reference, [*names, resource.argument, *seed, *state])
         if batches is not None and batches is not loss:
             check_parameters(batches, f"{table.reference}.losses", [*names, resource.argument, *seed])

@@ -9,7 +9,7 @@ correlation ratio measure", PNAS 21, 1935).
 What E[y | x] varies within a bin is lost; of a smooth one this is nearly c / bins^2. So about 1.5 sqrt(n) bins and half
 as many are extrapolated to infinitely many, (4 S - S_half) / 3. (With n^(1/3) bins and no extrapolation, the loss for
 Ishigami's function was a tenth of the index at n = 1,000, three times its standard error.) Variables of few values have
-a bin for each, and lose nothing.
+a bin for each, and lose nothing. A variable that exists at some candidates only is ranked among these.
 
 The standard error is the jackknife's, leaving out one of twenty random groups of candidates at a time.
 """
@@ -51,7 +51,7 @@ class Sample(NamedTuple):
     """Candidates that a method drew, by which variables can be ranked."""
 
     columns: Mapping[str, Column]
-    """Values of each scalar variable that was drawn."""
+    """Values of each scalar variable that was drawn; NaN where it does not exist."""
     losses: Array
     """Loss of each candidate, float64 and finite."""
     failed: int = 0
@@ -74,11 +74,7 @@ def ranked(sample: Sample) -> dict[str, Importance | None]:
     """Return the importance of each variable of a sample, the most important first; None if it cannot be told: there
     are too few candidates, the variable hardly varies, or all losses are the same. A variable that some candidates do
     not have, where it is NaN, is ranked among the others."""
-    found: dict[str, Importance | None] = {}
-    for name, column in sample.columns.items():
-        values = numbers(column)
-        there = ~np.isnan(values)
-        found[name] = importance(values[there], sample.losses[there])
+    found = {name: importance(numbers(column), sample.losses) for name, column in sample.columns.items()}
     order = sorted(found.items(), key=lambda item: -np.inf if item[1] is None else item[1].share, reverse=True)
     return dict(order)
 
@@ -91,8 +87,11 @@ def numbers(column: Column) -> Array:
 def importance(values: Array, loss: Array) -> Importance | None:
     """Return the importance of a variable; None if there are too few candidates or it hardly varies.
 
-    `values` are numbers, or codes of a choice as integers; `loss` is finite.
+    `values` are numbers, or codes of a choice as integers, NaN where the variable does not exist; such candidates are
+    left out. `loss` is finite.
     """
+    if not (there := existing_rows(values)).all():
+        values, loss = values[there], loss[there]
     count = len(loss)
     if count < LEAST:
         return None
@@ -116,6 +115,12 @@ def importance(values: Array, loss: Array) -> Importance | None:
     )
     variance = (GROUPS - 1) / GROUPS * float(((without - without.mean()) ** 2).sum())
     return Importance(share, variance**0.5, by_chance(count, levels, few=few))
+
+
+def existing_rows(values: Column) -> Array:
+    """Return at which candidates a variable exists, bool of shape (n,)."""
+    found = numbers(values)
+    return ~np.isnan(found) if found.dtype.kind == "f" else np.ones(len(found), bool)
 
 
 def binned(values: Array) -> tuple[Array, bool]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -97,6 +98,8 @@ def text_lines(table: Mapping[str, Column], width: int | None = None) -> Iterato
 
 
 def cell(value: Any) -> str:
+    if isinstance(value, float) and math.isnan(value):  # as where a conditional variable does not exist
+        return "-"
     return f"{value:.8g}" if isinstance(value, float) else one_line(str(value))
 
 

@@ -73,6 +73,17 @@ def shown(column: Array, options: Sequence[Any]) -> Column:
     return numbers_or_text(column)
 
 
+def ranking_columns(candidates: Candidates, indices: Array) -> dict[str, Column]:
+    """Return the columns by which variables are ranked: those of `scalar_columns`, but NaN, too, where an option does
+    not exist; there a code would count as one more option."""
+    columns = scalar_columns(candidates, indices)
+    for variable in candidates.space.conditional:
+        column, options = columns.get(variable.name), variable.distribution.options
+        if isinstance(column, Coded) and options and len(column.words) > len(options):
+            columns[variable.name] = np.where(column.codes < len(options), column.codes, np.nan)
+    return columns
+
+
 def place_of(entry: Any, options: Sequence[Any]) -> int:
     """Return the place of an option that is equal and of its type."""
     return next(place for place, option in enumerate(options) if type(option) is type(entry) and option == entry)

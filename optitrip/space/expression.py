@@ -6,6 +6,7 @@ compute.
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -18,6 +19,7 @@ from optitrip.core.differences import nearest
 
 LONGEST = 1_000
 """Most letters of an expression."""
+ONE_EQUALS_SIGN = re.compile(r"(?<![=<>!:])=(?!=)")
 OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -65,6 +67,7 @@ class Expression:
             return ast.parse(self.text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             what = error.msg if isinstance(error, SyntaxError) else str(error)
+            what += "; == compares, = does not" if ONE_EQUALS_SIGN.search(self.text) else ""
             raise ValueError(f"was {self.text[:LONGEST]!r}, which cannot be read: {what}") from None
 
     @cached_property

@@ -138,7 +138,8 @@ def value_of(
         return ABSENT
     if len(found) < variable.size:
         lacking = next((entry for entry in names if row.get(entry) in (None, "")), name)
-        raise InputError(f"point {number} has no {lacking}, which the space has; a point has all variables")
+        columns = f"; it has {listed(row)}" if lacking not in row else ""
+        raise InputError(f"point {number} has no {lacking}, which the space has{columns}; a point has all variables")
     try:
         parsed = [parse(entry) for entry in found]
     except ValueError as error:

@@ -86,6 +86,10 @@ def test_the_sweep_files_of_the_readme_are_valid(tmp_path: Path) -> None:
     rest += "[method]\nuse = 'search'\ncandidates = 3\n"
     (tmp_path / "program.toml").write_text(program + rest)
     assert read(tmp_path / "program.toml").objective.files == ["deck.in", "mesh.dat"]
+    (drawn,) = [block for block in blocks if "redraw" in block]
+    blocks.remove(drawn)
+    (tmp_path / "drawn.toml").write_text('[objective]\nloss = "bowl:loss"\n' + drawn)
+    assert read(tmp_path / "drawn.toml").method.redraw
     whole = "".join(blocks).replace("retries = 2", "# retries = 2")
     assert whole.count("retries") == 1
     (tmp_path / "bowl.toml").write_text(whole)

@@ -143,12 +143,13 @@ class SearchAnswer(Best, Answer):
 
     def how_sure(self) -> list[str]:
         independent = self.candidates.independent and self.candidates.sampler == "random" and not self.ended
+        met = [constraints_met(self.candidates, self.result)] if self.candidates.constrained else []
         if self.recheck:
             halved = [self.halved.cost_words()] if self.halved else []
-            return [*self.recheck.how_sure(), *halved, *([self.screening.summary] if self.screening else [])]
+            return [*self.recheck.how_sure(), *halved, *([self.screening.summary] if self.screening else []), *met]
         if self.halved:
-            return self.halved.words()
-        return how_sure(self.result, self.screening, independent=independent, noisy=self.noisy)
+            return [*self.halved.words(), *met]
+        return [*how_sure(self.result, self.screening, independent=independent, noisy=self.noisy), *met]
 
     def table(self) -> Table | None:
         return self.halved.printed() if self.halved else None

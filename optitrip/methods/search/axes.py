@@ -14,6 +14,9 @@ from optitrip.space.variables import Variable
 LOG_AXIS = {"type": "log", "tickformat": "~g"}
 """Logarithmic axis whose ticks are all written in full, not "2" for 0.002."""
 
+ABSENT_TEXT = "absent"
+"""Text of the tick for candidates that do not have a parameter."""
+
 
 class Losses:
     """The losses of the drawn candidates, the others before the best, and their axis."""
@@ -39,6 +42,8 @@ def axis_of(variable: Variable, column: Column) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": titled(label(variable.name)), "zeroline": False}
     if isinstance(column, Coded):
         texts = [label(str(option)) for option in column.words]
+        if variable.when and not texts[-1]:
+            texts[-1] = ABSENT_TEXT
         return axis | {"tickvals": list(range(len(texts))), "ticktext": texts, "range": [-0.6, len(texts) - 0.4]}
     return axis | (LOG_AXIS if is_log(variable) else {})
 
@@ -62,15 +67,32 @@ def dimension(axis: Mapping[str, Any], column: Column, rows: Array) -> dict[str,
     found, values = {"label": axis["title"]["text"], **kept}, numbers(column)[rows]
     if "ticktext" in axis:  # plotly.js decodes names, but not these
         found["ticktext"] = [unescape(text) for text in axis["ticktext"]]
+    absent = np.isnan(values)
     if axis.get("type") != "log":
-        return {**found, "values": short(values)}
+        if not absent.any() or absent.all():
+            return {**found, "values": short(values)}
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        return {**found, **with_absent(values, absent, np.unique(np.linspace(low, high, 6)))}
     logs = np.log10(values)
     known = logs[np.isfinite(logs)]  # a log-normal number may round to 0
     low, high = kept.get("range") or ((float(known.min()), float(known.max())) if len(known) else (0.0, 1.0))
     ticks = log_ticks(low, high)
+    if absent.any() and len(known):
+        return {**found, **with_absent(logs, absent, ticks, logarithmic=True)}
     texts = [f"{10**tick:.6g}" for tick in ticks]
     # The ends have ticks without a text, since plotly.js draws the axis from its first tick to its last.
     return {**found, "values": short(logs), "tickvals": short([low, *ticks, high]), "ticktext": ["", *texts, ""]}
+
+
+def with_absent(values: Array, absent: Array, ticks: Array, *, logarithmic: bool = False) -> dict[str, Any]:
+    """Return values and ticks of an axis with a place of its own, below all others, for candidates without the
+    parameter; plotly.js would draw their lines through 0."""
+    known = values[np.isfinite(values)]
+    low, high = float(known.min()), float(known.max())
+    place = low - (0.15 * (high - low) or 1.0)
+    texts = [f"{10**tick if logarithmic else tick:.4g}" for tick in ticks]
+    marks, words = [place, *ticks, high], [ABSENT_TEXT, *texts, ""]
+    return {"values": short(np.where(absent, place, values)), "tickvals": short(marks), "ticktext": words}
 
 
 def log_ticks(low: float, high: float) -> Array:

@@ -17,6 +17,8 @@ Points = Annotated[
     Annotated[str, Field(min_length=1)] | list[dict[str, Any]],
     one_of("the name of a .csv or .parquet file, or a list of points, e.g. [{ x = 1, y = 2 }]"),
 ]
+First = Annotated[list[dict[str, Any]], one_of("a list of points, e.g. [{ x = 1, y = 2 }]")]
+Where = Annotated[list[str], one_of('a list of conditions, e.g. ["x + y < 1"]')]
 KEYS = ("points", "first", "where", "redraw")
 """Keys of the table that are no part of older identities."""
 
@@ -29,9 +31,9 @@ class DrawnTable(Table):
     sampler: str = "random"
     points: Points | None = None
     """All candidates: a table with a column for each variable, or a list of points."""
-    first: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    first: First = Field(default_factory=list[dict[str, Any]])
     """Points that are the first candidates, before those that are drawn."""
-    where: list[str] = Field(default_factory=list[str])
+    where: Where = Field(default_factory=list[str])
     """Constraints, e.g. "x + y < 1"; a candidate that violates one is not evaluated."""
     redraw: bool = False
     """True to draw an infeasible candidate again until it is feasible."""

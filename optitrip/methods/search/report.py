@@ -15,7 +15,7 @@ from optitrip.methods.search.picture import some_failed
 from optitrip.methods.search.table import CandidateTable, best_rows
 from optitrip.output.pictures import WIDE_RATIO
 from optitrip.output.text import short_name
-from optitrip.space.columns import scalar_columns, scalars
+from optitrip.space.columns import ranking_columns, scalar_columns, scalars
 from optitrip.space.variables import Variable
 
 BEST_SHARE, MOST_BEST, REST, LINES, FAILED = 0.01, 300, 2_000, 500, 200
@@ -51,7 +51,8 @@ def report_html(table: CandidateTable, title: str, word: str) -> bytes:
     best = best_rows(-loss if result.maximize else loss, min(max(round(BEST_SHARE * len(loss)), 1), MOST_BEST))
     rest = np.setdiff1d(np.arange(0, len(loss), 1 + len(loss) // REST), best)
     used = most_used(len(variables[:MOST_VARIABLES]))
-    ranked = ranked_variables(table, variables[:MOST_VARIABLES], index[:used], loss[:used])
+    drawn = np.flatnonzero(table.drawn(index))[:used]
+    ranked = ranked_variables(table, variables[:MOST_VARIABLES], index[drawn], loss[drawn])
     shown = [variable for variable, _ in ranked[:MOST_PANELS]]
     chosen = np.concatenate([rest, best])
     columns = scalar_columns(table.candidates, index[chosen])
@@ -62,8 +63,7 @@ def report_html(table: CandidateTable, title: str, word: str) -> bytes:
     losses = Losses(loss[chosen], len(rest), word, log=log, maximize=result.maximize)
     left_out = f" Of {len(variables):,} parameters the most important are shown." if len(variables) > len(shown) else ""
     # Candidates that were asked for crowd where the loss is small: from them importance cannot be estimated.
-    independent = table.candidates.independent
-    known = [(variable, found) for variable, found in ranked if found is not None and independent]
+    known = [(variable, found) for variable, found in ranked if found is not None and table.independent]
     sections = [
         f"<h1>{escape(title)}</h1>",
         f"<h2>{word} by parameter</h2><p>Red: the best {len(best):,} of {len(loss):,} candidates. Grey: "
@@ -72,7 +72,7 @@ def report_html(table: CandidateTable, title: str, word: str) -> bytes:
         "<h2>Parallel coordinates</h2><p>The same, with fewer of the others. Drag along an axis to select; drag its "
         "name to move it.</p>",
         figure(*parallel(shown, columns, losses), number=1),
-        importance_section(known[:MOST_PANELS], min(len(loss), used)),
+        importance_section(known[:MOST_PANELS], len(drawn)),
         f"<h2>The best {IN_TABLE}</h2>" + best_table(table.best(IN_TABLE)),
     ]
     page = f'<!doctype html><html><head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
@@ -95,7 +95,7 @@ def ranked_variables(
     table: CandidateTable, variables: Sequence[Variable], index: Array, loss: Array
 ) -> list[tuple[Variable, Importance | None]]:
     """Return variables with their importance, the most important first."""
-    columns = scalar_columns(table.candidates, index)
+    columns = ranking_columns(table.candidates, index)
     found = [(variable, importance(numbers(columns[variable.name]), loss)) for variable in variables]
     return sorted(found, key=lambda pair: -pair[1].share if pair[1] else 0.0)
 
@@ -195,7 +195,7 @@ def importance_section(known: Sequence[tuple[Variable, Importance]], count: int)
         f"Share of the variance of the loss's ranks that each parameter explains alone, over {count:,} candidates: the "
         "first-order Sobol' index from given data (Plischke, Borgonovo, Smith, 2013), corrected for chance, with its "
         "95 % interval (jackknife). Of parameters without influence, 95 % stay below the red mark. What two parameters "
-        "do only together is in none of the bars."
+        "do only together is in none of the bars. A parameter that only some candidates have is compared among these."
     )
     return f"<h2>Importance</h2><p>{text}</p>{figure([bars, chance], layout, 80 + 34 * len(known), number=2)}"
 
@@ -209,8 +209,8 @@ def best_table(columns: Mapping[str, Column]) -> str:
 
 
 def cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
+    if isinstance(value, float):  # NaN where a conditional parameter does not exist
+        return "-" if np.isnan(value) else f"{value:.6g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else short_name(str(value))
 
 

@@ -22,6 +22,7 @@ def status_of(result: SearchResult) -> Coded:
 def none_of(result: SearchResult) -> str:
     """Return why a search has no best candidate."""
     if not result.feasible:
-        return f"none of the {result.items:,} candidates is feasible, so that none was evaluated"
+        hint = "loosen `where`, or change the space"
+        return f"none of the {result.items:,} candidates is feasible, so that none was evaluated; {hint}"
     infeasible = f" ({result.infeasible:,} others are infeasible)" if result.infeasible else ""
     return f"none of the {result.feasible:,} candidates{infeasible} has a finite loss"

@@ -13,7 +13,7 @@ from optitrip.methods.search.screening import Screening
 from optitrip.methods.search.status import status_of
 from optitrip.output.tables import merged_columns
 from optitrip.space.candidates import Candidates
-from optitrip.space.columns import scalar_columns, scalars
+from optitrip.space.columns import ranking_columns, scalar_columns, scalars
 from optitrip.space.variables import arguments
 
 
@@ -59,11 +59,11 @@ class CandidateTable:
         return len(self.result.index) * len(scalars(self.candidates.space))
 
     def sample(self) -> Sample:
-        """Return the candidates by which variables are ranked: the first ones that did not fail."""
+        """Return the candidates by which variables are ranked: the first ones that were drawn and did not fail."""
         space, result = self.candidates.space, self.result
         drawn = [v.name for v in scalars(space) if v.distribution.drawn]
-        rows = np.flatnonzero(np.isfinite(result.loss))[: most_used(len(drawn))]
-        columns = scalar_columns(self.candidates, result.index[rows])
+        rows = np.flatnonzero(np.isfinite(result.loss) & self.drawn(result.index))[: most_used(len(drawn))]
+        columns = ranking_columns(self.candidates, result.index[rows])
         found = {name: columns[name] for name in drawn if name in columns}
         others = [variable for variable in space.variables if variable.name not in found]
         return Sample(
@@ -71,9 +71,18 @@ class CandidateTable:
             losses=result.loss[rows],
             failed=result.failures.count,
             left_out={v.name: "an array" if v.shape and v.distribution.drawn else "constant" for v in others},
-            independent=self.candidates.independent,
+            independent=self.independent,
             measure="screened" if self.screening else self.measure,
         )
+
+    @property
+    def independent(self) -> bool:
+        """True if there are candidates that were drawn without regard to the losses of others."""
+        return self.candidates.draws and not (self.candidates.given and self.candidates.given.alone)
+
+    def drawn(self, index: Array) -> Array:
+        """Return which candidates importance is estimated from, bool: not the first ones, if a person gave these."""
+        return index >= (self.candidates.given_count if self.independent else 0)
 
     def verified(self) -> dict[str, Column]:
         """Return index, screened loss, loss, other outputs and scalar variables of the verified candidates."""

@@ -115,6 +115,17 @@ def test_a_variable_that_hardly_varies(folder: Path) -> None:
     assert json.loads(optitrip(folder, "importance", "ranked", "--json").stdout)["importance"]["idle"] is None
 
 
+def test_a_variable_that_only_some_candidates_have(folder: Path) -> None:
+    """It is said among how many it is compared, or that these are too few."""
+    idle = 'idle = { uniform = [0, 1], when = "act == \'relu\'" }\nrare = { uniform = [0, 1], when = "lr > 0.7" }'
+    (folder / "ranked.toml").write_text(SWEEP.replace("idle = { uniform = [0, 1] }", idle))
+    (folder / "ranked_loss.py").write_text(LOSS.replace("idle, W, c", "W, c, idle=0, rare=0"))
+    optitrip(folder, "sweep", "ranked.toml")
+    said = " ".join(optitrip(folder, "importance", "ranked").stdout.split())
+    assert "Not told: rare, which fewer than 40 candidates have." in said
+    assert re.search(r"Compared among the candidates that have the variable: idle \(\d+\)\.", said)
+
+
 def test_other_methods_say_what_they_have(folder: Path) -> None:
     """A gradient draws nothing; a sensitivity has its own answer."""
     settings = ["--set", "method.use=gradient", "--set", "method.at={fill=0.5}"]

@@ -79,6 +79,7 @@ def test_infeasible_candidates_are_not_evaluated_and_are_no_failures() -> None:
     assert np.isnan(answer.losses).tolist() == (~feasible).tolist()
     assert answer.trials()["status"].tolist() == ["ok" if one else "infeasible" for one in feasible]
     assert f"{400 - feasible.sum()} of 400" in dict(answer.rows())["constraints"]
+    assert answer.how_sure()[-1] == dict(answer.rows())["constraints"]
 
 
 def test_a_batch_holds_no_infeasible_candidate_and_keeps_its_bits() -> None:
@@ -121,7 +122,7 @@ def test_an_infeasible_candidate_is_drawn_again_until_it_is_feasible(sampler: st
 
 def test_what_no_draw_meets_stays_infeasible() -> None:
     """The search ends with an error that says so."""
-    with pytest.raises(NoAnswer, match=r"none of the 20 candidates is feasible"):
+    with pytest.raises(NoAnswer, match=r"none of the 20 candidates is feasible.*; loosen `where`"):
         optitrip.search(Counted(), SQUARE, candidates=20, where=["x > 2"], redraw=True, executor="serial")
 
 
@@ -150,6 +151,9 @@ def test_a_constraint_over_a_variable_that_does_not_exist_is_met() -> None:
         ({"x": {"uniform": [0, 1], "when": 3}}, {}, "wanted a condition"),
         (SQUARE, {"where": ["x + z < 1"]}, "z is no variable"),
         (SQUARE, {"where": ["x +"]}, "cannot be read"),
+        (SQUARE, {"where": ["x = 1"]}, "cannot be read: .*; == compares, = does not"),
+        (SQUARE, {"where": "x < 1"}, r'wanted a list of conditions, e.g. \["x \+ y < 1"\]'),
+        (SQUARE, {"first": {"x": 0.5, "y": 1}}, "wanted a list of points"),
         (SQUARE, {"redraw": True}, "add a line where"),
         (SQUARE, {"first": [{"x": 0.5}]}, "point 1 has no y"),
         (SQUARE, {"first": [{"x": 0.5, "y": 2}]}, "outside of its range"),

@@ -17,6 +17,7 @@ from command import optitrip_process
 from driver_setup import driver
 from optitrip.core.arrays import Array
 from optitrip.core.observer import Observer
+from optitrip.errors import InputError
 from optitrip.executors.serial import Serial
 from optitrip.loss.objective import Objective
 from optitrip.loss.rung import Resource, with_resource
@@ -505,3 +506,12 @@ def test_a_program_that_does_not_ask_for_the_amount_is_refused(tmp_path: Path) -
     done = run_optitrip(tmp_path, "sweep", str(tmp_path / "trained.toml"))
     assert done.returncode == 2
     assert "names no epochs" in done.stderr
+
+
+def test_a_loss_without_the_argument_is_told_of_it() -> None:
+    """By the name of `halve`, not as if the space had that variable; one with **parameters takes it."""
+    halve = {"argument": "epochs", "from": 1, "to": 9}
+    space: dict[str, Any] = {"x": {"uniform": [0, 1]}}
+    with pytest.raises(InputError, match="takes no epochs, the argument of halve; add it as a parameter"):
+        optitrip.search(lambda x: x, space, candidates=9, halve=halve, executor="serial")
+    optitrip.search(lambda **given: given["x"] / given["epochs"], space, candidates=9, halve=halve, executor="serial")

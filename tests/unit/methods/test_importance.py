@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,3 +160,28 @@ def test_bins_have_equal_counts_or_one_value_each() -> None:
     bins, few = binned(np.append(np.zeros(900), np.arange(1, 101)))
     assert (np.bincount(bins).sum(), few) == (1_000, False)
     assert binned(np.arange(10**6))[0].max() == MOST_BINS - 1
+
+
+def test_a_conditional_variable_is_compared_where_it_exists() -> None:
+    """Its share is that of a search of these candidates alone; points that a person gave are left out."""
+    space: dict[str, Any] = {
+        "kernel": {"choice": ["linear", "rbf"]},
+        "gamma": {"uniform": [0, 1], "when": "kernel == 'rbf'"},
+        "shape": {"choice": ["a", "b"], "when": "kernel == 'rbf'"},
+    }
+
+    def loss(kernel: str, gamma: float = 0.0, shape: str = "a") -> float:
+        return (5.0 if kernel == "linear" else gamma) + (shape == "b") / 10
+
+    first = [{"kernel": "linear"}] * 3
+    found = optitrip.search(loss, space, candidates=400, executor="serial", first=first)
+    trials = found.trials().iloc[3:]
+    there = trials[trials.kernel == "rbf"]
+    shares = found.importance()
+    for name, values in {"gamma": there.gamma.to_numpy(), "shape": (there["shape"] == "b").to_numpy(float)}.items():
+        assert shares[name] == importance(values, there.loss.to_numpy()), name
+    assert shares["gamma"]
+    assert shares["gamma"].share > 0.8
+    assert found.stored.sample().independent
+    few = optitrip.search(loss, space, candidates=60, executor="serial").importance()
+    assert (few["gamma"], few["shape"]) == (None, None)

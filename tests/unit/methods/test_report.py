@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import optitrip
-from optitrip.methods.search.axes import log_ticks, short
-from optitrip.methods.search.report import MOST_PANELS, report_html, reported
+from optitrip.methods.search.axes import axis_of, dimension, log_ticks, short
+from optitrip.methods.search.report import MOST_PANELS, cell, report_html, reported
+from optitrip.space.variables import Space
 
 EVIL = "</script><script>window.evil=1</script>"
 SPACE: dict[str, Any] = {
@@ -190,3 +191,16 @@ def test_ticks_of_logarithms_are_round_numbers(low: float, high: float, texts: l
 def test_ticks_over_hundreds_of_decades_are_few() -> None:
     """Also of losses near the ends of float64."""
     assert 3 <= len(log_ticks(-300, 300)) <= 12
+
+
+@pytest.mark.parametrize(("low", "word"), [(1e-4, "log_uniform"), (2, "uniform")])
+def test_a_parameter_that_some_candidates_lack_has_a_place_for_these(low: float, word: str) -> None:
+    """Below all others; plotly.js would draw their lines through 0, which is 1 on a logarithmic axis."""
+    variable = Space.parse({"a": {"choice": [0, 1]}, "x": {word: [low, 10], "when": "a == 1"}}).variables[1]
+    values = np.array([low, np.nan, 10.0, np.nan])
+    found = dimension(axis_of(variable, values), values, np.arange(4))
+    place = found["values"][1]
+    assert found["values"][3] == place < min(found["values"][0], found["values"][2])
+    assert (found["tickvals"][0], found["ticktext"][0]) == (place, "absent")
+    assert len(found["tickvals"]) == len(found["ticktext"])
+    assert cell(np.nan) == "-"

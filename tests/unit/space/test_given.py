@@ -104,7 +104,11 @@ def test_a_point_that_does_not_fit_is_refused(change: dict[str, Any], said: str)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x,n\n0.5,3\n0.5\n", "point 2 has not as many entries"),
+        ("x,n\n0.5,3\n0.5\n", "point 2 has 1 entries; wanted 2, as the first line has"),
+        ("x;n\n0,5;3\n", "has semicolons between columns; wanted commas, and decimal points"),
+        ("%eval_id x n\n1 0.5 3\n", "has blanks between columns; wanted commas"),
+        ("x,x,n\n0.5,0.6,3\n", "has more than one column x; wanted one for each variable"),
+        ("x,m\n0.5,3\n", "point 1 has no n, which the space has; it has x, m"),
         ("x,n\n0.5,3\n,4\n", "point 2 has no x"),
         ("x,n\n", "holds no point"),
         ("x,n\n0.5,drei\n", "point 1: n is 'drei', wanted a whole number"),
@@ -117,6 +121,18 @@ def test_a_damaged_table_is_refused(tmp_path: Path, text: str, said: str) -> Non
     (tmp_path / "points.csv").write_text(text)
     with pytest.raises(InputError, match=rf"points.csv: {said}"):
         read_given(GivenTable("points", "points.csv", alone=True), space, tmp_path)
+
+
+def test_what_spreadsheets_add_to_a_table_is_no_obstacle(tmp_path: Path) -> None:
+    """A byte order mark, blanks after commas, and empty lines; another encoding is told."""
+    space = Space.parse({"x": {"uniform": [-1, 1]}, "kind": {"choice": ["a", "b"]}})
+    table = GivenTable("points", "points.csv", alone=True)
+    (tmp_path / "points.csv").write_bytes(b"\xef\xbb\xbfx, kind\r\n0.5, b\r\n\r\n-1, a\r\n")
+    rows = [{"x": 0.5, "kind": "b"}, {"x": -1, "kind": "a"}]
+    assert read_given(table, space, tmp_path) == given_points(space, rows, alone=True)
+    (tmp_path / "points.csv").write_bytes("x,kind,größe\n0.5,b,1\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"points.csv: is not in UTF-8; save it with this encoding"):
+        read_given(table, space, tmp_path)
 
 
 def test_given_points_from_python() -> None:
