@@ -159,9 +159,7 @@ def show(
 def sync(
     sweep: SweepName, overrides: Overrides = None, state_dir: StateRoot = STATE_ROOT, trust: Trust = False
 ) -> None:
-    """Record a stored sweep in MLflow, as after an outage.
-
-    Nothing is evaluated."""
+    """Record a stored sweep in MLflow; nothing is evaluated."""
     from optitrip.app import sync
 
     run = sync.sync(sweep, state_dir, overrides or [], trust=trust)
@@ -176,9 +174,7 @@ def table(
     overrides: Overrides = None,
     state_dir: StateRoot = STATE_ROOT,
 ) -> None:
-    """Write what is stored as a table, or print the best.
-
-    Arrays have no column; `replay` shows them."""
+    """Write what is stored as a table; `replay` shows arrays."""
     from optitrip.app.table import check_file, stored_table, write_table
     from optitrip.cli.stored import terminal_width
     from optitrip.output.tables import text_lines
