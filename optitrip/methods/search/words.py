@@ -7,8 +7,8 @@ from optitrip.methods.search.method import SearchResult
 from optitrip.methods.search.screening import Screening
 from optitrip.space.candidates import Candidates
 
-SEEN = 1_000
-"""Number of candidates whose first draws show how many draws are feasible."""
+SEEN, ENTRIES = 1_000, 2**22
+"""Number of candidates whose first draws show how many draws are feasible, and most numbers that are drawn for it."""
 UNKNOWN = 0.01
 """Largest chance that the best of a random half is none of the stored best."""
 
@@ -43,8 +43,9 @@ def constraints_met(candidates: Candidates, result: SearchResult) -> str:
     infeasible = f"{result.infeasible:,} of {result.items:,} ({result.infeasible / result.items:.3g})"
     if not candidates.redraw:
         return f"{infeasible} are infeasible, and not evaluated"
-    share = candidates.feasible_share(SEEN)
-    drawn = f"{100 * share:.3g} % of draws are feasible (of the first {SEEN:,}); others were drawn again"
+    seen = max(1, min(SEEN, ENTRIES // max(1, sum(candidates.space.sizes.values()))))
+    share = candidates.feasible_share(seen)
+    drawn = f"{100 * share:.3g} % of draws are feasible (of the first {seen:,}); others were drawn again"
     return f"{drawn}{f'; {infeasible} stayed infeasible' if result.infeasible else ''}"
 
 
