@@ -48,7 +48,7 @@ class Given:
     def words(self, drawn: str) -> str:
         """Return how many points there are, and where they are from, for a plan that says what is drawn."""
         ignored = f" (ignored: {listed(self.ignored)})" if self.ignored else ""
-        own = f"{self.count:,} given points{f' of {self.source}' if self.source else ''}{ignored}"
+        own = f"{self.count:,} candidates, all given{f' in {self.source}' if self.source else ''}{ignored}"
         return own if self.alone else f"{drawn}, the first {self.count:,} given"
 
     @cached_property

@@ -106,6 +106,7 @@ def test_a_cluster_on_this_machine(folder: Path) -> None:
     assert left_of(str(cluster)) == []
 
 
+@pytest.mark.thorough
 def test_slurm_with_the_real_symmetric_run(folder: Path) -> None:
     """On one node, in namespaces of its own: `ray symmetric-run` ends every Ray that it sees."""
     if shutil.which("unshare") is None or run(folder, "unshare", "-pnf", "--mount-proc", "true").returncode:

@@ -267,7 +267,7 @@ RISKY = (
 """Habits that Ray itself may suffer from, in the command's process, where it starts, and in its workers."""
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 @pytest.mark.mostly_thorough(12)
 @pytest.mark.parametrize("habit", RISKY)
 def test_habits_at_import_with_ray(habit: str, tmp_path: Path, by_hand: Array) -> None:
@@ -281,7 +281,7 @@ def test_habits_at_import_with_ray(habit: str, tmp_path: Path, by_hand: Array) -
     assert "local Ray workers" in done.stderr
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 @pytest.mark.mostly_thorough(2)
 @pytest.mark.parametrize("executor", ["ray", "auto"])
 def test_a_loss_that_clears_the_environment_while_ray_starts_or_runs(executor: str, tmp_path: Path) -> None:

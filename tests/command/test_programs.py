@@ -161,8 +161,8 @@ def test_what_runs_now_is_told(tmp_path: Path) -> None:
     assert not told()
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
-@pytest.mark.daily
 def test_programs_on_ray(tmp_path: Path, local_ray: Any) -> None:
     """The answer is that of this machine alone."""
     folder_with(tmp_path, QUICK)

@@ -184,7 +184,7 @@ for name in sys.argv[1:]:
 """
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_every_module_imports_alone() -> None:
     """No import cycle hides behind an order of imports."""
     names = [".".join(("optitrip", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in MODULES]

@@ -82,7 +82,7 @@ def test_a_worker_that_dies_once_costs_nothing(fault: str, tmp_path: Path, worke
     assert result.failures.count == 0
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_an_item_that_always_kills_is_recorded_and_no_other(tmp_path: Path, workers: Executor) -> None:
     """All others have the bits of a sweep without it; it killed no more than 3 (log2(slice) + 1) workers."""
     loss = Faulty("SIGKILL", str(tmp_path))

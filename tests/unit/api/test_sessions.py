@@ -307,7 +307,7 @@ def test_after_ctrl_c_the_next_call_is_not_kept_waiting(tmp_path: Path) -> None:
     assert fresh(tmp_path, SCRIPT + textwrap.dedent(code)) == ["True", "True"]
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 @pytest.mark.parametrize("workers", [None, 1])
 def test_a_loss_may_use_ray_itself(tmp_path: Path, workers: int | None) -> None:
     """A CPU is left for its tasks, which would otherwise wait for ever."""
@@ -322,7 +322,7 @@ def test_a_loss_may_use_ray_itself(tmp_path: Path, workers: int | None) -> None:
     assert fresh(tmp_path, SCRIPT + textwrap.dedent(code)) == ["True"]
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_a_process_forked_beside_ray_does_not_hang(tmp_path: Path) -> None:
     """Ray is refused there, the serial executor works, and its end leaves the parent's workers alone."""
     code = """

@@ -83,7 +83,7 @@ def test_the_loss_and_the_file_have_the_last_word(tmp_path: Path) -> None:
         assert provenance(sweep, load(sweep)).block == block
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_ten_million_parameters(tmp_path: Path) -> None:
     """A search, plain and in batches, and a few coordinates of a gradient at its best, with files and pictures: no more
     than about twenty points are in memory."""

@@ -52,8 +52,7 @@ def crowd(folder: Path) -> None:
     (folder / "sweep.toml").write_text(SWEEP.format("user_loss:loss"))
 
 
-@pytest.mark.daily
-@pytest.mark.parametrize("executor", ["serial", pytest.param("ray", marks=pytest.mark.daily)])
+@pytest.mark.parametrize("executor", ["serial", pytest.param("ray", marks=pytest.mark.thorough)])
 def test_a_sweep_among_files_named_like_libraries(tmp_path: Path, executor: str) -> None:
     """All is evaluated, written and tracked, in this process and on workers, and a line names the files. `python -m`
     puts the working directory first, before anything that optitrip needs is imported."""

@@ -64,7 +64,7 @@ def test_a_table_gives_the_same_points_as_a_list(tmp_path: Path, suffix: str) ->
     found = read_given(GivenTable("points", f"points.{suffix}", alone=True), space, tmp_path)
     assert found == wanted
     assert found.ignored == ("loss",)
-    assert f"2 given points of points.{suffix} (ignored: loss)" in found.words("")
+    assert f"2 candidates, all given in points.{suffix} (ignored: loss)" in found.words("")
 
 
 def test_given_points_come_first_and_move_no_other() -> None:

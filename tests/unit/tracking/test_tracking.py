@@ -73,7 +73,7 @@ def staircase(losses: dict[int, float], count: int) -> list[tuple[int, float]]:
     return sorted({**corners, count - 1: least}.items())
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_a_process_of_its_own_records_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process in which MLflow runs makes no difference to what is recorded, times and durations apart."""
     recorded: list[Any] = []
