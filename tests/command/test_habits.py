@@ -310,6 +310,7 @@ cli.app = app_and_more
 """Code that has a command print after its result, as the loss does in `atexit` or a thread."""
 
 
+@pytest.mark.daily
 def test_what_is_printed_after_the_result_is_no_part_of_it(tmp_path: Path, commands: Commands, by_hand: Array) -> None:
     """Standard output holds one JSON object, whenever the loss prints."""
     write(tmp_path, at_import("none"))

@@ -148,6 +148,7 @@ def test_no_answer_has_the_failures() -> None:
     assert "candidate 0" in str(error)
 
 
+@pytest.mark.daily
 def test_a_stopped_search_has_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal refuses after a while; what was found before is in the exception."""
     refuse_writes(monkeypatch, after=3)

@@ -638,6 +638,7 @@ def test_what_a_run_leaves(folder: Path) -> Any:
     return {name: ended(name)["shape"] for name in SMALL}
 
 
+@pytest.mark.daily
 @pinned("arithmetic")
 def test_contents_of_files(folder: Path) -> Any:
     """Identity and numbers in the state directories of finished sweeps, to the bit."""

@@ -127,8 +127,8 @@ rows = 1_000               # of as many evaluations as there are variables, and 
     def describe(self, sweep: Sweep) -> str:
         config: SensitivityConfig = sweep.method
         width = self.width(sweep.space)
-        drawn = f"{config.rows:,} rows of {width:,} points for {width - 2:,} variables"
-        return f"sensitivity: {drawn}, {config.sampler} sampler, seed {sweep.seed}"
+        rows = f"{config.rows:,} rows of {width:,} for {width - 2:,} variables"
+        return f"sensitivity: {sweep.items:,} {self.unit}, {rows}, {config.sampler} sampler, seed {sweep.seed}"
 
     def summary(self, result: Mapping[str, Any]) -> str:
         (name, first), *_ = result["sensitivity"]["variables"].items()

@@ -150,6 +150,7 @@ def test_a_mistake_is_told(folder: Path, words: tuple[str, ...], said: str) -> N
     assert not list(folder.glob("all*"))
 
 
+@pytest.mark.daily
 def test_what_stands_at_the_files_place_is_kept(folder: Path) -> None:
     """A missing folder, a folder and a loop of links are told; what a link points to is written."""
     optitrip(folder, "sweep", "table.toml")
@@ -168,6 +169,7 @@ def test_what_stands_at_the_files_place_is_kept(folder: Path) -> None:
     assert not list(folder.glob("*.old-*"))
 
 
+@pytest.mark.daily
 def test_a_sweep_of_failures_has_no_best(folder: Path) -> None:
     """That is said, and where to look; the table of all has them."""
     (folder / "table_loss.py").write_text("def loss(lr, act, W, c): return float('nan')")

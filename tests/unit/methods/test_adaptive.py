@@ -240,6 +240,7 @@ def test_more_candidates_go_on_from_what_is_stored(folder: Path) -> None:
         assert row.split(",")[1] == again.split()[-1] or "AssertionError" in again
 
 
+@pytest.mark.daily
 def test_a_searcher_that_has_changed_is_not_resumed(folder: Path) -> None:
     """Other points than those that are stored are an error, and what is stored stays."""
     assert command(folder, "sweep", "a.toml", "--executor", "serial").returncode == SOME_FAILED

@@ -153,6 +153,7 @@ def test_what_is_no_direction_is_refused(folder: Path, along: str, wanted: str) 
         derivatives(folder, "valley", PAIR, {"x": 1.0, "y": 1.0}, along)
 
 
+@pytest.mark.daily
 def test_the_command_shows_slopes_with_their_errors(folder: Path) -> None:
     """And stores them, with the directions."""
     derivatives(folder, "valley", PAIR, {"x": 2.0, "y": 3.0}, "{ x = 1, y = -1 }")

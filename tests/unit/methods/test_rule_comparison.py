@@ -31,6 +31,7 @@ def run(**method: Any) -> Any:
     return optitrip.sweep({**TABLES, "method": {**METHOD, **method}}, executor="serial")
 
 
+@pytest.mark.daily
 def test_each_pair_is_the_descent_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit; the answer is the best of all, and the best rate of each rule is told."""
     monkeypatch.syspath_prepend(Path(__file__).parent)

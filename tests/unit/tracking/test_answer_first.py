@@ -58,6 +58,7 @@ def test_the_answer_comes_first(folder: Path, happened: list[str]) -> None:
     assert printed["mlflow"]["experiment"] == "optitrip"
 
 
+@pytest.mark.daily
 @pytest.mark.mostly_daily
 @pytest.mark.parametrize("place", ["figure", "MLflow"])
 def test_ctrl_c_after_the_answer(

@@ -65,6 +65,7 @@ def test_a_variable_may_have_any_name(folder: Path, name: str) -> None:
         assert float(best[name]) ** 2 == outcome.answer.loss
 
 
+@pytest.mark.daily
 def test_huge_losses_cost_no_more_than_the_picture(folder: Path) -> None:
     """Losses near the end of float64 have an answer, whatever matplotlib thinks of them."""
     (folder / "tracked_loss.py").write_text("def loss(x, y): return 1.7e308 if x > 0 else -1.7e308\n")
