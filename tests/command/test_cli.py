@@ -813,7 +813,7 @@ def test_ui_without_a_store_or_a_port_says_so(folder: Path) -> None:
 
 
 SWEEPS = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.daily] if path.stem == "model_selection" else [])
+    pytest.param(path, id=path.stem, marks=[pytest.mark.thorough] if path.stem == "model_selection" else [])
     for path in sorted((ROOT / "sweeps").glob("*.toml"))
 ]
 """The files in `sweeps`; the one that uses scikit-learn takes seconds to import it."""

@@ -72,7 +72,7 @@ def check_all(
         check(place, status, by_hand, reported.get(habit))
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_habits_in_calls(tmp_path: Path, commands: Commands, by_hand: Array) -> None:
     """The same bits, all files, and one warning for what could change the answer."""
     check_all(tmp_path, commands, {habit: in_calls(habit) for habit in HABITS}, by_hand, REPORTED)

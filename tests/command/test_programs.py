@@ -136,7 +136,7 @@ def test_what_is_stored_is_read_without_the_files(tmp_path: Path) -> None:
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 25
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 def test_what_runs_now_is_told(tmp_path: Path) -> None:
     """Of a running sweep, with how long it has taken; of one that has ended, nothing is said to run."""
     folder_with(tmp_path, "sleep $(test $2 -gt 4 && echo 6 || echo 0); echo $1\n")

@@ -99,6 +99,7 @@ def test_without_any_workers_a_sweep_stops_and_can_be_resumed() -> None:
     assert told["evaluated"] == 200 - told["kept"]
 
 
+@pytest.mark.thorough
 def test_without_its_head_a_sweep_stops_and_can_be_resumed() -> None:
     """Before Ray would end the process; what was written is whole."""
     told = scenario("head_lost")

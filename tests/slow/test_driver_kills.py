@@ -49,7 +49,7 @@ def test_a_killed_driver_loses_nothing(folder: Path) -> None:
     killed(folder, kills=10, seed=0)
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forks")
 def test_a_driver_killed_more_often_loses_nothing(folder: Path) -> None:
     """30 times."""

@@ -92,7 +92,7 @@ LOCAL = (
 SYSTEMS = pytest.mark.parametrize("system", ["windows", "macos"])
 
 
-@pytest.mark.daily
+@pytest.mark.thorough
 @SYSTEMS
 def test_the_local_tools_work(folder: Path, system: str) -> None:
     """The answer is that of Linux, to the bit, in a console of Western Europe; a sweep made there can be read here."""
