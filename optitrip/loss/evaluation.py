@@ -16,7 +16,7 @@ import numpy as np
 from optitrip.core.absent import ABSENT, existing, exists
 from optitrip.core.arrays import Array
 from optitrip.core.failures import INFINITE, INVALID, NAN, RAISED, Failures, Problems, Record
-from optitrip.loss.passing import Passing
+from optitrip.loss.passing import Passing, Ways, passing_of
 from optitrip.loss.returns import DOUBLE, NotANumber, as_batch, as_number, eps_of, split_loss
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.tracebacks import record_of
@@ -101,7 +101,6 @@ Draw = Callable[[range], dict[str, Array]]
 Evaluator = Callable[[dict[str, Array], range, Evaluation], None]
 """Function that evaluates drawn items and stores their losses."""
 
-
 NUMBERS_AT_ONCE = 2**17
 """Number of entries drawn at a time: many, since a new Philox costs 8 us, but few enough to stay in the cache."""
 BISECTIONS = 64
@@ -142,11 +141,11 @@ def call_one_by_one(
     # Where a variable may be absent, each set of others has a way of its own.
     if any(column.dtype.hasobject and not exists(column).all() for column in columns):
         fast, columns = False, list(values.values())
-    ways: dict[tuple[str, ...], Passing] = {}
+    ways: Ways = {}
 
     def call_with(*row: Any) -> Any:
         point = {name: value for name, value in zip(values, row, strict=True) if value is not ABSENT}
-        return way(call, point, ways, as_dict=as_dict).bound(call, point)()
+        return passing_of(call, point, ways, as_dict=as_dict).bound(call, point)()
 
     # Scalars become Python float and int; an array yields its rows, which are read-only too.
     entries = [column.tolist() if column.ndim == 1 else column for column in columns]
@@ -163,21 +162,14 @@ def call_in_batches_of_one(
 ) -> None:
     """Call a batched loss for each item, with the dtypes of a batch."""
 
-    ways: dict[tuple[str, ...], Passing] = {}
+    ways: Ways = {}
 
     def call(row: int) -> Any:
         point = existing({name: column[row : row + 1] for name, column in values.items()})
         batch = {name: natural(column) for name, column in point.items()}
-        return batch_of_one(way(batch_call, batch, ways, as_dict=as_dict).bound(batch_call, batch))
+        return batch_of_one(passing_of(batch_call, batch, ways, as_dict=as_dict).bound(batch_call, batch))
 
     call_each(call, [range(len(items))], items, found)
-
-
-def way(call: Any, point: Mapping[str, Any], ways: dict[tuple[str, ...], Passing], *, as_dict: bool) -> Passing:
-    """Return how a function takes the variables of a point; found once for each set of variables, in `ways`."""
-    if (names := tuple(point)) not in ways:
-        ways[names] = Passing.of(call, names, as_dict=as_dict)
-    return ways[names]
 
 
 def call_each(call: Callable[..., Any], columns: Sequence[Iterable[Any]], items: range, found: Evaluation) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.loss.offers import OF_NOTHING, OF_VARIABLES, find
-from optitrip.loss.passing import Passing, pass_values, signature_of, unwrap_partial
+from optitrip.loss.passing import Ways, pass_values, passing_of, signature_of, unwrap_partial
 from optitrip.loss.returns import DOUBLE, as_batch, as_number, eps_of, split_loss
 
 SEED = "seed"
@@ -44,7 +44,7 @@ class Noisy:
 
     def __init__(self, loss: Any, seed: int | None, repeats: int = 1, *, common: bool = False) -> None:
         self._loss, self._seed, self._repeats, self._common, self._first = loss, seed, repeats, common, 0
-        self._passing: tuple[tuple[str, ...], Passing] | None = None
+        self._ways: Ways = {}
         self.takes_batches = find(unwrap_partial(loss), "takes_batches", []) is True
         self.__qualname__ = getattr(loss, "__qualname__", type(loss).__name__)
         self.__module__ = getattr(loss, "__module__", type(loss).__module__)
@@ -73,7 +73,7 @@ class Noisy:
     def with_inner(self, loss: Any) -> Self:
         """Return the same with another loss inside, which takes the same parameters."""
         found = copy(self)
-        found._loss, found._passing = loss, None
+        found._loss, found._ways = loss, {}
         return found
 
     def __getattr__(self, name: str) -> Any:
@@ -92,11 +92,7 @@ class Noisy:
             return self._mean_of_batches(self._loss, **values)
         numbers = range(self._first, self._first + self._repeats)
         seeded = [values if self._seed is None else {**values, SEED: self._seed_at(values, n)} for n in numbers]
-        # Found once for the variables that exist: looking at a signature takes longer than many a loss.
-        names = tuple(seeded[0])
-        if self._passing is None or self._passing[0] != names:
-            self._passing = names, Passing.of(self._loss, names, as_dict=False)
-        passing = self._passing[1]
+        passing = passing_of(self._loss, seeded[0], self._ways)
         returned = [passing.bound(self._loss, point)() for point in seeded]
         return returned[0] if self._repeats == 1 else mean(returned, as_number)
 

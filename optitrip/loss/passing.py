@@ -39,6 +39,18 @@ class Passing:
         return partial(call, *(values[name] for name in self.first), **others)
 
 
+Ways = dict[tuple[str, ...], Passing]
+"""How one function takes each of several sets of variables, since some may not exist at a point."""
+
+
+def passing_of(call: Any, values: Mapping[str, Any], ways: Ways, *, as_dict: bool = False) -> Passing:
+    """Return how a function takes these variables; found once for each set, since looking at a signature takes longer
+    than many a loss."""
+    if (names := tuple(values)) not in ways:
+        ways[names] = Passing.of(call, names, as_dict=as_dict)
+    return ways[names]
+
+
 def pass_values(call: Callable[..., Any], values: Mapping[str, Any], *, as_dict: bool) -> Any:
     """Call a function once."""
     return Passing.of(call, list(values), as_dict=as_dict).bound(call, values)()

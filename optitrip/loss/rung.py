@@ -13,7 +13,7 @@ from typing import Any, Self
 from optitrip.core.arrays import Array
 from optitrip.loss.noisy import BY_POINT, HANDED_ON, SEED, Noisy, takes, takes_seed
 from optitrip.loss.offers import find
-from optitrip.loss.passing import Passing, pass_values, unwrap_partial
+from optitrip.loss.passing import Ways, pass_values, passing_of, unwrap_partial
 from optitrip.loss.program.folders import StateFolder, name_of
 from optitrip.runtime.nanny import remove
 
@@ -65,7 +65,7 @@ class WithResource:
         """Folder of the candidates' folders; None to keep none."""
         self._stays = False
         """True if the folder of a call is kept for the next rung."""
-        self._passing: dict[tuple[str, ...], Passing] = {}
+        self._ways: Ways = {}
         self.takes_batches = find(unwrap_partial(loss), "takes_batches", []) is True
         self.__qualname__ = getattr(loss, "__qualname__", type(loss).__name__)
         self.__module__ = getattr(loss, "__module__", type(loss).__module__)
@@ -167,10 +167,7 @@ class CallableWithResource(WithResource):
             return self._plain({**self._given(values), STATE: folder})
 
     def _plain(self, given: Mapping[str, Any]) -> Any:
-        # Found once for the variables that exist: looking at a signature takes longer than many a loss.
-        if (names := tuple(given)) not in self._passing:
-            self._passing[names] = Passing.of(self._loss, names, as_dict=False)
-        return self._passing[names].bound(self._loss, given)()
+        return passing_of(self._loss, given, self._ways).bound(self._loss, given)()
 
 
 def with_resource(loss: Any, resource: Resource, named: Sequence[str], *, resumes: bool) -> WithResource:

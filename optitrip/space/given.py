@@ -214,10 +214,8 @@ def as_column(variable: Variable, column: Sequence[Any]) -> Array:
 
 def check_existence(variable: Variable, there: Array, lacking: Array) -> None:
     """Raise InputError for a point that lacks a variable that exists there, or has one that does not."""
-    for wrong, problem in ((there & lacking, "has no"), (~there & ~lacking, "has")):
-        if wrong.any():
-            number = int(np.flatnonzero(wrong)[0]) + 1
-            state = "exists there, for" if problem == "has no" else "does not exist there, for it is not true that"
-            raise InputError(
-                f"point {number} {problem} {variable.name}, which {state} {variable.when and variable.when.text}"
-            )
+    when = variable.when.text if variable.when else ""
+    if (wrong := there & lacking).any():
+        raise InputError(f"point {1 + int(np.argmax(wrong))} has no {variable.name}, which it needs, since {when}")
+    if (wrong := ~there & ~lacking).any():
+        raise InputError(f"point {1 + int(np.argmax(wrong))} has {variable.name}, which exists only where {when}")

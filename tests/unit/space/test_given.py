@@ -102,6 +102,21 @@ def test_a_point_that_does_not_fit_is_refused(change: dict[str, Any], said: str)
 
 
 @pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([{"kind": "a", "n": 1}, {"kind": "a"}], "point 2 has no n, which it needs, since kind == 'a'"),
+        ([{"kind": "a", "n": 1}, {"kind": "b", "n": 1}], "point 2 has n, which exists only where kind == 'a'"),
+    ],
+)
+def test_a_point_has_a_variable_where_it_exists_and_only_there(points: list[dict[str, Any]], said: str) -> None:
+    """With the condition; a point that is right is taken without it."""
+    space = Space.parse({"kind": {"choice": ["a", "b"]}, "n": {"integer": [1, 5], "when": "kind == 'a'"}})
+    with pytest.raises(InputError, match=said):
+        given_points(space, points, alone=True)
+    assert given_points(space, [{"kind": "a", "n": 1}, {"kind": "b"}], alone=True).count == 2
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("x,n\n0.5,3\n0.5\n", "point 2 has 1 entries; wanted 2, as the first line has"),
