@@ -79,6 +79,15 @@ class UnitLines:
 
     @cached_property
     @ours()
+    def displaced(self) -> Array:
+        """Standard deviations of the distances by which rounding moves points off each line, float64: every entry that
+        moves is off by up to half a unit in its last place."""
+        spacing = np.concatenate([np.spacing(np.abs(self.x.values[name])).ravel() for name in self.x.varied])
+        units = np.square(spacing.astype(np.float64)) / 12
+        return np.array([units[self.unit(line) != 0].sum() ** 0.5 for line in range(self.count)])
+
+    @cached_property
+    @ours()
     def distance_limits(self) -> Limits | None:
         """Smallest and largest distances at which all parameters are within their limits."""
         if not self.limits:
@@ -129,6 +138,9 @@ class LineStencil(Stencil):
         for column in rows.values():
             column.flags.writeable = False
         return rows
+
+    def displaced(self, coordinates: Array) -> Array:
+        return self.lines.displaced[coordinates]
 
     def title(self, item: int, side: int | None = 0) -> str:
         step = step_text(self.offset)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from optitrip.config.sweep import StopTable, Sweep
 
 WANTED = "wanted a number of at least 1, or directions such as { x = 1, y = [0, -1] }"
-ALGORITHM = 1
+ALGORITHM = 2
 """Version of the method, part of its identity; incremented when a change to it changes any answer."""
 
 

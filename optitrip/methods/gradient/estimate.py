@@ -33,6 +33,8 @@ class Derivatives:
     value: Array
     truncation: Array
     """Estimate of the truncation error, with its safety factor."""
+    likely: Array
+    """Truncation error if the terms of the Taylor series of the loss go on declining as those do that are known."""
     rounding: Array
     """Estimate of the error from the noise of the loss, with its safety factor."""
     coarse: Array
@@ -43,6 +45,8 @@ class Derivatives:
     """Difference of the slopes to both sides of x if the loss has a kink there, else 0."""
     one_sided: Array
     """True where only losses on one side of x were used by a scheme of two sides, or on its other side; bool."""
+    doubtful: Array
+    """True where two steps gave derivatives that their errors do not explain; bool."""
 
     @property
     def error(self) -> Array:
@@ -72,17 +76,19 @@ def derivatives(scheme: Scheme, offsets: Sequence[float], taken: Array, deltas: 
     weights = derivative_weights(taken, used)
     value = total(weights, deltas, used)
     value[~used.any(axis=0)] = np.nan
-    rounding = ROUNDING * np.sqrt(total(weights**2, noise**2, used))
+    rounding = ROUNDING * np.sqrt(total(np.ones_like(weights), (weights * noise) ** 2, used))
     truncation, coarse, jump = np.full_like(value, np.nan), np.zeros_like(value), np.zeros_like(value)
     evident = np.zeros(len(value), bool)
     if len(offsets) > 1:
         truncation = np.abs(value - dropped(taken, deltas, usable))
         # Points on one side approach a singularity beyond a limit slowly, so that a change of 1 % is a warning.
         coarse = np.where(regular, 0.0, LONG / 0.01 * truncation / np.maximum(np.abs(value), TINY))
+    likely = truncation.copy()
     if len(offsets) >= len(scheme.nodes(errors=True)):
         largest = noise.max(axis=0, initial=0)
         shown = shown_by(scheme.order, first, deltas, value, largest)
         truncation[regular], coarse[regular] = shown.truncation[regular], shown.coarse[regular]
+        likely[regular] = shown.likely[regular]
         evident = regular & (shown.change > EVIDENT * largest)
     if len(offsets) >= 4:
         jump[regular] = jumps(offsets, first, deltas, noise)[regular]
@@ -90,8 +96,12 @@ def derivatives(scheme: Scheme, offsets: Sequence[float], taken: Array, deltas: 
     unknown = (coarse > COARSE) | ((used.sum(axis=0) == 1) & ~regular)
     slopes = np.fmax.reduce(np.abs(np.where(usable, deltas, np.nan) / taken), axis=0)
     truncation[unknown] = np.fmax(truncation, slopes)[unknown]
+    kinked = jump != 0
+    truncation[kinked] = np.fmax(truncation, farthest_slope(taken, deltas, value))[kinked]
     upper, lower = (used & (taken > 0)).any(axis=0), (used & (taken < 0)).any(axis=0)
-    return Derivatives(value, truncation, rounding, coarse, evident, jump, ~regular & (upper != lower))
+    return Derivatives(
+        value, truncation, likely, rounding, coarse, evident, jump, ~regular & (upper != lower), np.zeros_like(regular)
+    )
 
 
 def derivative_weights(taken: Array, used: Array) -> Array:
@@ -125,10 +135,21 @@ def dropped(taken: Array, deltas: Array, usable: Array) -> Array:
     return total(derivative_weights(taken, left), deltas, left)
 
 
+def farthest_slope(taken: Array, deltas: Array, value: Array) -> Array:
+    """Return the largest difference of a value from the slopes between neighbouring points, of which x is one."""
+    nothing = np.zeros((1, taken.shape[1]))
+    places, losses = np.concatenate([nothing, taken]), np.concatenate([nothing, deltas])
+    order = np.argsort(places, axis=0)
+    slopes = np.diff(np.take_along_axis(losses, order, axis=0), axis=0)
+    return np.abs(slopes / np.diff(np.take_along_axis(places, order, axis=0), axis=0) - value).max(axis=0)
+
+
 class Shown(NamedTuple):
     """An estimate of the truncation error as the losses show it; float64 arrays of shape (coordinates,)."""
 
     truncation: Array
+    likely: Array
+    """Truncation error without caution."""
     change: Array
     """Term in the losses from which it follows."""
     coarse: Array
@@ -138,28 +159,33 @@ class Shown(NamedTuple):
 def one_sided(h: Array, deltas: Array, value: Array) -> Shown:
     """Halving the step halves the truncation error of a one-sided difference."""
     change = np.abs(deltas[1] / (h / 2) - value)
-    return Shown(2 * change, change * np.abs(h), np.zeros_like(value))
+    return Shown(2 * change, 2 * change, change * np.abs(h), np.zeros_like(value))
 
 
 def central(h: Array, deltas: Array, value: Array) -> Shown:
     """Halving the step leaves a quarter of the truncation error of a central difference."""
     change = np.abs((deltas[2] - deltas[3]) / h - value)
-    return Shown(4 / 3 * change, change * np.abs(h), np.zeros_like(value))
+    return Shown(4 / 3 * change, 4 / 3 * change, change * np.abs(h), np.zeros_like(value))
 
 
 def four_point(h: Array, deltas: Array, value: Array, noise: Array) -> Shown:
     """Extrapolate the terms of the Taylor series of f: those of order 1 to 4 are known, and that of order 5, four times
     which is the error, continues their decline."""
     even, even_2 = (deltas[0] + deltas[1]) / 2, (deltas[2] + deltas[3]) / 2
+    first, third = np.abs(value * h), np.abs((deltas[0] - deltas[1]) / 2 - value * h)
     second, fourth = np.abs(16 * even - even_2) / 12, np.abs(even_2 - 4 * even) / 12
-    third = np.abs((deltas[0] - deltas[1]) / 2 - value * h)
-    high, low = np.maximum(third, fourth), np.maximum(np.abs(value * h), second)
+    high, low = np.maximum(third, fourth), np.maximum(first, second)
     coarse = high / np.maximum(low, TINY)
     # A loss may be the sum of a nearly quadratic part and a smaller one whose terms decline slowly.
     decline = np.fmin(np.where(fourth > EVIDENT * noise, fourth / np.maximum(third, TINY), 0), 1)
-    decline = np.maximum(np.sqrt(np.fmin(coarse, 1)), decline)
+    known, decline = decline, np.maximum(np.sqrt(np.fmin(coarse, 1)), decline)
     truncation = 4 * np.maximum(third * decline**2, fourth * decline) / np.abs(h)
-    return Shown(np.where(coarse > COARSE, np.fmax(truncation, 3 * third / np.abs(h)), truncation), high, coarse)
+    truncation = np.where(coarse > COARSE, np.fmax(truncation, 3 * third / np.abs(h)), truncation)
+    even_decline = np.where(fourth > EVIDENT * noise, np.sqrt(fourth / np.maximum(second, TINY)), 0.0)
+    odd_decline = np.minimum(np.sqrt(third / np.maximum(first, TINY)), third / np.maximum(second, TINY))
+    decline = np.fmin(np.maximum(np.maximum(even_decline, odd_decline), known), decline)
+    likely = 4 * np.maximum(third * decline**2, fourth * decline) / np.abs(h)
+    return Shown(truncation, np.minimum(likely, truncation), high, coarse)
 
 
 def richardson(h: Array, deltas: Array, value: Array) -> Shown:
@@ -169,7 +195,7 @@ def richardson(h: Array, deltas: Array, value: Array) -> Shown:
     change, change_once = np.abs(differences[1] - differences[0]), np.abs(once[1] - once[0])
     decline = np.minimum(change_once / np.maximum(change, TINY), 1)
     truncation = np.maximum(change_once, np.abs(value - once[1])) * decline
-    return Shown(truncation, change_once * np.abs(h), np.zeros_like(value))
+    return Shown(truncation, truncation, change_once * np.abs(h), np.zeros_like(value))
 
 
 def shown_by(order: int, h: Array, deltas: Array, value: Array, noise: Array) -> Shown:

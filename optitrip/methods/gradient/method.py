@@ -167,10 +167,16 @@ class Gradient(MethodBase):
         """Return f(x), the losses at each multiple of the step minus f(x), and their noise; both of shape (multiples,
         coordinates)."""
         losses = np.array([columns[name] for name in self.measured])
-        at_x = float(losses[0, 0])
+        at_x, deltas = float(losses[0, 0]), losses[:, 1:] - losses[0, 0]
         with np.errstate(all="ignore"):
-            largest = np.fmax.reduce(np.abs(losses), axis=0)[1:]
-            return at_x, losses[:, 1:] - at_x, np.broadcast_to(self.noise.at(largest), losses[:, 1:].shape)
+            finite = np.where(np.isfinite(losses), np.abs(losses), 0)
+            noise = self.noise.at(finite.max(axis=0)[1:])
+            along = columns["coordinate"][1:]
+            displaced = self.points.displaced(along)
+            if displaced.any():
+                slopes = np.fmax.reduce(np.abs(deltas / self.taken(along)), axis=0)
+                noise = np.hypot(noise, np.nan_to_num(slopes * displaced))
+            return at_x, deltas, np.broadcast_to(noise, deltas.shape)
 
     def taken(self, along: Array) -> Array:
         """Return the displacements from x that are really taken, of shape (multiples, coordinates)."""
@@ -219,14 +225,14 @@ class Gradient(MethodBase):
 
 @dataclass(frozen=True)
 class Refinement(Gradient):
-    """A second round along some of the coordinates, with better steps."""
+    """A further round along some of the coordinates, with better steps."""
 
     kind = "refinement"
     main = False
 
     def merged(self, first: GradientResult, second: GradientResult) -> GradientResult:
         """Return what follows from the results before and of this round."""
-        return combined(first, second)
+        return combined(first, second, self.scheme.order)
 
 
 def gradient_of(

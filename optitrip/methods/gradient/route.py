@@ -17,7 +17,7 @@ from optitrip.methods.gradient.checking import Remainders, TaylorLine, taylor_sl
 from optitrip.methods.gradient.consistency import consistent
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
 from optitrip.methods.gradient.noise import Noise, ShortLine, measured_noise
-from optitrip.methods.gradient.refine import better_steps
+from optitrip.methods.gradient.refine import better_steps, is_too_long
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement, deltas_of
@@ -26,6 +26,9 @@ from optitrip.samplers.random import permutation
 
 SCALE = 0.01
 """Smallest size of an entry by which its first automatic step is measured."""
+
+REFINEMENTS = 3
+"""Most rounds after the first."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,7 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
         raise NoAnswer(f"no coordinate can take a step: {without_step[0].message}")
     result: GradientResult = yield method
     if request.step is None and request.noise is None and request.errors and not capabilities.around:
-        second = better_gradient(method, result)
-        result = second.merged(result, (yield second)) if second else result
+        result = yield from refined(method, result)
         if line is not None and request.point is request.center and len(result.coordinates) == request.center.size:
             result = yield from consistent(method, result, line)
     if not np.isfinite(result.found.value).any():
@@ -173,11 +175,24 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
     return answer if losses is None else replace(answer, slope=taylor_slope(taylor, losses, answer.analytic, noise))
 
 
-def better_gradient(method: Gradient, result: GradientResult) -> Refinement | None:
-    """Make the second round along the coordinates that gain from another step; None if there are none."""
+def refined(method: Gradient, result: GradientResult) -> Generator[Method, Any, GradientResult]:
+    """Yield a second round, and further ones along the coordinates whose steps were too long to show anything; return
+    the result of all."""
+    wanted, at_first = np.ones(len(result.coordinates), bool), is_too_long(result)
+    for _ in range(REFINEMENTS):
+        another = better_gradient(method, result, result.coordinates[wanted])
+        if another is None:
+            break
+        result = another.merged(result, (yield another))
+        wanted, at_first = at_first | is_too_long(result), np.zeros_like(wanted)
+    return result
+
+
+def better_gradient(method: Gradient, result: GradientResult, among: Array) -> Refinement | None:
+    """Make a further round along the coordinates among some that gain from another step; None if none does."""
     order, noise = method.scheme.order, method.noise.relative(result.loss)
     better = better_steps(result, order, noise ** (1 / (order + 1)), method.moves.sizes(result.coordinates))
-    rows = np.flatnonzero(np.isfinite(better))
+    rows = np.flatnonzero(np.isfinite(better) & np.isin(result.coordinates, among))
     if not len(rows):
         return None
     steps = np.full(method.center.size, np.nan)

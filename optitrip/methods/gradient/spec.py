@@ -57,7 +57,7 @@ class GradientConfig(Table):
     """Limits [low, high] by variable, in place of those of its distribution; no variable leaves its limits."""
 
 
-ALGORITHM = 3
+ALGORITHM = 4
 """Version of the gradient, part of its identity; incremented when a change to it changes any answer."""
 
 

@@ -53,6 +53,11 @@ class Stencil(Points):
         """Return the entries at some coordinates, each moved, float64."""
         return self.moves.entries(coordinates)[self.node]
 
+    def displaced(self, coordinates: Array) -> Array:
+        """Return the standard deviation of the distance by which rounding moves the points off their places, float64 of
+        shape (coordinates,): 0, since the displacements that are really taken are known."""
+        return np.zeros(len(coordinates))
+
     def title(self, item: int, side: int | None = 0) -> str:
         return stepped_title(self.center, self.coordinates, item, step_text(self.offset))
 

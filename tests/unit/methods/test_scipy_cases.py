@@ -4,6 +4,7 @@ The cases are those of `scipy/optimize/tests/test__numdiff.py`; their complex st
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,14 +60,15 @@ def test_a_function_of_scipys_tests(
 
 
 def test_a_loss_that_exists_close_to_x_only() -> None:
-    """NaN farther away than 1e-8: the default step leaves it, a smaller one does not."""
+    """NaN farther away: a small step, or the steps that become shorter by default, find it, but not at any width."""
 
-    def narrow(x: float) -> float:
-        return x if abs(x) <= 1e-8 else math.nan
+    def narrow(x: float, width: float) -> float:
+        return x if abs(x) <= width else math.nan
 
-    assert gradient(narrow, 0.0, step=1e-9) == pytest.approx(1)
+    assert gradient(partial(narrow, width=1e-8), 0.0, step=1e-9) == pytest.approx(1)
+    assert gradient(partial(narrow, width=1e-8), 0.0) == pytest.approx(1)
     with pytest.raises(optitrip.NoAnswer, match="none of the 1 coordinates has a difference"):
-        gradient(narrow, 0.0)
+        gradient(partial(narrow, width=1e-20), 0.0)
 
 
 @pytest.mark.parametrize("point", [np.float32, np.float64])
