@@ -108,6 +108,10 @@ class Runner:
         objective = self._loaded.objective(key, lambda: with_surrogate(objective, sweep))
         return self._run(sweep, objective, python_paths(), options, settings, watch)
 
+    def _evaluates_here(self) -> bool:
+        """Return whether losses are computed in this process now, and nothing is shown or stored."""
+        return self._executors.evaluates_here and not self._progress and not any(self._options.values())
+
     def _settings(self, options: RunOptions) -> Options:
         """Return the settings of a run in the working directory, before the loss can change it."""
         state_dir, copies = options.get("state_dir"), {key: options.get(key) for key in ("mirror", "restore")}

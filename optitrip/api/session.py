@@ -1,11 +1,8 @@
 """The session, whose workers and loaded loss serve several calls."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
-
-import numpy as np
 
 from optitrip.api.ask_tell import AskTell
 from optitrip.api.descents import Descents
@@ -13,12 +10,11 @@ from optitrip.api.exclusive import one_at_a_time
 from optitrip.api.inputs import (
     by_name,
     draft_of,
-    named_point,
     tables_at,
     with_constants,
 )
 from optitrip.api.options import CALL_OPTIONS, SEARCH_KEYS, RunOptions, SearchOptions, split_options, takes_options
-from optitrip.api.repeated import RepeatedGradient, check_bare, relative_steps
+from optitrip.api.repeated import Jacobian, RepeatedGradient, repeated
 from optitrip.api.sensitivities import Sensitivities
 from optitrip.app.context import NoticeLog
 from optitrip.app.load_objective import load
@@ -181,6 +177,7 @@ class Session(Descents, AskTell, Sensitivities):
         loss: Any,
         x0: Any,
         *,
+        args: Any = (),
         scheme: str | None = None,
         step: Any = "auto",
         noise: float | None = None,
@@ -188,14 +185,17 @@ class Session(Descents, AskTell, Sensitivities):
         plain: bool = False,
         constants: Mapping[str, Any] | None = None,
         arguments: Mapping[str, Any] | None = None,
-    ) -> RepeatedGradient:
+    ) -> Jacobian | RepeatedGradient:
         """Return the numeric gradient of a loss as a function of x, each call of which uses the session's workers.
 
-        It is for losses that take milliseconds or more; `optitrip.jac` has less to do at each call, in this process.
+        While the session evaluates in this process, and nothing is to be shown or stored, the function is that of
+        `optitrip.jac`, which has less to do at each call, and differentiates losses of several numbers, too. On workers
+        it is for losses of one number that take milliseconds or more.
 
         Args:
             loss: function of one array that returns a number.
             x0: point at which noise, steps and errors are measured.
+            args: as for `optitrip.jac`.
             scheme: as for `gradient`.
             step: as for `gradient`.
             noise: as for `gradient`.
@@ -207,14 +207,9 @@ class Session(Descents, AskTell, Sensitivities):
         Raises:
             optitrip.OptitripError: as for `gradient`.
         """
-        check_bare(x0)
-        held = {**by_name("constants", constants), **by_name("arguments", arguments)}
-        ((name, point),) = named_point(loss, x0, held, as_dict=False).items()
-        limits = bounds if bounds is None or isinstance(bounds, Mapping) else {name: bounds}
-        compute = partial(self.gradient, loss, bounds=limits, plain=plain, constants=constants, arguments=arguments)
-        first = {name: step} if isinstance(step, np.ndarray | list) else step
-        answer = compute({name: point}, scheme=scheme, step=first, noise=noise)
-        return RepeatedGradient(compute, answer, name, relative_steps(answer, name, point))
+        options: Any = {"args": args, "scheme": scheme, "step": step, "noise": noise, "bounds": bounds, "plain": plain}
+        options |= {"constants": constants, "arguments": arguments}
+        return repeated(self.gradient, loss, x0, here=self._evaluates_here, **options)
 
     @takes_options(CALL_OPTIONS)
     @one_at_a_time

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,15 +70,24 @@ def is_installed(folder: str) -> bool:
 def own_modules() -> Iterator[tuple[str, ModuleType]]:
     """Yield the imported modules, by name, that are neither installed nor built in, have a file, and are not the
     script, which a process that multiprocessing has started has under both names."""
-    for name, module in sorted(sys.modules.items()):
+    for name, module in sorted(sys.modules.items(), key=itemgetter(0)):
         file = file_of(module)
-        if name not in SCRIPT and file is not None and not is_installed(os.path.dirname(file)):
+        if file is not None and not is_installed_file(file) and name not in SCRIPT:
             yield name, module
+
+
+@lru_cache(8_192)
+def is_installed_file(file: str) -> bool:
+    """Return whether a file is that of an installed module, or of optitrip."""
+    return is_installed(os.path.dirname(file))
 
 
 def file_of(module: object) -> str | None:
     """Return the file of an entry of `sys.modules`, which may be any object, and raise when it is looked at."""
-    file: Any = None
+    if type(module) is ModuleType:  # nearly all are, and every call of a session looks at all of them
+        file = vars(module).get("__file__")
+        return file if isinstance(file, str) else None
+    file = None
     with no_failures():
         file = getattr(module, "__file__", None)
     return file if isinstance(file, str) else None
@@ -128,8 +138,9 @@ def source_hash(module: Any) -> str | None:
 
 def check_sources(modules: Iterable[str]) -> None:
     """Raise InputError if the file of one of these modules, the user's own, has changed since it was imported."""
-    for name, module in own_modules():
-        if name in modules and source_hash(module) is None:
+    wanted = set(modules)
+    for name, module in own_modules() if wanted else ():
+        if name in wanted and source_hash(module) is None:
             raise InputError(
                 f"{file_of(module)} has changed since it was imported; restart, or use importlib.reload on {name}"
             )
@@ -137,9 +148,10 @@ def check_sources(modules: Iterable[str]) -> None:
 
 def loaded_sources() -> dict[str, tuple[int, str]]:
     """Return the id of the spec, which a reload replaces, and the hash of the source of each own module by name."""
-    for _, module in own_modules():
+    own = list(own_modules())
+    for _, module in own:
         source_hash(module)
-    found = {name: SOURCES[id(module)] for name, module in own_modules() if id(module) in SOURCES}
+    found = {name: SOURCES[id(module)] for name, module in own if id(module) in SOURCES}
     return {name: (id(spec), source) for name, (_, spec, source) in found.items()}
 
 
