@@ -22,7 +22,7 @@ EXEMPT = {"__init__.py", "methods/registry.py"}
 """Public names, and the one line of each method."""
 USES = {
     "directional": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
-    "estimate": [f"optitrip.methods.gradient.{name}" for name in ("limits", "moves", "noise")],
+    "estimate": [f"optitrip.methods.gradient.{name}" for name in ("limits", "measuring", "moves", "noise")],
     "descent": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
     "adaptive": ["optitrip.methods.search"],
     "local_search": ["optitrip.methods.gradient.limits"],

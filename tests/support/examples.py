@@ -39,6 +39,7 @@ from optitrip.methods.estimate.combination import Combination
 from optitrip.methods.estimate.directions import Directions, Kind
 from optitrip.methods.estimate.slopes import Slopes
 from optitrip.methods.estimate.spec import estimate_route, slopes_of
+from optitrip.methods.gradient.across import Across, AcrossProbe
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.noise import Noise, NoiseLines, NoiseProbe
 from optitrip.methods.gradient.route import GradientRequest, Known, gradient_route
@@ -439,6 +440,7 @@ METHODS: dict[str, Any] = {
     "snapshot": lambda items: Snapshot("route", 10, {"x": np.arange(3.0), "state of mean": np.ones(3)}),
     "combination": lambda items: Combination(around(3), Directions("gaussian", 4, 5, 3), np.arange(5.0), 0.25),
     "noise": lambda items: NoiseProbe(NoiseLines(around(3), 4, 1e-8), min(items, 14)),
+    "across": lambda items: AcrossProbe(Across(around(3), np.arange(3), np.array([1e-3, -1e-3, 1e-4])), min(items, 4)),
     "count": lambda items: Count(draws(), items, 12.0),
 }
 """Makers by items, each run through every law; a report's only item is the candidate of that index."""

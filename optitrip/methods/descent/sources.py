@@ -24,8 +24,9 @@ from optitrip.methods.estimate.combination import Combination, Combined
 from optitrip.methods.estimate.directions import Directions, Kind
 from optitrip.methods.estimate.slopes import SlopesResult
 from optitrip.methods.estimate.spec import slopes_of
+from optitrip.methods.gradient.measuring import measured_noise
 from optitrip.methods.gradient.method import Gradient
-from optitrip.methods.gradient.noise import Noise, measured_noise
+from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.route import GradientRequest, Known, known_before
 from optitrip.methods.points import Along, only

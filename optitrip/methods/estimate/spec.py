@@ -21,7 +21,7 @@ from optitrip.methods.estimate.directions import LARGEST_ORTHOGONAL, Directions
 from optitrip.methods.estimate.moves import moved
 from optitrip.methods.estimate.slopes import Ends, Slopes, SlopesResult
 from optitrip.methods.gradient.limits import limits_of
-from optitrip.methods.gradient.noise import measured_noise
+from optitrip.methods.gradient.measuring import measured_noise
 from optitrip.methods.shared import Report, ReportResult, no_answer
 from optitrip.methods.spec import MethodSpec
 from optitrip.space.variables import Space

@@ -14,7 +14,7 @@ import numpy as np
 from optitrip.core.arrays import Array, ours
 from optitrip.methods.gradient.schemes import Scheme
 
-TRUNCATION, ROUNDING = 2.0, 4.0
+TRUNCATION, ROUNDING = 2.0, 3.5
 """Safety factors: of estimated truncation errors, and of the standard deviation that noise gives a derivative."""
 LONG = 0.05
 """Ratio of higher to lower terms from which on a step is too long to tell by how much."""
@@ -76,7 +76,9 @@ def derivatives(scheme: Scheme, offsets: Sequence[float], taken: Array, deltas: 
     weights = derivative_weights(taken, used)
     value = total(weights, deltas, used)
     value[~used.any(axis=0)] = np.nan
-    rounding = ROUNDING * np.sqrt(total(np.ones_like(weights), (weights * noise) ** 2, used))
+    spread = np.abs(weights * noise)
+    largest = np.maximum(spread.max(axis=0), TINY)  # the squares themselves may be out of range
+    rounding = ROUNDING * largest * np.sqrt(total(np.ones_like(spread), (spread / largest) ** 2, used))
     truncation, coarse, jump = np.full_like(value, np.nan), np.zeros_like(value), np.zeros_like(value)
     evident = np.zeros(len(value), bool)
     if len(offsets) > 1:
@@ -85,11 +87,11 @@ def derivatives(scheme: Scheme, offsets: Sequence[float], taken: Array, deltas: 
         coarse = np.where(regular, 0.0, LONG / 0.01 * truncation / np.maximum(np.abs(value), TINY))
     likely = truncation.copy()
     if len(offsets) >= len(scheme.nodes(errors=True)):
-        largest = noise.max(axis=0, initial=0)
-        shown = shown_by(scheme.order, first, deltas, value, largest)
+        noisiest = noise.max(axis=0, initial=0)
+        shown = shown_by(scheme.order, first, deltas, value, noisiest)
         truncation[regular], coarse[regular] = shown.truncation[regular], shown.coarse[regular]
         likely[regular] = shown.likely[regular]
-        evident = regular & (shown.change > EVIDENT * largest)
+        evident = regular & (shown.change > EVIDENT * noisiest)
     if len(offsets) >= 4:
         jump[regular] = jumps(offsets, first, deltas, noise)[regular]
     truncation = TRUNCATION * truncation

@@ -2,10 +2,11 @@
 
 It is measured from losses at equally spaced points on a short line (ECnoise: J. J. More, S. M. Wild, "Estimating
 computational noise", SIAM J. Sci. Comput. 33, 2011, section 3), once at x and once a thousandth of x away: the noise of
-a sum of squares grows with the residuals, so that it is larger beside a solution than there.
+a sum of squares grows with the residuals, so that it is larger beside a solution than there. If it is larger than
+rounding, so that steps are longer, it is measured once more as far away as the steps lead. Losses that were rounded to
+some decimals are told by their digits: close points have equal losses then, and distant ones lie on a curve.
 """
 
-from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.core.failures import Problems
-from optitrip.core.method import Method, Points, digest_of
+from optitrip.core.method import Points, digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Limits, Point
 from optitrip.loss.evaluation import Evaluation
@@ -28,12 +29,9 @@ ON_LINE = 7
 APART = 1e-3
 """Distance of the second line from x, relative to x."""
 LINES = (0.0, APART)
-PROPORTIONAL = 0.75
-"""Power of the losses from which on noise that grows with it counts as proportional."""
-STUBBORN = 0.3
-"""Ratio of the ranges of losses from which on they are noise, if the spacing is a hundredth of the one before."""
-ATTEMPTS = 4
-"""Most spacings that are tried, each a hundred times longer or shorter."""
+FIRST_STEP, SMALLEST = 1 / 5, 0.01
+"""Power of the relative noise that is the first step of four-point differences, relative to x, and the smallest size of
+an entry by which that step is measured."""
 
 Status = Literal["found", "too close", "too far", "failed"]
 
@@ -114,21 +112,26 @@ class NoiseLines(Points):
             unless all are.
         spacing: distance of neighbours, relative to x.
         limits: variables that must not leave an interval.
+        apart: distance of each line from x, relative to x.
+        smallest: smallest size of an entry in whose proportion it changes.
     """
 
     center: Point
     seed: int
     spacing: float
     limits: Limits | None = None
+    apart: tuple[float, ...] = LINES
+    smallest: float = 0.0
 
     def directions(self) -> dict[str, Array]:
         """Return the longest move per unit of `spacing` by variable, of the variable's size, float64."""
         values = {name: self.center.values[name].ravel().astype(np.float64) for name in self.center.varied}
         sizes = {name: value.size for name, value in values.items()}
         drawn = Random(purpose="noise").unit(self.seed, sizes, range(1))
-        zero = not any(value.any() for value in values.values())
-        found = {name: (2 * drawn[name][0] - 1) * (1.0 if zero else np.abs(value)) for name, value in values.items()}
-        reach = APART + (ON_LINE - 1) * self.spacing
+        zero = not self.smallest and not any(value.any() for value in values.values())
+        sized = {name: 1.0 if zero else np.maximum(np.abs(value), self.smallest) for name, value in values.items()}
+        found = {name: (2 * drawn[name][0] - 1) * size for name, size in sized.items()}
+        reach = max(self.apart) + (ON_LINE - 1) * self.spacing
         for name, (low, high) in (self.limits or {}).items():
             x, moves = values[name], reach * found[name]
             found[name] = within(moves[np.newaxis], x - low, high - x)[0] / reach
@@ -137,7 +140,7 @@ class NoiseLines(Points):
     @ours()
     def values(self, items: range) -> dict[str, Array]:
         n = np.arange(items.start, items.stop)
-        distance = np.array(LINES)[n // ON_LINE] + n % ON_LINE * self.spacing
+        distance = np.array(self.apart)[n // ON_LINE] + n % ON_LINE * self.spacing
         rows = {name: np.repeat(value[np.newaxis], len(items), axis=0) for name, value in self.center.values.items()}
         for name, direction in self.directions().items():
             x = self.center.values[name]
@@ -152,7 +155,8 @@ class NoiseLines(Points):
 
     def describe(self) -> dict[str, Any]:
         limits = {name: [bound.tolist() for bound in pair] for name, pair in sorted((self.limits or {}).items())}
-        return {"near": self.center.digest, "seed": self.seed, "spacing": self.spacing, "limits": limits}
+        far = {} if self.apart == LINES else {"apart": self.apart, "smallest": self.smallest}
+        return {"near": self.center.digest, "seed": self.seed, "spacing": self.spacing, "limits": limits, **far}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NoiseLines) and self.describe() == other.describe()
@@ -171,10 +175,10 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NoiseProbe(PointMethod[Points]):
+class NoiseProbe(PointMethod[NoiseLines]):
     """Losses near x that show the noise; the result is `Seen`."""
 
-    points: Points
+    points: NoiseLines
     items: int = len(LINES) * ON_LINE
     kind = "noise"
 
@@ -190,11 +194,11 @@ class NoiseProbe(PointMethod[Points]):
     def result(self, whole: Part) -> Seen:
         losses = whole.columns["loss"]
         eps = max(precision(losses), float(whole.columns["coarsest"].max()))
-        return Seen(losses.reshape(len(LINES), ON_LINE), eps)
+        return Seen(losses.reshape(-1, ON_LINE), eps)
 
 
 class ShortLine(NamedTuple):
-    """The line through x on which the noise showed."""
+    """A line through x on which all losses are known."""
 
     points: NoiseLines
     losses: Array
@@ -205,62 +209,3 @@ class ShortLine(NamedTuple):
         rows, center = self.points.values(range(ON_LINE)), self.points.center
         moved = np.concatenate([rows[name].reshape(ON_LINE, -1).astype(np.float64) for name in center.varied], axis=1)
         return moved - moved[0]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The noise of a loss as measured."""
-
-    noise: Noise
-    at_x: float
-    """Loss at x as first computed."""
-    line: ShortLine | None
-    """Line through x whose losses showed the noise; None if none did."""
-
-
-@ours()
-def proportion(levels: Sequence[float], sizes: Sequence[float]) -> float:
-    """Return the noise relative to the losses if both lines show that it is proportional to them, else 0.
-
-    Between them it has grown by a power of the losses: 1/2 for rounding in a sum of squares, 1 for relative noise.
-    """
-    (near, far), (small, large) = levels, sizes
-    if not (0 < 10 * small < large and near > 0):
-        return 0.0
-    return far / large if np.log(far / near) > PROPORTIONAL * np.log(large / small) else 0.0
-
-
-def measured_noise(center: Point, seed: int, limits: Limits | None) -> Generator[Method, Any, Measured]:
-    """Yield stages of losses near x until their spacing shows the noise; return what they show.
-
-    Where it shows at no spacing, e.g. for a loss that is linear to the last bit, the noise is that of rounding.
-    """
-    kinds = [np.finfo(center.values[name].dtype) for name in center.varied]
-    spacing = float(max(kind.eps for kind in kinds)) ** 0.5
-    found: dict[int, NoiseLevel] = {}
-    line_at_x: ShortLine | None = None
-    sizes, eps, at_x = [0.0, 0.0], DOUBLE, np.nan
-    ranges, shorter = [np.inf, np.inf], False
-    for attempt in range(ATTEMPTS):
-        lines = NoiseLines(center, seed, spacing, limits)
-        seen: Seen = yield NoiseProbe(lines)
-        eps, at_x = seen.eps, float(seen.losses[0, 0])
-        wanted: Status = "found"
-        for line, losses in enumerate(seen.losses):
-            # Around a loss of 0, noise is not small beside the losses; but it stays however close the points come.
-            range_before, ranges[line] = ranges[line], float(np.ptp(losses))
-            last = shorter and attempt == ATTEMPTS - 1
-            level = noise_level(losses, wide=last and ranges[line] > STUBBORN * range_before)
-            if level.status == "found" and line not in found:
-                found[line], sizes[line] = level, float(np.abs(losses).max())
-                line_at_x = line_at_x if line else ShortLine(lines, losses)
-            elif line not in found and wanted == "found":
-                wanted = "found" if level.status == "failed" else level.status
-        if wanted == "found":
-            break
-        shorter = wanted != "too close"
-        spacing *= 0.01 if shorter else 100
-    level = found[0].level if 0 in found else 0.0
-    growth = max((found[line].level / sizes[line] ** 0.5 for line in found if sizes[line]), default=0.0)
-    share = proportion([found[line].level for line in found], sizes) if len(found) == len(LINES) else 0.0
-    return Measured(Noise(level, growth, eps, share), at_x, line_at_x)

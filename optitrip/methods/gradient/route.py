@@ -12,11 +12,13 @@ from optitrip.core.point import Limits, Point
 from optitrip.errors import NoAnswer
 from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
+from optitrip.methods.gradient.across import consistent_across
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.checking import Remainders, TaylorLine, taylor_slope
 from optitrip.methods.gradient.consistency import consistent
+from optitrip.methods.gradient.measuring import noise_where_steps_lead
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
-from optitrip.methods.gradient.noise import Noise, ShortLine, measured_noise
+from optitrip.methods.gradient.noise import Noise, ShortLine
 from optitrip.methods.gradient.refine import better_steps, is_too_long
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES
@@ -130,7 +132,7 @@ def known_before(request: GradientRequest, capabilities: Capabilities, *, agree:
         agreed = yield from check_agreement(Agreement(nearby))
         unchecked, noise = agreed.unchecked, replace(noise, eps=agreed.eps)
     if request.noise is None and (request.errors or request.step is None):
-        measured = yield from measured_noise(request.point, request.seed, request.point_limits)
+        measured = yield from noise_where_steps_lead(request.point, request.seed, request.point_limits)
         return Known(measured.noise, measured.at_x, measured.line, unchecked)
     if request.noise is None:
         eps = noise.eps if capabilities.losses else (yield Probe(nearby))
@@ -156,8 +158,10 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
     result: GradientResult = yield method
     if request.step is None and request.noise is None and request.errors and not capabilities.around:
         result = yield from refined(method, result)
-        if line is not None and request.point is request.center and len(result.coordinates) == request.center.size:
-            result = yield from consistent(method, result, line)
+        if request.point is request.center:
+            if line is not None and len(result.coordinates) == request.center.size:
+                result = yield from consistent(method, result, line)
+            result = yield from consistent_across(method, result, request.seed, request.limits)
     if not np.isfinite(result.found.value).any():
         raise no_answer(f"none of the {result.items - 1:,} coordinates has a difference", result.failures, method)
     repeated = first if np.isfinite(first) else None

@@ -11,6 +11,7 @@ import pytest
 import optitrip
 from optitrip.core.arrays import Array
 from optitrip.core.point import Point
+from optitrip.methods.gradient.measuring import unit_of
 from optitrip.methods.gradient.noise import ON_LINE, Noise, NoiseLines, noise_level
 
 pytestmark = pytest.mark.mostly_daily(3)  # of the cases that are alike
@@ -124,3 +125,44 @@ def test_losses_that_differ_and_are_not_noise() -> None:
     found = optitrip.gradient(lambda x: float(np.exp(1e9 * x) - 1), 1e-9, executor="serial")
     assert found.noise < 1e-13
     assert abs(found.gradient["x"] - 1e9 * np.e) <= found.error["x"]
+
+
+@pytest.mark.parametrize("decimals", [1, 3, 6, 9])
+def test_a_loss_that_was_rounded_to_decimals(decimals: int) -> None:
+    """Its digits tell; what it was rounded from is not known, and the errors of the derivatives allow for that."""
+
+    def loss(x: Array) -> float:
+        return round(3 + float(x[0] ** 2 * x[1] + x[1] ** 3), decimals)
+
+    for x in (np.array([1.3, 0.7]), np.array([0.2, -1.0]), np.array([5.0, 3.0])):
+        found = optitrip.gradient(loss, x, executor="serial")
+        truth = np.array([2 * x[0] * x[1], x[0] ** 2 + 3 * x[1] ** 2])
+        assert 10.0**-decimals / 12**0.5 <= found.noise * (1 + 1e-9)
+        assert (np.abs(found.gradient["x"] - truth) <= found.error["x"]).all()
+
+
+def test_the_unit_of_rounded_losses() -> None:
+    """A unit is believed if no coincidence explains it; full digits, one loss, and float32 numbers have none."""
+    assert unit_of(np.array([1.25, 1.24, 1.31, np.nan])) == pytest.approx(0.01)
+    assert unit_of(np.array([0.025, 0.05, 0.125, 0.2])) == pytest.approx(0.025)
+    assert unit_of(np.array([120.0, 80.0, 100.0, 40.0])) == pytest.approx(20)
+    assert unit_of(np.array([0.1, 0.3])) == pytest.approx(0.1)
+    assert unit_of(np.array([3.0, 3.0])) == 0
+    assert unit_of(1 + np.random.default_rng(0).random(14)) == 0
+    assert unit_of(np.random.default_rng(0).random(14, np.float32).astype(np.float64)) == 0
+
+
+@pytest.mark.parametrize("level", [1e-6, 1e-3])
+def test_relative_noise_beside_a_zero_of_the_loss(level: float) -> None:
+    """A loss of 1e-6 at x is 0.1 a step away, and so is its noise; a constant noise does not grow."""
+    x = np.array([1.001, 0.999])
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+
+        def loss(x: Array, rng: Any = rng, relative: bool = True) -> float:
+            smooth = float(np.sum((x - 1) ** 2))
+            return smooth + level * rng.standard_normal() * (smooth if relative else 1.0)
+
+        found = optitrip.gradient(loss, x, executor="serial")
+        assert level / 4 < found.measured.at(np.array([0.1]))[0] / 0.1 < 4 * level
+        assert (np.abs(found.gradient["x"] - 2 * (x - 1)) <= found.error["x"]).all()
