@@ -1,5 +1,6 @@
 """The function `gradcheck`: one line in a test of a hand-written gradient."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 from optitrip.api.functions import gradient as numeric_gradient
 from optitrip.api.inputs import by_name, named_point
 from optitrip.errors import InputError, NoAnswer
-from optitrip.loss.loading import find_loss
-from optitrip.loss.with_gradient import WithGradient, returns_pair
+from optitrip.loss.with_gradient import WithGradient, given_gradient, returns_pair
 from optitrip.methods.gradient.answer import GradientAnswer
-from optitrip.methods.gradient.checking import Comparison
+from optitrip.methods.gradient.checking.comparison import Comparison
+from optitrip.methods.gradient.checking.hints import hints
+from optitrip.output.text import folded
 from optitrip.runtime.files import working_folder
 from optitrip.space.variables import as_python
 
@@ -40,13 +42,13 @@ class Gradcheck:
         return self.comparison.texts(count)
 
     def __repr__(self) -> str:
-        lines = [f"Gradcheck: the gradient {self.comparison.verdict}"]
-        for name, (compared, wrong, largest) in self.comparison.by_variable().items():
-            lines.append(f"  {name}: {wrong:,} of {compared:,} wrong, largest relative error {largest:.2g}")
-        lines += [f"  {text}" for text in self.worst()]
-        if self.answer.slope == self.answer.slope:
-            lines.append(f"  Taylor's remainder falls with exponent {self.answer.slope:.2f} (2 if right and smooth)")
-        return "\n".join(lines)
+        comparison = self.comparison
+        lines = [f"Gradcheck: the gradient {comparison.verdict}", *hints(comparison)]
+        for name, (judged, wrong, largest) in comparison.by_variable().items():
+            lines.append(f"{name}: {wrong:,} of {judged:,} wrong, largest relative error {largest:.2g}")
+        lines += self.worst()[0 if self.ok else 1 :]  # the verdict names the first one that is wrong
+        lines += self.answer.on_line.texts()
+        return "\n".join(folded(line if number == 0 else f"  {line}") for number, line in enumerate(lines))
 
 
 def gradcheck(loss: Any, x: Any, gradient: Any = None, **options: Any) -> Gradcheck:
@@ -69,23 +71,36 @@ def gradcheck(loss: Any, x: Any, gradient: Any = None, **options: Any) -> Gradch
     """
     answer = numeric_gradient(loss_with(loss, x, gradient, options), x, **options)
     if answer.comparison is None:
-        raise NoAnswer(answer.message() or "errors=False leaves nothing to compare with")
+        raise NoAnswer(why_not_compared(answer))
+    if weak := answer.comparison.weak:
+        logging.getLogger("optitrip").warning("the gradient agrees, but %s", weak)
     return Gradcheck(answer, answer.comparison)
+
+
+def why_not_compared(answer: GradientAnswer) -> str:
+    """Return why there is no comparison."""
+    if not (text := answer.message().strip()):
+        return (
+            "nothing could be compared: errors=False leaves out what tells how far to trust the numeric gradient"
+            if not answer.result.has_errors
+            else "nothing could be compared: the loss's own `gradient` takes other parameters than the loss"
+        )
+    read_only = "\nThe values of x are read-only, so that nothing changes them: change a copy, x = x.copy()"
+    return text + (read_only if "read-only" in text else "")
 
 
 def loss_with(loss: Any, x: Any, gradient: Any, options: dict[str, Any]) -> Any:
     """Return the loss with the gradient to check as its method."""
-    if isinstance(gradient, str) and ":" in gradient:
-        gradient = find_loss(gradient, working_folder())
     if gradient is not None:
-        return WithGradient(loss, gradient)
+        return WithGradient(loss, given_gradient(gradient, working_folder()))
     own: Callable[..., Any] | None = getattr(loss, "gradient", None)
     if callable(own):
         return loss
     given = {**by_name("constants", options.get("constants")), **by_name("arguments", options.get("arguments"))}
-    point = named_point(loss, x, given, as_dict=options.get("as_dict", False))
+    as_dict = options.get("as_dict", False)
+    point = named_point(loss, x, given, as_dict=as_dict)
     values = {name: as_python(value[()]) for name, value in point.items()}
-    if callable(loss) and returns_pair(loss, {**values, **given}):
+    if callable(loss) and returns_pair(loss, {**values, **given}, as_dict=as_dict):
         return WithGradient(loss, None)
     raise InputError(
         "gradient: the loss has none to check; wanted gradient=..., a loss with a method `gradient`, or one that "

@@ -98,6 +98,8 @@ class Options:
     figures and MLflow take seconds."""
     own_state: OwnState = field(default_factory=OwnState)
     """Settings of the process before any user code ran."""
+    checks: bool = False
+    """True to refuse a sweep whose objective has no gradient to check."""
     folder: Path = field(default_factory=working_folder)
     """Working directory before any user code ran, which may change it; the state directory and MLflow's store are
     there, and workers start in it."""

@@ -21,7 +21,7 @@ from optitrip.loss.objective import Objective, batch_block
 from optitrip.loss.offers import find
 from optitrip.loss.passing import check_parameters, mismatch
 from optitrip.loss.program.folders import Folders
-from optitrip.loss.with_gradient import WithGradient
+from optitrip.loss.with_gradient import WithGradient, given_gradient
 from optitrip.runtime.imports import import_paths
 from optitrip.runtime.interrupts import failure
 from optitrip.runtime.shadowing import added_paths_checked, described, use_import_paths
@@ -41,10 +41,12 @@ def load(sweep: Sweep, notify: Callable[[Notice], None] = lambda _: None) -> Obj
     finally:
         if files:
             notify(warning("named-like-library", described(files)))
+    with errors_located(sweep, ("objective",)):
+        gradient = given_gradient(table.gradient, sweep.folder)
     with errors_located(sweep, ("objective", "arguments") if table.arguments else table.key):
         loss = build(target, table.reference, table.arguments, factory=table.make is not None)
-        if table.gradient is not None:
-            loss = WithGradient(loss, find_loss(table.gradient, sweep.folder))
+        if gradient is not None:
+            loss = WithGradient(loss, gradient)
         if sweep.program is not None:
             limit = sweep.program.timeout_seconds or sweep.failures.timeout_seconds
             place, maximize = Path(sweep.program.folders).absolute(), sweep.program.maximize

@@ -27,6 +27,7 @@ from optitrip.errors import InputError, Stopped
 from optitrip.executors.manager import executors_of
 from optitrip.journal.facts import Accepted, EvaluatingHere
 from optitrip.journal.mirror import Mirror
+from optitrip.loss.objective import Objective
 from optitrip.output.outcome import Answer, Outcome
 from optitrip.runtime import files
 from optitrip.runtime.clock import Stopwatch
@@ -70,7 +71,23 @@ def run_sweep(sweep: Sweep, options: Options, observer: Observer, phases: Stopwa
                 with suppress(OSError):  # no subprocess can be started, so MLflow runs in this process
                     client = stack.enter_context(SubprocessClient())
             objective = load(sweep, notify)
+            if options.checks:
+                check_gradient_exists(sweep, objective)
         return run_loaded(Context(sweep, objective, paths, executors, options, observer, True, phases, client, log))
+
+
+def check_gradient_exists(sweep: Sweep, objective: Objective) -> None:
+    """Raise InputError if there is no gradient that the sweep's answer would compare with the numeric one."""
+    if not sweep.spec.compares:
+        raise InputError(
+            f"there is nothing to check: a {sweep.spec.word} sweep compares no gradient; name a sweep file with "
+            'use = "gradient"'
+        )
+    if not objective.capabilities.gradient:
+        raise InputError(
+            "there is nothing to check: the objective has no gradient; name one with --gradient MODULE:NAME, or give "
+            "the objective a method `gradient` with the parameters of the loss"
+        )
 
 
 @signals_interrupt()

@@ -8,7 +8,7 @@ from typer import Exit, Option, Typer
 from optitrip.cli.options import Overrides, SweepFile, Workers
 from optitrip.store import STATE_ROOT
 
-GRADIENT_HELP = "Function of the gradient to check. By default the objective's own."
+GRADIENT_HELP = "Gradient to check, or autograd for PyTorch's. By default the objective's own."
 
 
 def add_to(app: Typer) -> None:
@@ -36,4 +36,4 @@ def gradcheck(
     settings += [f"objective.gradient={gradient}"] if gradient is not None else []
     settings += [f"run.workers={workers}"] if workers is not None else []
     sweep = read(file, settings, state_dir)
-    raise Exit(run(sweep, Options(state_dir, mlflow_process=True), json=json, quiet=quiet, checks=True))
+    raise Exit(run(sweep, Options(state_dir, checks=True, mlflow_process=True), json=json, quiet=quiet, checks=True))

@@ -34,7 +34,7 @@ ENDED = (
 def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool, checks: bool = False) -> int:
     """Run a sweep and print its outcome; return the exit status, 1 if it `checks` the objective and finds it wrong."""
     stdout, errors = sys.stdout, Console(file=sys.stderr, highlight=False)
-    live, shown = LiveLine(errors, sweep.spec.progress(sweep)), Shown(stdout, errors)
+    live, shown = LiveLine(errors, sweep.spec.progress(sweep)), Shown(stdout, errors, checks=checks)
     # Not by way of `logging`, which the loss may have set up for itself.
     observer = Observer() if quiet else Observers(Messages(errors, "info", "warning"), live)
     # What the loss prints is not the result, so it goes to stderr.
@@ -84,8 +84,8 @@ def checked_status(answer: Answer, status: int) -> int:
     nothing."""
     if answer.contradiction is None:
         raise InputError(
-            "there is nothing to check: the objective has no gradient, or the method computes no errors; name a "
-            "gradient with --gradient MODULE:NAME, or give the objective a method `gradient`"
+            "there is nothing to check: the method computes no errors, which tell how far to trust the numeric "
+            "gradient; remove errors = false"
         )
     return NO_ANSWER if answer.contradiction else status
 
@@ -93,14 +93,14 @@ def checked_status(answer: Answer, status: int) -> int:
 class Shown:
     """Prints the result on stdout and messages on stderr, each once."""
 
-    def __init__(self, stdout: TextIO, errors: Console) -> None:
-        self._stdout, self._errors = stdout, errors
+    def __init__(self, stdout: TextIO, errors: Console, *, checks: bool) -> None:
+        self._stdout, self._errors, self._checks = stdout, errors, checks
         self._width = Console(file=stdout).width if stdout.isatty() else 120
         self._message: str | None = None
 
     def answer(self, outcome: Outcome) -> None:
         """Print the table of the answer."""
-        print(summary(outcome, self._width), file=self._stdout)
+        print(summary(outcome, self._width, checks=self._checks), file=self._stdout)
         self._print_message(outcome)
         self._stdout.flush()
 

@@ -19,7 +19,7 @@ from optitrip.config.overrides import resolved
 from optitrip.config.program import PROGRAM, ProgramTable, name_of_loss
 from optitrip.config.run import NonNegative, RunTable
 from optitrip.core.point import Point
-from optitrip.core.table import Deterministic, Name, Reference, Table, one_of
+from optitrip.core.table import Deterministic, GradientReference, Name, Reference, Table, one_of
 from optitrip.errors import InputError
 from optitrip.methods.spec import MethodSpec
 from optitrip.samplers import SAMPLERS
@@ -38,8 +38,8 @@ class ObjectiveTable(Table):
 
     loss: Reference | None = None
     make: Reference | None = None
-    gradient: Reference | None = None
-    """Function that returns the analytic gradient, in place of a method of the loss."""
+    gradient: GradientReference | None = None
+    """Function that returns the analytic gradient, in place of a method of the loss; "autograd" for PyTorch's."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     block: Annotated[int, Field(ge=1, le=2**20)] | None = None
     maximize: bool = False
@@ -182,7 +182,7 @@ class Draft:
     def modules(self) -> set[str]:
         """Names of the modules in which the file names something, each with its packages."""
         named = [self.objective.reference, self.objective.gradient or "", *self.spec.references(self.method)]
-        return {reference.partition(":")[0] for reference in named if reference}
+        return {reference.partition(":")[0] for reference in named if ":" in reference}
 
     @property
     def candidates(self) -> Candidates:

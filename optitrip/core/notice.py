@@ -13,6 +13,8 @@ Code = Literal[
     "crashed-before",
     "diverged",
     "executor",
+    "gradient-doubtful",
+    "gradient-wrong",
     "item-failed",
     "journal-damaged",
     "journal-unwritable",

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFun
 from pydantic_core import PydanticCustomError
 
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", description="module:name")]
+GradientReference = Annotated[
+    str, Field(pattern=r"^(autograd|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)$", description='module:name", or "autograd')
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 

@@ -20,6 +20,7 @@ from optitrip.loss.evaluation import (
     evaluate_range,
 )
 from optitrip.loss.feasible import Feasible, feasible_in_blocks, feasible_one_by_one
+from optitrip.loss.gradients import gradient_arrays, parameter_order
 from optitrip.loss.noisy import Noisy
 from optitrip.loss.offers import Offers, offers_of
 from optitrip.loss.passing import pass_values
@@ -231,17 +232,10 @@ class Objective:
 
     def gradient(self, values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the analytic gradient by the named parameters at one point, given as a batch of one.
-        Raises TypeError if one of them is missing or has another shape."""
+        Raises TypeError if one of them is missing, is not of real numbers or has another shape."""
         returned = self._pass(self.loss.gradient, arguments(values, 0))
-        table: dict[Any, Any] = returned if isinstance(returned, dict) else dict.fromkeys(names[:1], returned)  # pyright: ignore[reportUnknownVariableType]
-        wanted = {name: values[name].shape[1:] for name in names}
-        arrays = {name: as_array(table[name]) for name in names if name in table}
-        shapes = {name: array.shape for name, array in arrays.items()}
-        if shapes != wanted:
-            raise TypeError(
-                f"gradient must return arrays of shapes {wanted}, returned {shapes or abbreviate(returned)}"
-            )
-        return {name: arrays[name].astype(np.float64) for name in names}
+        order = parameter_order(self.loss.gradient, names)
+        return gradient_arrays(returned, order, {name: values[name].shape[1:] for name in names})
 
     def images(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Return the parameters of a point, or its gradient, as pictures by title; none unless the objective offers it.

@@ -193,6 +193,11 @@ class MethodSpec(ABC, Generic[Config]):
         del method, item
         return objective
 
+    @property
+    def compares(self) -> bool:
+        """True if the answer compares the objective's own gradient with what was found."""
+        return False
+
     def shardable(self, config: Config) -> bool:
         """Return whether shards can each run a range of items: no stage needs the whole result of another."""
         return True

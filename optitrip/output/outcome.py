@@ -96,6 +96,10 @@ class Answer(Printable, ABC):
         """Return a table to print below the answer."""
         return None
 
+    def checked_table(self) -> Table | None:
+        """Return a table of what the objective claims and what was found."""
+        return None
+
     def message(self) -> str:
         """Return a message for the user, e.g. the first failure as the loss raised it; empty if there is none."""
         return ""

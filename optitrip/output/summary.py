@@ -12,8 +12,8 @@ WHOLE = {"files", "MLflow", ""}
 BY_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
-def summary(outcome: Outcome, width: int) -> str:
-    """Return the summary, followed by the answer's own table if it has one."""
+def summary(outcome: Outcome, width: int, *, checks: bool = False) -> str:
+    """Return the summary, followed by the answer's own table if it has one, or that of what it `checks`."""
     failures = ", ".join(f"{count:,} {kind}" for kind, count in outcome.failures.items())
     failed = f" ({outcome.failed:,} failed: {failures})" if outcome.failed else ""
     found = outcome.answer or outcome.best
@@ -33,7 +33,8 @@ def summary(outcome: Outcome, width: int) -> str:
     if outcome.state_dir:
         rows.append(("files", outcome.state_dir))
     lines = rows_as_lines(rows, width)
-    if outcome.answer and (below := outcome.answer.table()):
+    own = outcome.answer
+    if own and (below := (own.checked_table() if checks else None) or own.table()):
         lines += ["", *table_as_lines(below)]
     return "\n".join(lines)
 

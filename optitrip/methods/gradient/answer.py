@@ -10,22 +10,17 @@ from typing import Any
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
-from optitrip.core.notice import Notice, info, warning
-from optitrip.loss.returns import DOUBLE, PRECISIONS
-from optitrip.methods.gradient.checking import Comparison
-from optitrip.methods.gradient.comparison import comparison_csv, comparison_png
-from optitrip.methods.gradient.flags import (
-    FAILED,
-    IMPRECISE,
-    UNCHANGED,
-    WITHOUT_STEP,
-)
+from optitrip.core.notice import Notice
+from optitrip.methods.gradient.checking.comparison import Comparison
+from optitrip.methods.gradient.checking.files import comparison_csv, comparison_png, comparison_table
+from optitrip.methods.gradient.checking.taylor import OnLine
+from optitrip.methods.gradient.flags import FAILED, IMPRECISE, UNCHANGED, WITHOUT_STEP
 from optitrip.methods.gradient.method import Gradient
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.picture import gradient_png
 from optitrip.methods.gradient.result import GradientResult, norm
 from optitrip.methods.gradient.rows import answer_rows, first_coordinates
-from optitrip.methods.gradient.words import how_sure
+from optitrip.methods.gradient.words import how_sure, told
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
 from optitrip.output.outcome import Answer, Draw, File, Rows, Table
@@ -39,7 +34,6 @@ BESIDE_GRADIENT = ("error", "steps", "flags", "kinks")
 """Suffixes of the arrays in `gradient.npz` beside each variable's gradient."""
 LARGEST = 5
 """Number of coordinates in the list of the largest."""
-NAMES = {eps: name for name, eps in PRECISIONS.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,8 +50,10 @@ class GradientAnswer(Answer):
     """Loss at x when evaluated a second time; None if it was not."""
     measured: Noise = field(default_factory=Noise)
     """Noise of the loss."""
-    slope: float = math.nan
-    """Exponent with which Taylor's remainder of the analytic gradient falls; NaN if it is not known."""
+    on_line: OnLine = field(default_factory=OnLine)
+    """Slope of the loss and Taylor's remainder along a line; NaN if there is no analytic gradient."""
+    again: tuple[GradientResult, ...] = ()
+    """Differences with shorter steps along coordinates where the analytic gradient looked wrong."""
 
     @property
     def x(self) -> dict[str, Any]:
@@ -134,7 +130,12 @@ class GradientAnswer(Answer):
         if self.analytic is None or not self.result.has_errors:
             return None
         flat = np.concatenate([part.ravel() for part in self.analytic.values()])
-        return Comparison(self.result, flat[self.result.coordinates])
+        return Comparison(self.result, flat[self.result.coordinates], self.again)
+
+    @property
+    def slope(self) -> float:
+        """Exponent with which Taylor's remainder of the analytic gradient falls; NaN if it is not known."""
+        return self.on_line.exponent
 
     @property
     def contradiction(self) -> str | None:
@@ -186,19 +187,7 @@ class GradientAnswer(Answer):
         return 0.0 if self.repeated is None else abs(self.repeated - self.loss)
 
     def notices(self) -> list[Notice]:
-        notices = super().notices()
-        if self.drift:
-            text = f"the loss at x was {self.loss!r}, and {self.repeated!r} when evaluated again. The loss is not "
-            text += (
-                f"deterministic: with these steps, a difference of {self.drift:.2g} changes an entry of the gradient "
-            )
-            text += f"by {self.drift / float(np.nanmax(np.abs(self.result.step))):.2g} or more"
-            notices.append(warning("not-deterministic", text))
-        if self.eps == DOUBLE:
-            return notices
-        text = f"the losses are {NAMES[self.eps]} numbers, so the steps are longer than for float64; "
-        text += f"{self.imprecise:,} of {self.items:,} coordinates have an error over 2 %"
-        return [*notices, warning("low-precision", text) if self.imprecise else info("low-precision", text)]
+        return [*super().notices(), *told(self)]
 
     @property
     def report(self) -> dict[str, float]:
@@ -210,6 +199,8 @@ class GradientAnswer(Answer):
         figures |= {"error": self.largest_error, "noise": self.noise} if self.result.has_errors else {}
         figures |= {} if self.difference is None else {"from_analytic": self.difference}
         figures |= {} if math.isnan(self.slope) else {"taylor_slope": self.slope}
+        line = {"line_analytic": self.on_line.analytic, "line_numeric": self.on_line.numeric}
+        figures |= {} if math.isnan(self.on_line.error) else {**line, "line_error": self.on_line.error}
         counts = {"flagged": self.flagged, "unchanged": self.result.flagged(UNCHANGED), "imprecise": self.imprecise}
         if self.comparison is not None:
             counts["wrong"] = int(np.count_nonzero(self.comparison.wrong))
@@ -218,6 +209,8 @@ class GradientAnswer(Answer):
 
     def verdict(self) -> str:
         (title, value), *_ = self.largest()
+        if wrong := int(np.count_nonzero(self.comparison.wrong)) if self.comparison is not None else 0:
+            return f"the analytic gradient is WRONG in {wrong:,} entr{'y' if wrong == 1 else 'ies'}"
         return f"gradient of norm {self.norm:.8g}, largest at {title}: {value:.6g}"
 
     def parameters(self) -> str:
@@ -242,7 +235,10 @@ class GradientAnswer(Answer):
         return {**self.x, **{name: -values for name, values in self.gradient.items()}}
 
     def table(self) -> Table | None:
-        return first_coordinates(self)
+        return (self.checked_table() if self.contradiction else None) or first_coordinates(self)
+
+    def checked_table(self) -> Table | None:
+        return None if self.comparison is None else comparison_table(self.comparison)
 
     def metrics(self) -> dict[str, float]:
         figures = {"loss": self.loss, "gradient/norm": self.norm, "gradient/max_abs": self.max_abs}

@@ -14,7 +14,7 @@ from optitrip.loss.objective import Capabilities
 from optitrip.methods.checks import MOST_COMPARED, Agreement, Nearby, Probe, Repeat, check_agreement
 from optitrip.methods.gradient.across import consistent_across
 from optitrip.methods.gradient.answer import GradientAnswer
-from optitrip.methods.gradient.checking import Remainders, TaylorLine, taylor_slope
+from optitrip.methods.gradient.checking.route import checked
 from optitrip.methods.gradient.consistency import consistent
 from optitrip.methods.gradient.measuring import noise_where_steps_lead
 from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
@@ -172,11 +172,7 @@ def gradient_route(request: GradientRequest, capabilities: Capabilities, *, agre
     answer = GradientAnswer(
         result, method, report, analytic, repeated if agree else None, measured=noise, unchecked=unchecked
     )
-    if answer.comparison is None or answer.analytic is None:
-        return answer
-    taylor = TaylorLine(request.center, request.seed, request.limits)
-    losses = yield Remainders(taylor)
-    return answer if losses is None else replace(answer, slope=taylor_slope(taylor, losses, answer.analytic, noise))
+    return (yield from checked(answer, request.seed, request.limits))
 
 
 def refined(method: Gradient, result: GradientResult) -> Generator[Method, Any, GradientResult]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optitrip.methods.gradient.checking.hints import hints
 from optitrip.methods.gradient.flags import (
     BELOW_NOISE,
     FAILED,
@@ -44,6 +45,7 @@ def answer_rows(answer: "GradientAnswer") -> Rows:
     """Return the lines of the short table."""
     result, scheme = answer.result, answer.method.scheme.name.replace("_", "-")
     rows = [
+        *check_rows(answer),
         ("loss at x", f"{answer.loss:.12g}"),
         *variable_rows(answer.method.points.point(0)),
         ("gradient", f"norm {answer.norm:.8g}, largest magnitude {answer.max_abs:.8g}, {scheme} differences"),
@@ -58,9 +60,16 @@ def answer_rows(answer: "GradientAnswer") -> Rows:
         rows.append(
             ("analytic", f"relative difference {answer.difference:.3g}: norm of the difference / sum of the norms")
         )
-    if answer.comparison is not None:
-        rows.append(("gradcheck", f"the analytic gradient {answer.comparison.verdict}"))
     return rows + figure_rows(answer.report)
+
+
+def check_rows(answer: "GradientAnswer") -> Rows:
+    """Return the lines on the comparison with the analytic gradient; none without one."""
+    if answer.comparison is None:
+        return []
+    rows = [("gradcheck", f"the analytic gradient {answer.comparison.verdict}")]
+    rows += [("pattern", text) for text in hints(answer.comparison)]
+    return [*rows, *(("evidence", text) for text in answer.on_line.texts()[:1])]
 
 
 def first_coordinates(answer: "GradientAnswer") -> Table:

@@ -117,6 +117,10 @@ at = { fill = 0.0 }        # or candidate = 0, best_of = "a finished sweep", fil
             raise ValueError(f'was {wanted!r}, wanted a number of at least 1, or entries such as "W[3, :]"')
         return selected(texts, shapes_of(space))  # pyright: ignore[reportUnknownArgumentType]
 
+    @property
+    def compares(self) -> bool:
+        return True
+
     def items(self, config: GradientConfig, space: Space) -> int:
         entries = sum(variable.size for variable in space.varied)
         if (chosen := self.chosen(config, space)) is not None:

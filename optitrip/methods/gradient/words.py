@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
+from optitrip.core.notice import Notice, info, warning
+from optitrip.loss.returns import DOUBLE, PRECISIONS
+from optitrip.methods.gradient.checking.hints import hints
 
 if TYPE_CHECKING:
     from optitrip.methods.gradient.answer import GradientAnswer
+
+NAMES = {eps: name for name, eps in PRECISIONS.items()}
 
 
 def how_sure(answer: GradientAnswer) -> list[str]:
@@ -27,6 +32,31 @@ def how_sure(answer: GradientAnswer) -> list[str]:
         share = f", {answer.largest_error / answer.max_abs:.2g} of the largest entry" if answer.max_abs else ""
         lines.append(f"the largest estimated error of an entry is {answer.largest_error:.2g}{share}")
     return lines
+
+
+def told(answer: GradientAnswer) -> list[Notice]:
+    """Return notices on a loss that is not deterministic or not of float64, and on an analytic gradient that is
+    wrong."""
+    notices: list[Notice] = []
+    if answer.drift:
+        text = f"the loss at x was {answer.loss!r}, and {answer.repeated!r} when evaluated again. The loss is not "
+        text += f"deterministic: with these steps, a difference of {answer.drift:.2g} changes an entry of the gradient "
+        text += f"by {answer.drift / float(np.nanmax(np.abs(answer.result.step))):.2g} or more"
+        notices.append(warning("not-deterministic", text))
+    if answer.comparison is not None and answer.comparison.wrong.any():
+        text = "; ".join([f"the analytic gradient {answer.comparison.verdict}", *hints(answer.comparison)])
+        notices.append(warning("gradient-wrong", text))
+    elif answer.comparison is not None and answer.on_line.apart and answer.items < answer.method.center.size:
+        text = answer.on_line.texts()[0]
+        text = (
+            f"the analytic gradient agrees where it was compared, but {text}: look at more coordinates; kinks on the "
+        )
+        notices.append(warning("gradient-doubtful", text + "line would explain it, too"))
+    if answer.eps != DOUBLE:
+        text = f"the losses are {NAMES[answer.eps]} numbers, so the steps are longer than for float64; "
+        text += f"{answer.imprecise:,} of {answer.items:,} coordinates have an error over 2 %"
+        notices.append(warning("low-precision", text) if answer.imprecise else info("low-precision", text))
+    return notices
 
 
 @ours()

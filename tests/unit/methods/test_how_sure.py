@@ -88,7 +88,7 @@ def test_the_words_of_a_gradient() -> None:
     ]
     assert answer.verdict().startswith(f"gradient of norm {answer.norm:.8g}, largest at W[")
     wrong = optitrip.gradcheck(lambda x: float(x @ x), np.ones(3), lambda x: np.array([2.0, 2.0, 3.0])).answer
-    assert wrong.how_sure()[0].startswith("the analytic gradient WRONG along 1 of 3 coordinates, x[2]")
+    assert wrong.how_sure()[0].startswith("the analytic gradient is WRONG along 1 of 3 coordinates, x[2]")
     partial = optitrip.gradient(lambda x: float(x[0] if x[1] == 0 else math.nan), {"x": np.array([1.0, 0.0])})
     assert partial.how_sure()[0] == "1 missing of 2"
 

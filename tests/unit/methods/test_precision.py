@@ -108,8 +108,8 @@ def test_float32_numbers_are_known_by_value(losses: list[float], exponent: int) 
 
 
 def test_the_error_from_noise() -> None:
-    """3.5 standard deviations of (8 f1 - 8 f2 - f3 + f4) / 12h by hand; entries that it swallows are flagged, keep their
-    value, and are counted."""
+    """3.5 standard deviations of (8 f1 - 8 f2 - f3 + f4) / 12h by hand; entries that it swallows are flagged, keep
+    their value, and are counted."""
     loss, x = (lambda x: 3.0 + float(x[0]) + 1e-7 * float(x[1])), np.array([1.0, 2.0])
     found = optitrip.gradient(loss, x, noise=1e-6, executor="serial")
     wanted = 3.5 * 1e-6 * math.sqrt(130) / 12 / found.steps["x"]

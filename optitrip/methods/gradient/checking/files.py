@@ -6,13 +6,30 @@ import io
 import numpy as np
 
 from optitrip.core.arrays import Array, ours
-from optitrip.methods.gradient.checking import MARGIN, Comparison, called
+from optitrip.methods.gradient.checking.comparison import Comparison, called
+from optitrip.methods.gradient.checking.intervals import MARGIN
+from optitrip.output.outcome import Table
 from optitrip.output.pictures import general, new_figure, nothing, plain_style, png
 
-MOST_POINTS, MOST_ROWS = 20_000, 1_000
-"""Most coordinates in the picture and in the table, those with the largest disagreement."""
+TABLE_ROWS, MOST_POINTS, MOST_ROWS = 8, 20_000, 1_000
+"""Most coordinates in the printed table, the picture and the file, those with the largest disagreement."""
 LEAST = 1e-300
 HEADS = ("coordinate", "analytic", "numeric", "error", "step", "relative", "called", "wrong")
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return a table of the coordinates with the largest disagreement."""
+    found, result = comparison.result.found, comparison.result
+    columns: list[list[str]] = []
+    for row in comparison.worst(TABLE_ROWS):
+        kink = comparison.at_kinks[row]
+        error = "kink" if kink else f"{found.error[row]:.1g}"
+        relative = "" if kink or not comparison.told[row] else f"{comparison.relative[row]:.2g}"
+        verdict = "WRONG" if comparison.wrong[row] else "" if comparison.clear[row] else "below the error"
+        name = result.center.title(int(result.coordinates[row]))
+        numbers = [f"{comparison.analytic[row]:.8g}", f"{found.value[row]:.8g}", error, f"{result.step[row]:.1g}"]
+        columns.append([name, *numbers, relative, "" if kink and not comparison.wrong[row] else verdict])
+    return ["", "analytic", "numeric", "error", "step", "relative", "verdict"], columns
 
 
 @plain_style

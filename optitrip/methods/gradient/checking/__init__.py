@@ -1,0 +1,1 @@
+"""Comparison of an analytic gradient with the numeric one."""
