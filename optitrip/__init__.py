@@ -12,13 +12,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optitrip.api.functions import ask_tell, descend, descent, gradient, search, sensitivity, sweep
+    from optitrip.api.functions import (
+        ask_tell,
+        descend,
+        descent,
+        directional,
+        estimate,
+        gradient,
+        search,
+        sensitivity,
+        sweep,
+    )
     from optitrip.api.gradcheck import Gradcheck, gradcheck
     from optitrip.api.jac import Jacobian, jac
     from optitrip.api.session import Session
     from optitrip.errors import InputError, Interrupted, NoAnswer, OptitripError, StateError, Stopped
     from optitrip.loss.objective import batched
     from optitrip.methods.descent.answer import DescentAnswer
+    from optitrip.methods.directional.answer import DirectionalAnswer
+    from optitrip.methods.estimate.answer import EstimateAnswer
     from optitrip.methods.gradient.answer import GradientAnswer
     from optitrip.methods.search.answer import SearchAnswer
     from optitrip.methods.sensitivity.answer import SensitivityAnswer
@@ -28,6 +40,8 @@ IMPORTED_AT = time.perf_counter()
 """Start of a command's seconds: this line runs before anything large is imported."""
 __all__ = [
     "DescentAnswer",
+    "DirectionalAnswer",
+    "EstimateAnswer",
     "Gradcheck",
     "GradientAnswer",
     "InputError",
@@ -44,6 +58,8 @@ __all__ = [
     "batched",
     "descend",
     "descent",
+    "directional",
+    "estimate",
     "gradcheck",
     "gradient",
     "jac",
@@ -53,13 +69,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api.functions": ("ask_tell", "descend", "descent", "gradient", "search", "sensitivity", "sweep"),
+    "api.functions": (
+        "ask_tell",
+        "descend",
+        "descent",
+        "directional",
+        "estimate",
+        "gradient",
+        "search",
+        "sensitivity",
+        "sweep",
+    ),
     "api.gradcheck": ("Gradcheck", "gradcheck"),
     "api.jac": ("Jacobian", "jac"),
     "api.session": ("Session",),
     "errors": ("InputError", "Interrupted", "NoAnswer", "OptitripError", "StateError", "Stopped"),
     "loss.objective": ("batched",),
     "methods.descent.answer": ("DescentAnswer",),
+    "methods.directional.answer": ("DirectionalAnswer",),
+    "methods.estimate.answer": ("EstimateAnswer",),
     "methods.gradient.answer": ("GradientAnswer",),
     "methods.search.answer": ("SearchAnswer",),
     "methods.sensitivity.answer": ("SensitivityAnswer",),

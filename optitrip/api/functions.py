@@ -49,6 +49,8 @@ def in_new_session(
 search = in_new_session(Session.search)
 ask_tell = in_new_session(Session.ask_tell)
 gradient = in_new_session(Session.gradient)
+estimate = in_new_session(Session.estimate)
+directional = in_new_session(Session.directional)
 sensitivity = in_new_session(Session.sensitivity)
 descend = in_new_session(Session.descend)
 

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from optitrip.api.ask_tell import AskTell
 from optitrip.api.descents import Descents
+from optitrip.api.directions import AlongDirections
 from optitrip.api.exclusive import one_at_a_time
 from optitrip.api.inputs import (
     by_name,
@@ -28,7 +29,7 @@ from optitrip.store import STATE_ROOT
 from optitrip.store.lookup import resolve
 
 
-class Session(Descents, AskTell, Sensitivities):
+class Session(Descents, AskTell, Sensitivities, AlongDirections):
     """Workers and a loss that are reused from call to call: Ray starts once, and the workers receive a loss once.
 
     Threads may share a session: their calls wait for one another. A forked process cannot use it.

@@ -84,12 +84,12 @@ def is_installed_file(file: str) -> bool:
 
 def file_of(module: object) -> str | None:
     """Return the file of an entry of `sys.modules`, which may be any object, and raise when it is looked at."""
-    if type(module) is ModuleType:  # nearly all are, and every call of a session looks at all of them
+    file: Any = None
+    if type(module) is ModuleType:  # nearly all; nothing of anyone's runs, and each call of a session looks at all
         file = vars(module).get("__file__")
-        return file if isinstance(file, str) else None
-    file = None
-    with no_failures():
-        file = getattr(module, "__file__", None)
+    else:
+        with no_failures():
+            file = getattr(module, "__file__", None)
     return file if isinstance(file, str) else None
 
 

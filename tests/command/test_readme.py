@@ -51,6 +51,9 @@ def test_the_python_of_the_readme_runs() -> None:
     names: dict[str, Any] = {}
     exec(next(block for block in blocks if "gradcheck" in block), trial)
     assert (abs(trial["there"].gradient["x"] - (4 * (trial["x"] - 1) ** 3 + 2 * trial["x"])) < 1e-8).all()
+    slopes = trial["there"].gradient["x"]
+    assert trial["line"].slopes == pytest.approx([(slopes[0] - slopes[2]) / 2**0.5, slopes[1]])
+    assert 0 < trial["rough"].cosine < 1
     exec(next(block for block in blocks if "optitrip.search" in block), names)
     descent: dict[str, Any] = {}
     exec(next(block for block in blocks if "optitrip.descend" in block), descent)

@@ -22,7 +22,7 @@ EXEMPT = {"__init__.py", "methods/registry.py"}
 """Public names, and the one line of each method."""
 USES = {
     "directional": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
-    "estimate": [f"optitrip.methods.gradient.{name}" for name in ("limits", "measuring", "moves", "noise")],
+    "estimate": [f"optitrip.methods.gradient.{name}" for name in ("flags", "limits", "measuring", "noise", "steps")],
     "descent": ["optitrip.methods.gradient", "optitrip.methods.estimate"],
     "adaptive": ["optitrip.methods.search"],
     "local_search": ["optitrip.methods.gradient.limits"],
@@ -36,7 +36,10 @@ NAMESAKES = {
     "methods/gradient/answer.py": {"steps"},
     "methods/directional/answer.py": {"steps"},
     **{f"methods/descent/{name}.py": {"gradient", "coordinates", "directions"} for name in ("sources", "spec")},
-    **{f"methods/estimate/{name}.py": {"coordinates"} for name in ("directions", "combination", "spec")},
+    **{
+        f"methods/estimate/{name}.py": {"coordinates"}
+        for name in ("answer", "combination", "directions", "route", "spec")
+    },
 }
 """Words that are a method's and mean something else there: what an objective offers, a field in a digest, a kind of
 directions, the lengths h of differences."""

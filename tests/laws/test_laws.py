@@ -63,6 +63,7 @@ RARELY = {
     "trip in batches",
     "sensitivity with troubles",
     "gaussian",
+    "automatic estimate",
     "adaptive with troubles",
     "adaptive in batches",
     "the largest, halved in batches",

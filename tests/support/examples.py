@@ -37,8 +37,9 @@ from optitrip.methods.descent.step import Step
 from optitrip.methods.directional.lines import LinesRequest, UnitLines
 from optitrip.methods.estimate.combination import Combination
 from optitrip.methods.estimate.directions import Directions, Kind
+from optitrip.methods.estimate.route import estimate_route, slopes_of
 from optitrip.methods.estimate.slopes import Slopes
-from optitrip.methods.estimate.spec import estimate_route, slopes_of
+from optitrip.methods.estimate.truncation import Again, Shorter, with_length
 from optitrip.methods.gradient.across import Across, AcrossProbe
 from optitrip.methods.gradient.method import Gradient, gradient_of
 from optitrip.methods.gradient.noise import Noise, NoiseLines, NoiseProbe
@@ -426,6 +427,9 @@ METHODS: dict[str, Any] = {
     "estimate": lambda items: slopes(items),
     "orthogonal": lambda items: slopes(items, "orthogonal"),
     "coordinates": lambda items: slopes(items, "coordinates"),
+    "scaled": lambda items: scaled_slopes(items),
+    "shorter": lambda items: with_length(slopes(items, "gaussian"), 0.125, max(1, items - 1), Shorter),
+    "again": lambda items: with_length(slopes(items), 0.125, max(1, items - 1), Again),
     "directional": lambda items: lines(items, 3).gradient(Noise(), Capabilities()),
     "adaptive": lambda items: batch_of_search(items),
     "descent": lambda items: step_of_descent(items),
@@ -439,6 +443,9 @@ METHODS: dict[str, Any] = {
     ),
     "snapshot": lambda items: Snapshot("route", 10, {"x": np.arange(3.0), "state of mean": np.ones(3)}),
     "combination": lambda items: Combination(around(3), Directions("gaussian", 4, 5, 3), np.arange(5.0), 0.25),
+    "scaled combination": lambda items: Combination(
+        around(3), Directions("gaussian", 4, 5, 3), np.arange(5.0), 0.25, scale=np.array([1.0, 0.5, 3.0])
+    ),
     "noise": lambda items: NoiseProbe(NoiseLines(around(3), 4, 1e-8), min(items, 14)),
     "across": lambda items: AcrossProbe(Across(around(3), np.arange(3), np.array([1e-3, -1e-3, 1e-4])), min(items, 4)),
     "count": lambda items: Count(draws(), items, 12.0),
@@ -492,12 +499,17 @@ def slopes(items: int, kind: Kind = "rademacher", seed: int = 4) -> Slopes:
     return slopes_of(around(3), Directions(kind, seed, max(1, items - 1), 3), 0.25)
 
 
-def estimate_case(loss: str, kind: Kind) -> Case:
+def scaled_slopes(items: int) -> Slopes:
+    """Slopes with steps of their own for the entries."""
+    return slopes_of(around(3), Directions("orthogonal", 4, max(1, items - 1), 3), np.array([0.25, 0.5, 0.125]))
+
+
+def estimate_case(loss: str, kind: Kind, step: float | None = 0.25) -> Case:
     objective = WIDE_LOSSES[loss]
 
     def route(items: int, seed: int) -> Route:
         directions = Directions(kind, seed, max(1, items - 1), ENTRIES)
-        return estimate_route(around(), directions, 0.25, objective.capabilities)
+        return estimate_route(around(), directions, step, objective.capabilities)
 
     return objective, route
 
@@ -624,6 +636,7 @@ CASES: dict[str, Case] = {
     "central batched beside": gradient_case("batched beside", "central"),
     "central structured": gradient_case("structured", "central"),
     "gaussian": estimate_case("scalar", "gaussian"),
+    "automatic estimate": estimate_case("batched", "orthogonal", None),
     "directional batched": directional_case("batched"),
     "adaptive": adaptive_case("scalar"),
     "adaptive with troubles": adaptive_case("troubled", "cma"),

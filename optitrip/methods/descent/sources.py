@@ -22,8 +22,8 @@ from optitrip.methods.checks import Agreement, Nearby, check_agreement
 from optitrip.methods.descent.step import Step
 from optitrip.methods.estimate.combination import Combination, Combined
 from optitrip.methods.estimate.directions import Directions, Kind
+from optitrip.methods.estimate.route import in_range, relative, slopes_of
 from optitrip.methods.estimate.slopes import SlopesResult
-from optitrip.methods.estimate.spec import slopes_of
 from optitrip.methods.gradient.measuring import measured_noise
 from optitrip.methods.gradient.method import Gradient
 from optitrip.methods.gradient.noise import Noise
@@ -137,25 +137,25 @@ class Estimates(Source):
         if capabilities.losses and agree:
             unchecked = (yield from check_agreement(Agreement(Nearby(x, self.seed)))).unchecked
         measured = yield from measured_noise(x, self.seed, self.limits)
-        return Known(measured.noise, measured.at_x, unchecked=unchecked)
+        return Known(in_range(measured.noise), measured.at_x, unchecked=unchecked)
 
     def first(self, x: Point, known: Known, capabilities: Capabilities) -> Step:
         return self.stage(x, 0, known)
 
     def stage(self, x: Point, number: int, known: Known) -> Step:
         directions = Directions(self.kind, self.seed, self.count, x.size, number)
-        slopes = slopes_of(x, directions, self.step, known.noise.relative(known.at_x), self.limits)
+        slopes = slopes_of(x, directions, self.step, relative(known.noise, known.at_x), self.limits)
         return Step(slopes, number, slopes.common_column, x)
 
     def take(self, x: Point, number: int, known: Known, capabilities: Capabilities) -> Taken:
         step = self.stage(x, number, known)
         result: SlopesResult = yield step
         ends: Any = step.inner
-        directions, length = ends.ends[0].directions, ends.ends[0].length
+        directions, length, scale = ends.ends[0].directions, ends.ends[0].length, ends.ends[0].scale
         count, failures = step.evaluations(range(step.items)), Counter(result.failures.counts())
         if not np.isfinite(result.slopes).any():
             return Slope(result.loss, np.full(x.size, np.nan), failures, count)
-        combination = Combination(x, directions, result.slopes, length, self.limits, joins=True)
+        combination = Combination(x, directions, result.slopes, length, self.limits, joins=True, scale=scale)
         combined: Combined = yield combination
         return Slope(result.loss, combined.flat, failures, count)
 

@@ -32,7 +32,7 @@ from optitrip.space.variables import Space
 if TYPE_CHECKING:
     from optitrip.config.sweep import StopTable, Sweep
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Version of the method, part of its identity; incremented when a change to it changes any answer."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

@@ -11,9 +11,11 @@ import numpy as np
 from optitrip.core.arrays import Array, ours
 from optitrip.core.method import Items
 from optitrip.methods.estimate.combination import Combined
-from optitrip.methods.estimate.directions import expected_cosine, relative_variance
+from optitrip.methods.estimate.directions import Directions, expected_cosine, variance_of
 from optitrip.methods.estimate.picture import slopes_png
-from optitrip.methods.estimate.slopes import Slopes, SlopesResult
+from optitrip.methods.estimate.slopes import Ends, Slopes, SlopesResult
+from optitrip.methods.estimate.truncation import TOO_LONG, deviation, mean_size
+from optitrip.methods.gradient.flags import FAILED, LEFT_OUT, WITHOUT_STEP
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.shared import ReportResult
 from optitrip.output.formats import npz_bytes, point_bytes
@@ -37,6 +39,8 @@ class EstimateAnswer(Answer):
     """Report on x; empty if the objective offers none."""
     measured: Noise = field(default_factory=Noise)
     """Noise of the loss."""
+    truncation: float = 0.0
+    """Error of a slope from too long a step; 0 if it does not stand out from the noise, or was not measured."""
 
     @property
     def flat(self) -> Array:
@@ -66,28 +70,78 @@ class EstimateAnswer(Answer):
         return self.result.slopes
 
     @property
+    def scale(self) -> dict[str, Array] | None:
+        """Scale s of the entries by variable, float64, if they moved by different lengths. Then slopes, norm, cosine
+        and error are those of s times the gradient."""
+        scale = self.ends.scale
+        return None if scale is None else self.method.center.by_variable(scale)
+
+    @property
+    def step(self) -> float:
+        """Length h by which an entry moved; with a scale, relative to it."""
+        return self.ends.length / self.directions.length
+
+    @property
+    def flags(self) -> dict[str, Array]:
+        """Bit flags by variable as those of a gradient, uint16: 2 the sum failed, 4 no step changes the entry, 8 not
+        among the coordinates drawn, so that its entry is 0."""
+        flat = np.where(np.isnan(self.flat), WITHOUT_STEP, 0)
+        for lo, hi in (run for runs in self.combined.failures.runs.values() for run in runs):
+            flat[lo:hi] = FAILED
+        if self.directions.kind == "coordinates":
+            left_out = np.ones(len(flat), bool)
+            left_out[[self.directions.axis(int(n)) for n in np.flatnonzero(np.isfinite(self.slopes))]] = False
+            flat[left_out & (flat == 0)] = LEFT_OUT
+        return self.method.center.by_variable(flat.astype(np.uint16))
+
+    @property
+    def ends(self) -> Ends:
+        return self.method.ends[0]
+
+    @property
+    def directions(self) -> Directions:
+        return self.ends.directions
+
+    @property
     def known(self) -> int:
         """Number of directions with a slope."""
         return int(np.isfinite(self.slopes).sum())
 
     @property
     def norm(self) -> float:
-        """Estimated norm of the gradient: the root of the mean square of the slopes, since E[v v'] = I."""
-        return float(np.sqrt(np.nanmean(np.square(self.slopes))))
+        """Estimated norm of the gradient: the root of the mean square of the slopes, since E[v v'] = I. Noise that
+        makes up over 1 % of it is subtracted."""
+        size, noise = mean_size(self.slopes), self.slope_noise
+        share = noise / size if size else 0.0
+        return size * max(0.0, 1 - share**2) ** 0.5 if share > 0.1 else size
+
+    @property
+    def slope_noise(self) -> float:
+        """Standard deviation that the noise of the loss gives a slope."""
+        return deviation(self.measured, self.loss, self.ends.length)
+
+    @property
+    def spread(self) -> float:
+        """Expected norm of the difference between the estimate and the gradient from too few directions alone."""
+        return self.norm * variance_of(self.directions, np.isfinite(self.slopes)) ** 0.5
+
+    @property
+    def lost(self) -> float:
+        """Expected norm of the error from noise, the rounding of x and too long a step."""
+        # A slope is off by eps |x| |g| / h, too, and the estimate by sqrt(d / n) times that.
+        center, directions = self.method.center, self.directions
+        x = center.entries(np.arange(center.size))
+        x = x if self.ends.scale is None else x / self.ends.scale
+        coarsest = max(float(np.finfo(center.values[name].dtype).eps) for name in center.varied)
+        rounding = coarsest * mean_size(x) * self.norm * directions.length / self.ends.length
+        each = (directions.size / self.known) ** 0.5
+        return math.hypot((self.slope_noise + rounding) * each, self.truncation * max(1.0, each))
 
     @property
     def error(self) -> float:
-        """Expected norm of the difference between the estimate and the gradient: from the variance of the estimate
-        and the noise of the losses and the rounding of x."""
-        ends = self.method.ends[0]
-        spread = self.norm * relative_variance(ends.directions.kind, self.known, ends.directions.size) ** 0.5
-        # A slope is off by two deviations of the noise / h and eps |x| |g| / h, the estimate by sqrt(d / n) times that.
-        center = self.method.center
-        x = center.entries(np.arange(center.size))
-        coarsest = max(float(np.finfo(center.values[name].dtype).eps) for name in center.varied)
-        rounding = coarsest * float(np.sqrt(np.mean(np.square(x)))) * self.norm * ends.directions.length
-        lost = 2 * self.noise + rounding
-        return math.hypot(spread, lost / ends.length * (ends.directions.size / self.known) ** 0.5)
+        """Expected norm of the difference between the estimate and the gradient: from the variance of the estimate,
+        the noise of the losses, the rounding of x, and the length of the step."""
+        return math.hypot(self.spread, self.lost)
 
     @property
     def noise(self) -> float:
@@ -96,9 +150,22 @@ class EstimateAnswer(Answer):
 
     @property
     def cosine(self) -> float:
-        """Expected cosine of the angle between the estimate and the gradient."""
-        directions = self.method.ends[0].directions
-        return expected_cosine(directions.kind, self.known, directions.size)
+        """Expected cosine of the angle between the estimate and the gradient; 0 if all slopes are noise."""
+        found = expected_cosine(self.directions.kind, self.known, self.directions.size)
+        size, lost = math.hypot(self.norm, self.spread), self.lost
+        if not size:
+            return 0.0
+        return found / math.hypot(1, lost / size) if lost > 0.01 * size else found
+
+    @property
+    def doubts(self) -> list[str]:
+        """Reasons why the estimate is worse than its directions allow, in words."""
+        told: list[str] = []
+        if self.truncation > TOO_LONG * self.norm:
+            told.append(f"the step {self.step:.2g} is too long for the curvature of the loss; try a shorter `step`")
+        if self.slope_noise > mean_size(self.slopes) / 2:
+            told.append(f"the slopes are little more than noise ({self.slope_noise:.2g}); try a longer `step`")
+        return told
 
     @property
     def items(self) -> int:
@@ -107,6 +174,8 @@ class EstimateAnswer(Answer):
     @property
     def failures(self) -> dict[str, int]:
         counts = self.result.failures.counts()
+        if (beyond := self.items - self.known - self.result.failures.count) > 0:
+            counts["infinite quotient"] = beyond
         counts |= {"combination": self.combined.failures.count} if self.combined.failures.count else {}
         return counts | ({"report": self.report_result.failures.count} if self.report_result.failures.count else {})
 
@@ -132,10 +201,10 @@ class EstimateAnswer(Answer):
     def how_sure(self) -> list[str]:
         return (
             [f"the expected error is {self.error:.2g}, {self.error / self.norm:.2g} of the norm"] if self.norm else []
-        )
+        ) + self.doubts
 
     def rows(self) -> Rows:
-        directions, size = self.method.ends[0].directions, float(np.linalg.norm(np.nan_to_num(self.flat)))
+        directions, size = self.directions, len(self.flat) ** 0.5 * mean_size(np.nan_to_num(self.flat))
         rows = [
             ("loss at x", f"{self.loss:.12g}"),
             *variable_rows(self.method.point(0)),
@@ -145,10 +214,15 @@ class EstimateAnswer(Answer):
             ),
             ("estimate", f"norm {size:.4g}, expected cosine {self.cosine:.3g}, expected error {self.error:.3g}"),
         ]
+        if self.ends.scale is not None:
+            rows.append(
+                ("scaled", "entries move by different lengths: norm and error are of the gradient times `scale`")
+            )
+        rows += [("doubt", text) for text in self.doubts]
         if missing := int(np.isnan(self.flat).sum()):
             rows.append(("missing", f"{missing:,} coordinates, where a step changes nothing, or the sum failed"))
         if self.known < self.items:
-            rows.append(("left out", f"{self.items - self.known:,} directions, of which a loss failed"))
+            rows.append(("left out", f"{self.items - self.known:,} directions: a loss failed, or was out of range"))
         return rows + figure_rows(self.report)
 
     @property
@@ -181,7 +255,10 @@ class EstimateAnswer(Answer):
         return reasons(self.result.failures, self.combined.failures, self.report_result.failures)
 
     def __repr__(self) -> str:
+        tail = [", scaled"] if self.ends.scale is not None else []
+        tail += [f", {self.items - self.known:,} left out"] if self.known < self.items else []
+        tail += [f": {text}" for text in self.doubts]
         return folded(
             f"EstimateAnswer(loss={self.loss:.8g}, norm={self.norm:.4g}, error={self.error:.3g}, "
-            f"cosine={self.cosine:.3g}, directions={self.known:,})"
+            f"cosine={self.cosine:.3g}, {self.known:,} {self.directions.kind} directions{''.join(tail)})"
         )

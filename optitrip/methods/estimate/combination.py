@@ -17,8 +17,8 @@ from optitrip.core.part import Part
 from optitrip.core.point import Limits, Point
 from optitrip.loss.evaluation import Evaluation
 from optitrip.methods.estimate.directions import Directions
-from optitrip.methods.estimate.moves import moved
-from optitrip.methods.estimate.slopes import limits_in, vars_of
+from optitrip.methods.estimate.moves import Movable, scaled
+from optitrip.methods.estimate.slopes import limits_in, scale_in, vars_of
 from optitrip.methods.shared import MethodBase
 
 AT_ONCE = 2**16
@@ -44,6 +44,7 @@ class Combination(MethodBase):
         length: factor of the directions.
         limits: variables that must not leave an interval.
         joins: True if the stage has the number of the one before it.
+        scale: scale of each entry, float64; None if all are 1.
     """
 
     center: Point
@@ -52,6 +53,7 @@ class Combination(MethodBase):
     length: float
     limits: Limits | None = None
     joins: bool = False
+    scale: Array | None = None
     kind = "combination"
     common_column = "estimate"
 
@@ -71,7 +73,7 @@ class Combination(MethodBase):
     def digest(self) -> bytes:
         slopes = hashlib.blake2b(self.slopes.tobytes(), digest_size=16).hexdigest()
         fields = {"x": self.center.digest, **vars_of(self.directions), "length": self.length, "slopes": slopes}
-        return digest_of(self.kind, fields | limits_in(self.limits))
+        return digest_of(self.kind, fields | limits_in(self.limits) | scale_in(self.scale))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Combination) and self.digest() == other.digest()
@@ -85,37 +87,43 @@ class Combination(MethodBase):
 
     @ours()
     def _sum(self, entries: range) -> Array:
+        if self.scale is None:
+            return self._mean(entries, None)
+        scale = self.scale[entries.start : entries.stop]
+        return self._mean(entries, scale) / scale / scale  # of s g: once for s v, once for s
+
+    def _mean(self, entries: range, scale: Array | None) -> Array:
+        """Return the mean of the slopes times the displacements taken, divided by the length."""
         known = np.flatnonzero(np.isfinite(self.slopes))
+        movable = Movable(self.center, entries, self.limits)
         total, stuck = np.zeros(len(entries)), np.ones(len(entries), bool)
         if self.directions.kind == "rademacher":
             # Both ends are rounded as the signs +1 and -1 are, so the displacement taken factors out.
-            taken = self._taken(np.full(len(entries), self.length), entries)
+            taken = self._taken(movable, scaled(np.full(len(entries), self.length), scale))
             for n in known:
                 total += self.slopes[n] * (2.0 * self.directions.bits(int(n), entries) - 1.0)
             return np.where(taken == 0, np.nan, total * taken / len(known))
         if self.directions.kind == "coordinates":
-            return self._sum_of_axes(entries, known)
+            moves = np.full(len(entries), self.length * self.directions.size**0.5)
+            return self._sum_of_axes(entries, known, self._taken(movable, scaled(moves, scale))) / len(known)
         for n in known:
-            taken = self._taken(self.length * self.directions.vector(int(n), entries), entries)
+            taken = self._taken(movable, self.length * scaled(self.directions.vector(int(n), entries), scale))
             stuck &= taken == 0
             total += self.slopes[n] * taken
         return np.where(stuck, np.nan, total / len(known))
 
-    def _sum_of_axes(self, entries: range, known: Array) -> Array:
+    def _sum_of_axes(self, entries: range, known: Array, taken: Array) -> Array:
         """Return the sum for directions with one entry each: 0 along axes that were not drawn."""
         total = np.zeros(len(entries))
-        moves = np.full(len(entries), self.length * self.directions.size**0.5)
-        taken = self._taken(moves, entries)
         for n in known:
             if (axis := self.directions.axis(int(n))) in entries:
                 row = axis - entries.start
                 total[row] += self.slopes[n] * taken[row] if taken[row] else np.nan
-        return total / len(known)
+        return total
 
-    def _taken(self, moves: Array, entries: range) -> Array:
+    def _taken(self, movable: Movable, moves: Array) -> Array:
         """Return the displacements that are really taken by moves to both sides, divided by the length."""
-        ahead, behind = (moved(self.center, entries, side * moves, self.limits) for side in (1, -1))
-        return (ahead - behind) / (2 * self.length)
+        return (movable.moved(moves) - movable.moved(-moves)) / (2 * self.length)
 
     def evaluations(self, items: range) -> int:
         return 0

@@ -1,5 +1,6 @@
 """Slopes of the loss along directions: item 0 is f(x), every other item a central difference along one direction."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from optitrip.core.method import Points, digest_of
 from optitrip.core.part import Part
 from optitrip.core.point import Limits, Point
 from optitrip.methods.estimate.directions import Directions
-from optitrip.methods.estimate.moves import moved
+from optitrip.methods.estimate.moves import Movable, scaled
 from optitrip.methods.shared import MethodBase
 
 COLUMNS = {1: "ahead", -1: "behind"}
@@ -31,6 +32,7 @@ class Ends(Points):
         length: factor of the directions.
         side: 1 or -1.
         limits: variables that must not leave an interval.
+        scale: scale of each entry, float64; None if all are 1.
     """
 
     center: Point
@@ -38,15 +40,16 @@ class Ends(Points):
     length: float
     side: int
     limits: Limits | None = None
+    scale: Array | None = None
 
     @ours()
     def values(self, items: range) -> dict[str, Array]:
         rows = {name: np.repeat(value[np.newaxis], len(items), axis=0) for name, value in self.center.values.items()}
+        movable = Movable(self.center, range(self.center.size), self.limits)
         for row, item in enumerate(items):
             if item:
-                moves = self.side * self.length * self.directions.vector(item - 1)
-                ends = moved(self.center, range(self.center.size), moves, self.limits)
-                for name, part in self.center.by_variable(ends).items():
+                moves = self.side * self.length * scaled(self.directions.vector(item - 1), self.scale)
+                for name, part in self.center.by_variable(movable.moved(moves)).items():
                     rows[name][row] = part
         for column in rows.values():
             column.flags.writeable = False
@@ -57,7 +60,7 @@ class Ends(Points):
 
     def describe(self) -> dict[str, Any]:
         fields = {"x": self.center.digest, **vars_of(self.directions), "length": self.length, "side": self.side}
-        return fields | limits_in(self.limits)
+        return fields | limits_in(self.limits) | scale_in(self.scale)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ends) and self.describe() == other.describe()
@@ -76,6 +79,11 @@ def vars_of(directions: Directions) -> dict[str, Any]:
 def limits_in(limits: Limits | None) -> dict[str, Any]:
     """Return the limits for digests; nothing if there are none."""
     return {"limits": {name: [b.tolist() for b in pair] for name, pair in sorted(limits.items())}} if limits else {}
+
+
+def scale_in(scale: Array | None) -> dict[str, Any]:
+    """Return the scale of the entries for digests; nothing if there is none."""
+    return {} if scale is None else {"scale": hashlib.blake2b(scale.tobytes(), digest_size=16).hexdigest()}
 
 
 @dataclass(frozen=True, eq=False)

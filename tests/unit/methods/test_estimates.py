@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,8 +15,8 @@ from optitrip.core.failures import Record
 from optitrip.core.point import Point
 from optitrip.loss.objective import Objective
 from optitrip.methods.estimate.combination import Combination
-from optitrip.methods.estimate.directions import Directions, Kind, expected_cosine, relative_variance
-from optitrip.methods.estimate.spec import estimate_route
+from optitrip.methods.estimate.directions import Directions, Kind, relative_variance
+from optitrip.methods.estimate.route import estimate_route
 from optitrip.objectives import Softmax
 
 D = 50
@@ -45,18 +44,6 @@ def test_mean_and_variance(kind: Kind, count: int, draws: int) -> None:
     errors = (np.square(found - G).sum(axis=1) / (G @ G)).mean()
     assert errors == pytest.approx(spread, rel=0.03, abs=1e-12)
     assert np.linalg.norm(found.mean(axis=0) - G) <= 1.3 * np.linalg.norm(G) * (spread / draws) ** 0.5 + 1e-9
-
-
-@pytest.mark.mostly_daily
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 20, 50, 75])
-def test_the_expected_cosine(kind: Kind, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within 2 % of the mean of many, for few directions, too, where sqrt(n / (n + d + 1)) is up to 23 % too large."""
-    if kind == "coordinates":
-        monkeypatch.setattr(sys.modules[__name__], "G", np.sign(G))  # the formula is for entries of equal size
-    found = estimates(kind, count, 4_000 if count < 5 else 600)
-    cosines = found @ G / np.linalg.norm(found, axis=1) / np.linalg.norm(G)
-    assert cosines.mean() == pytest.approx(expected_cosine(kind, count, D), rel=0.02)
 
 
 def test_directions_are_drawn_again_by_index() -> None:
