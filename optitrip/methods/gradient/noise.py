@@ -93,7 +93,9 @@ def noise_level(losses: Array, *, wide: bool = False) -> NoiseLevel:
         if order == 1 and np.count_nonzero(differences == 0) >= count / 2:
             return NoiseLevel(np.nan, "too close")
         factor *= order / (2 * (2 * order - 1))
-        levels.append(float(np.sqrt(factor * np.mean(differences**2))))
+        # Squares of the differences may be out of range; scaling by a power of 2 changes no bit of others.
+        exponent = np.frexp(np.abs(differences).max())[1]
+        levels.append(float(np.ldexp(np.sqrt(factor * np.mean(np.ldexp(differences, -exponent) ** 2)), exponent)))
         alternates.append(bool(differences.min() < 0 < differences.max()))
     for k in range(count - 3):
         three = levels[k : k + 3]

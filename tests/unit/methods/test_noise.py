@@ -26,6 +26,13 @@ def test_the_table_of_more_and_wild() -> None:
     assert found.level == pytest.approx(8.6470e-4, rel=1e-4)
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-170, 1e160, 1e300])
+def test_losses_of_any_size_have_noise(size: float) -> None:
+    """Squares of them are out of range; the noise is in proportion to them."""
+    losses = np.array([1.00327, 1.01081, 1.0205, 1.0325, 1.04117, 1.04955, 1.05907])
+    assert noise_level(size * losses).level == pytest.approx(8.6470e-4 * size, rel=1e-4)
+
+
 def test_uniform_noise_is_found() -> None:
     """Of cos + sin with uniform noise of 1e-3: nearly always, within a factor of four, and right in the median."""
     rng = np.random.default_rng(0)
