@@ -53,7 +53,8 @@ class AlongDirections(Runner):
                 entry where those differ by more than a factor of 1000; h, by which an entry moves; numbers or arrays by
                 variable; or {"relative": 1e-6} for steps relative to x. Different steps scale the directions.
             noise: standard deviation of the loss, if known: it is not measured then.
-            errors: False to save the evaluations that only serve the error, 8 and with a given step those of the noise.
+            errors: False to save the evaluations that only serve the error: along up to 12 more directions, and with a
+                given step those of the noise.
             bounds: as for `gradient`.
             seed: seed of the directions.
             plain: as for `gradient`.
