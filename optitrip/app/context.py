@@ -99,7 +99,7 @@ class Options:
     own_state: OwnState = field(default_factory=OwnState)
     """Settings of the process before any user code ran."""
     checks: bool = False
-    """True to refuse a sweep whose objective has no gradient to check."""
+    """True to compare the objective's own gradient, and to refuse a sweep where that is impossible."""
     folder: Path = field(default_factory=working_folder)
     """Working directory before any user code ran, which may change it; the state directory and MLflow's store are
     there, and workers start in it."""

@@ -36,4 +36,4 @@ def gradcheck(
     settings += [f"objective.gradient={gradient}"] if gradient is not None else []
     settings += [f"run.workers={workers}"] if workers is not None else []
     sweep = read(file, settings, state_dir)
-    raise Exit(run(sweep, Options(state_dir, checks=True, mlflow_process=True), json=json, quiet=quiet, checks=True))
+    raise Exit(run(sweep, Options(state_dir, checks=True, mlflow_process=True), json=json, quiet=quiet))

@@ -31,10 +31,10 @@ ENDED = (
 )
 
 
-def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool, checks: bool = False) -> int:
-    """Run a sweep and print its outcome; return the exit status, 1 if it `checks` the objective and finds it wrong."""
+def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool) -> int:
+    """Run a sweep and print its outcome; return the exit status, 1 if the objective was to be checked and is wrong."""
     stdout, errors = sys.stdout, Console(file=sys.stderr, highlight=False)
-    live, shown = LiveLine(errors, sweep.spec.progress(sweep)), Shown(stdout, errors, checks=checks)
+    live, shown = LiveLine(errors, sweep.spec.progress(sweep)), Shown(stdout, errors, checks=options.checks)
     # Not by way of `logging`, which the loss may have set up for itself.
     observer = Observer() if quiet else Observers(Messages(errors, "info", "warning"), live)
     # What the loss prints is not the result, so it goes to stderr.
@@ -58,7 +58,7 @@ def run(sweep: Sweep, options: Options, *, json: bool, quiet: bool, checks: bool
         try:
             outcome = run_sweep(sweep, options, observer, Stopwatch(optitrip.IMPORTED_AT))
             status = FINISHED if outcome.failures_allowed else FAILURES
-            if checks and outcome.answer is not None:
+            if options.checks and outcome.answer is not None:
                 status = checked_status(outcome.answer, status)
         except (NoAnswer, Stopped, Interrupted) as error:
             if error.outcome is None:
