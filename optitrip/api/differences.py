@@ -17,8 +17,7 @@ from optitrip.core.point import Limits, Point
 from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.estimate import derivative_weights
 from optitrip.methods.gradient.moves import Moves
-from optitrip.methods.gradient.noise import Noise
-from optitrip.methods.gradient.route import SCALE
+from optitrip.methods.gradient.noise import SMALLEST, Noise
 from optitrip.methods.gradient.steps import AUTO, steps_of
 from optitrip.methods.gradient.structured import Deltas
 
@@ -256,7 +255,7 @@ def spread(weights: Array, deltas: Array) -> Array:
 
 def sizes_of(point: Array) -> Array:
     """Return the scales to which steps are relative, max(0.01, |x|), float64 and flat."""
-    return np.maximum(SCALE, np.abs(point.ravel().astype(np.float64)))
+    return np.maximum(SMALLEST, np.abs(point.ravel().astype(np.float64)))
 
 
 def relative_steps(answer: GradientAnswer, name: str) -> Array:

@@ -22,7 +22,7 @@ from optitrip.methods.checks import Agreement, Nearby, check_agreement
 from optitrip.methods.descent.step import Step
 from optitrip.methods.estimate.combination import Combination, Combined
 from optitrip.methods.estimate.directions import Directions, Kind
-from optitrip.methods.estimate.route import in_range, relative, slopes_of
+from optitrip.methods.estimate.route import relative, slopes_of
 from optitrip.methods.estimate.slopes import SlopesResult
 from optitrip.methods.gradient.measuring import measured_noise
 from optitrip.methods.gradient.method import Gradient
@@ -137,7 +137,7 @@ class Estimates(Source):
         if capabilities.losses and agree:
             unchecked = (yield from check_agreement(Agreement(Nearby(x, self.seed)))).unchecked
         measured = yield from measured_noise(x, self.seed, self.limits)
-        return Known(in_range(measured.noise), measured.at_x, unchecked=unchecked)
+        return Known(measured.noise, measured.at_x, unchecked=unchecked)
 
     def first(self, x: Point, known: Known, capabilities: Capabilities) -> Step:
         return self.stage(x, 0, known)

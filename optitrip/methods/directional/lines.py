@@ -12,8 +12,8 @@ from optitrip.core.arrays import Array, ours
 from optitrip.core.point import Limits, Point
 from optitrip.methods.estimate.directions import Directions
 from optitrip.methods.gradient.method import Gradient
-from optitrip.methods.gradient.noise import Noise
-from optitrip.methods.gradient.route import SCALE, GradientRequest
+from optitrip.methods.gradient.noise import SMALLEST, Noise
+from optitrip.methods.gradient.route import GradientRequest
 from optitrip.methods.gradient.stencil import Stencil, step_text
 
 DISTANCE = "t"
@@ -74,7 +74,7 @@ class UnitLines:
     @ours()
     def sizes(self) -> Array:
         """Distances at which the first parameter has changed by its own size, or by 0.01, float64."""
-        x = np.maximum(SCALE, np.abs(self.x.entries(np.arange(self.x.size))))
+        x = np.maximum(SMALLEST, np.abs(self.x.entries(np.arange(self.x.size))))
         return np.array([1 / np.max(np.abs(self.unit(line)) / x) for line in range(self.count)])
 
     @cached_property

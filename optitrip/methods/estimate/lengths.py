@@ -11,10 +11,9 @@ import numpy as np
 
 from optitrip.core.arrays import Array, ours
 from optitrip.core.point import Point
+from optitrip.methods.gradient.noise import SMALLEST
 from optitrip.methods.gradient.steps import AUTO, check_step
 
-SMALLEST = 0.01
-"""Smallest size of an entry, as for the steps of a gradient."""
 MOST_SPREAD = 1000.0
 """Ratio of large to small sizes from which on one length does not suit all entries: h is then 0.6 % of the small."""
 LOW = 0.01

@@ -67,8 +67,7 @@ def estimate_route(
     level = Level(Noise(level=noise or 0.0, eps=eps), eps)
     if noise is None and (errors or step is None):
         measured = yield from measured_noise(center, directions.seed, limits)
-        known = in_range(measured.noise)
-        level = Level(known, relative(known, measured.at_x))
+        level = Level(measured.noise, relative(measured.noise, measured.at_x))
     elif noise is not None and step is None:
         level = Level(level.noise, relative(level.noise, (yield LossAtX(only(center)))))
     method = slopes_of(center, directions, step, level.relative, limits)
@@ -79,12 +78,6 @@ def estimate_route(
     return EstimateAnswer(
         method, result, combined, report, measured=level.noise, truncation=truncation, unchecked=unchecked
     )
-
-
-def in_range(noise: Noise) -> Noise:
-    """Return a noise without the parts that are out of range, as the squares of losses of 1e300 are."""
-    found = {name: getattr(noise, name) for name in ("level", "growth", "share")}
-    return replace(noise, **{name: value if np.isfinite(value) else 0.0 for name, value in found.items()})
 
 
 def relative(noise: Noise, at_x: float) -> float:

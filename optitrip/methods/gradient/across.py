@@ -8,7 +8,7 @@ cancellation and hence short steps; and entries at a limit, which lie on one sid
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from optitrip.loss.evaluation import Evaluation
 from optitrip.methods.gradient.consistency import SLOPE_MARGIN
 from optitrip.methods.gradient.estimate import COARSE, ROUNDING, derivatives
 from optitrip.methods.gradient.flags import MISSING
-from optitrip.methods.gradient.method import Gradient, Refinement
+from optitrip.methods.gradient.method import Gradient, Refinement, taken_again
 from optitrip.methods.gradient.moves import digest
 from optitrip.methods.gradient.noise import Noise
 from optitrip.methods.gradient.refine import entries, taken_over
@@ -211,12 +211,7 @@ def consistent_across(
 def with_steps(method: Gradient, result: GradientResult, step: Array) -> ShortSteps:
     """Make the stage with these steps, along all coordinates that have one."""
     rows = np.flatnonzero(np.isfinite(step) & (step != 0))
-    steps = np.full(method.center.size, np.nan)
-    steps[result.coordinates[rows]] = np.abs(step[rows])
-    moves = replace(method.moves, step=steps)
-    along = result.coordinates[rows]
-    stencils = tuple(replace(stencil, moves=moves, coordinates=along) for stencil in method.stencils)
-    return ShortSteps(stencils, 1 + len(rows), method.scheme, method.noise, result.loss)
+    return taken_again(ShortSteps, method, result.coordinates[rows], np.abs(step[rows]), result.loss)
 
 
 @ours()

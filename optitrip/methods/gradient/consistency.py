@@ -6,14 +6,14 @@ the gradient does not explain it, steps a thousand times shorter are taken.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from optitrip.core.arrays import ours
 from optitrip.core.method import Method
-from optitrip.methods.gradient.method import Gradient, Refinement
+from optitrip.methods.gradient.method import Gradient, Refinement, taken_again
 from optitrip.methods.gradient.noise import ON_LINE, Noise, ShortLine
 from optitrip.methods.gradient.refine import entries, taken_over
 from optitrip.methods.gradient.result import GradientResult
@@ -73,12 +73,8 @@ class ShorterSteps(Refinement):
 def with_shorter_steps(method: Gradient, result: GradientResult) -> ShorterSteps:
     """Make the stage along all coordinates that have a step."""
     rows = np.flatnonzero(np.isfinite(result.step) & (result.step != 0))
-    steps = np.full(method.center.size, np.nan)
-    steps[result.coordinates[rows]] = SHORTER * np.abs(result.step[rows])
-    moves = replace(method.moves, step=steps)
-    along = result.coordinates[rows]
-    stencils = tuple(replace(stencil, moves=moves, coordinates=along) for stencil in method.stencils)
-    return ShorterSteps(stencils, 1 + len(rows), method.scheme, method.noise, result.loss)
+    shorter = SHORTER * np.abs(result.step[rows])
+    return taken_again(ShorterSteps, method, result.coordinates[rows], shorter, result.loss)
 
 
 @ours()

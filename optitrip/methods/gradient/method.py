@@ -5,7 +5,7 @@ In floating point x + h is rounded, so the differences divide by the step actual
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from optitrip.methods.gradient.schemes import SCHEMES, Scheme
 from optitrip.methods.gradient.stencil import Stencil, step_text, stepped_title
 from optitrip.methods.shared import MethodBase
 
+Further = TypeVar("Further", bound="Refinement")
 BESIDE, KINKS = "beside_", "kinks"
 
 
@@ -233,6 +234,16 @@ class Refinement(Gradient):
     def merged(self, first: GradientResult, second: GradientResult) -> GradientResult:
         """Return what follows from the results before and of this round."""
         return combined(first, second, self.scheme.order)
+
+
+def taken_again(stage: type[Further], method: Gradient, coordinates: Array, steps: Array, loss: float) -> Further:
+    """Make a stage of differences of the same kind along some coordinates, int64, with other steps h, float64 of their
+    shape; f(x) is known."""
+    h = np.full(method.center.size, np.nan)
+    h[coordinates] = steps
+    moves = replace(method.moves, step=h)
+    stencils = tuple(replace(stencil, moves=moves, coordinates=coordinates) for stencil in method.stencils)
+    return stage(stencils, 1 + len(coordinates), method.scheme, method.noise, loss)
 
 
 def gradient_of(

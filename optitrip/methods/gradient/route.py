@@ -17,17 +17,14 @@ from optitrip.methods.gradient.answer import GradientAnswer
 from optitrip.methods.gradient.checking.route import checked
 from optitrip.methods.gradient.consistency import consistent
 from optitrip.methods.gradient.measuring import noise_where_steps_lead
-from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of
-from optitrip.methods.gradient.noise import Noise, ShortLine
+from optitrip.methods.gradient.method import Gradient, Refinement, gradient_of, taken_again
+from optitrip.methods.gradient.noise import SMALLEST, Noise, ShortLine
 from optitrip.methods.gradient.refine import better_steps, is_too_long
 from optitrip.methods.gradient.result import GradientResult
 from optitrip.methods.gradient.schemes import SCHEMES
 from optitrip.methods.gradient.structured import Deltas, DeltasAgreement, deltas_of
 from optitrip.methods.shared import LossAtX, Report, ReportResult, no_answer
 from optitrip.samplers.random import permutation
-
-SCALE = 0.01
-"""Smallest size of an entry by which its first automatic step is measured."""
 
 REFINEMENTS = 3
 """Most rounds after the first."""
@@ -73,7 +70,7 @@ class GradientRequest:
 
     def sizes(self) -> Array:
         """Return the scales of all coordinates, to which automatic steps are relative: max(0.01, |x|), float64."""
-        return np.maximum(SCALE, np.abs(self.center.entries(np.arange(self.center.size))))
+        return np.maximum(SMALLEST, np.abs(self.center.entries(np.arange(self.center.size))))
 
     def gradient(self, noise: Noise, capabilities: Capabilities, at_x: float = np.nan) -> Gradient:
         """Make the main stage, for losses with this noise; `at_x` is f(x) if it is known."""
@@ -195,12 +192,7 @@ def better_gradient(method: Gradient, result: GradientResult, among: Array) -> R
     rows = np.flatnonzero(np.isfinite(better) & np.isin(result.coordinates, among))
     if not len(rows):
         return None
-    steps = np.full(method.center.size, np.nan)
-    steps[result.coordinates[rows]] = better[rows]
-    moves = replace(method.moves, step=steps)
-    along = result.coordinates[rows]
-    stencils = tuple(replace(stencil, moves=moves, coordinates=along) for stencil in method.stencils)
-    return Refinement(stencils, 1 + len(rows), method.scheme, method.noise, result.loss)
+    return taken_again(Refinement, method, result.coordinates[rows], better[rows], result.loss)
 
 
 def deltas_agreement(method: Deltas, seed: int) -> DeltasAgreement:

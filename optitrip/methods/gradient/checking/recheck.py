@@ -15,7 +15,7 @@ import numpy as np
 from optitrip.core.arrays import Array, ours
 from optitrip.core.method import Method
 from optitrip.methods.gradient.checking.comparison import Comparison
-from optitrip.methods.gradient.method import Gradient, Refinement
+from optitrip.methods.gradient.method import Gradient, Refinement, taken_again
 from optitrip.methods.gradient.structured import Deltas
 
 SHORTER = (1 / 2, 1 / 4, 1 / 8, 1 / 64)
@@ -63,8 +63,4 @@ def rechecked(method: Gradient, comparison: Comparison) -> Generator[Method, Any
 def with_shorter_steps(method: Gradient, comparison: Comparison, rows: Array, factor: float) -> Recheck:
     """Make the stage along some rows."""
     result = comparison.result
-    along, steps = result.coordinates[rows], np.full(method.center.size, np.nan)
-    steps[along] = factor * np.abs(result.step[rows])
-    moves = replace(method.moves, step=steps)
-    stencils = tuple(replace(stencil, moves=moves, coordinates=along) for stencil in method.stencils)
-    return Recheck(stencils, 1 + len(rows), method.scheme, method.noise, result.loss)
+    return taken_again(Recheck, method, result.coordinates[rows], factor * np.abs(result.step[rows]), result.loss)
